@@ -1,0 +1,153 @@
+// octet: inference of residual image classifiers. This and octet_c.h are the only installed headers.
+//
+//   auto model = octet::Model::Load("flowers.octet");
+//   if (!model.ok()) return Fail(model.status().message());
+//   auto session = octet::Session::Create(*model, {});
+//   auto top = (*session)->Classify({pixels, width, height, 3}, 5);
+//   for (const octet::Prediction& p : *top) printf("%s %.3f\n", p.label.c_str(), p.probability);
+#ifndef OCTET_OCTET_H_
+#define OCTET_OCTET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "formats/base/dtype.h"
+#include "formats/base/status.h"
+#include "formats/model/metadata.h"
+
+namespace octet {
+
+/// An input or output of a model.
+struct TensorDescription {
+  std::string name;
+  DType dtype = DType::kF32;   ///< kF32 or kU8.
+  std::vector<int64_t> shape;  ///< NHWC or NC; the batch is written as 1 and may be anything up to SessionOptions::max_batch.
+  float scale = 0.0f;          ///< kU8: real = scale * (q - zero_point).
+  int32_t zero_point = 0;
+};
+
+/// Everything about a loaded model that a caller may want to print.
+struct ModelDescription {
+  std::string name, source, options;
+  Precision precision = Precision::kFp32;
+  std::vector<TensorDescription> inputs, outputs;
+  std::vector<std::string> labels;
+  Preprocessing preprocessing;
+  int64_t file_size = 0;     ///< Bytes.
+  int64_t weight_bytes = 0;  ///< Bytes of constants.
+  int64_t parameters = 0;    ///< Logical elements of constants.
+  int64_t macs = 0;          ///< Multiply-accumulates per image.
+  int operators = 0;
+};
+
+struct ModelOptions {
+  /// Verify the checksum over every byte. Structure is always validated.
+  bool verify_checksum = true;
+};
+
+/// A network, immutable and shared. Weights stay in the mapped file. Thread-safe.
+class Model {
+ public:
+  /// Maps and validates an .octet file. Errors name the field, what was found and what was expected.
+  static Result<std::shared_ptr<const Model>> Load(const std::string& path, const ModelOptions& options = {});
+
+  /// The same for bytes in memory (an embedded resource). Copies when `data` is not 64-byte aligned; otherwise `data` must outlive
+  /// the model and all its sessions.
+  static Result<std::shared_ptr<const Model>> FromMemory(const void* data, size_t size,
+                                                         const ModelOptions& options = {});
+
+  const ModelDescription& Describe() const;
+
+  /// Runs the golden input that the converter stored and compares. Errors: kCorrupt with both values when they differ,
+  /// kNotFound when the file carries none.
+  Status Verify() const;
+
+  ~Model();
+  Model(const Model&) = delete;
+  Model& operator=(const Model&) = delete;
+
+  struct Impl;
+  const Impl& impl() const { return *impl_; }  ///< For octet's own tools.
+  explicit Model(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+struct SessionOptions {
+  int num_threads = 1;  ///< Threads of one Run, the calling one included. Results do not depend on it.
+  int max_batch = 1;    ///< Largest batch that Run accepts; memory is planned for it.
+  std::string isa;      ///< Force an instruction set by name; empty = OCTET_ISA, then the best one.
+  bool profile = false; ///< Time every layer (about 50 ns each).
+};
+
+/// Borrowed pixels, 8 bits per channel, interleaved.
+struct Image {
+  const uint8_t* pixels = nullptr;
+  int width = 0, height = 0;
+  int channels = 3;        ///< 1, 3 or 4 (alpha is ignored).
+  int64_t row_stride = 0;  ///< Bytes; 0 = width * channels.
+};
+
+struct Prediction {
+  int index = 0;
+  std::string label;  ///< Empty when the model has no labels.
+  float probability = 0.0f;
+};
+
+/// Where a layer's time went.
+struct LayerProfile {
+  std::string name, type, kernel, shape;  ///< e.g. "layer1.0.conv1", "conv2d", "conv_u8_u8 6x4", "56x56x64 -> 56x56x64 3x3/1"
+  int64_t macs = 0;                       ///< Per image.
+  double milliseconds = 0.0;              ///< Mean over the runs since the last reset.
+};
+
+struct MemoryReport {
+  int64_t mapped_bytes = 0;   ///< The model file.
+  int64_t arena_bytes = 0;    ///< Activations, shared by lifetime.
+  int64_t prepared_bytes = 0; ///< Per model: multipliers, offsets and transformed weights.
+};
+
+/// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time; make a session per thread.
+class Session {
+ public:
+  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
+                                                 const SessionOptions& options = {});
+
+  /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type and shape with the
+  /// given batch. Errors: kInvalidArgument when batch is not in [1, max_batch].
+  Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
+
+  /// Prepares the image as the model says, runs it, and returns the `top_k` classes with the highest probability,
+  /// best first (softmax is applied when the model ends in logits).
+  Result<std::vector<Prediction>> Classify(const Image& image, int top_k = 1);
+
+  /// Probabilities of all classes for `count` images, row after row. `count` may exceed max_batch.
+  Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
+
+  /// Resize, crop, normalization (and quantization for uint8 inputs): fills one image of the first input.
+  Status Preprocess(const Image& image, void* input) const;
+
+  std::vector<LayerProfile> Profile() const;
+  void ResetProfile();
+  MemoryReport Memory() const;
+  const char* Isa() const;
+
+  ~Session();
+  Session(const Session&) = delete;
+  Session& operator=(const Session&) = delete;
+
+  struct Impl;
+  Impl& impl() { return *impl_; }  ///< For octet's own tools.
+  explicit Session(std::unique_ptr<Impl> impl);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace octet
+
+#endif  // OCTET_OCTET_H_

@@ -1,0 +1,73 @@
+// Element types and IEEE half precision.
+#ifndef OCTET_FORMATS_BASE_DTYPE_H_
+#define OCTET_FORMATS_BASE_DTYPE_H_
+
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+
+namespace octet {
+
+/// Element type of a tensor. The numbers are stored in files: never renumber.
+enum class DType : uint8_t { kF32 = 0, kF16 = 1, kU8 = 2, kI8 = 3, kI32 = 4 };
+inline constexpr int kNumDTypes = 5;
+
+inline constexpr size_t DTypeSize(DType t) {
+  switch (t) {
+    case DType::kF32:
+    case DType::kI32: return 4;
+    case DType::kF16: return 2;
+    case DType::kU8:
+    case DType::kI8: return 1;
+  }
+  return 0;
+}
+
+inline constexpr const char* DTypeName(DType t) {
+  switch (t) {
+    case DType::kF32: return "float32";
+    case DType::kF16: return "float16";
+    case DType::kU8: return "uint8";
+    case DType::kI8: return "int8";
+    case DType::kI32: return "int32";
+  }
+  return "invalid";
+}
+
+/// IEEE binary16 bits to float; exact for every input.
+inline float HalfToFloat(uint16_t h) {
+  const uint32_t sign = static_cast<uint32_t>(h & 0x8000u) << 16;
+  uint32_t exponent = (h >> 10) & 0x1fu;
+  uint32_t mantissa = h & 0x3ffu;
+  if (exponent == 0x1f) return std::bit_cast<float>(sign | 0x7f800000u | (mantissa << 13));
+  if (exponent == 0) {
+    if (mantissa == 0) return std::bit_cast<float>(sign);
+    exponent = 1;
+    while ((mantissa & 0x400u) == 0) {
+      mantissa <<= 1;
+      --exponent;
+    }
+    mantissa &= 0x3ffu;
+  }
+  return std::bit_cast<float>(sign | ((exponent + 112) << 23) | (mantissa << 13));
+}
+
+/// Float to IEEE binary16 bits, round to nearest even; overflow becomes infinity, NaN stays NaN.
+inline uint16_t FloatToHalf(float f) {
+  const uint32_t bits = std::bit_cast<uint32_t>(f);
+  const uint16_t sign = static_cast<uint16_t>((bits >> 16) & 0x8000u);
+  const uint32_t magnitude = bits & 0x7fffffffu;
+  if (magnitude > 0x7f800000u) return sign | 0x7e00u;
+  if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // 65520 and above round to infinity.
+  if (magnitude < 0x38800000u) {                          // Below 2^-14: subnormal or zero.
+    // Adding 0.5 aligns the half's last bit with the float's, so the hardware rounds for us.
+    const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
+    return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(shifted) - 0x3f000000u);
+  }
+  const uint32_t odd = (magnitude >> 13) & 1u;
+  return sign | static_cast<uint16_t>((magnitude - 0x38000000u + 0xfffu + odd) >> 13);
+}
+
+}  // namespace octet
+
+#endif  // OCTET_FORMATS_BASE_DTYPE_H_

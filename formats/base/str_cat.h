@@ -1,0 +1,20 @@
+// One helper to build error messages.
+#ifndef OCTET_FORMATS_BASE_STR_CAT_H_
+#define OCTET_FORMATS_BASE_STR_CAT_H_
+
+#include <sstream>
+#include <string>
+
+namespace octet {
+
+/// Concatenates anything that can be written to a stream.
+template <typename... Args>
+std::string StrCat(const Args&... args) {
+  std::ostringstream out;
+  (out << ... << args);
+  return out.str();
+}
+
+}  // namespace octet
+
+#endif  // OCTET_FORMATS_BASE_STR_CAT_H_

@@ -1,0 +1,130 @@
+// What a kernel is: plain functions over plain structs, one table of them per instruction set. Kernels know memory and
+// arithmetic; they never see a graph. All structs hold borrowed pointers; every function is thread-safe and writes only the
+// part of the output that its range names, so any split over threads gives the same bits.
+#ifndef OCTET_KERNELS_KERNEL_TABLE_H_
+#define OCTET_KERNELS_KERNEL_TABLE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+namespace octet::kernels {
+
+/// Activations in memory: NHWC with explicit strides in BYTES. Pixels of internal tensors have their channels rounded up
+/// to 16 (what stands in the extra ones is arbitrary but finite) and may have a halo of padding pixels around each image, which lies
+/// outside [0,h)x[0,w) and is reached with negative or larger coordinates.
+struct ActivationView {
+  uint8_t* data = nullptr;  ///< Pixel (0,0) of image 0.
+  int64_t image_stride = 0, row_stride = 0, pixel_stride = 0;
+  int h = 1, w = 1, c = 1;
+  uint8_t* pixel(int n, int y, int x) const {
+    return data + n * image_stride + y * row_stride + x * pixel_stride;
+  }
+};
+
+/// One convolution or dense layer. Pixels are the flattened [batch][out_h][out_w]; output channels come in panels of 16.
+///
+/// Pixel (n, y, x) reads tap t at: input + n*in_image_stride + y*in_row_step + x*in_pixel_step + tap_offsets[t], `depth`
+/// consecutive elements. No bounds are checked: padding is physical (a halo filled with the zero point).
+struct ConvArgs {
+  const uint8_t* input = nullptr;  ///< Tap 0 of output pixel (0,0,0).
+  int64_t in_image_stride = 0, in_row_step = 0, in_pixel_step = 0;  ///< Bytes; strides of the convolution included.
+  const int32_t* tap_offsets = nullptr;                             ///< [taps], bytes.
+  int taps = 1;
+  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4).
+
+  const uint8_t* weights = nullptr;  ///< Panels, formats/model/panel.h; 64-byte aligned.
+  int64_t panel_bytes = 0;           ///< Distance between panels.
+
+  uint8_t* output = nullptr;  ///< Channel 0 of pixel (0,0,0).
+  int64_t out_image_stride = 0, out_row_stride = 0, out_pixel_stride = 0;
+  const uint8_t* residual = nullptr;  ///< Same shape as the output, same element type; null for none.
+  int64_t res_image_stride = 0, res_row_stride = 0, res_pixel_stride = 0;
+
+  int batch = 1, out_h = 1, out_w = 1;
+  int out_c = 1;  ///< Real output channels. All 16 lanes of the last panel are stored: pixel strides leave room.
+
+  // Epilogue, integer: v = float(acc + bias[c]) * multiplier[c] (+ float(r - residual_zero) * residual_multiplier);
+  //   u8 out:  q = rne(min(max(v, low), high)) + out_zero, where low/high are relative to out_zero.
+  //   f32 out: v + float_bias[c], then + r (float residual), then clamped to [low, high].
+  // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
+  // Per-channel arrays have panels*16 entries.
+  const int32_t* bias = nullptr;       ///< Never null for integer kernels.
+  const float* multiplier = nullptr;   ///< Never null for integer kernels.
+  const float* float_bias = nullptr;   ///< Never null for f32 outputs.
+  float residual_multiplier = 0.0f;
+  int32_t residual_zero = 0;
+  int32_t out_zero = 0;
+  float low = 0.0f, high = 0.0f;
+
+  /// Pixels to go through before the next panels are started, chosen by the planner so that they stay in cache.
+  int pixel_block = 1 << 30;
+  /// Per-thread working memory of at least `ConvScratchBytes()`; 64-byte aligned. The caller passes a different one per thread.
+  uint8_t* scratch = nullptr;
+};
+
+/// Computes output pixels [pixel_begin, pixel_end) x panels [panel_begin, panel_end).
+using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin, int panel_end);
+
+/// Depthwise convolution: ConvArgs with weights [c/16][tap][16]; `depth` is 1.
+/// Pools. Window rows and columns outside the image do not count.
+struct PoolArgs {
+  ActivationView input, output;
+  int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
+  bool count_include_pad = false;
+  int batch = 1;
+  // u8 average: q = clamp(rne(float(sum - count*in_zero) * (multiplier / count)) + out_zero, 0, 255).
+  float multiplier = 1.0f;
+  int32_t in_zero = 0, out_zero = 0;
+};
+/// Output rows [row_begin, row_end) of the flattened [batch][out_h].
+using PoolFn = void (*)(const PoolArgs& args, int row_begin, int row_end);
+
+/// Mean over all pixels of an image: in h x w x c, out c values. u8 in: v = float(sum - h*w*in_zero) * multiplier, where
+/// multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) + out_zero, 0, 255); float in: sequential sum * (1/(h*w)).
+using GlobalPoolFn = void (*)(const PoolArgs& args, int image_begin, int image_end);
+
+/// Elementwise work on `count` channels (padding channels included, so a multiple of 16 where tensors are internal) of each pixel
+/// of rows [row_begin, row_end) of the flattened [batch][h].
+struct EltwiseArgs {
+  ActivationView a, b, output;  ///< `b` unused by unary operators.
+  int count = 0;                ///< Channels to process per pixel.
+  int batch = 1;
+  // Add, u8: v = float(a-a_zero)*a_multiplier + float(b-b_zero)*b_multiplier; q = rne(clamp(v, low, high)) + out_zero.
+  // Unary u8 (requantize, scale-shift): v = float(a-a_zero)*(scale[c] or a_multiplier) + (shift[c] or 0).
+  // Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale).
+  // Dequantize: float(a - a_zero) * a_multiplier.
+  float a_multiplier = 1.0f, b_multiplier = 1.0f;
+  int32_t a_zero = 0, b_zero = 0, out_zero = 0;
+  float low = 0.0f, high = 0.0f;
+  const float* scale = nullptr;  ///< Per channel, `count` entries.
+  const float* shift = nullptr;
+};
+using EltwiseFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end);
+
+/// Smallest and largest of the first `count` channels of image n's rows; float input.
+using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max);
+
+/// out[i] = exp(x[i]-max)/sum over `n` floats, sequential float32 sum.
+using SoftmaxFn = void (*)(const float* x, float* out, int n);
+
+/// All kernels of one instruction set. No entry is null.
+struct KernelTable {
+  const char* name;         ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512", "neon", "neondot".
+  const char* description;  ///< For people.
+  ConvFn conv_u8_u8;        ///< u8 activations, int8 weights, u8 out.
+  ConvFn conv_u8_f32;       ///< u8 activations, int8 weights, float out (last layer; hybrid).
+  ConvFn conv_f32;          ///< float everything.
+  ConvFn conv_f16;          ///< float activations, half weights.
+  ConvFn depthwise_u8_u8, depthwise_u8_f32, depthwise_f32, depthwise_f16;
+  PoolFn max_pool_u8, max_pool_f32, average_pool_u8, average_pool_f32;
+  GlobalPoolFn global_pool_u8_u8, global_pool_u8_f32, global_pool_f32;
+  EltwiseFn add_u8, add_f32, mul_f32, scale_shift_u8, scale_shift_f32;
+  EltwiseFn quantize;    ///< float to u8.
+  EltwiseFn dequantize;  ///< u8 to float.
+  MinMaxFn min_max;
+  SoftmaxFn softmax;
+};
+
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_KERNEL_TABLE_H_
