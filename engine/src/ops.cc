@@ -1,0 +1,227 @@
+#include "engine/src/ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "engine/src/parallel.h"
+
+namespace octet {
+
+void HaloFill::Run(int batch) const {
+  const int64_t row_bytes = (left + view.w + right) * view.pixel_stride;
+  for (int n = 0; n < batch; ++n) {
+    for (int y = -top; y < 0; ++y) std::memset(view.pixel(n, y, -left), value, row_bytes);
+    for (int y = 0; y < view.h; ++y) {
+      if (left > 0) std::memset(view.pixel(n, y, -left), value, left * view.pixel_stride);
+      if (right > 0) std::memset(view.pixel(n, y, view.w), value, right * view.pixel_stride);
+    }
+    for (int y = view.h; y < view.h + bottom; ++y) std::memset(view.pixel(n, y, -left), value, row_bytes);
+  }
+}
+
+void ConvOp::Run(int thread, int num_threads) const {
+  int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(args.batch) * args.out_h * args.out_w;
+  int64_t panel_begin = 0, panel_end = panels;
+  if (split_panels) {
+    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin, &panel_end);
+  } else {
+    SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
+  }
+  if (pixel_begin < pixel_end && panel_begin < panel_end) {
+    fn(args, pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end));
+  }
+}
+
+void MinMaxOp::Run(int thread, int num_threads) const {
+  for (int n = 0; n < args.batch; ++n) {
+    int64_t begin, end;
+    SplitRange(args.a.h, 1, thread, num_threads, &begin, &end);
+    float min = 0.0f, max = 0.0f;
+    if (begin < end) {
+      fn(args, static_cast<int>(n * args.a.h + begin), static_cast<int>(n * args.a.h + end), &min, &max);
+    }
+    float* out = partial + (static_cast<int64_t>(n) * max_threads + thread) * 2;
+    out[0] = min;
+    out[1] = max;
+  }
+}
+
+void DynamicQuantizeOp::Run(int thread, int num_threads) const {
+  for (int n = 0; n < args.batch; ++n) {
+    float min = 0.0f, max = 0.0f;  // The range always contains 0.
+    for (int t = 0; t < num_threads; ++t) {
+      const float* p = partial + (static_cast<int64_t>(n) * max_threads + t) * 2;
+      min = std::min(min, p[0]);
+      max = std::max(max, p[1]);
+    }
+    if (non_negative) min = 0.0f;
+    DynamicRange range;
+    range.scale = (max - min) / 255.0f;
+    if (!(range.scale > 1e-30f)) range.scale = 1e-30f;  // An all-zero image: every q is the zero point.
+    range.zero_point = non_negative ? 0 : static_cast<int32_t>(std::lrint(std::min(255.0f, -min / range.scale)));
+
+    kernels::EltwiseArgs image = args;
+    image.a_multiplier = 1.0f / range.scale;
+    image.out_zero = range.zero_point;
+    image.low = static_cast<float>(-range.zero_point);
+    image.high = static_cast<float>(255 - range.zero_point);
+    int64_t begin, end;
+    SplitRange(args.a.h, 1, thread, num_threads, &begin, &end);
+    if (begin < end) {
+      fn(image, static_cast<int>(n * args.a.h + begin), static_cast<int>(n * args.a.h + end));
+    }
+    if (thread == num_threads - 1) {
+      float* m = multiplier + static_cast<int64_t>(n) * channels;
+      int32_t* b = bias + static_cast<int64_t>(n) * channels;
+      for (int c = 0; c < channels; ++c) m[c] = range.scale * weight_scale[c];
+      for (int c = 0; c < channels; ++c) b[c] = -range.zero_point * weight_sum[c];
+      HaloFill fill = halo;
+      fill.value = static_cast<uint8_t>(range.zero_point);
+      fill.view.data += n * fill.view.image_stride;
+      fill.Run(1);
+    }
+  }
+}
+
+void HybridConvOp::Run(int thread, int num_threads) const {
+  int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(args.out_h) * args.out_w;
+  int64_t panel_begin = 0, panel_end = panels;
+  if (split_panels) {
+    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin, &panel_end);
+  } else {
+    SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
+  }
+  if (pixel_begin >= pixel_end || panel_begin >= panel_end) return;
+  kernels::ConvArgs image = args;
+  for (int n = 0; n < batch; ++n) {
+    fn(image, pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end));
+    image.input += image.in_image_stride;
+    image.output += image.out_image_stride;
+    if (image.residual != nullptr) image.residual += image.res_image_stride;
+    image.multiplier += panels * 16;
+    image.bias += panels * 16;
+  }
+}
+
+void PoolOp::Run(int thread, int num_threads) const {
+  int64_t begin, end;
+  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin, &end);
+  if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
+}
+
+void GlobalPoolOp::Run(int thread, int num_threads) const {
+  int64_t begin, end;
+  SplitRange(args.batch, 1, thread, num_threads, &begin, &end);
+  if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
+}
+
+void EltwiseOp::Bind(const RunIo& io) {
+  args.batch = io.batch;
+  if (external_input >= 0) {
+    // Kernels take one view type for reading and writing; inputs are only read.
+    args.a.data = static_cast<uint8_t*>(const_cast<void*>(io.inputs[external_input]));
+  }
+}
+
+void EltwiseOp::Run(int thread, int num_threads) const {
+  int64_t begin, end;
+  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin, &end);
+  if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
+}
+
+void SoftmaxOp::Run(int thread, int num_threads) const {
+  const int pixels = input.h * input.w;
+  int64_t begin, end;
+  SplitRange(static_cast<int64_t>(batch) * pixels, 1, thread, num_threads, &begin, &end);
+  for (int64_t i = begin; i < end; ++i) {
+    const int n = static_cast<int>(i / pixels), p = static_cast<int>(i % pixels);
+    const int y = p / input.w, x = p % input.w;
+    fn(reinterpret_cast<const float*>(input.pixel(n, y, x)), reinterpret_cast<float*>(output.pixel(n, y, x)), input.c);
+  }
+}
+
+void CopyOp::Bind(const RunIo& io) {
+  batch = io.batch;
+  if (external_input >= 0) input.data = static_cast<uint8_t*>(const_cast<void*>(io.inputs[external_input]));
+  if (external_output >= 0) output.data = static_cast<uint8_t*>(io.outputs[external_output]);
+}
+
+namespace {
+
+void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {
+  if (element_size == 1) {
+    std::memset(out, static_cast<int>(value), count);
+  } else {
+    uint32_t* p = reinterpret_cast<uint32_t*>(out);
+    for (int i = 0; i < count; ++i) p[i] = value;
+  }
+}
+
+}  // namespace
+
+void CopyOp::Run(int thread, int num_threads) const {
+  int64_t begin, end;
+  SplitRange(static_cast<int64_t>(batch) * output.h, 1, thread, num_threads, &begin, &end);
+  const bool whole_rows = step_x == 1 && step_c == 1 && in_c == 0 && out_c == 0 && clear_channels == 0 &&
+                          input.pixel_stride == output.pixel_stride &&
+                          c * element_size == input.pixel_stride;
+  for (int64_t row = begin; row < end; ++row) {
+    const int n = static_cast<int>(row / output.h), oy = static_cast<int>(row % output.h);
+    if (clear_channels > 0) {
+      for (int x = 0; x < output.w; ++x) {
+        FillElements(output.pixel(n, oy, x), clear_channels, element_size, clear_value);
+      }
+    }
+    const int y = oy - out_y;
+    if (y < 0 || y >= h) continue;
+    const uint8_t* in = input.pixel(n, in_y + y * step_y, in_x) + static_cast<int64_t>(in_c) * element_size;
+    uint8_t* out = output.pixel(n, oy, out_x) + static_cast<int64_t>(out_c) * element_size;
+    if (whole_rows) {
+      std::memcpy(out, in, w * input.pixel_stride);
+      continue;
+    }
+    for (int x = 0; x < w; ++x) {
+      if (step_c == 1) {
+        std::memcpy(out, in, static_cast<size_t>(c) * element_size);
+      } else {
+        for (int i = 0; i < c; ++i) {
+          std::memcpy(out + i * element_size, in + static_cast<int64_t>(i) * step_c * element_size, element_size);
+        }
+      }
+      in += step_x * input.pixel_stride;
+      out += output.pixel_stride;
+    }
+  }
+}
+
+void ReshapeOp::Run(int thread, int num_threads) const {
+  int64_t begin, end;
+  SplitRange(batch, 1, thread, num_threads, &begin, &end);
+  for (int n = static_cast<int>(begin); n < end; ++n) {
+    int iy = 0, ix = 0, ic = 0;
+    for (int y = 0; y < output.h; ++y) {
+      for (int x = 0; x < output.w; ++x) {
+        uint8_t* out = output.pixel(n, y, x);
+        int oc = 0;
+        while (oc < output.c) {
+          const int run = std::min(output.c - oc, input.c - ic);
+          std::memcpy(out + oc * element_size, input.pixel(n, iy, ix) + ic * element_size,
+                      static_cast<size_t>(run) * element_size);
+          oc += run;
+          ic += run;
+          if (ic == input.c) {
+            ic = 0;
+            if (++ix == input.w) {
+              ix = 0;
+              ++iy;
+            }
+          }
+        }
+        std::memset(out + oc * element_size, 0, static_cast<size_t>(out_padded_c - oc) * element_size);
+      }
+    }
+  }
+}
+
+}  // namespace octet

@@ -1,0 +1,169 @@
+// Operators as the session executes them: kernel, arguments and the split over threads, all fixed before the first run.
+#ifndef OCTET_ENGINE_SRC_OPS_H_
+#define OCTET_ENGINE_SRC_OPS_H_
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "formats/base/dtype.h"
+#include "kernels/kernel_table.h"
+
+namespace octet {
+
+/// What changes from run to run.
+struct RunIo {
+  const void* const* inputs = nullptr;
+  void* const* outputs = nullptr;
+  int batch = 1;
+};
+
+/// Fills the padding pixels around a tensor's images.
+struct HaloFill {
+  kernels::ActivationView view;
+  int top = 0, left = 0, bottom = 0, right = 0;
+  uint8_t value = 0;  ///< Zero point of u8 tensors; floats are padded with 0.
+  void Run(int batch) const;
+};
+
+class Op {
+ public:
+  virtual ~Op() = default;
+  /// Called once before each run, by one thread.
+  virtual void Bind(const RunIo& io) = 0;
+  /// Called by every thread; writes this thread's share of the output.
+  virtual void Run(int thread, int num_threads) const = 0;
+
+  std::vector<HaloFill> halos;  ///< Of the output; filled by the last thread.
+  int node = -1;                ///< Index into Graph::nodes; -1 for copies in and out.
+  std::string kernel;           ///< For the profile.
+};
+
+/// Convolution or dense layer with static quantization or in float.
+class ConvOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+
+  kernels::ConvArgs args;
+  kernels::ConvFn fn = nullptr;
+  int panels = 0;
+  bool split_panels = false;  ///< Threads share output channels instead of pixels.
+};
+
+/// Scale and zero point of one image, found at run time ("hybrid").
+struct DynamicRange {
+  float scale = 0.0f;
+  int32_t zero_point = 0;
+};
+
+/// Range of each image of a float tensor, one partial result per thread.
+class MinMaxOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+
+  kernels::EltwiseArgs args;
+  kernels::MinMaxFn fn = nullptr;
+  float* partial = nullptr;  ///< [batch][thread][2]
+  int max_threads = 1;
+};
+
+/// Quantizes each image with its own range and prepares the convolution's epilogue.
+class DynamicQuantizeOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+
+  kernels::EltwiseArgs args;
+  kernels::EltwiseFn fn = nullptr;
+  const float* partial = nullptr;
+  int max_threads = 1;
+  bool non_negative = false;            ///< The range starts at 0: no zero point, no correction.
+  const float* weight_scale = nullptr;  ///< [padded channels]
+  const int32_t* weight_sum = nullptr;  ///< [padded channels]
+  float* multiplier = nullptr;          ///< [batch][padded channels]
+  int32_t* bias = nullptr;              ///< [batch][padded channels]
+  int channels = 0;                     ///< Padded.
+  HaloFill halo;                        ///< Value set at run time.
+};
+
+/// Convolution over images quantized on the fly.
+class HybridConvOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+
+  kernels::ConvArgs args;  ///< For one image.
+  kernels::ConvFn fn = nullptr;
+  int batch = 1;
+  int panels = 0;
+  bool split_panels = false;
+};
+
+class PoolOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+  kernels::PoolArgs args;
+  kernels::PoolFn fn = nullptr;
+};
+
+class GlobalPoolOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+  kernels::PoolArgs args;
+  kernels::GlobalPoolFn fn = nullptr;
+};
+
+class EltwiseOp : public Op {
+ public:
+  void Bind(const RunIo& io) override;
+  void Run(int thread, int num_threads) const override;
+  kernels::EltwiseArgs args;
+  kernels::EltwiseFn fn = nullptr;
+  int external_input = -1;  ///< `a` is this input of the caller.
+};
+
+class SoftmaxOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+  kernels::ActivationView input, output;
+  kernels::SoftmaxFn fn = nullptr;
+  int batch = 1;
+};
+
+/// Copies a box of pixels and channels; covers Pad, Slice, Concat, and copies from and to the caller's buffers.
+class CopyOp : public Op {
+ public:
+  void Bind(const RunIo& io) override;
+  void Run(int thread, int num_threads) const override;
+
+  kernels::ActivationView input, output;
+  int element_size = 1;
+  int h = 0, w = 0, c = 0;                   ///< Box to copy.
+  int in_y = 0, in_x = 0, in_c = 0;          ///< First input element.
+  int step_y = 1, step_x = 1, step_c = 1;    ///< Of the input.
+  int out_y = 0, out_x = 0, out_c = 0;       ///< First output element.
+  int clear_channels = 0;                    ///< > 0: first fill the whole output, this many channels a pixel.
+  uint32_t clear_value = 0;                  ///< Bit pattern of one element.
+  int batch = 1;
+  int external_input = -1, external_output = -1;
+};
+
+/// Copies elements in NHWC order between tensors of different shapes.
+class ReshapeOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+  kernels::ActivationView input, output;
+  int element_size = 1;
+  int out_padded_c = 0;  ///< Channels of an output pixel as stored; the surplus is zeroed.
+  int batch = 1;
+};
+
+}  // namespace octet
+
+#endif  // OCTET_ENGINE_SRC_OPS_H_
