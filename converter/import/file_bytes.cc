@@ -1,0 +1,73 @@
+#include "converter/import/file_bytes.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+
+#include "formats/base/str_cat.h"
+
+namespace octet {
+
+Result<FileBytes> MapFile(const std::string& path) {
+  // O_NONBLOCK keeps a named pipe from hanging the open; a regular file ignores it.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    const int error = errno;
+    if (error == ENOENT || error == ENOTDIR) return NotFound(StrCat(path, ": no such file"));
+    return IoError(StrCat(path, ": cannot open: ", std::strerror(error)));
+  }
+  struct stat info {};
+  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return IoError(StrCat(path, ": not a regular file"));
+  }
+  FileBytes file;
+  const size_t size = static_cast<size_t>(info.st_size);
+  if (size == 0) {
+    ::close(fd);
+    return file;
+  }
+  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
+  const int error = errno;
+  ::close(fd);
+  if (data == MAP_FAILED) return IoError(StrCat(path, ": cannot map: ", std::strerror(error)));
+  file.owner = std::shared_ptr<const void>(
+      data, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  file.bytes = {static_cast<const std::byte*>(data), size};
+  return file;
+}
+
+Result<FileBytes> MapCompanionFile(const std::string& model_path, const std::string& location) {
+  namespace fs = std::filesystem;
+  const auto refuse = [&](const char* why) {
+    return Corrupt(StrCat(model_path, ": external data '", location, "' ", why));
+  };
+  if (location.empty()) return refuse("has no file name");
+  if (location.find('\0') != std::string::npos) return refuse("has a zero byte in its name");
+  const fs::path relative(location);
+  if (relative.is_absolute())
+    return refuse("is an absolute path; it must lie in the model's folder");
+  for (const fs::path& part : relative) {
+    if (part == "..") return refuse("contains '..'; it must lie in the model's folder");
+  }
+  fs::path folder = fs::path(model_path).parent_path();
+  if (folder.empty()) folder = ".";
+  std::error_code error;
+  const fs::path real_folder = fs::canonical(folder, error);
+  if (error) return IoError(StrCat(folder.string(), ": ", error.message()));
+  const fs::path real_file = fs::canonical(folder / relative, error);
+  if (error)
+    return NotFound(StrCat(model_path, ": external data '", location, "': ", error.message()));
+  const fs::path from_folder = real_file.lexically_relative(real_folder);
+  if (from_folder.empty() || *from_folder.begin() == "..")
+    return refuse("is a link that leads out of the model's folder");
+  return MapFile(real_file.string());
+}
+
+}  // namespace octet

@@ -1,0 +1,122 @@
+// Typed access to parsed JSON with errors that name the field. Internal to the importers.
+#ifndef OCTET_CONVERTER_IMPORT_JSON_READER_H_
+#define OCTET_CONVERTER_IMPORT_JSON_READER_H_
+
+#include <initializer_list>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "formats/base/status.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+
+/// Parses without exceptions. Nesting is limited by the caller's limit on size.
+inline Result<nlohmann::json> ParseJson(std::string_view text, const std::string& origin) {
+  nlohmann::json json =
+      nlohmann::json::parse(text.begin(), text.end(), nullptr, /*allow_exceptions=*/false);
+  if (json.is_discarded()) return Corrupt(StrCat(origin, ": not valid JSON"));
+  return json;
+}
+
+/// Reads the fields of one JSON object. The first error sticks; `status()` gives it.
+class JsonReader {
+ public:
+  /// `where` names the object in errors. `known` lists every field; another one is an error, since
+  /// it is most often a misspelling.
+  JsonReader(const nlohmann::json& json, std::string where,
+             std::initializer_list<std::string_view> known)
+      : json_(json), where_(std::move(where)) {
+    if (!json_.is_object()) {
+      Fail("", "is not an object");
+      return;
+    }
+    for (const auto& item : json_.items()) {
+      bool found = false;
+      for (std::string_view k : known) found = found || item.key() == k;
+      if (!found) Fail(item.key(), "is not a known field");
+    }
+  }
+
+  const Status& status() const { return status_; }
+  bool ok() const { return status_.ok(); }
+
+  /// The field, or null when it is absent.
+  const nlohmann::json* Find(const char* key) const {
+    if (!json_.is_object()) return nullptr;
+    const auto it = json_.find(key);
+    return it == json_.end() ? nullptr : &*it;
+  }
+
+  /// The field; an error when it is absent.
+  const nlohmann::json* Need(const char* key) {
+    const nlohmann::json* value = Find(key);
+    if (value == nullptr) Fail(key, "is missing");
+    return value;
+  }
+
+  /// Each of these leaves `*out` alone when the field is absent.
+  void Integer(const char* key, int low, int high, int* out) {
+    const nlohmann::json* v = Find(key);
+    if (v == nullptr) return;
+    if (!v->is_number_integer()) return Fail(key, StrCat("is not an integer"));
+    // Large unsigned values do not fit int64_t and must not wrap.
+    const bool fits =
+        !v->is_number_unsigned() || v->get<uint64_t>() <= static_cast<uint64_t>(INT64_MAX);
+    const int64_t value = fits ? v->get<int64_t>() : INT64_MAX;
+    if (value < low || value > high)
+      return Fail(key, StrCat("is ", value, ", expected ", low, " to ", high));
+    *out = static_cast<int>(value);
+  }
+  void Number(const char* key, float* out) {
+    const nlohmann::json* v = Find(key);
+    if (v == nullptr) return;
+    if (!v->is_number()) return Fail(key, "is not a number");
+    *out = static_cast<float>(v->get<double>());
+  }
+  void Bool(const char* key, bool* out) {
+    const nlohmann::json* v = Find(key);
+    if (v == nullptr) return;
+    if (!v->is_boolean()) return Fail(key, "is not true or false");
+    *out = v->get<bool>();
+  }
+  void String(const char* key, std::string* out) {
+    const nlohmann::json* v = Find(key);
+    if (v == nullptr) return;
+    if (!v->is_string()) return Fail(key, "is not a string");
+    *out = v->get<std::string>();
+  }
+  /// One of a list of words; `*out` becomes its index.
+  void Choice(const char* key, std::initializer_list<std::string_view> words, int* out) {
+    const nlohmann::json* v = Find(key);
+    if (v == nullptr) return;
+    std::string expected;
+    int index = 0;
+    for (std::string_view word : words) {
+      if (v->is_string() && v->get_ref<const std::string&>() == word) {
+        *out = index;
+        return;
+      }
+      expected += StrCat(index ? ", " : "", word);
+      ++index;
+    }
+    Fail(key, StrCat("is ", v->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                     ", expected one of: ", expected));
+  }
+
+  void Fail(std::string_view key, const std::string& problem) {
+    if (!status_.ok()) return;
+    status_ = InvalidArgument(key.empty() ? StrCat(where_, " ", problem)
+                                          : StrCat(where_, ": '", key, "' ", problem));
+  }
+
+ private:
+  const nlohmann::json& json_;
+  std::string where_;
+  Status status_;
+};
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_IMPORT_JSON_READER_H_
