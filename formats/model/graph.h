@@ -21,6 +21,10 @@ namespace octet {
 using TensorId = int32_t;
 inline constexpr TensorId kNoTensor = -1;
 
+/// Most products that one output of int8 weights may sum: products of 255 * 128, the bias and the zero-point correction then
+/// stay inside int32 in any order of addition.
+inline constexpr int64_t kMaxInt8Reduction = 32768;
+
 /// Operators. The numbers are stored in files: never renumber. Inputs are listed as [required] and (optional).
 enum class OpType : uint8_t {
   kConv2d = 0,             ///< [x, weights OHWI] (bias, residual, channel scales). Activation after the residual.

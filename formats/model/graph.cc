@@ -1,0 +1,760 @@
+#include "formats/model/graph.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <limits>
+#include <new>
+#include <utility>
+
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "formats/model/panel.h"
+
+namespace octet {
+namespace {
+
+constexpr int64_t kMaxElements = std::numeric_limits<int32_t>::max();
+constexpr int kMaxWindow = 4096;
+constexpr int kMaxResizeShorter = 1 << 16;
+
+/// Number of inputs an operator takes: [min, max] slots, of which the first `required` must be filled.
+struct Arity {
+  int required, max;
+};
+
+Arity ArityOf(OpType type) {
+  switch (type) {
+    case OpType::kConv2d:
+    case OpType::kDense: return {2, 5};
+    case OpType::kAdd:
+    case OpType::kMul: return {2, 2};
+    case OpType::kScaleShift: return {3, 3};
+    case OpType::kConcat: return {2, std::numeric_limits<int>::max()};
+    default: return {1, 1};
+  }
+}
+
+bool HasWindow(OpType type) {
+  return type == OpType::kConv2d || type == OpType::kMaxPool || type == OpType::kAveragePool;
+}
+
+bool TakesActivation(OpType type) {
+  return type == OpType::kConv2d || type == OpType::kDense || type == OpType::kAdd ||
+         type == OpType::kScaleShift;
+}
+
+std::string Describe(const Node& node) {
+  return StrCat("node '", node.name, "' (", OpTypeName(node.type), ")");
+}
+
+std::string Describe(const Tensor& tensor) { return StrCat("tensor '", tensor.name, "'"); }
+
+/// The one form of every error: place, field, found, expected.
+template <typename Where, typename Found, typename Expected>
+Status Mismatch(const Where& where, const char* field, const Found& found, const Expected& expected) {
+  return InvalidArgument(StrCat(Describe(where), ": ", field, ": found ", found, ", expected ", expected));
+}
+
+bool InRange(const Graph& graph, TensorId id) {
+  return id >= 0 && static_cast<size_t>(id) < graph.tensors.size();
+}
+
+Status CheckInputs(const Graph& graph, const Node& node) {
+  const Arity arity = ArityOf(node.type);
+  const int count = static_cast<int>(node.inputs.size());
+  // kConcat lists everything it takes; the others fill required slots and may fill the rest.
+  const int required = node.type == OpType::kConcat ? std::max(count, arity.required) : arity.required;
+  if (count < required || count > arity.max) {
+    return Mismatch(node, "number of inputs", count,
+                    arity.max == arity.required ? StrCat(required)
+                    : node.type == OpType::kConcat ? StrCat("at least ", required)
+                                                   : StrCat(required, " to ", arity.max));
+  }
+  for (int i = 0; i < count; ++i) {
+    if (i >= required && node.inputs[i] == kNoTensor) continue;
+    if (!InRange(graph, node.inputs[i])) {
+      return Mismatch(node, StrCat("input ", i).c_str(), StrCat("tensor ", node.inputs[i]),
+                      StrCat("less than ", graph.tensors.size()));
+    }
+  }
+  return OkStatus();
+}
+
+Status CheckRange(const Node& node, const char* field, int64_t value, int64_t min, int64_t max) {
+  if (value >= min && value <= max) return OkStatus();
+  return Mismatch(node, field, value, StrCat(min, " to ", max));
+}
+
+Status CheckWindow(const Node& node) {
+  const Window& w = node.window;
+  const int max_dilation = node.type == OpType::kConv2d ? kMaxWindow : 1;
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "kernel_h", w.kernel_h, 1, kMaxWindow));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "kernel_w", w.kernel_w, 1, kMaxWindow));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "stride_h", w.stride_h, 1, kMaxWindow));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "stride_w", w.stride_w, 1, kMaxWindow));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "dilation_h", w.dilation_h, 1, max_dilation));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "dilation_w", w.dilation_w, 1, max_dilation));
+  const int max_h = w.kernel_h * w.dilation_h - 1, max_w = w.kernel_w * w.dilation_w - 1;
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "pad_top", w.pad_top, 0, max_h));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "pad_left", w.pad_left, 0, max_w));
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "pad_bottom", w.pad_bottom, 0, max_h));
+  return CheckRange(node, "pad_right", w.pad_right, 0, max_w);
+}
+
+Status CheckRank(const Node& node, const char* field, const Tensor& tensor, int rank) {
+  if (tensor.shape.rank() == rank) return OkStatus();
+  return Mismatch(node, field, StrCat("shape ", tensor.shape.ToString()), StrCat("rank ", rank));
+}
+
+Result<Shape> InferWindow(const Node& node, const Shape& x, int64_t channels) {
+  OCTET_RETURN_IF_ERROR(CheckWindow(node));
+  const Window& w = node.window;
+  const int64_t h = WindowOutput(x[1], w.kernel_h, w.stride_h, w.dilation_h, w.pad_top, w.pad_bottom);
+  const int64_t width = WindowOutput(x[2], w.kernel_w, w.stride_w, w.dilation_w, w.pad_left, w.pad_right);
+  if (h <= 0 || width <= 0) {
+    return Mismatch(node, "window",
+                    StrCat(w.kernel_h, "x", w.kernel_w, " dilated by ", w.dilation_h, "x", w.dilation_w),
+                    StrCat("one that fits into the padded input ", x.ToString()));
+  }
+  return Shape{x[0], h, width, channels};
+}
+
+Result<Shape> InferConv2d(const Graph& graph, const Node& node) {
+  const Tensor& x = graph.tensor(node.inputs[kInputX]);
+  const Tensor& weights = graph.tensor(node.inputs[kInputWeights]);
+  OCTET_RETURN_IF_ERROR(CheckRank(node, "input", x, 4));
+  OCTET_RETURN_IF_ERROR(CheckRank(node, "weights", weights, 4));
+  const Shape& w = weights.shape;
+  if (node.groups < 1 || w[0] % node.groups != 0) {
+    return Mismatch(node, "groups", node.groups, StrCat("a divisor of ", w[0], " output channels"));
+  }
+  int64_t channels = 0;
+  if (!CheckedMul(w[3], node.groups, &channels) || channels != x.shape[3]) {
+    return Mismatch(node, "input channels", x.shape[3],
+                    StrCat(node.groups, " group(s) of ", w[3], " as in weights ", w.ToString()));
+  }
+  if (w[1] != node.window.kernel_h || w[2] != node.window.kernel_w) {
+    return Mismatch(node, "kernel", StrCat(node.window.kernel_h, "x", node.window.kernel_w),
+                    StrCat(w[1], "x", w[2], " as in weights ", w.ToString()));
+  }
+  return InferWindow(node, x.shape, w[0]);
+}
+
+Result<Shape> InferDense(const Graph& graph, const Node& node) {
+  const Tensor& x = graph.tensor(node.inputs[kInputX]);
+  const Tensor& weights = graph.tensor(node.inputs[kInputWeights]);
+  OCTET_RETURN_IF_ERROR(CheckRank(node, "input", x, 2));
+  OCTET_RETURN_IF_ERROR(CheckRank(node, "weights", weights, 2));
+  if (x.shape[1] != weights.shape[1]) {
+    return Mismatch(node, "input features", x.shape[1],
+                    StrCat(weights.shape[1], " as in weights ", weights.shape.ToString()));
+  }
+  return Shape{x.shape[0], weights.shape[0]};
+}
+
+Result<Shape> InferBinary(const Graph& graph, const Node& node) {
+  const Shape& a = graph.tensor(node.inputs[0]).shape;
+  const Shape& b = graph.tensor(node.inputs[1]).shape;
+  if (!(a == b)) return Mismatch(node, "second input", StrCat("shape ", b.ToString()), a.ToString());
+  return a;
+}
+
+Result<Shape> InferScaleShift(const Graph& graph, const Node& node) {
+  const Shape& x = graph.tensor(node.inputs[0]).shape;
+  for (int i = 1; i <= 2; ++i) {
+    const Shape& s = graph.tensor(node.inputs[i]).shape;
+    if (x.rank() == 0 || s.rank() != 1 || s[0] != x.back()) {
+      return Mismatch(node, i == 1 ? "scale" : "shift", StrCat("shape ", s.ToString()),
+                      StrCat("one value per channel of ", x.ToString()));
+    }
+  }
+  return x;
+}
+
+Result<Shape> InferPad(const Node& node, const Shape& x) {
+  Shape out = x;
+  for (int i = 0; i < x.rank(); ++i) {
+    const int max = i == 0 ? 0 : std::numeric_limits<int32_t>::max();
+    OCTET_RETURN_IF_ERROR(CheckRange(node, StrCat("begin[", i, "]").c_str(), node.begin[i], 0, max));
+    OCTET_RETURN_IF_ERROR(CheckRange(node, StrCat("end[", i, "]").c_str(), node.end[i], 0, max));
+    if (!CheckedAdd(x[i], static_cast<int64_t>(node.begin[i]) + node.end[i], &out[i])) {
+      return Mismatch(node, StrCat("end[", i, "]").c_str(), node.end[i], "a sum that fits");
+    }
+  }
+  return out;
+}
+
+Result<Shape> InferSlice(const Node& node, const Shape& x) {
+  Shape out = x;
+  for (int i = 0; i < x.rank(); ++i) {
+    const int64_t begin = node.begin[i], end = node.end[i], step = node.step[i];
+    // The first dimension is the batch: whatever its size, all of it is kept.
+    const bool valid = i == 0 ? begin == 0 && end == x[0] && step == 1
+                              : begin >= 0 && begin < end && end <= x[i] && step >= 1;
+    if (!valid) {
+      return Mismatch(node, StrCat("range of dimension ", i).c_str(), StrCat(begin, ":", end, ":", step),
+                      i == 0 ? StrCat("0:", x[0], ":1") : StrCat("one inside 0:", x[i], " with a step of 1 or more"));
+    }
+    out[i] = CeilDiv(end - begin, step);
+  }
+  return out;
+}
+
+Result<Shape> InferConcat(const Graph& graph, const Node& node) {
+  Shape out = graph.tensor(node.inputs[0]).shape;
+  OCTET_RETURN_IF_ERROR(CheckRange(node, "axis", node.axis, 1, std::max(1, out.rank() - 1)));
+  if (out.rank() < 2) return CheckRank(node, "input", graph.tensor(node.inputs[0]), 4);
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    const Shape& s = graph.tensor(node.inputs[i]).shape;
+    bool same = s.rank() == out.rank();
+    for (int d = 0; same && d < out.rank(); ++d) same = d == node.axis || s[d] == out[d];
+    if (!same || !CheckedAdd(out[node.axis], s[node.axis], &out[node.axis])) {
+      return Mismatch(node, StrCat("input ", i).c_str(), StrCat("shape ", s.ToString()),
+                      StrCat(graph.tensor(node.inputs[0]).shape.ToString(), " apart from dimension ", node.axis));
+    }
+  }
+  return out;
+}
+
+Result<Shape> InferReshape(const Graph& graph, const Node& node) {
+  if (!InRange(graph, node.output)) {
+    return Mismatch(node, "output", StrCat("tensor ", node.output), StrCat("less than ", graph.tensors.size()));
+  }
+  const Shape& in = graph.tensor(node.inputs[0]).shape;
+  const Shape& out = graph.tensor(node.output).shape;
+  const bool same_batch = in.rank() > 0 && out.rank() > 0 && in[0] == out[0];
+  if (!same_batch || in.num_elements() < 0 || in.num_elements() != out.num_elements()) {
+    return Mismatch(node, "output", StrCat("shape ", out.ToString()),
+                    StrCat("the batch and the number of elements of ", in.ToString()));
+  }
+  return out;
+}
+
+}  // namespace
+
+const char* OpTypeName(OpType type) {
+  switch (type) {
+    case OpType::kConv2d: return "conv2d";
+    case OpType::kDense: return "dense";
+    case OpType::kMaxPool: return "max_pool";
+    case OpType::kAveragePool: return "average_pool";
+    case OpType::kGlobalAveragePool: return "global_average_pool";
+    case OpType::kAdd: return "add";
+    case OpType::kMul: return "mul";
+    case OpType::kScaleShift: return "scale_shift";
+    case OpType::kRelu: return "relu";
+    case OpType::kRelu6: return "relu6";
+    case OpType::kPad: return "pad";
+    case OpType::kSlice: return "slice";
+    case OpType::kConcat: return "concat";
+    case OpType::kReshape: return "reshape";
+    case OpType::kSoftmax: return "softmax";
+    case OpType::kQuantize: return "quantize";
+    case OpType::kDequantize: return "dequantize";
+  }
+  return "invalid";
+}
+
+std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data) {
+  constexpr std::align_val_t kAlignment{64};
+  void* buffer = ::operator new(std::max<size_t>(bytes, 1), kAlignment);
+  std::memset(buffer, 0, bytes);
+  *data = static_cast<std::byte*>(buffer);
+  return std::shared_ptr<void>(buffer, [](void* p) { ::operator delete(p, kAlignment); });
+}
+
+TensorId Graph::AddActivation(std::string name, DType dtype, const Shape& shape) {
+  Tensor& t = tensors.emplace_back();
+  t.name = std::move(name);
+  t.dtype = dtype;
+  t.shape = shape;
+  return static_cast<TensorId>(tensors.size()) - 1;
+}
+
+TensorId Graph::AddConstant(std::string name, DType dtype, const Shape& shape, const void* data, size_t bytes) {
+  const TensorId id = AddActivation(std::move(name), dtype, shape);
+  std::byte* copy = nullptr;
+  tensors[id].owner = MakeAlignedBuffer(bytes, &copy);
+  if (bytes > 0) std::memcpy(copy, data, bytes);
+  tensors[id].data = {copy, bytes};
+  return id;
+}
+
+Node& Graph::AddNode(OpType type, std::string name, std::vector<TensorId> node_inputs, TensorId output) {
+  Node& node = nodes.emplace_back();
+  node.type = type;
+  node.name = std::move(name);
+  node.inputs = std::move(node_inputs);
+  node.output = output;
+  return node;
+}
+
+int64_t WindowOutput(int64_t in, int kernel, int stride, int dilation, int pad_begin, int pad_end) {
+  const int64_t room = in + pad_begin + pad_end - static_cast<int64_t>(dilation) * (kernel - 1) - 1;
+  return room < 0 ? 0 : room / stride + 1;
+}
+
+Result<Shape> InferShape(const Graph& graph, const Node& node) {
+  OCTET_RETURN_IF_ERROR(CheckInputs(graph, node));
+  const Tensor& x = graph.tensor(node.inputs[0]);
+  switch (node.type) {
+    case OpType::kConv2d: return InferConv2d(graph, node);
+    case OpType::kDense: return InferDense(graph, node);
+    case OpType::kMaxPool:
+    case OpType::kAveragePool:
+      OCTET_RETURN_IF_ERROR(CheckRank(node, "input", x, 4));
+      return InferWindow(node, x.shape, x.shape[3]);
+    case OpType::kGlobalAveragePool:
+      OCTET_RETURN_IF_ERROR(CheckRank(node, "input", x, 4));
+      return Shape{x.shape[0], 1, 1, x.shape[3]};
+    case OpType::kAdd:
+    case OpType::kMul: return InferBinary(graph, node);
+    case OpType::kScaleShift: return InferScaleShift(graph, node);
+    case OpType::kPad: return InferPad(node, x.shape);
+    case OpType::kSlice: return InferSlice(node, x.shape);
+    case OpType::kConcat: return InferConcat(graph, node);
+    case OpType::kReshape: return InferReshape(graph, node);
+    case OpType::kRelu:
+    case OpType::kRelu6:
+    case OpType::kSoftmax:
+    case OpType::kQuantize:
+    case OpType::kDequantize: return x.shape;
+  }
+  return Mismatch(node, "type", static_cast<int>(node.type), StrCat("less than ", kNumOpTypes));
+}
+
+Status InferShapes(Graph* graph) {
+  for (const Node& node : graph->nodes) {
+    OCTET_ASSIGN_OR_RETURN(const Shape shape, InferShape(*graph, node));
+    if (!InRange(*graph, node.output)) {
+      return Mismatch(node, "output", StrCat("tensor ", node.output),
+                      StrCat("less than ", graph->tensors.size()));
+    }
+    graph->tensor(node.output).shape = shape;
+  }
+  return OkStatus();
+}
+
+namespace {
+
+/// Elements of an activation as the engine stores it: channels rounded up to a panel, padding around the image.
+bool FitsPadded(const Shape& shape, int64_t pad_h, int64_t pad_w) {
+  int64_t n = RoundUp(shape.back(), kPanelWidth);
+  const int64_t h = shape.rank() == 4 ? shape[1] + pad_h : 1, w = shape.rank() == 4 ? shape[2] + pad_w : 1;
+  return CheckedMul(n, h, &n) && CheckedMul(n, w, &n) && n <= kMaxElements;
+}
+
+Status ValidateActivation(const Tensor& t) {
+  if (t.dtype != DType::kF32 && t.dtype != DType::kU8) {
+    return Mismatch(t, "data type of an activation", DTypeName(t.dtype), "float32 or uint8");
+  }
+  if ((t.shape.rank() != 4 && t.shape.rank() != 2) || t.shape[0] != 1) {
+    return Mismatch(t, "shape of an activation", t.shape.ToString(), "[1,height,width,channels] or [1,channels]");
+  }
+  if (t.layout != Layout::kPlain) {
+    return Mismatch(t, "layout of an activation", static_cast<int>(t.layout), "0");
+  }
+  if (t.dtype == DType::kU8) {
+    if (!std::isfinite(t.quantization.scale) || t.quantization.scale <= 0.0f) {
+      return Mismatch(t, "scale", t.quantization.scale, "a finite number above 0");
+    }
+    if (t.quantization.zero_point < 0 || t.quantization.zero_point > 255) {
+      return Mismatch(t, "zero point", t.quantization.zero_point, "0 to 255");
+    }
+  } else if (!(t.quantization == Quantization{})) {
+    return Mismatch(t, "quantization of a float32 activation", t.quantization.scale, "none");
+  }
+  return OkStatus();
+}
+
+Status ValidateConstant(const Tensor& t) {
+  if (static_cast<int>(t.layout) > static_cast<int>(Layout::kDepthwise)) {
+    return Mismatch(t, "layout", static_cast<int>(t.layout), "0 to 3");
+  }
+  const int rank = t.shape.rank();
+  const bool fits = t.layout == Layout::kPlain || rank == 4 || (t.layout == Layout::kPanel && rank == 2);
+  if (!fits) {
+    return Mismatch(t, "layout", static_cast<int>(t.layout), StrCat("one for shape ", t.shape.ToString()));
+  }
+  if (!(t.quantization == Quantization{})) {
+    return Mismatch(t, "quantization of a constant", t.quantization.scale, "none: scales are a tensor of their own");
+  }
+  const int64_t bytes = ConstantBytes(t.shape, t.dtype, t.layout);
+  if (bytes < 0 || static_cast<uint64_t>(bytes) != t.data.size()) {
+    return Mismatch(t, "bytes of data", t.data.size(),
+                    StrCat(bytes, " for ", DTypeName(t.dtype), " ", t.shape.ToString()));
+  }
+  // Panels are read by vector, anything else element by element.
+  const uintptr_t alignment = t.layout == Layout::kPlain ? DTypeSize(t.dtype) : 64;
+  if (reinterpret_cast<uintptr_t>(t.data.data()) % alignment != 0) {
+    return Mismatch(t, "address of data", "an unaligned one", StrCat("a multiple of ", alignment));
+  }
+  return OkStatus();
+}
+
+Status ValidateTensor(const Tensor& t) {
+  if (static_cast<int>(t.dtype) >= kNumDTypes) {
+    return Mismatch(t, "data type", static_cast<int>(t.dtype), StrCat("less than ", kNumDTypes));
+  }
+  if (t.shape.rank() < 1) return Mismatch(t, "rank", 0, "1 to 4");
+  for (int i = 0; i < t.shape.rank(); ++i) {
+    if (t.shape[i] < 1 || t.shape[i] > kMaxElements) {
+      return Mismatch(t, "shape", t.shape.ToString(), StrCat("dimensions from 1 to ", kMaxElements));
+    }
+  }
+  if (t.shape.num_elements() < 1 || t.shape.num_elements() > kMaxElements) {
+    return Mismatch(t, "shape", t.shape.ToString(), StrCat("at most ", kMaxElements, " elements"));
+  }
+  if (t.is_constant()) return ValidateConstant(t);
+  OCTET_RETURN_IF_ERROR(ValidateActivation(t));
+  if (!FitsPadded(t.shape, 0, 0)) {
+    return Mismatch(t, "shape", t.shape.ToString(),
+                    StrCat("at most ", kMaxElements, " elements with channels rounded up to ", kPanelWidth));
+  }
+  return OkStatus();
+}
+
+/// Checks one node, whose inputs are known to be in range and computed.
+class NodeValidator {
+ public:
+  NodeValidator(const Graph& graph, const Node& node)
+      : graph_(graph), node_(node), x_(graph.tensor(node.inputs[0])), out_(graph.tensor(node.output)) {}
+
+  Status Run() const {
+    if (static_cast<int>(node_.activation) > static_cast<int>(Activation::kRelu6)) {
+      return Mismatch(node_, "activation", static_cast<int>(node_.activation), "0 to 2");
+    }
+    if (node_.activation != Activation::kNone && !TakesActivation(node_.type)) {
+      return Mismatch(node_, "activation", static_cast<int>(node_.activation), "0: this operator has none");
+    }
+    OCTET_ASSIGN_OR_RETURN(const Shape shape, InferShape(graph_, node_));
+    if (!(shape == out_.shape)) {
+      return Mismatch(node_, "output", StrCat("shape ", out_.shape.ToString()), shape.ToString());
+    }
+    if (HasWindow(node_.type)) {
+      const Window& w = node_.window;
+      if (!FitsPadded(x_.shape, static_cast<int64_t>(w.pad_top) + w.pad_bottom,
+                      static_cast<int64_t>(w.pad_left) + w.pad_right)) {
+        return Mismatch(node_, "padding", StrCat("input ", x_.shape.ToString()),
+                        StrCat("at most ", kMaxElements, " elements when padded"));
+      }
+    }
+    switch (node_.type) {
+      case OpType::kConv2d:
+      case OpType::kDense: return ValidateConv();
+      case OpType::kMul: return ExpectTypes(DType::kF32, DType::kF32);
+      case OpType::kScaleShift: return ValidateScaleShift();
+      case OpType::kAdd: return ExpectSameTypes();
+      case OpType::kAveragePool: return ExpectSameTypes();
+      case OpType::kGlobalAveragePool:
+        return x_.dtype == DType::kU8 && out_.dtype == DType::kF32 ? OkStatus() : ExpectSameTypes();
+      case OpType::kPad:
+        if (!std::isfinite(node_.pad_value)) return Mismatch(node_, "pad_value", node_.pad_value, "a finite number");
+        return ExpectSameQuantization();
+      case OpType::kMaxPool:
+      case OpType::kRelu:
+      case OpType::kRelu6:
+      case OpType::kSlice:
+      case OpType::kConcat:
+      case OpType::kReshape: return ExpectSameQuantization();
+      case OpType::kSoftmax: return ExpectTypes(DType::kF32, DType::kF32);
+      case OpType::kQuantize: return ExpectTypes(x_.dtype, DType::kU8);
+      case OpType::kDequantize: return ExpectTypes(DType::kU8, DType::kF32);
+    }
+    return InternalError("unreachable: InferShape knows the type");
+  }
+
+ private:
+  Status ExpectType(const char* field, const Tensor& t, DType dtype) const {
+    if (t.dtype == dtype) return OkStatus();
+    return Mismatch(node_, field, StrCat(DTypeName(t.dtype), " in '", t.name, "'"), DTypeName(dtype));
+  }
+
+  Status ExpectTypes(DType in, DType out) const {
+    for (TensorId id : node_.inputs) OCTET_RETURN_IF_ERROR(ExpectType("input", graph_.tensor(id), in));
+    return ExpectType("output", out_, out);
+  }
+
+  /// float32 or uint8 everywhere; uint8 operands may have different quantizations.
+  Status ExpectSameTypes() const {
+    OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, x_.dtype));
+    for (TensorId id : node_.inputs) OCTET_RETURN_IF_ERROR(CheckRescale(graph_.tensor(id)));
+    return OkStatus();
+  }
+
+  /// For operators that move values without computing.
+  Status ExpectSameQuantization() const {
+    OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, x_.dtype));
+    for (TensorId id : node_.inputs) {
+      const Tensor& t = graph_.tensor(id);
+      if (!(t.quantization == out_.quantization)) {
+        return Mismatch(node_, "output quantization",
+                        StrCat("(", out_.quantization.scale, ", ", out_.quantization.zero_point, ")"),
+                        StrCat("(", t.quantization.scale, ", ", t.quantization.zero_point, ") as of '", t.name, "'"));
+      }
+    }
+    return OkStatus();
+  }
+
+  /// The factor from one uint8 quantization to another must be a number: 0 * infinity would not be.
+  Status CheckRescale(const Tensor& in) const {
+    if (in.dtype != DType::kU8 || out_.dtype != DType::kU8) return OkStatus();
+    const float factor = in.quantization.scale / out_.quantization.scale;
+    if (std::isfinite(factor)) return OkStatus();
+    return Mismatch(node_, "scales", StrCat(in.quantization.scale, " over ", out_.quantization.scale),
+                    "a finite quotient");
+  }
+
+  Status ExpectVector(const char* field, const Tensor& t, DType dtype, int64_t length) const {
+    OCTET_RETURN_IF_ERROR(ExpectConstant(field, t));
+    OCTET_RETURN_IF_ERROR(ExpectType(field, t, dtype));
+    if (t.layout != Layout::kPlain) {
+      return Mismatch(node_, field, StrCat("layout ", static_cast<int>(t.layout)), "layout 0");
+    }
+    if (t.shape.rank() != 1 || t.shape[0] != length) {
+      return Mismatch(node_, field, StrCat("shape ", t.shape.ToString()), StrCat("[", length, "]"));
+    }
+    return OkStatus();
+  }
+
+  Status ExpectConstant(const char* field, const Tensor& t) const {
+    if (t.is_constant()) return OkStatus();
+    return Mismatch(node_, field, StrCat("activation '", t.name, "'"), "a constant");
+  }
+
+  Status ExpectFinite(const char* field, const Tensor& t) const {
+    for (float v : t.values<float>()) {
+      if (!std::isfinite(v)) return Mismatch(node_, field, v, "finite numbers");
+    }
+    return OkStatus();
+  }
+
+  Status ValidateScaleShift() const {
+    const int64_t channels = out_.shape.back();
+    const Tensor& scale = graph_.tensor(node_.inputs[1]);
+    const Tensor& shift = graph_.tensor(node_.inputs[2]);
+    OCTET_RETURN_IF_ERROR(ExpectVector("scale", scale, DType::kF32, channels));
+    OCTET_RETURN_IF_ERROR(ExpectVector("shift", shift, DType::kF32, channels));
+    OCTET_RETURN_IF_ERROR(ExpectFinite("scale", scale));
+    OCTET_RETURN_IF_ERROR(ExpectFinite("shift", shift));
+    OCTET_RETURN_IF_ERROR(ExpectType("output", out_, x_.dtype));
+    if (x_.dtype != DType::kU8) return OkStatus();
+    for (int64_t c = 0; c < channels; ++c) {
+      const float factor = scale.values<float>()[c] * x_.quantization.scale / out_.quantization.scale;
+      const float offset = shift.values<float>()[c] / out_.quantization.scale;
+      if (!std::isfinite(factor) || !std::isfinite(offset)) {
+        return Mismatch(node_, "scale and shift over the output's scale", StrCat(factor, " and ", offset),
+                        "finite numbers");
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ValidateConv() const {
+    const Tensor& weights = graph_.tensor(node_.inputs[kInputWeights]);
+    OCTET_RETURN_IF_ERROR(ExpectConstant("weights", weights));
+    if (node_.type == OpType::kDense && node_.groups != 1) {
+      return Mismatch(node_, "groups", node_.groups, "1");
+    }
+    const Layout layout = ChooseLayout(node_, weights.shape);
+    if (weights.layout != Layout::kPlain && weights.layout != layout) {
+      return Mismatch(node_, "layout of weights", static_cast<int>(weights.layout),
+                      StrCat("0 or ", static_cast<int>(layout)));
+    }
+    const bool quantized = x_.dtype == DType::kU8;
+    const bool int8 = weights.dtype == DType::kI8;
+    if (!int8 && (quantized || (weights.dtype != DType::kF32 && weights.dtype != DType::kF16))) {
+      return Mismatch(node_, "weights", DTypeName(weights.dtype),
+                      quantized ? "int8 for uint8 input" : "float32, float16 or int8 for float32 input");
+    }
+    if (!quantized) OCTET_RETURN_IF_ERROR(ExpectType("output", out_, DType::kF32));
+    OCTET_RETURN_IF_ERROR(ValidateScales(weights));
+    OCTET_RETURN_IF_ERROR(ValidateBias(weights));
+    return ValidateResidual();
+  }
+
+  Status ValidateScales(const Tensor& weights) const {
+    const TensorId id = node_.input(kInputScales);
+    if (weights.dtype != DType::kI8) {
+      if (id == kNoTensor) return OkStatus();
+      return Mismatch(node_, "scales", StrCat("'", graph_.tensor(id).name, "'"), "none for floating-point weights");
+    }
+    if (id == kNoTensor) return Mismatch(node_, "scales", "none", "one per output channel of int8 weights");
+    const Tensor& scales = graph_.tensor(id);
+    OCTET_RETURN_IF_ERROR(ExpectVector("scales", scales, DType::kF32, weights.shape[0]));
+    for (float s : scales.values<float>()) {
+      if (!std::isfinite(s) || s <= 0.0f) return Mismatch(node_, "scales", s, "finite numbers above 0");
+      if (x_.dtype != DType::kU8) continue;
+      const float product = x_.quantization.scale * s;
+      const float multiplier = out_.dtype == DType::kU8 ? product / out_.quantization.scale : product;
+      if (!std::isfinite(product) || !std::isfinite(multiplier)) {
+        return Mismatch(node_, "scales", StrCat(s, " with input scale ", x_.quantization.scale, " and output scale ",
+                                                out_.quantization.scale),
+                        "a finite multiplier");
+      }
+    }
+    const int64_t reduction = weights.shape.num_elements() / weights.shape[0];
+    if (reduction > kMaxInt8Reduction) {
+      return Mismatch(node_, "products per output of int8 weights", reduction, StrCat("at most ", kMaxInt8Reduction));
+    }
+    return OkStatus();
+  }
+
+  Status ValidateBias(const Tensor& weights) const {
+    const TensorId id = node_.input(kInputBias);
+    if (id == kNoTensor) return OkStatus();
+    const Tensor& bias = graph_.tensor(id);
+    if (x_.dtype != DType::kU8) {
+      OCTET_RETURN_IF_ERROR(ExpectVector("bias", bias, DType::kF32, weights.shape[0]));
+      return ExpectFinite("bias", bias);
+    }
+    OCTET_RETURN_IF_ERROR(ExpectVector("bias", bias, DType::kI32, weights.shape[0]));
+    const int64_t reduction = weights.shape.num_elements() / weights.shape[0];
+    const int64_t limit = std::numeric_limits<int32_t>::max() - reduction * 255 * 128;
+    for (int32_t b : bias.values<int32_t>()) {
+      if (b < -limit || b > limit) {
+        return Mismatch(node_, "bias", b, StrCat("at most ", limit, ", or the sum could overflow"));
+      }
+    }
+    return OkStatus();
+  }
+
+  Status ValidateResidual() const {
+    const TensorId id = node_.input(kInputResidual);
+    if (id == kNoTensor) return OkStatus();
+    const Tensor& residual = graph_.tensor(id);
+    if (residual.is_constant()) return Mismatch(node_, "residual", StrCat("constant '", residual.name, "'"), "an activation");
+    OCTET_RETURN_IF_ERROR(ExpectType("residual", residual, out_.dtype));
+    if (!(residual.shape == out_.shape)) {
+      return Mismatch(node_, "residual", StrCat("shape ", residual.shape.ToString()), out_.shape.ToString());
+    }
+    return CheckRescale(residual);
+  }
+
+  const Graph& graph_;
+  const Node& node_;
+  const Tensor& x_;
+  const Tensor& out_;
+};
+
+/// True for slots that must hold a computed value; the others hold constants, as their own checks ensure.
+bool IsActivationSlot(OpType type, int slot) {
+  switch (type) {
+    case OpType::kConv2d:
+    case OpType::kDense: return slot == kInputX || slot == kInputResidual;
+    case OpType::kScaleShift: return slot == 0;
+    default: return true;
+  }
+}
+
+Status ValidateMetadata(const Graph& graph) {
+  const Metadata& m = graph.metadata;
+  const auto mismatch = [](const char* field, const auto& found, const auto& expected) {
+    return InvalidArgument(StrCat("metadata: ", field, ": found ", found, ", expected ", expected));
+  };
+  if (static_cast<int>(m.precision) > static_cast<int>(Precision::kInt8)) {
+    return mismatch("precision", static_cast<int>(m.precision), "0 to 3");
+  }
+  const Preprocessing& p = m.preprocessing;
+  if (static_cast<int>(p.resize) > static_cast<int>(ResizeRule::kCenterCrop)) {
+    return mismatch("resize rule", static_cast<int>(p.resize), "0 to 2");
+  }
+  if (static_cast<int>(p.filter) > static_cast<int>(ResizeFilter::kBicubic)) {
+    return mismatch("resize filter", static_cast<int>(p.filter), "0 or 1");
+  }
+  if (static_cast<int>(p.order) > static_cast<int>(ChannelOrder::kBgr)) {
+    return mismatch("channel order", static_cast<int>(p.order), "0 or 1");
+  }
+  if (p.resize_shorter < 0 || p.resize_shorter > kMaxResizeShorter) {
+    return mismatch("resize_shorter", p.resize_shorter, StrCat("0 to ", kMaxResizeShorter));
+  }
+  const Shape& input = graph.tensor(graph.inputs[0]).shape;
+  if (p.resize == ResizeRule::kCenterCrop && input.rank() == 4 &&
+      (p.resize_shorter < input[1] || p.resize_shorter < input[2])) {
+    return mismatch("resize_shorter", p.resize_shorter, StrCat("no less than the input ", input.ToString()));
+  }
+  if (!std::isfinite(p.scale)) return mismatch("preprocessing scale", p.scale, "a finite number");
+  for (float v : p.mean) {
+    if (!std::isfinite(v)) return mismatch("preprocessing mean", v, "a finite number");
+  }
+  for (float v : p.stddev) {
+    if (!std::isfinite(v) || v == 0.0f) return mismatch("preprocessing stddev", v, "a finite number other than 0");
+  }
+  const int64_t classes = graph.tensor(graph.outputs[0]).shape.back();
+  if (!m.labels.empty() && static_cast<int64_t>(m.labels.size()) != classes) {
+    return mismatch("number of labels", m.labels.size(), StrCat(classes, ", the number of classes"));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+Status ValidateGraph(const Graph& graph) {
+  const auto mismatch = [](const std::string& field, const auto& found, const auto& expected) {
+    return InvalidArgument(StrCat("graph: ", field, ": found ", found, ", expected ", expected));
+  };
+  if (graph.tensors.size() > static_cast<size_t>(kMaxElements)) {
+    return mismatch("number of tensors", graph.tensors.size(), StrCat("at most ", kMaxElements));
+  }
+  for (const Tensor& t : graph.tensors) OCTET_RETURN_IF_ERROR(ValidateTensor(t));
+
+  std::vector<bool> computed(graph.tensors.size(), false);
+  if (graph.inputs.empty()) return mismatch("number of inputs", 0, "at least 1");
+  for (size_t i = 0; i < graph.inputs.size(); ++i) {
+    const TensorId id = graph.inputs[i];
+    const std::string field = StrCat("input ", i);
+    if (!InRange(graph, id)) return mismatch(field, StrCat("tensor ", id), StrCat("less than ", graph.tensors.size()));
+    const Tensor& t = graph.tensor(id);
+    if (t.is_constant()) return mismatch(field, StrCat("constant '", t.name, "'"), "an activation");
+    if (computed[id]) return mismatch(field, StrCat("'", t.name, "' again"), "distinct inputs");
+    computed[id] = true;
+  }
+
+  std::vector<bool> produced(graph.tensors.size(), false);
+  for (const Node& node : graph.nodes) {
+    if (static_cast<int>(node.type) >= kNumOpTypes) {
+      return Mismatch(node, "type", static_cast<int>(node.type), StrCat("less than ", kNumOpTypes));
+    }
+    OCTET_RETURN_IF_ERROR(CheckInputs(graph, node));
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const TensorId id = node.inputs[i];
+      if (id == kNoTensor) continue;
+      const Tensor& t = graph.tensor(id);
+      if (IsActivationSlot(node.type, static_cast<int>(i)) ? !computed[id] : !t.is_constant()) {
+        return Mismatch(node, StrCat("input ", i).c_str(),
+                        StrCat(t.is_constant() ? "constant" : "activation", " '", t.name, "'"),
+                        IsActivationSlot(node.type, static_cast<int>(i)) ? "an activation computed before" : "a constant");
+      }
+    }
+    if (!InRange(graph, node.output)) {
+      return Mismatch(node, "output", StrCat("tensor ", node.output), StrCat("less than ", graph.tensors.size()));
+    }
+    const Tensor& out = graph.tensor(node.output);
+    if (out.is_constant() || computed[node.output]) {
+      return Mismatch(node, "output", StrCat("'", out.name, "'"), "an activation that nothing else gives");
+    }
+    OCTET_RETURN_IF_ERROR(NodeValidator(graph, node).Run());
+    computed[node.output] = produced[node.output] = true;
+  }
+
+  if (graph.outputs.empty()) return mismatch("number of outputs", 0, "at least 1");
+  for (size_t i = 0; i < graph.outputs.size(); ++i) {
+    const TensorId id = graph.outputs[i];
+    const std::string field = StrCat("output ", i);
+    if (!InRange(graph, id)) return mismatch(field, StrCat("tensor ", id), StrCat("less than ", graph.tensors.size()));
+    if (!produced[id]) {
+      return mismatch(field, StrCat("'", graph.tensor(id).name, "'"), "the output of a node, named once");
+    }
+    produced[id] = false;
+  }
+  for (size_t i = 0; i < graph.tensors.size(); ++i) {
+    const Tensor& t = graph.tensors[i];
+    if (!t.is_constant() && !computed[i]) {
+      return Mismatch(t, "origin", "none", "a graph input or the output of a node");
+    }
+  }
+  return ValidateMetadata(graph);
+}
+
+}  // namespace octet
