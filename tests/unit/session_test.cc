@@ -1,0 +1,221 @@
+// The engine on small graphs: threads, batches, memory, errors. Numbers are checked against the interpreter in engine_test.cc.
+#include "engine/include/octet/octet.h"
+
+#include <atomic>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+#include <random>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "engine/src/model_impl.h"
+#include "formats/model/graph.h"
+
+namespace {
+std::atomic<int64_t> allocations{0};
+}  // namespace
+
+// Counts every allocation of the program, for RunAllocatesNothing.
+void* operator new(std::size_t size) {
+  ++allocations;
+  if (void* p = std::malloc(size ? size : 1)) return p;
+  throw std::bad_alloc();
+}
+void operator delete(void* p) noexcept { std::free(p); }
+void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+
+namespace octet {
+namespace {
+
+class Builder {
+ public:
+  explicit Builder(uint32_t seed) : random_(seed) {}
+
+  std::vector<float> Random(size_t n, float scale) {
+    std::normal_distribution<float> normal(0.0f, scale);
+    std::vector<float> v(n);
+    for (float& x : v) x = normal(random_);
+    return v;
+  }
+
+  TensorId Constant(const Shape& shape, float scale) {
+    const std::vector<float> v = Random(static_cast<size_t>(shape.num_elements()), scale);
+    return graph.AddConstant("w" + std::to_string(graph.tensors.size()), DType::kF32, shape, v.data(), v.size() * 4);
+  }
+
+  TensorId Conv(TensorId x, int out, int kernel, int stride, TensorId residual, bool relu) {
+    const Shape in = graph.tensor(x).shape;
+    const TensorId w = Constant({out, kernel, kernel, in[3]}, 1.0f / std::sqrt(static_cast<float>(kernel * kernel * in[3])));
+    const TensorId b = Constant({out}, 0.1f);
+    const TensorId y = graph.AddActivation("t" + std::to_string(graph.tensors.size()), DType::kF32, {});
+    Node& n = graph.AddNode(OpType::kConv2d, "conv" + std::to_string(graph.nodes.size()), {x, w, b}, y);
+    if (residual != kNoTensor) n.set_input(kInputResidual, residual);
+    n.window.kernel_h = n.window.kernel_w = kernel;
+    n.window.stride_h = n.window.stride_w = stride;
+    n.window.pad_top = n.window.pad_left = n.window.pad_bottom = n.window.pad_right = kernel / 2;
+    n.activation = relu ? Activation::kRelu : Activation::kNone;
+    graph.tensor(y).shape = InferShape(graph, n).value();
+    return y;
+  }
+
+  Graph graph;
+
+ private:
+  std::mt19937 random_;
+};
+
+/// A residual block behind an RGB stem, with a dense head and softmax.
+Graph SmallResnet() {
+  Builder b(7);
+  Graph& g = b.graph;
+  const TensorId x = g.AddActivation("image", DType::kF32, {1, 19, 17, 3});
+  g.inputs = {x};
+  const TensorId stem = b.Conv(x, 20, 7, 2, kNoTensor, true);
+  const TensorId a = b.Conv(stem, 32, 3, 1, kNoTensor, true);
+  const TensorId shortcut = b.Conv(stem, 20, 1, 1, kNoTensor, false);
+  const TensorId sum = b.Conv(a, 20, 3, 1, shortcut, true);
+  const TensorId pooled = g.AddActivation("pooled", DType::kF32, {1, 1, 1, 20});
+  g.AddNode(OpType::kGlobalAveragePool, "pool", {sum}, pooled);
+  const TensorId flat = g.AddActivation("flat", DType::kF32, {1, 20});
+  g.AddNode(OpType::kReshape, "flatten", {pooled}, flat);
+  const TensorId logits = g.AddActivation("logits", DType::kF32, {1, 5});
+  g.AddNode(OpType::kDense, "fc", {flat, b.Constant({5, 20}, 0.5f), b.Constant({5}, 0.1f)}, logits);
+  const TensorId probabilities = g.AddActivation("probabilities", DType::kF32, {1, 5});
+  g.AddNode(OpType::kSoftmax, "softmax", {logits}, probabilities);
+  g.outputs = {probabilities};
+  g.metadata.name = "small";
+  g.metadata.labels = {"a", "b", "c", "d", "e"};
+  return g;
+}
+
+std::shared_ptr<const Model> SmallModel() {
+  auto model = ModelFromGraph(SmallResnet());
+  EXPECT_TRUE(model.ok()) << model.status().message();
+  return *model;
+}
+
+std::vector<float> RunModel(Session* session, const std::vector<float>& input, int batch) {
+  std::vector<float> output(5 * static_cast<size_t>(batch));
+  const void* in = input.data();
+  void* out = output.data();
+  const Status status = session->Run(&in, &out, batch);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return output;
+}
+
+constexpr size_t kImage = 19 * 17 * 3;
+
+TEST(Session, BatchEqualsSingleImages) {
+  const auto model = SmallModel();
+  auto one = Session::Create(model, {});
+  SessionOptions options;
+  options.max_batch = 5;
+  auto many = Session::Create(model, options);
+  ASSERT_TRUE(one.ok() && many.ok());
+  const std::vector<float> images = Builder(3).Random(5 * kImage, 1.0f);
+  for (int batch : {5, 1, 3}) {
+    const std::vector<float> together = RunModel(many->get(), images, batch);
+    for (int i = 0; i < batch; ++i) {
+      const std::vector<float> alone =
+          RunModel(one->get(), std::vector<float>(images.begin() + i * kImage, images.begin() + (i + 1) * kImage), 1);
+      EXPECT_EQ(0, std::memcmp(alone.data(), &together[i * 5], 20)) << "image " << i << " of " << batch;
+    }
+  }
+}
+
+TEST(Session, ThreadsGiveTheSameBits) {
+  const auto model = SmallModel();
+  const std::vector<float> images = Builder(4).Random(2 * kImage, 1.0f);
+  std::vector<float> expected;
+  for (int threads = 1; threads <= 5; ++threads) {
+    SessionOptions options;
+    options.num_threads = threads;
+    options.max_batch = 2;
+    auto session = Session::Create(model, options);
+    ASSERT_TRUE(session.ok()) << session.status().message();
+    for (int repeat = 0; repeat < 3; ++repeat) {
+      const std::vector<float> output = RunModel(session->get(), images, 2);
+      if (expected.empty()) expected = output;
+      EXPECT_EQ(0, std::memcmp(expected.data(), output.data(), output.size() * 4)) << threads << " threads";
+    }
+  }
+}
+
+TEST(Session, RunAllocatesNothing) {
+  const auto model = SmallModel();
+  for (int threads : {1, 2}) {
+    SessionOptions options;
+    options.num_threads = threads;
+    auto session = Session::Create(model, options);
+    ASSERT_TRUE(session.ok());
+    const std::vector<float> image = Builder(5).Random(kImage, 1.0f);
+    std::vector<float> output(5);
+    const void* in = image.data();
+    void* out = output.data();
+    ASSERT_TRUE((*session)->Run(&in, &out, 1).ok());
+    const int64_t before = allocations;
+    for (int i = 0; i < 10; ++i) ASSERT_TRUE((*session)->Run(&in, &out, 1).ok());
+    EXPECT_EQ(before, allocations) << threads << " threads";
+  }
+}
+
+TEST(Session, RejectsWhatDoesNotFit) {
+  const auto model = SmallModel();
+  auto session = Session::Create(model, {});
+  ASSERT_TRUE(session.ok());
+  const void* in = nullptr;
+  void* out = nullptr;
+  EXPECT_EQ(StatusCode::kInvalidArgument, (*session)->Run(&in, &out, 2).code());
+  EXPECT_EQ(StatusCode::kInvalidArgument, (*session)->Run(&in, &out, 0).code());
+  EXPECT_EQ(StatusCode::kInvalidArgument, (*session)->Run(&in, &out, 1).code());
+  EXPECT_EQ(StatusCode::kInvalidArgument, Session::Create(nullptr, {}).status().code());
+  SessionOptions options;
+  options.num_threads = 0;
+  EXPECT_EQ(StatusCode::kInvalidArgument, Session::Create(model, options).status().code());
+  options = {};
+  options.isa = "z80";
+  EXPECT_EQ(StatusCode::kInvalidArgument, Session::Create(model, options).status().code());
+  EXPECT_EQ(StatusCode::kInvalidArgument, (*session)->Classify({nullptr, 3, 3, 3, 0}, 1).status().code());
+}
+
+TEST(Session, ClassifiesAnImage) {
+  const auto model = SmallModel();
+  auto session = Session::Create(model, {});
+  ASSERT_TRUE(session.ok());
+  std::vector<uint8_t> pixels(40 * 30 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7);
+  auto top = (*session)->Classify({pixels.data(), 40, 30, 3, 0}, 3);
+  ASSERT_TRUE(top.ok()) << top.status().message();
+  ASSERT_EQ(3u, top->size());
+  EXPECT_GE((*top)[0].probability, (*top)[1].probability);
+  EXPECT_EQ(std::string(1, static_cast<char>('a' + (*top)[0].index)), (*top)[0].label);
+}
+
+TEST(Session, DescribesInputsAndMemory) {
+  const auto model = SmallModel();
+  const ModelDescription& d = model->Describe();
+  ASSERT_EQ(1u, d.inputs.size());
+  EXPECT_EQ("image", d.inputs[0].name);
+  EXPECT_EQ((std::vector<int64_t>{1, 19, 17, 3}), d.inputs[0].shape);
+  EXPECT_EQ("probabilities", d.outputs[0].name);
+  EXPECT_EQ(10 * 9 * (20 * 147 + 32 * 180 + 20 * 20 + 20 * 288) + 100, d.macs);
+  SessionOptions options;
+  options.profile = true;
+  auto session = Session::Create(model, options);
+  ASSERT_TRUE(session.ok());
+  RunModel(session->get(), Builder(6).Random(kImage, 1.0f), 1);
+  EXPECT_GT((*session)->Memory().arena_bytes, 0);
+  int64_t macs = 0;
+  double time = 0;
+  for (const LayerProfile& layer : (*session)->Profile()) {
+    macs += layer.macs;
+    time += layer.milliseconds;
+  }
+  EXPECT_EQ(d.macs, macs);
+  EXPECT_GT(time, 0.0);
+}
+
+}  // namespace
+}  // namespace octet
