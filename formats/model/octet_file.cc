@@ -1,0 +1,811 @@
+#include "formats/model/octet_file.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cerrno>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <limits>
+#include <optional>
+#include <utility>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "formats/model/panel.h"
+
+namespace octet {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "constants are used in place, as little-endian");
+
+// The header, SPEC.md "Header". Offsets in bytes.
+constexpr std::array<uint8_t, 8> kMagic = {'O', 'C', 'T', 'E', 'T', 0x00, 0x1a, 0x0a};
+constexpr uint32_t kVersion = 1;
+constexpr size_t kHeaderSize = 128;
+constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24, kChecksumAt = 32;
+constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
+constexpr size_t kAlignment = 64;
+
+enum Section { kMetadataSection, kTensorSection, kNodeSection, kInterfaceSection, kGoldenSection };
+constexpr int kNumSections = 5;
+constexpr const char* kSectionNames[kNumSections] = {"metadata", "tensors", "nodes", "interface", "golden"};
+
+constexpr uint64_t kMaxString = 1 << 16;
+constexpr uint64_t kMaxInt = std::numeric_limits<int32_t>::max();
+
+struct SectionEntry {
+  uint32_t offset = 0, size = 0, count = 0;
+};
+
+/// XXH3-64 of everything but the checksum's own 8 bytes.
+uint64_t Checksum(std::span<const std::byte> bytes) {
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  XXH3_64bits_update(&state, bytes.data(), kChecksumAt);
+  XXH3_64bits_update(&state, bytes.data() + kChecksumAt + 8, bytes.size() - kChecksumAt - 8);
+  return XXH3_64bits_digest(&state);
+}
+
+/// What is wrong with a name, label or note; empty when it is well-formed UTF-8 without control characters, so that it can
+/// stand in a line of text and in JSON.
+const char* StringProblem(const std::string& s) {
+  if (s.size() > kMaxString) return "more than 65536 bytes";
+  for (size_t i = 0; i < s.size();) {
+    const auto byte = [&](size_t k) { return i + k < s.size() ? static_cast<uint8_t>(s[i + k]) : 0u; };
+    const uint32_t lead = byte(0);
+    if (lead < 0x20 || lead == 0x7f) return "a control character";
+    if (lead < 0x80) {
+      ++i;
+      continue;
+    }
+    const int tail = lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : 0;
+    uint32_t code = lead & (0x3fu >> tail);
+    bool valid = tail > 0;
+    for (int k = 1; k <= tail; ++k) {
+      valid = valid && (byte(k) & 0xc0) == 0x80;
+      code = code << 6 | (byte(k) & 0x3f);
+    }
+    const uint32_t smallest = tail == 3 ? 0x10000 : tail == 2 ? 0x800 : 0x80;
+    if (!valid || code < smallest || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return "invalid UTF-8";
+    i += 1 + tail;
+  }
+  return "";
+}
+
+bool HasNodeWindow(OpType type) {
+  return type == OpType::kConv2d || type == OpType::kMaxPool || type == OpType::kAveragePool;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- writing
+
+class ByteWriter {
+ public:
+  void U8(uint8_t v) { bytes_.push_back(std::byte{v}); }
+  void Varint(uint64_t v) {
+    for (; v >= 0x80; v >>= 7) U8(static_cast<uint8_t>(v | 0x80));
+    U8(static_cast<uint8_t>(v));
+  }
+  void F32(float v) { Fixed(std::bit_cast<uint32_t>(v)); }
+  template <typename T>
+  void Fixed(T v) {
+    for (size_t i = 0; i < sizeof(T); ++i) U8(static_cast<uint8_t>(v >> (8 * i)));
+  }
+  void String(const std::string& s) {
+    Varint(s.size());
+    Raw(std::as_bytes(std::span(s)));
+  }
+  void Raw(std::span<const std::byte> s) { bytes_.insert(bytes_.end(), s.begin(), s.end()); }
+  size_t size() const { return bytes_.size(); }
+  std::vector<std::byte>& bytes() { return bytes_; }
+
+ private:
+  std::vector<std::byte> bytes_;
+};
+
+template <typename T>
+void StoreAt(std::vector<std::byte>* bytes, size_t at, T v) {
+  std::memcpy(bytes->data() + at, &v, sizeof(T));
+}
+
+void WriteMetadata(const Metadata& m, ByteWriter* w) {
+  w->String(m.name);
+  w->String(m.source);
+  w->String(m.options);
+  w->U8(static_cast<uint8_t>(m.precision));
+  const Preprocessing& p = m.preprocessing;
+  w->U8(static_cast<uint8_t>(p.resize));
+  w->U8(static_cast<uint8_t>(p.filter));
+  w->U8(static_cast<uint8_t>(p.order));
+  w->Varint(static_cast<uint64_t>(p.resize_shorter));
+  w->F32(p.scale);
+  for (float v : p.mean) w->F32(v);
+  for (float v : p.stddev) w->F32(v);
+  for (const std::string& label : m.labels) w->String(label);
+}
+
+void WriteTensor(const Tensor& t, uint64_t constant_offset, ByteWriter* w) {
+  w->U8(t.is_constant() ? 1 : 0);
+  w->String(t.name);
+  w->U8(static_cast<uint8_t>(t.dtype));
+  w->U8(static_cast<uint8_t>(t.shape.rank()));
+  for (int i = 0; i < t.shape.rank(); ++i) w->Varint(static_cast<uint64_t>(t.shape[i]));
+  if (t.is_constant()) {
+    w->U8(static_cast<uint8_t>(t.layout));
+    w->Varint(constant_offset / kAlignment);
+  } else if (t.dtype == DType::kU8) {
+    w->F32(t.quantization.scale);
+    w->U8(static_cast<uint8_t>(t.quantization.zero_point));
+  }
+}
+
+void WriteNode(const Node& n, ByteWriter* w) {
+  w->U8(static_cast<uint8_t>(n.type));
+  w->U8(static_cast<uint8_t>(n.activation));
+  w->String(n.name);
+  w->Varint(n.inputs.size());
+  for (TensorId id : n.inputs) w->Varint(static_cast<uint64_t>(int64_t{id} + 1));
+  w->Varint(static_cast<uint64_t>(n.output));
+  if (HasNodeWindow(n.type)) {
+    const Window& v = n.window;
+    for (int x : {v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.dilation_h, v.dilation_w, v.pad_top, v.pad_left,
+                  v.pad_bottom, v.pad_right}) {
+      w->Varint(static_cast<uint64_t>(x));
+    }
+  }
+  const int rank = Shape::kMaxRank;
+  switch (n.type) {
+    case OpType::kConv2d: w->Varint(static_cast<uint64_t>(n.groups)); break;
+    case OpType::kAveragePool: w->U8(n.count_include_pad ? 1 : 0); break;
+    case OpType::kConcat: w->U8(static_cast<uint8_t>(n.axis)); break;
+    case OpType::kPad:
+      w->F32(n.pad_value);
+      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.begin[i]));
+      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.end[i]));
+      break;
+    case OpType::kSlice:
+      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.begin[i]));
+      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.end[i]));
+      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.step[i]));
+      break;
+    default: break;
+  }
+}
+
+Status CheckStrings(const Graph& graph) {
+  const auto check = [](const std::string& where, const std::string& s) {
+    const char* problem = StringProblem(s);
+    return *problem == '\0' ? OkStatus()
+                            : InvalidArgument(StrCat(where, ": found ", problem, ", expected a line of UTF-8"));
+  };
+  OCTET_RETURN_IF_ERROR(check("metadata: name", graph.metadata.name));
+  OCTET_RETURN_IF_ERROR(check("metadata: source", graph.metadata.source));
+  OCTET_RETURN_IF_ERROR(check("metadata: options", graph.metadata.options));
+  for (size_t i = 0; i < graph.metadata.labels.size(); ++i) {
+    OCTET_RETURN_IF_ERROR(check(StrCat("metadata: label ", i), graph.metadata.labels[i]));
+  }
+  for (size_t i = 0; i < graph.tensors.size(); ++i) {
+    OCTET_RETURN_IF_ERROR(check(StrCat("tensor ", i, ": name"), graph.tensors[i].name));
+  }
+  for (size_t i = 0; i < graph.nodes.size(); ++i) {
+    OCTET_RETURN_IF_ERROR(check(StrCat("node ", i, ": name"), graph.nodes[i].name));
+  }
+  return OkStatus();
+}
+
+Status CheckGolden(const Graph& graph, const Golden& golden) {
+  if (golden.output.empty()) return OkStatus();
+  const Tensor& out = graph.tensor(graph.outputs[0]);
+  if (static_cast<int64_t>(golden.output.size()) != out.shape.num_elements()) {
+    return InvalidArgument(StrCat("golden: number of values: found ", golden.output.size(), ", expected ",
+                                  out.shape.num_elements(), " or none"));
+  }
+  for (float v : golden.output) {
+    const bool valid = out.dtype == DType::kU8 ? v >= 0 && v <= 255 && v == std::floor(v) : std::isfinite(v);
+    if (!valid) {
+      return InvalidArgument(StrCat("golden: value: found ", v, ", expected ",
+                                    out.dtype == DType::kU8 ? "a whole number from 0 to 255" : "a finite number"));
+    }
+  }
+  return OkStatus();
+}
+
+/// Constants in the order they are stored: first everything that is no weight and is read at load (biases, scales), then the
+/// weights, each in the order of execution, so that both loading and running walk through the file once.
+std::vector<TensorId> StorageOrder(const Graph& graph) {
+  std::vector<TensorId> small, weights;
+  std::vector<bool> done(graph.tensors.size(), false);
+  for (const Node& node : graph.nodes) {
+    const bool has_weights = node.type == OpType::kConv2d || node.type == OpType::kDense;
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      const TensorId id = node.inputs[i];
+      if (id == kNoTensor || done[id] || !graph.tensor(id).is_constant()) continue;
+      done[id] = true;
+      (has_weights && i == kInputWeights ? weights : small).push_back(id);
+    }
+  }
+  for (size_t i = 0; i < graph.tensors.size(); ++i) {
+    if (!done[i] && graph.tensors[i].is_constant()) small.push_back(static_cast<TensorId>(i));
+  }
+  small.insert(small.end(), weights.begin(), weights.end());
+  return small;
+}
+
+// ---------------------------------------------------------------------------------------------------------------- reading
+
+/// "a: b: found c, expected d".
+template <typename... Found>
+Status Bad(const std::string& where, const std::string& expected, const Found&... found) {
+  return Corrupt(StrCat(where, ": found ", StrCat(found...), ", expected ", expected));
+}
+
+template <typename T>
+T LoadAt(std::span<const std::byte> bytes, size_t at) {
+  T v;
+  std::memcpy(&v, bytes.data() + at, sizeof(T));
+  return v;
+}
+
+/// Reads one section from its beginning to its end. The first error sticks and makes everything after it read as 0, so that a
+/// record is checked once at its end. Names given to it must be literals.
+class ByteReader {
+ public:
+  explicit ByteReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
+
+  /// What is being read, for messages: "tensor 3", or only "golden".
+  void SetPlace(const char* what, std::optional<size_t> index = {}) {
+    what_ = what;
+    index_ = index;
+  }
+
+  uint8_t U8(const char* field, uint8_t max = 255) {
+    if (!Has(field, 1)) return 0;
+    const auto v = static_cast<uint8_t>(bytes_[at_++]);
+    if (v > max) return Fail(field, StrCat(int{v}), StrCat("at most ", int{max})), uint8_t{0};
+    return v;
+  }
+
+  /// LEB128 in its shortest form, at most `max`.
+  uint64_t Varint(const char* field, uint64_t max) {
+    uint64_t v = 0;
+    for (int shift = 0; shift < 64; shift += 7) {
+      if (!Has(field, 1)) return 0;
+      const auto byte = static_cast<uint64_t>(bytes_[at_++]);
+      if (shift == 63 && byte > 1) break;
+      v |= (byte & 0x7f) << shift;
+      if (byte >= 0x80) continue;
+      if (byte == 0 && shift > 0) break;
+      if (v > max) return Fail(field, StrCat(v), StrCat("at most ", max)), uint64_t{0};
+      return v;
+    }
+    return Fail(field, "a number in more bytes than it needs", "the shortest form"), uint64_t{0};
+  }
+
+  template <typename T>
+  T Fixed(const char* field) {
+    if (!Has(field, sizeof(T))) return T{};
+    const T v = LoadAt<T>(bytes_, at_);
+    at_ += sizeof(T);
+    return v;
+  }
+
+  int Int(const char* field) { return static_cast<int>(Varint(field, kMaxInt)); }
+
+  int FixedInt(const char* field) {
+    const uint32_t v = Fixed<uint32_t>(field);
+    if (v > kMaxInt) return Fail(field, StrCat(v), StrCat("at most ", kMaxInt)), 0;
+    return static_cast<int>(v);
+  }
+
+  std::string String(const char* field) {
+    const uint64_t size = Varint(field, kMaxString);
+    if (!Has(field, size)) return "";
+    std::string s(reinterpret_cast<const char*>(bytes_.data()) + at_, size);
+    at_ += size;
+    const char* problem = StringProblem(s);
+    if (*problem != '\0') return Fail(field, problem, "a line of UTF-8"), "";
+    return s;
+  }
+
+  /// A number of records of at least `min_bytes` each; no more than can follow, so that it is safe to allocate for them.
+  uint64_t Count(const char* field, size_t min_bytes) {
+    const uint64_t count = Varint(field, kMaxInt);
+    return CheckCount(field, count, min_bytes) ? count : 0;
+  }
+  bool CheckCount(const char* field, uint64_t count, size_t min_bytes) {
+    if (!status_.ok()) return false;
+    const size_t room = (bytes_.size() - at_) / min_bytes;
+    if (count > room) Fail(field, StrCat(count), StrCat("at most ", room, ", which the section has room for"));
+    return status_.ok();
+  }
+
+  Status Finish() {
+    if (status_.ok() && at_ != bytes_.size()) {
+      status_ = Bad(StrCat("end of the section behind ", Place()), "nothing", bytes_.size() - at_, " more bytes");
+    }
+    return status_;
+  }
+  const Status& status() const { return status_; }
+
+ private:
+  bool Has(const char* field, uint64_t size) {
+    if (!status_.ok()) return false;
+    if (size <= bytes_.size() - at_) return true;
+    Fail(field, StrCat(bytes_.size() - at_, " bytes left in the section"), StrCat(size));
+    return false;
+  }
+  void Fail(const char* field, const std::string& found, const std::string& expected) {
+    if (status_.ok()) status_ = Bad(StrCat(Place(), ": ", field), expected, found);
+  }
+  std::string Place() const { return index_ ? StrCat(what_, " ", *index_) : what_; }
+
+  std::span<const std::byte> bytes_;
+  size_t at_ = 0;
+  const char* what_ = "";
+  std::optional<size_t> index_;
+  Status status_;
+};
+
+class Reader {
+ public:
+  Reader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) : bytes_(bytes), owner_(std::move(owner)) {}
+
+  Result<OctetFile> Read(const ReadOptions& options) {
+    OCTET_RETURN_IF_ERROR(ReadHeader());
+    if (options.verify_checksum) {
+      const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt), actual = Checksum(bytes_);
+      if (stored != actual) return Bad("checksum", StrCat(actual), stored);
+    }
+    OCTET_RETURN_IF_ERROR(ReadSections());
+    OCTET_RETURN_IF_ERROR(ReadMetadata());
+    OCTET_RETURN_IF_ERROR(ReadTensors());
+    OCTET_RETURN_IF_ERROR(ReadNodes());
+    OCTET_RETURN_IF_ERROR(ReadInterface());
+    OCTET_RETURN_IF_ERROR(ReadGolden());
+    OCTET_RETURN_IF_ERROR(CheckConstants());
+    if (Status s = ValidateGraph(file_.graph); !s.ok()) return Corrupt(s.message());
+    if (Status s = CheckGolden(file_.graph, file_.golden); !s.ok()) return Corrupt(s.message());
+    OCTET_RETURN_IF_ERROR(CheckLayouts());
+    file_.file_size = static_cast<int64_t>(bytes_.size());
+    return std::move(file_);
+  }
+
+ private:
+  Status ReadHeader() {
+    const size_t magic_bytes = std::min(bytes_.size(), kMagic.size());
+    if (magic_bytes == 0 || std::memcmp(bytes_.data(), kMagic.data(), magic_bytes) != 0) {
+      constexpr char kHex[] = "0123456789abcdef";
+      std::string found;
+      for (size_t i = 0; i < magic_bytes; ++i) {
+        const auto b = static_cast<uint8_t>(bytes_[i]);
+        found += {kHex[b >> 4], kHex[b & 15], ' '};
+      }
+      return Bad("magic", "4f 43 54 45 54 00 1a 0a of an .octet file", found.empty() ? "an empty file" : found.substr(0, found.size() - 1));
+    }
+    if (bytes_.size() < kHeaderSize) return Bad("file size", StrCat("at least ", kHeaderSize), bytes_.size());
+    const auto version = LoadAt<uint32_t>(bytes_, kVersionAt);
+    if (version != kVersion) {
+      return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
+    }
+    const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
+    if (features != 0) {
+      return Unsupported(StrCat("required features: found bit ", std::countr_zero(features), ", expected none"));
+    }
+    const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
+    if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
+    const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
+    if (file_size != bytes_.size()) return Bad("file size", StrCat(file_size, " as the header says"), bytes_.size());
+    return OkStatus();
+  }
+
+  Status ReadSections() {
+    uint64_t at = kHeaderSize;
+    for (int i = 0; i < kNumSections; ++i) {
+      const size_t entry = kSectionsAt + i * sizeof(SectionEntry);
+      sections_[i] = LoadAt<SectionEntry>(bytes_, entry);
+      const SectionEntry& s = sections_[i];
+      if (s.offset != at) return Bad(StrCat("section ", kSectionNames[i], ": offset"), StrCat(at), s.offset);
+      if (s.size > bytes_.size() - at) {
+        return Bad(StrCat("section ", kSectionNames[i], ": size"), StrCat("at most ", bytes_.size() - at), s.size);
+      }
+      at += s.size;
+    }
+    OCTET_RETURN_IF_ERROR(CheckZeros("reserved bytes of the header", kReservedAt, kHeaderSize));
+    const auto offset = LoadAt<uint64_t>(bytes_, kConstantsAt), size = LoadAt<uint64_t>(bytes_, kConstantsAt + 8);
+    const auto expected = static_cast<uint64_t>(RoundUp(static_cast<int64_t>(at), kAlignment));
+    if (offset != expected) return Bad("constants: offset", StrCat(expected), offset);
+    if (offset > bytes_.size() || size != bytes_.size() - offset) {
+      return Bad("constants: size", StrCat("what follows offset ", offset, " in ", bytes_.size(), " bytes"), size);
+    }
+    OCTET_RETURN_IF_ERROR(CheckZeros("padding in front of the constants", at, offset));
+    constants_ = bytes_.subspan(offset);
+    return OkStatus();
+  }
+
+  Status CheckZeros(const std::string& what, size_t begin, size_t end) const {
+    for (size_t i = begin; i < end; ++i) {
+      if (bytes_[i] != std::byte{0}) return Bad(what, "0", static_cast<int>(bytes_[i]));
+    }
+    return OkStatus();
+  }
+
+  ByteReader Open(Section section, const char* place) const {
+    ByteReader r(bytes_.subspan(sections_[section].offset, sections_[section].size));
+    r.SetPlace(place);
+    return r;
+  }
+
+  Status ReadMetadata() {
+    Metadata& m = file_.graph.metadata;
+    ByteReader r = Open(kMetadataSection, "metadata");
+    m.name = r.String("name");
+    m.source = r.String("source");
+    m.options = r.String("options");
+    m.precision = static_cast<Precision>(r.U8("precision", 3));
+    Preprocessing& p = m.preprocessing;
+    p.resize = static_cast<ResizeRule>(r.U8("resize rule", 2));
+    p.filter = static_cast<ResizeFilter>(r.U8("resize filter", 1));
+    p.order = static_cast<ChannelOrder>(r.U8("channel order", 1));
+    p.resize_shorter = r.Int("resize_shorter");
+    p.scale = r.Fixed<float>("preprocessing scale");
+    for (float& v : p.mean) v = r.Fixed<float>("preprocessing mean");
+    for (float& v : p.stddev) v = r.Fixed<float>("preprocessing stddev");
+    const uint32_t count = sections_[kMetadataSection].count;
+    if (!r.CheckCount("number of labels", count, 1)) return r.status();
+    m.labels.resize(count);
+    for (uint32_t i = 0; i < count && r.status().ok(); ++i) {
+      r.SetPlace("label", i);
+      m.labels[i] = r.String("text");
+    }
+    return r.Finish();
+  }
+
+  Status ReadTensors() {
+    ByteReader r = Open(kTensorSection, "tensor");
+    const uint32_t count = sections_[kTensorSection].count;
+    if (!r.CheckCount("number of tensors", count, 5)) return r.status();
+    file_.graph.tensors.resize(count);
+    for (uint32_t i = 0; i < count && r.status().ok(); ++i) {
+      r.SetPlace("tensor", i);
+      OCTET_RETURN_IF_ERROR(ReadTensor(&r, i));
+    }
+    return r.Finish();
+  }
+
+  Status ReadTensor(ByteReader* r, uint32_t index) {
+    Tensor& t = file_.graph.tensors[index];
+    const bool constant = r->U8("kind", 1) == 1;
+    t.name = r->String("name");
+    t.dtype = static_cast<DType>(r->U8("data type", kNumDTypes - 1));
+    const int rank = r->U8("rank", Shape::kMaxRank);
+    for (int i = 0; i < rank; ++i) t.shape.push_back(r->Int("dimension"));
+    if (!constant) {
+      if (t.dtype == DType::kU8) {
+        t.quantization.scale = r->Fixed<float>("scale");
+        t.quantization.zero_point = r->U8("zero point");
+      }
+      return r->status();
+    }
+    t.layout = static_cast<Layout>(r->U8("layout", static_cast<uint8_t>(Layout::kDepthwise)));
+    const uint64_t offset = r->Varint("offset", constants_.size() / kAlignment) * kAlignment;
+    OCTET_RETURN_IF_ERROR(r->status());
+    const int64_t size = ConstantBytes(t.shape, t.dtype, t.layout);
+    const std::string place = StrCat("tensor ", index, " ('", t.name, "')");
+    if (size <= 0) return Bad(StrCat(place, ": shape"), "one of a size that fits", t.shape.ToString());
+    if (offset > constants_.size() || static_cast<uint64_t>(size) > constants_.size() - offset) {
+      return Bad(StrCat(place, ": end of data"), StrCat("at most ", constants_.size()), offset, " + ", size);
+    }
+    t.data = constants_.subspan(offset, static_cast<size_t>(size));
+    t.owner = owner_;
+    return OkStatus();
+  }
+
+  Status ReadNodes() {
+    ByteReader r = Open(kNodeSection, "node");
+    const uint32_t count = sections_[kNodeSection].count;
+    if (!r.CheckCount("number of nodes", count, 6)) return r.status();
+    file_.graph.nodes.resize(count);
+    for (uint32_t i = 0; i < count && r.status().ok(); ++i) {
+      r.SetPlace("node", i);
+      ReadNode(&r, &file_.graph.nodes[i]);
+    }
+    return r.Finish();
+  }
+
+  static void ReadNode(ByteReader* r, Node* n) {
+    n->type = static_cast<OpType>(r->U8("type", kNumOpTypes - 1));
+    n->activation = static_cast<Activation>(r->U8("activation", static_cast<uint8_t>(Activation::kRelu6)));
+    n->name = r->String("name");
+    n->inputs.resize(r->Count("number of inputs", 1));
+    for (TensorId& id : n->inputs) id = r->Int("input") - 1;
+    n->output = r->Int("output");
+    if (HasNodeWindow(n->type)) {
+      Window& v = n->window;
+      v.kernel_h = r->Int("kernel_h");
+      v.kernel_w = r->Int("kernel_w");
+      v.stride_h = r->Int("stride_h");
+      v.stride_w = r->Int("stride_w");
+      v.dilation_h = r->Int("dilation_h");
+      v.dilation_w = r->Int("dilation_w");
+      v.pad_top = r->Int("pad_top");
+      v.pad_left = r->Int("pad_left");
+      v.pad_bottom = r->Int("pad_bottom");
+      v.pad_right = r->Int("pad_right");
+    }
+    switch (n->type) {
+      case OpType::kConv2d: n->groups = r->Int("groups"); break;
+      case OpType::kAveragePool: n->count_include_pad = r->U8("count_include_pad", 1) == 1; break;
+      case OpType::kConcat: n->axis = r->U8("axis", Shape::kMaxRank - 1); break;
+      case OpType::kPad:
+        n->pad_value = r->Fixed<float>("pad_value");
+        for (int32_t& v : n->begin) v = r->FixedInt("begin");
+        for (int32_t& v : n->end) v = r->FixedInt("end");
+        break;
+      case OpType::kSlice:
+        for (int32_t& v : n->begin) v = r->FixedInt("begin");
+        for (int32_t& v : n->end) v = r->FixedInt("end");
+        for (int32_t& v : n->step) v = r->FixedInt("step");
+        break;
+      default: break;
+    }
+  }
+
+  Status ReadInterface() {
+    ByteReader r = Open(kInterfaceSection, "interface");
+    Graph& g = file_.graph;
+    g.inputs.resize(r.Count("number of inputs", 1));
+    for (TensorId& id : g.inputs) id = r.Int("input");
+    g.outputs.resize(r.Count("number of outputs", 1));
+    for (TensorId& id : g.outputs) id = r.Int("output");
+    OCTET_RETURN_IF_ERROR(r.Finish());
+    const uint64_t count = g.inputs.size() + g.outputs.size();
+    if (sections_[kInterfaceSection].count != count) {
+      return Bad("section interface: count", StrCat(count), sections_[kInterfaceSection].count);
+    }
+    return OkStatus();
+  }
+
+  Status ReadGolden() {
+    ByteReader r = Open(kGoldenSection, "golden");
+    file_.golden.seed = r.Fixed<uint64_t>("seed");
+    const uint32_t count = sections_[kGoldenSection].count;
+    if (!r.CheckCount("number of values", count, sizeof(float))) return r.status();
+    file_.golden.output.resize(count);
+    for (float& v : file_.golden.output) v = r.Fixed<float>("value");
+    return r.Finish();
+  }
+
+  /// Every byte behind the tables belongs to one constant or is a zero in front of the next.
+  Status CheckConstants() const {
+    std::vector<const Tensor*> constants;
+    for (const Tensor& t : file_.graph.tensors) {
+      if (t.is_constant()) constants.push_back(&t);
+    }
+    std::sort(constants.begin(), constants.end(),
+              [](const Tensor* a, const Tensor* b) { return a->data.data() < b->data.data(); });
+    const size_t base = static_cast<size_t>(constants_.data() - bytes_.data());
+    size_t end = 0;
+    for (const Tensor* t : constants) {
+      const auto begin = static_cast<size_t>(t->data.data() - constants_.data());
+      const auto expected = static_cast<size_t>(RoundUp(static_cast<int64_t>(end), kAlignment));
+      if (begin != expected) return Bad(StrCat("tensor '", t->name, "': offset of data"), StrCat(expected), begin);
+      OCTET_RETURN_IF_ERROR(CheckZeros(StrCat("padding in front of tensor '", t->name, "'"), base + end, base + begin));
+      end = begin + t->data.size();
+    }
+    if (end != constants_.size()) return Bad("constants: size", StrCat(end), constants_.size());
+    return OkStatus();
+  }
+
+  /// A file holds weights as the kernels want them; the engine never packs.
+  Status CheckLayouts() const {
+    for (const Node& node : file_.graph.nodes) {
+      if (node.type != OpType::kConv2d && node.type != OpType::kDense) continue;
+      const Tensor& weights = file_.graph.tensor(node.inputs[kInputWeights]);
+      const Layout expected = ChooseLayout(node, weights.shape);
+      if (weights.layout != expected) {
+        return Bad(StrCat("node '", node.name, "': layout of weights"), StrCat(static_cast<int>(expected)),
+                   static_cast<int>(weights.layout));
+      }
+    }
+    return OkStatus();
+  }
+
+  std::span<const std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
+  std::array<SectionEntry, kNumSections> sections_;
+  std::span<const std::byte> constants_;
+  OctetFile file_;
+};
+
+// -------------------------------------------------------------------------------------------------------------- the system
+
+class FileDescriptor {
+ public:
+  explicit FileDescriptor(int fd) : fd_(fd) {}
+  ~FileDescriptor() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  FileDescriptor(const FileDescriptor&) = delete;
+  FileDescriptor& operator=(const FileDescriptor&) = delete;
+  int get() const { return fd_; }
+  /// Closes now, to learn of a late error.
+  bool Close() { return ::close(std::exchange(fd_, -1)) == 0; }
+
+ private:
+  int fd_;
+};
+
+std::string ErrnoText(const std::string& action, const std::string& path) {
+  return StrCat(action, " '", path, "': ", std::strerror(errno));
+}
+
+/// SplitMix64, one draw; advances the state.
+uint64_t SplitMix64(uint64_t* state) {
+  uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+  return z ^ (z >> 31);
+}
+
+bool WriteAll(int fd, std::span<const std::byte> bytes) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), std::min<size_t>(bytes.size(), 1 << 30));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return false;
+    bytes = bytes.subspan(static_cast<size_t>(n));
+  }
+  return true;
+}
+
+}  // namespace
+
+void GenerateGoldenInput(uint64_t seed, std::span<uint8_t> out) {
+  for (uint8_t& v : out) v = static_cast<uint8_t>(SplitMix64(&seed) >> 56);
+}
+
+void GenerateGoldenInput(uint64_t seed, std::span<float> out) {
+  for (float& v : out) v = (static_cast<float>(SplitMix64(&seed) >> 56) - 128.0f) / 64.0f;
+}
+
+Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& options) {
+  // Without O_NONBLOCK a named pipe would wait for a writer before it can be refused.
+  FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  if (fd.get() < 0) {
+    return errno == ENOENT ? NotFound(StrCat("no such file: '", path, "'")) : IoError(ErrnoText("cannot open", path));
+  }
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return IoError(ErrnoText("cannot read", path));
+  if (!S_ISREG(info.st_mode)) return IoError(StrCat("cannot read '", path, "': not a regular file"));
+  const auto size = static_cast<size_t>(info.st_size);
+  if (size == 0) return Corrupt(StrCat(path, ": file size: found 0, expected at least ", kHeaderSize));
+  void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
+  if (map == MAP_FAILED) return IoError(ErrnoText("cannot map", path));
+  std::shared_ptr<const void> owner(map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  Result<OctetFile> file = ReadOctetBytes({static_cast<const std::byte*>(map), size}, std::move(owner), options);
+  if (!file.ok()) return Status(file.status()).WithContext(path);
+  return file;
+}
+
+Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+                                 const ReadOptions& options) {
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment != 0) {
+    return InvalidArgument(StrCat("address of the model: found an unaligned one, expected a multiple of ", kAlignment));
+  }
+  return Reader(bytes, std::move(owner)).Read(options);
+}
+
+Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& golden) {
+  OCTET_RETURN_IF_ERROR(ValidateGraph(graph));
+  OCTET_RETURN_IF_ERROR(CheckStrings(graph));
+  OCTET_RETURN_IF_ERROR(CheckGolden(graph, golden));
+  Graph packed = graph;
+  PackGraph(&packed);
+
+  const std::vector<TensorId> order = StorageOrder(packed);
+  std::vector<uint64_t> offsets(packed.tensors.size(), 0);
+  uint64_t constants_size = 0;
+  for (TensorId id : order) {
+    offsets[id] = static_cast<uint64_t>(RoundUp(static_cast<int64_t>(constants_size), kAlignment));
+    constants_size = offsets[id] + packed.tensor(id).data.size();
+  }
+
+  ByteWriter w;
+  w.bytes().resize(kHeaderSize);
+  std::array<SectionEntry, kNumSections> sections;
+  uint64_t section_begin = kHeaderSize;
+  const auto end_section = [&](Section section, size_t count) {
+    sections[section] = {static_cast<uint32_t>(section_begin), static_cast<uint32_t>(w.size() - section_begin),
+                         static_cast<uint32_t>(count)};
+    section_begin = w.size();
+  };
+  WriteMetadata(packed.metadata, &w);
+  end_section(kMetadataSection, packed.metadata.labels.size());
+  for (size_t i = 0; i < packed.tensors.size(); ++i) WriteTensor(packed.tensors[i], offsets[i], &w);
+  end_section(kTensorSection, packed.tensors.size());
+  for (const Node& node : packed.nodes) WriteNode(node, &w);
+  end_section(kNodeSection, packed.nodes.size());
+  w.Varint(packed.inputs.size());
+  for (TensorId id : packed.inputs) w.Varint(static_cast<uint64_t>(id));
+  w.Varint(packed.outputs.size());
+  for (TensorId id : packed.outputs) w.Varint(static_cast<uint64_t>(id));
+  end_section(kInterfaceSection, packed.inputs.size() + packed.outputs.size());
+  w.Fixed(golden.seed);
+  for (float v : golden.output) w.F32(v);
+  end_section(kGoldenSection, golden.output.size());
+  if (w.size() > std::numeric_limits<uint32_t>::max()) {
+    return InvalidArgument(StrCat("tables: found ", w.size(), " bytes, expected less than 4 GiB"));
+  }
+
+  std::vector<std::byte> bytes = std::move(w.bytes());
+  const auto constants_offset = static_cast<uint64_t>(RoundUp(static_cast<int64_t>(bytes.size()), kAlignment));
+  bytes.resize(constants_offset + constants_size);
+  for (TensorId id : order) {
+    const std::span<const std::byte> data = packed.tensor(id).data;
+    std::memcpy(bytes.data() + constants_offset + offsets[id], data.data(), data.size());
+  }
+  std::memcpy(bytes.data(), kMagic.data(), kMagic.size());
+  StoreAt(&bytes, kVersionAt, kVersion);
+  StoreAt(&bytes, kHeaderSizeAt, static_cast<uint32_t>(kHeaderSize));
+  StoreAt(&bytes, kFileSizeAt, static_cast<uint64_t>(bytes.size()));
+  StoreAt(&bytes, kFeaturesAt, uint64_t{0});
+  StoreAt(&bytes, kConstantsAt, constants_offset);
+  StoreAt(&bytes, kConstantsAt + 8, constants_size);
+  StoreAt(&bytes, kSectionsAt, sections);
+  StoreAt(&bytes, kChecksumAt, Checksum(bytes));
+  return bytes;
+}
+
+Status WriteOctetFile(const std::string& path, const Graph& graph, const Golden& golden) {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SerializeOctet(graph, golden));
+  return WriteFileAtomically(path, bytes);
+}
+
+Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes) {
+  std::string target = path;
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0) {
+    // A rename onto a device or a folder would replace or fail on it; onto a link it would replace the link.
+    if (!S_ISREG(info.st_mode)) return IoError(StrCat("cannot write '", path, "': not a regular file"));
+    if (char* real = ::realpath(path.c_str(), nullptr); real != nullptr) {
+      target = real;
+      std::free(real);
+    }
+  }
+  const size_t slash = target.rfind('/');
+  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : target.substr(0, slash);
+
+  static std::atomic<uint32_t> counter{0};
+  std::string temporary;
+  int raw_fd = -1;
+  do {
+    temporary = StrCat(target, ".", ::getpid(), ".", counter++, ".tmp");
+    raw_fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+  } while (raw_fd < 0 && errno == EEXIST);
+  if (raw_fd < 0) return IoError(ErrnoText("cannot write", path));
+  FileDescriptor fd(raw_fd);
+  const bool written = WriteAll(fd.get(), bytes) && ::fsync(fd.get()) == 0 && fd.Close() &&
+                       ::rename(temporary.c_str(), target.c_str()) == 0;
+  if (!written) {
+    const Status status = IoError(ErrnoText("cannot write", path));
+    ::unlink(temporary.c_str());
+    return status;
+  }
+  // The rename itself must survive a power failure. File systems that cannot sync a folder say EINVAL.
+  FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
+    return IoError(ErrnoText("cannot sync the folder of", path));
+  }
+  return OkStatus();
+}
+
+}  // namespace octet
