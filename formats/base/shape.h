@@ -55,7 +55,10 @@ class Shape {
   /// "[1,56,56,64]".
   std::string ToString() const {
     std::string s = "[";
-    for (int i = 0; i < rank_; ++i) s += (i ? "," : "") + std::to_string(dims_[i]);
+    for (int i = 0; i < rank_; ++i) {
+      if (i > 0) s += ',';
+      s += std::to_string(dims_[i]);
+    }
     return s + "]";
   }
 
