@@ -30,7 +30,7 @@ struct ConvArgs {
   int64_t in_image_stride = 0, in_row_step = 0, in_pixel_step = 0;  ///< Bytes; strides of the convolution included.
   const int32_t* tap_offsets = nullptr;                             ///< [taps], bytes.
   int taps = 1;
-  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4).
+  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4). Exactly these are read.
 
   const uint8_t* weights = nullptr;  ///< Panels, formats/model/panel.h; 64-byte aligned.
   int64_t panel_bytes = 0;           ///< Distance between panels.
@@ -54,18 +54,19 @@ struct ConvArgs {
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;
   int32_t out_zero = 0;
+  // u8 out: -out_zero <= low <= high <= 255 - out_zero.
   float low = 0.0f, high = 0.0f;
 
   /// Pixels to go through before the next panels are started, chosen by the planner so that they stay in cache.
   int pixel_block = 1 << 30;
-  /// Per-thread working memory of at least `ConvScratchBytes()`; 64-byte aligned. The caller passes a different one per thread.
-  uint8_t* scratch = nullptr;
 };
 
 /// Computes output pixels [pixel_begin, pixel_end) x panels [panel_begin, panel_end).
 using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin, int panel_end);
 
-/// Depthwise convolution: ConvArgs with weights [c/16][tap][16]; `depth` is 1.
+// Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads and writes channels
+// 16*p..16*p+15 of each pixel.
+
 /// Pools. Window rows and columns outside the image do not count.
 struct PoolArgs {
   ActivationView input, output;

@@ -1,0 +1,18 @@
+// What the kernels ask of the compiler.
+#ifndef OCTET_KERNELS_PORTABLE_COMPILER_H_
+#define OCTET_KERNELS_PORTABLE_COMPILER_H_
+
+#define OCTET_INLINE inline __attribute__((always_inline))
+#define OCTET_NOINLINE __attribute__((noinline))
+
+// Loops over registers must vanish, or accumulators land in memory; others must stay, for the size
+// of the code.
+#if defined(__clang__)
+#define OCTET_UNROLL _Pragma("clang loop unroll(full)")
+#define OCTET_KEEP_LOOP _Pragma("clang loop unroll(disable)")
+#else
+#define OCTET_UNROLL _Pragma("GCC unroll 16")
+#define OCTET_KEEP_LOOP _Pragma("GCC unroll 1")
+#endif
+
+#endif  // OCTET_KERNELS_PORTABLE_COMPILER_H_

@@ -1,0 +1,48 @@
+// The table of one instruction set; included last by its translation unit.
+#ifndef OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
+#define OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
+
+#include "kernels/kernel_table.h"
+#include "kernels/portable/conv_impl.h"
+#include "kernels/portable/ops_impl.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+constexpr KernelTable MakeTable(const char* name, const char* description) {
+  return {
+      .name = name,
+      .description = description,
+      .conv_u8_u8 = &Conv<KernelU8U8>,
+      .conv_u8_f32 = &Conv<KernelU8F32>,
+      .conv_f32 = &Conv<KernelF32>,
+      .conv_f16 = &Conv<KernelF16>,
+      .depthwise_u8_u8 = &Depthwise<KernelU8U8, Vec::DepthwiseU8>,
+      .depthwise_u8_f32 = &Depthwise<KernelU8F32, Vec::DepthwiseU8>,
+      .depthwise_f32 = &Depthwise<KernelF32, Vec::DepthwiseF32>,
+      .depthwise_f16 = &Depthwise<KernelF16, Vec::DepthwiseF16>,
+      .max_pool_u8 = &MaxPoolU8,
+      .max_pool_f32 = &MaxPoolF32,
+      .average_pool_u8 = &AveragePoolU8,
+      .average_pool_f32 = &AveragePoolF32,
+      .global_pool_u8_u8 = &GlobalPoolU8U8,
+      .global_pool_u8_f32 = &GlobalPoolU8F32,
+      .global_pool_f32 = &GlobalPoolF32,
+      .add_u8 = &AddU8,
+      .add_f32 = &AddF32,
+      .mul_f32 = &MulF32,
+      .scale_shift_u8 = &ScaleShiftU8,
+      .scale_shift_f32 = &ScaleShiftF32,
+      .quantize = &QuantizeF32,
+      .dequantize = &DequantizeU8,
+      .min_max = &MinMaxF32,
+      .softmax = &Softmax,
+  };
+}
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_

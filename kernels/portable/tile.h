@@ -1,0 +1,51 @@
+// Accumulators of one tile: MR pixels x NR panels. Included by the *_vec.h of an instruction set,
+// see conv_impl.h.
+#ifndef OCTET_KERNELS_PORTABLE_TILE_H_
+#define OCTET_KERNELS_PORTABLE_TILE_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+constexpr int kLanes = 16;  // Output channels in a panel.
+
+// Accumulators of a tile and one step of the reduction. The last panel's weights may be used
+// straight from memory where the instruction set can and registers would not suffice.
+template <class Mac, int MR, int NR>
+struct Tile {
+  typename Mac::Acc acc[MR][NR];
+
+  OCTET_INLINE void Init(const typename Mac::Bias* bias) {
+    OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+      const typename Mac::Acc b = Mac::LoadBias(bias + j * kLanes);
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = b;
+    }
+  }
+
+  OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
+                         int64_t panel_bytes) {
+    constexpr bool kLastFromMemory =
+        Mac::kMemoryOperand && (MR * NR + NR) * Mac::kRegistersPerAcc + 1 > Mac::kRegisters;
+    constexpr int kHeld = kLastFromMemory ? NR - 1 : NR;
+    typename Mac::Weights held[NR];
+    OCTET_UNROLL for (int j = 0; j < kHeld; ++j) held[j] = Mac::LoadWeights(w + j * panel_bytes);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      const typename Mac::Input a = Mac::LoadInput(p[i] + k);
+      OCTET_UNROLL for (int j = 0; j < kHeld; ++j) Mac::MulAdd(acc[i][j], a, held[j]);
+      if constexpr (kLastFromMemory) Mac::MulAddMemory(acc[i][kHeld], a, w + kHeld * panel_bytes);
+    }
+  }
+
+  OCTET_INLINE typename Mac::Acc Get(int i, int j) const { return acc[i][j]; }
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_TILE_H_

@@ -1,0 +1,189 @@
+#include "kernels/reference/reference_conv.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "formats/base/dtype.h"
+
+namespace octet::kernels::reference {
+namespace {
+
+constexpr int kLanes = 16;
+
+template <typename T>
+T Load(const uint8_t* p, int64_t index) {
+  T value;
+  std::memcpy(&value, p + index * static_cast<int64_t>(sizeof(T)), sizeof(T));
+  return value;
+}
+
+struct Half {
+  uint16_t bits;
+};
+float ToFloat(float x) { return x; }
+float ToFloat(Half x) { return HalfToFloat(x.bits); }
+
+// Element (lane, tap, d) of a panel, formats/model/panel.h.
+int64_t Grouped(const ConvArgs& a, int lane, int tap, int d) {
+  return (static_cast<int64_t>(tap) * (a.depth / 4) + d / 4) * (kLanes * 4) + lane * 4 + d % 4;
+}
+int64_t Plain(const ConvArgs& a, int lane, int tap, int d) {
+  return (static_cast<int64_t>(tap) * a.depth + d) * kLanes + lane;
+}
+
+// Where the output and the residual of one pixel are, and where its tap 0 is read.
+struct Pixel {
+  const uint8_t* in;
+  uint8_t* out;
+  const uint8_t* res;
+
+  Pixel(const ConvArgs& a, int64_t index) {
+    const int64_t x = index % a.out_w, y = index / a.out_w % a.out_h, n = index / a.out_w / a.out_h;
+    in = a.input + n * a.in_image_stride + y * a.in_row_step + x * a.in_pixel_step;
+    out = a.output + n * a.out_image_stride + y * a.out_row_stride + x * a.out_pixel_stride;
+    res = a.residual == nullptr
+              ? nullptr
+              : a.residual + n * a.res_image_stride + y * a.res_row_stride + x * a.res_pixel_stride;
+  }
+};
+
+void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t acc) {
+  float v = static_cast<float>(acc) * a.multiplier[channel];
+  if (pixel.res != nullptr) {
+    const float r = static_cast<float>(pixel.res[channel] - a.residual_zero);
+    const float scaled = r * a.residual_multiplier;
+    v = v + scaled;
+  }
+  v = std::min(std::max(v, a.low), a.high);
+  pixel.out[channel] = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(v)) + a.out_zero);
+}
+
+void FinishFloat(const ConvArgs& a, const Pixel& pixel, int64_t channel, float v) {
+  if (pixel.res != nullptr) v = v + Load<float>(pixel.res, channel);
+  v = std::min(std::max(v, a.low), a.high);
+  std::memcpy(pixel.out + channel * 4, &v, 4);
+}
+
+void FinishF32(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t acc) {
+  const float v = static_cast<float>(acc) * a.multiplier[channel];
+  FinishFloat(a, pixel, channel, v + a.float_bias[channel]);
+}
+
+// Calls body(pixel, channel, lane, weights of the panel) for every output of the range.
+template <typename Body>
+void ForEachOutput(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                   int panel_end, Body body) {
+  for (int64_t i = pixel_begin; i < pixel_end; ++i) {
+    const Pixel pixel(a, i);
+    for (int panel = panel_begin; panel < panel_end; ++panel) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        body(pixel, static_cast<int64_t>(panel) * kLanes + lane, lane,
+             a.weights + panel * a.panel_bytes);
+      }
+    }
+  }
+}
+
+// Sums wrap like the hardware's; with depths below 66,000 they cannot overflow.
+int32_t Wrap(uint32_t sum, int32_t bias) {
+  return static_cast<int32_t>(sum + static_cast<uint32_t>(bias));
+}
+
+template <void (*kFinish)(const ConvArgs&, const Pixel&, int64_t, int32_t)>
+void ConvU8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+            int panel_end) {
+  ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
+                [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+                  uint32_t sum = 0;
+                  for (int t = 0; t < a.taps; ++t) {
+                    for (int d = 0; d < a.depth; ++d) {
+                      const int x = pixel.in[a.tap_offsets[t] + d];
+                      sum += static_cast<uint32_t>(x * Load<int8_t>(w, Grouped(a, lane, t, d)));
+                    }
+                  }
+                  kFinish(a, pixel, channel, Wrap(sum, a.bias[channel]));
+                });
+}
+
+template <void (*kFinish)(const ConvArgs&, const Pixel&, int64_t, int32_t)>
+void DepthwiseU8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                 int panel_end) {
+  ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
+                [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+                  uint32_t sum = 0;
+                  for (int t = 0; t < a.taps; ++t) {
+                    const int x = pixel.in[a.tap_offsets[t] + channel];
+                    sum += static_cast<uint32_t>(x * Load<int8_t>(w, t * kLanes + lane));
+                  }
+                  kFinish(a, pixel, channel, Wrap(sum, a.bias[channel]));
+                });
+}
+
+// Float sums run in double: the oracle's own rounding must not count.
+template <typename Weight>
+void ConvFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+               int panel_end) {
+  ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
+                [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+                  double sum = a.float_bias[channel];
+                  for (int t = 0; t < a.taps; ++t) {
+                    for (int d = 0; d < a.depth; ++d) {
+                      const double x = Load<float>(pixel.in + a.tap_offsets[t], d);
+                      sum += x * ToFloat(Load<Weight>(w, Plain(a, lane, t, d)));
+                    }
+                  }
+                  FinishFloat(a, pixel, channel, static_cast<float>(sum));
+                });
+}
+
+template <typename Weight>
+void DepthwiseFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                    int panel_end) {
+  ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
+                [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+                  double sum = a.float_bias[channel];
+                  for (int t = 0; t < a.taps; ++t) {
+                    const double x = Load<float>(pixel.in + a.tap_offsets[t], channel);
+                    sum += x * ToFloat(Load<Weight>(w, t * kLanes + lane));
+                  }
+                  FinishFloat(a, pixel, channel, static_cast<float>(sum));
+                });
+}
+
+}  // namespace
+
+void ConvU8U8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+              int panel_end) {
+  ConvU8<FinishU8>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvU8F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+               int panel_end) {
+  ConvU8<FinishF32>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvF32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+             int panel_end) {
+  ConvFloat<float>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvF16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+             int panel_end) {
+  ConvFloat<Half>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseU8U8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                   int panel_end) {
+  DepthwiseU8<FinishU8>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseU8F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                    int panel_end) {
+  DepthwiseU8<FinishF32>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseF32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                  int panel_end) {
+  DepthwiseFloat<float>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseF16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                  int panel_end) {
+  DepthwiseFloat<Half>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+
+}  // namespace octet::kernels::reference

@@ -1,0 +1,203 @@
+// AVX2 with FMA and F16C: a panel line is two registers. With OCTET_AVXVNNI defined (and the
+// compiler allowed to) the integer product is the 256-bit vpdpbusd, else exact 16-bit arithmetic.
+#ifndef OCTET_KERNELS_X86_AVX2_VEC_H_
+#define OCTET_KERNELS_X86_AVX2_VEC_H_
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/portable/tile.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+struct Vec {
+  struct I32 {
+    __m256i lo, hi;
+  };
+  struct F32 {
+    __m256 lo, hi;
+  };
+
+  static OCTET_INLINE F32 SplatF32(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
+  static OCTET_INLINE I32 SplatI32(int32_t x) {
+    return {_mm256_set1_epi32(x), _mm256_set1_epi32(x)};
+  }
+  static OCTET_INLINE F32 LoadF32(const float* p) {
+    return {_mm256_loadu_ps(p), _mm256_loadu_ps(p + 8)};
+  }
+  static OCTET_INLINE __m256i Load(const void* p) {
+    return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+  }
+  static OCTET_INLINE I32 LoadI32(const int32_t* p) { return {Load(p), Load(p + 8)}; }
+  static OCTET_INLINE void StoreF32(float* p, F32 v) {
+    _mm256_storeu_ps(p, v.lo);
+    _mm256_storeu_ps(p + 8, v.hi);
+  }
+  static OCTET_INLINE __m128i Load8(const uint8_t* p) {
+    return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
+  }
+  static OCTET_INLINE I32 WidenU8(const uint8_t* p) {
+    return {_mm256_cvtepu8_epi32(Load8(p)), _mm256_cvtepu8_epi32(Load8(p + 8))};
+  }
+  static OCTET_INLINE F32 ToFloat(I32 v) {
+    return {_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi)};
+  }
+  static OCTET_INLINE I32 Sub(I32 a, I32 b) {
+    return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+  }
+  static OCTET_INLINE F32 Add(F32 a, F32 b) {
+    return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
+  }
+  static OCTET_INLINE F32 Mul(F32 a, F32 b) {
+    return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
+  }
+  static OCTET_INLINE F32 Min(F32 a, F32 b) {
+    return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
+  }
+  static OCTET_INLINE F32 Max(F32 a, F32 b) {
+    return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+  }
+
+  // Rounds N panels of one pixel to nearest even, adds the zero point and stores N*16 bytes.
+  template <int N>
+  static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {
+    const __m256i z = _mm256_set1_epi16(static_cast<short>(zero));
+    OCTET_UNROLL for (int j = 0; j < N; ++j) {
+      const __m256i words = _mm256_add_epi16(
+          _mm256_packs_epi32(_mm256_cvtps_epi32(v[j].lo), _mm256_cvtps_epi32(v[j].hi)), z);
+      const __m256i ordered =
+          _mm256_permute4x64_epi64(words, 0xD8);  // Packing works within 128-bit lanes.
+      _mm_storeu_si128(
+          reinterpret_cast<__m128i*>(out + j * kLanes),
+          _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
+    }
+  }
+
+  struct MacU8Base {
+    using Acc = I32;
+    using Bias = int32_t;
+    static constexpr int kRegisters = 16, kRegistersPerAcc = 2;
+    static constexpr bool kMemoryOperand = false;
+    static OCTET_INLINE Acc LoadBias(const int32_t* p) { return LoadI32(p); }
+    static OCTET_INLINE __m256i Broadcast(const uint8_t* p) {
+      int32_t group;
+      std::memcpy(&group, p, 4);
+      return _mm256_set1_epi32(group);
+    }
+  };
+
+#ifdef OCTET_AVXVNNI
+  struct MacU8 : MacU8Base {
+    using Weights = I32;
+    using Input = __m256i;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return {Load(w), Load(w + 32)}; }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return Broadcast(p); }
+    // Assembly for the reason given in avx512vnni_vec.h. %{vex%}: not the EVEX encoding, which
+    // needs AVX-512.
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.lo) : "x"(a), "x"(w.lo));
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.hi) : "x"(a), "x"(w.hi));
+    }
+  };
+  static constexpr int IntMaxPixels(int) { return 6; }
+#else
+  // vpmaddubsw would saturate: 2 * 255 * 127 does not fit 16 bits. Bytes are widened to 16 bits
+  // instead, those in even and those in odd places apart, which needs no shuffle and adds up to the
+  // same dword.
+  struct MacU8 : MacU8Base {
+    struct Weights {
+      __m256i even_lo, odd_lo, even_hi, odd_hi;
+    };
+    struct Input {
+      __m256i even, odd;
+    };
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      const __m256i lo = Load(w), hi = Load(w + 32);
+      return {_mm256_srai_epi16(_mm256_slli_epi16(lo, 8), 8), _mm256_srai_epi16(lo, 8),
+              _mm256_srai_epi16(_mm256_slli_epi16(hi, 8), 8), _mm256_srai_epi16(hi, 8)};
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      const __m256i group = Broadcast(p);
+      return {_mm256_and_si256(group, _mm256_set1_epi16(255)), _mm256_srli_epi16(group, 8)};
+    }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.even, w.even_lo));
+      acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.even, w.even_hi));
+      acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.odd, w.odd_lo));
+      acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.odd, w.odd_hi));
+    }
+  };
+  static constexpr int IntMaxPixels(int) { return 4; }
+#endif
+  template <int MR, int NR>
+  using IntTile = Tile<MacU8, MR, NR>;
+  static constexpr int kIntMaxPanels = 1;
+
+  struct MacF32 {
+    using Acc = F32;
+    using Bias = float;
+    using Weights = F32;
+    using Input = __m256;
+    static constexpr int kRegisters = 16, kRegistersPerAcc = 2;
+    static constexpr bool kMemoryOperand = false;
+
+    static OCTET_INLINE Acc LoadBias(const float* p) { return LoadF32(p); }
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      return LoadF32(reinterpret_cast<const float*>(w));
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      return _mm256_broadcast_ss(reinterpret_cast<const float*>(p));
+    }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      acc.lo = _mm256_fmadd_ps(a, w.lo, acc.lo);
+      acc.hi = _mm256_fmadd_ps(a, w.hi, acc.hi);
+    }
+  };
+  struct MacF16 : MacF32 {
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      const __m128i* half = reinterpret_cast<const __m128i*>(w);
+      return {_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half + 1))};
+    }
+  };
+  static constexpr int kFloatMaxPanels = 1;
+  static constexpr int FloatMaxPixels(int) { return 6; }
+
+  // Depthwise: lanes are channels of input and weights alike.
+  struct DepthwiseU8 : MacU8Base {
+    using Weights = I32;
+    using Input = I32;
+    static constexpr int kWeightBytes = 1;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      return {_mm256_cvtepi8_epi32(Load8(w)), _mm256_cvtepi8_epi32(Load8(w + 8))};
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return WidenU8(p); }
+    // The upper half of an input lane is 0, so vpmaddwd is an exact product.
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(a.lo, w.lo));
+      acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, w.hi));
+    }
+  };
+  template <class Mac, int kBytes>
+  struct DepthwiseFloat : Mac {
+    using Input = F32;
+    static constexpr int kWeightBytes = kBytes;
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      return LoadF32(reinterpret_cast<const float*>(p));
+    }
+    static OCTET_INLINE void MulAdd(F32& acc, Input a, F32 w) {
+      acc.lo = _mm256_fmadd_ps(a.lo, w.lo, acc.lo);
+      acc.hi = _mm256_fmadd_ps(a.hi, w.hi, acc.hi);
+    }
+  };
+  using DepthwiseF32 = DepthwiseFloat<MacF32, 4>;
+  using DepthwiseF16 = DepthwiseFloat<MacF16, 2>;
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_X86_AVX2_VEC_H_

@@ -1,0 +1,159 @@
+// AVX-512 with VNNI: a panel line is one register.
+#ifndef OCTET_KERNELS_X86_AVX512VNNI_VEC_H_
+#define OCTET_KERNELS_X86_AVX512VNNI_VEC_H_
+
+#include <immintrin.h>
+
+#include <cstring>
+
+#include "kernels/portable/tile.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+struct Vec {
+  using I32 = __m512i;
+  using F32 = __m512;
+
+  static OCTET_INLINE F32 SplatF32(float x) { return _mm512_set1_ps(x); }
+  static OCTET_INLINE I32 SplatI32(int32_t x) { return _mm512_set1_epi32(x); }
+  static OCTET_INLINE F32 LoadF32(const float* p) { return _mm512_loadu_ps(p); }
+  static OCTET_INLINE I32 LoadI32(const int32_t* p) { return _mm512_loadu_si512(p); }
+  static OCTET_INLINE void StoreF32(float* p, F32 v) { _mm512_storeu_ps(p, v); }
+  static OCTET_INLINE I32 WidenU8(const uint8_t* p) {
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static OCTET_INLINE F32 ToFloat(I32 v) { return _mm512_cvtepi32_ps(v); }
+  static OCTET_INLINE I32 Sub(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }
+  static OCTET_INLINE F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
+  static OCTET_INLINE F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+  static OCTET_INLINE F32 Min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
+  static OCTET_INLINE F32 Max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+
+  // Rounds N panels of one pixel to nearest even, adds the zero point and stores N*16 bytes. Four
+  // registers are narrowed together into one line: three packs and one permutation instead of four
+  // two-uop vpmovdb and four stores.
+  template <int N>
+  static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {
+    if constexpr (N == 1) {
+      const I32 q = _mm512_add_epi32(_mm512_cvtps_epi32(v[0]), _mm512_set1_epi32(zero));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(q));
+    } else {
+      const __m512i z = _mm512_set1_epi16(static_cast<short>(zero));
+      const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = _mm512_cvtps_epi32(v[1]);
+      const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
+      const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
+      const __m512i low = _mm512_add_epi16(_mm512_packs_epi32(q0, q1), z);
+      const __m512i high = N > 2 ? _mm512_add_epi16(_mm512_packs_epi32(q2, q3), z) : low;
+      // Packing works within 128-bit lanes: dword 4*l + r of the result holds lanes 4*l..4*l+3 of
+      // register r.
+      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+      if constexpr (N == 4) {
+        _mm512_storeu_si512(out, bytes);
+      } else {
+        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_castsi512_si256(bytes));
+        if constexpr (N == 3) {
+          _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 32),
+                           _mm512_extracti32x4_epi32(bytes, 2));
+        }
+      }
+    }
+  }
+
+  struct MacU8 {
+    using Acc = I32;
+    using Bias = int32_t;
+    using Weights = __m512i;
+    using Input = __m512i;
+    static constexpr int kRegisters = 32, kRegistersPerAcc = 1;
+    static constexpr bool kMemoryOperand = true;
+
+    static OCTET_INLINE Acc LoadBias(const int32_t* p) { return LoadI32(p); }
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return _mm512_loadu_si512(w); }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      int32_t group;
+      std::memcpy(&group, p, 4);
+      return _mm512_set1_epi32(group);
+    }
+    // Assembly because g++ 12 copies the accumulator before and after every _mm512_dpbusd_epi32 in
+    // an unrolled loop.
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
+    }
+    static OCTET_INLINE void MulAddMemory(Acc& acc, Input a, const uint8_t* w) {
+      asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const Line*>(w)));
+    }
+
+   private:
+    struct Line {
+      uint8_t bytes[64];
+    };
+  };
+  template <int MR, int NR>
+  using IntTile = Tile<MacU8, MR, NR>;
+  static constexpr int kIntMaxPanels = 4;
+  static constexpr int IntMaxPixels(int panels) { return panels == 4 ? 7 : panels == 3 ? 9 : 12; }
+
+  struct MacF32 {
+    using Acc = F32;
+    using Bias = float;
+    using Weights = F32;
+    using Input = F32;
+    static constexpr int kRegisters = 32, kRegistersPerAcc = 1;
+    static constexpr bool kMemoryOperand = true;
+
+    static OCTET_INLINE Acc LoadBias(const float* p) { return LoadF32(p); }
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return _mm512_loadu_ps(w); }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      float x;
+      std::memcpy(&x, p, 4);
+      return _mm512_set1_ps(x);
+    }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      acc = _mm512_fmadd_ps(a, w, acc);
+    }
+    static OCTET_INLINE void MulAddMemory(Acc& acc, Input a, const uint8_t* w) {
+      acc = _mm512_fmadd_ps(a, _mm512_loadu_ps(w), acc);
+    }
+  };
+  struct MacF16 : MacF32 {
+    static constexpr bool kMemoryOperand = false;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+    }
+    static OCTET_INLINE void MulAddMemory(Acc&, Input, const uint8_t*) {}
+  };
+  static constexpr int kFloatMaxPanels = 4;
+  static constexpr int FloatMaxPixels(int panels) { return panels == 4 ? 6 : panels == 3 ? 9 : 12; }
+
+  // Depthwise: lanes are channels of input and weights alike.
+  struct DepthwiseU8 : MacU8 {
+    static constexpr int kWeightBytes = 1;
+    static constexpr bool kMemoryOperand = false;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return WidenU8(p); }
+    // The upper half of an input lane is 0, so vpmaddwd is an exact product.
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      acc = _mm512_add_epi32(acc, _mm512_madd_epi16(a, w));
+    }
+  };
+  struct DepthwiseF32 : MacF32 {
+    static constexpr int kWeightBytes = 4;
+    static constexpr bool kMemoryOperand = false;
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return _mm512_loadu_ps(p); }
+  };
+  struct DepthwiseF16 : MacF16 {
+    static constexpr int kWeightBytes = 2;
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return _mm512_loadu_ps(p); }
+  };
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_X86_AVX512VNNI_VEC_H_

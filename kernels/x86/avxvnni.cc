@@ -1,0 +1,11 @@
+#define OCTET_ISA_NAMESPACE avxvnni
+#define OCTET_AVXVNNI
+#include "kernels/x86/avx2_vec.h"
+// The vector interface comes first.
+#include "kernels/portable/table_impl.h"
+#include "kernels/tables.h"
+
+namespace octet::kernels {
+const KernelTable kAvxVnniTable =
+    avxvnni::MakeTable("avxvnni", "AVX2, FMA, F16C and AVX-VNNI (256 bit)");
+}  // namespace octet::kernels
