@@ -243,12 +243,42 @@ Status Legalize(Graph* graph) {
   return OkStatus();
 }
 
+void RemoveUnusedTensors(Graph* graph) {
+  std::vector<TensorId> map(graph->tensors.size(), kNoTensor);
+  const auto mark = [&](TensorId id) {
+    if (id != kNoTensor) map[id] = 0;
+  };
+  for (const Node& n : graph->nodes) {
+    for (TensorId id : n.inputs) mark(id);
+    mark(n.output);
+  }
+  for (TensorId id : graph->inputs) mark(id);
+  for (TensorId id : graph->outputs) mark(id);
+  std::vector<Tensor> kept;
+  for (size_t i = 0; i < map.size(); ++i) {
+    if (map[i] == kNoTensor) continue;
+    map[i] = static_cast<TensorId>(kept.size());
+    kept.push_back(std::move(graph->tensors[i]));
+  }
+  graph->tensors = std::move(kept);
+  const auto renumber = [&](TensorId* id) {
+    if (*id != kNoTensor) *id = map[*id];
+  };
+  for (Node& n : graph->nodes) {
+    for (TensorId& id : n.inputs) renumber(&id);
+    renumber(&n.output);
+  }
+  for (TensorId& id : graph->inputs) renumber(&id);
+  for (TensorId& id : graph->outputs) renumber(&id);
+}
+
 Status Optimize(Graph* graph) {
   OCTET_RETURN_IF_ERROR(Legalize(graph));
   OCTET_RETURN_IF_ERROR(FoldScaleShift(graph));
   OCTET_RETURN_IF_ERROR(FuseResidualAndActivation(graph));
   // Activations that moved into their producers may have made more padding mergeable.
   OCTET_RETURN_IF_ERROR(Legalize(graph));
+  RemoveUnusedTensors(graph);
   OCTET_RETURN_IF_ERROR(InferShapes(graph));
   return ValidateGraph(*graph);
 }

@@ -19,6 +19,9 @@ Status FuseResidualAndActivation(Graph* graph);
 /// GlobalAveragePool; identity nodes away; unused tensors and nodes away; execution order.
 Status Legalize(Graph* graph);
 
+/// Drops tensors that nothing refers to any more and renumbers the rest.
+void RemoveUnusedTensors(Graph* graph);
+
 /// All of the above in order, then InferShapes and ValidateGraph.
 Status Optimize(Graph* graph);
 

@@ -7,6 +7,7 @@
 #include <numeric>
 #include <utility>
 
+#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -88,36 +89,6 @@ void ConvertWeightsToHybrid(Graph* g) {
     const Tensor w = g->tensor(n.inputs[kInputWeights]);
     if (w.dtype == DType::kF32) SetWeights(g, &n, w, QuantizeWeights(w, {}));
   }
-}
-
-/// Drops tensors that nothing refers to any more and renumbers the rest.
-void RemoveUnusedTensors(Graph* g) {
-  std::vector<TensorId> map(g->tensors.size(), kNoTensor);
-  const auto mark = [&](TensorId id) {
-    if (id != kNoTensor) map[id] = 0;
-  };
-  for (const Node& n : g->nodes) {
-    for (TensorId id : n.inputs) mark(id);
-    mark(n.output);
-  }
-  for (TensorId id : g->inputs) mark(id);
-  for (TensorId id : g->outputs) mark(id);
-  std::vector<Tensor> kept;
-  for (size_t i = 0; i < map.size(); ++i) {
-    if (map[i] == kNoTensor) continue;
-    map[i] = static_cast<TensorId>(kept.size());
-    kept.push_back(std::move(g->tensors[i]));
-  }
-  g->tensors = std::move(kept);
-  const auto renumber = [&](TensorId* id) {
-    if (*id != kNoTensor) *id = map[*id];
-  };
-  for (Node& n : g->nodes) {
-    for (TensorId& id : n.inputs) renumber(&id);
-    renumber(&n.output);
-  }
-  for (TensorId& id : g->inputs) renumber(&id);
-  for (TensorId& id : g->outputs) renumber(&id);
 }
 
 /// Rewrites a float graph operator by operator; every tensor has a float and/or a u8 form, made on demand.
