@@ -1,0 +1,38 @@
+// A progress bar for people.
+#ifndef OCTET_FORMATS_DATA_PROGRESS_H_
+#define OCTET_FORMATS_DATA_PROGRESS_H_
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+
+namespace octet {
+
+/// One line on stderr, redrawn at most ten times a second and erased at the end; silent when stderr is not a terminal.
+///
+///   Progress progress("calibrating", total);
+///   for (...) progress.Update(++done);
+class Progress {
+ public:
+  /// `total` < 1 means unknown: only the count is shown.
+  Progress(std::string what, int64_t total);
+  ~Progress();
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  void Update(int64_t done);
+
+  /// The line without terminal control, e.g. "calibrating [#####.....] 50/100".
+  static std::string Line(const std::string& what, int64_t done, int64_t total);
+
+ private:
+  std::string what_;
+  int64_t total_;
+  bool visible_;
+  bool drawn_ = false;
+  std::chrono::steady_clock::time_point next_{};
+};
+
+}  // namespace octet
+
+#endif  // OCTET_FORMATS_DATA_PROGRESS_H_

@@ -1,0 +1,51 @@
+#include "formats/data/stb_decoder.h"
+
+#include <cstdlib>
+
+namespace octet::data_internal {
+namespace {
+
+thread_local size_t allocation_limit = 0;
+
+// Zeroed, so that the pixels of a damaged file (a component without a scan) never depend on earlier memory contents.
+void* LimitedAllocate(size_t size) {
+  return size <= allocation_limit ? std::calloc(1, size) : nullptr;
+}
+
+void* LimitedReallocate(void* p, size_t size) {
+  return size <= allocation_limit ? std::realloc(p, size) : nullptr;
+}
+
+}  // namespace
+}  // namespace octet::data_internal
+
+#define STBI_MALLOC(size) ::octet::data_internal::LimitedAllocate(size)
+#define STBI_REALLOC(p, size) ::octet::data_internal::LimitedReallocate(p, size)
+#define STBI_FREE(p) std::free(p)
+#define STBI_ASSERT(condition) ((void)0)  // A file must never abort the program, in debug builds neither.
+#define STBI_ONLY_JPEG
+#define STBI_ONLY_PNG
+#define STBI_NO_STDIO
+#define STBI_NO_LINEAR
+#define STB_IMAGE_STATIC
+#define STB_IMAGE_IMPLEMENTATION
+#include <stb/stb_image.h>
+
+namespace octet::data_internal {
+
+const char* StbDecode(std::span<const uint8_t> bytes, size_t limit, int* width, int* height,
+                      std::vector<uint8_t>* rgb) {
+  allocation_limit = limit;
+  int channels_in_file = 0;
+  uint8_t* pixels = stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), width,
+                                          height, &channels_in_file, 3);
+  if (pixels == nullptr) {
+    const char* reason = stbi_failure_reason();
+    return reason != nullptr ? reason : "unknown reason";
+  }
+  rgb->assign(pixels, pixels + size_t{3} * static_cast<size_t>(*width) * static_cast<size_t>(*height));
+  std::free(pixels);
+  return nullptr;
+}
+
+}  // namespace octet::data_internal

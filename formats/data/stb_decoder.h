@@ -1,0 +1,19 @@
+// The one door to stb_image. Internal to octet_data.
+#ifndef OCTET_FORMATS_DATA_STB_DECODER_H_
+#define OCTET_FORMATS_DATA_STB_DECODER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <vector>
+
+namespace octet::data_internal {
+
+/// Decodes a JPEG or PNG to RGB. No single allocation of the decoder exceeds `allocation_limit` bytes (a small
+/// compressed stream could otherwise ask for gigabytes). Returns null, or stb's static text saying what is wrong.
+const char* StbDecode(std::span<const uint8_t> bytes, size_t allocation_limit, int* width,
+                      int* height, std::vector<uint8_t>* rgb);
+
+}  // namespace octet::data_internal
+
+#endif  // OCTET_FORMATS_DATA_STB_DECODER_H_
