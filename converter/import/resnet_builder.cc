@@ -94,7 +94,13 @@ class Builder {
       requests_.push_back(std::move(request));
       return std::vector<float>();
     }
-    return source_->Read(request);
+    OCTET_ASSIGN_OR_RETURN(std::vector<float> values, source_->Read(request));
+    for (float v : values) {
+      if (!std::isfinite(v))
+        return InvalidArgument(
+            StrCat("tensor '", request.name, "' holds ", v, "; weights must be finite"));
+    }
+    return values;
   }
 
   TensorId Constant(const std::string& name, const Shape& shape, const std::vector<float>& values) {

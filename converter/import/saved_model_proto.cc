@@ -1,0 +1,523 @@
+#include "converter/import/saved_model_proto.h"
+
+#include <bit>
+#include <cstring>
+#include <utility>
+
+#include <protozero/pbf_reader.hpp>
+
+#include "converter/import/tensor_bundle.h"
+#include "formats/base/dtype.h"
+#include "formats/base/macros.h"
+#include "formats/base/shape.h"
+#include "formats/base/str_cat.h"
+
+namespace octet::tf {
+namespace {
+
+using protozero::pbf_reader;
+
+pbf_reader Reader(std::string_view bytes) { return pbf_reader(bytes.data(), bytes.size()); }
+
+std::string_view View(pbf_reader& reader) {
+  const auto view = reader.get_view();
+  return {view.data(), view.size()};
+}
+
+/// A field that is there as one value or packed: both must be read.
+template <typename F>
+void ForEachVarint(pbf_reader& reader, const F& f) {
+  if (reader.wire_type() == protozero::pbf_wire_type::length_delimited) {
+    for (const int64_t v : reader.get_packed_int64()) f(v);
+  } else {
+    f(reader.get_int64());
+  }
+}
+
+/// A map entry: key and serialized value.
+std::pair<std::string_view, std::string_view> MapEntry(std::string_view bytes) {
+  std::pair<std::string_view, std::string_view> entry;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1: entry.first = View(reader); break;
+      case 2: entry.second = View(reader); break;
+      default: reader.skip();
+    }
+  }
+  return entry;
+}
+
+NodeDef ParseNode(std::string_view bytes) {
+  NodeDef node;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1: node.name = View(reader); break;
+      case 2: node.op = View(reader); break;
+      case 3: node.inputs.push_back(View(reader)); break;
+      case 5: node.attributes.push_back(MapEntry(View(reader))); break;
+      default: reader.skip();
+    }
+  }
+  return node;
+}
+
+void AddNode(std::string_view bytes, GraphDef* graph) {
+  graph->nodes.push_back(ParseNode(bytes));
+  graph->index.emplace(graph->nodes.back().name, static_cast<int>(graph->nodes.size()) - 1);
+}
+
+/// ArgDef's or any other message's string in field 1.
+std::string_view NameOf(std::string_view bytes) {
+  std::string_view name;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    if (reader.tag() == 1) {
+      name = View(reader);
+    } else {
+      reader.skip();
+    }
+  }
+  return name;
+}
+
+FunctionDef ParseFunction(std::string_view bytes) {
+  FunctionDef function;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1:
+        for (pbf_reader op = Reader(View(reader)); op.next();) {
+          switch (op.tag()) {
+            case 1: function.name = View(op); break;
+            case 2: function.inputs.push_back(NameOf(View(op))); break;
+            case 3: function.outputs.push_back(NameOf(View(op))); break;
+            default: op.skip();
+          }
+        }
+        break;
+      case 3: AddNode(View(reader), &function.body); break;
+      case 4: function.returns.insert(MapEntry(View(reader))); break;
+      default: reader.skip();
+    }
+  }
+  return function;
+}
+
+void ParseGraph(std::string_view bytes, MetaGraph* meta) {
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1: AddNode(View(reader), &meta->graph); break;
+      case 2:
+        for (pbf_reader library = Reader(View(reader)); library.next();) {
+          if (library.tag() == 1) {
+            FunctionDef function = ParseFunction(View(library));
+            const std::string_view name = function.name;
+            meta->functions.emplace(name, std::move(function));
+          } else {
+            library.skip();
+          }
+        }
+        break;
+      default: reader.skip();
+    }
+  }
+}
+
+TensorInfo ParseTensorInfo(std::string_view bytes) {
+  TensorInfo info;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1: info.name = View(reader); break;
+      case 2: info.dtype = reader.get_enum(); break;
+      case 3: info.shape = ParseShape(View(reader)); break;
+      default: reader.skip();
+    }
+  }
+  return info;
+}
+
+SignatureDef ParseSignature(std::string_view bytes) {
+  SignatureDef signature;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1:
+      case 2: {
+        auto& side = reader.tag() == 1 ? signature.inputs : signature.outputs;
+        const auto [key, value] = MapEntry(View(reader));
+        side[std::string(key)] = ParseTensorInfo(value);
+        break;
+      }
+      default: reader.skip();
+    }
+  }
+  return signature;
+}
+
+MetaGraph ParseMetaGraph(std::string_view bytes) {
+  MetaGraph meta;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 1:
+        for (pbf_reader info = Reader(View(reader)); info.next();) {
+          switch (info.tag()) {
+            case 4: meta.tags.push_back(View(info)); break;
+            case 5: meta.tensorflow_version = View(info); break;
+            default: info.skip();
+          }
+        }
+        break;
+      case 2: ParseGraph(View(reader), &meta); break;
+      case 3:
+        for (pbf_reader saver = Reader(View(reader)); saver.next();) {
+          if (saver.tag() == 3) {
+            meta.restore_op = View(saver);
+          } else {
+            saver.skip();
+          }
+        }
+        break;
+      case 5: {
+        const auto [key, value] = MapEntry(View(reader));
+        meta.signatures[std::string(key)] = ParseSignature(value);
+        break;
+      }
+      default: reader.skip();
+    }
+  }
+  return meta;
+}
+
+template <typename T>
+T Load(const char* p) {
+  T value;
+  std::memcpy(&value, p, sizeof(T));
+  return value;
+}
+
+Status UnreadableType(int dtype) {
+  return Unsupported(StrCat("element type ", TypeName(dtype), "; expected float32, float64, float16, bfloat16, an integer or bool"));
+}
+
+}  // namespace
+
+std::string TypeName(int type) {
+  switch (type) {
+    case kFloat: return "float32";
+    case kDouble: return "float64";
+    case kInt32: return "int32";
+    case kUint8: return "uint8";
+    case kInt8: return "int8";
+    case kString: return "string";
+    case kInt64: return "int64";
+    case kBool: return "bool";
+    case kBfloat16: return "bfloat16";
+    case kHalf: return "float16";
+    case kResource: return "resource";
+  }
+  return StrCat("type ", type);
+}
+
+size_t TypeSize(int type) {
+  switch (type) {
+    case kFloat:
+    case kInt32: return 4;
+    case kDouble:
+    case kInt64: return 8;
+    case kUint8:
+    case kInt8:
+    case kBool: return 1;
+    case kBfloat16:
+    case kHalf: return 2;
+  }
+  return 0;
+}
+
+bool HostTensor::is_float() const {
+  return dtype == kFloat || dtype == kDouble || dtype == kHalf || dtype == kBfloat16;
+}
+
+int64_t HostTensor::num_elements() const { return Product(dims); }
+
+int64_t Product(const std::vector<int64_t>& dims) {
+  int64_t n = 1;
+  for (const int64_t d : dims) {
+    if (d < 0 || !CheckedMul(n, d, &n) || n > (int64_t{1} << 62)) return -1;
+  }
+  return n;
+}
+
+const std::string_view* NodeDef::Find(std::string_view key) const {
+  for (const auto& attribute : attributes) {
+    if (attribute.first == key) return &attribute.second;
+  }
+  return nullptr;
+}
+
+std::string_view NodeDef::String(std::string_view key, std::string_view otherwise) const {
+  return Bytes(key, 2).value_or(otherwise);
+}
+
+std::optional<std::string_view> NodeDef::Bytes(std::string_view key, int field) const {
+  std::optional<std::string_view> found;
+  if (const std::string_view* value = Find(key)) {
+    for (pbf_reader reader = Reader(*value); reader.next();) {
+      if (static_cast<int>(reader.tag()) == field) {
+        found = View(reader);
+      } else {
+        reader.skip();
+      }
+    }
+  }
+  return found;
+}
+
+int64_t NodeDef::Int(std::string_view key, int64_t otherwise) const {
+  if (const std::string_view* value = Find(key)) {
+    for (pbf_reader reader = Reader(*value); reader.next();) {
+      // int, bool and type: each attribute has only one of them.
+      if (reader.tag() == 3 || reader.tag() == 5 || reader.tag() == 6) {
+        otherwise = reader.get_int64();
+      } else {
+        reader.skip();
+      }
+    }
+  }
+  return otherwise;
+}
+
+bool NodeDef::Bool(std::string_view key, bool otherwise) const { return Int(key, otherwise ? 1 : 0) != 0; }
+
+int NodeDef::Type(std::string_view key, int otherwise) const { return static_cast<int>(Int(key, otherwise)); }
+
+float NodeDef::Float(std::string_view key, float otherwise) const {
+  if (const std::string_view* value = Find(key)) {
+    for (pbf_reader reader = Reader(*value); reader.next();) {
+      if (reader.tag() == 4) {
+        otherwise = reader.get_float();
+      } else {
+        reader.skip();
+      }
+    }
+  }
+  return otherwise;
+}
+
+std::vector<int64_t> NodeDef::Ints(std::string_view key) const {
+  std::vector<int64_t> ints;
+  if (const auto list = Bytes(key, 1)) {
+    for (pbf_reader reader = Reader(*list); reader.next();) {
+      if (reader.tag() == 3) {
+        ForEachVarint(reader, [&](int64_t v) { ints.push_back(v); });
+      } else {
+        reader.skip();
+      }
+    }
+  }
+  return ints;
+}
+
+std::string_view NodeDef::Function(std::string_view key) const {
+  const auto function = Bytes(key, 10);
+  return function ? NameOf(*function) : std::string_view();
+}
+
+std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes) {
+  std::vector<int64_t> dims;
+  bool unknown_rank = false;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    switch (reader.tag()) {
+      case 2: {
+        int64_t size = 0;
+        for (pbf_reader dim = Reader(View(reader)); dim.next();) {
+          if (dim.tag() == 1) {
+            size = dim.get_int64();
+          } else {
+            dim.skip();
+          }
+        }
+        dims.push_back(size < 0 ? -1 : size);
+        break;
+      }
+      case 3: unknown_rank = reader.get_bool(); break;
+      default: reader.skip();
+    }
+  }
+  if (unknown_rank) return std::nullopt;
+  return dims;
+}
+
+Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes) {
+  try {
+    std::vector<MetaGraph> metas;
+    for (pbf_reader reader = Reader(bytes); reader.next();) {
+      if (reader.tag() == 2) {
+        metas.push_back(ParseMetaGraph(View(reader)));
+      } else {
+        reader.skip();
+      }
+    }
+    return metas;
+  } catch (const protozero::exception& e) {
+    return Corrupt(StrCat("not a SavedModel message: ", e.what()));
+  }
+}
+
+Status DecodeElements(std::string_view bytes, HostTensor* tensor) {
+  const size_t size = TypeSize(tensor->dtype);
+  const int64_t n = tensor->num_elements();
+  if (size == 0) return UnreadableType(tensor->dtype);
+  if (n < 0 || bytes.size() % size != 0 || bytes.size() / size != static_cast<uint64_t>(n)) {
+    return Corrupt(StrCat("tensor data has ", bytes.size(), " bytes, expected ", n, " elements of ", size));
+  }
+  const char* p = bytes.data();
+  const auto floats = [&](auto convert) {
+    tensor->floats.resize(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) tensor->floats[i] = convert(p + i * size);
+  };
+  const auto ints = [&](auto convert) {
+    tensor->ints.resize(static_cast<size_t>(n));
+    for (int64_t i = 0; i < n; ++i) tensor->ints[i] = convert(p + i * size);
+  };
+  switch (tensor->dtype) {
+    case kFloat:
+      tensor->floats.resize(static_cast<size_t>(n));
+      if (n > 0) std::memcpy(tensor->floats.data(), p, bytes.size());
+      break;
+    case kDouble: floats([](const char* q) { return static_cast<float>(Load<double>(q)); }); break;
+    case kHalf: floats([](const char* q) { return HalfToFloat(Load<uint16_t>(q)); }); break;
+    case kBfloat16:
+      floats([](const char* q) { return std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(q)) << 16); });
+      break;
+    case kInt32: ints([](const char* q) { return int64_t{Load<int32_t>(q)}; }); break;
+    case kInt64: ints([](const char* q) { return Load<int64_t>(q); }); break;
+    case kInt8: ints([](const char* q) { return int64_t{Load<int8_t>(q)}; }); break;
+    case kUint8: ints([](const char* q) { return int64_t{Load<uint8_t>(q)}; }); break;
+    case kBool: ints([](const char* q) { return int64_t{*q != 0}; }); break;
+  }
+  return OkStatus();
+}
+
+namespace {
+
+/// Repeats the last of too few values, as TensorProto has it.
+template <typename T>
+Status Fill(int64_t n, std::vector<T>* values) {
+  if (static_cast<int64_t>(values->size()) > n) {
+    return Corrupt(StrCat("tensor has ", values->size(), " values, expected at most ", n));
+  }
+  const T last = values->empty() ? T() : values->back();
+  values->resize(static_cast<size_t>(n), last);
+  return OkStatus();
+}
+
+Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t max_elements) {
+  HostTensor tensor;
+  std::optional<std::string_view> content;
+  std::vector<float> floats;
+  std::vector<int64_t> ints, halves;
+  for (pbf_reader reader = Reader(bytes); reader.next();) {
+    const bool packed = reader.wire_type() == protozero::pbf_wire_type::length_delimited;
+    switch (reader.tag()) {
+      case 1: tensor.dtype = reader.get_enum(); break;
+      case 2: {
+        auto shape = ParseShape(View(reader));
+        if (!shape) return Corrupt("constant of unknown rank");
+        tensor.dims = *std::move(shape);
+        break;
+      }
+      case 4: content = View(reader); break;
+      case 5:
+        if (packed) {
+          for (const float v : reader.get_packed_float()) floats.push_back(v);
+        } else {
+          floats.push_back(reader.get_float());
+        }
+        break;
+      case 6:
+        if (packed) {
+          for (const double v : reader.get_packed_double()) floats.push_back(static_cast<float>(v));
+        } else {
+          floats.push_back(static_cast<float>(reader.get_double()));
+        }
+        break;
+      case 7:
+      case 10:
+      case 11: ForEachVarint(reader, [&](int64_t v) { ints.push_back(v); }); break;
+      case 8: tensor.strings.emplace_back(View(reader)); break;
+      case 13: ForEachVarint(reader, [&](int64_t v) { halves.push_back(v); }); break;
+      default: reader.skip();
+    }
+  }
+  const int64_t n = tensor.num_elements();
+  if (n < 0) return Corrupt("constant with an impossible shape");
+  if (tensor.dtype == kString) {
+    // One string per element: a shape that asks for more than the message has is not worth filling.
+    if (static_cast<int64_t>(tensor.strings.size()) != n) {
+      return Corrupt(StrCat("string tensor has ", tensor.strings.size(), " values, expected ", n));
+    }
+    return tensor;
+  }
+  if (TypeSize(tensor.dtype) == 0) return UnreadableType(tensor.dtype);
+  if (n > max_elements) {
+    return Unsupported(StrCat("constant of ", n, " elements, expected at most ", max_elements));
+  }
+  if (content) {
+    OCTET_RETURN_IF_ERROR(DecodeElements(*content, &tensor));
+    return tensor;
+  }
+  if (!halves.empty()) {
+    for (const int64_t v : halves) {
+      const uint32_t bits = static_cast<uint32_t>(v) & 0xffffu;
+      floats.push_back(tensor.dtype == kBfloat16 ? std::bit_cast<float>(bits << 16)
+                                                 : HalfToFloat(static_cast<uint16_t>(bits)));
+    }
+  }
+  if (tensor.is_float()) {
+    OCTET_RETURN_IF_ERROR(Fill(n, &floats));
+    tensor.floats = std::move(floats);
+  } else {
+    OCTET_RETURN_IF_ERROR(Fill(n, &ints));
+    tensor.ints = std::move(ints);
+  }
+  return tensor;
+}
+
+}  // namespace
+
+Result<HostTensor> ParseTensor(std::string_view bytes, int64_t max_elements) {
+  try {
+    return ParseTensorOrThrow(bytes, max_elements);
+  } catch (const protozero::exception& e) {
+    return Corrupt(StrCat("not a tensor message: ", e.what()));
+  }
+}
+
+Result<std::map<std::string, std::string>> ParseObjectGraph(std::string_view bytes) {
+  std::map<std::string, std::string> keys;
+  try {
+    for (pbf_reader graph = Reader(bytes); graph.next();) {
+      if (graph.tag() != 1) {
+        graph.skip();
+        continue;
+      }
+      for (pbf_reader object = Reader(View(graph)); object.next();) {
+        if (object.tag() != 2) {
+          object.skip();
+          continue;
+        }
+        std::string full_name, key;
+        for (pbf_reader attribute = Reader(View(object)); attribute.next();) {
+          switch (attribute.tag()) {
+            case 2: full_name = View(attribute); break;
+            case 3: key = View(attribute); break;
+            default: attribute.skip();
+          }
+        }
+        if (!full_name.empty()) keys.emplace(std::move(full_name), std::move(key));
+      }
+    }
+  } catch (const protozero::exception& e) {
+    return Corrupt(StrCat("not an object graph: ", e.what()));
+  }
+  return keys;
+}
+
+}  // namespace octet::tf

@@ -1,0 +1,71 @@
+// A verified TFLite file: tensors, constants and operators with every index checked.
+#ifndef OCTET_CONVERTER_IMPORT_TFLITE_READER_H_
+#define OCTET_CONVERTER_IMPORT_TFLITE_READER_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "formats/base/status.h"
+#include "formats/model/graph.h"
+
+namespace octet {
+
+namespace tflite {
+struct Operator;  // Generated from tflite_schema.fbs.
+}
+
+/// Element types of the public schema that mean something here.
+enum class TfliteType { kFloat32, kFloat16, kInt8, kUint8, kInt32, kInt64, kOther };
+
+const char* TfliteTypeName(TfliteType type);
+
+/// A tensor of the file's first subgraph. Borrows from the file.
+struct TfliteTensor {
+  std::string name;
+  TfliteType type = TfliteType::kOther;
+  std::vector<int32_t> shape;
+  std::vector<int32_t> signature;  ///< As `shape`, -1 where the size is open; empty when the file has none.
+  std::span<const std::byte> data;  ///< Of a constant; its size is that of the shape and type. Empty for activations.
+  std::vector<float> scale;         ///< Empty, one, or one per index of `quantized_dimension`; finite and above 0.
+  std::vector<int64_t> zero_point;  ///< As many as `scale`.
+  int quantized_dimension = 0;
+
+  bool is_constant() const { return !data.empty(); }
+};
+
+struct TfliteOperator {
+  int code = 0;             ///< BuiltinOperator of the public schema.
+  std::string name;         ///< "CONV_2D"; for custom operators their own name.
+  std::vector<int> inputs;  ///< Tensor indices; -1 for one that is left out.
+  std::vector<int> outputs;
+  const tflite::Operator* table = nullptr;  ///< For its options.
+};
+
+struct TfliteFile {
+  std::shared_ptr<const void> owner;  ///< Keeps everything below alive.
+  size_t bytes = 0;                   ///< Of the file.
+  std::vector<TfliteTensor> tensors;
+  std::vector<TfliteOperator> operators;  ///< In execution order.
+  std::vector<int> inputs, outputs;
+};
+
+/// Maps and verifies a file. Errors: kNotFound, kIo, kCorrupt (what is wrong and where), kUnsupported (schema version, more
+/// than 2 GiB, sparse or block-quantized tensors).
+Result<TfliteFile> ReadTflite(const std::string& path);
+
+/// The same from memory, which must be aligned to 16 bytes and outlive the result unless `owner` keeps it.
+Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
+
+/// Values of a constant, dequantized where it is quantized. Errors: kUnsupported (element type).
+Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& tensor);
+
+/// Values of an int32 or int64 constant.
+Result<std::vector<int64_t>> ReadTfliteIntegers(const TfliteTensor& tensor);
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_IMPORT_TFLITE_READER_H_
