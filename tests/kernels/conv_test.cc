@@ -1,0 +1,617 @@
+// Every convolution kernel of every instruction set against the reference: integers bit for bit,
+// floats within 2*k*eps*sum|a*b|. All buffers end at a guard page, with no slack: what the layout
+// stores is all that may be touched. Whole output buffers are compared, so a byte written outside
+// the range of a call is found as well.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "formats/base/dtype.h"
+#include "formats/model/panel.h"
+#include "kernels/cpu_features.h"
+#include "kernels/dispatch.h"
+#include "kernels/tables.h"
+#include "tests/kernels/guarded_buffer.h"
+
+namespace octet::kernels {
+namespace {
+
+using octet::testing::GuardedBuffer;
+
+enum class Kind { kU8U8, kU8F32, kF32, kF16 };
+constexpr Kind kKinds[] = {Kind::kU8U8, Kind::kU8F32, Kind::kF32, Kind::kF16};
+const char* KindName(Kind kind) {
+  switch (kind) {
+    case Kind::kU8U8:
+      return "u8_u8";
+    case Kind::kU8F32:
+      return "u8_f32";
+    case Kind::kF32:
+      return "f32";
+    case Kind::kF16:
+      return "f16";
+  }
+  return "?";
+}
+bool IsInteger(Kind kind) { return kind == Kind::kU8U8 || kind == Kind::kU8F32; }
+int InputBytes(Kind kind) { return IsInteger(kind) ? 1 : 4; }
+int WeightBytes(Kind kind) { return IsInteger(kind) ? 1 : kind == Kind::kF16 ? 2 : 4; }
+int OutputBytes(Kind kind) { return kind == Kind::kU8U8 ? 1 : 4; }
+
+// What the activations and weights are filled with.
+enum class Fill { kRandom, kExtreme, kTies };
+
+struct Case {
+  int batch = 1, h = 1, w = 1, ic = 1, oc = 1;
+  int kernel = 1, stride = 1, dilation = 1;
+  int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
+  Layout layout = Layout::kPanel;
+  bool residual = false;
+  int channel_align =
+      16;            // Input pixels are rounded up to this many channels; the RGB stem's are not.
+  int out_halo = 0;  // Pixels around each output image, which must stay untouched.
+  int out_zero = 0;
+  int pixel_block = 1 << 30;
+  Fill fill = Fill::kRandom;
+  int64_t mac_budget = 3'000'000;  // Larger layers are checked on ranges of pixels and panels.
+
+  int out_h() const {
+    return (h + pad_top + pad_bottom - dilation * (kernel - 1) - 1) / stride + 1;
+  }
+  int out_w() const {
+    return (w + pad_left + pad_right - dilation * (kernel - 1) - 1) / stride + 1;
+  }
+};
+
+std::ostream& operator<<(std::ostream& os, const Case& c) {
+  os << c.batch << "x" << c.h << "x" << c.w << "x" << c.ic << "_to_" << c.oc << "_k" << c.kernel
+     << "s" << c.stride << "d" << c.dilation << "_pad" << c.pad_top << c.pad_left << c.pad_bottom
+     << c.pad_right;
+  if (c.layout == Layout::kPanelRow) os << "_row";
+  if (c.layout == Layout::kDepthwise) os << "_depthwise";
+  if (c.residual) os << "_residual";
+  if (c.out_halo) os << "_halo" << c.out_halo;
+  if (c.out_zero) os << "_zero" << c.out_zero;
+  if (c.pixel_block != 1 << 30) os << "_block" << c.pixel_block;
+  if (c.fill == Fill::kExtreme) os << "_extreme";
+  if (c.fill == Fill::kTies) os << "_ties";
+  return os;
+}
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed) {}
+  uint64_t Next() {
+    state_ += 0x9e3779b97f4a7c15u;
+    uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+  int Int(int low, int high) { return low + static_cast<int>(Next() % (high - low + 1)); }
+  float Float() { return static_cast<float>(Next() >> 40) / (1 << 23) - 1.0f; }  // [-1, 1)
+
+ private:
+  uint64_t state_;
+};
+
+struct Range {
+  int64_t pixel_begin, pixel_end;
+  int panel_begin, panel_end;
+};
+
+// One convolution with its buffers.
+class Problem {
+ public:
+  Problem(const Case& c, Kind kind) : case_(c), kind_(kind) {
+    Random random(c.h * 131 + c.ic * 31 + c.oc * 7 + c.kernel + c.stride + static_cast<int>(kind));
+    const bool depthwise = c.layout == Layout::kDepthwise;
+    const int in_bytes = InputBytes(kind), out_bytes = OutputBytes(kind);
+    const int panels = (c.oc + 15) / 16;
+    shape_.panels = panels;
+    shape_.taps = c.layout == Layout::kPanelRow ? c.kernel : c.kernel * c.kernel;
+    shape_.depth = depthwise ? 1 : c.layout == Layout::kPanelRow ? c.kernel * c.ic : c.ic;
+    const bool grouped = IsInteger(kind) && !depthwise;
+    shape_.padded_depth = grouped ? (shape_.depth + 3) / 4 * 4 : shape_.depth;
+
+    // Input with its halo. It ends with the last byte that the layout says is read.
+    const int channels = (c.ic + c.channel_align - 1) / c.channel_align * c.channel_align;
+    const int64_t pixel = static_cast<int64_t>(channels) * in_bytes;
+    const int64_t row = pixel * (c.w + c.pad_left + c.pad_right);
+    const int64_t image = row * (c.h + c.pad_top + c.pad_bottom);
+    const int span = c.dilation * (c.kernel - 1);
+    const int64_t read = (depthwise ? panels * 16 : shape_.padded_depth) * in_bytes;
+    const int64_t last_tap =
+        span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
+    const int64_t last_pixel = (c.batch - 1) * image +
+                               static_cast<int64_t>(c.out_h() - 1) * c.stride * row +
+                               static_cast<int64_t>(c.out_w() - 1) * c.stride * pixel;
+    input_ = std::make_unique<GuardedBuffer>(last_pixel + last_tap + read);
+    for (int ky = 0; ky < c.kernel; ++ky) {
+      for (int kx = 0; kx < (c.layout == Layout::kPanelRow ? 1 : c.kernel); ++kx) {
+        taps_.push_back(static_cast<int32_t>(c.dilation * (ky * row + kx * pixel)));
+      }
+    }
+    for (int64_t i = 0; i < static_cast<int64_t>(input_->size()) / in_bytes; ++i) {
+      if (!IsInteger(kind)) {
+        input_->as<float>()[i] = random.Float();
+      } else if (c.fill == Fill::kExtreme) {
+        input_->data()[i] = static_cast<uint8_t>(random.Int(0, 15) == 0 ? random.Int(0, 255) : 255);
+      } else {
+        input_->data()[i] = static_cast<uint8_t>(random.Int(0, 255));
+      }
+    }
+
+    weights_ = std::make_unique<GuardedBuffer>(shape_.elements() * WeightBytes(kind));
+    for (int oc = 0; oc < c.oc; ++oc) {
+      for (int64_t tap = 0; tap < shape_.taps; ++tap) {
+        for (int64_t d = 0; d < shape_.depth; ++d) {
+          const int64_t at = shape_.Index(oc, tap, d, grouped);
+          if (IsInteger(kind)) {
+            const int sign = oc % 3 == 0 ? 1 : oc % 3 == 1 ? -1 : random.Int(0, 1) * 2 - 1;
+            const int value = c.fill == Fill::kExtreme ? sign * 127
+                              : c.fill == Fill::kTies  ? random.Int(-1, 1)
+                                                       : random.Int(-127, 127);
+            weights_->as<int8_t>()[at] = static_cast<int8_t>(value);
+          } else if (kind == Kind::kF16) {
+            weights_->as<uint16_t>()[at] = FloatToHalf(random.Float());
+          } else {
+            weights_->as<float>()[at] = random.Float();
+          }
+        }
+      }
+    }
+
+    bias_ = std::make_unique<GuardedBuffer>(panels * 64);
+    float_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
+    multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
+    const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
+    for (int i = 0; i < panels * 16; ++i) {
+      bias_->as<int32_t>()[i] = random.Int(-50000, 50000);
+      float_bias_->as<float>()[i] = random.Float();
+      multiplier_->as<float>()[i] = (1.1f + random.Float()) * 100.0f / spread;
+      if (i % 16 == 5) multiplier_->as<float>()[i] = 3.0e12f;  // Far outside int32 after scaling.
+      if (c.fill == Fill::kTies) {
+        bias_->as<int32_t>()[i] = random.Int(-300, 300);
+        multiplier_->as<float>()[i] = i % 2 ? 0.5f : 0.25f;
+      }
+    }
+
+    const int64_t out_pixel = static_cast<int64_t>(panels) * 16 * out_bytes;
+    const int64_t out_row = out_pixel * (c.out_w() + 2 * c.out_halo);
+    const int64_t out_image = out_row * (c.out_h() + 2 * c.out_halo);
+    const int64_t first = c.out_halo * (out_row + out_pixel);
+    out_size_ =
+        first + (c.batch - 1) * out_image + (c.out_h() - 1) * out_row + c.out_w() * out_pixel;
+    residual_ = std::make_unique<GuardedBuffer>(out_size_);
+    for (int64_t i = 0; i < out_size_ / out_bytes; ++i) {
+      if (kind == Kind::kU8U8) {
+        residual_->data()[i] = static_cast<uint8_t>(random.Int(0, 255));
+      } else {
+        residual_->as<float>()[i] = random.Float();
+      }
+    }
+
+    args_.input = input_->data();
+    args_.in_image_stride = image;
+    args_.in_row_step = row * c.stride;
+    args_.in_pixel_step = pixel * c.stride;
+    args_.tap_offsets = taps_.data();
+    args_.taps = static_cast<int>(taps_.size());
+    args_.depth = static_cast<int>(shape_.padded_depth);
+    args_.weights = weights_->data();
+    args_.panel_bytes = shape_.panel_elements() * WeightBytes(kind);
+    args_.out_image_stride = out_image;
+    args_.out_row_stride = out_row;
+    args_.out_pixel_stride = out_pixel;
+    if (c.residual) {
+      args_.residual = residual_->data() + first;
+      args_.res_image_stride = out_image;
+      args_.res_row_stride = out_row;
+      args_.res_pixel_stride = out_pixel;
+    }
+    args_.batch = c.batch;
+    args_.out_h = c.out_h();
+    args_.out_w = c.out_w();
+    args_.out_c = c.oc;
+    args_.bias = bias_->as<int32_t>();
+    args_.multiplier = multiplier_->as<float>();
+    args_.float_bias = float_bias_->as<float>();
+    args_.residual_multiplier = 0.37f;
+    args_.residual_zero = 3;
+    args_.out_zero = c.out_zero;
+    if (kind == Kind::kU8U8) {
+      args_.low = static_cast<float>(c.fill == Fill::kTies ? -c.out_zero : 0);
+      args_.high = static_cast<float>(255 - c.out_zero);
+    } else {
+      args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
+      args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
+    }
+    args_.pixel_block = c.pixel_block;
+    first_ = first;
+    PlanRanges(&random);
+  }
+
+  ConvFn Function(const KernelTable& table) const {
+    const bool depthwise = case_.layout == Layout::kDepthwise;
+    switch (kind_) {
+      case Kind::kU8U8:
+        return depthwise ? table.depthwise_u8_u8 : table.conv_u8_u8;
+      case Kind::kU8F32:
+        return depthwise ? table.depthwise_u8_f32 : table.conv_u8_f32;
+      case Kind::kF32:
+        return depthwise ? table.depthwise_f32 : table.conv_f32;
+      case Kind::kF16:
+        return depthwise ? table.depthwise_f16 : table.conv_f16;
+    }
+    return nullptr;
+  }
+
+  // Output buffer after running all ranges, untouched bytes 0x5a.
+  std::unique_ptr<GuardedBuffer> Run(const KernelTable& table) const {
+    auto output = std::make_unique<GuardedBuffer>(out_size_);
+    std::memset(output->data(), 0x5a, out_size_);
+    ConvArgs args = args_;
+    args.output = output->data() + first_;
+    for (const Range& r : ranges_) {
+      Function(table)(args, r.pixel_begin, r.pixel_end, r.panel_begin, r.panel_end);
+    }
+    return output;
+  }
+
+  // sum|a*b| + |bias| + |residual| of every output, 0x5a-bytes elsewhere.
+  std::unique_ptr<GuardedBuffer> Magnitudes() const {
+    GuardedBuffer input(input_->size()), weights(weights_->size()), bias(float_bias_->size());
+    GuardedBuffer residual(residual_->size());
+    for (size_t i = 0; i < input.size() / 4; ++i)
+      input.as<float>()[i] = std::fabs(input_->as<float>()[i]);
+    for (size_t i = 0; i < bias.size() / 4; ++i)
+      bias.as<float>()[i] = std::fabs(float_bias_->as<float>()[i]);
+    for (size_t i = 0; i < residual.size() / 4; ++i) {
+      residual.as<float>()[i] = std::fabs(residual_->as<float>()[i]);
+    }
+    for (size_t i = 0; i < weights.size() / WeightBytes(kind_); ++i) {
+      if (kind_ == Kind::kF16) {
+        weights.as<uint16_t>()[i] = weights_->as<uint16_t>()[i] & 0x7fff;
+      } else {
+        weights.as<float>()[i] = std::fabs(weights_->as<float>()[i]);
+      }
+    }
+    auto output = std::make_unique<GuardedBuffer>(out_size_);
+    std::memset(output->data(), 0x5a, out_size_);
+    ConvArgs args = args_;
+    args.input = input.data();
+    args.weights = weights.data();
+    args.float_bias = bias.as<float>();
+    args.output = output->data() + first_;
+    if (args.residual != nullptr) args.residual = residual.data() + first_;
+    args.low = 0.0f;
+    args.high = std::numeric_limits<float>::infinity();
+    for (const Range& r : ranges_) {
+      Function(kReferenceTable)(args, r.pixel_begin, r.pixel_end, r.panel_begin, r.panel_end);
+    }
+    return output;
+  }
+
+  int64_t reduction() const { return shape_.taps * shape_.depth; }
+
+ private:
+  // Everything in two or three calls if that is affordable, else pieces from the beginning, the end
+  // and between.
+  void PlanRanges(Random* random) {
+    const int64_t pixels = static_cast<int64_t>(case_.batch) * case_.out_h() * case_.out_w();
+    const int panels = static_cast<int>(shape_.panels);
+    const int64_t pixel_panel_macs = shape_.taps * shape_.padded_depth * 16;
+    const int64_t affordable = std::max<int64_t>(1, case_.mac_budget / pixel_panel_macs);
+    if (pixels * panels <= affordable) {
+      const int64_t split = random->Int(0, static_cast<int>(pixels));
+      const int panel_split = random->Int(0, panels);
+      ranges_.push_back({0, split, 0, panels});
+      ranges_.push_back({split, pixels, 0, panel_split});
+      ranges_.push_back({split, pixels, panel_split, panels});
+      return;
+    }
+    const int width = std::min(panels, random->Int(4, 7));
+    const int64_t count = std::clamp<int64_t>(affordable / 3 / width, 1, pixels / 3);
+    const int64_t middle =
+        random->Int(static_cast<int>(count), static_cast<int>(pixels - 2 * count));
+    ranges_.push_back({0, count, 0, width});
+    ranges_.push_back({middle, middle + count, (panels - width) / 2, (panels - width) / 2 + width});
+    ranges_.push_back({pixels - count, pixels, panels - width, panels});
+  }
+
+  Case case_;
+  Kind kind_;
+  PanelShape shape_;
+  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, float_bias_, multiplier_, residual_;
+  std::vector<int32_t> taps_;
+  int64_t out_size_ = 0, first_ = 0;
+  ConvArgs args_;
+  std::vector<Range> ranges_;
+};
+
+void CheckInteger(const GuardedBuffer& expected, const GuardedBuffer& actual, int element_bytes) {
+  if (std::memcmp(expected.data(), actual.data(), expected.size()) == 0) return;
+  size_t at = 0;
+  while (expected.data()[at] == actual.data()[at]) ++at;
+  ADD_FAILURE() << "first difference in element " << at / element_bytes << " of "
+                << expected.size() / element_bytes;
+}
+
+void CheckFloat(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* magnitude,
+                double factor) {
+  for (size_t i = 0; i < expected->size() / 4; ++i) {
+    const float want = expected->as<float>()[i], got = actual->as<float>()[i];
+    const double tolerance = factor * magnitude->as<float>()[i];
+    uint32_t untouched;
+    std::memcpy(&untouched, &magnitude->as<float>()[i], 4);
+    const bool good = untouched == 0x5a5a5a5au
+                          ? std::memcmp(&want, &got, 4) == 0
+                          : std::fabs(static_cast<double>(got) - want) <= tolerance;
+    if (!good) {
+      ADD_FAILURE() << "element " << i << ": " << got << ", expected " << want << " within "
+                    << tolerance;
+      return;
+    }
+  }
+}
+
+void Check(const Case& c) {
+  for (const Kind kind : kKinds) {
+    const Problem problem(c, kind);
+    const auto expected = problem.Run(kReferenceTable);
+    const auto magnitudes = IsInteger(kind) ? nullptr : problem.Magnitudes();
+    for (const TableInfo& info : AllTables()) {
+      if (info.availability == Availability::kUnavailable || info.table == &kReferenceTable)
+        continue;
+      SCOPED_TRACE(std::string(info.name) + " " + KindName(kind));
+      const auto actual = problem.Run(*info.table);
+      if (IsInteger(kind)) {
+        CheckInteger(*expected, *actual, OutputBytes(kind));
+      } else {
+        CheckFloat(expected.get(), actual.get(), magnitudes.get(),
+                   2.0 * (problem.reduction() + 2) * std::numeric_limits<float>::epsilon());
+      }
+    }
+  }
+}
+
+// ---- The reference itself, against sums written out by hand: everything else leans on it. ----
+
+TEST(ReferenceConv, ThreeByThreeByHand) {
+  // 2x2 pixels of one channel (groups of 4, rest zero) with a halo of one pixel, all weights 1,
+  // channel 1 twice that.
+  uint8_t input[4 * 4 * 4] = {};
+  const int values[2][2] = {{10, 20}, {30, 44}};
+  for (int y = 0; y < 2; ++y) {
+    for (int x = 0; x < 2; ++x)
+      input[((y + 1) * 4 + x + 1) * 4] = static_cast<uint8_t>(values[y][x]);
+  }
+  std::vector<int8_t> weights(9 * 64);
+  for (int tap = 0; tap < 9; ++tap) {
+    weights[tap * 64 + 0] = 1;
+    weights[tap * 64 + 4] = 2;
+    weights[tap * 64 + 8] = static_cast<int8_t>(tap == 4 ? -3 : 0);
+  }
+  int32_t taps[9];
+  for (int i = 0; i < 9; ++i) taps[i] = (i / 3 * 4 + i % 3) * 4;
+  std::vector<int32_t> bias(16);
+  std::vector<float> multiplier(16, 0.5f);
+  bias[2] = 101;
+  uint8_t output[4 * 16];
+  ConvArgs args;
+  args.input = input;
+  args.in_row_step = 16;
+  args.in_pixel_step = 4;
+  args.tap_offsets = taps;
+  args.taps = 9;
+  args.depth = 4;
+  args.weights = reinterpret_cast<const uint8_t*>(weights.data());
+  args.panel_bytes = 9 * 64;
+  args.output = output;
+  args.out_row_stride = 32;
+  args.out_pixel_stride = 16;
+  args.out_h = args.out_w = 2;
+  args.out_c = 3;
+  args.bias = bias.data();
+  args.multiplier = multiplier.data();
+  args.out_zero = 7;
+  args.low = -7.0f;
+  args.high = 248.0f;
+  kReferenceTable.conv_u8_u8(args, 0, 4, 0, 1);
+  for (int i = 0; i < 4; ++i) {
+    EXPECT_EQ(output[i * 16 + 0], 7 + 52);
+    EXPECT_EQ(output[i * 16 + 1], 7 + 104);
+  }
+  EXPECT_EQ(output[2], 7 + 36);          // (101 - 30) / 2 = 35.5, to even.
+  EXPECT_EQ(output[16 + 2], 7 + 20);     // (101 - 60) / 2 = 20.5, to even.
+  EXPECT_EQ(output[2 * 16 + 2], 7 + 6);  // (101 - 90) / 2 = 5.5, to even.
+  EXPECT_EQ(output[3 * 16 + 2], 0);      // (101 - 132) / 2 = -15.5, clamped to -7.
+}
+
+TEST(ConvKernels, InstructionSets) {
+  std::printf("processor: %s\n", CpuModelName().c_str());
+  for (const TableInfo& info : AllTables()) {
+    const char* how = info.availability == Availability::kNative     ? "natively"
+                      : info.availability == Availability::kEmulated ? "emulated"
+                                                                     : "not at all";
+    std::printf("instruction set %-12s runs %s\n", info.name, how);
+    EXPECT_EQ(info.table == nullptr && info.availability != Availability::kUnavailable, false);
+  }
+}
+
+class ConvKernelsTest : public ::testing::TestWithParam<Case> {};
+TEST_P(ConvKernelsTest, MatchesReference) { Check(GetParam()); }
+
+std::string CaseName(const ::testing::TestParamInfo<Case>& info) {
+  std::string name = ::testing::PrintToString(info.param) + "_n" + std::to_string(info.index);
+  std::replace(name.begin(), name.end(), '-', 'm');
+  return name;
+}
+
+std::vector<Case> ResNet50() {
+  struct Layer {
+    int size, ic, oc, kernel, stride;
+    bool residual;
+  };
+  const Layer layers[] = {
+      {56, 64, 64, 1, 1, false},    {56, 64, 64, 3, 1, false},   {56, 64, 256, 1, 1, false},
+      {56, 64, 256, 1, 1, true},    {56, 256, 64, 1, 1, false},  {56, 256, 128, 1, 1, false},
+      {56, 128, 128, 3, 2, false},  {28, 128, 512, 1, 1, true},  {56, 256, 512, 1, 2, false},
+      {28, 512, 128, 1, 1, false},  {28, 128, 128, 3, 1, false}, {28, 512, 256, 1, 1, false},
+      {28, 256, 256, 3, 2, false},  {14, 256, 1024, 1, 1, true}, {28, 512, 1024, 1, 2, false},
+      {14, 1024, 256, 1, 1, false}, {14, 256, 256, 3, 1, false}, {14, 1024, 512, 1, 1, false},
+      {14, 512, 512, 3, 2, false},  {7, 512, 2048, 1, 1, true},  {14, 1024, 2048, 1, 2, false},
+      {7, 2048, 512, 1, 1, false},  {7, 512, 512, 3, 1, false},  {1, 2048, 1000, 1, 1, false},
+  };
+  std::vector<Case> cases;
+  Case stem;
+  stem.h = stem.w = 224;
+  stem.ic = 3;
+  stem.oc = 64;
+  stem.kernel = 7;
+  stem.stride = 2;
+  stem.pad_top = stem.pad_left = stem.pad_bottom = stem.pad_right = 3;
+  stem.layout = Layout::kPanelRow;
+  stem.channel_align = 1;
+  cases.push_back(stem);
+  for (const Layer& layer : layers) {
+    Case c;
+    c.h = c.w = layer.size;
+    c.ic = layer.ic;
+    c.oc = layer.oc;
+    c.kernel = layer.kernel;
+    c.stride = layer.stride;
+    c.pad_top = c.pad_left = c.pad_bottom = c.pad_right = layer.kernel / 2;
+    c.residual = layer.residual;
+    c.out_halo = layer.kernel == 1 && layer.residual == false ? 1 : 0;
+    c.mac_budget = 10'000'000;
+    cases.push_back(c);
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(ResNet50, ConvKernelsTest, ::testing::ValuesIn(ResNet50()), CaseName);
+
+// All combinations of channels, kernel, stride and size; everything else takes turns.
+std::vector<Case> Sweep() {
+  std::vector<Case> cases;
+  const int channels[] = {1, 3, 4, 16, 17, 64};
+  int turn = 0;
+  for (const int ic : channels) {
+    for (const int kernel : {1, 3, 5, 7}) {
+      for (const int stride : {1, 2}) {
+        for (const int size : {1, 5, 7, 11, 14, 53}) {
+          Case c;
+          ++turn;
+          c.batch = 1 + turn % 3;
+          c.h = size;
+          c.w = turn % 4 == 0 ? size : std::max(1, size - turn % 5);
+          c.ic = ic;
+          c.oc = channels[turn * 5 % 6] + (turn % 7 == 0 ? 64 : turn % 7 == 1 ? 33 : 0);
+          c.kernel = kernel;
+          c.stride = stride;
+          c.dilation = turn % 6 == 1 && kernel == 3 ? 2 : 1;
+          const int span = c.dilation * (kernel - 1);
+          c.pad_top = span / 2;
+          c.pad_left = (span + turn % 2) / 2;
+          c.pad_bottom = span - c.pad_top;
+          c.pad_right = span - c.pad_left;
+          c.layout = ic < 4 && c.dilation == 1 && turn % 2 ? Layout::kPanelRow : Layout::kPanel;
+          c.channel_align = c.layout == Layout::kPanelRow ? 1 : turn % 3 ? 16 : 4;
+          c.residual = turn % 2 == 0;
+          c.out_halo = turn % 5 == 0 ? 2 : turn % 5 == 1 ? 1 : 0;
+          c.out_zero = turn % 3 == 0 ? 0 : turn % 3 == 1 ? 128 : 37;
+          c.pixel_block = turn % 4 == 0 ? 10 : turn % 4 == 1 ? 29 : 1 << 30;
+          c.fill = turn % 4 == 3 ? Fill::kExtreme : Fill::kRandom;
+          cases.push_back(c);
+        }
+      }
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Sweep, ConvKernelsTest, ::testing::ValuesIn(Sweep()), CaseName);
+
+// Every tile: all numbers of pixels up to beyond two of the largest tiles, all numbers of panels.
+std::vector<Case> Tiles() {
+  std::vector<Case> cases;
+  for (int pixels = 1; pixels <= 30; ++pixels) {
+    for (int panels = 1; panels <= 6; ++panels) {
+      if (pixels > 14 && (pixels + panels) % 3 != 0) continue;
+      Case c;
+      c.w = pixels;
+      c.ic = 8;
+      c.oc = panels * 16 - (pixels + panels) % 2;
+      c.residual = pixels % 2 == 0;
+      c.channel_align = 4;
+      c.fill = pixels % 3 ? Fill::kExtreme : Fill::kTies;
+      c.out_zero = pixels % 4 * 20;
+      cases.push_back(c);
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Tiles, ConvKernelsTest, ::testing::ValuesIn(Tiles()), CaseName);
+
+// The largest sums that int8 layers can have: 255 * 127 at every one of 4608 places.
+std::vector<Case> Extremes() {
+  std::vector<Case> cases;
+  for (const int ic : {16, 64, 512}) {
+    for (const int kernel : {1, 3}) {
+      Case c;
+      c.h = c.w = 7;
+      c.ic = ic;
+      c.oc = 80;
+      c.kernel = kernel;
+      c.pad_top = c.pad_left = c.pad_bottom = c.pad_right = kernel / 2;
+      c.fill = Fill::kExtreme;
+      cases.push_back(c);
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Extremes, ConvKernelsTest, ::testing::ValuesIn(Extremes()), CaseName);
+
+std::vector<Case> Depthwise() {
+  std::vector<Case> cases;
+  int turn = 0;
+  for (const int channels : {1, 16, 17, 64}) {
+    for (const int kernel : {1, 3, 5, 7}) {
+      for (const int stride : {1, 2}) {
+        for (const int size : {1, 5, 14}) {
+          Case c;
+          ++turn;
+          c.batch = 1 + turn % 3;
+          c.h = size;
+          c.w = size + turn % 3;
+          c.ic = c.oc = channels;
+          c.kernel = kernel;
+          c.stride = stride;
+          c.dilation = turn % 5 == 0 ? 2 : 1;
+          c.pad_top = c.dilation * (kernel - 1) / 2;
+          c.pad_left = c.pad_top + turn % 2;
+          c.pad_bottom = c.pad_right = c.dilation * (kernel - 1) - c.pad_top;
+          c.layout = Layout::kDepthwise;
+          c.residual = turn % 2 == 0;
+          c.out_halo = turn % 3;
+          c.out_zero = turn % 3 * 50;
+          c.fill = turn % 4 == 3 ? Fill::kExtreme : turn % 4 == 2 ? Fill::kTies : Fill::kRandom;
+          cases.push_back(c);
+        }
+      }
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Depthwise, ConvKernelsTest, ::testing::ValuesIn(Depthwise()), CaseName);
+
+}  // namespace
+}  // namespace octet::kernels
