@@ -98,6 +98,7 @@ Result<Graph> ImportModel(const std::string& path, const ImportOptions& options)
   OCTET_ASSIGN_OR_RETURN(const std::string format, DetectFormat(path));
   if (format == "onnx") return ImportOnnx(path);
   if (format == "safetensors") return ImportSafetensors(path, options);
+  if (format == "savedmodel") return ImportSavedModel(path);
   return Unsupported(
       StrCat(path, ": format '", format, "' has no importer; onnx and safetensors have"));
 }

@@ -3,7 +3,7 @@
 #define OCTET_CONVERTER_IMPORT_IMPORTER_H_
 
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
@@ -28,7 +28,16 @@ Result<Graph> ImportModel(const std::string& path, const ImportOptions& options)
 Result<std::string> DetectFormat(const std::string& path);
 
 Result<Graph> ImportOnnx(const std::string& path);
+/// The same from memory. `path` is the name used in errors; its folder is where external data may lie.
+Result<Graph> ImportOnnxBytes(std::string_view bytes, const std::string& path);
 Result<Graph> ImportSafetensors(const std::string& path, const ImportOptions& options);
+/// A folder with saved_model.pb and variables/. Takes the signature serving_default, or the only one.
+Result<Graph> ImportSavedModel(const std::string& path);
+/// Float, float16, hybrid and full-integer models. The first two and hybrid ones (whose weights are dequantized, so that any precision
+/// can be made of them) give float graphs; integer layers keep their weights, scales and zero points. metadata.precision says which.
+Result<Graph> ImportTflite(const std::string& path);
+/// The same from memory aligned to 16 bytes.
+Result<Graph> ImportTfliteBytes(std::string_view bytes);
 
 }  // namespace octet
 

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <utility>
 
+#include "converter/import/tensor_bundle.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"

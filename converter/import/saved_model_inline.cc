@@ -226,7 +226,8 @@ Status ForEachAssignment(const GraphDef& graph, const F& found) {
       const auto constant = graph.index.find(list.node);
       if (constant == graph.index.end()) continue;
       if (const auto bytes = graph.nodes[constant->second].Bytes("value", 8)) {
-        OCTET_ASSIGN_OR_RETURN(HostTensor tensor, ParseTensor(*bytes, 0));
+        int64_t no_numbers = 0;
+        OCTET_ASSIGN_OR_RETURN(HostTensor tensor, ParseTensor(*bytes, &no_numbers));
         it->second = std::move(tensor.strings);
       }
     }

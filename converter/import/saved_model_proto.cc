@@ -237,11 +237,14 @@ bool HostTensor::is_float() const {
 int64_t HostTensor::num_elements() const { return Product(dims); }
 
 int64_t Product(const std::vector<int64_t>& dims) {
+  // A dimension of 0 does not excuse the others: strides are computed from them.
   int64_t n = 1;
+  bool empty = false;
   for (const int64_t d : dims) {
-    if (d < 0 || !CheckedMul(n, d, &n) || n > (int64_t{1} << 62)) return -1;
+    empty |= d == 0;
+    if (d < 0 || !CheckedMul(n, d == 0 ? 1 : d, &n) || n > (int64_t{1} << 62)) return -1;
   }
-  return n;
+  return empty ? 0 : n;
 }
 
 const std::string_view* NodeDef::Find(std::string_view key) const {
@@ -408,7 +411,7 @@ Status Fill(int64_t n, std::vector<T>* values) {
   return OkStatus();
 }
 
-Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t max_elements) {
+Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budget) {
   HostTensor tensor;
   std::optional<std::string_view> content;
   std::vector<float> floats;
@@ -456,13 +459,14 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t max_elemen
     return tensor;
   }
   if (TypeSize(tensor.dtype) == 0) return UnreadableType(tensor.dtype);
-  if (n > max_elements) {
-    return Unsupported(StrCat("constant of ", n, " elements, expected at most ", max_elements));
-  }
   if (content) {
     OCTET_RETURN_IF_ERROR(DecodeElements(*content, &tensor));
     return tensor;
   }
+  if (n > *fill_budget) {
+    return Unsupported(StrCat("constant of ", n, " elements without its bytes, expected at most ", *fill_budget));
+  }
+  *fill_budget -= n;
   if (!halves.empty()) {
     for (const int64_t v : halves) {
       const uint32_t bits = static_cast<uint32_t>(v) & 0xffffu;
@@ -482,9 +486,9 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t max_elemen
 
 }  // namespace
 
-Result<HostTensor> ParseTensor(std::string_view bytes, int64_t max_elements) {
+Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget) {
   try {
-    return ParseTensorOrThrow(bytes, max_elements);
+    return ParseTensorOrThrow(bytes, fill_budget);
   } catch (const protozero::exception& e) {
     return Corrupt(StrCat("not a tensor message: ", e.what()));
   }

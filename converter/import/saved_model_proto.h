@@ -80,8 +80,9 @@ struct MetaGraph {
 /// Parses a SavedModel. Errors: kCorrupt.
 Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes);
 
-/// Parses a TensorProto of at most `max_elements` elements. Errors: kCorrupt, kUnsupported (element type, too large).
-Result<HostTensor> ParseTensor(std::string_view bytes, int64_t max_elements);
+/// Parses a TensorProto. One that repeats a value instead of carrying its bytes can ask for any size: it must fit into
+/// `*fill_budget` elements, from which it is taken. Errors: kCorrupt, kUnsupported (element type, too large).
+Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget);
 
 /// Dimensions of a TensorShapeProto, -1 for unknown ones; nothing when the rank is unknown.
 std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes);
