@@ -99,6 +99,7 @@ Result<Graph> ImportModel(const std::string& path, const ImportOptions& options)
   if (format == "onnx") return ImportOnnx(path);
   if (format == "safetensors") return ImportSafetensors(path, options);
   if (format == "savedmodel") return ImportSavedModel(path);
+  if (format == "tflite") return ImportTflite(path);
   return Unsupported(
       StrCat(path, ": format '", format, "' has no importer; onnx and safetensors have"));
 }

@@ -19,7 +19,7 @@ namespace {
 // FlatBuffers' own limit: offsets are signed 32-bit numbers.
 constexpr size_t kMaxBytes = (size_t{1} << 31) - 1;
 constexpr unsigned kMaxDepth = 64;
-constexpr unsigned kMaxTables = 1000000;
+constexpr unsigned kMaxTables = 100000;
 constexpr uint32_t kSchemaVersion = 3;
 
 // BuiltinOperator of the public schema, by number.
