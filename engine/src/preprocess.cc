@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "formats/base/str_cat.h"
 
@@ -26,79 +27,98 @@ double Cubic(double x) {
   return 0.0;
 }
 
-/// Filter taps of one axis, after Pillow's precompute_coeffs (src/libImaging/Resample.c): output i reads bounds[2i+1]
-/// inputs from bounds[2i] on. Returns the taps reserved per output.
-int ComputeTaps(int in_size, double in0, double in1, int out_size, ResizeFilter filter, std::vector<int32_t>* bounds,
-                std::vector<int32_t>* weights) {
-  const double scale = (in1 - in0) / out_size;
+/// Taps for outputs [begin, begin + outputs) of an axis that is resized from in_size to out_size, after Pillow's
+/// precompute_coeffs (src/libImaging/Resample.c). Does nothing when `t` already holds them.
+void ComputeTaps(int in_size, int64_t out_size, int64_t begin, int outputs, ResizeFilter filter, ResizeWorkspace* ws,
+                 ResizeTaps* t) {
+  if (t->in_size == in_size && t->out_size == out_size && t->begin == begin && t->outputs == outputs &&
+      t->filter == filter) {
+    return;
+  }
+  const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double filter_scale = std::max(scale, 1.0);
   const double support = (filter == ResizeFilter::kBicubic ? 2.0 : 1.0) * filter_scale;
   const int taps = static_cast<int>(std::ceil(support)) * 2 + 1;
-  bounds->resize(static_cast<size_t>(out_size) * 2);
-  weights->resize(static_cast<size_t>(out_size) * taps);
-  double k[1 + 2 * 64];
-  std::vector<double> large;
-  double* value = k;
-  if (taps > static_cast<int>(sizeof(k) / sizeof(k[0]))) {
-    large.resize(taps);
-    value = large.data();
-  }
-  for (int i = 0; i < out_size; ++i) {
-    const double center = in0 + (i + 0.5) * scale;
+  t->first.resize(outputs);
+  t->count.resize(outputs);
+  t->weights.assign(static_cast<size_t>(outputs) * taps, 0);
+  ws->tap_values.resize(taps);
+  for (int i = 0; i < outputs; ++i) {
+    const double center = (static_cast<double>(begin + i) + 0.5) * scale;
     const int first = std::max(0, static_cast<int>(center - support + 0.5));
     const int count = std::min(in_size, static_cast<int>(center + support + 0.5)) - first;
     double sum = 0.0;
     for (int x = 0; x < count; ++x) {
       const double at = (x + first - center + 0.5) * (1.0 / filter_scale);
-      value[x] = filter == ResizeFilter::kBicubic ? Cubic(at) : Triangle(at);
-      sum += value[x];
+      ws->tap_values[x] = filter == ResizeFilter::kBicubic ? Cubic(at) : Triangle(at);
+      sum += ws->tap_values[x];
     }
-    int32_t* out = weights->data() + static_cast<size_t>(i) * taps;
+    int32_t* out = t->weights.data() + static_cast<size_t>(i) * taps;
     for (int x = 0; x < count; ++x) {
-      const double w = (sum != 0.0 ? value[x] / sum : value[x]) * (1 << kPrecisionBits);
+      const double w = (sum != 0.0 ? ws->tap_values[x] / sum : ws->tap_values[x]) * (1 << kPrecisionBits);
       out[x] = static_cast<int32_t>(w < 0 ? w - 0.5 : w + 0.5);
     }
-    (*bounds)[2 * static_cast<size_t>(i)] = first;
-    (*bounds)[2 * static_cast<size_t>(i) + 1] = count;
+    t->first[i] = first;
+    t->count[i] = count;
   }
-  return taps;
+  t->in_size = in_size;
+  t->out_size = static_cast<int>(out_size);
+  t->begin = static_cast<int>(begin);
+  t->outputs = outputs;
+  t->filter = filter;
+  t->taps = taps;
 }
 
 uint8_t Clip(int32_t v) { return static_cast<uint8_t>(std::clamp(v >> kPrecisionBits, 0, 255)); }
 
-/// Output columns of every row: in is [rows, width, channels], out [rows, out_width, channels].
-void ResizeHorizontally(const uint8_t* in, int64_t in_stride, int rows, int channels, int out_width, int taps,
-                        const ResizeWorkspace& w, uint8_t* out) {
-  for (int y = 0; y < rows; ++y, in += in_stride) {
-    for (int x = 0; x < out_width; ++x) {
-      const int first = w.bounds[2 * static_cast<size_t>(x)], count = w.bounds[2 * static_cast<size_t>(x) + 1];
-      const int32_t* k = w.weights.data() + static_cast<size_t>(x) * taps;
-      const uint8_t* p = in + static_cast<int64_t>(first) * channels;
-      int32_t sum[3] = {1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1), 1 << (kPrecisionBits - 1)};
-      for (int i = 0; i < count; ++i, p += channels) {
-        for (int c = 0; c < channels; ++c) sum[c] += p[c] * k[i];
+constexpr int32_t kHalf = 1 << (kPrecisionBits - 1);
+
+/// One row: `in` has pixels of kStep bytes, of which the first kChannels are used; `out` has t.outputs x kChannels.
+template <int kChannels, int kStep>
+void ResizeRow(const uint8_t* in, const ResizeTaps& t, uint8_t* out) {
+  for (int x = 0; x < t.outputs; ++x) {
+    const int32_t* k = t.weights.data() + static_cast<size_t>(x) * t.taps;
+    const uint8_t* p = in + static_cast<int64_t>(t.first[x]) * kStep;
+    int32_t sum[kChannels];
+    for (int c = 0; c < kChannels; ++c) sum[c] = kHalf;
+    for (int i = 0; i < t.count[x]; ++i, p += kStep) {
+      for (int c = 0; c < kChannels; ++c) sum[c] += p[c] * k[i];
+    }
+    for (int c = 0; c < kChannels; ++c) *out++ = Clip(sum[c]);
+  }
+}
+
+template <int kChannels, int kStep>
+void CopyRow(const uint8_t* in, int pixels, uint8_t* out) {
+  if (kChannels == kStep) {
+    std::memcpy(out, in, static_cast<size_t>(pixels) * kChannels);
+    return;
+  }
+  for (int x = 0; x < pixels; ++x, in += kStep, out += kChannels) std::memcpy(out, in, kChannels);
+}
+
+/// All output rows; `in` begins with source row `first_row` and has rows of `row_bytes`.
+void ResizeColumns(const uint8_t* in, int first_row, int64_t row_bytes, const ResizeTaps& t, uint8_t* out) {
+  constexpr int kBlock = 64;  // Sums of a block of columns stay in registers or level 1.
+  for (int y = 0; y < t.outputs; ++y, out += row_bytes) {
+    const int32_t* k = t.weights.data() + static_cast<size_t>(y) * t.taps;
+    for (int64_t x = 0; x < row_bytes; x += kBlock) {
+      const int n = static_cast<int>(std::min<int64_t>(kBlock, row_bytes - x));
+      int32_t sum[kBlock];
+      std::fill_n(sum, n, kHalf);
+      const uint8_t* p = in + (t.first[y] - first_row) * row_bytes + x;
+      for (int i = 0; i < t.count[y]; ++i, p += row_bytes) {
+        for (int j = 0; j < n; ++j) sum[j] += p[j] * k[i];
       }
-      for (int c = 0; c < channels; ++c) *out++ = Clip(sum[c]);
+      for (int j = 0; j < n; ++j) out[x + j] = Clip(sum[j]);
     }
   }
 }
 
-/// Output rows: in is [height, row_bytes], out [out_height, row_bytes].
-void ResizeVertically(const uint8_t* in, int64_t row_bytes, int out_height, int taps, const ResizeWorkspace& w, uint8_t* out) {
-  for (int y = 0; y < out_height; ++y) {
-    const int first = w.bounds[2 * static_cast<size_t>(y)], count = w.bounds[2 * static_cast<size_t>(y) + 1];
-    const int32_t* k = w.weights.data() + static_cast<size_t>(y) * taps;
-    constexpr int kBlock = 64;  // Sums of a block of columns stay in registers or level 1.
-    for (int64_t x = 0; x < row_bytes; x += kBlock) {
-      const int n = static_cast<int>(std::min<int64_t>(kBlock, row_bytes - x));
-      int32_t sum[kBlock];
-      std::fill_n(sum, n, 1 << (kPrecisionBits - 1));
-      for (int i = 0; i < count; ++i) {
-        const uint8_t* p = in + (first + i) * row_bytes + x;
-        for (int j = 0; j < n; ++j) sum[j] += p[j] * k[i];
-      }
-      for (int j = 0; j < n; ++j) out[y * row_bytes + x + j] = Clip(sum[j]);
-    }
+/// ITU-R 601 luma in Pillow's fixed point.
+void RowToGray(const uint8_t* in, int pixels, int step, uint8_t* out) {
+  for (int x = 0; x < pixels; ++x, in += step) {
+    out[x] = static_cast<uint8_t>((in[0] * 19595 + in[1] * 38470 + in[2] * 7471 + 0x8000) >> 16);
   }
 }
 
@@ -125,78 +145,68 @@ Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int
   }
   const int64_t stride = image.row_stride != 0 ? image.row_stride : static_cast<int64_t>(image.width) * image.channels;
 
-  // Region of the source that becomes the output.
-  int resized_w = width, resized_h = height, crop_x = 0, crop_y = 0;
+  // The output is the rectangle at (crop_x, crop_y) of the resized image.
+  int64_t resized_w = width, resized_h = height, crop_x = 0, crop_y = 0;
   if (preprocessing.resize == ResizeRule::kCenterCrop) {
-    // As torchvision: the longer side is truncated to whole pixels, the crop offset rounded.
-    const int shorter = preprocessing.resize_shorter;
-    if (shorter < std::max(width, height)) {
-      return InvalidArgument(StrCat("resize_shorter is ", shorter, ", expected at least the input size ", std::max(width, height)));
+    // As torchvision: the longer side is truncated to whole pixels, the crop offset rounded half to even.
+    const int64_t shorter = preprocessing.resize_shorter;
+    if (shorter < std::max(width, height) || shorter > kMaxSide) {
+      return InvalidArgument(StrCat("resize_shorter is ", shorter, ", expected ", std::max(width, height),
+                                    " (the input size) to ", kMaxSide));
     }
     const int64_t w = image.width, h = image.height;
-    resized_w = w <= h ? shorter : static_cast<int>(shorter * w / h);
-    resized_h = w <= h ? static_cast<int>(shorter * h / w) : shorter;
-    crop_x = static_cast<int>(std::nearbyint((resized_w - width) / 2.0));
-    crop_y = static_cast<int>(std::nearbyint((resized_h - height) / 2.0));
+    resized_w = w <= h ? shorter : shorter * w / h;
+    resized_h = w <= h ? shorter * h / w : shorter;
+    const auto centre = [](int64_t surplus) { return surplus / 2 + (surplus % 4 == 3 ? 1 : 0); };
+    crop_x = centre(resized_w - width);
+    crop_y = centre(resized_h - height);
   }
 
-  // Source rows with the wanted channels in the wanted order.
   ResizeWorkspace& ws = *workspace;
-  const uint8_t* source = image.pixels;
-  int64_t source_stride = stride;
-  const bool swap = preprocessing.order == ChannelOrder::kBgr && channels == 3;
-  if (image.channels != channels || swap) {
-    source_stride = static_cast<int64_t>(image.width) * channels;
-    ws.source.resize(static_cast<size_t>(image.height) * source_stride);
-    uint8_t* out = ws.source.data();
-    for (int y = 0; y < image.height; ++y) {
-      const uint8_t* in = image.pixels + y * stride;
-      for (int x = 0; x < image.width; ++x, in += image.channels) {
-        const uint8_t r = in[0], g = in[image.channels > 1 ? 1 : 0], b = in[image.channels > 1 ? 2 : 0];
-        if (channels == 1) {
-          // ITU-R 601 luma in Pillow's fixed point.
-          *out++ = image.channels == 1 ? r : static_cast<uint8_t>((r * 19595 + g * 38470 + b * 7471 + 0x8000) >> 16);
-        } else {
-          *out++ = swap ? b : r;
-          *out++ = g;
-          *out++ = swap ? r : b;
-        }
-      }
-    }
-    source = ws.source.data();
+  const ResizeFilter filter = preprocessing.filter;
+  const bool resize_x = resized_w != image.width, resize_y = resized_h != image.height;
+  int first_row = static_cast<int>(crop_y), rows = height;
+  if (resize_y) {
+    ComputeTaps(image.height, resized_h, crop_y, height, filter, &ws, &ws.vertical_taps);
+    const ResizeTaps& t = ws.vertical_taps;
+    first_row = t.first[0];
+    rows = t.first[height - 1] + t.count[height - 1] - first_row;
   }
+  if (resize_x) ComputeTaps(image.width, resized_w, crop_x, width, filter, &ws, &ws.horizontal_taps);
 
-  // Two passes; a pass that changes nothing is a copy.
-  ws.horizontal.resize(static_cast<size_t>(image.height) * resized_w * channels);
-  if (resized_w != image.width) {
-    const int taps = ComputeTaps(image.width, 0, image.width, resized_w, preprocessing.filter, &ws.bounds, &ws.weights);
-    ResizeHorizontally(source, source_stride, image.height, channels, resized_w, taps, ws, ws.horizontal.data());
-  } else {
-    for (int y = 0; y < image.height; ++y) {
-      std::memcpy(ws.horizontal.data() + static_cast<int64_t>(y) * resized_w * channels, source + y * source_stride,
-                  static_cast<size_t>(resized_w) * channels);
+  // Passes work on one channel when either side is gray: gray becomes colour only at the end.
+  const int work_channels = std::min(image.channels == 1 ? 1 : 3, channels);
+  const bool to_gray = image.channels != 1 && channels == 1;
+  const int64_t work_row = static_cast<int64_t>(width) * work_channels;
+  ws.result.resize(static_cast<size_t>(height) * width * channels);
+  if (to_gray) ws.gray_row.resize(image.width);
+  if (resize_y) ws.horizontal.resize(static_cast<size_t>(rows * work_row));
+  uint8_t* after_rows = resize_y ? ws.horizontal.data() : ws.result.data();
+  for (int y = 0; y < rows; ++y) {
+    const uint8_t* in = image.pixels + (first_row + y) * stride;
+    uint8_t* out = after_rows + y * work_row;
+    int step = image.channels;
+    if (to_gray) {
+      RowToGray(in, image.width, step, ws.gray_row.data());
+      in = ws.gray_row.data();
+      step = 1;
+    }
+    if (resize_x) {
+      (step == 1 ? ResizeRow<1, 1> : step == 3 ? ResizeRow<3, 3> : ResizeRow<3, 4>)(in, ws.horizontal_taps, out);
+    } else {
+      (step == 1 ? CopyRow<1, 1> : step == 3 ? CopyRow<3, 3> : CopyRow<3, 4>)(in + crop_x * step, width, out);
     }
   }
-  const int64_t row_bytes = static_cast<int64_t>(resized_w) * channels;
-  const uint8_t* resized = ws.horizontal.data();
-  if (resized_h != image.height) {
-    const int taps = ComputeTaps(image.height, 0, image.height, resized_h, preprocessing.filter, &ws.bounds, &ws.weights);
-    ws.result.resize(static_cast<size_t>(resized_h) * row_bytes);
-    ResizeVertically(ws.horizontal.data(), row_bytes, resized_h, taps, ws, ws.result.data());
-    resized = ws.result.data();
+  if (resize_y) ResizeColumns(ws.horizontal.data(), first_row, work_row, ws.vertical_taps, ws.result.data());
+
+  const int64_t count = static_cast<int64_t>(height) * width;
+  uint8_t* out = ws.result.data();
+  if (work_channels < channels) {
+    for (int64_t i = count; i-- > 0;) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = out[i];
+  } else if (channels == 3 && preprocessing.order == ChannelOrder::kBgr) {
+    for (int64_t i = 0; i < count; ++i) std::swap(out[3 * i], out[3 * i + 2]);
   }
-  if (resized_w == width && resized_h == height) {
-    *pixels = {resized, static_cast<size_t>(height) * row_bytes};
-    return OkStatus();
-  }
-  // Crop within one buffer: rows only move towards the front.
-  uint8_t* cropped = resized == ws.result.data() ? ws.result.data() : ws.horizontal.data();
-  for (int y = 0; y < height; ++y) {
-    std::memmove(cropped + static_cast<int64_t>(y) * width * channels,
-                 resized + (y + crop_y) * row_bytes + static_cast<int64_t>(crop_x) * channels,
-                 static_cast<size_t>(width) * channels);
-  }
-  *pixels = {cropped, static_cast<size_t>(height) * width * channels};
+  *pixels = ws.result;
   return OkStatus();
 }
 
