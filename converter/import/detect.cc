@@ -101,7 +101,7 @@ Result<Graph> ImportModel(const std::string& path, const ImportOptions& options)
   if (format == "savedmodel") return ImportSavedModel(path);
   if (format == "tflite") return ImportTflite(path);
   return Unsupported(
-      StrCat(path, ": format '", format, "' has no importer; onnx and safetensors have"));
+      StrCat(path, ": format '", format, "' is recognized, but there is no importer for it"));
 }
 
 }  // namespace octet

@@ -1413,12 +1413,16 @@ Result<Graph> OnnxImporter::Import() {
 
 }  // namespace
 
-Result<Graph> ImportOnnx(const std::string& path) {
-  OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile(path));
-  OCTET_ASSIGN_OR_RETURN(const OnnxModel model, ParseOnnx(file.text(), path));
+Result<Graph> ImportOnnxBytes(std::string_view bytes, const std::string& path) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxModel model, ParseOnnx(bytes, path));
   Result<Graph> graph = OnnxImporter(model, path).Import();
   if (!graph.ok()) return Status(graph.status()).WithContext(path);
   return graph;
+}
+
+Result<Graph> ImportOnnx(const std::string& path) {
+  OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile(path));
+  return ImportOnnxBytes(file.text(), path);
 }
 
 }  // namespace octet

@@ -1,0 +1,507 @@
+// Evaluates ONNX operators in double precision and in ONNX's own NCHW order, straight from the
+// operators' definitions. It shares nothing with the importer but the parser, so that the two can
+// be compared.
+#ifndef OCTET_TESTS_UNIT_ONNX_REFERENCE_H_
+#define OCTET_TESTS_UNIT_ONNX_REFERENCE_H_
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <functional>
+#include <limits>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "converter/import/onnx_constant.h"
+#include "converter/import/onnx_reader.h"
+
+namespace octet::testing {
+
+struct RefTensor {
+  std::vector<int64_t> dims;
+  std::vector<double> values;
+};
+
+inline int64_t RefCount(const std::vector<int64_t>& dims) {
+  int64_t n = 1;
+  for (int64_t d : dims) n *= d;
+  return n;
+}
+
+/// Calls f(index) for every index of `dims`, the last one running fastest.
+inline void RefForEach(const std::vector<int64_t>& dims,
+                       const std::function<void(const std::vector<int64_t>&)>& f) {
+  std::vector<int64_t> index(dims.size(), 0);
+  for (int64_t i = 0, n = RefCount(dims); i < n; ++i) {
+    f(index);
+    for (size_t d = dims.size(); d-- > 0;) {
+      if (++index[d] < dims[d]) break;
+      index[d] = 0;
+    }
+  }
+}
+
+inline double& RefAt(RefTensor& t, const std::vector<int64_t>& index) {
+  int64_t offset = 0;
+  for (size_t d = 0; d < t.dims.size(); ++d) offset = offset * t.dims[d] + index[d];
+  return t.values[static_cast<size_t>(offset)];
+}
+
+/// Reads with NumPy's broadcasting of `t` to the index's rank.
+inline double RefBroadcast(RefTensor& t, const std::vector<int64_t>& index) {
+  std::vector<int64_t> own(t.dims.size());
+  for (size_t d = 0; d < own.size(); ++d) {
+    own[d] = t.dims[d] == 1 ? 0 : index[index.size() - own.size() + d];
+  }
+  return RefAt(t, own);
+}
+
+class OnnxReference {
+ public:
+  explicit OnnxReference(const OnnxModel& model) : model_(model), opset_(model.opsets.at("")) {}
+
+  /// Runs every node in order and returns the first output.
+  RefTensor Run(const RefTensor& input) {
+    for (const OnnxTensor& t : model_.initializers)
+      values_[t.name] = FromConstant(*DecodeOnnxTensor(t, std::nullopt));
+    values_[model_.inputs[0].name] = input;
+    for (const OnnxNode& node : model_.nodes) values_[node.outputs[0]] = Eval(node);
+    return values_.at(model_.outputs[0].name);
+  }
+
+ private:
+  static RefTensor FromConstant(const OnnxConstant& c) {
+    RefTensor t{c.dims, {}};
+    t.values.assign(c.floats.begin(), c.floats.end());
+    if (!c.is_float()) t.values.assign(c.ints.begin(), c.ints.end());
+    return t;
+  }
+  bool Has(const OnnxNode& n, size_t i) const {
+    return i < n.inputs.size() && !n.inputs[i].empty();
+  }
+  RefTensor& In(const OnnxNode& n, size_t i) { return values_.at(n.inputs[i]); }
+  std::vector<int64_t> List(const OnnxNode& n, size_t i) {
+    // The end of a slice is often the largest int64, which double rounds up to 2^63.
+    std::vector<int64_t> list;
+    for (double v : In(n, i).values)
+      list.push_back(static_cast<int64_t>(std::clamp(v, -1e18, 1e18)));
+    return list;
+  }
+  std::vector<int64_t> AxesOf(const OnnxNode& n, size_t i, int64_t since) {
+    if (opset_ >= since) return Has(n, i) ? List(n, i) : std::vector<int64_t>();
+    return OnnxAttributes(n).Ints("axes");
+  }
+
+  RefTensor Binary(RefTensor& a, RefTensor& b, const std::function<double(double, double)>& f) {
+    RefTensor y;
+    const size_t rank = std::max(a.dims.size(), b.dims.size());
+    for (size_t d = 0; d < rank; ++d) {
+      const int64_t da = d + a.dims.size() < rank ? 1 : a.dims[d + a.dims.size() - rank];
+      const int64_t db = d + b.dims.size() < rank ? 1 : b.dims[d + b.dims.size() - rank];
+      y.dims.push_back(std::max(da, db));
+    }
+    RefForEach(y.dims, [&](const auto& i) {
+      y.values.push_back(f(RefBroadcast(a, i), RefBroadcast(b, i)));
+    });
+    return y;
+  }
+  static RefTensor Unary(const RefTensor& x, const std::function<double(double)>& f) {
+    RefTensor y = x;
+    for (double& v : y.values) v = f(v);
+    return y;
+  }
+
+  struct Window {
+    std::vector<int64_t> kernel, stride, dilation, front, out;
+    std::vector<int64_t>
+        padded_end;  ///< Where the declared padding ends, ceil_mode's extra not included.
+  };
+  Window WindowOf(const OnnxNode& n, const std::vector<int64_t>& dims,
+                  const std::vector<int64_t>& kernel) {
+    OnnxAttributes a(n);
+    Window w;
+    w.kernel = a.Ints("kernel_shape", kernel);
+    w.stride = a.Ints("strides", {1, 1});
+    w.dilation = a.Ints("dilations", {1, 1});
+    const auto pads = a.Ints("pads", {0, 0, 0, 0});
+    const std::string auto_pad = a.String("auto_pad", "NOTSET");
+    const bool ceil_mode = a.Int("ceil_mode", 0) != 0;
+    for (size_t d = 0; d < 2; ++d) {
+      const int64_t in = dims[2 + d], span = (w.kernel[d] - 1) * w.dilation[d] + 1;
+      int64_t front = pads[d], behind = pads[d + 2];
+      int64_t out;
+      if (auto_pad.starts_with("SAME")) {
+        out = (in + w.stride[d] - 1) / w.stride[d];
+        const int64_t total = std::max<int64_t>(0, (out - 1) * w.stride[d] + span - in);
+        front = auto_pad == "SAME_UPPER" ? total / 2 : (total + 1) / 2;
+        behind = total - front;
+      } else {
+        if (auto_pad == "VALID") front = behind = 0;
+        const double steps =
+            static_cast<double>(in + front + behind - span) / static_cast<double>(w.stride[d]);
+        out = static_cast<int64_t>(ceil_mode ? std::ceil(steps) : std::floor(steps)) + 1;
+        if (ceil_mode && (out - 1) * w.stride[d] >= in + front) --out;
+      }
+      w.front.push_back(front);
+      w.out.push_back(out);
+      w.padded_end.push_back(in + behind);
+    }
+    return w;
+  }
+
+  RefTensor Conv(const OnnxNode& n) {
+    RefTensor &x = In(n, 0), &k = In(n, 1);
+    const Window w = WindowOf(n, x.dims, {k.dims[2], k.dims[3]});
+    const int64_t groups = OnnxAttributes(n).Int("group", 1);
+    RefTensor y{{x.dims[0], k.dims[0], w.out[0], w.out[1]}, {}};
+    RefForEach(y.dims, [&](const auto& i) {
+      double sum = Has(n, 2) ? In(n, 2).values[static_cast<size_t>(i[1])] : 0;
+      const int64_t first = i[1] / (k.dims[0] / groups) * k.dims[1];
+      RefForEach({k.dims[1], k.dims[2], k.dims[3]}, [&](const auto& j) {
+        const int64_t row = i[2] * w.stride[0] - w.front[0] + j[1] * w.dilation[0];
+        const int64_t col = i[3] * w.stride[1] - w.front[1] + j[2] * w.dilation[1];
+        if (row < 0 || col < 0 || row >= x.dims[2] || col >= x.dims[3]) return;
+        sum += RefAt(x, {i[0], first + j[0], row, col}) * RefAt(k, {i[1], j[0], j[1], j[2]});
+      });
+      y.values.push_back(sum);
+    });
+    return y;
+  }
+
+  RefTensor Pool(const OnnxNode& n, bool average) {
+    RefTensor& x = In(n, 0);
+    const Window w = WindowOf(n, x.dims, {});
+    const bool include = OnnxAttributes(n).Int("count_include_pad", 0) != 0;
+    RefTensor y{{x.dims[0], x.dims[1], w.out[0], w.out[1]}, {}};
+    RefForEach(y.dims, [&](const auto& i) {
+      double sum = 0, max = -std::numeric_limits<double>::infinity();
+      int64_t inside = 0, counted = 0;
+      RefForEach({w.kernel[0], w.kernel[1]}, [&](const auto& j) {
+        const int64_t row = i[2] * w.stride[0] - w.front[0] + j[0],
+                      col = i[3] * w.stride[1] - w.front[1] + j[1];
+        if (row < w.padded_end[0] && col < w.padded_end[1]) ++counted;
+        if (row < 0 || col < 0 || row >= x.dims[2] || col >= x.dims[3]) return;
+        ++inside;
+        const double v = RefAt(x, {i[0], i[1], row, col});
+        sum += v;
+        max = std::max(max, v);
+      });
+      y.values.push_back(average ? sum / static_cast<double>(include ? counted : inside) : max);
+    });
+    return y;
+  }
+
+  RefTensor ReduceMean(const OnnxNode& n, RefTensor& x, std::vector<int64_t> axes, bool keep) {
+    if (axes.empty()) {
+      if (OnnxAttributes(n).Int("noop_with_empty_axes", 0) != 0) return x;
+      for (size_t d = 0; d < x.dims.size(); ++d) axes.push_back(static_cast<int64_t>(d));
+    }
+    std::vector<bool> gone(x.dims.size(), false);
+    for (int64_t a : axes)
+      gone[static_cast<size_t>(a < 0 ? a + static_cast<int64_t>(x.dims.size()) : a)] = true;
+    RefTensor kept{x.dims, {}};
+    for (size_t d = 0; d < gone.size(); ++d) {
+      if (gone[d]) kept.dims[d] = 1;
+    }
+    kept.values.assign(static_cast<size_t>(RefCount(kept.dims)), 0.0);
+    const double share =
+        static_cast<double>(RefCount(kept.dims)) / static_cast<double>(RefCount(x.dims));
+    RefForEach(x.dims, [&](const auto& i) {
+      std::vector<int64_t> to = i;
+      for (size_t d = 0; d < gone.size(); ++d) {
+        if (gone[d]) to[d] = 0;
+      }
+      RefAt(kept, to) += RefAt(x, i) * share;
+    });
+    if (keep) return kept;
+    RefTensor y{{}, kept.values};
+    for (size_t d = 0; d < gone.size(); ++d) {
+      if (!gone[d]) y.dims.push_back(x.dims[d]);
+    }
+    return y;
+  }
+
+  /// [.., K] times [K, N].
+  static RefTensor MatMul(RefTensor& a, RefTensor& b) {
+    RefTensor y{a.dims, {}};
+    y.dims.back() = b.dims[1];
+    const int64_t k = b.dims[0];
+    for (int64_t row = 0; row < RefCount(a.dims) / k; ++row) {
+      for (int64_t col = 0; col < b.dims[1]; ++col) {
+        double sum = 0;
+        for (int64_t i = 0; i < k; ++i) {
+          sum += a.values[static_cast<size_t>(row * k + i)] *
+                 b.values[static_cast<size_t>(i * b.dims[1] + col)];
+        }
+        y.values.push_back(sum);
+      }
+    }
+    return y;
+  }
+
+  static RefTensor Transposed(RefTensor& x, const std::vector<int64_t>& perm) {
+    RefTensor y;
+    for (int64_t p : perm) y.dims.push_back(x.dims[static_cast<size_t>(p)]);
+    RefForEach(y.dims, [&](const auto& i) {
+      std::vector<int64_t> from(i.size());
+      for (size_t d = 0; d < i.size(); ++d) from[static_cast<size_t>(perm[d])] = i[d];
+      y.values.push_back(RefAt(x, from));
+    });
+    return y;
+  }
+
+  RefTensor Gemm(const OnnxNode& n) {
+    OnnxAttributes a(n);
+    RefTensor b = a.Int("transB", 0) != 0 ? Transposed(In(n, 1), {1, 0}) : In(n, 1);
+    const double alpha = a.Float("alpha", 1), beta = a.Float("beta", 1);
+    RefTensor y = Unary(MatMul(In(n, 0), b), [&](double v) { return alpha * v; });
+    if (!Has(n, 2)) return y;
+    return Binary(y, In(n, 2), [&](double v, double c) { return v + beta * c; });
+  }
+
+  RefTensor Reshaped(const OnnxNode& n) {
+    RefTensor y = In(n, 0);
+    const std::vector<int64_t> old = y.dims;
+    const int64_t rank = static_cast<int64_t>(old.size());
+    y.dims.clear();
+    if (n.op_type == "Reshape") {
+      const auto target = List(n, 1);
+      int64_t known = 1;
+      for (size_t i = 0; i < target.size(); ++i) {
+        y.dims.push_back(target[i] == 0 ? old[i] : target[i]);
+        if (target[i] != -1) known *= y.dims.back();
+      }
+      for (int64_t& d : y.dims) {
+        if (d == -1) d = RefCount(old) / known;
+      }
+    } else if (n.op_type == "Flatten") {
+      int64_t axis = OnnxAttributes(n).Int("axis", 1);
+      if (axis < 0) axis += rank;
+      y.dims = {RefCount({old.begin(), old.begin() + axis}),
+                RefCount({old.begin() + axis, old.end()})};
+    } else if (n.op_type == "Squeeze") {
+      std::vector<int64_t> axes = AxesOf(n, 1, 13);
+      for (int64_t& a : axes) a += a < 0 ? rank : 0;
+      for (int64_t d = 0; d < rank; ++d) {
+        const bool listed = std::count(axes.begin(), axes.end(), d) > 0;
+        if (axes.empty() ? old[static_cast<size_t>(d)] != 1 : !listed)
+          y.dims.push_back(old[static_cast<size_t>(d)]);
+      }
+    } else {
+      std::vector<int64_t> axes = AxesOf(n, 1, 13);
+      const int64_t new_rank = rank + static_cast<int64_t>(axes.size());
+      for (int64_t& a : axes) a += a < 0 ? new_rank : 0;
+      size_t next = 0;
+      for (int64_t d = 0; d < new_rank; ++d)
+        y.dims.push_back(std::count(axes.begin(), axes.end(), d) > 0 ? 1 : old[next++]);
+    }
+    return y;
+  }
+
+  RefTensor Pad(const OnnxNode& n) {
+    RefTensor& x = In(n, 0);
+    std::vector<int64_t> pads = opset_ < 11 ? OnnxAttributes(n).Ints("pads") : List(n, 1);
+    double value = 0;
+    if (opset_ < 11) value = OnnxAttributes(n).Float("value", 0);
+    if (opset_ >= 11 && Has(n, 2)) value = In(n, 2).values[0];
+    std::vector<int64_t> axes;
+    for (size_t d = 0; d < x.dims.size(); ++d) axes.push_back(static_cast<int64_t>(d));
+    if (Has(n, 3)) axes = List(n, 3);
+    std::vector<int64_t> begin(x.dims.size(), 0);
+    RefTensor y{x.dims, {}};
+    for (size_t i = 0; i < axes.size(); ++i) {
+      const size_t axis = static_cast<size_t>(
+          axes[i] < 0 ? axes[i] + static_cast<int64_t>(x.dims.size()) : axes[i]);
+      begin[axis] = pads[i];
+      y.dims[axis] += pads[i] + pads[i + axes.size()];
+    }
+    RefForEach(y.dims, [&](const auto& i) {
+      std::vector<int64_t> from = i;
+      bool inside = true;
+      for (size_t d = 0; d < from.size(); ++d) {
+        from[d] -= begin[d];
+        inside = inside && from[d] >= 0 && from[d] < x.dims[d];
+      }
+      y.values.push_back(inside ? RefAt(x, from) : value);
+    });
+    return y;
+  }
+
+  RefTensor Slice(const OnnxNode& n) {
+    RefTensor& x = In(n, 0);
+    OnnxAttributes a(n);
+    const bool inputs = opset_ >= 10;
+    const auto starts = inputs ? List(n, 1) : a.Ints("starts");
+    const auto ends = inputs ? List(n, 2) : a.Ints("ends");
+    std::vector<int64_t> axes =
+        inputs ? (Has(n, 3) ? List(n, 3) : std::vector<int64_t>()) : a.Ints("axes");
+    const auto steps = Has(n, 4) ? List(n, 4) : std::vector<int64_t>(starts.size(), 1);
+    RefTensor y = x;
+    for (size_t i = 0; i < starts.size(); ++i) {
+      int64_t axis = axes.empty() ? static_cast<int64_t>(i) : axes[i];
+      if (axis < 0) axis += static_cast<int64_t>(x.dims.size());
+      const int64_t d = y.dims[static_cast<size_t>(axis)];
+      // NumPy's rules, index by index.
+      std::vector<int64_t> picked;
+      int64_t start = starts[i] < 0 ? starts[i] + d : starts[i],
+              end = ends[i] < 0 ? ends[i] + d : ends[i];
+      if (steps[i] > 0) {
+        for (int64_t j = std::max<int64_t>(start, 0); j < std::min(end, d); j += steps[i])
+          picked.push_back(j);
+      } else {
+        for (int64_t j = std::min(start, d - 1); j > std::max<int64_t>(end, -1); j += steps[i])
+          picked.push_back(j);
+      }
+      RefTensor z{y.dims, {}};
+      z.dims[static_cast<size_t>(axis)] = static_cast<int64_t>(picked.size());
+      RefForEach(z.dims, [&](const auto& index) {
+        std::vector<int64_t> from = index;
+        from[static_cast<size_t>(axis)] =
+            picked[static_cast<size_t>(index[static_cast<size_t>(axis)])];
+        z.values.push_back(RefAt(y, from));
+      });
+      y = z;
+    }
+    return y;
+  }
+
+  RefTensor Concat(const OnnxNode& n) {
+    int64_t axis = OnnxAttributes(n).Int("axis", 0);
+    RefTensor y{In(n, 0).dims, {}};
+    if (axis < 0) axis += static_cast<int64_t>(y.dims.size());
+    const size_t at = static_cast<size_t>(axis);
+    y.dims[at] = 0;
+    for (size_t i = 0; i < n.inputs.size(); ++i) y.dims[at] += In(n, i).dims[at];
+    RefForEach(y.dims, [&](const auto& index) {
+      std::vector<int64_t> from = index;
+      size_t i = 0;
+      while (from[at] >= In(n, i).dims[at]) from[at] -= In(n, i++).dims[at];
+      y.values.push_back(RefAt(In(n, i), from));
+    });
+    return y;
+  }
+
+  RefTensor Softmax(const OnnxNode& n) {
+    RefTensor& x = In(n, 0);
+    const int64_t rank = static_cast<int64_t>(x.dims.size());
+    int64_t axis = OnnxAttributes(n).Int("axis", opset_ < 13 ? 1 : -1);
+    if (axis < 0) axis += rank;
+    RefTensor y = x;
+    RefForEach(x.dims, [&](const auto& i) {
+      // Sums over everything from the axis on (old), or over the axis (new).
+      double sum = 0;
+      std::vector<int64_t> range(x.dims.size(), 1);
+      for (int64_t d = axis; d < (opset_ < 13 ? rank : axis + 1); ++d)
+        range[static_cast<size_t>(d)] = x.dims[static_cast<size_t>(d)];
+      RefForEach(range, [&](const auto& j) {
+        std::vector<int64_t> from = i;
+        for (size_t d = 0; d < from.size(); ++d) {
+          if (range[d] != 1) from[d] = j[d];
+        }
+        sum += std::exp(RefAt(x, from));
+      });
+      RefAt(y, i) = std::exp(RefAt(x, i)) / sum;
+    });
+    return y;
+  }
+
+  RefTensor Eval(const OnnxNode& n) {
+    const std::string& op = n.op_type;
+    OnnxAttributes a(n);
+    if (op == "Conv") return Conv(n);
+    if (op == "MaxPool") return Pool(n, false);
+    if (op == "AveragePool") return Pool(n, true);
+    if (op == "GlobalAveragePool") return ReduceMean(n, In(n, 0), {2, 3}, true);
+    if (op == "GlobalMaxPool") {
+      RefTensor& x = In(n, 0);
+      RefTensor y{{x.dims[0], x.dims[1], 1, 1},
+                  std::vector<double>(static_cast<size_t>(x.dims[0] * x.dims[1]), -1e300)};
+      RefForEach(x.dims, [&](const auto& i) {
+        double& v = RefAt(y, {i[0], i[1], 0, 0});
+        v = std::max(v, RefAt(x, i));
+      });
+      return y;
+    }
+    if (op == "ReduceMean")
+      return ReduceMean(n, In(n, 0), AxesOf(n, 1, 18), a.Int("keepdims", 1) != 0);
+    if (op == "BatchNormalization") {
+      RefTensor y = In(n, 0);
+      const double epsilon = a.Float("epsilon", 1e-5f);
+      RefForEach(y.dims, [&](const auto& i) {
+        const size_t c = static_cast<size_t>(i[1]);
+        const auto p = [&](size_t k) { return In(n, k).values[c]; };
+        double& v = RefAt(y, i);
+        v = (v - p(3)) / std::sqrt(p(4) + epsilon) * p(1) + p(2);
+      });
+      return y;
+    }
+    if (op == "Relu") return Unary(In(n, 0), [](double v) { return std::max(v, 0.0); });
+    if (op == "Clip") {
+      double low = -1e300, high = 1e300;
+      if (opset_ < 11) {
+        low = a.Float("min", -3e38f);
+        high = a.Float("max", 3e38f);
+      } else {
+        if (Has(n, 1)) low = In(n, 1).values[0];
+        if (Has(n, 2)) high = In(n, 2).values[0];
+      }
+      return Unary(In(n, 0), [&](double v) { return std::min(std::max(v, low), high); });
+    }
+    if (op == "Add") return Binary(In(n, 0), In(n, 1), std::plus<>());
+    if (op == "Sub") return Binary(In(n, 0), In(n, 1), std::minus<>());
+    if (op == "Mul") return Binary(In(n, 0), In(n, 1), std::multiplies<>());
+    if (op == "Div") return Binary(In(n, 0), In(n, 1), std::divides<>());
+    if (op == "Max")
+      return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::max(v, w); });
+    if (op == "Sum") {
+      RefTensor y = In(n, 0);
+      for (size_t i = 1; i < n.inputs.size(); ++i) y = Binary(y, In(n, i), std::plus<>());
+      return y;
+    }
+    if (op == "Gemm") return Gemm(n);
+    if (op == "MatMul") return MatMul(In(n, 0), In(n, 1));
+    if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze")
+      return Reshaped(n);
+    if (op == "Transpose") {
+      std::vector<int64_t> perm;
+      for (size_t d = In(n, 0).dims.size(); d-- > 0;) perm.push_back(static_cast<int64_t>(d));
+      return Transposed(In(n, 0), a.Ints("perm", perm));
+    }
+    if (op == "Identity" || op == "Dropout" || op == "Cast") return In(n, 0);
+    if (op == "Pad") return Pad(n);
+    if (op == "Slice") return Slice(n);
+    if (op == "Concat") return Concat(n);
+    if (op == "Softmax") return Softmax(n);
+    if (op == "Constant") return FromConstant(*ConstantNodeValue(n));
+    if (op == "Shape") {
+      RefTensor y{{static_cast<int64_t>(In(n, 0).dims.size())}, {}};
+      for (int64_t d : In(n, 0).dims) y.values.push_back(static_cast<double>(d));
+      return y;
+    }
+    if (op == "Gather") {  // Along the first axis of a list.
+      RefTensor y{In(n, 1).dims, {}};
+      for (int64_t i : List(n, 1)) {
+        y.values.push_back(In(n, 0).values[static_cast<size_t>(i < 0 ? i + In(n, 0).dims[0] : i)]);
+      }
+      return y;
+    }
+    if (op == "ConstantOfShape") {
+      double fill = 0;
+      if (const OnnxAttribute* value = a.Find("value"))
+        fill = FromConstant(*DecodeOnnxTensor(value->t, std::nullopt)).values[0];
+      RefTensor y{List(n, 0), {}};
+      y.values.assign(static_cast<size_t>(RefCount(y.dims)), fill);
+      return y;
+    }
+    std::abort();  // A test uses an operator that the reference lacks.
+  }
+
+  const OnnxModel& model_;
+  int64_t opset_;
+  std::map<std::string, RefTensor> values_;
+};
+
+}  // namespace octet::testing
+
+#endif  // OCTET_TESTS_UNIT_ONNX_REFERENCE_H_
