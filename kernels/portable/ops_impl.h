@@ -1,0 +1,538 @@
+// Everything but convolutions, for one instruction set; included by its translation unit after OCTET_ISA_NAMESPACE is
+// defined. The loops are plain C++ over blocks of constant size, which both compilers turn into straight vector code;
+// nothing here includes a standard container, so that no inline function compiled for this set can leak into other code.
+//
+// Integer results are the same bits everywhere: every operation is a separate IEEE single-precision step (the project
+// is compiled with -ffp-contract=off) and rounding is to nearest even. Float sums run over pixels in row-major order,
+// one accumulator per channel, so they depend neither on the instruction set nor on the number of threads.
+//
+// NaN: comparisons are written so that quantizing a NaN gives the lowest value, min_max and max pools skip a NaN (a max
+// pool keeps one that comes first in its window), and every other float operator passes it on.
+#ifndef OCTET_KERNELS_PORTABLE_OPS_IMPL_H_
+#define OCTET_KERNELS_PORTABLE_OPS_IMPL_H_
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+constexpr float kOpsInfinity = __builtin_inff();
+
+template <int kValue>
+struct IntConstant {
+  static constexpr int value = kValue;
+};
+
+// f(IntConstant<N>, begin) for blocks that cover [0, n): 64 is a full cache line of bytes, 16 the granularity of channels.
+template <class F>
+OCTET_INLINE void ForBlocks(int64_t n, F&& f) {
+  int64_t i = 0;
+  for (; i + 64 <= n; i += 64) f(IntConstant<64>{}, i);
+  for (; i + 16 <= n; i += 16) f(IntConstant<16>{}, i);
+  for (; i < n; ++i) f(IntConstant<1>{}, i);
+}
+
+// Nearest even for |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the mantissa.
+OCTET_INLINE int32_t RoundToInt(float v) {
+  const float shifted = v + 12582912.0f;
+  return __builtin_bit_cast(int32_t, shifted) - 0x4B400000;
+}
+
+// Clamps, a NaN becoming `low`: for values that are rounded next.
+OCTET_INLINE float ClampNumber(float v, float low, float high) {
+  v = v > low ? v : low;
+  return v < high ? v : high;
+}
+
+// Clamps and passes a NaN on.
+OCTET_INLINE float Clamp(float v, float low, float high) {
+  v = v < low ? low : v;
+  return v > high ? high : v;
+}
+
+OCTET_INLINE int RoundUp16(int c) { return (c + 15) / 16 * 16; }
+OCTET_INLINE int Min(int a, int b) { return a < b ? a : b; }
+OCTET_INLINE int Max(int a, int b) { return a > b ? a : b; }
+
+// Channels to process: whole blocks of 16 where both tensors have room for them in a pixel.
+template <class In, class Out>
+OCTET_INLINE int PoolChannels(const PoolArgs& args) {
+  const int c = args.output.c, padded = RoundUp16(c);
+  const bool room = args.input.pixel_stride >= padded * static_cast<int64_t>(sizeof(In)) &&
+                    args.output.pixel_stride >= padded * static_cast<int64_t>(sizeof(Out));
+  return room ? padded : c;
+}
+
+template <class T>
+OCTET_INLINE T Larger(T v, T best) {
+  return v > best ? v : best;
+}
+
+// ---- Pools ----------------------------------------------------------------------------------------------------------
+
+// Part of a window that lies inside the image, [begin, end) along one dimension.
+struct Extent {
+  int begin, end;
+};
+OCTET_INLINE Extent Clip(int out, int stride, int pad, int kernel, int size) {
+  const int first = out * stride - pad;
+  return {Max(first, 0), Min(first + kernel, size)};
+}
+
+// A window of constant size. `rows` has one pointer per kernel row; `offset[k]` is where column k starts, in elements.
+template <class T, int KH, int KW>
+OCTET_INLINE void MaxOfWindow(const T* const (&rows)[KH], const ptrdiff_t (&offset)[KW], int channels,
+                              T* __restrict out) {
+  ForBlocks(channels, [&](auto block, int64_t c) {
+    constexpr int N = decltype(block)::value;
+    // Through a local block: the compiler then need not prove that `out` overlaps none of the nine inputs.
+    T best[N];
+    {
+      const T* p = rows[0] + offset[0] + c;
+      for (int i = 0; i < N; ++i) best[i] = p[i];
+    }
+    OCTET_UNROLL for (int ky = 0; ky < KH; ++ky) {
+      OCTET_UNROLL for (int kx = 0; kx < KW; ++kx) {
+        if (ky == 0 && kx == 0) continue;
+        const T* p = rows[ky] + offset[kx] + c;
+        for (int i = 0; i < N; ++i) best[i] = Larger(p[i], best[i]);
+      }
+    }
+    for (int i = 0; i < N; ++i) out[c + i] = best[i];
+  });
+}
+
+// Rows of output for a constant window. Clipping repeats pixels of the window instead of leaving some out, which does
+// not change a maximum, so that borders and interior share one code path without a count.
+template <class T, int KH, int KW>
+OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end, int channels) {
+  const ActivationView& in = args.input;
+  const ActivationView& out = args.output;
+  const ptrdiff_t step = in.pixel_stride / static_cast<ptrdiff_t>(sizeof(T));
+  for (int row = row_begin; row < row_end; ++row) {
+    const int n = row / out.h, y = row % out.h;
+    const Extent ey = Clip(y, args.stride_h, args.pad_top, KH, in.h);
+    const T* rows[KH];
+    for (int k = 0; k < KH; ++k) {
+      const int iy = Min(Max(y * args.stride_h - args.pad_top + k, ey.begin), ey.end - 1);
+      rows[k] = reinterpret_cast<const T*>(in.pixel(n, iy, 0));
+    }
+    for (int x = 0; x < out.w; ++x) {
+      const int first = x * args.stride_w - args.pad_left;
+      ptrdiff_t offset[KW];
+      if (first >= 0 && first + KW <= in.w) {
+        for (int k = 0; k < KW; ++k) offset[k] = (first + k) * step;
+      } else {
+        const Extent ex = Clip(x, args.stride_w, args.pad_left, KW, in.w);
+        for (int k = 0; k < KW; ++k) offset[k] = Min(Max(first + k, ex.begin), ex.end - 1) * step;
+      }
+      MaxOfWindow<T, KH, KW>(rows, offset, channels, reinterpret_cast<T*>(out.pixel(n, y, x)));
+    }
+  }
+}
+
+template <class T>
+OCTET_INLINE void MaxPoolAny(const PoolArgs& args, int row_begin, int row_end, int channels) {
+  const ActivationView& in = args.input;
+  const ActivationView& out = args.output;
+  for (int row = row_begin; row < row_end; ++row) {
+    const int n = row / out.h, y = row % out.h;
+    const Extent ey = Clip(y, args.stride_h, args.pad_top, args.kernel_h, in.h);
+    for (int x = 0; x < out.w; ++x) {
+      const Extent ex = Clip(x, args.stride_w, args.pad_left, args.kernel_w, in.w);
+      T* const to = reinterpret_cast<T*>(out.pixel(n, y, x));
+      ForBlocks(channels, [&](auto block, int64_t c) {
+        constexpr int N = decltype(block)::value;
+        T best[N];
+        const T* first = reinterpret_cast<const T*>(in.pixel(n, ey.begin, ex.begin)) + c;
+        for (int i = 0; i < N; ++i) best[i] = first[i];
+        for (int iy = ey.begin; iy < ey.end; ++iy) {
+          for (int ix = ex.begin; ix < ex.end; ++ix) {
+            const T* p = reinterpret_cast<const T*>(in.pixel(n, iy, ix)) + c;
+            for (int i = 0; i < N; ++i) best[i] = Larger(p[i], best[i]);
+          }
+        }
+        for (int i = 0; i < N; ++i) to[c + i] = best[i];
+      });
+    }
+  }
+}
+
+template <class T>
+OCTET_INLINE void MaxPool(const PoolArgs& args, int row_begin, int row_end) {
+  const int channels = PoolChannels<T, T>(args);
+  if (args.kernel_h == 3 && args.kernel_w == 3) return MaxPoolFixed<T, 3, 3>(args, row_begin, row_end, channels);
+  if (args.kernel_h == 2 && args.kernel_w == 2) return MaxPoolFixed<T, 2, 2>(args, row_begin, row_end, channels);
+  MaxPoolAny<T>(args, row_begin, row_end, channels);
+}
+
+void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) { MaxPool<uint8_t>(args, row_begin, row_end); }
+void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) { MaxPool<float>(args, row_begin, row_end); }
+
+OCTET_INLINE uint8_t RequantizePooled(uint32_t sum, uint32_t zero, float multiplier, float low, float high,
+                                      int32_t out_zero) {
+  // Unsigned, so that windows beyond 2^23 pixels wrap instead of being undefined.
+  const float v = static_cast<float>(static_cast<int32_t>(sum - zero)) * multiplier;
+  return static_cast<uint8_t>(RoundToInt(ClampNumber(v, low, high)) + out_zero);
+}
+
+// Padding, where it counts, stands for real zeros: it adds to the divisor and nothing to the sum of (q - zero point).
+void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
+  const ActivationView& in = args.input;
+  const ActivationView& out = args.output;
+  const int channels = PoolChannels<uint8_t, uint8_t>(args);
+  const float low = static_cast<float>(-args.out_zero), high = static_cast<float>(255 - args.out_zero);
+  for (int row = row_begin; row < row_end; ++row) {
+    const int n = row / out.h, y = row % out.h;
+    const Extent ey = Clip(y, args.stride_h, args.pad_top, args.kernel_h, in.h);
+    for (int x = 0; x < out.w; ++x) {
+      const Extent ex = Clip(x, args.stride_w, args.pad_left, args.kernel_w, in.w);
+      const int inside = (ey.end - ey.begin) * (ex.end - ex.begin);
+      const int count = args.count_include_pad ? args.kernel_h * args.kernel_w : inside;
+      const float multiplier = args.multiplier / static_cast<float>(count);
+      const uint32_t zero = static_cast<uint32_t>(inside) * static_cast<uint32_t>(args.in_zero);
+      uint8_t* const to = out.pixel(n, y, x);
+      ForBlocks(channels, [&](auto block, int64_t c) {
+        constexpr int N = decltype(block)::value;
+        uint32_t sum[N] = {};
+        for (int iy = ey.begin; iy < ey.end; ++iy) {
+          for (int ix = ex.begin; ix < ex.end; ++ix) {
+            const uint8_t* p = in.pixel(n, iy, ix) + c;
+            for (int i = 0; i < N; ++i) sum[i] += p[i];
+          }
+        }
+        for (int i = 0; i < N; ++i) {
+          to[c + i] = RequantizePooled(sum[i], zero, multiplier, low, high, args.out_zero);
+        }
+      });
+    }
+  }
+}
+
+// Sequential sum over the window in row-major order, times 1/count.
+void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
+  const ActivationView& in = args.input;
+  const ActivationView& out = args.output;
+  const int channels = PoolChannels<float, float>(args);
+  for (int row = row_begin; row < row_end; ++row) {
+    const int n = row / out.h, y = row % out.h;
+    const Extent ey = Clip(y, args.stride_h, args.pad_top, args.kernel_h, in.h);
+    for (int x = 0; x < out.w; ++x) {
+      const Extent ex = Clip(x, args.stride_w, args.pad_left, args.kernel_w, in.w);
+      const int inside = (ey.end - ey.begin) * (ex.end - ex.begin);
+      const float factor =
+          1.0f / static_cast<float>(args.count_include_pad ? args.kernel_h * args.kernel_w : inside);
+      float* const to = reinterpret_cast<float*>(out.pixel(n, y, x));
+      ForBlocks(channels, [&](auto block, int64_t c) {
+        constexpr int N = decltype(block)::value;
+        float sum[N] = {};
+        for (int iy = ey.begin; iy < ey.end; ++iy) {
+          for (int ix = ex.begin; ix < ex.end; ++ix) {
+            const float* p = reinterpret_cast<const float*>(in.pixel(n, iy, ix)) + c;
+            for (int i = 0; i < N; ++i) sum[i] += p[i];
+          }
+        }
+        for (int i = 0; i < N; ++i) to[c + i] = sum[i] * factor;
+      });
+    }
+  }
+}
+
+// Sums of N channels over all pixels of an image.
+template <int N>
+OCTET_INLINE void SumPixelsU8(const ActivationView& in, int n, int64_t c, uint32_t (&sum)[N]) {
+  for (int i = 0; i < N; ++i) sum[i] = 0;
+  for (int y = 0; y < in.h; ++y) {
+    const uint8_t* p = in.pixel(n, y, 0) + c;
+    const int64_t step = in.pixel_stride;
+    int x = 0;
+    // Eight pixels at a time in 16 bits, twice the lanes: 8 * 255 fits with room.
+    for (; x + 8 <= in.w; x += 8, p += 8 * step) {
+      uint16_t partial[N];
+      for (int i = 0; i < N; ++i) partial[i] = p[i];
+      OCTET_UNROLL for (int k = 1; k < 8; ++k) {
+        const uint8_t* q = p + k * step;
+        for (int i = 0; i < N; ++i) partial[i] = static_cast<uint16_t>(partial[i] + q[i]);
+      }
+      for (int i = 0; i < N; ++i) sum[i] += partial[i];
+    }
+    for (; x < in.w; ++x, p += step) {
+      for (int i = 0; i < N; ++i) sum[i] += p[i];
+    }
+  }
+}
+
+OCTET_INLINE uint32_t GlobalZero(const PoolArgs& args) {
+  return static_cast<uint32_t>(args.input.h) * static_cast<uint32_t>(args.input.w) *
+         static_cast<uint32_t>(args.in_zero);
+}
+
+void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
+  const uint32_t zero = GlobalZero(args);
+  const int channels = PoolChannels<uint8_t, uint8_t>(args);
+  const float low = static_cast<float>(-args.out_zero), high = static_cast<float>(255 - args.out_zero);
+  for (int n = image_begin; n < image_end; ++n) {
+    uint8_t* const to = args.output.pixel(n, 0, 0);
+    ForBlocks(channels, [&](auto block, int64_t c) {
+      constexpr int N = decltype(block)::value;
+      uint32_t sum[N];
+      SumPixelsU8<N>(args.input, n, c, sum);
+      for (int i = 0; i < N; ++i) {
+        to[c + i] = RequantizePooled(sum[i], zero, args.multiplier, low, high, args.out_zero);
+      }
+    });
+  }
+}
+
+void GlobalPoolU8F32(const PoolArgs& args, int image_begin, int image_end) {
+  const uint32_t zero = GlobalZero(args);
+  const int channels = PoolChannels<uint8_t, float>(args);
+  for (int n = image_begin; n < image_end; ++n) {
+    float* const to = reinterpret_cast<float*>(args.output.pixel(n, 0, 0));
+    ForBlocks(channels, [&](auto block, int64_t c) {
+      constexpr int N = decltype(block)::value;
+      uint32_t sum[N];
+      SumPixelsU8<N>(args.input, n, c, sum);
+      for (int i = 0; i < N; ++i) {
+        to[c + i] = static_cast<float>(static_cast<int32_t>(sum[i] - zero)) * args.multiplier;
+      }
+    });
+  }
+}
+
+void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
+  const ActivationView& in = args.input;
+  const int channels = PoolChannels<float, float>(args);
+  const float factor = 1.0f / (static_cast<float>(in.h) * static_cast<float>(in.w));
+  for (int n = image_begin; n < image_end; ++n) {
+    float* const to = reinterpret_cast<float*>(args.output.pixel(n, 0, 0));
+    ForBlocks(channels, [&](auto block, int64_t c) {
+      constexpr int N = decltype(block)::value;
+      float sum[N] = {};
+      for (int y = 0; y < in.h; ++y) {
+        for (int x = 0; x < in.w; ++x) {
+          const float* p = reinterpret_cast<const float*>(in.pixel(n, y, x)) + c;
+          for (int i = 0; i < N; ++i) sum[i] += p[i];
+        }
+      }
+      for (int i = 0; i < N; ++i) to[c + i] = sum[i] * factor;
+    });
+  }
+}
+
+// ---- Elementwise ----------------------------------------------------------------------------------------------------
+
+// f(a, b, out, channel, n) for runs of n consecutive elements that begin at `channel` of a pixel. Where no operand has
+// room between pixels and nothing is per channel, a row is one run.
+template <class A, class B, class Out, class F>
+OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel, int row_begin, int row_end, F&& f) {
+  const ActivationView& out = args.output;
+  const int64_t count = args.count;
+  const bool dense = !per_channel && args.a.pixel_stride == count * static_cast<int64_t>(sizeof(A)) &&
+                     out.pixel_stride == count * static_cast<int64_t>(sizeof(Out)) &&
+                     (!binary || args.b.pixel_stride == count * static_cast<int64_t>(sizeof(B)));
+  const int runs = dense ? 1 : out.w;
+  const int64_t n = dense ? count * out.w : count;
+  for (int row = row_begin; row < row_end; ++row) {
+    const int image = row / out.h, y = row % out.h;
+    for (int x = 0; x < runs; ++x) {
+      const A* a = reinterpret_cast<const A*>(args.a.pixel(image, y, x));
+      const B* b = binary ? reinterpret_cast<const B*>(args.b.pixel(image, y, x)) : nullptr;
+      f(a, b, reinterpret_cast<Out*>(out.pixel(image, y, x)), n);
+    }
+  }
+}
+
+void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  const int32_t a_zero = args.a_zero, b_zero = args.b_zero, out_zero = args.out_zero;
+  const float am = args.a_multiplier, bm = args.b_multiplier, low = args.low, high = args.high;
+  ForRuns<uint8_t, uint8_t, uint8_t>(
+      args, true, false, row_begin, row_end,
+      [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=](auto block, int64_t c) {
+          constexpr int N = decltype(block)::value;
+          int32_t q[N];
+          for (int i = 0; i < N; ++i) {
+            const float va = static_cast<float>(a[c + i] - a_zero) * am;
+            const float vb = static_cast<float>(b[c + i] - b_zero) * bm;
+            q[i] = RoundToInt(ClampNumber(va + vb, low, high)) + out_zero;
+          }
+          for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+        });
+      });
+}
+
+template <class Op>
+OCTET_INLINE void BinaryF32(const EltwiseArgs& args, int row_begin, int row_end, Op op) {
+  const float low = args.low, high = args.high;
+  ForRuns<float, float, float>(args, true, false, row_begin, row_end,
+                               [=](const float* a, const float* b, float* out, int64_t n) {
+                                 ForBlocks(n, [=](auto block, int64_t c) {
+                                   constexpr int N = decltype(block)::value;
+                                   float v[N];
+                                   for (int i = 0; i < N; ++i) v[i] = Clamp(op(a[c + i], b[c + i]), low, high);
+                                   for (int i = 0; i < N; ++i) out[c + i] = v[i];
+                                 });
+                               });
+}
+
+void AddF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  BinaryF32(args, row_begin, row_end, [](float a, float b) { return a + b; });
+}
+
+void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  BinaryF32(args, row_begin, row_end, [](float a, float b) { return a * b; });
+}
+
+void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
+  const float am = args.a_multiplier, low = args.low, high = args.high;
+  const float* const scale = args.scale;
+  const float* const shift = args.shift;
+  ForRuns<uint8_t, uint8_t, uint8_t>(
+      args, false, scale != nullptr || shift != nullptr, row_begin, row_end,
+      [=](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=](auto block, int64_t c) {
+          constexpr int N = decltype(block)::value;
+          float s[N], t[N];
+          for (int i = 0; i < N; ++i) s[i] = scale != nullptr ? scale[c + i] : am;
+          for (int i = 0; i < N; ++i) t[i] = shift != nullptr ? shift[c + i] : 0.0f;
+          int32_t q[N];
+          for (int i = 0; i < N; ++i) {
+            const float v = static_cast<float>(a[c + i] - a_zero) * s[i];
+            q[i] = RoundToInt(ClampNumber(v + t[i], low, high)) + out_zero;
+          }
+          for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+        });
+      });
+}
+
+void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  const float am = args.a_multiplier, low = args.low, high = args.high;
+  const float* const scale = args.scale;
+  const float* const shift = args.shift;
+  ForRuns<float, float, float>(args, false, scale != nullptr || shift != nullptr, row_begin, row_end,
+                               [=](const float* a, const float*, float* out, int64_t n) {
+                                 ForBlocks(n, [=](auto block, int64_t c) {
+                                   constexpr int N = decltype(block)::value;
+                                   float s[N], t[N], v[N];
+                                   for (int i = 0; i < N; ++i) s[i] = scale != nullptr ? scale[c + i] : am;
+                                   for (int i = 0; i < N; ++i) t[i] = shift != nullptr ? shift[c + i] : 0.0f;
+                                   for (int i = 0; i < N; ++i) {
+                                     const float product = a[c + i] * s[i];
+                                     v[i] = Clamp(product + t[i], low, high);
+                                   }
+                                   for (int i = 0; i < N; ++i) out[c + i] = v[i];
+                                 });
+                               });
+}
+
+void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  const int32_t out_zero = args.out_zero;
+  const float am = args.a_multiplier, low = args.low, high = args.high;
+  ForRuns<float, float, uint8_t>(args, false, false, row_begin, row_end,
+                                 [=](const float* a, const float*, uint8_t* out, int64_t n) {
+                                   ForBlocks(n, [=](auto block, int64_t c) {
+                                     constexpr int N = decltype(block)::value;
+                                     int32_t q[N];
+                                     for (int i = 0; i < N; ++i) {
+                                       q[i] = RoundToInt(ClampNumber(a[c + i] * am, low, high)) + out_zero;
+                                     }
+                                     for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+                                   });
+                                 });
+}
+
+void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  const int32_t a_zero = args.a_zero;
+  const float am = args.a_multiplier;
+  ForRuns<uint8_t, uint8_t, float>(args, false, false, row_begin, row_end,
+                                   [=](const uint8_t* a, const uint8_t*, float* out, int64_t n) {
+                                     ForBlocks(n, [=](auto block, int64_t c) {
+                                       constexpr int N = decltype(block)::value;
+                                       float v[N];
+                                       for (int i = 0; i < N; ++i) {
+                                         v[i] = static_cast<float>(a[c + i] - a_zero) * am;
+                                       }
+                                       for (int i = 0; i < N; ++i) out[c + i] = v[i];
+                                     });
+                                   });
+}
+
+// NaNs are skipped; without a single number the result is (+infinity, -infinity), which a caller whose range starts at
+// (0, 0) ignores. -0 counts as 0, so that the order of comparison cannot show.
+void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max) {
+  const ActivationView& in = args.a;
+  float low[16], high[16];
+  for (int i = 0; i < 16; ++i) low[i] = kOpsInfinity, high[i] = -kOpsInfinity;
+  const bool dense = in.pixel_stride == args.count * static_cast<int64_t>(sizeof(float));
+  const int runs = dense ? 1 : in.w;
+  const int64_t n = dense ? static_cast<int64_t>(args.count) * in.w : args.count;
+  for (int row = row_begin; row < row_end; ++row) {
+    for (int x = 0; x < runs; ++x) {
+      const float* p = reinterpret_cast<const float*>(in.pixel(row / in.h, row % in.h, x));
+      int64_t c = 0;
+      for (; c + 16 <= n; c += 16) {
+        for (int i = 0; i < 16; ++i) low[i] = p[c + i] < low[i] ? p[c + i] : low[i];
+        for (int i = 0; i < 16; ++i) high[i] = p[c + i] > high[i] ? p[c + i] : high[i];
+      }
+      for (; c < n; ++c) {
+        low[0] = p[c] < low[0] ? p[c] : low[0];
+        high[0] = p[c] > high[0] ? p[c] : high[0];
+      }
+    }
+  }
+  for (int i = 1; i < 16; ++i) {
+    low[0] = low[i] < low[0] ? low[i] : low[0];
+    high[0] = high[i] > high[0] ? high[i] : high[0];
+  }
+  *min = low[0] + 0.0f;
+  *max = high[0] + 0.0f;
+}
+
+// exp for x <= 0, relative error below 2e-7 (tests/kernels/ops_test.cc): 2^n * e^r with r within ln(2)/2 of 0. The C
+// library's would be a call per element and differ between libraries. Below -87.3 the result is 0.
+OCTET_INLINE float ExpNonPositive(float x) {
+  constexpr float kSmallest = -87.3f;
+  const float bounded = x < kSmallest ? kSmallest : x;
+  const float shifted = bounded * 1.44269504088896341f + 12582912.0f;
+  const float n = shifted - 12582912.0f;
+  // ln(2) in two parts; the first has few enough bits that n times it is exact.
+  const float r = (bounded - n * 0.693359375f) - n * -2.12194440e-4f;
+  float p = 1.0f / 5040.0f;
+  p = p * r + 1.0f / 720.0f;
+  p = p * r + 1.0f / 120.0f;
+  p = p * r + 1.0f / 24.0f;
+  p = p * r + 1.0f / 6.0f;
+  p = p * r + 0.5f;
+  p = (p * r) * r + r;
+  p = p + 1.0f;
+  const uint32_t exponent = (__builtin_bit_cast(uint32_t, shifted) - 0x4B400000u + 127u) << 23;
+  const float result = p * __builtin_bit_cast(float, exponent);
+  return x < kSmallest ? 0.0f : result;
+}
+
+void Softmax(const float* x, float* out, int n) {
+  float max = -kOpsInfinity;
+  for (int i = 0; i < n; ++i) max = Larger(x[i], max);
+  ForBlocks(n, [=](auto block, int64_t c) {
+    constexpr int N = decltype(block)::value;
+    float e[N];
+    for (int i = 0; i < N; ++i) e[i] = ExpNonPositive(x[c + i] - max);
+    for (int i = 0; i < N; ++i) out[c + i] = e[i];
+  });
+  float sum = 0.0f;
+  for (int i = 0; i < n; ++i) sum += out[i];
+  for (int i = 0; i < n; ++i) out[i] = out[i] / sum;
+}
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_OPS_IMPL_H_

@@ -1,0 +1,229 @@
+#include "kernels/reference/reference_ops.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+
+namespace octet::kernels::reference {
+namespace {
+
+const float& FloatAt(const ActivationView& v, int n, int y, int x, int c) {
+  return reinterpret_cast<const float*>(v.pixel(n, y, x))[c];
+}
+float& FloatOut(const ActivationView& v, int n, int y, int x, int c) {
+  return reinterpret_cast<float*>(v.pixel(n, y, x))[c];
+}
+
+/// rne(clamp(v, low, high)) + zero; a NaN counts as `low`.
+uint8_t Round(float v, float low, float high, int32_t zero) {
+  if (std::isnan(v)) v = low;
+  return static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(std::min(std::max(v, low), high))) + zero);
+}
+
+float ClampFloat(float v, float low, float high) {
+  return std::isnan(v) ? v : std::min(std::max(v, low), high);
+}
+
+/// Calls f(iy, ix) for the window's pixels inside the image, in row-major order.
+template <typename F>
+void ForWindow(const PoolArgs& args, int y, int x, F f) {
+  for (int ky = 0; ky < args.kernel_h; ++ky) {
+    for (int kx = 0; kx < args.kernel_w; ++kx) {
+      const int iy = y * args.stride_h - args.pad_top + ky, ix = x * args.stride_w - args.pad_left + kx;
+      if (iy >= 0 && iy < args.input.h && ix >= 0 && ix < args.input.w) f(iy, ix);
+    }
+  }
+}
+
+/// Calls f(n, y, x, c) for every element of the output rows.
+template <typename F>
+void ForOutputs(const PoolArgs& args, int row_begin, int row_end, F f) {
+  for (int row = row_begin; row < row_end; ++row) {
+    for (int x = 0; x < args.output.w; ++x) {
+      for (int c = 0; c < args.output.c; ++c) f(row / args.output.h, row % args.output.h, x, c);
+    }
+  }
+}
+
+template <typename F>
+void ForElements(const EltwiseArgs& args, int row_begin, int row_end, F f) {
+  for (int row = row_begin; row < row_end; ++row) {
+    for (int x = 0; x < args.output.w; ++x) {
+      for (int c = 0; c < args.count; ++c) f(row / args.output.h, row % args.output.h, x, c);
+    }
+  }
+}
+
+float ScaleOf(const EltwiseArgs& args, int c) { return args.scale != nullptr ? args.scale[c] : args.a_multiplier; }
+float ShiftOf(const EltwiseArgs& args, int c) { return args.shift != nullptr ? args.shift[c] : 0.0f; }
+
+int64_t SumOfImage(const PoolArgs& args, int n, int c) {
+  int64_t sum = 0;
+  for (int y = 0; y < args.input.h; ++y) {
+    for (int x = 0; x < args.input.w; ++x) sum += args.input.pixel(n, y, x)[c] - args.in_zero;
+  }
+  return sum;
+}
+
+}  // namespace
+
+void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    int best = -1;
+    ForWindow(args, y, x, [&](int iy, int ix) { best = std::max<int>(best, args.input.pixel(n, iy, ix)[c]); });
+    args.output.pixel(n, y, x)[c] = static_cast<uint8_t>(best);
+  });
+}
+
+void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    bool first = true;
+    float best = 0.0f;
+    ForWindow(args, y, x, [&](int iy, int ix) {
+      const float v = FloatAt(args.input, n, iy, ix, c);
+      if (first || v > best) best = v;
+      first = false;
+    });
+    FloatOut(args.output, n, y, x, c) = best;
+  });
+}
+
+void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    int32_t sum = 0, count = 0;
+    ForWindow(args, y, x, [&](int iy, int ix) {
+      sum += args.input.pixel(n, iy, ix)[c] - args.in_zero;
+      ++count;
+    });
+    if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
+    const float v = static_cast<float>(sum) * (args.multiplier / static_cast<float>(count));
+    args.output.pixel(n, y, x)[c] = Round(v, static_cast<float>(-args.out_zero),
+                                          static_cast<float>(255 - args.out_zero), args.out_zero);
+  });
+}
+
+void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    float sum = 0.0f;
+    int count = 0;
+    ForWindow(args, y, x, [&](int iy, int ix) {
+      sum += FloatAt(args.input, n, iy, ix, c);
+      ++count;
+    });
+    if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
+    FloatOut(args.output, n, y, x, c) = sum * (1.0f / static_cast<float>(count));
+  });
+}
+
+void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
+  for (int n = image_begin; n < image_end; ++n) {
+    for (int c = 0; c < args.output.c; ++c) {
+      const float v = static_cast<float>(SumOfImage(args, n, c)) * args.multiplier;
+      args.output.pixel(n, 0, 0)[c] = Round(v, static_cast<float>(-args.out_zero),
+                                            static_cast<float>(255 - args.out_zero), args.out_zero);
+    }
+  }
+}
+
+void GlobalPoolU8F32(const PoolArgs& args, int image_begin, int image_end) {
+  for (int n = image_begin; n < image_end; ++n) {
+    for (int c = 0; c < args.output.c; ++c) {
+      FloatOut(args.output, n, 0, 0, c) = static_cast<float>(SumOfImage(args, n, c)) * args.multiplier;
+    }
+  }
+}
+
+void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
+  const float pixels = static_cast<float>(args.input.h) * static_cast<float>(args.input.w);
+  for (int n = image_begin; n < image_end; ++n) {
+    for (int c = 0; c < args.output.c; ++c) {
+      float sum = 0.0f;
+      for (int y = 0; y < args.input.h; ++y) {
+        for (int x = 0; x < args.input.w; ++x) sum += FloatAt(args.input, n, y, x, c);
+      }
+      FloatOut(args.output, n, 0, 0, c) = sum * (1.0f / pixels);
+    }
+  }
+}
+
+void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float a = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
+    const float b = static_cast<float>(args.b.pixel(n, y, x)[c] - args.b_zero) * args.b_multiplier;
+    args.output.pixel(n, y, x)[c] = Round(a + b, args.low, args.high, args.out_zero);
+  });
+}
+
+void AddF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    FloatOut(args.output, n, y, x, c) =
+        ClampFloat(FloatAt(args.a, n, y, x, c) + FloatAt(args.b, n, y, x, c), args.low, args.high);
+  });
+}
+
+void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    FloatOut(args.output, n, y, x, c) =
+        ClampFloat(FloatAt(args.a, n, y, x, c) * FloatAt(args.b, n, y, x, c), args.low, args.high);
+  });
+}
+
+void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float product = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * ScaleOf(args, c);
+    args.output.pixel(n, y, x)[c] = Round(product + ShiftOf(args, c), args.low, args.high, args.out_zero);
+  });
+}
+
+void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float product = FloatAt(args.a, n, y, x, c) * ScaleOf(args, c);
+    FloatOut(args.output, n, y, x, c) = ClampFloat(product + ShiftOf(args, c), args.low, args.high);
+  });
+}
+
+void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    args.output.pixel(n, y, x)[c] =
+        Round(FloatAt(args.a, n, y, x, c) * args.a_multiplier, args.low, args.high, args.out_zero);
+  });
+}
+
+void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    FloatOut(args.output, n, y, x, c) =
+        static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
+  });
+}
+
+void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max) {
+  *min = std::numeric_limits<float>::infinity();
+  *max = -std::numeric_limits<float>::infinity();
+  for (int row = row_begin; row < row_end; ++row) {
+    for (int x = 0; x < args.a.w; ++x) {
+      for (int c = 0; c < args.count; ++c) {
+        const float v = FloatAt(args.a, row / args.a.h, row % args.a.h, x, c);
+        if (v < *min) *min = v;
+        if (v > *max) *max = v;
+      }
+    }
+  }
+  *min += 0.0f;  // -0 becomes 0.
+  *max += 0.0f;
+}
+
+void Softmax(const float* x, float* out, int n) {
+  float max = -std::numeric_limits<float>::infinity();
+  for (int i = 0; i < n; ++i) {
+    if (x[i] > max) max = x[i];
+  }
+  float sum = 0.0f;
+  for (int i = 0; i < n; ++i) {
+    out[i] = std::exp(x[i] - max);
+    sum += out[i];
+  }
+  for (int i = 0; i < n; ++i) out[i] /= sum;
+}
+
+}  // namespace octet::kernels::reference
