@@ -17,11 +17,9 @@
 #include <optional>
 #include <utility>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/checksum.h"
 #include "formats/model/panel.h"
 
 namespace octet {
@@ -47,15 +45,6 @@ constexpr uint64_t kMaxInt = std::numeric_limits<int32_t>::max();
 struct SectionEntry {
   uint32_t offset = 0, size = 0, count = 0;
 };
-
-/// XXH3-64 of everything but the checksum's own 8 bytes.
-uint64_t Checksum(std::span<const std::byte> bytes) {
-  XXH3_state_t state;
-  XXH3_64bits_reset(&state);
-  XXH3_64bits_update(&state, bytes.data(), kChecksumAt);
-  XXH3_64bits_update(&state, bytes.data() + kChecksumAt + 8, bytes.size() - kChecksumAt - 8);
-  return XXH3_64bits_digest(&state);
-}
 
 /// What is wrong with a name, label or note; empty when it is well-formed UTF-8 without control characters, so that it can
 /// stand in a line of text and in JSON.
@@ -363,7 +352,7 @@ class Reader {
   Result<OctetFile> Read(const ReadOptions& options) {
     OCTET_RETURN_IF_ERROR(ReadHeader());
     if (options.verify_checksum) {
-      const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt), actual = Checksum(bytes_);
+      const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt), actual = ChecksumAround(bytes_.data(), bytes_.size(), kChecksumAt);
       if (stored != actual) return Bad("checksum", StrCat(actual), stored);
     }
     OCTET_RETURN_IF_ERROR(ReadSections());
@@ -688,6 +677,8 @@ Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& opti
   if (!S_ISREG(info.st_mode)) return IoError(StrCat("cannot read '", path, "': not a regular file"));
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0) return Corrupt(StrCat(path, ": file size: found 0, expected at least ", kHeaderSize));
+  // Not MAP_POPULATE: measured, it costs what touching the pages costs (0.04 ms for 25 MB in the page cache), and a file that is not
+  // cached would be read as a whole before its header is looked at.
   void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (map == MAP_FAILED) return IoError(ErrnoText("cannot map", path));
   std::shared_ptr<const void> owner(map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
@@ -761,7 +752,7 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);
   StoreAt(&bytes, kSectionsAt, sections);
-  StoreAt(&bytes, kChecksumAt, Checksum(bytes));
+  StoreAt(&bytes, kChecksumAt, ChecksumAround(bytes.data(), bytes.size(), kChecksumAt));
   return bytes;
 }
 

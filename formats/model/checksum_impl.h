@@ -1,0 +1,18 @@
+// The checksum for the instruction set that the including file is compiled for. Everything in xxhash.h is static then, so that no
+// code of one instruction set can be linked into another's.
+#ifndef OCTET_FORMATS_MODEL_CHECKSUM_IMPL_H_
+#define OCTET_FORMATS_MODEL_CHECKSUM_IMPL_H_
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
+
+static inline uint64_t ChecksumAroundImpl(const void* bytes, size_t size, size_t hole) {
+  const char* p = static_cast<const char*>(bytes);
+  XXH3_state_t state;
+  XXH3_64bits_reset(&state);
+  XXH3_64bits_update(&state, p, hole);
+  XXH3_64bits_update(&state, p + hole + 8, size - hole - 8);
+  return XXH3_64bits_digest(&state);
+}
+
+#endif  // OCTET_FORMATS_MODEL_CHECKSUM_IMPL_H_
