@@ -92,16 +92,10 @@ OCTET_INLINE void MaxOfWindow(const T* const (&rows)[KH], const ptrdiff_t (&offs
     constexpr int N = decltype(block)::value;
     // Through a local block: the compiler then need not prove that `out` overlaps none of the nine inputs.
     T best[N];
-    {
-      const T* p = rows[0] + offset[0] + c;
-      for (int i = 0; i < N; ++i) best[i] = p[i];
-    }
-    OCTET_UNROLL for (int ky = 0; ky < KH; ++ky) {
-      OCTET_UNROLL for (int kx = 0; kx < KW; ++kx) {
-        if (ky == 0 && kx == 0) continue;
-        const T* p = rows[ky] + offset[kx] + c;
-        for (int i = 0; i < N; ++i) best[i] = Larger(p[i], best[i]);
-      }
+    for (int i = 0; i < N; ++i) {
+      T v = rows[0][offset[0] + c + i];
+      OCTET_UNROLL for (int k = 1; k < KH * KW; ++k) v = Larger(rows[k / KW][offset[k % KW] + c + i], v);
+      best[i] = v;
     }
     for (int i = 0; i < N; ++i) out[c + i] = best[i];
   });
@@ -389,47 +383,63 @@ void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
   BinaryF32(args, row_begin, row_end, [](float a, float b) { return a * b; });
 }
 
-void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
+// Scale and shift of channel c, or one scale for all. Two code paths, because a choice inside the loop is not vectorized.
+struct UniformScale {
+  float scale;
+  static constexpr bool kPerChannel = false;
+  OCTET_INLINE float Apply(float v, int64_t) const { return v * scale; }
+};
+struct ChannelScale {
+  const float* scale;
+  const float* shift;
+  static constexpr bool kPerChannel = true;
+  OCTET_INLINE float Apply(float v, int64_t c) const {
+    const float product = v * scale[c];
+    return product + shift[c];
+  }
+};
+
+template <class Affine>
+OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end, const Affine affine) {
   const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
-  const float am = args.a_multiplier, low = args.low, high = args.high;
-  const float* const scale = args.scale;
-  const float* const shift = args.shift;
+  const float low = args.low, high = args.high;
   ForRuns<uint8_t, uint8_t, uint8_t>(
-      args, false, scale != nullptr || shift != nullptr, row_begin, row_end,
+      args, false, Affine::kPerChannel, row_begin, row_end,
       [=](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
         ForBlocks(n, [=](auto block, int64_t c) {
           constexpr int N = decltype(block)::value;
-          float s[N], t[N];
-          for (int i = 0; i < N; ++i) s[i] = scale != nullptr ? scale[c + i] : am;
-          for (int i = 0; i < N; ++i) t[i] = shift != nullptr ? shift[c + i] : 0.0f;
           int32_t q[N];
           for (int i = 0; i < N; ++i) {
-            const float v = static_cast<float>(a[c + i] - a_zero) * s[i];
-            q[i] = RoundToInt(ClampNumber(v + t[i], low, high)) + out_zero;
+            const float v = affine.Apply(static_cast<float>(a[c + i] - a_zero), c + i);
+            q[i] = RoundToInt(ClampNumber(v, low, high)) + out_zero;
           }
           for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
         });
       });
 }
 
-void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  const float am = args.a_multiplier, low = args.low, high = args.high;
-  const float* const scale = args.scale;
-  const float* const shift = args.shift;
-  ForRuns<float, float, float>(args, false, scale != nullptr || shift != nullptr, row_begin, row_end,
+template <class Affine>
+OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end, const Affine affine) {
+  const float low = args.low, high = args.high;
+  ForRuns<float, float, float>(args, false, Affine::kPerChannel, row_begin, row_end,
                                [=](const float* a, const float*, float* out, int64_t n) {
                                  ForBlocks(n, [=](auto block, int64_t c) {
                                    constexpr int N = decltype(block)::value;
-                                   float s[N], t[N], v[N];
-                                   for (int i = 0; i < N; ++i) s[i] = scale != nullptr ? scale[c + i] : am;
-                                   for (int i = 0; i < N; ++i) t[i] = shift != nullptr ? shift[c + i] : 0.0f;
-                                   for (int i = 0; i < N; ++i) {
-                                     const float product = a[c + i] * s[i];
-                                     v[i] = Clamp(product + t[i], low, high);
-                                   }
+                                   float v[N];
+                                   for (int i = 0; i < N; ++i) v[i] = Clamp(affine.Apply(a[c + i], c + i), low, high);
                                    for (int i = 0; i < N; ++i) out[c + i] = v[i];
                                  });
                                });
+}
+
+void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.scale == nullptr) return AffineU8(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  AffineU8(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+}
+
+void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.scale == nullptr) return AffineF32(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  AffineF32(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
 }
 
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
@@ -468,8 +478,9 @@ void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
 // (0, 0) ignores. -0 counts as 0, so that the order of comparison cannot show.
 void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max) {
   const ActivationView& in = args.a;
-  float low[16], high[16];
-  for (int i = 0; i < 16; ++i) low[i] = kOpsInfinity, high[i] = -kOpsInfinity;
+  constexpr int kLanesOfMinMax = 64;  // Enough independent chains to hide the latency of min and max.
+  float low[kLanesOfMinMax], high[kLanesOfMinMax];
+  for (int i = 0; i < kLanesOfMinMax; ++i) low[i] = kOpsInfinity, high[i] = -kOpsInfinity;
   const bool dense = in.pixel_stride == args.count * static_cast<int64_t>(sizeof(float));
   const int runs = dense ? 1 : in.w;
   const int64_t n = dense ? static_cast<int64_t>(args.count) * in.w : args.count;
@@ -477,9 +488,9 @@ void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, 
     for (int x = 0; x < runs; ++x) {
       const float* p = reinterpret_cast<const float*>(in.pixel(row / in.h, row % in.h, x));
       int64_t c = 0;
-      for (; c + 16 <= n; c += 16) {
-        for (int i = 0; i < 16; ++i) low[i] = p[c + i] < low[i] ? p[c + i] : low[i];
-        for (int i = 0; i < 16; ++i) high[i] = p[c + i] > high[i] ? p[c + i] : high[i];
+      for (; c + kLanesOfMinMax <= n; c += kLanesOfMinMax) {
+        for (int i = 0; i < kLanesOfMinMax; ++i) low[i] = p[c + i] < low[i] ? p[c + i] : low[i];
+        for (int i = 0; i < kLanesOfMinMax; ++i) high[i] = p[c + i] > high[i] ? p[c + i] : high[i];
       }
       for (; c < n; ++c) {
         low[0] = p[c] < low[0] ? p[c] : low[0];
@@ -487,7 +498,7 @@ void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, 
       }
     }
   }
-  for (int i = 1; i < 16; ++i) {
+  for (int i = 1; i < kLanesOfMinMax; ++i) {
     low[0] = low[i] < low[0] ? low[i] : low[0];
     high[0] = high[i] > high[0] ? high[i] : high[0];
   }

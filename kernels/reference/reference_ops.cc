@@ -55,8 +55,12 @@ void ForElements(const EltwiseArgs& args, int row_begin, int row_end, F f) {
   }
 }
 
-float ScaleOf(const EltwiseArgs& args, int c) { return args.scale != nullptr ? args.scale[c] : args.a_multiplier; }
-float ShiftOf(const EltwiseArgs& args, int c) { return args.shift != nullptr ? args.shift[c] : 0.0f; }
+/// Scale and shift per channel, or one scale for all and no shift.
+float Affine(const EltwiseArgs& args, float v, int c) {
+  if (args.scale == nullptr) return v * args.a_multiplier;
+  const float product = v * args.scale[c];
+  return product + args.shift[c];
+}
 
 int64_t SumOfImage(const PoolArgs& args, int n, int c) {
   int64_t sum = 0;
@@ -171,15 +175,14 @@ void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
 
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const float product = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * ScaleOf(args, c);
-    args.output.pixel(n, y, x)[c] = Round(product + ShiftOf(args, c), args.low, args.high, args.out_zero);
+    const float v = Affine(args, static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero), c);
+    args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }
 
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const float product = FloatAt(args.a, n, y, x, c) * ScaleOf(args, c);
-    FloatOut(args.output, n, y, x, c) = ClampFloat(product + ShiftOf(args, c), args.low, args.high);
+    FloatOut(args.output, n, y, x, c) = ClampFloat(Affine(args, FloatAt(args.a, n, y, x, c), c), args.low, args.high);
   });
 }
 
