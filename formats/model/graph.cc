@@ -15,6 +15,8 @@ namespace octet {
 namespace {
 
 constexpr int64_t kMaxElements = std::numeric_limits<int32_t>::max();
+/// Of an activation of one image as stored: less than 2 GiB of floats, so that 32-bit byte offsets reach every pixel.
+constexpr int64_t kMaxActivation = (int64_t{1} << 29) - 1;
 constexpr int kMaxWindow = 4096;
 constexpr int kMaxResizeShorter = 1 << 16;
 
@@ -342,7 +344,7 @@ namespace {
 bool FitsPadded(const Shape& shape, int64_t pad_h, int64_t pad_w) {
   int64_t n = RoundUp(shape.back(), kPanelWidth);
   const int64_t h = shape.rank() == 4 ? shape[1] + pad_h : 1, w = shape.rank() == 4 ? shape[2] + pad_w : 1;
-  return CheckedMul(n, h, &n) && CheckedMul(n, w, &n) && n <= kMaxElements;
+  return CheckedMul(n, h, &n) && CheckedMul(n, w, &n) && n <= kMaxActivation;
 }
 
 Status ValidateActivation(const Tensor& t) {
@@ -410,7 +412,7 @@ Status ValidateTensor(const Tensor& t) {
   OCTET_RETURN_IF_ERROR(ValidateActivation(t));
   if (!FitsPadded(t.shape, 0, 0)) {
     return Mismatch(t, "shape", t.shape.ToString(),
-                    StrCat("at most ", kMaxElements, " elements with channels rounded up to ", kPanelWidth));
+                    StrCat("at most ", kMaxActivation, " elements with channels rounded up to ", kPanelWidth));
   }
   return OkStatus();
 }
@@ -437,7 +439,7 @@ class NodeValidator {
       if (!FitsPadded(x_.shape, static_cast<int64_t>(w.pad_top) + w.pad_bottom,
                       static_cast<int64_t>(w.pad_left) + w.pad_right)) {
         return Mismatch(node_, "padding", StrCat("input ", x_.shape.ToString()),
-                        StrCat("at most ", kMaxElements, " elements when padded"));
+                        StrCat("at most ", kMaxActivation, " elements when padded"));
       }
     }
     switch (node_.type) {

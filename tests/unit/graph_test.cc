@@ -155,7 +155,7 @@ const Spoilt kSpoilt[] = {
     {"negative dimension", kF32, [](Graph* g) { g->tensors[0].shape[1] = -5; }, {"'image'", "[1,-5,9,3]"}},
     {"no dimension", kF32, [](Graph* g) { g->tensors[0].shape = {}; }, {"'image'", "rank"}},
     {"huge activation", kF32, [](Graph* g) { g->tensors[0].shape = {1, 65536, 65536, 3}; }, {"'image'", "at most 2147483647 elements"}},
-    {"huge once channels are rounded up", kF32, [](Graph* g) { g->tensors[0].shape = {1, 16384, 16384, 3}; }, {"'image'", "rounded up to 16"}},
+    {"huge once channels are rounded up", kF32, [](Graph* g) { g->tensors[0].shape = {1, 8192, 4096, 3}; }, {"'image'", "at most 536870911 elements", "rounded up to 16"}},
     {"layout of an activation", kF32, [](Graph* g) { g->tensors[0].layout = Layout::kPanel; }, {"'image'", "layout"}},
     {"zero scale", kI8, [](Graph* g) { FindTensor(g, "stem").quantization.scale = 0; }, {"'stem'", "scale: found 0"}},
     {"negative scale", kI8, [](Graph* g) { FindTensor(g, "stem").quantization.scale = -1; }, {"'stem'", "scale: found -1"}},
@@ -216,6 +216,10 @@ const Spoilt kSpoilt[] = {
     {"pool padding", kF32, [](Graph* g) { FindNode(g, "max_pool").window.pad_top = 3; }, {"node 'max_pool'", "pad_top: found 3"}},
     {"window does not fit", kF32, [](Graph* g) { FindNode(g, "average_pool").window.kernel_w = 9; }, {"node 'average_pool'", "2x9", "fits"}},
     {"groups", kF32, [](Graph* g) { FindNode(g, "grouped").groups = 3; }, {"node 'grouped'", "groups: found 3", "divisor of 20"}},
+    {"huge once padded", kF32, [](Graph* g) {
+       g->tensors[0].shape = {1, 8191, 4096, 3};
+       FindTensor(g, "stem").shape = {1, 4096, 2049, 20};
+     }, {"node 'stem'", "padding", "at most 536870911 elements when padded"}},
     {"zero groups", kF32, [](Graph* g) { FindNode(g, "stem").groups = 0; }, {"node 'stem'", "groups: found 0"}},
     {"channels", kF32, [](Graph* g) { FindNode(g, "grouped").groups = 1; }, {"node 'grouped'", "input channels: found 20", "1 group(s) of 10"}},
     {"groups of a dense layer", kF32, [](Graph* g) { FindNode(g, "fc").groups = 2; }, {"node 'fc'", "groups: found 2"}},
