@@ -99,7 +99,10 @@ Result<Graph> ImportModel(const std::string& path, const ImportOptions& options)
   if (format == "onnx") return ImportOnnx(path);
   if (format == "safetensors") return ImportSafetensors(path, options);
   if (format == "savedmodel") return ImportSavedModel(path);
+  if (format == "pytorch") return ImportPytorch(path, options);
   if (format == "tflite") return ImportTflite(path);
+  if (format == "h5") return ImportKerasH5(path);
+  if (format == "keras") return ImportKerasZip(path);
   return Unsupported(
       StrCat(path, ": format '", format, "' is recognized, but there is no importer for it"));
 }

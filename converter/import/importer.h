@@ -33,11 +33,19 @@ Result<Graph> ImportOnnxBytes(std::string_view bytes, const std::string& path);
 Result<Graph> ImportSafetensors(const std::string& path, const ImportOptions& options);
 /// A folder with saved_model.pb and variables/. Takes the signature serving_default, or the only one.
 Result<Graph> ImportSavedModel(const std::string& path);
+/// A state dict, zip or legacy format, with the graph description that `options.graph` names.
+Result<Graph> ImportPytorch(const std::string& path, const ImportOptions& options);
 /// Float, float16, hybrid and full-integer models. The first two and hybrid ones (whose weights are dequantized, so that any precision
 /// can be made of them) give float graphs; integer layers keep their weights, scales and zero points. metadata.precision says which.
 Result<Graph> ImportTflite(const std::string& path);
 /// The same from memory aligned to 16 bytes.
 Result<Graph> ImportTfliteBytes(std::string_view bytes);
+/// A whole Keras model in HDF5 (.h5), of Keras 2 or 3. Lambda layers and others that carry code are refused.
+Result<Graph> ImportKerasH5(const std::string& path);
+Result<Graph> ImportKerasH5Bytes(std::string_view bytes);
+/// A .keras archive (config.json and model.weights.h5).
+Result<Graph> ImportKerasZip(const std::string& path);
+Result<Graph> ImportKerasZipBytes(std::string_view bytes);
 
 }  // namespace octet
 

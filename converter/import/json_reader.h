@@ -13,16 +13,16 @@
 namespace octet {
 
 /// Parses without exceptions. Refuses deep nesting, which costs far more memory than text.
-inline Result<nlohmann::json> ParseJson(std::string_view text, const std::string& origin) {
-  constexpr int kMaxDepth = 16;
+inline Result<nlohmann::json> ParseJson(std::string_view text, const std::string& origin,
+                                        int max_depth = 16) {
   bool too_deep = false;
   const auto limit_depth = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    too_deep = too_deep || depth > kMaxDepth;
+    too_deep = too_deep || depth > max_depth;
     return !too_deep;
   };
   nlohmann::json json =
       nlohmann::json::parse(text.begin(), text.end(), limit_depth, /*allow_exceptions=*/false);
-  if (too_deep) return Corrupt(StrCat(origin, ": JSON nested deeper than ", kMaxDepth, " levels"));
+  if (too_deep) return Corrupt(StrCat(origin, ": JSON nested deeper than ", max_depth, " levels"));
   if (json.is_discarded()) return Corrupt(StrCat(origin, ": not valid JSON"));
   return json;
 }

@@ -8,10 +8,12 @@
 #include <filesystem>
 #include <functional>
 #include <limits>
+#include <map>
 #include <optional>
 #include <set>
 #include <utility>
 
+#include "converter/import/head_preprocessing.h"
 #include "converter/import/importer.h"
 #include "converter/import/tflite_reader.h"
 #include "converter/import/tflite_schema_generated.h"
@@ -131,6 +133,7 @@ class TfliteImporter {
     }
     if (!problems.empty()) return Unsupported(problems);
     for (int i : file_.outputs) OCTET_RETURN_IF_ERROR(AddOutput(i));
+    MoveHeadToPreprocessing(&g_);
     g_.metadata.precision = int8_layers_ > 0         ? Precision::kInt8
                             : hybrid_layers_ > 0     ? Precision::kHybrid
                             : half_constants_ > 0    ? Precision::kFp16
@@ -237,9 +240,14 @@ class TfliteImporter {
 
   // ---- Building ----
 
-  std::string UniqueName(const std::string& name) {
-    std::string unique = name.empty() ? "tensor" : name;
-    for (int i = 1; !names_.insert(unique).second; ++i) unique = StrCat(name.empty() ? "tensor" : name, "_", i);
+  /// The converter joins the names of everything it fused into an operator with ";"; the first is enough.
+  std::string NameOf(int index) const { return tensor(index).name.substr(0, tensor(index).name.find(';')); }
+
+  std::string UniqueName(const std::string& wanted) {
+    const std::string name = wanted.empty() ? "tensor" : wanted;
+    std::string unique = name;
+    // The counter goes on per name, so that a file of equal names does not take quadratic time.
+    for (int& i = name_counts_[name]; !names_.insert(unique).second;) unique = StrCat(name, "_", ++i);
     return unique;
   }
 
@@ -260,14 +268,14 @@ class TfliteImporter {
     if (!g_.inputs.empty() && batch_ != t.shape[0]) return Unsupported("inputs of different batch sizes");
     if (values_[index] != kNoTensor) return Corrupt(StrCat("input '", t.name, "' is listed twice"));
     batch_ = t.shape[0];
-    values_[index] = AddActivation(t.name, type, shape);
+    values_[index] = AddActivation(NameOf(index), type, shape);
     g_.inputs.push_back(values_[index]);
     return OkStatus();
   }
 
   Status AddOutput(int index) {
     OCTET_ASSIGN_OR_RETURN(const TensorId id, Activation(index));
-    const std::string& name = tensor(index).name;
+    const std::string name = NameOf(index);
     // An output that only renames another tensor still goes by its own name.
     if (g_.tensor(id).name != name && !name.empty() && names_.insert(name).second) g_.tensor(id).name = name;
     g_.outputs.push_back(id);
@@ -341,7 +349,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
     const Type own = TypeOfValue(x);
     const bool same = own.dtype == type.dtype && own.quantization == type.quantization;
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     OCTET_ASSIGN_OR_RETURN(const TensorId y, emit(x, own, same ? name : name + ".moved"));
     OCTET_ASSIGN_OR_RETURN(const TensorId result, Requantize(name, y, type));
     return Finish(out, result);
@@ -498,7 +506,7 @@ class TfliteImporter {
     const bool quantized = in_type.dtype == DType::kU8;
     OCTET_ASSIGN_OR_RETURN(const int weights_index, Input(1));
     OCTET_RETURN_IF_ERROR(ReadWeights(weights_index, quantized, &layer));
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     std::vector<TensorId> inputs{x, kNoTensor};
     if (quantized) {
       OCTET_ASSIGN_OR_RETURN(inputs[kInputWeights], AddConstant(name + ".weight", DType::kI8, layer.shape, layer.integers));
@@ -600,7 +608,7 @@ class TfliteImporter {
       return Finish(out, y);
     }
     if (shape.rank() == 4) {
-      OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kReshape, tensor(out).name + ".flat", {x}, TypeOfValue(x), {}, Shape{1, shape.num_elements()}));
+      OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kReshape, NameOf(out) + ".flat", {x}, TypeOfValue(x), {}, Shape{1, shape.num_elements()}));
     }
     layer.shape = Shape{w[0], w[1]};
     OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitLayer(OpType::kDense, x, out, std::move(layer), activation, {}));
@@ -630,7 +638,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const int b, Input(1));
     OCTET_ASSIGN_OR_RETURN(const int out, Output());
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     if (IsConstant(a) || IsConstant(b)) {
       if (IsConstant(a) && IsConstant(b)) return Unsupported("both operands are constants");
       OCTET_ASSIGN_OR_RETURN(const TensorId x, Activation(IsConstant(a) ? b : a));
@@ -686,7 +694,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const int out, Output());
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
     const Type own = TypeOfValue(x);
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     if (own.dtype != type.dtype) return Corrupt("input and output have different types");
     if (own.quantization == type.quantization) {
       OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(op_->code == kRelu ? OpType::kRelu : OpType::kRelu6, name, {x}, type));
@@ -702,7 +710,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(TensorId x, InputActivation(0));
     OCTET_ASSIGN_OR_RETURN(const int out, Output());
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     if (TypeOfValue(x).dtype == DType::kU8) {
       OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kDequantize, name + ".logits", {x}, Type{}));
     }
@@ -727,10 +735,10 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
     if (type.dtype != DType::kU8) return Corrupt("output is not quantized");
     if (TypeOfValue(x).dtype == DType::kU8) {  // Also from uint8 to int8, where nothing changes here.
-      OCTET_ASSIGN_OR_RETURN(const TensorId y, Requantize(tensor(out).name, x, type));
+      OCTET_ASSIGN_OR_RETURN(const TensorId y, Requantize(NameOf(out), x, type));
       return Finish(out, y);
     }
-    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kQuantize, tensor(out).name, {x}, type));
+    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kQuantize, NameOf(out), {x}, type));
     return Finish(out, y);
   }
 
@@ -745,7 +753,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const TensorId x, Activation(in));
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
     if (type.dtype != DType::kF32 || TypeOfValue(x).dtype != DType::kU8) return Corrupt("expected a quantized input and a float32 output");
-    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kDequantize, tensor(out).name, {x}, type));
+    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kDequantize, NameOf(out), {x}, type));
     return Finish(out, y);
   }
 
@@ -761,7 +769,7 @@ class TfliteImporter {
       return Unsupported(StrCat("cast from ", TfliteTypeName(tensor(in).type), " to ", TfliteTypeName(tensor(out).type)));
     }
     OCTET_ASSIGN_OR_RETURN(const TensorId x, Activation(in));
-    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kDequantize, tensor(out).name, {x}, Type{}));
+    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kDequantize, NameOf(out), {x}, Type{}));
     return Finish(out, y);
   }
 
@@ -792,7 +800,7 @@ class TfliteImporter {
     if (normalized != std::set<int64_t>{1, 2}) return Unsupported("a mean over other dimensions than height and width");
     if (TypeOfValue(x).dtype != type.dtype) return Corrupt("input and output have different types");
     const bool keep = options != nullptr && options->keep_dims();
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     OCTET_ASSIGN_OR_RETURN(TensorId y, Emit(OpType::kGlobalAveragePool, keep ? name : name + ".pool", {x}, type));
     if (!keep) {
       OCTET_ASSIGN_OR_RETURN(y, Emit(OpType::kReshape, name, {y}, type, {}, Shape{1, g_.tensor(y).shape[3]}));
@@ -913,7 +921,7 @@ class TfliteImporter {
     if (AllFolded()) return FoldConcat(out);
     OCTET_ASSIGN_OR_RETURN(const octet::Activation activation, Fused(options->fused_activation_function()));
     OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
-    const std::string& name = tensor(out).name;
+    const std::string name = NameOf(out);
     std::vector<TensorId> inputs;
     for (size_t i = 0; i < op_->inputs.size(); ++i) {
       OCTET_ASSIGN_OR_RETURN(const TensorId x, InputActivation(i));
@@ -1019,14 +1027,15 @@ class TfliteImporter {
     if (begin.size() != static_cast<size_t>(shape.rank()) || size.size() != begin.size()) return Corrupt("begin and size do not fit the rank");
     std::array<int64_t, 4> first{0, 0, 0, 0}, behind{1, 1, 1, 1};
     for (int d = 0; d < shape.rank(); ++d) {
-      if (begin[d] < 0 || begin[d] >= shape[d] || size[d] < -1 || size[d] == 0 || (size[d] > shape[d] - begin[d] && d > 0)) {
+      // The batch is written with its size in the file; here it is 1.
+      const int64_t limit = d == 0 ? batch_ : shape[d];
+      if (begin[d] < 0 || begin[d] >= limit || size[d] < -1 || size[d] == 0 || size[d] > limit - begin[d]) {
         return Corrupt(StrCat("range of ", size[d], " from ", begin[d], " in dimension ", d, " of ", shape.ToString()));
       }
       first[d] = begin[d];
-      behind[d] = size[d] < 0 ? shape[d] : begin[d] + size[d];
+      behind[d] = size[d] < 0 ? limit : begin[d] + size[d];
     }
-    // The batch is written with its size in the file; here it is 1.
-    if (first[0] == 0 && (size[0] == -1 || size[0] == batch_)) behind[0] = 1;
+    if (first[0] == 0 && behind[0] == batch_) behind[0] = 1;
     return EmitSlice(first, behind, {1, 1, 1, 1});
   }
 
@@ -1083,6 +1092,7 @@ class TfliteImporter {
   std::vector<std::optional<std::vector<int64_t>>> folded_;  ///< Integers known in advance.
   std::vector<bool> failed_;        ///< Outputs of refused operators.
   std::set<std::string> names_;
+  std::map<std::string, int> name_counts_;
   const TfliteOperator* op_ = nullptr;
   int int8_layers_ = 0, hybrid_layers_ = 0, half_constants_ = 0;
 };
