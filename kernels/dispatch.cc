@@ -23,6 +23,10 @@ constexpr bool kX86 = false;
 std::vector<TableInfo> AllTables() {
   const CpuFeatures& cpu = GetCpuFeatures();
   const KernelTable *avx2 = nullptr, *avxvnni = nullptr, *avx512vnni = nullptr;
+  const KernelTable* emulated512 = nullptr;
+#ifdef OCTET_EMULATED512
+  emulated512 = &kEmulated512Table;
+#endif
 #if defined(__x86_64__)
   avx2 = &kAvx2Table;
   avxvnni = &kAvxVnniTable;
@@ -30,6 +34,8 @@ std::vector<TableInfo> AllTables() {
 #endif
   return {
       {&kReferenceTable, "reference", Availability::kNative},
+      {emulated512, "emulated512",
+       emulated512 != nullptr ? Availability::kEmulated : Availability::kUnavailable},
       {avx2, "avx2", NativeIf(kX86 && cpu.avx2)},
       {avxvnni, "avxvnni", NativeIf(kX86 && cpu.avxvnni)},
       {avx512vnni, "avx512vnni", NativeIf(kX86 && cpu.avx512vnni)},
@@ -51,6 +57,9 @@ Result<const KernelTable*> SelectTable(const std::string& isa) {
     }
     known += (known.empty() ? "" : ", ") + std::string(info.name);
     if (wanted != info.name) continue;
+    if (info.table == nullptr) {
+      return Unsupported("instruction set \"" + wanted + "\": not part of this build");
+    }
     if (info.availability == Availability::kUnavailable) {
       return Unsupported("instruction set \"" + wanted + "\": this processor (" + CpuModelName() +
                          ") does not have it");

@@ -64,6 +64,21 @@ struct ConvArgs {
 /// Computes output pixels [pixel_begin, pixel_end) x panels [panel_begin, panel_end).
 using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin, int panel_end);
 
+/// A 3x3 convolution of stride 1 by Winograd F(4x4,3x3), portable/winograd_impl.h. `conv` gives geometry, epilogue and addresses;
+/// its input must be readable (a halo) up to the last whole 4x4 tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
+struct WinogradArgs {
+  ConvArgs conv;
+  const uint8_t* weights = nullptr;  ///< Transformed, kernels/winograd.h: [out/16][36][channels][16] float, or
+                                     ///< [out/16][36][channels/2][16][2] int16.
+  int64_t panel_bytes = 0;           ///< Of the transformed weights.
+  int channels = 16;                 ///< Input channels, a multiple of 16.
+  int tile_block = 16;               ///< Tiles transformed before the products; chosen to stay in the level-2 cache.
+};
+inline constexpr int64_t kWinogradSpareBytes = 1024;  ///< Takes outputs of tiles that stick out of the image.
+/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], all output channels. `scratch` is this
+/// thread's own, of WinogradScratchBytes (kernels/winograd.h), 64-byte aligned.
+using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end, uint8_t* scratch);
+
 // Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads and writes channels
 // 16*p..16*p+15 of each pixel.
 
@@ -91,14 +106,15 @@ struct EltwiseArgs {
   int count = 0;                ///< Channels to process per pixel.
   int batch = 1;
   // Add, u8: v = float(a-a_zero)*a_multiplier + float(b-b_zero)*b_multiplier; q = rne(clamp(v, low, high)) + out_zero.
-  // Unary u8 (requantize, scale-shift): v = float(a-a_zero)*(scale[c] or a_multiplier) + (shift[c] or 0).
+  // Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or x*a_multiplier when `scale` is null, with
+  // x = float(a-a_zero) for u8; then clamped (and for u8 rounded) as Add.
   // Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale).
   // Dequantize: float(a - a_zero) * a_multiplier.
   float a_multiplier = 1.0f, b_multiplier = 1.0f;
   int32_t a_zero = 0, b_zero = 0, out_zero = 0;
   float low = 0.0f, high = 0.0f;
-  const float* scale = nullptr;  ///< Per channel, `count` entries.
-  const float* shift = nullptr;
+  const float* scale = nullptr;  ///< Per channel, `count` entries; null = one multiplier for all.
+  const float* shift = nullptr;  ///< As `scale`; null exactly when `scale` is.
 };
 using EltwiseFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end);
 
@@ -108,7 +124,7 @@ using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, f
 /// out[i] = exp(x[i]-max)/sum over `n` floats, sequential float32 sum.
 using SoftmaxFn = void (*)(const float* x, float* out, int n);
 
-/// All kernels of one instruction set. No entry is null.
+/// All kernels of one instruction set. No entry is null but those of Winograd.
 struct KernelTable {
   const char* name;         ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512", "neon", "neondot".
   const char* description;  ///< For people.
@@ -124,6 +140,7 @@ struct KernelTable {
   EltwiseFn dequantize;  ///< u8 to float.
   MinMaxFn min_max;
   SoftmaxFn softmax;
+  WinogradFn winograd_f32, winograd_u8_u8, winograd_u8_f32;  ///< Null when the instruction set has none.
 };
 
 }  // namespace octet::kernels

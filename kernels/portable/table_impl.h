@@ -5,6 +5,9 @@
 #include "kernels/kernel_table.h"
 #include "kernels/portable/conv_impl.h"
 #include "kernels/portable/ops_impl.h"
+#ifdef OCTET_WINOGRAD
+#include "kernels/portable/winograd_impl.h"
+#endif
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -38,6 +41,15 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .dequantize = &DequantizeU8,
       .min_max = &MinMaxF32,
       .softmax = &Softmax,
+#ifdef OCTET_WINOGRAD
+      .winograd_f32 = &Winograd<WinogradF32>,
+      .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
+      .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,
+#else
+      .winograd_f32 = nullptr,
+      .winograd_u8_u8 = nullptr,
+      .winograd_u8_f32 = nullptr,
+#endif
   };
 }
 

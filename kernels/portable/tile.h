@@ -27,6 +27,12 @@ struct Tile {
     }
   }
 
+  OCTET_INLINE void Clear() {
+    OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = Mac::Zero();
+    }
+  }
+
   OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
                          int64_t panel_bytes) {
     constexpr bool kLastFromMemory =

@@ -1,6 +1,5 @@
 #include "kernels/reference/reference_conv.h"
 
-#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -48,6 +47,12 @@ struct Pixel {
   }
 };
 
+// The second operand when equal, as the machines do it: -0 becomes the bound +0.
+float Clamp(float v, float low, float high) {
+  v = v > low ? v : low;
+  return v < high ? v : high;
+}
+
 void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t acc) {
   float v = static_cast<float>(acc) * a.multiplier[channel];
   if (pixel.res != nullptr) {
@@ -55,13 +60,13 @@ void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t ac
     const float scaled = r * a.residual_multiplier;
     v = v + scaled;
   }
-  v = std::min(std::max(v, a.low), a.high);
+  v = Clamp(v, a.low, a.high);
   pixel.out[channel] = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(v)) + a.out_zero);
 }
 
 void FinishFloat(const ConvArgs& a, const Pixel& pixel, int64_t channel, float v) {
   if (pixel.res != nullptr) v = v + Load<float>(pixel.res, channel);
-  v = std::min(std::max(v, a.low), a.high);
+  v = Clamp(v, a.low, a.high);
   std::memcpy(pixel.out + channel * 4, &v, 4);
 }
 

@@ -9,6 +9,8 @@
 
 #include "kernels/portable/tile.h"
 
+#define OCTET_WINOGRAD  // The operations of portable/winograd_impl.h are here.
+
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
@@ -54,11 +56,48 @@ struct Vec {
   static OCTET_INLINE F32 Mul(F32 a, F32 b) {
     return {_mm256_mul_ps(a.lo, b.lo), _mm256_mul_ps(a.hi, b.hi)};
   }
+  static OCTET_INLINE F32 SubF32(F32 a, F32 b) {
+    return {_mm256_sub_ps(a.lo, b.lo), _mm256_sub_ps(a.hi, b.hi)};
+  }
   static OCTET_INLINE F32 Min(F32 a, F32 b) {
     return {_mm256_min_ps(a.lo, b.lo), _mm256_min_ps(a.hi, b.hi)};
   }
   static OCTET_INLINE F32 Max(F32 a, F32 b) {
     return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
+  }
+
+  // For Winograd: 32-bit arithmetic that wraps, and 16 lanes of 16 bits.
+  static OCTET_INLINE I32 AddI32(I32 a, I32 b) {
+    return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+  }
+  static OCTET_INLINE I32 MulLow(I32 a, int32_t b) {
+    const __m256i factor = _mm256_set1_epi32(b);
+    return {_mm256_mullo_epi32(a.lo, factor), _mm256_mullo_epi32(a.hi, factor)};
+  }
+  template <int N>
+  static OCTET_INLINE I32 ShiftLeft(I32 a) {
+    return {_mm256_slli_epi32(a.lo, N), _mm256_slli_epi32(a.hi, N)};
+  }
+  template <int N>
+  static OCTET_INLINE I32 ShiftRight(I32 a) {
+    return {_mm256_srai_epi32(a.lo, N), _mm256_srai_epi32(a.hi, N)};
+  }
+  static OCTET_INLINE void StoreI32(int32_t* p, I32 v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v.lo);
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p + 8), v.hi);
+  }
+  using I16 = __m256i;
+  static OCTET_INLINE I16 AddI16(I16 a, I16 b) { return _mm256_add_epi16(a, b); }
+  static OCTET_INLINE I16 SubI16(I16 a, I16 b) { return _mm256_sub_epi16(a, b); }
+  template <int N>
+  static OCTET_INLINE I16 ShiftLeftI16(I16 a) {
+    return _mm256_slli_epi16(a, N);
+  }
+  static OCTET_INLINE I16 WidenU8ToI16(const uint8_t* p) {
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  }
+  static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) {
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
   }
 
   // Rounds N panels of one pixel to nearest even, adds the zero point and stores N*16 bytes.
@@ -136,6 +175,19 @@ struct Vec {
   using IntTile = Tile<MacU8, MR, NR>;
   static constexpr int kIntMaxPanels = 1;
 
+  // Pairs of 16-bit values, for Winograd.
+  struct MacI16 : MacU8Base {
+    using Weights = I32;
+    using Input = __m256i;
+    static OCTET_INLINE Acc Zero() { return {_mm256_setzero_si256(), _mm256_setzero_si256()}; }
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return {Load(w), Load(w + 32)}; }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return Broadcast(p); }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
+      acc.lo = _mm256_add_epi32(acc.lo, _mm256_madd_epi16(a, w.lo));
+      acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a, w.hi));
+    }
+  };
+
   struct MacF32 {
     using Acc = F32;
     using Bias = float;
@@ -145,6 +197,7 @@ struct Vec {
     static constexpr bool kMemoryOperand = false;
 
     static OCTET_INLINE Acc LoadBias(const float* p) { return LoadF32(p); }
+    static OCTET_INLINE Acc Zero() { return SplatF32(0.0f); }
     static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
       return LoadF32(reinterpret_cast<const float*>(w));
     }

@@ -1,35 +1,107 @@
-// AVX-512 with VNNI: a panel line is one register.
+// AVX-512 with VNNI: a panel line is one register. With OCTET_EMULATE_AVX512 defined, the same
+// source over the intrinsics of portable/emulated_avx512.h: tiles, tails and epilogues are then
+// tested on machines without the instructions.
 #ifndef OCTET_KERNELS_X86_AVX512VNNI_VEC_H_
 #define OCTET_KERNELS_X86_AVX512VNNI_VEC_H_
 
+#ifdef OCTET_EMULATE_AVX512
+#include "kernels/portable/emulated_avx512.h"
+#else
 #include <immintrin.h>
+#endif
 
 #include <cstring>
 
 #include "kernels/portable/tile.h"
 
+#define OCTET_WINOGRAD  // The operations of portable/winograd_impl.h are here.
+
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
+#ifndef OCTET_EMULATE_AVX512
+using V128 = __m128i;
+using V256 = __m256i;
+using V512 = __m512i;
+using V512F = __m512;
+
+OCTET_INLINE V128 LoadV128(const void* p) {
+  return _mm_loadu_si128(static_cast<const __m128i*>(p));
+}
+OCTET_INLINE V256 LoadV256(const void* p) {
+  return _mm256_loadu_si256(static_cast<const __m256i*>(p));
+}
+OCTET_INLINE void StoreV128(void* p, V128 v) { _mm_storeu_si128(static_cast<__m128i*>(p), v); }
+OCTET_INLINE void StoreV256(void* p, V256 v) { _mm256_storeu_si256(static_cast<__m256i*>(p), v); }
+
+// Assembly because g++ 12 copies the accumulator before and after every _mm512_dpbusd_epi32 in an
+// unrolled loop.
+OCTET_INLINE void Vpdpbusd(V512& acc, V512 a, V512 w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
+}
+OCTET_INLINE void VpdpbusdMemory(V512& acc, V512 a, const uint8_t* w) {
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const V512*>(w)));
+}
+// Pairs of 16-bit values.
+OCTET_INLINE void Vpdpwssd(V512& acc, V512 a, V512 w) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
+}
+OCTET_INLINE void VpdpwssdMemory(V512& acc, V512 a, const uint8_t* w) {
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const V512*>(w)));
+}
+#else
+OCTET_INLINE void VpdpbusdMemory(V512& acc, V512 a, const uint8_t* w) {
+  Vpdpbusd(acc, a, _mm512_loadu_si512(w));
+}
+OCTET_INLINE void VpdpwssdMemory(V512& acc, V512 a, const uint8_t* w) {
+  Vpdpwssd(acc, a, _mm512_loadu_si512(w));
+}
+#endif
+
 struct Vec {
-  using I32 = __m512i;
-  using F32 = __m512;
+  using I32 = V512;
+  using F32 = V512F;
 
   static OCTET_INLINE F32 SplatF32(float x) { return _mm512_set1_ps(x); }
   static OCTET_INLINE I32 SplatI32(int32_t x) { return _mm512_set1_epi32(x); }
   static OCTET_INLINE F32 LoadF32(const float* p) { return _mm512_loadu_ps(p); }
   static OCTET_INLINE I32 LoadI32(const int32_t* p) { return _mm512_loadu_si512(p); }
   static OCTET_INLINE void StoreF32(float* p, F32 v) { _mm512_storeu_ps(p, v); }
-  static OCTET_INLINE I32 WidenU8(const uint8_t* p) {
-    return _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
-  }
+  static OCTET_INLINE I32 WidenU8(const uint8_t* p) { return _mm512_cvtepu8_epi32(LoadV128(p)); }
   static OCTET_INLINE F32 ToFloat(I32 v) { return _mm512_cvtepi32_ps(v); }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }
   static OCTET_INLINE F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
   static OCTET_INLINE F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
+  static OCTET_INLINE F32 SubF32(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
   static OCTET_INLINE F32 Min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
   static OCTET_INLINE F32 Max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+
+  // For Winograd: 32-bit arithmetic that wraps, and 16 lanes of 16 bits.
+  static OCTET_INLINE I32 AddI32(I32 a, I32 b) { return _mm512_add_epi32(a, b); }
+  static OCTET_INLINE I32 MulLow(I32 a, int32_t b) {
+    return _mm512_mullo_epi32(a, _mm512_set1_epi32(b));
+  }
+  template <int N>
+  static OCTET_INLINE I32 ShiftLeft(I32 a) {
+    return _mm512_slli_epi32(a, N);
+  }
+  template <int N>
+  static OCTET_INLINE I32 ShiftRight(I32 a) {
+    return _mm512_srai_epi32(a, N);
+  }
+  static OCTET_INLINE void StoreI32(int32_t* p, I32 v) { _mm512_storeu_si512(p, v); }
+  using I16 = V256;
+  static OCTET_INLINE I16 AddI16(I16 a, I16 b) { return _mm256_add_epi16(a, b); }
+  static OCTET_INLINE I16 SubI16(I16 a, I16 b) { return _mm256_sub_epi16(a, b); }
+  template <int N>
+  static OCTET_INLINE I16 ShiftLeftI16(I16 a) {
+    return _mm256_slli_epi16(a, N);
+  }
+  static OCTET_INLINE I16 WidenU8ToI16(const uint8_t* p) {
+    return _mm256_cvtepu8_epi16(LoadV128(p));
+  }
+  static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) { StoreV256(p, v); }
 
   // Rounds N panels of one pixel to nearest even, adds the zero point and stores N*16 bytes. Four
   // registers are narrowed together into one line: three packs and one permutation instead of four
@@ -38,25 +110,24 @@ struct Vec {
   static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {
     if constexpr (N == 1) {
       const I32 q = _mm512_add_epi32(_mm512_cvtps_epi32(v[0]), _mm512_set1_epi32(zero));
-      _mm_storeu_si128(reinterpret_cast<__m128i*>(out), _mm512_cvtepi32_epi8(q));
+      StoreV128(out, _mm512_cvtepi32_epi8(q));
     } else {
-      const __m512i z = _mm512_set1_epi16(static_cast<short>(zero));
+      const V512 z = _mm512_set1_epi16(static_cast<int16_t>(zero));
       const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = _mm512_cvtps_epi32(v[1]);
       const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
       const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
-      const __m512i low = _mm512_add_epi16(_mm512_packs_epi32(q0, q1), z);
-      const __m512i high = N > 2 ? _mm512_add_epi16(_mm512_packs_epi32(q2, q3), z) : low;
+      const V512 low = _mm512_add_epi16(_mm512_packs_epi32(q0, q1), z);
+      const V512 high = N > 2 ? _mm512_add_epi16(_mm512_packs_epi32(q2, q3), z) : low;
       // Packing works within 128-bit lanes: dword 4*l + r of the result holds lanes 4*l..4*l+3 of
       // register r.
-      const __m512i order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-      const __m512i bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
+      const V512 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+      const V512 bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
       if constexpr (N == 4) {
         _mm512_storeu_si512(out, bytes);
       } else {
-        _mm256_storeu_si256(reinterpret_cast<__m256i*>(out), _mm512_castsi512_si256(bytes));
+        StoreV256(out, _mm512_castsi512_si256(bytes));
         if constexpr (N == 3) {
-          _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 32),
-                           _mm512_extracti32x4_epi32(bytes, 2));
+          StoreV128(out + 32, _mm512_extracti32x4_epi32(bytes, 2));
         }
       }
     }
@@ -65,8 +136,8 @@ struct Vec {
   struct MacU8 {
     using Acc = I32;
     using Bias = int32_t;
-    using Weights = __m512i;
-    using Input = __m512i;
+    using Weights = V512;
+    using Input = V512;
     static constexpr int kRegisters = 32, kRegistersPerAcc = 1;
     static constexpr bool kMemoryOperand = true;
 
@@ -77,24 +148,24 @@ struct Vec {
       std::memcpy(&group, p, 4);
       return _mm512_set1_epi32(group);
     }
-    // Assembly because g++ 12 copies the accumulator before and after every _mm512_dpbusd_epi32 in
-    // an unrolled loop.
-    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
-      asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
-    }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) { Vpdpbusd(acc, a, w); }
     static OCTET_INLINE void MulAddMemory(Acc& acc, Input a, const uint8_t* w) {
-      asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const Line*>(w)));
+      VpdpbusdMemory(acc, a, w);
     }
-
-   private:
-    struct Line {
-      uint8_t bytes[64];
-    };
   };
   template <int MR, int NR>
   using IntTile = Tile<MacU8, MR, NR>;
   static constexpr int kIntMaxPanels = 4;
   static constexpr int IntMaxPixels(int panels) { return panels == 4 ? 7 : panels == 3 ? 9 : 12; }
+
+  // Pairs of 16-bit values, for Winograd.
+  struct MacI16 : MacU8 {
+    static OCTET_INLINE Acc Zero() { return _mm512_setzero_si512(); }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) { Vpdpwssd(acc, a, w); }
+    static OCTET_INLINE void MulAddMemory(Acc& acc, Input a, const uint8_t* w) {
+      VpdpwssdMemory(acc, a, w);
+    }
+  };
 
   struct MacF32 {
     using Acc = F32;
@@ -105,6 +176,7 @@ struct Vec {
     static constexpr bool kMemoryOperand = true;
 
     static OCTET_INLINE Acc LoadBias(const float* p) { return LoadF32(p); }
+    static OCTET_INLINE Acc Zero() { return _mm512_setzero_ps(); }
     static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return _mm512_loadu_ps(w); }
     static OCTET_INLINE Input LoadInput(const uint8_t* p) {
       float x;
@@ -121,7 +193,7 @@ struct Vec {
   struct MacF16 : MacF32 {
     static constexpr bool kMemoryOperand = false;
     static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
-      return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)));
+      return _mm512_cvtph_ps(LoadV256(w));
     }
     static OCTET_INLINE void MulAddMemory(Acc&, Input, const uint8_t*) {}
   };
@@ -133,7 +205,7 @@ struct Vec {
     static constexpr int kWeightBytes = 1;
     static constexpr bool kMemoryOperand = false;
     static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
-      return _mm512_cvtepi8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(w)));
+      return _mm512_cvtepi8_epi32(LoadV128(w));
     }
     static OCTET_INLINE Input LoadInput(const uint8_t* p) { return WidenU8(p); }
     // The upper half of an input lane is 0, so vpmaddwd is an exact product.

@@ -1,0 +1,11 @@
+#define OCTET_ISA_NAMESPACE emulated512
+#define OCTET_EMULATE_AVX512
+#include "kernels/x86/avx512vnni_vec.h"
+// The vector interface comes first.
+#include "kernels/portable/table_impl.h"
+#include "kernels/tables.h"
+
+namespace octet::kernels {
+const KernelTable kEmulated512Table =
+    emulated512::MakeTable("emulated512", "the AVX-512 VNNI kernels over plain C++, for tests");
+}  // namespace octet::kernels

@@ -1,0 +1,241 @@
+// The few AVX-512 intrinsics that x86/avx512vnni_vec.h uses, in plain C++ with the same results
+// (but for the fused multiply-add, which rounds twice here), so that its source can be compiled and
+// tested anywhere.
+#ifndef OCTET_KERNELS_PORTABLE_EMULATED_AVX512_H_
+#define OCTET_KERNELS_PORTABLE_EMULATED_AVX512_H_
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+
+#include "formats/base/dtype.h"
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+template <int kBytes>
+struct Register {
+  uint8_t bytes[kBytes];
+};
+using V128 = Register<16>;
+using V256 = Register<32>;
+using V512 = Register<64>;
+struct V512F {
+  float lane[16];
+};
+
+// Registers as arrays of lanes of any type.
+template <typename T, int kBytes>
+struct Lanes {
+  T lane[kBytes / sizeof(T)];
+};
+template <typename T, int kBytes>
+Lanes<T, kBytes> As(const Register<kBytes>& r) {
+  Lanes<T, kBytes> lanes;
+  std::memcpy(&lanes, &r, kBytes);
+  return lanes;
+}
+template <typename T, int kBytes>
+Register<kBytes> From(const Lanes<T, kBytes>& lanes) {
+  Register<kBytes> r;
+  std::memcpy(&r, &lanes, kBytes);
+  return r;
+}
+template <typename R>
+R LoadRegister(const void* p) {
+  R r;
+  std::memcpy(&r, p, sizeof(r));
+  return r;
+}
+
+inline V128 LoadV128(const void* p) { return LoadRegister<V128>(p); }
+inline V256 LoadV256(const void* p) { return LoadRegister<V256>(p); }
+inline void StoreV128(void* p, V128 v) { std::memcpy(p, &v, 16); }
+inline void StoreV256(void* p, V256 v) { std::memcpy(p, &v, 32); }
+inline V512 _mm512_loadu_si512(const void* p) { return LoadRegister<V512>(p); }
+inline V512F _mm512_loadu_ps(const void* p) { return LoadRegister<V512F>(p); }
+inline void _mm512_storeu_si512(void* p, V512 v) { std::memcpy(p, &v, 64); }
+inline void _mm512_storeu_ps(void* p, V512F v) { std::memcpy(p, &v, 64); }
+
+template <typename F>
+V512F MapFloat(F f) {
+  V512F r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = f(i);
+  return r;
+}
+template <typename T, typename F>
+V512 MapLanes(F f) {
+  Lanes<T, 64> r;
+  for (int i = 0; i < static_cast<int>(64 / sizeof(T)); ++i) r.lane[i] = static_cast<T>(f(i));
+  return From(r);
+}
+
+inline V512F _mm512_set1_ps(float x) {
+  return MapFloat([&](int) { return x; });
+}
+inline V512 _mm512_set1_epi32(int32_t x) {
+  return MapLanes<int32_t>([&](int) { return x; });
+}
+inline V512 _mm512_set1_epi16(int16_t x) {
+  return MapLanes<int16_t>([&](int) { return x; });
+}
+inline V512F _mm512_setzero_ps() { return _mm512_set1_ps(0.0f); }
+inline V512 _mm512_setzero_si512() { return _mm512_set1_epi32(0); }
+template <typename... T>
+V512 _mm512_setr_epi32(T... x) {
+  static_assert(sizeof...(x) == 16);
+  return From(Lanes<int32_t, 64>{{x...}});
+}
+inline V512 _mm512_add_epi32(V512 a, V512 b) {
+  const auto x = As<uint32_t>(a), y = As<uint32_t>(b);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i] + y.lane[i]; });
+}
+inline V512 _mm512_sub_epi32(V512 a, V512 b) {
+  const auto x = As<uint32_t>(a), y = As<uint32_t>(b);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i] - y.lane[i]; });
+}
+inline V512 _mm512_mullo_epi32(V512 a, V512 b) {
+  const auto x = As<uint32_t>(a), y = As<uint32_t>(b);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i] * y.lane[i]; });
+}
+inline V512 _mm512_slli_epi32(V512 a, int count) {
+  const auto x = As<uint32_t>(a);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i] << count; });
+}
+inline V512 _mm512_srai_epi32(V512 a, int count) {
+  const auto x = As<int32_t>(a);
+  return MapLanes<int32_t>([&](int i) { return x.lane[i] >> count; });
+}
+inline V512 _mm512_add_epi16(V512 a, V512 b) {
+  const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
+  return MapLanes<uint16_t>([&](int i) { return x.lane[i] + y.lane[i]; });
+}
+inline V512F _mm512_add_ps(V512F a, V512F b) {
+  return MapFloat([&](int i) { return a.lane[i] + b.lane[i]; });
+}
+inline V512F _mm512_sub_ps(V512F a, V512F b) {
+  return MapFloat([&](int i) { return a.lane[i] - b.lane[i]; });
+}
+inline V512F _mm512_mul_ps(V512F a, V512F b) {
+  return MapFloat([&](int i) { return a.lane[i] * b.lane[i]; });
+}
+inline V512F _mm512_fmadd_ps(V512F a, V512F b, V512F c) {
+  return MapFloat([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
+}
+inline V512F _mm512_min_ps(V512F a, V512F b) {
+  return MapFloat([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline V512F _mm512_max_ps(V512F a, V512F b) {
+  return MapFloat([&](int i) { return a.lane[i] > b.lane[i] ? a.lane[i] : b.lane[i]; });
+}
+inline V512F _mm512_cvtepi32_ps(V512 a) {
+  const auto x = As<int32_t>(a);
+  return MapFloat([&](int i) { return static_cast<float>(x.lane[i]); });
+}
+inline V512 _mm512_cvtps_epi32(V512F a) {
+  return MapLanes<int32_t>([&](int i) {
+    const float x = a.lane[i];
+    return x >= -2147483648.0f && x < 2147483648.0f ? static_cast<int32_t>(std::nearbyint(x))
+                                                    : INT32_MIN;
+  });
+}
+inline V512 _mm512_cvtepu8_epi32(V128 a) {
+  return MapLanes<int32_t>([&](int i) { return a.bytes[i]; });
+}
+inline V512 _mm512_cvtepi8_epi32(V128 a) {
+  return MapLanes<int32_t>([&](int i) { return static_cast<int8_t>(a.bytes[i]); });
+}
+inline V128 _mm512_cvtepi32_epi8(V512 a) {
+  const auto x = As<int32_t>(a);
+  V128 r;
+  for (int i = 0; i < 16; ++i) r.bytes[i] = static_cast<uint8_t>(x.lane[i]);
+  return r;
+}
+inline V512F _mm512_cvtph_ps(V256 a) {
+  const auto x = As<uint16_t>(a);
+  return MapFloat([&](int i) { return HalfToFloat(x.lane[i]); });
+}
+inline V512 _mm512_madd_epi16(V512 a, V512 b) {
+  const auto x = As<int16_t>(a), y = As<int16_t>(b);
+  return MapLanes<int32_t>(
+      [&](int i) { return x.lane[2 * i] * y.lane[2 * i] + x.lane[2 * i + 1] * y.lane[2 * i + 1]; });
+}
+
+// 16 lanes of 16 bits.
+template <typename F>
+V256 MapHalf(F f) {
+  Lanes<uint16_t, 32> r;
+  for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<uint16_t>(f(i));
+  return From(r);
+}
+inline V256 _mm256_add_epi16(V256 a, V256 b) {
+  const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
+  return MapHalf([&](int i) { return x.lane[i] + y.lane[i]; });
+}
+inline V256 _mm256_sub_epi16(V256 a, V256 b) {
+  const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
+  return MapHalf([&](int i) { return x.lane[i] - y.lane[i]; });
+}
+inline V256 _mm256_slli_epi16(V256 a, int count) {
+  const auto x = As<uint16_t>(a);
+  return MapHalf([&](int i) { return x.lane[i] << count; });
+}
+inline V256 _mm256_cvtepu8_epi16(V128 a) {
+  return MapHalf([&](int i) { return a.bytes[i]; });
+}
+
+inline int Saturate(int32_t x, int low, int high) { return x < low ? low : x > high ? high : x; }
+// Both packs work within 128-bit lanes.
+inline V512 _mm512_packs_epi32(V512 a, V512 b) {
+  const auto x = As<int32_t>(a), y = As<int32_t>(b);
+  return MapLanes<int16_t>([&](int i) {
+    const auto& from = i % 8 < 4 ? x : y;
+    return Saturate(from.lane[i / 8 * 4 + i % 4], -32768, 32767);
+  });
+}
+inline V512 _mm512_packus_epi16(V512 a, V512 b) {
+  const auto x = As<int16_t>(a), y = As<int16_t>(b);
+  return MapLanes<uint8_t>([&](int i) {
+    const auto& from = i % 16 < 8 ? x : y;
+    return Saturate(from.lane[i / 16 * 8 + i % 8], 0, 255);
+  });
+}
+inline V512 _mm512_permutexvar_epi32(V512 index, V512 a) {
+  const auto at = As<uint32_t>(index), x = As<uint32_t>(a);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[at.lane[i] & 15]; });
+}
+inline V256 _mm512_castsi512_si256(V512 a) { return LoadRegister<V256>(a.bytes); }
+inline V128 _mm512_extracti32x4_epi32(V512 a, int part) {
+  return LoadRegister<V128>(a.bytes + 16 * part);
+}
+
+// acc += four products of u8 and s8 per lane, wrapping.
+inline void Vpdpbusd(V512& acc, V512 a, V512 w) {
+  const auto sum = As<uint32_t>(acc);
+  acc = MapLanes<uint32_t>([&](int i) {
+    uint32_t s = sum.lane[i];
+    for (int j = 0; j < 4; ++j) {
+      const int product = a.bytes[4 * i + j] * static_cast<int8_t>(w.bytes[4 * i + j]);
+      s += static_cast<uint32_t>(product);
+    }
+    return s;
+  });
+}
+
+// acc += two products of s16 per lane, wrapping.
+inline void Vpdpwssd(V512& acc, V512 a, V512 w) {
+  const auto sum = As<uint32_t>(acc);
+  const auto x = As<int16_t>(a), y = As<int16_t>(w);
+  acc = MapLanes<uint32_t>([&](int i) {
+    return sum.lane[i] + static_cast<uint32_t>(x.lane[2 * i] * y.lane[2 * i]) +
+           static_cast<uint32_t>(x.lane[2 * i + 1] * y.lane[2 * i + 1]);
+  });
+}
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_EMULATED_AVX512_H_
