@@ -184,6 +184,10 @@ Result<ImageSize> CheckPng(Bytes bytes) {
       row_bits = int64_t{size.width} * channels * depth;
     } else if (type == "IDAT") {
       compressed += static_cast<int64_t>(length);
+    } else if (type != "PLTE" && type != "IEND" && (type[0] & 0x20) == 0) {
+      // By the rules a decoder must give up at a chunk that it does not know and that is marked as critical. stb_image
+      // would put the chunk's name, whatever it is, into a message shared by all threads.
+      return Unsupported(StrCat("PNG chunk at byte ", pos, " is critical and of an unknown type"));
     }
     end = type == "IEND";
     pos += 12 + length;

@@ -1,0 +1,247 @@
+// Damaged images, records and arrays give an error or a well-formed result, never a crash: run it under AddressSanitizer.
+// OCTET_FUZZ_FACTOR multiplies the number of mutations.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <fstream>
+#include <iterator>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/data/dataset.h"
+#include "formats/data/image.h"
+#include "formats/data/labels.h"
+#include "formats/data/npy.h"
+#include "formats/data/tfrecord.h"
+#include "tests/fuzz/mutation.h"
+#include "tests/unit/data_test_util.h"
+#include "tests/unit/tiny_jpegs.h"
+
+namespace octet {
+namespace {
+
+using namespace octet::testing;  // NOLINT: builders of small files.
+
+/// Repairs the checksums of a PNG's chunks, so that a mutation reaches what lies behind them.
+void FixPng(Bytes* png) {
+  for (size_t at = 8; at + 12 <= png->size();) {
+    size_t length = 0;
+    for (size_t i = 0; i < 4; ++i) length = length << 8 | (*png)[at + i];
+    if (length > png->size() - at - 12) return;
+    const uint32_t crc = Crc32(std::span(*png).subspan(at + 4, length + 4));
+    for (size_t i = 0; i < 4; ++i) (*png)[at + 8 + length + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
+    at += 12 + length;
+  }
+}
+
+/// The same for the records of a TFRecord file.
+void FixTfRecord(Bytes* file) {
+  const auto store = [&](size_t at, uint32_t crc) {
+    for (size_t i = 0; i < 4; ++i) (*file)[at + i] = static_cast<uint8_t>(MaskCrc(crc) >> (8 * i));
+  };
+  for (size_t at = 0; at + 16 <= file->size();) {
+    size_t length = 0;
+    for (size_t i = 8; i-- > 0;) length = length << 8 | (*file)[at + i];
+    store(at + 8, Crc32c(std::span(*file).subspan(at, 8)));
+    if (length > file->size() - at - 16) return;
+    store(at + 12 + length, Crc32c(std::span(*file).subspan(at + 12, length)));
+    at += 16 + length;
+  }
+}
+
+struct Counts {
+  int64_t good = 0, bad = 0;
+};
+
+/// Decodes and checks what every answer must fulfil.
+void Decode(const Bytes& bytes, Counts* counts) {
+  const Result<DecodedImage> image = DecodeImage(bytes, "fuzz");
+  if (!image.ok()) {
+    ++counts->bad;
+    ASSERT_FALSE(image.status().message().empty());
+    ASSERT_EQ(image.status().message().find('\n'), std::string::npos);
+    return;
+  }
+  ++counts->good;
+  ASSERT_GE(image->width, 1);
+  ASSERT_GE(image->height, 1);
+  ASSERT_LE(int64_t{image->width} * image->height, kMaxImagePixels);
+  ASSERT_EQ(image->rgb.size(), size_t{3} * static_cast<size_t>(image->width) * static_cast<size_t>(image->height));
+  if (counts->good % 8 == 0) {
+    // Pixels must not depend on what was in memory before.
+    const Result<DecodedImage> again = DecodeImage(bytes, "fuzz");
+    ASSERT_TRUE(again.ok());
+    ASSERT_TRUE(again->rgb == image->rgb);
+  }
+}
+
+Bytes Jpeg(std::span<const uint8_t> bytes) { return Bytes(bytes.begin(), bytes.end()); }
+
+void FuzzImages(const std::vector<Bytes>& originals, uint64_t seed, void (*fix)(Bytes*)) {
+  Mutator mutator(seed);
+  Counts counts;
+  const int64_t iterations = FuzzIterations(12000);
+  for (int64_t i = 0; i < iterations; ++i) {
+    Bytes bytes = mutator.Mutate(originals[static_cast<size_t>(i) % originals.size()]);
+    if (fix != nullptr && i % 8 != 0) fix(&bytes);
+    ASSERT_NO_FATAL_FAILURE(Decode(bytes, &counts)) << "mutation " << i;
+  }
+  // Both kinds of answers must occur, else the mutations test nothing.
+  EXPECT_GT(counts.good, iterations / 100);
+  EXPECT_GT(counts.bad, iterations / 100);
+}
+
+TEST(ImageFuzzTest, Jpeg) {
+  FuzzImages({Jpeg(kBaselineJpeg), Jpeg(kProgressiveJpeg), Jpeg(kGrayJpeg), Jpeg(kRestartJpeg)}, 1, nullptr);
+}
+
+TEST(ImageFuzzTest, Png) {
+  Bytes rows(6 * 5 * 8);
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint8_t>(i * 29);
+  FuzzImages({MakePng(5, 6, 16, 6, rows), MakePng(10, 6, 8, 6, rows), MakePng(20, 12, 8, 0, rows),
+              MakePng(40, 6, 4, 3, Bytes(120, 0x12), {1, 2, 3, 4, 5, 6, 7, 8, 9}), MakePng(64, 6, 1, 0, Bytes(48, 0x5a))},
+             2, FixPng);
+}
+
+TEST(ImageFuzzTest, Bmp) {
+  const Bytes palette = {1, 2, 3, 0, 4, 5, 6, 0, 7, 8, 9, 0};
+  FuzzImages({MakeBmp(5, 4, 24, Bytes(64, 9)), MakeBmp(5, 4, 32, Bytes(80, 9), {}, true),
+              MakeBmp(5, 4, 8, Bytes(32, 2), palette), MakeBmp(5, 4, 4, Bytes(16, 0x12), palette),
+              MakeBmp(5, 4, 1, Bytes(16, 0x55), palette)},
+             3, nullptr);
+}
+
+TEST(ImageFuzzTest, Pnm) {
+  FuzzImages({MakePnm("P6\n5 4\n255\n", Bytes(60, 3)), MakePnm("P5 # c\n5 4 255\n", Bytes(20, 3)),
+              MakePnm("P6 5 4 1000\n", Bytes(120, 3))},
+             4, nullptr);
+}
+
+TEST(DataFuzzTest, TfRecord) {
+  const TempDir dir;
+  const Bytes example = MakeExample({{"image/encoded", BytesFeature(MakeColorPng(3, 2, 1, 2, 3))},
+                                     {"image/class/label", IntFeature({1})},
+                                     {"image/class/text", BytesFeature("tulips")},
+                                     {"image/filename", BytesFeature("a.png")}});
+  const Bytes original = MakeTfRecord({example, example, example});
+  Mutator mutator(5);
+  Counts counts;
+  const int64_t iterations = FuzzIterations(12000);
+  for (int64_t i = 0; i < iterations; ++i) {
+    Bytes bytes = mutator.Mutate(original);
+    if (i % 4 != 0) FixTfRecord(&bytes);
+    WriteFile(dir / "f.tfrecord", bytes);
+    const auto dataset = OpenDataset(dir / "f.tfrecord", {.labels = {"roses", "tulips"}, .npy_labels = {}});
+    if (!dataset.ok()) {
+      ++counts.bad;
+      continue;
+    }
+    // At most one record per 16 bytes; then the end, or an error.
+    for (size_t n = 0;; ++n) {
+      ASSERT_LE(n, bytes.size() / 16) << "mutation " << i;
+      Sample sample;
+      const Result<bool> more = (*dataset)->Next(&sample);
+      if (!more.ok()) {
+        ++counts.bad;
+        break;
+      }
+      if (!*more) break;
+      ++counts.good;
+      ASSERT_GE(sample.label, -1);
+      ASSERT_LE(sample.label, 1);
+    }
+  }
+  EXPECT_GT(counts.good, iterations / 100);
+  EXPECT_GT(counts.bad, iterations / 100);
+}
+
+TEST(DataFuzzTest, Example) {
+  const Bytes floats = ProtoField(2, Concat({ProtoField(1, {0, 0, 0x80, 0x3f}), {1 << 3 | 5, 0, 0, 0, 0xc0}}));
+  const Bytes original = MakeExample({{"f", floats},
+                                      {"i", IntFeature({1, -1, 1 << 20})},
+                                      {"s", ProtoField(1, Concat({ProtoField(1, ToBytes("a")), ProtoField(1, {})}))}});
+  Mutator mutator(6);
+  Counts counts;
+  const int64_t iterations = FuzzIterations(50000);
+  for (int64_t i = 0; i < iterations; ++i) {
+    const Bytes bytes = mutator.Mutate(original);
+    const Result<Example> example = ParseExample(bytes);
+    ++(example.ok() ? counts.good : counts.bad);
+    if (!example.ok()) continue;
+    // Views must lie inside the record.
+    for (const auto& [name, feature] : *example) {
+      for (std::string_view text : feature.bytes) {
+        if (text.empty()) continue;
+        const auto* begin = reinterpret_cast<const uint8_t*>(text.data());
+        ASSERT_GE(begin, bytes.data());
+        ASSERT_LE(begin + text.size(), bytes.data() + bytes.size());
+      }
+    }
+  }
+  EXPECT_GT(counts.good, iterations / 100);
+  EXPECT_GT(counts.bad, iterations / 100);
+}
+
+TEST(DataFuzzTest, Npy) {
+  const TempDir dir;
+  std::vector<Bytes> originals;
+  ASSERT_TRUE(WriteNpy(dir / "o.npy", {2, 2, 3, 3}, Bytes(36, 5)).ok());
+  ASSERT_TRUE(WriteNpy(dir / "p.npy", {2, 1, 2, 4}, std::vector<float>(16, 0.5f)).ok());
+  for (const char* name : {"o.npy", "p.npy"}) {
+    std::ifstream in(dir / name, std::ios::binary);
+    originals.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+  }
+  Mutator mutator(7);
+  Counts counts;
+  const int64_t iterations = FuzzIterations(12000);
+  for (int64_t i = 0; i < iterations; ++i) {
+    const Bytes bytes = mutator.Mutate(originals[static_cast<size_t>(i) % 2]);
+    WriteFile(dir / "f.npy", bytes);
+    const Result<NpyHeader> header = ParseNpyHeader(bytes);
+    if (header.ok()) {
+      ASSERT_GE(header->elements, 0);
+      ASSERT_LE(header->data_offset, static_cast<int64_t>(bytes.size()));
+    }
+    const Result<NpyFloats> floats = ReadNpyFloats(dir / "f.npy");
+    ++(floats.ok() ? counts.good : counts.bad);
+    if (floats.ok()) {
+      ASSERT_TRUE(header.ok());
+      ASSERT_EQ(static_cast<int64_t>(floats->values.size()), header->elements);
+    }
+    const auto dataset = OpenDataset(dir / "f.npy");
+    if (!dataset.ok()) continue;
+    Sample sample;
+    int64_t samples = 0;
+    for (;; ++samples) {
+      const Result<bool> more = (*dataset)->Next(&sample);
+      if (!more.ok() || !*more) break;
+    }
+    ASSERT_EQ(samples, (*dataset)->size());
+  }
+  EXPECT_GT(counts.good, iterations / 100);
+  EXPECT_GT(counts.bad, iterations / 100);
+}
+
+TEST(DataFuzzTest, Labels) {
+  const Bytes original = ToBytes("\xef\xbb\xbfroses\r\nsunflowers\n daisy \ndandelion\ntulips\n\n");
+  Mutator mutator(8);
+  Counts counts;
+  const int64_t iterations = FuzzIterations(12000);
+  for (int64_t i = 0; i < iterations; ++i) {
+    const Bytes bytes = mutator.Mutate(original);
+    const auto labels = ParseLabels({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "fuzz");
+    ++(labels.ok() ? counts.good : counts.bad);
+    if (!labels.ok()) continue;
+    for (const std::string& label : *labels) {
+      ASSERT_FALSE(label.empty());
+      ASSERT_EQ(label.find('\n'), std::string::npos);
+    }
+  }
+  EXPECT_GT(counts.good, iterations / 100);
+  EXPECT_GT(counts.bad, iterations / 100);
+}
+
+}  // namespace
+}  // namespace octet

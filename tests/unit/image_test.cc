@@ -1,0 +1,261 @@
+#include "formats/data/image.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdlib>
+#include <string>
+
+#include "tests/data_dir.h"
+#include "tests/unit/data_test_util.h"
+#include "tests/unit/tiny_jpegs.h"
+
+namespace octet {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace octet::testing;  // NOLINT: builders of small files.
+
+DecodedImage MustDecode(std::span<const uint8_t> bytes) {
+  Result<DecodedImage> image = DecodeImage(bytes, "test");
+  EXPECT_TRUE(image.ok()) << image.status().message();
+  return image.ok() ? std::move(image).value() : DecodedImage();
+}
+
+std::string ErrorOf(std::span<const uint8_t> bytes, StatusCode code) {
+  const Result<DecodedImage> image = DecodeImage(bytes, "some.file");
+  EXPECT_FALSE(image.ok());
+  EXPECT_EQ(image.status().code(), code) << image.status().message();
+  EXPECT_THAT(image.status().message(), ::testing::StartsWith("some.file: "));
+  EXPECT_THAT(image.status().message(), ::testing::Not(HasSubstr("\n")));
+  return image.status().message();
+}
+
+/// Every way of cutting the file short must be noticed.
+void ExpectAllPrefixesFail(std::span<const uint8_t> bytes) {
+  ASSERT_TRUE(DecodeImage(bytes, "whole").ok());
+  for (size_t n = 0; n < bytes.size(); ++n) {
+    EXPECT_FALSE(DecodeImage(bytes.first(n), "cut").ok()) << "first " << n << " of " << bytes.size() << " bytes";
+  }
+}
+
+// Mean absolute error against the gradient that the JPEGs were made from.
+double GradientError(const DecodedImage& image, bool gray) {
+  double sum = 0.0;
+  for (int y = 0; y < 16; ++y) {
+    for (int x = 0; x < 24; ++x) {
+      const int rgb[3] = {x * 10, gray ? x * 10 : y * 15, gray ? x * 10 : 128};
+      for (int c = 0; c < 3; ++c) {
+        sum += std::abs(int{image.rgb[static_cast<size_t>((y * 24 + x) * 3 + c)]} - rgb[c]);
+      }
+    }
+  }
+  return sum / (24 * 16 * 3);
+}
+
+TEST(ImageTest, DecodesJpegs) {
+  const struct {
+    const char* name;
+    std::span<const uint8_t> bytes;
+    bool gray;
+  } cases[] = {{"baseline", kBaselineJpeg, false},
+               {"progressive", kProgressiveJpeg, false},
+               {"gray", kGrayJpeg, true},
+               {"restart", kRestartJpeg, false}};
+  for (const auto& c : cases) {
+    SCOPED_TRACE(c.name);
+    EXPECT_EQ(DetectImageFormat(c.bytes), ImageFormat::kJpeg);
+    const DecodedImage image = MustDecode(c.bytes);
+    ASSERT_EQ(image.width, 24);
+    ASSERT_EQ(image.height, 16);
+    EXPECT_LT(GradientError(image, c.gray), 4.0);
+    ExpectAllPrefixesFail(c.bytes);
+  }
+}
+
+TEST(ImageTest, JpegThumbnailDoesNotHideTruncation) {
+  // An Exif segment in front that holds a whole JPEG: the thumbnail's end marker is not the photo's.
+  Bytes jpeg(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
+  Bytes segment = {0xff, 0xe1};
+  AppendBig(&segment, 2 + 6 + sizeof(kGrayJpeg), 2);
+  Append(&segment, std::string_view("Exif\0\0", 6));
+  segment.insert(segment.end(), std::begin(kGrayJpeg), std::end(kGrayJpeg));
+  jpeg.insert(jpeg.begin() + 2, segment.begin(), segment.end());
+  EXPECT_LT(GradientError(MustDecode(jpeg), false), 4.0);
+  ExpectAllPrefixesFail(jpeg);
+  EXPECT_THAT(ErrorOf(std::span(jpeg).first(jpeg.size() - 100), StatusCode::kCorrupt), HasSubstr("truncated"));
+}
+
+TEST(ImageTest, JpegMayBeFollowedByAnything) {
+  Bytes jpeg(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
+  Append(&jpeg, "trailing bytes");
+  EXPECT_EQ(MustDecode(jpeg).rgb, MustDecode(kBaselineJpeg).rgb);
+}
+
+/// Position of the baseline file's frame header segment, after its marker.
+size_t FrameHeader(const Bytes& jpeg) {
+  for (size_t i = 0; i + 1 < jpeg.size(); ++i) {
+    if (jpeg[i] == 0xff && jpeg[i + 1] == 0xc0) return i + 2;
+  }
+  return 0;
+}
+
+TEST(ImageTest, RefusesJpegsThatClaimTooMuch) {
+  Bytes jpeg(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
+  const size_t at = FrameHeader(jpeg);
+  ASSERT_GT(at, 0u);
+  jpeg[at + 3] = jpeg[at + 5] = 0x27;  // About 10,000 x 10,000.
+  EXPECT_THAT(ErrorOf(jpeg, StatusCode::kUnsupported), HasSubstr("pixels"));
+  jpeg[at + 3] = jpeg[at + 5] = 0x08;  // About 2,000 x 2,000: allowed, but not in these few bytes.
+  EXPECT_THAT(ErrorOf(jpeg, StatusCode::kCorrupt), HasSubstr("cannot hold"));
+  jpeg[at + 2] = 12;
+  EXPECT_THAT(ErrorOf(jpeg, StatusCode::kUnsupported), HasSubstr("12 bits"));
+  jpeg[at - 1] = 0xc9;
+  EXPECT_THAT(ErrorOf(jpeg, StatusCode::kUnsupported), HasSubstr("arithmetic"));
+}
+
+TEST(ImageTest, DecodesPngs) {
+  // 3x2 pixels in every colour type.
+  const Bytes rgb = {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 40, 50, 60, 70, 80, 90};
+  const DecodedImage color = MustDecode(MakePng(3, 2, 8, 2, rgb));
+  EXPECT_EQ(color.width, 3);
+  EXPECT_EQ(color.height, 2);
+  EXPECT_EQ(color.rgb, rgb);
+
+  Bytes rgba, rgb16, gray_alpha;
+  for (size_t i = 0; i < rgb.size(); ++i) {
+    rgba.push_back(rgb[i]);
+    if (i % 3 == 2) rgba.push_back(static_cast<uint8_t>(i));  // Alpha, even 0, changes nothing.
+    rgb16.push_back(rgb[i]);
+    rgb16.push_back(0x7f);
+  }
+  EXPECT_EQ(MustDecode(MakePng(3, 2, 8, 6, rgba)).rgb, rgb);
+  EXPECT_EQ(MustDecode(MakePng(3, 2, 16, 2, rgb16)).rgb, rgb);
+
+  EXPECT_EQ(MustDecode(MakePng(2, 1, 8, 0, {7, 200})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
+  EXPECT_EQ(MustDecode(MakePng(2, 1, 8, 4, {7, 0, 200, 255})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
+  EXPECT_EQ(MustDecode(MakePng(2, 1, 16, 0, {7, 99, 200, 1})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
+  EXPECT_EQ(MustDecode(MakePng(3, 1, 1, 0, {0xa0})).rgb, (Bytes{255, 255, 255, 0, 0, 0, 255, 255, 255}));
+  EXPECT_EQ(MustDecode(MakePng(3, 1, 4, 3, {0x10, 0x20}, {1, 2, 3, 4, 5, 6, 7, 8, 9})).rgb,
+            (Bytes{4, 5, 6, 1, 2, 3, 7, 8, 9}));
+}
+
+TEST(ImageTest, NoticesDamagedPngs) {
+  const Bytes png = MakeColorPng(5, 4, 1, 2, 3);
+  ExpectAllPrefixesFail(png);
+  // Every single bit is covered by a checksum or a check of the structure.
+  for (size_t bit = 0; bit < png.size() * 8; ++bit) {
+    Bytes damaged = png;
+    damaged[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+    EXPECT_FALSE(DecodeImage(damaged, "damaged").ok()) << "bit " << bit;
+  }
+  EXPECT_THAT(ErrorOf(std::span(png).first(png.size() - 12), StatusCode::kCorrupt), HasSubstr("truncated"));
+}
+
+TEST(ImageTest, RefusesUnknownCriticalPngChunks) {
+  Bytes chunk;
+  AppendPngChunk(&chunk, "A\n\1b", {1, 2, 3});
+  Bytes png = MakeColorPng(2, 2, 1, 2, 3);
+  png.insert(png.begin() + 33, chunk.begin(), chunk.end());
+  EXPECT_THAT(ErrorOf(png, StatusCode::kUnsupported), HasSubstr("byte 33 is critical"));
+  png[33 + 4] = 'a';
+  ErrorOf(png, StatusCode::kCorrupt);  // The checksum covers the type.
+}
+
+TEST(ImageTest, RefusesPngsThatClaimTooMuch) {
+  EXPECT_THAT(ErrorOf(MakePng(100000, 100000, 8, 2, Bytes(300000)), StatusCode::kUnsupported), HasSubstr("100000x100000"));
+  EXPECT_THAT(ErrorOf(MakePng(8000, 8000, 8, 2, Bytes(24000)), StatusCode::kCorrupt), HasSubstr("cannot hold"));
+  EXPECT_THAT(ErrorOf(MakePng(10, 4, 8, 2, Bytes(60)), StatusCode::kCorrupt), HasSubstr("some.file"));
+  EXPECT_THAT(ErrorOf(MakePng(0, 4, 8, 2, Bytes(60)), StatusCode::kCorrupt), HasSubstr("0x4"));
+}
+
+TEST(ImageTest, DecodesBmps) {
+  const Bytes rgb = {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 40, 50, 60, 70, 80, 90};
+  const Bytes rows24 = {0, 0, 255, 0, 255, 0, 255, 0, 0, 9, 9, 9, 30, 20, 10, 60, 50, 40, 90, 80, 70, 9, 9, 9};
+  const Bytes rows32 = {0,  0,  255, 1, 0,  255, 0,  1, 255, 0,  0,  1,
+                        30, 20, 10,  1, 60, 50,  40, 1, 90,  80, 70, 1};
+  for (bool top_down : {false, true}) {
+    EXPECT_EQ(MustDecode(MakeBmp(3, 2, 24, rows24, {}, top_down)).rgb, rgb);
+    EXPECT_EQ(MustDecode(MakeBmp(3, 2, 32, rows32, {}, top_down)).rgb, rgb);
+  }
+  const Bytes palette = {3, 2, 1, 0, 6, 5, 4, 0, 9, 8, 7, 0};  // BGR and a spare byte.
+  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 8, {2, 0, 1, 0}, palette)).rgb, (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 4, {0x20, 0x10, 0, 0}, palette)).rgb, (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 1, {0x40, 0, 0, 0}, palette)).rgb, (Bytes{1, 2, 3, 4, 5, 6, 1, 2, 3}));
+  // An index behind the palette is black, whatever was in memory.
+  EXPECT_EQ(MustDecode(MakeBmp(1, 1, 8, {200, 0, 0, 0}, palette)).rgb, (Bytes{0, 0, 0}));
+  ExpectAllPrefixesFail(MakeBmp(3, 2, 24, rows24));
+  ExpectAllPrefixesFail(MakeBmp(3, 1, 8, {2, 0, 1, 0}, palette));
+}
+
+TEST(ImageTest, RefusesOddBmps) {
+  const Bytes rows(16);
+  EXPECT_THAT(ErrorOf(MakeBmp(2, 2, 16, rows), StatusCode::kUnsupported), HasSubstr("16 bits"));
+  EXPECT_THAT(ErrorOf(MakeBmp(0, 2, 24, rows), StatusCode::kCorrupt), HasSubstr("0x2"));
+  EXPECT_THAT(ErrorOf(MakeBmp(-5, 2, 24, rows), StatusCode::kCorrupt), HasSubstr("-5x2"));
+  EXPECT_THAT(ErrorOf(MakeBmp(1 << 16, 1 << 16, 24, Bytes(1 << 16)), StatusCode::kUnsupported), HasSubstr("pixels"));
+  Bytes rle = MakeBmp(2, 2, 8, rows, Bytes(1024));
+  rle[30] = 1;
+  EXPECT_THAT(ErrorOf(rle, StatusCode::kUnsupported), HasSubstr("compression 1"));
+  Bytes colors = MakeBmp(2, 2, 8, rows, Bytes(1024));
+  colors[48] = 1;
+  EXPECT_THAT(ErrorOf(colors, StatusCode::kCorrupt), HasSubstr("palette"));
+}
+
+TEST(ImageTest, DecodesPnms) {
+  EXPECT_EQ(MustDecode(MakePnm("P6\n2 1\n255\n", {1, 2, 3, 4, 5, 6})).rgb, (Bytes{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(MustDecode(MakePnm("P5 # comment 7 7 7\n2\t1 255 ", {9, 8})).rgb, (Bytes{9, 9, 9, 8, 8, 8}));
+  EXPECT_EQ(MustDecode(MakePnm("P5 3 1 15\n", {0, 15, 7})).rgb, (Bytes{0, 0, 0, 255, 255, 255, 119, 119, 119}));
+  EXPECT_EQ(MustDecode(MakePnm("P5 1 1 65535\n", {0x80, 0xff})).rgb, (Bytes{128, 128, 128}));
+  ExpectAllPrefixesFail(MakePnm("P6\n2 2\n255\n", Bytes(12, 5)));
+  ExpectAllPrefixesFail(MakePnm("P5\n2 2\n999\n", Bytes(8, 1)));
+}
+
+TEST(ImageTest, RefusesOddPnms) {
+  EXPECT_THAT(ErrorOf(MakePnm("P6 2 1 0\n", Bytes(6)), StatusCode::kCorrupt), HasSubstr("maximum value is 0"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 2 1 65536\n", Bytes(12)), StatusCode::kCorrupt), HasSubstr("65536"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 2 x 255\n", Bytes(6)), StatusCode::kCorrupt), HasSubstr("no number"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 99999 99999 255\n", Bytes(6)), StatusCode::kUnsupported), HasSubstr("pixels"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 99999999999 1 255\n", Bytes(6)), StatusCode::kCorrupt), HasSubstr("no number"));
+  EXPECT_THAT(ErrorOf(MakePnm("P3 1 1 255\n1 2 3\n", {}), StatusCode::kUnsupported), HasSubstr("P5 and P6"));
+}
+
+TEST(ImageTest, NamesForeignFormats) {
+  const auto error = [](std::string_view text) { return ErrorOf(ToBytes(text), StatusCode::kUnsupported); };
+  EXPECT_THAT(error("GIF89a......"), HasSubstr("GIF"));
+  EXPECT_THAT(error("8BPS........"), HasSubstr("Photoshop"));
+  EXPECT_THAT(error("#?RADIANCE\n."), HasSubstr("HDR"));
+  EXPECT_THAT(error("RIFF....WEBPVP8 "), HasSubstr("WebP"));
+  EXPECT_THAT(error(std::string_view("II*\0....", 8)), HasSubstr("TIFF"));
+  EXPECT_THAT(error("....ftypheic"), HasSubstr("HEIF"));
+  EXPECT_THAT(error(""), HasSubstr("empty"));
+  // The header of a true-colour Targa file, which has no magic number.
+  EXPECT_THAT(error(std::string_view("\0\0\2\0\0\0\0\0\0\0\0\0\1\0\1\0\x18\0abc", 21)), HasSubstr("not an image"));
+}
+
+TEST(ImageTest, LoadsFiles) {
+  const TempDir dir;
+  WriteFile(dir / "a.png", MakeColorPng(2, 2, 9, 8, 7));
+  const Result<DecodedImage> image = LoadImage(dir / "a.png");
+  ASSERT_TRUE(image.ok()) << image.status().message();
+  EXPECT_EQ(image->rgb[1], 8);
+  EXPECT_EQ(LoadImage(dir / "missing.png").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(LoadImage(dir.path()).status().code(), StatusCode::kInvalidArgument);
+}
+
+TEST(ImageTest, DecodesCifarFiles) {
+  OCTET_REQUIRE_DATA();
+  int files = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(DataDir() + "/cifar10/test/cat")) {
+    const Result<DecodedImage> image = LoadImage(entry.path().string());
+    ASSERT_TRUE(image.ok()) << image.status().message();
+    EXPECT_EQ(image->width, 32);
+    EXPECT_EQ(image->height, 32);
+    ++files;
+  }
+  EXPECT_EQ(files, 100);
+}
+
+}  // namespace
+}  // namespace octet
