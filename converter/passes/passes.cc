@@ -1,6 +1,9 @@
 #include "converter/passes/passes.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <queue>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -10,275 +13,381 @@
 namespace octet {
 namespace {
 
-/// Who makes and who reads each tensor.
-class Uses {
+/// Who makes and who reads each tensor. Nodes are never removed while a pass runs, only marked dead, so indices stay good.
+class Editor {
  public:
-  explicit Uses(const Graph& g) : producer_(g.tensors.size(), -1), consumers_(g.tensors.size(), 0) {
-    for (size_t i = 0; i < g.nodes.size(); ++i) {
-      if (g.nodes[i].output != kNoTensor) producer_[g.nodes[i].output] = static_cast<int>(i);
-      for (TensorId id : g.nodes[i].inputs) {
-        if (id != kNoTensor) ++consumers_[id];
+  explicit Editor(Graph* graph)
+      : graph_(*graph), producer_(graph->tensors.size(), -1), uses_(graph->tensors.size(), 0), dead_(graph->nodes.size(), false) {
+    for (size_t i = 0; i < graph->nodes.size(); ++i) {
+      producer_[graph->nodes[i].output] = static_cast<int>(i);
+      for (TensorId id : graph->nodes[i].inputs) {
+        if (id != kNoTensor) ++uses_[id];
       }
     }
-    for (TensorId id : g.outputs) ++consumers_[id];
+    for (TensorId id : graph->outputs) ++uses_[id];
   }
-  /// Index of the node that computes `id`, -1 for inputs and constants.
-  int producer(TensorId id) const { return producer_[id]; }
-  /// Whether exactly one node (or graph output) reads `id`.
-  bool single(TensorId id) const { return consumers_[id] == 1; }
-  int count(TensorId id) const { return consumers_[id]; }
+
+  Node* Producer(TensorId id) {
+    return id == kNoTensor || producer_[id] < 0 ? nullptr : &graph_.nodes[producer_[id]];
+  }
+  bool alive(size_t node) const { return !dead_[node]; }
+  /// Read exactly once, by a node and not by the graph's caller.
+  bool HasOneReader(TensorId id) const { return uses_[id] == 1 && !IsOutput(id); }
+  bool IsOutput(TensorId id) const {
+    return std::find(graph_.outputs.begin(), graph_.outputs.end(), id) != graph_.outputs.end();
+  }
+
+  void Kill(Node* node) {
+    const size_t index = static_cast<size_t>(node - graph_.nodes.data());
+    dead_[index] = true;
+    for (TensorId id : node->inputs) {
+      if (id != kNoTensor) --uses_[id];
+    }
+    if (producer_[node->output] == static_cast<int>(index)) producer_[node->output] = -1;
+  }
+
+  void SetInput(Node* node, int slot, TensorId id) {
+    const TensorId old = node->input(slot);
+    if (old != kNoTensor) --uses_[old];
+    node->set_input(slot, id);
+    if (id == kNoTensor) return;
+    Grow();
+    ++uses_[id];
+  }
+
+  /// `node` computes what `last` did, which is no longer needed: the tensor between them goes away.
+  void Absorb(Node* node, Node* last) {
+    const TensorId output = last->output;
+    Kill(last);
+    producer_[node->output] = -1;
+    node->output = output;
+    producer_[output] = static_cast<int>(node - graph_.nodes.data());
+  }
+
+  /// Removes a node that gives its first input back. False when the graph's caller must see both tensors.
+  bool Bypass(Node* node) {
+    const TensorId from = node->output, to = node->inputs[0];
+    const bool output = IsOutput(from);
+    if (output && (IsOutput(to) || Producer(to) == nullptr)) return false;
+    Kill(node);
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      if (dead_[i]) continue;
+      for (size_t slot = 0; slot < graph_.nodes[i].inputs.size(); ++slot) {
+        if (graph_.nodes[i].inputs[slot] == from) SetInput(&graph_.nodes[i], static_cast<int>(slot), to);
+      }
+    }
+    for (TensorId& id : graph_.outputs) {
+      if (id != from) continue;
+      id = to;
+      --uses_[from];
+      ++uses_[to];
+    }
+    if (output) graph_.tensor(to).name = graph_.tensor(from).name;  // What the caller knows it by.
+    return true;
+  }
+
+  /// Whether no value can be below 0, from the operators that made the tensor.
+  bool NonNegative(TensorId tensor) {
+    std::vector<bool> seen(graph_.tensors.size(), false);
+    std::vector<TensorId> stack = {tensor};
+    while (!stack.empty()) {
+      const TensorId id = stack.back();
+      stack.pop_back();
+      if (seen[id]) continue;
+      seen[id] = true;
+      const Node* n = Producer(id);
+      if (n == nullptr) return false;
+      if (n->activation != Activation::kNone) continue;
+      switch (n->type) {
+        case OpType::kRelu:
+        case OpType::kRelu6:
+        case OpType::kSoftmax: break;
+        case OpType::kPad:
+          if (n->pad_value < 0.0f) return false;
+          [[fallthrough]];
+        case OpType::kMaxPool:
+        case OpType::kAveragePool:
+        case OpType::kGlobalAveragePool:
+        case OpType::kReshape:
+        case OpType::kSlice:
+        case OpType::kConcat: stack.insert(stack.end(), n->inputs.begin(), n->inputs.end()); break;
+        default: return false;
+      }
+    }
+    return true;
+  }
 
  private:
-  std::vector<int> producer_;
-  std::vector<int> consumers_;
+  void Grow() {
+    producer_.resize(graph_.tensors.size(), -1);
+    uses_.resize(graph_.tensors.size(), 0);
+  }
+
+  Graph& graph_;
+  std::vector<int> producer_;  ///< By tensor; -1 = input, constant or gone.
+  std::vector<int> uses_;      ///< By tensor; graph outputs count.
+  std::vector<bool> dead_;     ///< By node.
+
 };
 
-bool HasWeights(const Node& n) { return n.type == OpType::kConv2d || n.type == OpType::kDense; }
-
-/// Removes nodes marked by an empty output.
-void EraseMarked(Graph* g) {
-  std::erase_if(g->nodes, [](const Node& n) { return n.output == kNoTensor; });
-}
-
-/// Makes every reader of `from` read `to`.
-void Redirect(Graph* g, TensorId from, TensorId to) {
-  for (Node& n : g->nodes) std::replace(n.inputs.begin(), n.inputs.end(), from, to);
-  std::replace(g->outputs.begin(), g->outputs.end(), from, to);
-}
-
-/// Drops nodes whose result nobody reads.
-void RemoveDeadNodes(Graph* g) {
-  for (bool changed = true; changed;) {
-    changed = false;
-    const Uses uses(*g);
-    for (Node& n : g->nodes) {
-      if (uses.count(n.output) > 0) continue;
-      n.output = kNoTensor;
-      changed = true;
-    }
-    EraseMarked(g);
+/// Drops dead nodes, nodes and tensors that no output needs, and puts the rest in execution order (the given order where
+/// it is free).
+Status Finish(Graph* graph, const Editor& editor) {
+  std::vector<Node> nodes;
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    if (editor.alive(i)) nodes.push_back(std::move(graph->nodes[i]));
   }
-}
+  std::vector<int> producer(graph->tensors.size(), -1);
+  for (size_t i = 0; i < nodes.size(); ++i) producer[nodes[i].output] = static_cast<int>(i);
 
-/// Stable topological order. Errors: kInvalidArgument when the graph has a cycle or reads what nobody computes.
-Status SortNodes(Graph* g) {
-  std::vector<bool> ready(g->tensors.size(), false);
-  for (size_t i = 0; i < g->tensors.size(); ++i) ready[i] = g->tensors[i].is_constant();
-  for (TensorId id : g->inputs) ready[id] = true;
-  std::vector<Node> sorted;
-  std::vector<bool> placed(g->nodes.size(), false);
-  while (sorted.size() < g->nodes.size()) {
-    const size_t before = sorted.size();
-    for (size_t i = 0; i < g->nodes.size(); ++i) {
-      const Node& n = g->nodes[i];
-      if (placed[i]) continue;
-      const bool all = std::all_of(n.inputs.begin(), n.inputs.end(), [&](TensorId id) { return id == kNoTensor || ready[id]; });
-      if (!all) continue;
-      placed[i] = true;
-      ready[n.output] = true;
-      sorted.push_back(n);
-    }
-    if (sorted.size() != before) continue;
-    const size_t stuck = static_cast<size_t>(std::find(placed.begin(), placed.end(), false) - placed.begin());
-    return InvalidArgument(StrCat("node ", g->nodes[stuck].name, " reads a tensor that nothing computes before it, or is part of a cycle"));
+  std::vector<bool> needed(nodes.size(), false);
+  std::vector<TensorId> stack(graph->outputs.begin(), graph->outputs.end());
+  while (!stack.empty()) {
+    const TensorId id = stack.back();
+    stack.pop_back();
+    if (id == kNoTensor || producer[id] < 0 || needed[producer[id]]) continue;
+    needed[producer[id]] = true;
+    stack.insert(stack.end(), nodes[producer[id]].inputs.begin(), nodes[producer[id]].inputs.end());
   }
-  g->nodes = std::move(sorted);
+
+  // Kahn's algorithm; the smallest index that is ready goes next, which keeps an order that was already right.
+  std::vector<int> waits(nodes.size(), 0);
+  std::vector<std::vector<int>> readers(nodes.size());
+  std::priority_queue<int, std::vector<int>, std::greater<int>> ready;
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (!needed[i]) continue;
+    for (TensorId id : nodes[i].inputs) {
+      if (id == kNoTensor || producer[id] < 0) continue;
+      ++waits[i];
+      readers[producer[id]].push_back(static_cast<int>(i));
+    }
+    if (waits[i] == 0) ready.push(static_cast<int>(i));
+  }
+  std::vector<Node> ordered;
+  while (!ready.empty()) {
+    const int i = ready.top();
+    ready.pop();
+    for (int r : readers[i]) {
+      if (--waits[r] == 0) ready.push(r);
+    }
+    ordered.push_back(std::move(nodes[i]));
+  }
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    if (needed[i] && waits[i] > 0) return InvalidArgument(StrCat("node '", nodes[i].name, "' depends on its own result"));
+  }
+  graph->nodes = std::move(ordered);
+
+  std::vector<bool> used(graph->tensors.size(), false);
+  for (TensorId id : graph->inputs) used[id] = true;
+  for (TensorId id : graph->outputs) used[id] = true;
+  for (const Node& n : graph->nodes) {
+    used[n.output] = true;
+    for (TensorId id : n.inputs) {
+      if (id != kNoTensor) used[id] = true;
+    }
+  }
+  std::vector<TensorId> renumbered(graph->tensors.size(), kNoTensor);
+  std::vector<Tensor> tensors;
+  for (size_t i = 0; i < graph->tensors.size(); ++i) {
+    if (!used[i]) continue;
+    renumbered[i] = static_cast<TensorId>(tensors.size());
+    tensors.push_back(std::move(graph->tensors[i]));
+  }
+  graph->tensors = std::move(tensors);
+  const auto renumber = [&](TensorId* id) {
+    if (*id != kNoTensor) *id = renumbered[*id];
+  };
+  for (TensorId& id : graph->inputs) renumber(&id);
+  for (TensorId& id : graph->outputs) renumber(&id);
+  for (Node& n : graph->nodes) {
+    renumber(&n.output);
+    for (TensorId& id : n.inputs) renumber(&id);
+  }
   return OkStatus();
 }
 
-/// Whether zero padding in front of `n` may become padding of its window.
-bool TakesPadding(const Graph& g, const Uses& uses, const Node& pad, const Node& n) {
-  if (pad.pad_value != 0.0f || pad.begin[0] != 0 || pad.end[0] != 0 || pad.begin[3] != 0 || pad.end[3] != 0) return false;
-  if (g.tensor(pad.output).shape.rank() != 4) return false;
-  for (int d = 1; d <= 2; ++d) {
-    if (pad.begin[d] < 0 || pad.end[d] < 0) return false;
-  }
-  if (n.type == OpType::kConv2d) return n.inputs[kInputX] == pad.output;
-  if (n.type != OpType::kMaxPool) return false;
-  // A maximum over values that are never negative is not changed by zeros, as long as no window lies in the padding alone.
-  const int producer = uses.producer(pad.inputs[0]);
-  if (producer < 0) return false;
-  const Node& from = g.nodes[producer];
-  const bool non_negative = from.activation != Activation::kNone || from.type == OpType::kRelu || from.type == OpType::kRelu6;
-  return non_negative && pad.begin[1] + n.window.pad_top < n.window.kernel_h && pad.begin[2] + n.window.pad_left < n.window.kernel_w &&
-         pad.end[1] + n.window.pad_bottom < n.window.kernel_h && pad.end[2] + n.window.pad_right < n.window.kernel_w;
+bool IsConv(const Node* n) { return n != nullptr && (n->type == OpType::kConv2d || n->type == OpType::kDense); }
+
+TensorId AddFloats(Graph* graph, std::string name, const Shape& shape, const std::vector<float>& values) {
+  return graph->AddConstant(std::move(name), DType::kF32, shape, values.data(), values.size() * sizeof(float));
 }
 
-void MergePads(Graph* g) {
-  const Uses uses(*g);
-  for (Node& pad : g->nodes) {
-    if (pad.type != OpType::kPad || !uses.single(pad.output)) continue;
-    for (Node& n : g->nodes) {
-      if (n.output == kNoTensor || n.inputs.empty() || n.inputs[0] != pad.output || !TakesPadding(*g, uses, pad, n)) continue;
-      n.inputs[0] = pad.inputs[0];
-      n.window.pad_top += pad.begin[1];
-      n.window.pad_bottom += pad.end[1];
-      n.window.pad_left += pad.begin[2];
-      n.window.pad_right += pad.end[2];
-      pad.output = kNoTensor;
-      break;
+/// Nodes that give their input back.
+bool IsIdentity(const Graph& g, const Node& n, Editor* editor) {
+  const Tensor& x = g.tensor(n.inputs[0]);
+  switch (n.type) {
+    case OpType::kReshape: return x.shape == g.tensor(n.output).shape;
+    case OpType::kPad:
+      return std::all_of(n.begin.begin(), n.begin.end(), [](int v) { return v == 0; }) &&
+             std::all_of(n.end.begin(), n.end.end(), [](int v) { return v == 0; });
+    case OpType::kSlice: return x.shape == g.tensor(n.output).shape;
+    case OpType::kMaxPool:
+    case OpType::kAveragePool: return x.dtype == DType::kF32 && n.window == Window{};
+    case OpType::kGlobalAveragePool: return x.dtype == DType::kF32 && x.shape[1] == 1 && x.shape[2] == 1;
+    case OpType::kRelu: return editor->NonNegative(n.inputs[0]);
+    case OpType::kScaleShift: {
+      if (x.dtype != DType::kF32 || n.activation != Activation::kNone) return false;
+      const std::span<const float> scale = g.tensor(n.inputs[1]).values<float>();
+      const std::span<const float> shift = g.tensor(n.inputs[2]).values<float>();
+      return std::all_of(scale.begin(), scale.end(), [](float v) { return v == 1.0f; }) &&
+             std::all_of(shift.begin(), shift.end(), [](float v) { return v == 0.0f; });
     }
-  }
-  EraseMarked(g);
-}
-
-void SimplifyReshapes(Graph* g) {
-  for (size_t i = 0; i < g->nodes.size(); ++i) {
-    Node& n = g->nodes[i];
-    if (n.type != OpType::kReshape) continue;
-    const int producer = Uses(*g).producer(n.inputs[0]);
-    if (producer >= 0 && g->nodes[producer].type == OpType::kReshape) n.inputs[0] = g->nodes[producer].inputs[0];
-    const bool is_output = std::find(g->outputs.begin(), g->outputs.end(), n.output) != g->outputs.end();
-    if (!is_output && g->tensor(n.inputs[0]).shape == g->tensor(n.output).shape) Redirect(g, n.output, n.inputs[0]);
+    default: return false;
   }
 }
 
-void RecognizeGlobalPools(Graph* g) {
-  for (Node& n : g->nodes) {
-    if (n.type != OpType::kAveragePool) continue;
-    const Shape& x = g->tensor(n.inputs[0]).shape;
-    const Window& w = n.window;
-    if (w.kernel_h == x[1] && w.kernel_w == x[2] && w.pad_top + w.pad_left + w.pad_bottom + w.pad_right == 0) {
-      n.type = OpType::kGlobalAveragePool;
-      n.window = {};
-    }
+/// Adds the amounts of a Pad node to a window, or returns false when the window cannot take them.
+bool AddPadding(const Node& pad, Window* w) {
+  if (pad.begin[0] != 0 || pad.begin[3] != 0 || pad.end[0] != 0 || pad.end[3] != 0) return false;
+  const int max_h = w->kernel_h * w->dilation_h - 1, max_w = w->kernel_w * w->dilation_w - 1;
+  const auto add = [](int* to, int amount, int max) {
+    if (amount < 0 || amount > max - *to) return false;
+    *to += amount;
+    return true;
+  };
+  Window padded = *w;
+  if (!add(&padded.pad_top, pad.begin[1], max_h) || !add(&padded.pad_bottom, pad.end[1], max_h) ||
+      !add(&padded.pad_left, pad.begin[2], max_w) || !add(&padded.pad_right, pad.end[2], max_w)) {
+    return false;
   }
-}
-
-/// conv or dense, then scale*y + shift: new weights and bias, computed in double.
-void Fold(Graph* g, Node* layer, const Node& scale_shift) {
-  const Tensor w = g->tensor(layer->inputs[kInputWeights]);
-  const std::span<const float> from = w.values<float>();
-  const std::span<const float> scale = g->tensor(scale_shift.inputs[1]).values<float>();
-  const std::span<const float> shift = g->tensor(scale_shift.inputs[2]).values<float>();
-  const size_t channels = static_cast<size_t>(w.shape[0]), row = from.size() / channels;
-  std::vector<float> weights(from.size()), bias(channels);
-  const TensorId old_bias = layer->input(kInputBias);
-  for (size_t c = 0; c < channels; ++c) {
-    for (size_t i = 0; i < row; ++i) {
-      weights[c * row + i] = static_cast<float>(static_cast<double>(from[c * row + i]) * scale[c]);
-    }
-    const double b = old_bias == kNoTensor ? 0.0 : g->tensor(old_bias).values<float>()[c];
-    bias[c] = static_cast<float>(b * scale[c] + shift[c]);
-  }
-  const std::string bias_name = old_bias == kNoTensor ? layer->name + ".bias" : g->tensor(old_bias).name;
-  layer->inputs[kInputWeights] = g->AddConstant(w.name, DType::kF32, w.shape, weights.data(), weights.size() * sizeof(float));
-  layer->set_input(kInputBias, g->AddConstant(bias_name, DType::kF32, {w.shape[0]}, bias.data(), bias.size() * sizeof(float)));
+  *w = padded;
+  return true;
 }
 
 }  // namespace
 
 Status FoldScaleShift(Graph* graph) {
-  // One at a time: a fold changes who produces what, and a convolution may be followed by several.
-  for (size_t i = 0; i < graph->nodes.size(); ++i) {
-    if (graph->nodes[i].type != OpType::kScaleShift) continue;
-    const Uses uses(*graph);
-    const TensorId x = graph->nodes[i].inputs[0];
-    const int producer = uses.producer(x);
-    if (producer < 0 || !uses.single(x)) continue;
-    Node& layer = graph->nodes[producer];
-    if (!HasWeights(layer) || layer.activation != Activation::kNone || layer.input(kInputResidual) != kNoTensor ||
-        graph->tensor(layer.inputs[kInputWeights]).dtype != DType::kF32 || graph->tensor(x).dtype != DType::kF32) {
+  Editor editor(graph);
+  const size_t count = graph->nodes.size();
+  for (size_t i = 0; i < count; ++i) {
+    Node* n = &graph->nodes[i];
+    if (n->type != OpType::kScaleShift || !editor.alive(i) || graph->tensor(n->inputs[0]).dtype != DType::kF32) continue;
+    const TensorId between = n->inputs[0];
+    Node* before = editor.Producer(between);
+    if (before == nullptr || !editor.HasOneReader(between) || before->activation != Activation::kNone) continue;
+    const std::span<const float> scale = graph->tensor(n->inputs[1]).values<float>();
+    const std::span<const float> shift = graph->tensor(n->inputs[2]).values<float>();
+    const size_t channels = scale.size();
+
+    if (before->type == OpType::kScaleShift) {  // One after the other: (x*s0 + t0)*s1 + t1.
+      const std::span<const float> scale0 = graph->tensor(before->inputs[1]).values<float>();
+      const std::span<const float> shift0 = graph->tensor(before->inputs[2]).values<float>();
+      std::vector<float> new_scale(channels), new_shift(channels);
+      for (size_t c = 0; c < channels; ++c) {
+        new_scale[c] = static_cast<float>(static_cast<double>(scale0[c]) * scale[c]);
+        new_shift[c] = static_cast<float>(static_cast<double>(shift0[c]) * scale[c] + shift[c]);
+      }
+      const Shape shape{static_cast<int64_t>(channels)};
+      editor.SetInput(before, 1, AddFloats(graph, n->name + ".scale", shape, new_scale));
+      editor.SetInput(before, 2, AddFloats(graph, n->name + ".shift", shape, new_shift));
+    } else if (IsConv(before) && before->input(kInputResidual) == kNoTensor &&
+               graph->tensor(before->inputs[kInputWeights]).dtype == DType::kF32 &&
+               graph->tensor(before->inputs[kInputWeights]).layout == Layout::kPlain) {
+      const TensorId weights_id = before->inputs[kInputWeights];
+      const std::span<const float> weights = graph->tensor(weights_id).values<float>();
+      const Shape shape = graph->tensor(weights_id).shape;
+      const size_t per_channel = weights.size() / channels;
+      std::vector<float> new_weights(weights.size()), new_bias(channels);
+      const TensorId bias_id = before->input(kInputBias);
+      for (size_t c = 0; c < channels; ++c) {
+        for (size_t k = c * per_channel; k < (c + 1) * per_channel; ++k) {
+          new_weights[k] = static_cast<float>(static_cast<double>(weights[k]) * scale[c]);
+        }
+        const double bias = bias_id == kNoTensor ? 0.0 : graph->tensor(bias_id).values<float>()[c];
+        new_bias[c] = static_cast<float>(bias * scale[c] + shift[c]);
+      }
+      // New constants, because others may read the old ones. The spans above end here.
+      std::string weights_name = graph->tensor(weights_id).name;
+      editor.SetInput(before, kInputWeights, AddFloats(graph, std::move(weights_name), shape, new_weights));
+      editor.SetInput(before, kInputBias,
+                      AddFloats(graph, before->name + ".bias", {static_cast<int64_t>(channels)}, new_bias));
+    } else {
       continue;
     }
-    Fold(graph, &layer, graph->nodes[i]);
-    layer.activation = graph->nodes[i].activation;
-    layer.output = graph->nodes[i].output;
-    graph->nodes.erase(graph->nodes.begin() + static_cast<std::ptrdiff_t>(i));
-    --i;
+    before->activation = n->activation;
+    editor.Absorb(before, n);
   }
-  return OkStatus();
+  return Finish(graph, editor);
 }
 
 Status FuseResidualAndActivation(Graph* graph) {
+  Editor editor(graph);
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
-    const Node& relu = graph->nodes[i];
-    if (relu.type != OpType::kRelu && relu.type != OpType::kRelu6) continue;
-    const Uses uses(*graph);
-    const int producer = uses.producer(relu.inputs[0]);
-    if (producer < 0 || !uses.single(relu.inputs[0])) continue;
-    Node& n = graph->nodes[producer];
-    if ((!HasWeights(n) && n.type != OpType::kAdd && n.type != OpType::kScaleShift) || n.activation != Activation::kNone) continue;
-    n.activation = relu.type == OpType::kRelu ? Activation::kRelu : Activation::kRelu6;
-    n.output = relu.output;
-    graph->nodes.erase(graph->nodes.begin() + static_cast<std::ptrdiff_t>(i));
-    --i;
+    Node* n = &graph->nodes[i];
+    if (!editor.alive(i) || (n->type != OpType::kRelu && n->type != OpType::kRelu6)) continue;
+    const TensorId between = n->inputs[0];
+    Node* before = editor.Producer(between);
+    if (before == nullptr || !editor.HasOneReader(between)) continue;
+    if (!IsConv(before) && before->type != OpType::kAdd && before->type != OpType::kScaleShift) continue;
+    const Activation activation = n->type == OpType::kRelu ? Activation::kRelu : Activation::kRelu6;
+    // ReLU6 after ReLU is ReLU6; ReLU after either changes nothing.
+    if (before->activation == Activation::kNone || activation == Activation::kRelu6) before->activation = activation;
+    editor.Absorb(before, n);
   }
+
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
-    if (graph->nodes[i].type != OpType::kAdd) continue;
-    const Node add = graph->nodes[i];
-    if (add.inputs[0] == add.inputs[1] || graph->tensor(add.output).dtype != DType::kF32) continue;
-    const Uses uses(*graph);
-    int chosen = -1, residual_slot = 0;
+    Node* add = &graph->nodes[i];
+    // In uint8 the sum's operands are rounded first; leaving that out would change the result.
+    if (!editor.alive(i) || add->type != OpType::kAdd || graph->tensor(add->output).dtype != DType::kF32) continue;
+    Node* conv = nullptr;
+    TensorId other = kNoTensor;
     for (int slot = 0; slot < 2; ++slot) {
-      const int producer = uses.producer(add.inputs[slot]);
-      if (producer < 0 || !uses.single(add.inputs[slot])) continue;
-      const Node& n = graph->nodes[producer];
-      if (!HasWeights(n) || n.activation != Activation::kNone || n.input(kInputResidual) != kNoTensor) continue;
-      // Of two candidates the later one: the other operand is then usually computed already.
-      if (producer > chosen) {
-        chosen = producer;
-        residual_slot = 1 - slot;
-      }
+      const TensorId id = add->inputs[slot];
+      Node* candidate = editor.Producer(id);
+      if (!IsConv(candidate) || !editor.HasOneReader(id)) continue;
+      if (candidate->activation != Activation::kNone || candidate->input(kInputResidual) != kNoTensor) continue;
+      // The later one: what it adds has then been computed already.
+      if (conv != nullptr && candidate < conv) continue;
+      conv = candidate;
+      other = add->inputs[1 - slot];
     }
-    if (chosen < 0) continue;
-    // The fused layer takes the addition's place, where both operands exist.
-    Node layer = graph->nodes[chosen];
-    layer.set_input(kInputResidual, add.inputs[residual_slot]);
-    layer.activation = add.activation;
-    layer.output = add.output;
-    graph->nodes[i] = std::move(layer);
-    graph->nodes.erase(graph->nodes.begin() + chosen);
-    --i;
+    if (conv == nullptr) continue;
+    conv->activation = add->activation;
+    editor.SetInput(conv, kInputResidual, other);
+    editor.Absorb(conv, add);
   }
-  return OkStatus();
+  return Finish(graph, editor);
 }
 
 Status Legalize(Graph* graph) {
-  OCTET_RETURN_IF_ERROR(SortNodes(graph));
-  SimplifyReshapes(graph);
-  RecognizeGlobalPools(graph);
-  RemoveDeadNodes(graph);
-  MergePads(graph);
-  return OkStatus();
+  OCTET_RETURN_IF_ERROR(InferShapes(graph));
+  Editor editor(graph);
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    if (!editor.alive(i)) continue;
+    Node* n = &graph->nodes[i];
+    Node* before = editor.Producer(n->inputs[0]);
+    if (n->type == OpType::kReshape && before != nullptr && before->type == OpType::kReshape) {
+      editor.SetInput(n, 0, before->inputs[0]);
+    }
+    if (before != nullptr && before->type == OpType::kPad && before->pad_value == 0.0f) {
+      // A max pool ignores its padding, which equals zeros where nothing is below 0.
+      const bool takes = n->type == OpType::kConv2d || (n->type == OpType::kMaxPool && editor.NonNegative(before->inputs[0]));
+      if (takes && AddPadding(*before, &n->window)) editor.SetInput(n, 0, before->inputs[0]);
+    }
+    if (n->type == OpType::kAveragePool) {
+      const Shape& x = graph->tensor(n->inputs[0]).shape;
+      Window whole;
+      whole.kernel_h = static_cast<int>(x[1]), whole.kernel_w = static_cast<int>(x[2]);
+      whole.stride_h = n->window.stride_h, whole.stride_w = n->window.stride_w;
+      if (n->window == whole) {
+        n->type = OpType::kGlobalAveragePool;
+        n->window = Window{};
+        n->count_include_pad = false;
+      }
+    }
+    if (IsIdentity(*graph, *n, &editor)) editor.Bypass(n);
+  }
+  return Finish(graph, editor);
 }
 
-void RemoveUnusedTensors(Graph* graph) {
-  std::vector<TensorId> map(graph->tensors.size(), kNoTensor);
-  const auto mark = [&](TensorId id) {
-    if (id != kNoTensor) map[id] = 0;
-  };
-  for (const Node& n : graph->nodes) {
-    for (TensorId id : n.inputs) mark(id);
-    mark(n.output);
-  }
-  for (TensorId id : graph->inputs) mark(id);
-  for (TensorId id : graph->outputs) mark(id);
-  std::vector<Tensor> kept;
-  for (size_t i = 0; i < map.size(); ++i) {
-    if (map[i] == kNoTensor) continue;
-    map[i] = static_cast<TensorId>(kept.size());
-    kept.push_back(std::move(graph->tensors[i]));
-  }
-  graph->tensors = std::move(kept);
-  const auto renumber = [&](TensorId* id) {
-    if (*id != kNoTensor) *id = map[*id];
-  };
-  for (Node& n : graph->nodes) {
-    for (TensorId& id : n.inputs) renumber(&id);
-    renumber(&n.output);
-  }
-  for (TensorId& id : graph->inputs) renumber(&id);
-  for (TensorId& id : graph->outputs) renumber(&id);
-}
+Status RemoveUnused(Graph* graph) { return Finish(graph, Editor(graph)); }
 
 Status Optimize(Graph* graph) {
   OCTET_RETURN_IF_ERROR(Legalize(graph));
   OCTET_RETURN_IF_ERROR(FoldScaleShift(graph));
   OCTET_RETURN_IF_ERROR(FuseResidualAndActivation(graph));
-  // Activations that moved into their producers may have made more padding mergeable.
+  // Fusing brings nodes together that can go now, such as a ReLU behind a pool.
   OCTET_RETURN_IF_ERROR(Legalize(graph));
-  RemoveUnusedTensors(graph);
   OCTET_RETURN_IF_ERROR(InferShapes(graph));
   return ValidateGraph(*graph);
 }

@@ -11,18 +11,19 @@ namespace octet {
 Status FoldScaleShift(Graph* graph);
 
 /// Moves ReLU/ReLU6 into the Conv2d, Dense, Add or ScaleShift before it, and a residual Add (with its activation) into the
-/// convolution that computes one of its operands last. A convolution followed by an Add has its own activation applied before
-/// the addition only when there is none, as ResNet v1 and v2 have it.
+/// convolution or dense layer that computes one of its operands last, when that has no activation of its own.
 Status FuseResidualAndActivation(Graph* graph);
 
-/// Explicit Pad (zero) nodes into the convolution after them; Reshape of Reshape; global AveragePool or mean to
-/// GlobalAveragePool; identity nodes away; unused tensors and nodes away; execution order.
+/// Explicit Pad (zero) nodes into the convolution after them, or into a max pool where no value is below 0; Reshape of
+/// Reshape; AveragePool over the whole image to GlobalAveragePool; identity nodes away; unused tensors and nodes away;
+/// execution order. Sets shapes first.
 Status Legalize(Graph* graph);
 
-/// Drops tensors that nothing refers to any more and renumbers the rest.
-void RemoveUnusedTensors(Graph* graph);
+/// Drops nodes and tensors that no output needs and puts the nodes in execution order. Graph inputs stay. Errors:
+/// kInvalidArgument when nodes depend on each other in a circle.
+Status RemoveUnused(Graph* graph);
 
-/// All of the above in order, then InferShapes and ValidateGraph.
+/// Legalize, the first two above, Legalize again, then InferShapes and ValidateGraph.
 Status Optimize(Graph* graph);
 
 }  // namespace octet

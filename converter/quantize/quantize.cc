@@ -2,10 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
+#include <cstdint>
 #include <limits>
+#include <map>
 #include <numeric>
+#include <string>
 #include <utility>
+#include <vector>
 
 #include "converter/passes/passes.h"
 #include "formats/base/macros.h"
@@ -14,394 +17,522 @@
 namespace octet {
 namespace {
 
-// Scales below this would make 1/scale overflow or lose all precision; a tensor that never leaves 0 gets it.
-constexpr float kSmallestScale = 1e-20f;
-// Biases are kept to 30 bits, which leaves the accumulator a factor of two for the products.
-constexpr double kLargestBias = 1073741824.0;
+/// Scales of near-dead output channels are kept within this factor of the layer's largest: below it the weights do nothing
+/// in the layer's output, but a tiny scale would blow up the integer bias.
+constexpr double kScaleFloor = 1.0 / (1 << 20);
+/// Largest magnitude of an integer bias before the zero-point correction.
+constexpr double kMaxBias = 1 << 30;
 
-TensorId AddConstant(Graph* g, const std::string& name, DType dtype, const Shape& shape, const void* data, size_t bytes) {
-  return g->AddConstant(name, dtype, shape, data, bytes);
+bool IsConv(OpType type) { return type == OpType::kConv2d || type == OpType::kDense; }
+
+int64_t Reduction(const Graph& g, const Node& n) {
+  const Shape& w = g.tensor(n.inputs[kInputWeights]).shape;
+  return w.num_elements() / w[0];
 }
 
-bool HasWeights(const Node& n) { return n.type == OpType::kConv2d || n.type == OpType::kDense; }
-
-/// Weights of one layer as int8 with a scale per output channel.
-struct QuantizedWeights {
-  std::vector<int8_t> values;  ///< OHWI, as the float ones.
-  std::vector<float> scales;
-  std::vector<int32_t> sums;   ///< Per output channel, for the zero-point correction.
+/// int8 weights of one layer.
+struct Int8Weights {
+  std::vector<int8_t> values;      ///< As the float ones, row-major.
+  std::vector<float> scales;       ///< Per output channel.
+  std::vector<int32_t> sums;       ///< Per output channel, of the quantized values.
 };
 
-/// Symmetric per output channel: scale = max|w| / 127, at least `floor[c]`.
-QuantizedWeights QuantizeWeights(const Tensor& w, std::span<const double> floor) {
-  const std::span<const float> from = w.values<float>();
-  const size_t channels = static_cast<size_t>(w.shape[0]), row = from.size() / channels;
-  QuantizedWeights q;
-  q.values.resize(from.size());
-  q.scales.resize(channels);
-  q.sums.resize(channels);
+/// `min_scale[c]` bounds the scale from below for other reasons; may be empty.
+Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels, const std::vector<double>& min_scale) {
+  const size_t per_channel = weights.size() / channels;
+  std::vector<double> scale(channels, 0.0);
+  for (size_t i = 0; i < weights.size(); ++i) {
+    scale[i / per_channel] = std::max(scale[i / per_channel], std::fabs(static_cast<double>(weights[i])) / 127.0);
+  }
+  const double largest = *std::max_element(scale.begin(), scale.end());
+  Int8Weights q;
+  q.values.resize(weights.size());
   for (size_t c = 0; c < channels; ++c) {
-    float largest = 0.0f;
-    for (size_t i = 0; i < row; ++i) largest = std::max(largest, std::fabs(from[c * row + i]));
-    float scale = std::max(largest / 127.0f, kSmallestScale);
-    if (!floor.empty()) scale = std::max(scale, static_cast<float>(floor[c]));
-    for (size_t i = 0; i < row; ++i) {
-      const float v = std::clamp(std::nearbyint(from[c * row + i] / scale), -127.0f, 127.0f);
-      q.values[c * row + i] = static_cast<int8_t>(v);
-      q.sums[c] += static_cast<int32_t>(v);
+    double s = largest > 0.0 ? std::max(scale[c], largest * kScaleFloor) : 1.0;
+    if (!min_scale.empty()) s = std::max(s, min_scale[c]);
+    // A layer of denormal weights still gets a scale that is a normal number.
+    const float rounded = std::max(static_cast<float>(s), std::numeric_limits<float>::min());
+    q.scales.push_back(rounded);
+    int32_t sum = 0;
+    for (size_t i = c * per_channel; i < (c + 1) * per_channel; ++i) {
+      const double v = std::nearbyint(static_cast<double>(weights[i]) / rounded);
+      q.values[i] = static_cast<int8_t>(std::clamp(v, -127.0, 127.0));
+      sum += q.values[i];
     }
-    q.scales[c] = scale;
+    q.sums.push_back(sum);
   }
   return q;
 }
 
-/// Whether the kernels can take these weights as int8: everything but grouped convolutions that are not depthwise.
-bool HasIntegerKernel(const Graph& g, const Node& n) {
-  return n.type == OpType::kDense || n.groups == 1 || g.tensor(n.inputs[kInputWeights]).shape.back() == 1;
-}
-
-Status ConvertWeightsToHalf(Graph* g) {
-  for (Node& n : g->nodes) {
-    if (!HasWeights(n)) continue;
-    const Tensor w = g->tensor(n.inputs[kInputWeights]);
-    if (w.dtype != DType::kF32) continue;
-    const std::span<const float> from = w.values<float>();
-    std::vector<uint16_t> half(from.size());
-    for (size_t i = 0; i < from.size(); ++i) {
-      half[i] = FloatToHalf(from[i]);
-      if ((half[i] & 0x7fff) >= 0x7c00) {
-        return InvalidArgument(StrCat("node ", n.name, ": weight ", from[i], " does not fit float16 (largest is 65504)"));
-      }
+Status CheckFloatConvs(const Graph& g) {
+  for (const Node& n : g.nodes) {
+    if (!IsConv(n.type)) continue;
+    const Tensor& w = g.tensor(n.inputs[kInputWeights]);
+    if (w.dtype != DType::kF32 || w.layout != Layout::kPlain) {
+      return InvalidArgument(StrCat("node '", n.name, "': weights are ", DTypeName(w.dtype), " in layout ",
+                                    static_cast<int>(w.layout), ", expected plain float32 to quantize from"));
     }
-    n.inputs[kInputWeights] = AddConstant(g, w.name, DType::kF16, w.shape, half.data(), half.size() * 2);
   }
   return OkStatus();
 }
 
-void SetWeights(Graph* g, Node* n, const Tensor& w, const QuantizedWeights& q) {
-  n->inputs[kInputWeights] = AddConstant(g, w.name, DType::kI8, w.shape, q.values.data(), q.values.size());
-  n->set_input(kInputScales, AddConstant(g, w.name + ".scale", DType::kF32, {w.shape[0]}, q.scales.data(), q.scales.size() * 4));
-}
-
-void ConvertWeightsToHybrid(Graph* g) {
+Status ToFloat16(Graph* g) {
+  std::map<TensorId, TensorId> converted;  // Weights may be shared.
   for (Node& n : g->nodes) {
-    if (!HasWeights(n) || !HasIntegerKernel(*g, n)) continue;
-    const Tensor w = g->tensor(n.inputs[kInputWeights]);
-    if (w.dtype == DType::kF32) SetWeights(g, &n, w, QuantizeWeights(w, {}));
+    if (!IsConv(n.type)) continue;
+    const TensorId id = n.inputs[kInputWeights];
+    if (const auto it = converted.find(id); it != converted.end()) {
+      n.inputs[kInputWeights] = it->second;
+      continue;
+    }
+    const std::span<const float> weights = g->tensor(id).values<float>();
+    std::vector<uint16_t> half(weights.size());
+    for (size_t i = 0; i < weights.size(); ++i) {
+      half[i] = FloatToHalf(weights[i]);
+      if ((half[i] & 0x7c00u) == 0x7c00u) {
+        return InvalidArgument(StrCat("node '", n.name, "': weight ", weights[i], " does not fit float16 (at most 65504)"));
+      }
+    }
+    const Shape shape = g->tensor(id).shape;
+    const TensorId to = g->AddConstant(g->tensor(id).name, DType::kF16, shape, half.data(), half.size() * sizeof(uint16_t));
+    converted[id] = to;
+    n.inputs[kInputWeights] = to;
+  }
+  return OkStatus();
+}
+
+void SetInt8Weights(Graph* g, Node* n, const Int8Weights& q) {
+  const TensorId id = n->inputs[kInputWeights];
+  const std::string name = g->tensor(id).name;
+  const Shape shape = g->tensor(id).shape;
+  n->set_input(kInputWeights, g->AddConstant(name, DType::kI8, shape, q.values.data(), q.values.size()));
+  n->set_input(kInputScales, g->AddConstant(name + ".scale", DType::kF32, {static_cast<int64_t>(q.scales.size())},
+                                            q.scales.data(), q.scales.size() * sizeof(float)));
+}
+
+void ToHybrid(Graph* g) {
+  for (Node& n : g->nodes) {
+    if (!IsConv(n.type) || Reduction(*g, n) > kMaxInt8Reduction) continue;
+    const Tensor& w = g->tensor(n.inputs[kInputWeights]);
+    SetInt8Weights(g, &n, QuantizeWeights(w.values<float>(), static_cast<size_t>(w.shape[0]), {}));
   }
 }
 
-/// Rewrites a float graph operator by operator; every tensor has a float and/or a u8 form, made on demand.
-class IntegerRewriter {
- public:
-  IntegerRewriter(const Graph& from, const QuantizeOptions& options, const CalibrationTable& table)
-      : from_(from), options_(options), table_(table), group_(from.tensors.size()), forms_(from.tensors.size()) {
-    std::iota(group_.begin(), group_.end(), 0);
+Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table) {
+  const std::string& name = g.tensor(id).name;
+  if (table == nullptr) {
+    return InvalidArgument(StrCat("tensor '", name, "': no calibration table to take its range from"));
   }
+  const auto it = table->ranges.find(name);
+  if (it == table->ranges.end()) {
+    return InvalidArgument(StrCat("calibration table: no range for tensor '", name, "'; it was made for another network"));
+  }
+  const Range r = it->second;
+  if (!std::isfinite(r.min) || !std::isfinite(r.max) || r.min > r.max) {
+    return InvalidArgument(StrCat("calibration table: range [", r.min, ",", r.max, "] of tensor '", name,
+                                  "', expected finite numbers in order"));
+  }
+  return r;
+}
 
-  Result<Graph> Run() {
-    to_.metadata = from_.metadata;
-    OCTET_RETURN_IF_ERROR(ChooseIntegerNodes());
+/// Turns a float graph into one that computes in uint8 wherever there are kernels; float inputs and outputs.
+class Int8Converter {
+ public:
+  Int8Converter(Graph graph, const CalibrationTable* table) : g_(std::move(graph)), table_(table) {}
+
+  Result<Graph> Run(bool require_int8) {
+    original_tensors_ = g_.tensors.size();
+    FindReaders();
+    DecideTypes();
+    if (require_int8) OCTET_RETURN_IF_ERROR(CheckNothingStaysFloat());
+    Unite();
     OCTET_RETURN_IF_ERROR(ChooseQuantizations());
-    for (TensorId id : from_.inputs) {
-      const Tensor& t = from_.tensor(id);
-      const bool u8 = options_.input_type == DType::kU8;
-      const TensorId made = AddForm(id, u8, t.name);
-      to_.inputs.push_back(made);
-    }
-    for (size_t i = 0; i < from_.nodes.size(); ++i) OCTET_RETURN_IF_ERROR(Rewrite(static_cast<int>(i)));
-    for (TensorId id : from_.outputs) to_.outputs.push_back(Output(id));
-    RemoveUnusedTensors(&to_);
-    return std::move(to_);
+    OCTET_RETURN_IF_ERROR(Rewrite());
+    return std::move(g_);
   }
 
  private:
-  struct Forms {
-    TensorId f32 = kNoTensor, u8 = kNoTensor;
-  };
+  bool IsActivation(TensorId id) const { return id != kNoTensor && !g_.tensor(id).is_constant(); }
 
-  static bool SharesQuantization(OpType type) {
+  /// Operators without an integer kernel.
+  bool HasOnlyFloat(const Node& n) const {
+    if (IsConv(n.type)) return Reduction(g_, n) > kMaxInt8Reduction;
+    return n.type == OpType::kMul || n.type == OpType::kSoftmax;
+  }
+
+  /// Operators that move values and so share one quantization.
+  static bool Moves(OpType type) {
     switch (type) {
       case OpType::kMaxPool:
-      case OpType::kReshape:
-      case OpType::kSlice:
-      case OpType::kPad:
-      case OpType::kConcat:
       case OpType::kRelu:
-      case OpType::kRelu6: return true;
+      case OpType::kRelu6:
+      case OpType::kPad:
+      case OpType::kSlice:
+      case OpType::kConcat:
+      case OpType::kReshape: return true;
       default: return false;
     }
   }
 
-  static bool CanBeInteger(const Graph& g, const Node& n) {
-    switch (n.type) {
-      case OpType::kMul:
-      case OpType::kSoftmax:
-      case OpType::kQuantize:
-      case OpType::kDequantize: return false;
-      case OpType::kConv2d:
-      case OpType::kDense: return HasIntegerKernel(g, n);
-      default: return true;
+  void FindReaders() {
+    readers_.resize(g_.tensors.size());
+    producer_.assign(g_.tensors.size(), -1);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      producer_[g_.nodes[i].output] = static_cast<int>(i);
+      for (TensorId id : g_.nodes[i].inputs) {
+        if (IsActivation(id)) readers_[id].push_back(static_cast<int>(i));
+      }
     }
   }
 
-  TensorId Group(TensorId id) {
-    while (group_[id] != id) id = group_[id] = group_[group_[id]];
+  bool OnlyFloatReaders(TensorId id) const {
+    return std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) { return float_node_[i]; });
+  }
+
+  void DecideTypes() {
+    float_node_.assign(g_.nodes.size(), false);
+    for (size_t i = g_.nodes.size(); i-- > 0;) {
+      const Node& n = g_.nodes[i];
+      // Reshapes between the last layer and a softmax stay with the softmax, so that logits are not rounded.
+      const bool follows = n.type == OpType::kReshape || n.type == OpType::kSlice;
+      float_node_[i] = HasOnlyFloat(n) || (follows && OnlyFloatReaders(n.output));
+    }
+    is_u8_.assign(g_.tensors.size(), false);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      const Node& n = g_.nodes[i];
+      if (float_node_[i]) continue;
+      // These can give floats themselves; a residual would have to be float as well.
+      const bool can_give_float = n.type == OpType::kGlobalAveragePool ||
+                                  (IsConv(n.type) && n.input(kInputResidual) == kNoTensor);
+      is_u8_[n.output] = !(can_give_float && OnlyFloatReaders(n.output));
+    }
+  }
+
+  Status CheckNothingStaysFloat() const {
+    std::string list;
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      const Node& n = g_.nodes[i];
+      if (!HasOnlyFloat(n) || n.type == OpType::kSoftmax) continue;
+      list += StrCat(list.empty() ? "" : ", ", "'", n.name, "' (", OpTypeName(n.type), ")");
+    }
+    if (list.empty()) return OkStatus();
+    return Unsupported("operators that would stay in float32: " + list);
+  }
+
+  TensorId Find(TensorId id) {
+    while (parent_[id] != id) id = parent_[id] = parent_[parent_[id]];
     return id;
   }
-  void Join(TensorId a, TensorId b) { group_[Group(a)] = Group(b); }
 
-  Status ChooseIntegerNodes() {
-    std::string floating;
-    integer_.assign(from_.nodes.size(), false);
-    float_output_.assign(from_.nodes.size(), false);
-    for (size_t i = 0; i < from_.nodes.size(); ++i) {
-      const Node& n = from_.nodes[i];
-      integer_[i] = CanBeInteger(from_, n);
-      if (!integer_[i] && n.type != OpType::kSoftmax) {
-        floating += StrCat(floating.empty() ? "" : ", ", n.name, " (", OpTypeName(n.type), ")");
-      }
+  void Unite() {
+    parent_.resize(original_tensors_);
+    std::iota(parent_.begin(), parent_.end(), 0);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      const Node& n = g_.nodes[i];
+      if (float_node_[i] || !Moves(n.type)) continue;
+      for (TensorId id : n.inputs) parent_[Find(id)] = Find(n.output);
     }
-    if (options_.require_int8 && !floating.empty()) {
-      return Unsupported(StrCat("operators that cannot be quantized to int8: ", floating));
-    }
-    // Logits that only a softmax or the caller reads stay in float: nothing is gained by rounding them.
-    for (size_t i = 0; i < from_.nodes.size(); ++i) {
-      const Node& n = from_.nodes[i];
-      if (!integer_[i] || !HasWeights(n) || n.input(kInputResidual) != kNoTensor) continue;
-      bool only_float = true;
-      for (size_t j = 0; j < from_.nodes.size(); ++j) {
-        for (TensorId id : from_.nodes[j].inputs) only_float &= id != n.output || !integer_[j];
-      }
-      float_output_[i] = only_float;
-    }
-    return OkStatus();
   }
 
+  /// One quantization per group of tensors, from all their ranges.
   Status ChooseQuantizations() {
-    for (size_t i = 0; i < from_.nodes.size(); ++i) {
-      const Node& n = from_.nodes[i];
-      if (!integer_[i] || !SharesQuantization(n.type)) continue;
-      for (TensorId id : n.inputs) {
-        if (id != kNoTensor) Join(id, n.output);
+    std::vector<bool> needed(original_tensors_, false);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      if (float_node_[i]) continue;
+      for (TensorId id : g_.nodes[i].inputs) {
+        if (IsActivation(id)) needed[id] = true;
       }
+      if (is_u8_[g_.nodes[i].output]) needed[g_.nodes[i].output] = true;
     }
-    std::vector<Range> ranges(from_.tensors.size());
-    std::vector<bool> known(from_.tensors.size(), false);
-    for (size_t i = 0; i < from_.tensors.size(); ++i) {
-      const Tensor& t = from_.tensors[i];
-      if (t.is_constant()) continue;
-      const auto it = table_.ranges.find(t.name);
-      if (it == table_.ranges.end()) continue;
-      if (!std::isfinite(it->second.min) || !std::isfinite(it->second.max) || it->second.min > it->second.max) {
-        return InvalidArgument(StrCat("calibration range of ", t.name, " is [", it->second.min, ", ", it->second.max,
-                                      "], expected finite and in order"));
-      }
-      Range& r = ranges[Group(static_cast<TensorId>(i))];
-      r.min = std::min(r.min, it->second.min);
-      r.max = std::max(r.max, it->second.max);
-      known[Group(static_cast<TensorId>(i))] = true;
+    std::map<TensorId, Range> ranges;  // By root. Starts at [0, 0], which every range contains.
+    for (size_t id = 0; id < original_tensors_; ++id) {
+      if (!needed[id]) continue;
+      OCTET_ASSIGN_OR_RETURN(const Range r, RangeOf(g_, static_cast<TensorId>(id), table_));
+      Range& group = ranges[Find(static_cast<TensorId>(id))];
+      group.min = std::min(group.min, r.min);
+      group.max = std::max(group.max, r.max);
     }
-    for (size_t i = 0; i < from_.nodes.size(); ++i) {
-      const Node& n = from_.nodes[i];
-      if (n.type != OpType::kPad || !integer_[i]) continue;
-      Range& r = ranges[Group(n.output)];
-      r.min = std::min(r.min, n.pad_value);
-      r.max = std::max(r.max, n.pad_value);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      const Node& n = g_.nodes[i];
+      if (float_node_[i] || n.type != OpType::kPad) continue;
+      Range& group = ranges[Find(n.output)];
+      group.min = std::min(group.min, n.pad_value);
+      group.max = std::max(group.max, n.pad_value);
     }
-    quantization_.resize(from_.tensors.size());
-    missing_.assign(from_.tensors.size(), false);
-    for (size_t i = 0; i < from_.tensors.size(); ++i) {
-      const TensorId g = Group(static_cast<TensorId>(i));
-      quantization_[i] = ChooseQuantization(ranges[g]);
-      missing_[i] = !known[g];
+    quantization_.resize(original_tensors_);
+    for (size_t id = 0; id < original_tensors_; ++id) {
+      if (needed[id]) quantization_[id] = ChooseQuantization(ranges[Find(static_cast<TensorId>(id))]);
     }
     return OkStatus();
   }
 
-  TensorId AddForm(TensorId id, bool u8, std::string name) {
-    const Tensor& t = from_.tensor(id);
-    const TensorId made = to_.AddActivation(std::move(name), u8 ? DType::kU8 : DType::kF32, t.shape);
-    if (u8) to_.tensor(made).quantization = quantization_[id];
-    (u8 ? forms_[id].u8 : forms_[id].f32) = made;
-    return made;
+  /// The tensor as uint8 or as float, converted at its first such use.
+  TensorId As(TensorId id, bool u8) {
+    if (is_u8_[id] == u8) return id;
+    std::map<TensorId, TensorId>& cache = u8 ? as_u8_ : as_float_;
+    if (const auto it = cache.find(id); it != cache.end()) return it->second;
+    const Shape shape = g_.tensor(id).shape;
+    const std::string name = StrCat(g_.tensor(id).name, u8 ? ".quantized" : ".dequantized");
+    const TensorId to = g_.AddActivation(name, u8 ? DType::kU8 : DType::kF32, shape);
+    if (u8) g_.tensor(to).quantization = quantization_[id];
+    Node node;
+    node.type = u8 ? OpType::kQuantize : OpType::kDequantize;
+    node.name = name;
+    node.inputs = {id};
+    node.output = to;
+    nodes_.push_back(std::move(node));
+    cache[id] = to;
+    return to;
   }
 
-  TensorId AsU8(TensorId id) {
-    if (forms_[id].u8 == kNoTensor) {
-      const TensorId f32 = forms_[id].f32;
-      const TensorId made = AddForm(id, true, from_.tensor(id).name + ".quantized");
-      to_.AddNode(OpType::kQuantize, from_.tensor(id).name + ".quantize", {f32}, made);
+  Status Rewrite() {
+    for (size_t id = 0; id < original_tensors_; ++id) {
+      if (!is_u8_[id]) continue;
+      g_.tensors[id].dtype = DType::kU8;
+      g_.tensors[id].quantization = quantization_[id];
     }
-    return forms_[id].u8;
-  }
-
-  TensorId AsF32(TensorId id) {
-    if (forms_[id].f32 == kNoTensor) {
-      const TensorId u8 = forms_[id].u8;
-      const TensorId made = AddForm(id, false, from_.tensor(id).name + ".float");
-      to_.AddNode(OpType::kDequantize, from_.tensor(id).name + ".dequantize", {u8}, made);
-    }
-    return forms_[id].f32;
-  }
-
-  TensorId CopyConstant(TensorId id) {
-    to_.tensors.push_back(from_.tensor(id));
-    return static_cast<TensorId>(to_.tensors.size()) - 1;
-  }
-
-  Status RequireRange(TensorId id) const {
-    if (!missing_[id]) return OkStatus();
-    return InvalidArgument(StrCat("no calibration range for tensor ", from_.tensor(id).name));
-  }
-
-  Status Rewrite(int index) {
-    const Node& n = from_.nodes[index];
-    Node out = n;
-    const bool integer = integer_[index];
-    for (TensorId& id : out.inputs) {
-      if (id == kNoTensor) continue;
-      if (from_.tensor(id).is_constant()) {
-        id = CopyConstant(id);
-      } else {
-        if (integer) OCTET_RETURN_IF_ERROR(RequireRange(id));
-        id = integer ? AsU8(id) : AsF32(id);
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      Node n = std::move(g_.nodes[i]);
+      for (TensorId& id : n.inputs) {
+        if (IsActivation(id)) id = As(id, !float_node_[i]);
       }
+      if (IsConv(n.type) && !float_node_[i]) OCTET_RETURN_IF_ERROR(QuantizeConv(&n));
+      nodes_.push_back(std::move(n));
     }
-    const bool u8_out = integer && !float_output_[index];
-    if (u8_out) OCTET_RETURN_IF_ERROR(RequireRange(n.output));
-    out.output = AddForm(n.output, u8_out, from_.tensor(n.output).name);
-    if (integer && HasWeights(n)) OCTET_RETURN_IF_ERROR(QuantizeLayer(n, &out));
-    to_.nodes.push_back(std::move(out));
+    for (TensorId& id : g_.outputs) {
+      if (!is_u8_[id]) continue;
+      const TensorId from = id;
+      id = As(from, false);
+      std::swap(g_.tensor(id).name, g_.tensor(from).name);  // The caller knows the output by its name.
+    }
+    g_.nodes = std::move(nodes_);
     return OkStatus();
   }
 
-  Status QuantizeLayer(const Node& n, Node* out) {
-    const Tensor w = from_.tensor(n.inputs[kInputWeights]);
-    const Quantization x = quantization_[n.inputs[kInputX]];
+  Status QuantizeConv(Node* n) {
+    const Tensor& x = g_.tensor(n->inputs[kInputX]);
+    const double x_scale = x.quantization.scale;
+    const int32_t x_zero = x.quantization.zero_point;
+    const Tensor& w = g_.tensor(n->inputs[kInputWeights]);
     const size_t channels = static_cast<size_t>(w.shape[0]);
-    std::span<const float> bias;
-    if (n.input(kInputBias) != kNoTensor) bias = from_.tensor(n.input(kInputBias)).values<float>();
-    // A near-dead channel must not get a scale so small that its bias leaves the accumulator.
-    std::vector<double> floor(channels, 0.0);
-    for (size_t c = 0; c < bias.size(); ++c) floor[c] = std::fabs(bias[c]) / (x.scale * kLargestBias);
-    const QuantizedWeights q = QuantizeWeights(w, floor);
-    SetWeights(&to_, out, w, q);
-    std::vector<int32_t> integer_bias(channels);
-    const size_t row = q.values.size() / channels;
-    for (size_t c = 0; c < channels; ++c) {
-      int64_t magnitude = 0;
-      for (size_t i = 0; i < row; ++i) magnitude += std::abs(q.values[c * row + i]);
-      const double exact = bias.empty() ? 0.0 : bias[c] / (static_cast<double>(x.scale) * q.scales[c]);
-      const int64_t b = std::llrint(exact) - static_cast<int64_t>(x.zero_point) * q.sums[c];
-      if (255 * magnitude + std::llabs(b) > std::numeric_limits<int32_t>::max()) {
-        return Unsupported(StrCat("node ", n.name, ": output channel ", c, " may exceed the 32-bit accumulator"));
+    const int64_t reduction = Reduction(g_, *n);
+    const TensorId bias_id = n->input(kInputBias);
+
+    // What the sum of products and the zero-point correction leave of 32 bits.
+    const double room = std::min<double>(
+        kMaxBias, static_cast<double>(std::numeric_limits<int32_t>::max() - reduction * 255 * 128 - reduction * 255 * 127));
+    std::vector<double> bias(channels, 0.0), min_scale(channels, 0.0);
+    if (bias_id != kNoTensor) {
+      for (size_t c = 0; c < channels; ++c) {
+        bias[c] = g_.tensor(bias_id).values<float>()[c];
+        // 1.0001: the scale is rounded to float32 after this.
+        min_scale[c] = 1.0001 * std::fabs(bias[c]) / (x_scale * room);
       }
-      integer_bias[c] = static_cast<int32_t>(b);
     }
-    out->set_input(kInputBias, AddConstant(&to_, w.name + ".bias", DType::kI32, {w.shape[0]}, integer_bias.data(), channels * 4));
+    const Int8Weights q = QuantizeWeights(w.values<float>(), channels, min_scale);
+    std::vector<int32_t> integer_bias(channels);
+    bool any = false;
+    for (size_t c = 0; c < channels; ++c) {
+      const double b = std::nearbyint(bias[c] / (x_scale * q.scales[c]));
+      if (!(std::fabs(b) <= room)) {
+        return InternalError(StrCat("node '", n->name, "': bias ", b, " of channel ", c, " exceeds ", room));
+      }
+      // |sum * zero point| <= reduction * 127 * 255, so this stays inside int32.
+      integer_bias[c] = static_cast<int32_t>(static_cast<int64_t>(b) - int64_t{x_zero} * q.sums[c]);
+      any |= integer_bias[c] != 0;
+    }
+    SetInt8Weights(&g_, n, q);
+    TensorId id = kNoTensor;
+    if (any) {
+      id = g_.AddConstant(n->name + ".bias", DType::kI32, {static_cast<int64_t>(channels)}, integer_bias.data(),
+                          integer_bias.size() * sizeof(int32_t));
+    }
+    n->set_input(kInputBias, id);
     return OkStatus();
   }
 
-  /// The tensor the caller reads, in the wanted type.
-  TensorId Output(TensorId id) {
-    if (options_.output_type == DType::kF32) return AsF32(id);
-    if (forms_[id].u8 == kNoTensor && IsSoftmax(id)) quantization_[id] = {1.0f / 256.0f, 0};
-    return AsU8(id);
-  }
-
-  bool IsSoftmax(TensorId id) const {
-    for (const Node& n : from_.nodes) {
-      if (n.output == id) return n.type == OpType::kSoftmax;
-    }
-    return false;
-  }
-
-  const Graph& from_;
-  const QuantizeOptions& options_;
-  const CalibrationTable& table_;
-  Graph to_;
-  std::vector<TensorId> group_;
-  std::vector<Forms> forms_;
-  std::vector<bool> integer_, float_output_, missing_;
-  std::vector<Quantization> quantization_;
+  Graph g_;
+  const CalibrationTable* table_;
+  size_t original_tensors_ = 0;
+  std::vector<std::vector<int>> readers_;  ///< Nodes, by original tensor.
+  std::vector<int> producer_;              ///< Node, by original tensor.
+  std::vector<bool> float_node_;
+  std::vector<bool> is_u8_;  ///< Type in which a tensor's producer gives it.
+  std::vector<TensorId> parent_;
+  std::vector<Quantization> quantization_;  ///< Of the uint8 form of each tensor.
+  std::map<TensorId, TensorId> as_u8_, as_float_;
+  std::vector<Node> nodes_;
 };
 
-/// u8 tensors at the edges of a graph whose inside is float: Dequantize at the head, Quantize at the end.
-Status ConvertEdges(Graph* g, const QuantizeOptions& options, const CalibrationTable* table) {
-  const auto range_of = [&](const std::string& name) -> Result<Range> {
-    if (table != nullptr) {
-      const auto it = table->ranges.find(name);
-      if (it != table->ranges.end()) return it->second;
+/// Gives inputs and outputs the wanted types, with conversions at the ends where needed.
+class InterfaceTyper {
+ public:
+  InterfaceTyper(Graph* g, const CalibrationTable* table) : g_(*g), table_(table) {}
+
+  Status SetInputs(DType type) {
+    for (TensorId& id : g_.inputs) {
+      if (g_.tensor(id).dtype == type) continue;
+      OCTET_RETURN_IF_ERROR(type == DType::kF32 ? QuantizeAfter(&id) : MakeInputU8(&id));
     }
-    return InvalidArgument(StrCat("a uint8 ", name, " needs calibration data: no range is known for it"));
-  };
-  if (options.input_type == DType::kU8) {
-    std::vector<Node> head;
-    for (TensorId& id : g->inputs) {
-      const std::string name = g->tensor(id).name;
-      OCTET_ASSIGN_OR_RETURN(const Range range, range_of(name));
-      const TensorId u8 = g->AddActivation(name, DType::kU8, g->tensor(id).shape);
-      g->tensor(u8).quantization = ChooseQuantization(range);
-      g->tensor(id).name = name + ".float";
-      Node n;
-      n.type = OpType::kDequantize;
-      n.name = name + ".dequantize";
-      n.inputs = {u8};
-      n.output = id;
-      head.push_back(std::move(n));
-      id = u8;
-    }
-    g->nodes.insert(g->nodes.begin(), head.begin(), head.end());
+    return OkStatus();
   }
-  if (options.output_type == DType::kU8) {
-    for (TensorId& id : g->outputs) {
-      const std::string name = g->tensor(id).name;
-      Quantization q{1.0f / 256.0f, 0};
-      const bool softmax = !g->nodes.empty() && std::any_of(g->nodes.begin(), g->nodes.end(), [&](const Node& n) {
-        return n.output == id && n.type == OpType::kSoftmax;
-      });
-      if (!softmax) {
-        OCTET_ASSIGN_OR_RETURN(const Range range, range_of(name));
-        q = ChooseQuantization(range);
+
+  Status SetOutputs(DType type) {
+    for (TensorId& id : g_.outputs) {
+      if (g_.tensor(id).dtype == type) continue;
+      OCTET_RETURN_IF_ERROR(type == DType::kF32 ? DequantizeOutput(&id) : QuantizeOutput(&id));
+    }
+    return OkStatus();
+  }
+
+ private:
+  Node Conversion(OpType type, TensorId from, TensorId to) const {
+    Node n;
+    n.type = type;
+    n.name = StrCat(g_.tensor(type == OpType::kQuantize ? to : from).name,
+                    type == OpType::kQuantize ? ".quantize" : ".dequantize");
+    n.inputs = {from};
+    n.output = to;
+    return n;
+  }
+
+  TensorId NewActivation(std::string name, DType type, Quantization q, TensorId like) {
+    const Shape shape = g_.tensor(like).shape;
+    const TensorId id = g_.AddActivation(std::move(name), type, shape);
+    g_.tensor(id).quantization = q;
+    return id;
+  }
+
+  /// A uint8 input becomes float, quantized first thing.
+  Status QuantizeAfter(TensorId* id) {
+    const TensorId u8 = *id;
+    const TensorId input = NewActivation(g_.tensor(u8).name, DType::kF32, {}, u8);
+    g_.tensor(u8).name += ".quantized";
+    g_.nodes.insert(g_.nodes.begin(), Conversion(OpType::kQuantize, input, u8));
+    *id = input;
+    return OkStatus();
+  }
+
+  /// A float input becomes uint8. Where the graph quantizes it anyway, with that quantization.
+  Status MakeInputU8(TensorId* id) {
+    const TensorId real = *id;
+    Quantization q;
+    for (const Node& n : g_.nodes) {
+      if (n.type == OpType::kQuantize && n.inputs[0] == real) q = g_.tensor(n.output).quantization;
+    }
+    if (q.scale == 0.0f) {
+      OCTET_ASSIGN_OR_RETURN(const Range range, RangeOf(g_, real, table_));
+      q = ChooseQuantization(range);
+    }
+    const TensorId input = NewActivation(g_.tensor(real).name, DType::kU8, q, real);
+    g_.tensor(real).name += ".dequantized";
+    // Readers of the quantized form read the input; whoever else is left reads the dequantized one.
+    std::vector<Node> nodes = {Conversion(OpType::kDequantize, input, real)};
+    std::map<TensorId, TensorId> replaced;
+    for (Node& n : g_.nodes) {
+      if (n.type == OpType::kQuantize && n.inputs[0] == real && g_.tensor(n.output).quantization == q &&
+          std::find(g_.outputs.begin(), g_.outputs.end(), n.output) == g_.outputs.end()) {
+        replaced[n.output] = input;
+        continue;
       }
-      const TensorId u8 = g->AddActivation(name, DType::kU8, g->tensor(id).shape);
-      g->tensor(u8).quantization = q;
-      g->tensor(id).name = name + ".float";
-      g->AddNode(OpType::kQuantize, name + ".quantize", {id}, u8);
-      id = u8;
+      for (TensorId& from : n.inputs) {
+        if (const auto it = replaced.find(from); it != replaced.end()) from = it->second;
+      }
+      nodes.push_back(std::move(n));
     }
+    g_.nodes = std::move(nodes);
+    *id = input;
+    return OkStatus();
   }
-  return OkStatus();
-}
+
+  Status DequantizeOutput(TensorId* id) {
+    const TensorId u8 = *id;
+    const TensorId output = NewActivation(g_.tensor(u8).name, DType::kF32, {}, u8);
+    g_.tensor(u8).name += ".quantized";
+    g_.nodes.push_back(Conversion(OpType::kDequantize, u8, output));
+    *id = output;
+    return OkStatus();
+  }
+
+  Status QuantizeOutput(TensorId* id) {
+    const TensorId real = *id;
+    const Node* producer = nullptr;
+    for (const Node& n : g_.nodes) {
+      if (n.output == real) producer = &n;
+    }
+    if (producer != nullptr && producer->type == OpType::kDequantize && CanBeOutput(producer->inputs[0])) {
+      const TensorId u8 = producer->inputs[0];
+      std::swap(g_.tensor(u8).name, g_.tensor(real).name);
+      *id = u8;
+      return OkStatus();
+    }
+    Quantization q{1.0f / 256.0f, 0};  // Probabilities: the usual choice, exact in binary.
+    if (producer == nullptr || producer->type != OpType::kSoftmax) {
+      OCTET_ASSIGN_OR_RETURN(const Range range, RangeOf(g_, real, table_));
+      q = ChooseQuantization(range);
+    }
+    const TensorId output = NewActivation(g_.tensor(real).name, DType::kU8, q, real);
+    g_.tensor(real).name += ".dequantized";
+    g_.nodes.push_back(Conversion(OpType::kQuantize, real, output));
+    *id = output;
+    return OkStatus();
+  }
+
+  /// The format wants outputs to be made by a node and named once.
+  bool CanBeOutput(TensorId id) const {
+    return std::find(g_.outputs.begin(), g_.outputs.end(), id) == g_.outputs.end() &&
+           std::find(g_.inputs.begin(), g_.inputs.end(), id) == g_.inputs.end();
+  }
+
+  Graph& g_;
+  const CalibrationTable* table_;
+};
 
 }  // namespace
 
+bool IsQuantized(const Graph& graph) {
+  return std::any_of(graph.tensors.begin(), graph.tensors.end(),
+                     [](const Tensor& t) { return !t.is_constant() && t.dtype == DType::kU8; });
+}
+
 Quantization ChooseQuantization(const Range& range) {
   const double min = std::min(0.0, static_cast<double>(range.min)), max = std::max(0.0, static_cast<double>(range.max));
+  double scale = (max - min) / 255.0;
+  // A tensor that was 0 throughout: any scale represents it.
+  if (!(scale >= std::numeric_limits<float>::min())) scale = 1.0;
   Quantization q;
-  q.scale = std::max(static_cast<float>((max - min) / 255.0), kSmallestScale);
-  q.zero_point = static_cast<int32_t>(std::clamp(std::nearbyint(-min / q.scale), 0.0, 255.0));
+  q.scale = static_cast<float>(scale);
+  q.zero_point = static_cast<int32_t>(std::clamp(std::nearbyint(-min / scale), 0.0, 255.0));
   return q;
 }
 
 Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options, const CalibrationTable* table) {
-  if (options.require_int8 && options.precision != Precision::kInt8) {
-    return InvalidArgument(StrCat("require_int8 with precision ", PrecisionName(options.precision), ", expected int8"));
-  }
-  Graph graph = float_graph;
-  if (options.precision == Precision::kInt8) {
-    if (table == nullptr) return InvalidArgument("precision int8 needs calibration data");
-    OCTET_ASSIGN_OR_RETURN(graph, IntegerRewriter(float_graph, options, *table).Run());
+  Graph g = float_graph;
+  if (IsQuantized(g)) {
+    if (options.precision != Precision::kInt8) {
+      return Unsupported(StrCat("the network is quantized already: it can be converted to int8, not to ",
+                                PrecisionName(options.precision)));
+    }
   } else {
-    if (options.precision == Precision::kFp16) OCTET_RETURN_IF_ERROR(ConvertWeightsToHalf(&graph));
-    if (options.precision == Precision::kHybrid) ConvertWeightsToHybrid(&graph);
-    OCTET_RETURN_IF_ERROR(ConvertEdges(&graph, options, table));
-    RemoveUnusedTensors(&graph);
+    OCTET_RETURN_IF_ERROR(CheckFloatConvs(g));
+    switch (options.precision) {
+      case Precision::kFp32: break;
+      case Precision::kFp16: OCTET_RETURN_IF_ERROR(ToFloat16(&g)); break;
+      case Precision::kHybrid: ToHybrid(&g); break;
+      case Precision::kInt8: {
+        if (table == nullptr) return InvalidArgument("int8 needs a calibration table or calibration data");
+        OCTET_ASSIGN_OR_RETURN(g, Int8Converter(std::move(g), table).Run(options.require_int8));
+        break;
+      }
+    }
   }
-  graph.metadata.precision = options.precision;
-  OCTET_RETURN_IF_ERROR(ValidateGraph(graph));
-  return graph;
+  InterfaceTyper typer(&g, table);
+  OCTET_RETURN_IF_ERROR(typer.SetInputs(options.input_type));
+  OCTET_RETURN_IF_ERROR(typer.SetOutputs(options.output_type));
+  OCTET_RETURN_IF_ERROR(RemoveUnused(&g));
+  g.metadata.precision = options.precision;
+  OCTET_RETURN_IF_ERROR(ValidateGraph(g));
+  return g;
 }
 
 }  // namespace octet

@@ -1,0 +1,77 @@
+#include "converter/calibrate/sample_source.h"
+
+#include <algorithm>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "engine/src/preprocess.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "formats/data/dataset.h"
+
+namespace octet {
+namespace {
+
+struct Reader {
+  std::unique_ptr<Dataset> dataset;
+  Preprocessing preprocessing;
+  int height = 0, width = 0, channels = 0;
+  Sample sample;
+  ResizeWorkspace workspace;
+
+  Result<bool> Next(float* input) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
+    if (!more) return false;
+    OCTET_RETURN_IF_ERROR(Prepare(input).WithContext(sample.name));
+    return true;
+  }
+
+  Status Prepare(float* input) {
+    if (sample.is_float()) {
+      if (sample.float_height != height || sample.float_width != width || sample.float_channels != channels) {
+        return InvalidArgument(StrCat("sample is ", sample.float_height, "x", sample.float_width, "x", sample.float_channels,
+                                      ", expected ", height, "x", width, "x", channels, " as the network's input"));
+      }
+      std::copy(sample.float_data.begin(), sample.float_data.end(), input);
+      return OkStatus();
+    }
+    if (channels != 1 && channels != 3) {
+      return Unsupported(StrCat("an image has 1 or 3 channels, the network's input has ", channels));
+    }
+    Image image;
+    image.pixels = sample.image.rgb.data();
+    image.width = sample.image.width;
+    image.height = sample.image.height;
+    std::span<const uint8_t> pixels;
+    OCTET_RETURN_IF_ERROR(ResizeAndCrop(image, preprocessing, height, width, channels, &workspace, &pixels));
+    NormalizeToFloat(preprocessing, pixels, channels, input);
+    return OkStatus();
+  }
+};
+
+}  // namespace
+
+Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph, int64_t max_samples) {
+  const Tensor& input = graph.tensor(graph.inputs[0]);
+  if (input.shape.rank() != 4) {
+    return Unsupported(StrCat("input '", input.name, "' has shape ", input.shape.ToString(), ", expected [1,height,width,channels]"));
+  }
+  auto reader = std::make_shared<Reader>();
+  reader->preprocessing = graph.metadata.preprocessing;
+  reader->height = static_cast<int>(input.shape[1]);
+  reader->width = static_cast<int>(input.shape[2]);
+  reader->channels = static_cast<int>(input.shape[3]);
+  // Labels play no part here, so folders of classes that the model does not know are welcome.
+  DatasetOptions options;
+  options.max_samples = max_samples;
+  OCTET_ASSIGN_OR_RETURN(reader->dataset, OpenDataset(path, options));
+  DatasetSamples samples;
+  samples.size = reader->dataset->size();
+  samples.description = reader->dataset->description();
+  samples.next = [reader](float* to) { return reader->Next(to); };
+  return samples;
+}
+
+}  // namespace octet

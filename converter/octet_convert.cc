@@ -1,0 +1,201 @@
+// octet_convert INPUT --output OUT.octet: from an exported model to an .octet file.
+// Exit codes: 0 written, 1 could not be done, 2 wrong command line.
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include <CLI/CLI.hpp>
+
+#include "converter/calibrate/calibration.h"
+#include "converter/calibrate/sample_source.h"
+#include "converter/import/importer.h"
+#include "converter/import/preprocessing_json.h"
+#include "converter/passes/passes.h"
+#include "converter/quantize/quantize.h"
+#include "converter/report/report.h"
+#include "engine/src/model_impl.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "formats/data/labels.h"
+#include "formats/data/progress.h"
+#include "formats/model/octet_file.h"
+
+namespace octet {
+namespace {
+
+/// Any number would do; it only has to be the same for all files, so that equal inputs give equal bytes.
+constexpr uint64_t kGoldenSeed = 20241;
+
+struct Arguments {
+  std::string input, output;
+  Precision precision = Precision::kFp32;
+  std::string calibration_data, calibration_table, save_calibration_table;
+  CalibrationOptions calibration;
+  std::string preprocessing, labels, name, graph;
+  std::optional<DType> input_type, output_type;
+  bool require_int8 = false;
+  bool json = false;
+};
+
+/// The options that shaped the result, for the file. No paths: the same inputs give the same bytes wherever they lie.
+std::string OptionsLine(const Arguments& a, const std::optional<CalibrationTable>& table) {
+  std::string s = StrCat("--precision=", PrecisionName(a.precision));
+  if (table) s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
+  if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
+  if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
+  if (a.require_int8) s += " --require-int8";
+  return s;
+}
+
+/// Finds out before the long part whether the result can be put there.
+Status CheckOutput(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (folder.empty()) folder = ".";
+  if (!std::filesystem::is_directory(folder, error)) {
+    return NotFound(StrCat(path, ": folder ", folder.string(), " does not exist"));
+  }
+  if (std::filesystem::is_directory(path, error)) return InvalidArgument(StrCat(path, ": is a folder, expected a file name"));
+  return OkStatus();
+}
+
+Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, const Graph& graph) {
+  if (!a.calibration_table.empty()) {
+    OCTET_ASSIGN_OR_RETURN(CalibrationTable table, ReadCalibrationTable(a.calibration_table));
+    return std::optional<CalibrationTable>(std::move(table));
+  }
+  if (a.calibration_data.empty()) return std::optional<CalibrationTable>();
+  if (IsQuantized(graph)) {
+    return InvalidArgument("--calibration-data: the network is quantized already and has its ranges");
+  }
+  OCTET_ASSIGN_OR_RETURN(DatasetSamples samples, OpenSamples(a.calibration_data, graph, a.calibration.max_samples));
+  const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
+  Progress bar("calibrating", total);
+  OCTET_ASSIGN_OR_RETURN(CalibrationTable table,
+                         Calibrate(graph, samples.next, a.calibration, [&bar](int done, int) { bar.Update(done); }));
+  return std::optional<CalibrationTable>(std::move(table));
+}
+
+Result<std::vector<float>> ComputeGolden(const Graph& graph) {
+  OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, ModelFromGraph(graph));
+  OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(std::move(model)));
+  return RunGolden(session.get(), kGoldenSeed);
+}
+
+Result<ConversionReport> Convert(const Arguments& a) {
+  OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
+  if (!a.save_calibration_table.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
+
+  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph}));
+  if (!a.preprocessing.empty()) {
+    OCTET_ASSIGN_OR_RETURN(graph.metadata.preprocessing, ReadPreprocessing(a.preprocessing));
+  }
+  if (!a.labels.empty()) {
+    OCTET_ASSIGN_OR_RETURN(graph.metadata.labels, ReadLabels(a.labels));
+  }
+  if (!a.name.empty()) graph.metadata.name = a.name;
+  if (graph.metadata.name.empty()) graph.metadata.name = std::filesystem::path(a.input).stem().string();
+  OCTET_RETURN_IF_ERROR(Optimize(&graph));
+
+  OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table, GetCalibrationTable(a, graph));
+  QuantizeOptions options;
+  options.precision = a.precision;
+  options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
+  options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
+  options.require_int8 = a.require_int8;
+  OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table ? &*table : nullptr));
+  quantized.metadata.options = OptionsLine(a, table);
+
+  Golden golden;
+  golden.seed = kGoldenSeed;
+  OCTET_ASSIGN_OR_RETURN(golden.output, ComputeGolden(quantized));
+  OCTET_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SerializeOctet(quantized, golden));
+  if (!a.save_calibration_table.empty()) {
+    OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *table));
+  }
+  OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, bytes));
+
+  ConversionReport report = MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()));
+  report.output = a.output;
+  if (table) {
+    report.calibration_method = table->method;
+    report.calibration_samples = table->samples;
+  }
+  return report;
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
+  Arguments a;
+  std::string precision = "fp32", method = "minmax", input_type, output_type;
+  app.add_option("INPUT", a.input,
+                 "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
+      ->required();
+  app.add_option("--output", a.output, "File to write; replaced only on success")->required();
+  app.add_option("--precision", precision, "fp32 (default), fp16, hybrid or int8")
+      ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8"}));
+  app.add_option("--graph", a.graph, "Graph description (.json, or the name of one that ships) for files that hold only tensors");
+  app.add_option("--name", a.name, "Name stored in the file");
+  app.add_option("--labels", a.labels, "Class names, one a line");
+  app.add_option("--preprocessing", a.preprocessing, "JSON: resize, resize_shorter, filter, order, scale, mean, std");
+  CLI::Option* data = app.add_option("--calibration-data", a.calibration_data,
+                                     "Representative images: folder, TFRecord or .npy file (int8, uint8 inputs)");
+  CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples, "At most this many (100), spread evenly")
+                             ->check(CLI::Range(1, 1000000));
+  CLI::Option* method_option = app.add_option("--calibration-method", method, "minmax (default) or percentile")
+                                   ->check(CLI::IsMember({"minmax", "percentile"}));
+  CLI::Option* percentile = app.add_option("--calibration-percentile", a.calibration.percentile,
+                                           "Percent of the values that percentile keeps (99.99)")
+                                ->check(CLI::Range(50.0, 100.0));
+  CLI::Option* table = app.add_option("--calibration-table", a.calibration_table, "Use the ranges of this file instead of data");
+  CLI::Option* save = app.add_option("--save-calibration-table", a.save_calibration_table, "Write the measured ranges there (JSON)");
+  app.add_option("--input-type", input_type, "float32 or uint8; default as the source")->check(CLI::IsMember({"float32", "uint8"}));
+  app.add_option("--output-type", output_type, "float32 or uint8; default as the source")->check(CLI::IsMember({"float32", "uint8"}));
+  app.add_flag("--require-int8", a.require_int8, "Fail when an operator would stay in float, naming it (softmax excepted)");
+  app.add_flag("--json", a.json, "Print the report as JSON");
+  table->excludes(data);
+  save->needs(data);
+  samples->needs(data);
+  method_option->needs(data);
+  percentile->needs(data);
+  app.failure_message([](const CLI::App*, const CLI::Error& e) { return StrCat("octet_convert: ", e.what(), " (see --help)\n"); });
+  try {
+    app.parse(argc, argv);
+    if (a.require_int8 && precision != "int8") {
+      throw CLI::ValidationError("--require-int8", StrCat("goes with --precision=int8, found ", precision));
+    }
+    if (percentile->count() > 0 && method != "percentile") {
+      throw CLI::ValidationError("--calibration-percentile", "goes with --calibration-method=percentile");
+    }
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+    if (precision == PrecisionName(p)) a.precision = p;
+  }
+  if (method == "percentile") a.calibration.method = CalibrationMethod::kPercentile;
+  const auto type = [](const std::string& s) {
+    return s.empty() ? std::nullopt : std::optional<DType>(s == "uint8" ? DType::kU8 : DType::kF32);
+  };
+  a.input_type = type(input_type);
+  a.output_type = type(output_type);
+
+  const Result<ConversionReport> report = Convert(a);
+  if (!report.ok()) {
+    std::fprintf(stderr, "octet_convert: %s\n", report.status().message().c_str());
+    return 1;
+  }
+  const std::string text = a.json ? ReportJson(*report) : ReportText(*report);
+  const bool printed = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
+  return printed ? 0 : 1;
+}
+
+}  // namespace
+}  // namespace octet
+
+int main(int argc, char** argv) { return octet::Main(argc, argv); }

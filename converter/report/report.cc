@@ -1,0 +1,101 @@
+#include "converter/report/report.h"
+
+#include <nlohmann/json.hpp>
+
+#include "engine/src/model_impl.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+std::string DescribeTensor(const Tensor& t) {
+  std::string s = StrCat(t.name, " ", DTypeName(t.dtype), " ", t.shape.ToString());
+  if (t.dtype == DType::kU8) s += StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
+  return s;
+}
+
+std::string Join(const std::vector<std::string>& parts) {
+  std::string s;
+  for (const std::string& p : parts) s += (s.empty() ? "" : ", ") + p;
+  return s;
+}
+
+/// 1234567 as "1,234,567".
+std::string Thousands(int64_t value) {
+  std::string s = std::to_string(value);
+  for (int64_t at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3) s.insert(static_cast<size_t>(at), ",");
+  return s;
+}
+
+/// Whether the operator computes with floats, as opposed to converting from or to them.
+bool ComputesInFloat(const Graph& g, const Node& n) {
+  switch (n.type) {
+    case OpType::kQuantize:
+    case OpType::kDequantize:
+    case OpType::kReshape:
+    case OpType::kSlice: return false;
+    default: return g.tensor(n.inputs[0]).dtype == DType::kF32;
+  }
+}
+
+}  // namespace
+
+ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size) {
+  ConversionReport r;
+  r.name = written.metadata.name;
+  r.source = written.metadata.source;
+  r.precision = written.metadata.precision;
+  r.file_size = file_size;
+  for (TensorId id : written.inputs) r.inputs.push_back(DescribeTensor(written.tensor(id)));
+  for (TensorId id : written.outputs) r.outputs.push_back(DescribeTensor(written.tensor(id)));
+  for (const Node& n : written.nodes) {
+    ++r.operators[OpTypeName(n.type)];
+    r.macs += NodeMacs(written, n);
+    if (r.precision == Precision::kInt8 && ComputesInFloat(written, n)) {
+      r.float_operators.push_back(StrCat(n.name, " (", OpTypeName(n.type), ")"));
+    }
+  }
+  for (const Tensor& t : optimized.tensors) {
+    if (t.is_constant()) r.parameters += t.shape.num_elements();
+  }
+  return r;
+}
+
+std::string ReportText(const ConversionReport& r) {
+  std::string operators;
+  int count = 0;
+  for (const auto& [type, n] : r.operators) {
+    operators += StrCat(operators.empty() ? "" : ", ", type, " ", n);
+    count += n;
+  }
+  std::string s = StrCat("source:      ", r.source, "\nname:        ", r.name, "\ninput:       ", Join(r.inputs),
+                         "\noutput:      ", Join(r.outputs), "\noperators:   ", count, " (", operators, ")");
+  if (!r.float_operators.empty()) s += "\nin float32:  " + Join(r.float_operators);
+  s += StrCat("\nparameters:  ", Thousands(r.parameters), "\nMACs:        ", Thousands(r.macs), " per image");
+  if (!r.calibration_method.empty()) {
+    s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
+  }
+  return s + StrCat("\nwrote:       ", r.output, ", ", PrecisionName(r.precision), ", ", Thousands(r.file_size), " bytes\n");
+}
+
+std::string ReportJson(const ConversionReport& r) {
+  nlohmann::ordered_json json;
+  json["output"] = r.output;
+  json["name"] = r.name;
+  json["source"] = r.source;
+  json["precision"] = PrecisionName(r.precision);
+  json["size_bytes"] = r.file_size;
+  json["parameters"] = r.parameters;
+  json["macs"] = r.macs;
+  json["operators"] = r.operators;
+  json["float_operators"] = r.float_operators;
+  json["inputs"] = r.inputs;
+  json["outputs"] = r.outputs;
+  if (!r.calibration_method.empty()) {
+    json["calibration"] = {{"method", r.calibration_method}, {"samples", r.calibration_samples}};
+  }
+  // Names come from files and need not be UTF-8.
+  return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace octet
