@@ -22,7 +22,8 @@ class SampleGraphBuilder {
   bool quantized() const { return precision_ == Precision::kInt8; }
 
   /// Activation of the graph's own type; uint8 ones get a quantization with the given zero point.
-  TensorId Activation(const std::string& name, const Shape& shape, int zero_point = 0, float scale = 0.05f) {
+  TensorId Activation(const std::string& name, const Shape& shape, int zero_point = 0,
+                      float scale = 0.05f) {
     const TensorId id = graph_.AddActivation(name, quantized() ? DType::kU8 : DType::kF32, shape);
     if (quantized()) graph_.tensor(id).quantization = {scale, zero_point};
     return id;
@@ -36,14 +37,16 @@ class SampleGraphBuilder {
 
   /// Adds a node whose output's shape follows from its inputs.
   template <typename Edit>
-  TensorId Add(OpType type, const std::string& name, std::vector<TensorId> inputs, TensorId output, Edit edit) {
+  TensorId Add(OpType type, const std::string& name, std::vector<TensorId> inputs, TensorId output,
+               Edit edit) {
     Node& node = graph_.AddNode(type, name, std::move(inputs), output);
     edit(&node);
     const Result<Shape> shape = InferShape(graph_, node);
     if (shape.ok()) graph_.tensor(output).shape = *shape;
     return output;
   }
-  TensorId Add(OpType type, const std::string& name, std::vector<TensorId> inputs, TensorId output) {
+  TensorId Add(OpType type, const std::string& name, std::vector<TensorId> inputs,
+               TensorId output) {
     return Add(type, name, std::move(inputs), output, [](Node*) {});
   }
 
@@ -57,10 +60,11 @@ class SampleGraphBuilder {
     return Add(type, name, std::move(inputs), out, edit);
   }
 
-  /// Weights, bias and scales as the precision wants them. `weights` is [out, kh, kw, in/groups] or [out, in].
+  /// Weights, bias and scales as the precision wants them. `weights` is [out, kh, kw, in/groups] or
+  /// [out, in].
   template <typename Edit>
-  TensorId Conv(OpType type, const std::string& name, TensorId x, const Shape& weights, TensorId residual, TensorId output,
-                Edit edit) {
+  TensorId Conv(OpType type, const std::string& name, TensorId x, const Shape& weights,
+                TensorId residual, TensorId output, Edit edit) {
     const int64_t out_c = weights[0];
     std::vector<TensorId> inputs = {x, Weights(name + ".weight", weights)};
     std::vector<float> bias;
@@ -88,8 +92,8 @@ class SampleGraphBuilder {
 
   template <typename T>
   TensorId Constant(const std::string& name, DType dtype, const std::vector<T>& values) {
-    return graph_.AddConstant(name, dtype, Shape{static_cast<int64_t>(values.size())}, values.data(),
-                              values.size() * sizeof(T));
+    return graph_.AddConstant(name, dtype, Shape{static_cast<int64_t>(values.size())},
+                              values.data(), values.size() * sizeof(T));
   }
 
   TensorId Weights(const std::string& name, const Shape& shape) {
@@ -104,9 +108,12 @@ class SampleGraphBuilder {
       f16.push_back(FloatToHalf(f32.back()));
     }
     switch (precision_) {
-      case Precision::kFp32: return graph_.AddConstant(name, DType::kF32, shape, f32.data(), f32.size() * 4);
-      case Precision::kFp16: return graph_.AddConstant(name, DType::kF16, shape, f16.data(), f16.size() * 2);
-      default: return graph_.AddConstant(name, DType::kI8, shape, i8.data(), i8.size());
+      case Precision::kFp32:
+        return graph_.AddConstant(name, DType::kF32, shape, f32.data(), f32.size() * 4);
+      case Precision::kFp16:
+        return graph_.AddConstant(name, DType::kF16, shape, f16.data(), f16.size() * 2);
+      default:
+        return graph_.AddConstant(name, DType::kI8, shape, i8.data(), i8.size());
     }
   }
 
@@ -124,7 +131,8 @@ class SampleGraphBuilder {
   uint64_t state_ = 1;
 };
 
-/// A network with every operator that the precision allows, on [1,11,9,3] images, giving 5 probabilities.
+/// A network with every operator that the precision allows, on [1,11,9,3] images, giving 5
+/// probabilities.
 inline Graph SampleGraph(Precision precision) {
   SampleGraphBuilder b(precision);
   Graph& g = b.graph();
@@ -143,22 +151,24 @@ inline Graph SampleGraph(Precision precision) {
 
   const auto none = [](Node*) {};
   TensorId x = b.Input({1, 11, 9, 3});
-  x = b.Conv(OpType::kConv2d, "stem", x, {20, 3, 3, 3}, kNoTensor, b.Activation("stem", {1, 1, 1, 1}), [](Node* n) {
-    n->window.stride_h = n->window.stride_w = 2;
-    n->window.pad_top = n->window.pad_left = 1;
-    n->window.pad_bottom = 1;
-    n->window.pad_right = 2;
-    n->activation = Activation::kRelu;
-  });  // [1,6,5,20]
+  x = b.Conv(OpType::kConv2d, "stem", x, {20, 3, 3, 3}, kNoTensor,
+             b.Activation("stem", {1, 1, 1, 1}), [](Node* n) {
+               n->window.stride_h = n->window.stride_w = 2;
+               n->window.pad_top = n->window.pad_left = 1;
+               n->window.pad_bottom = 1;
+               n->window.pad_right = 2;
+               n->activation = Activation::kRelu;
+             });  // [1,6,5,20]
   const TensorId skip = x;
-  x = b.Conv(OpType::kConv2d, "depthwise", x, {20, 3, 3, 1}, kNoTensor, b.Activation("depthwise", {1, 1, 1, 1}, 3),
-             [](Node* n) {
-               n->window.pad_top = n->window.pad_left = n->window.pad_bottom = n->window.pad_right = 1;
+  x = b.Conv(OpType::kConv2d, "depthwise", x, {20, 3, 3, 1}, kNoTensor,
+             b.Activation("depthwise", {1, 1, 1, 1}, 3), [](Node* n) {
+               n->window.pad_top = n->window.pad_left = n->window.pad_bottom = n->window.pad_right =
+                   1;
                n->groups = 20;
                n->activation = Activation::kRelu6;
              });
-  x = b.Conv(OpType::kConv2d, "grouped", x, {20, 1, 3, 10}, kNoTensor, b.Activation("grouped", {1, 1, 1, 1}, 128),
-             [](Node* n) {
+  x = b.Conv(OpType::kConv2d, "grouped", x, {20, 1, 3, 10}, kNoTensor,
+             b.Activation("grouped", {1, 1, 1, 1}, 128), [](Node* n) {
                n->window.dilation_w = 2;
                n->window.pad_left = n->window.pad_right = 2;
                n->groups = 2;
@@ -174,7 +184,8 @@ inline Graph SampleGraph(Precision precision) {
   }
   const TensorId scale_id = b.Constant("bn.scale", DType::kF32, scale);
   const TensorId shift_id = b.Constant("bn.shift", DType::kF32, shift);
-  x = b.Add(OpType::kScaleShift, "bn", {x, scale_id, shift_id}, b.Activation("bn", {1, 1, 1, 1}, 20, 0.06f));
+  x = b.Add(OpType::kScaleShift, "bn", {x, scale_id, shift_id},
+            b.Activation("bn", {1, 1, 1, 1}, 20, 0.06f));
   if (!b.quantized()) x = b.Add(OpType::kMul, "mul", {x, skip}, b.Activation("mul", {1, 1, 1, 1}));
   x = b.Move(OpType::kRelu, "relu", {x}, none);
   const TensorId max = b.Move(OpType::kMaxPool, "max_pool", {x}, [](Node* n) {
@@ -185,7 +196,7 @@ inline Graph SampleGraph(Precision precision) {
   const TensorId slice = b.Move(OpType::kSlice, "slice", {x}, [](Node* n) {
     n->end = {1, 6, 4, 20};
     n->step = {1, 2, 2, 1};
-  });  // [1,3,2,20]
+  });                                                                                 // [1,3,2,20]
   x = b.Move(OpType::kConcat, "concat", {max, slice}, [](Node* n) { n->axis = 3; });  // [1,3,2,40]
   x = b.Move(OpType::kPad, "pad", {x}, [](Node* n) {
     n->begin = {0, 1, 0, 0};
@@ -193,27 +204,33 @@ inline Graph SampleGraph(Precision precision) {
     n->pad_value = 0.25f;
   });  // [1,4,4,40]
   x = b.Move(OpType::kRelu6, "relu6", {x}, none);
-  x = b.Add(OpType::kAveragePool, "average_pool", {x}, b.Activation("average_pool", {1, 1, 1, 1}, 1), [](Node* n) {
-    n->window.kernel_h = n->window.kernel_w = 2;
-    n->window.stride_h = n->window.stride_w = 2;
-    n->count_include_pad = true;
-  });  // [1,2,2,40]
-  x = b.Add(OpType::kGlobalAveragePool, "global_pool", {x}, b.Activation("global_pool", {1, 1, 1, 1}));
+  x = b.Add(OpType::kAveragePool, "average_pool", {x},
+            b.Activation("average_pool", {1, 1, 1, 1}, 1), [](Node* n) {
+              n->window.kernel_h = n->window.kernel_w = 2;
+              n->window.stride_h = n->window.stride_w = 2;
+              n->count_include_pad = true;
+            });  // [1,2,2,40]
+  x = b.Add(OpType::kGlobalAveragePool, "global_pool", {x},
+            b.Activation("global_pool", {1, 1, 1, 1}));
   const TensorId flat = b.Activation("flatten", {1, 40});
   x = b.Add(OpType::kReshape, "flatten", {x}, flat);
-  x = b.Conv(OpType::kDense, "fc", x, {5, 40}, kNoTensor, g.AddActivation("logits", DType::kF32, {1, 5}), none);
-  x = b.Add(OpType::kSoftmax, "softmax", {x}, g.AddActivation("probabilities", DType::kF32, {1, 5}));
+  x = b.Conv(OpType::kDense, "fc", x, {5, 40}, kNoTensor,
+             g.AddActivation("logits", DType::kF32, {1, 5}), none);
+  x = b.Add(OpType::kSoftmax, "softmax", {x},
+            g.AddActivation("probabilities", DType::kF32, {1, 5}));
   g.outputs.push_back(x);
   if (b.quantized()) {
     // A second output takes the result through both conversions.
     const TensorId u8 = b.Activation("quantized", {1, 5}, 0, 1.0f / 256.0f);
     b.Add(OpType::kQuantize, "quantize", {x}, u8);
-    g.outputs.push_back(b.Add(OpType::kDequantize, "dequantize", {u8}, g.AddActivation("rounded", DType::kF32, {1, 5})));
+    g.outputs.push_back(b.Add(OpType::kDequantize, "dequantize", {u8},
+                              g.AddActivation("rounded", DType::kF32, {1, 5})));
   }
   return std::move(g);
 }
 
-inline constexpr Precision kAllPrecisions[] = {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8};
+inline constexpr Precision kAllPrecisions[] = {Precision::kFp32, Precision::kFp16,
+                                               Precision::kHybrid, Precision::kInt8};
 
 }  // namespace octet::testing
 

@@ -7,7 +7,8 @@
 
 namespace octet {
 
-/// XXH3-64 (seed 0) of `size` bytes without the 8 at `hole`, where the checksum itself stands. The same on every machine.
+/// XXH3-64 (seed 0) of `size` bytes without the 8 at `hole`, where the checksum itself stands. The
+/// same on every machine.
 uint64_t ChecksumAround(const void* bytes, size_t size, size_t hole);
 
 /// The same with AVX2; only on machines that have it.

@@ -4,6 +4,8 @@
 
 namespace octet {
 
-uint64_t ChecksumAroundAvx2(const void* bytes, size_t size, size_t hole) { return ChecksumAroundImpl(bytes, size, hole); }
+uint64_t ChecksumAroundAvx2(const void* bytes, size_t size, size_t hole) {
+  return ChecksumAroundImpl(bytes, size, hole);
+}
 
 }  // namespace octet

@@ -1,5 +1,5 @@
-// The checksum for the instruction set that the including file is compiled for. Everything in xxhash.h is static then, so that no
-// code of one instruction set can be linked into another's.
+// The checksum for the instruction set that the including file is compiled for. Everything in
+// xxhash.h is static then, so that no code of one instruction set can be linked into another's.
 #ifndef OCTET_FORMATS_MODEL_CHECKSUM_IMPL_H_
 #define OCTET_FORMATS_MODEL_CHECKSUM_IMPL_H_
 

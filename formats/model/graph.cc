@@ -15,12 +15,14 @@ namespace octet {
 namespace {
 
 constexpr int64_t kMaxElements = std::numeric_limits<int32_t>::max();
-/// Of an activation of one image as stored: less than 2 GiB of floats, so that 32-bit byte offsets reach every pixel.
+/// Of an activation of one image as stored: less than 2 GiB of floats, so that 32-bit byte offsets
+/// reach every pixel.
 constexpr int64_t kMaxActivation = (int64_t{1} << 29) - 1;
 constexpr int kMaxWindow = 4096;
 constexpr int kMaxResizeShorter = 1 << 16;
 
-/// Number of inputs an operator takes: [min, max] slots, of which the first `required` must be filled.
+/// Number of inputs an operator takes: [min, max] slots, of which the first `required` must be
+/// filled.
 struct Arity {
   int required, max;
 };
@@ -28,12 +30,17 @@ struct Arity {
 Arity ArityOf(OpType type) {
   switch (type) {
     case OpType::kConv2d:
-    case OpType::kDense: return {2, 5};
+    case OpType::kDense:
+      return {2, 5};
     case OpType::kAdd:
-    case OpType::kMul: return {2, 2};
-    case OpType::kScaleShift: return {3, 3};
-    case OpType::kConcat: return {2, std::numeric_limits<int>::max()};
-    default: return {1, 1};
+    case OpType::kMul:
+      return {2, 2};
+    case OpType::kScaleShift:
+      return {3, 3};
+    case OpType::kConcat:
+      return {2, std::numeric_limits<int>::max()};
+    default:
+      return {1, 1};
   }
 }
 
@@ -46,16 +53,28 @@ bool TakesActivation(OpType type) {
          type == OpType::kScaleShift;
 }
 
-std::string Describe(const Node& node) {
-  return StrCat("node '", node.name, "' (", OpTypeName(node.type), ")");
+/// A name for a message. Imported names may be anything; messages are one line.
+std::string Quoted(const std::string& name) {
+  constexpr size_t kMaxShown = 200;
+  std::string s = name.substr(0, kMaxShown);
+  for (char& c : s) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return StrCat("'", s, name.size() > kMaxShown ? "...'" : "'");
 }
 
-std::string Describe(const Tensor& tensor) { return StrCat("tensor '", tensor.name, "'"); }
+std::string Describe(const Node& node) {
+  return StrCat("node ", Quoted(node.name), " (", OpTypeName(node.type), ")");
+}
+
+std::string Describe(const Tensor& tensor) { return StrCat("tensor ", Quoted(tensor.name)); }
 
 /// The one form of every error: place, field, found, expected.
 template <typename Where, typename Found, typename Expected>
-Status Mismatch(const Where& where, const char* field, const Found& found, const Expected& expected) {
-  return InvalidArgument(StrCat(Describe(where), ": ", field, ": found ", found, ", expected ", expected));
+Status Mismatch(const Where& where, const char* field, const Found& found,
+                const Expected& expected) {
+  return InvalidArgument(
+      StrCat(Describe(where), ": ", field, ": found ", found, ", expected ", expected));
 }
 
 bool InRange(const Graph& graph, TensorId id) {
@@ -66,10 +85,11 @@ Status CheckInputs(const Graph& graph, const Node& node) {
   const Arity arity = ArityOf(node.type);
   const int count = static_cast<int>(node.inputs.size());
   // kConcat lists everything it takes; the others fill required slots and may fill the rest.
-  const int required = node.type == OpType::kConcat ? std::max(count, arity.required) : arity.required;
+  const int required =
+      node.type == OpType::kConcat ? std::max(count, arity.required) : arity.required;
   if (count < required || count > arity.max) {
     return Mismatch(node, "number of inputs", count,
-                    arity.max == arity.required ? StrCat(required)
+                    arity.max == arity.required    ? StrCat(required)
                     : node.type == OpType::kConcat ? StrCat("at least ", required)
                                                    : StrCat(required, " to ", arity.max));
   }
@@ -112,12 +132,15 @@ Status CheckRank(const Node& node, const char* field, const Tensor& tensor, int 
 Result<Shape> InferWindow(const Node& node, const Shape& x, int64_t channels) {
   OCTET_RETURN_IF_ERROR(CheckWindow(node));
   const Window& w = node.window;
-  const int64_t h = WindowOutput(x[1], w.kernel_h, w.stride_h, w.dilation_h, w.pad_top, w.pad_bottom);
-  const int64_t width = WindowOutput(x[2], w.kernel_w, w.stride_w, w.dilation_w, w.pad_left, w.pad_right);
+  const int64_t h =
+      WindowOutput(x[1], w.kernel_h, w.stride_h, w.dilation_h, w.pad_top, w.pad_bottom);
+  const int64_t width =
+      WindowOutput(x[2], w.kernel_w, w.stride_w, w.dilation_w, w.pad_left, w.pad_right);
   if (h <= 0 || width <= 0) {
-    return Mismatch(node, "window",
-                    StrCat(w.kernel_h, "x", w.kernel_w, " dilated by ", w.dilation_h, "x", w.dilation_w),
-                    StrCat("one that fits into the padded input ", x.ToString()));
+    return Mismatch(
+        node, "window",
+        StrCat(w.kernel_h, "x", w.kernel_w, " dilated by ", w.dilation_h, "x", w.dilation_w),
+        StrCat("one that fits into the padded input ", x.ToString()));
   }
   return Shape{x[0], h, width, channels};
 }
@@ -158,7 +181,8 @@ Result<Shape> InferDense(const Graph& graph, const Node& node) {
 Result<Shape> InferBinary(const Graph& graph, const Node& node) {
   const Shape& a = graph.tensor(node.inputs[0]).shape;
   const Shape& b = graph.tensor(node.inputs[1]).shape;
-  if (!(a == b)) return Mismatch(node, "second input", StrCat("shape ", b.ToString()), a.ToString());
+  if (!(a == b))
+    return Mismatch(node, "second input", StrCat("shape ", b.ToString()), a.ToString());
   return a;
 }
 
@@ -178,7 +202,8 @@ Result<Shape> InferPad(const Node& node, const Shape& x) {
   Shape out = x;
   for (int i = 0; i < x.rank(); ++i) {
     const int max = i == 0 ? 0 : std::numeric_limits<int32_t>::max();
-    OCTET_RETURN_IF_ERROR(CheckRange(node, StrCat("begin[", i, "]").c_str(), node.begin[i], 0, max));
+    OCTET_RETURN_IF_ERROR(
+        CheckRange(node, StrCat("begin[", i, "]").c_str(), node.begin[i], 0, max));
     OCTET_RETURN_IF_ERROR(CheckRange(node, StrCat("end[", i, "]").c_str(), node.end[i], 0, max));
     if (!CheckedAdd(x[i], static_cast<int64_t>(node.begin[i]) + node.end[i], &out[i])) {
       return Mismatch(node, StrCat("end[", i, "]").c_str(), node.end[i], "a sum that fits");
@@ -195,8 +220,10 @@ Result<Shape> InferSlice(const Node& node, const Shape& x) {
     const bool valid = i == 0 ? begin == 0 && end == x[0] && step == 1
                               : begin >= 0 && begin < end && end <= x[i] && step >= 1;
     if (!valid) {
-      return Mismatch(node, StrCat("range of dimension ", i).c_str(), StrCat(begin, ":", end, ":", step),
-                      i == 0 ? StrCat("0:", x[0], ":1") : StrCat("one inside 0:", x[i], " with a step of 1 or more"));
+      return Mismatch(node, StrCat("range of dimension ", i).c_str(),
+                      StrCat(begin, ":", end, ":", step),
+                      i == 0 ? StrCat("0:", x[0], ":1")
+                             : StrCat("one inside 0:", x[i], " with a step of 1 or more"));
     }
     out[i] = CeilDiv(end - begin, step);
   }
@@ -213,7 +240,8 @@ Result<Shape> InferConcat(const Graph& graph, const Node& node) {
     for (int d = 0; same && d < out.rank(); ++d) same = d == node.axis || s[d] == out[d];
     if (!same || !CheckedAdd(out[node.axis], s[node.axis], &out[node.axis])) {
       return Mismatch(node, StrCat("input ", i).c_str(), StrCat("shape ", s.ToString()),
-                      StrCat(graph.tensor(node.inputs[0]).shape.ToString(), " apart from dimension ", node.axis));
+                      StrCat(graph.tensor(node.inputs[0]).shape.ToString(),
+                             " apart from dimension ", node.axis));
     }
   }
   return out;
@@ -221,7 +249,8 @@ Result<Shape> InferConcat(const Graph& graph, const Node& node) {
 
 Result<Shape> InferReshape(const Graph& graph, const Node& node) {
   if (!InRange(graph, node.output)) {
-    return Mismatch(node, "output", StrCat("tensor ", node.output), StrCat("less than ", graph.tensors.size()));
+    return Mismatch(node, "output", StrCat("tensor ", node.output),
+                    StrCat("less than ", graph.tensors.size()));
   }
   const Shape& in = graph.tensor(node.inputs[0]).shape;
   const Shape& out = graph.tensor(node.output).shape;
@@ -237,23 +266,40 @@ Result<Shape> InferReshape(const Graph& graph, const Node& node) {
 
 const char* OpTypeName(OpType type) {
   switch (type) {
-    case OpType::kConv2d: return "conv2d";
-    case OpType::kDense: return "dense";
-    case OpType::kMaxPool: return "max_pool";
-    case OpType::kAveragePool: return "average_pool";
-    case OpType::kGlobalAveragePool: return "global_average_pool";
-    case OpType::kAdd: return "add";
-    case OpType::kMul: return "mul";
-    case OpType::kScaleShift: return "scale_shift";
-    case OpType::kRelu: return "relu";
-    case OpType::kRelu6: return "relu6";
-    case OpType::kPad: return "pad";
-    case OpType::kSlice: return "slice";
-    case OpType::kConcat: return "concat";
-    case OpType::kReshape: return "reshape";
-    case OpType::kSoftmax: return "softmax";
-    case OpType::kQuantize: return "quantize";
-    case OpType::kDequantize: return "dequantize";
+    case OpType::kConv2d:
+      return "conv2d";
+    case OpType::kDense:
+      return "dense";
+    case OpType::kMaxPool:
+      return "max_pool";
+    case OpType::kAveragePool:
+      return "average_pool";
+    case OpType::kGlobalAveragePool:
+      return "global_average_pool";
+    case OpType::kAdd:
+      return "add";
+    case OpType::kMul:
+      return "mul";
+    case OpType::kScaleShift:
+      return "scale_shift";
+    case OpType::kRelu:
+      return "relu";
+    case OpType::kRelu6:
+      return "relu6";
+    case OpType::kPad:
+      return "pad";
+    case OpType::kSlice:
+      return "slice";
+    case OpType::kConcat:
+      return "concat";
+    case OpType::kReshape:
+      return "reshape";
+    case OpType::kSoftmax:
+      return "softmax";
+    case OpType::kQuantize:
+      return "quantize";
+    case OpType::kDequantize:
+      return "dequantize";
   }
   return "invalid";
 }
@@ -274,7 +320,8 @@ TensorId Graph::AddActivation(std::string name, DType dtype, const Shape& shape)
   return static_cast<TensorId>(tensors.size()) - 1;
 }
 
-TensorId Graph::AddConstant(std::string name, DType dtype, const Shape& shape, const void* data, size_t bytes) {
+TensorId Graph::AddConstant(std::string name, DType dtype, const Shape& shape, const void* data,
+                            size_t bytes) {
   const TensorId id = AddActivation(std::move(name), dtype, shape);
   std::byte* copy = nullptr;
   tensors[id].owner = MakeAlignedBuffer(bytes, &copy);
@@ -283,7 +330,8 @@ TensorId Graph::AddConstant(std::string name, DType dtype, const Shape& shape, c
   return id;
 }
 
-Node& Graph::AddNode(OpType type, std::string name, std::vector<TensorId> node_inputs, TensorId output) {
+Node& Graph::AddNode(OpType type, std::string name, std::vector<TensorId> node_inputs,
+                     TensorId output) {
   Node& node = nodes.emplace_back();
   node.type = type;
   node.name = std::move(name);
@@ -301,8 +349,10 @@ Result<Shape> InferShape(const Graph& graph, const Node& node) {
   OCTET_RETURN_IF_ERROR(CheckInputs(graph, node));
   const Tensor& x = graph.tensor(node.inputs[0]);
   switch (node.type) {
-    case OpType::kConv2d: return InferConv2d(graph, node);
-    case OpType::kDense: return InferDense(graph, node);
+    case OpType::kConv2d:
+      return InferConv2d(graph, node);
+    case OpType::kDense:
+      return InferDense(graph, node);
     case OpType::kMaxPool:
     case OpType::kAveragePool:
       OCTET_RETURN_IF_ERROR(CheckRank(node, "input", x, 4));
@@ -311,17 +361,24 @@ Result<Shape> InferShape(const Graph& graph, const Node& node) {
       OCTET_RETURN_IF_ERROR(CheckRank(node, "input", x, 4));
       return Shape{x.shape[0], 1, 1, x.shape[3]};
     case OpType::kAdd:
-    case OpType::kMul: return InferBinary(graph, node);
-    case OpType::kScaleShift: return InferScaleShift(graph, node);
-    case OpType::kPad: return InferPad(node, x.shape);
-    case OpType::kSlice: return InferSlice(node, x.shape);
-    case OpType::kConcat: return InferConcat(graph, node);
-    case OpType::kReshape: return InferReshape(graph, node);
+    case OpType::kMul:
+      return InferBinary(graph, node);
+    case OpType::kScaleShift:
+      return InferScaleShift(graph, node);
+    case OpType::kPad:
+      return InferPad(node, x.shape);
+    case OpType::kSlice:
+      return InferSlice(node, x.shape);
+    case OpType::kConcat:
+      return InferConcat(graph, node);
+    case OpType::kReshape:
+      return InferReshape(graph, node);
     case OpType::kRelu:
     case OpType::kRelu6:
     case OpType::kSoftmax:
     case OpType::kQuantize:
-    case OpType::kDequantize: return x.shape;
+    case OpType::kDequantize:
+      return x.shape;
   }
   return Mismatch(node, "type", static_cast<int>(node.type), StrCat("less than ", kNumOpTypes));
 }
@@ -340,10 +397,12 @@ Status InferShapes(Graph* graph) {
 
 namespace {
 
-/// Elements of an activation as the engine stores it: channels rounded up to a panel, padding around the image.
+/// Elements of an activation as the engine stores it: channels rounded up to a panel, padding
+/// around the image.
 bool FitsPadded(const Shape& shape, int64_t pad_h, int64_t pad_w) {
   int64_t n = RoundUp(shape.back(), kPanelWidth);
-  const int64_t h = shape.rank() == 4 ? shape[1] + pad_h : 1, w = shape.rank() == 4 ? shape[2] + pad_w : 1;
+  const int64_t h = shape.rank() == 4 ? shape[1] + pad_h : 1,
+                w = shape.rank() == 4 ? shape[2] + pad_w : 1;
   return CheckedMul(n, h, &n) && CheckedMul(n, w, &n) && n <= kMaxActivation;
 }
 
@@ -352,7 +411,8 @@ Status ValidateActivation(const Tensor& t) {
     return Mismatch(t, "data type of an activation", DTypeName(t.dtype), "float32 or uint8");
   }
   if ((t.shape.rank() != 4 && t.shape.rank() != 2) || t.shape[0] != 1) {
-    return Mismatch(t, "shape of an activation", t.shape.ToString(), "[1,height,width,channels] or [1,channels]");
+    return Mismatch(t, "shape of an activation", t.shape.ToString(),
+                    "[1,height,width,channels] or [1,channels]");
   }
   if (t.layout != Layout::kPlain) {
     return Mismatch(t, "layout of an activation", static_cast<int>(t.layout), "0");
@@ -375,12 +435,15 @@ Status ValidateConstant(const Tensor& t) {
     return Mismatch(t, "layout", static_cast<int>(t.layout), "0 to 3");
   }
   const int rank = t.shape.rank();
-  const bool fits = t.layout == Layout::kPlain || rank == 4 || (t.layout == Layout::kPanel && rank == 2);
+  const bool fits =
+      t.layout == Layout::kPlain || rank == 4 || (t.layout == Layout::kPanel && rank == 2);
   if (!fits) {
-    return Mismatch(t, "layout", static_cast<int>(t.layout), StrCat("one for shape ", t.shape.ToString()));
+    return Mismatch(t, "layout", static_cast<int>(t.layout),
+                    StrCat("one for shape ", t.shape.ToString()));
   }
   if (!(t.quantization == Quantization{})) {
-    return Mismatch(t, "quantization of a constant", t.quantization.scale, "none: scales are a tensor of their own");
+    return Mismatch(t, "quantization of a constant", t.quantization.scale,
+                    "none: scales are a tensor of their own");
   }
   const int64_t bytes = ConstantBytes(t.shape, t.dtype, t.layout);
   if (bytes < 0 || static_cast<uint64_t>(bytes) != t.data.size()) {
@@ -402,7 +465,8 @@ Status ValidateTensor(const Tensor& t) {
   if (t.shape.rank() < 1) return Mismatch(t, "rank", 0, "1 to 4");
   for (int i = 0; i < t.shape.rank(); ++i) {
     if (t.shape[i] < 1 || t.shape[i] > kMaxElements) {
-      return Mismatch(t, "shape", t.shape.ToString(), StrCat("dimensions from 1 to ", kMaxElements));
+      return Mismatch(t, "shape", t.shape.ToString(),
+                      StrCat("dimensions from 1 to ", kMaxElements));
     }
   }
   if (t.shape.num_elements() < 1 || t.shape.num_elements() > kMaxElements) {
@@ -411,8 +475,9 @@ Status ValidateTensor(const Tensor& t) {
   if (t.is_constant()) return ValidateConstant(t);
   OCTET_RETURN_IF_ERROR(ValidateActivation(t));
   if (!FitsPadded(t.shape, 0, 0)) {
-    return Mismatch(t, "shape", t.shape.ToString(),
-                    StrCat("at most ", kMaxActivation, " elements with channels rounded up to ", kPanelWidth));
+    return Mismatch(
+        t, "shape", t.shape.ToString(),
+        StrCat("at most ", kMaxActivation, " elements with channels rounded up to ", kPanelWidth));
   }
   return OkStatus();
 }
@@ -421,14 +486,18 @@ Status ValidateTensor(const Tensor& t) {
 class NodeValidator {
  public:
   NodeValidator(const Graph& graph, const Node& node)
-      : graph_(graph), node_(node), x_(graph.tensor(node.inputs[0])), out_(graph.tensor(node.output)) {}
+      : graph_(graph),
+        node_(node),
+        x_(graph.tensor(node.inputs[0])),
+        out_(graph.tensor(node.output)) {}
 
   Status Run() const {
     if (static_cast<int>(node_.activation) > static_cast<int>(Activation::kRelu6)) {
       return Mismatch(node_, "activation", static_cast<int>(node_.activation), "0 to 2");
     }
     if (node_.activation != Activation::kNone && !TakesActivation(node_.type)) {
-      return Mismatch(node_, "activation", static_cast<int>(node_.activation), "0: this operator has none");
+      return Mismatch(node_, "activation", static_cast<int>(node_.activation),
+                      "0: this operator has none");
     }
     OCTET_ASSIGN_OR_RETURN(const Shape shape, InferShape(graph_, node_));
     if (!(shape == out_.shape)) {
@@ -444,25 +513,35 @@ class NodeValidator {
     }
     switch (node_.type) {
       case OpType::kConv2d:
-      case OpType::kDense: return ValidateConv();
-      case OpType::kMul: return ExpectTypes(DType::kF32, DType::kF32);
-      case OpType::kScaleShift: return ValidateScaleShift();
-      case OpType::kAdd: return ExpectSameTypes();
-      case OpType::kAveragePool: return ExpectSameTypes();
+      case OpType::kDense:
+        return ValidateConv();
+      case OpType::kMul:
+        return ExpectTypes(DType::kF32, DType::kF32);
+      case OpType::kScaleShift:
+        return ValidateScaleShift();
+      case OpType::kAdd:
+        return ExpectSameTypes();
+      case OpType::kAveragePool:
+        return ExpectSameTypes();
       case OpType::kGlobalAveragePool:
         return x_.dtype == DType::kU8 && out_.dtype == DType::kF32 ? OkStatus() : ExpectSameTypes();
       case OpType::kPad:
-        if (!std::isfinite(node_.pad_value)) return Mismatch(node_, "pad_value", node_.pad_value, "a finite number");
+        if (!std::isfinite(node_.pad_value))
+          return Mismatch(node_, "pad_value", node_.pad_value, "a finite number");
         return ExpectSameQuantization();
       case OpType::kMaxPool:
       case OpType::kRelu:
       case OpType::kRelu6:
       case OpType::kSlice:
       case OpType::kConcat:
-      case OpType::kReshape: return ExpectSameQuantization();
-      case OpType::kSoftmax: return ExpectTypes(DType::kF32, DType::kF32);
-      case OpType::kQuantize: return ExpectTypes(x_.dtype, DType::kU8);
-      case OpType::kDequantize: return ExpectTypes(DType::kU8, DType::kF32);
+      case OpType::kReshape:
+        return ExpectSameQuantization();
+      case OpType::kSoftmax:
+        return ExpectTypes(DType::kF32, DType::kF32);
+      case OpType::kQuantize:
+        return ExpectTypes(x_.dtype, DType::kU8);
+      case OpType::kDequantize:
+        return ExpectTypes(DType::kU8, DType::kF32);
     }
     return InternalError("unreachable: InferShape knows the type");
   }
@@ -470,11 +549,13 @@ class NodeValidator {
  private:
   Status ExpectType(const char* field, const Tensor& t, DType dtype) const {
     if (t.dtype == dtype) return OkStatus();
-    return Mismatch(node_, field, StrCat(DTypeName(t.dtype), " in '", t.name, "'"), DTypeName(dtype));
+    return Mismatch(node_, field, StrCat(DTypeName(t.dtype), " in ", Quoted(t.name)),
+                    DTypeName(dtype));
   }
 
   Status ExpectTypes(DType in, DType out) const {
-    for (TensorId id : node_.inputs) OCTET_RETURN_IF_ERROR(ExpectType("input", graph_.tensor(id), in));
+    for (TensorId id : node_.inputs)
+      OCTET_RETURN_IF_ERROR(ExpectType("input", graph_.tensor(id), in));
     return ExpectType("output", out_, out);
   }
 
@@ -491,9 +572,11 @@ class NodeValidator {
     for (TensorId id : node_.inputs) {
       const Tensor& t = graph_.tensor(id);
       if (!(t.quantization == out_.quantization)) {
-        return Mismatch(node_, "output quantization",
-                        StrCat("(", out_.quantization.scale, ", ", out_.quantization.zero_point, ")"),
-                        StrCat("(", t.quantization.scale, ", ", t.quantization.zero_point, ") as of '", t.name, "'"));
+        return Mismatch(
+            node_, "output quantization",
+            StrCat("(", out_.quantization.scale, ", ", out_.quantization.zero_point, ")"),
+            StrCat("(", t.quantization.scale, ", ", t.quantization.zero_point, ") as of ",
+                   Quoted(t.name)));
       }
     }
     return OkStatus();
@@ -504,7 +587,8 @@ class NodeValidator {
     if (in.dtype != DType::kU8 || out_.dtype != DType::kU8) return OkStatus();
     const float factor = in.quantization.scale / out_.quantization.scale;
     if (std::isfinite(factor)) return OkStatus();
-    return Mismatch(node_, "scales", StrCat(in.quantization.scale, " over ", out_.quantization.scale),
+    return Mismatch(node_, "scales",
+                    StrCat(in.quantization.scale, " over ", out_.quantization.scale),
                     "a finite quotient");
   }
 
@@ -522,7 +606,7 @@ class NodeValidator {
 
   Status ExpectConstant(const char* field, const Tensor& t) const {
     if (t.is_constant()) return OkStatus();
-    return Mismatch(node_, field, StrCat("activation '", t.name, "'"), "a constant");
+    return Mismatch(node_, field, StrCat("activation ", Quoted(t.name)), "a constant");
   }
 
   Status ExpectFinite(const char* field, const Tensor& t) const {
@@ -543,11 +627,12 @@ class NodeValidator {
     OCTET_RETURN_IF_ERROR(ExpectType("output", out_, x_.dtype));
     if (x_.dtype != DType::kU8) return OkStatus();
     for (int64_t c = 0; c < channels; ++c) {
-      const float factor = scale.values<float>()[c] * x_.quantization.scale / out_.quantization.scale;
+      const float factor =
+          scale.values<float>()[c] * x_.quantization.scale / out_.quantization.scale;
       const float offset = shift.values<float>()[c] / out_.quantization.scale;
       if (!std::isfinite(factor) || !std::isfinite(offset)) {
-        return Mismatch(node_, "scale and shift over the output's scale", StrCat(factor, " and ", offset),
-                        "finite numbers");
+        return Mismatch(node_, "scale and shift over the output's scale",
+                        StrCat(factor, " and ", offset), "finite numbers");
       }
     }
     return OkStatus();
@@ -567,8 +652,9 @@ class NodeValidator {
     const bool quantized = x_.dtype == DType::kU8;
     const bool int8 = weights.dtype == DType::kI8;
     if (!int8 && (quantized || (weights.dtype != DType::kF32 && weights.dtype != DType::kF16))) {
-      return Mismatch(node_, "weights", DTypeName(weights.dtype),
-                      quantized ? "int8 for uint8 input" : "float32, float16 or int8 for float32 input");
+      return Mismatch(
+          node_, "weights", DTypeName(weights.dtype),
+          quantized ? "int8 for uint8 input" : "float32, float16 or int8 for float32 input");
     }
     if (!quantized) OCTET_RETURN_IF_ERROR(ExpectType("output", out_, DType::kF32));
     OCTET_RETURN_IF_ERROR(ValidateScales(weights));
@@ -580,25 +666,31 @@ class NodeValidator {
     const TensorId id = node_.input(kInputScales);
     if (weights.dtype != DType::kI8) {
       if (id == kNoTensor) return OkStatus();
-      return Mismatch(node_, "scales", StrCat("'", graph_.tensor(id).name, "'"), "none for floating-point weights");
+      return Mismatch(node_, "scales", Quoted(graph_.tensor(id).name),
+                      "none for floating-point weights");
     }
-    if (id == kNoTensor) return Mismatch(node_, "scales", "none", "one per output channel of int8 weights");
+    if (id == kNoTensor)
+      return Mismatch(node_, "scales", "none", "one per output channel of int8 weights");
     const Tensor& scales = graph_.tensor(id);
     OCTET_RETURN_IF_ERROR(ExpectVector("scales", scales, DType::kF32, weights.shape[0]));
     for (float s : scales.values<float>()) {
-      if (!std::isfinite(s) || s <= 0.0f) return Mismatch(node_, "scales", s, "finite numbers above 0");
+      if (!std::isfinite(s) || s <= 0.0f)
+        return Mismatch(node_, "scales", s, "finite numbers above 0");
       if (x_.dtype != DType::kU8) continue;
       const float product = x_.quantization.scale * s;
-      const float multiplier = out_.dtype == DType::kU8 ? product / out_.quantization.scale : product;
+      const float multiplier =
+          out_.dtype == DType::kU8 ? product / out_.quantization.scale : product;
       if (!std::isfinite(product) || !std::isfinite(multiplier)) {
-        return Mismatch(node_, "scales", StrCat(s, " with input scale ", x_.quantization.scale, " and output scale ",
-                                                out_.quantization.scale),
+        return Mismatch(node_, "scales",
+                        StrCat(s, " with input scale ", x_.quantization.scale, " and output scale ",
+                               out_.quantization.scale),
                         "a finite multiplier");
       }
     }
     const int64_t reduction = weights.shape.num_elements() / weights.shape[0];
     if (reduction > kMaxInt8Reduction) {
-      return Mismatch(node_, "products per output of int8 weights", reduction, StrCat("at most ", kMaxInt8Reduction));
+      return Mismatch(node_, "products per output of int8 weights", reduction,
+                      StrCat("at most ", kMaxInt8Reduction));
     }
     return OkStatus();
   }
@@ -626,10 +718,13 @@ class NodeValidator {
     const TensorId id = node_.input(kInputResidual);
     if (id == kNoTensor) return OkStatus();
     const Tensor& residual = graph_.tensor(id);
-    if (residual.is_constant()) return Mismatch(node_, "residual", StrCat("constant '", residual.name, "'"), "an activation");
+    if (residual.is_constant())
+      return Mismatch(node_, "residual", StrCat("constant ", Quoted(residual.name)),
+                      "an activation");
     OCTET_RETURN_IF_ERROR(ExpectType("residual", residual, out_.dtype));
     if (!(residual.shape == out_.shape)) {
-      return Mismatch(node_, "residual", StrCat("shape ", residual.shape.ToString()), out_.shape.ToString());
+      return Mismatch(node_, "residual", StrCat("shape ", residual.shape.ToString()),
+                      out_.shape.ToString());
     }
     return CheckRescale(residual);
   }
@@ -640,13 +735,17 @@ class NodeValidator {
   const Tensor& out_;
 };
 
-/// True for slots that must hold a computed value; the others hold constants, as their own checks ensure.
+/// True for slots that must hold a computed value; the others hold constants, as their own checks
+/// ensure.
 bool IsActivationSlot(OpType type, int slot) {
   switch (type) {
     case OpType::kConv2d:
-    case OpType::kDense: return slot == kInputX || slot == kInputResidual;
-    case OpType::kScaleShift: return slot == 0;
-    default: return true;
+    case OpType::kDense:
+      return slot == kInputX || slot == kInputResidual;
+    case OpType::kScaleShift:
+      return slot == 0;
+    default:
+      return true;
   }
 }
 
@@ -674,18 +773,21 @@ Status ValidateMetadata(const Graph& graph) {
   const Shape& input = graph.tensor(graph.inputs[0]).shape;
   if (p.resize == ResizeRule::kCenterCrop && input.rank() == 4 &&
       (p.resize_shorter < input[1] || p.resize_shorter < input[2])) {
-    return mismatch("resize_shorter", p.resize_shorter, StrCat("no less than the input ", input.ToString()));
+    return mismatch("resize_shorter", p.resize_shorter,
+                    StrCat("no less than the input ", input.ToString()));
   }
   if (!std::isfinite(p.scale)) return mismatch("preprocessing scale", p.scale, "a finite number");
   for (float v : p.mean) {
     if (!std::isfinite(v)) return mismatch("preprocessing mean", v, "a finite number");
   }
   for (float v : p.stddev) {
-    if (!std::isfinite(v) || v == 0.0f) return mismatch("preprocessing stddev", v, "a finite number other than 0");
+    if (!std::isfinite(v) || v == 0.0f)
+      return mismatch("preprocessing stddev", v, "a finite number other than 0");
   }
   const int64_t classes = graph.tensor(graph.outputs[0]).shape.back();
   if (!m.labels.empty() && static_cast<int64_t>(m.labels.size()) != classes) {
-    return mismatch("number of labels", m.labels.size(), StrCat(classes, ", the number of classes"));
+    return mismatch("number of labels", m.labels.size(),
+                    StrCat(classes, ", the number of classes"));
   }
   return OkStatus();
 }
@@ -706,10 +808,12 @@ Status ValidateGraph(const Graph& graph) {
   for (size_t i = 0; i < graph.inputs.size(); ++i) {
     const TensorId id = graph.inputs[i];
     const std::string field = StrCat("input ", i);
-    if (!InRange(graph, id)) return mismatch(field, StrCat("tensor ", id), StrCat("less than ", graph.tensors.size()));
+    if (!InRange(graph, id))
+      return mismatch(field, StrCat("tensor ", id), StrCat("less than ", graph.tensors.size()));
     const Tensor& t = graph.tensor(id);
-    if (t.is_constant()) return mismatch(field, StrCat("constant '", t.name, "'"), "an activation");
-    if (computed[id]) return mismatch(field, StrCat("'", t.name, "' again"), "distinct inputs");
+    if (t.is_constant())
+      return mismatch(field, StrCat("constant ", Quoted(t.name)), "an activation");
+    if (computed[id]) return mismatch(field, StrCat(Quoted(t.name), " again"), "distinct inputs");
     computed[id] = true;
   }
 
@@ -725,16 +829,19 @@ Status ValidateGraph(const Graph& graph) {
       const Tensor& t = graph.tensor(id);
       if (IsActivationSlot(node.type, static_cast<int>(i)) ? !computed[id] : !t.is_constant()) {
         return Mismatch(node, StrCat("input ", i).c_str(),
-                        StrCat(t.is_constant() ? "constant" : "activation", " '", t.name, "'"),
-                        IsActivationSlot(node.type, static_cast<int>(i)) ? "an activation computed before" : "a constant");
+                        StrCat(t.is_constant() ? "constant" : "activation", " ", Quoted(t.name)),
+                        IsActivationSlot(node.type, static_cast<int>(i))
+                            ? "an activation computed before"
+                            : "a constant");
       }
     }
     if (!InRange(graph, node.output)) {
-      return Mismatch(node, "output", StrCat("tensor ", node.output), StrCat("less than ", graph.tensors.size()));
+      return Mismatch(node, "output", StrCat("tensor ", node.output),
+                      StrCat("less than ", graph.tensors.size()));
     }
     const Tensor& out = graph.tensor(node.output);
     if (out.is_constant() || computed[node.output]) {
-      return Mismatch(node, "output", StrCat("'", out.name, "'"), "an activation that nothing else gives");
+      return Mismatch(node, "output", Quoted(out.name), "an activation that nothing else gives");
     }
     OCTET_RETURN_IF_ERROR(NodeValidator(graph, node).Run());
     computed[node.output] = produced[node.output] = true;
@@ -744,9 +851,10 @@ Status ValidateGraph(const Graph& graph) {
   for (size_t i = 0; i < graph.outputs.size(); ++i) {
     const TensorId id = graph.outputs[i];
     const std::string field = StrCat("output ", i);
-    if (!InRange(graph, id)) return mismatch(field, StrCat("tensor ", id), StrCat("less than ", graph.tensors.size()));
+    if (!InRange(graph, id))
+      return mismatch(field, StrCat("tensor ", id), StrCat("less than ", graph.tensors.size()));
     if (!produced[id]) {
-      return mismatch(field, StrCat("'", graph.tensor(id).name, "'"), "the output of a node, named once");
+      return mismatch(field, Quoted(graph.tensor(id).name), "the output of a node, named once");
     }
     produced[id] = false;
   }

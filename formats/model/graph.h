@@ -42,7 +42,7 @@ enum class OpType : uint8_t {
   kConcat = 12,   ///< Two or more inputs along `axis`.
   kReshape = 13,  ///< To the output's shape; covers Flatten and Squeeze. Order of elements is NHWC.
   kSoftmax = 14,  ///< Over the last dimension.
-  kQuantize = 15,
+  kQuantize = 15,    ///< From float32, or from uint8 of another quantization.
   kDequantize = 16,
 };
 inline constexpr int kNumOpTypes = 17;
@@ -123,8 +123,9 @@ struct Node {
 ///
 /// Activations are NHWC or NC with N = 1; every other batch size is the same graph. Quantized graphs: activations are
 /// kU8 with a Quantization; int8 weights are symmetric per output channel, their scales a float constant in kInputScales.
-/// The bias of a convolution with u8 input and u8 weights-scale product is int32 at scale x * w[c]; "hybrid" has float
-/// activations, int8 weights and a float bias.
+/// A convolution or dense layer with u8 input has an int32 bias at scale x * w[c], the zero-point correction included, whether its
+/// output is u8 or float; "hybrid" has float activations, int8 weights and a float bias. Operators that only move values (MaxPool, Relu,
+/// Relu6, Pad, Slice, Concat, Reshape) keep the quantization of their inputs. SPEC.md has the whole table.
 struct Graph {
   std::vector<Tensor> tensors;
   std::vector<Node> nodes;

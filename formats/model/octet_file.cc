@@ -25,19 +25,22 @@
 namespace octet {
 namespace {
 
-static_assert(std::endian::native == std::endian::little, "constants are used in place, as little-endian");
+static_assert(std::endian::native == std::endian::little,
+              "constants are used in place, as little-endian");
 
 // The header, SPEC.md "Header". Offsets in bytes.
 constexpr std::array<uint8_t, 8> kMagic = {'O', 'C', 'T', 'E', 'T', 0x00, 0x1a, 0x0a};
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderSize = 128;
-constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24, kChecksumAt = 32;
+constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
+                 kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
 constexpr size_t kAlignment = 64;
 
 enum Section { kMetadataSection, kTensorSection, kNodeSection, kInterfaceSection, kGoldenSection };
 constexpr int kNumSections = 5;
-constexpr const char* kSectionNames[kNumSections] = {"metadata", "tensors", "nodes", "interface", "golden"};
+constexpr const char* kSectionNames[kNumSections] = {"metadata", "tensors", "nodes", "interface",
+                                                     "golden"};
 
 constexpr uint64_t kMaxString = 1 << 16;
 constexpr uint64_t kMaxInt = std::numeric_limits<int32_t>::max();
@@ -46,19 +49,24 @@ struct SectionEntry {
   uint32_t offset = 0, size = 0, count = 0;
 };
 
-/// What is wrong with a name, label or note; empty when it is well-formed UTF-8 without control characters, so that it can
-/// stand in a line of text and in JSON.
+/// What is wrong with a name, label or note; empty when it is well-formed UTF-8 without control
+/// characters, so that it can stand in a line of text and in JSON.
 const char* StringProblem(const std::string& s) {
   if (s.size() > kMaxString) return "more than 65536 bytes";
   for (size_t i = 0; i < s.size();) {
-    const auto byte = [&](size_t k) { return i + k < s.size() ? static_cast<uint8_t>(s[i + k]) : 0u; };
+    const auto byte = [&](size_t k) {
+      return i + k < s.size() ? static_cast<uint8_t>(s[i + k]) : 0u;
+    };
     const uint32_t lead = byte(0);
     if (lead < 0x20 || lead == 0x7f) return "a control character";
     if (lead < 0x80) {
       ++i;
       continue;
     }
-    const int tail = lead >= 0xc2 && lead < 0xe0 ? 1 : lead >= 0xe0 && lead < 0xf0 ? 2 : lead >= 0xf0 && lead < 0xf5 ? 3 : 0;
+    const int tail = lead >= 0xc2 && lead < 0xe0   ? 1
+                     : lead >= 0xe0 && lead < 0xf0 ? 2
+                     : lead >= 0xf0 && lead < 0xf5 ? 3
+                                                   : 0;
     uint32_t code = lead & (0x3fu >> tail);
     bool valid = tail > 0;
     for (int k = 1; k <= tail; ++k) {
@@ -66,7 +74,8 @@ const char* StringProblem(const std::string& s) {
       code = code << 6 | (byte(k) & 0x3f);
     }
     const uint32_t smallest = tail == 3 ? 0x10000 : tail == 2 ? 0x800 : 0x80;
-    if (!valid || code < smallest || code > 0x10ffff || (code >= 0xd800 && code < 0xe000)) return "invalid UTF-8";
+    if (!valid || code < smallest || code > 0x10ffff || (code >= 0xd800 && code < 0xe000))
+      return "invalid UTF-8";
     i += 1 + tail;
   }
   return "";
@@ -76,7 +85,7 @@ bool HasNodeWindow(OpType type) {
   return type == OpType::kConv2d || type == OpType::kMaxPool || type == OpType::kAveragePool;
 }
 
-// ---------------------------------------------------------------------------------------------------------------- writing
+// --- writing ---
 
 class ByteWriter {
  public:
@@ -147,16 +156,22 @@ void WriteNode(const Node& n, ByteWriter* w) {
   w->Varint(static_cast<uint64_t>(n.output));
   if (HasNodeWindow(n.type)) {
     const Window& v = n.window;
-    for (int x : {v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.dilation_h, v.dilation_w, v.pad_top, v.pad_left,
-                  v.pad_bottom, v.pad_right}) {
+    for (int x : {v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.dilation_h, v.dilation_w,
+                  v.pad_top, v.pad_left, v.pad_bottom, v.pad_right}) {
       w->Varint(static_cast<uint64_t>(x));
     }
   }
   const int rank = Shape::kMaxRank;
   switch (n.type) {
-    case OpType::kConv2d: w->Varint(static_cast<uint64_t>(n.groups)); break;
-    case OpType::kAveragePool: w->U8(n.count_include_pad ? 1 : 0); break;
-    case OpType::kConcat: w->U8(static_cast<uint8_t>(n.axis)); break;
+    case OpType::kConv2d:
+      w->Varint(static_cast<uint64_t>(n.groups));
+      break;
+    case OpType::kAveragePool:
+      w->U8(n.count_include_pad ? 1 : 0);
+      break;
+    case OpType::kConcat:
+      w->U8(static_cast<uint8_t>(n.axis));
+      break;
     case OpType::kPad:
       w->F32(n.pad_value);
       for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.begin[i]));
@@ -167,15 +182,17 @@ void WriteNode(const Node& n, ByteWriter* w) {
       for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.end[i]));
       for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.step[i]));
       break;
-    default: break;
+    default:
+      break;
   }
 }
 
 Status CheckStrings(const Graph& graph) {
   const auto check = [](const std::string& where, const std::string& s) {
     const char* problem = StringProblem(s);
-    return *problem == '\0' ? OkStatus()
-                            : InvalidArgument(StrCat(where, ": found ", problem, ", expected a line of UTF-8"));
+    return *problem == '\0'
+               ? OkStatus()
+               : InvalidArgument(StrCat(where, ": found ", problem, ", expected a line of UTF-8"));
   };
   OCTET_RETURN_IF_ERROR(check("metadata: name", graph.metadata.name));
   OCTET_RETURN_IF_ERROR(check("metadata: source", graph.metadata.source));
@@ -196,21 +213,24 @@ Status CheckGolden(const Graph& graph, const Golden& golden) {
   if (golden.output.empty()) return OkStatus();
   const Tensor& out = graph.tensor(graph.outputs[0]);
   if (static_cast<int64_t>(golden.output.size()) != out.shape.num_elements()) {
-    return InvalidArgument(StrCat("golden: number of values: found ", golden.output.size(), ", expected ",
-                                  out.shape.num_elements(), " or none"));
+    return InvalidArgument(StrCat("golden: number of values: found ", golden.output.size(),
+                                  ", expected ", out.shape.num_elements(), " or none"));
   }
   for (float v : golden.output) {
-    const bool valid = out.dtype == DType::kU8 ? v >= 0 && v <= 255 && v == std::floor(v) : std::isfinite(v);
+    const bool valid =
+        out.dtype == DType::kU8 ? v >= 0 && v <= 255 && v == std::floor(v) : std::isfinite(v);
     if (!valid) {
-      return InvalidArgument(StrCat("golden: value: found ", v, ", expected ",
-                                    out.dtype == DType::kU8 ? "a whole number from 0 to 255" : "a finite number"));
+      return InvalidArgument(
+          StrCat("golden: value: found ", v, ", expected ",
+                 out.dtype == DType::kU8 ? "a whole number from 0 to 255" : "a finite number"));
     }
   }
   return OkStatus();
 }
 
-/// Constants in the order they are stored: first everything that is no weight and is read at load (biases, scales), then the
-/// weights, each in the order of execution, so that both loading and running walk through the file once.
+/// Constants in the order they are stored: first everything that is no weight and is read at load
+/// (biases, scales), then the weights, each in the order of execution, so that both loading and
+/// running walk through the file once.
 std::vector<TensorId> StorageOrder(const Graph& graph) {
   std::vector<TensorId> small, weights;
   std::vector<bool> done(graph.tensors.size(), false);
@@ -230,7 +250,7 @@ std::vector<TensorId> StorageOrder(const Graph& graph) {
   return small;
 }
 
-// ---------------------------------------------------------------------------------------------------------------- reading
+// --- reading ---
 
 /// "a: b: found c, expected d".
 template <typename... Found>
@@ -245,8 +265,9 @@ T LoadAt(std::span<const std::byte> bytes, size_t at) {
   return v;
 }
 
-/// Reads one section from its beginning to its end. The first error sticks and makes everything after it read as 0, so that a
-/// record is checked once at its end. Names given to it must be literals.
+/// Reads one section from its beginning to its end. The first error sticks and makes everything
+/// after it read as 0, so that a record is checked once at its end. Names given to it must be
+/// literals.
 class ByteReader {
  public:
   explicit ByteReader(std::span<const std::byte> bytes) : bytes_(bytes) {}
@@ -306,7 +327,8 @@ class ByteReader {
     return s;
   }
 
-  /// A number of records of at least `min_bytes` each; no more than can follow, so that it is safe to allocate for them.
+  /// A number of records of at least `min_bytes` each; no more than can follow, so that it is safe
+  /// to allocate for them.
   uint64_t Count(const char* field, size_t min_bytes) {
     const uint64_t count = Varint(field, kMaxInt);
     return CheckCount(field, count, min_bytes) ? count : 0;
@@ -314,13 +336,15 @@ class ByteReader {
   bool CheckCount(const char* field, uint64_t count, size_t min_bytes) {
     if (!status_.ok()) return false;
     const size_t room = (bytes_.size() - at_) / min_bytes;
-    if (count > room) Fail(field, StrCat(count), StrCat("at most ", room, ", which the section has room for"));
+    if (count > room)
+      Fail(field, StrCat(count), StrCat("at most ", room, ", which the section has room for"));
     return status_.ok();
   }
 
   Status Finish() {
     if (status_.ok() && at_ != bytes_.size()) {
-      status_ = Bad(StrCat("end of the section behind ", Place()), "nothing", bytes_.size() - at_, " more bytes");
+      status_ = Bad(StrCat("end of the section behind ", Place()), "nothing", bytes_.size() - at_,
+                    " more bytes");
     }
     return status_;
   }
@@ -347,12 +371,14 @@ class ByteReader {
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) : bytes_(bytes), owner_(std::move(owner)) {}
+  Reader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
+      : bytes_(bytes), owner_(std::move(owner)) {}
 
   Result<OctetFile> Read(const ReadOptions& options) {
     OCTET_RETURN_IF_ERROR(ReadHeader());
     if (options.verify_checksum) {
-      const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt), actual = ChecksumAround(bytes_.data(), bytes_.size(), kChecksumAt);
+      const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt),
+                     actual = ChecksumAround(bytes_.data(), bytes_.size(), kChecksumAt);
       if (stored != actual) return Bad("checksum", StrCat(actual), stored);
     }
     OCTET_RETURN_IF_ERROR(ReadSections());
@@ -379,21 +405,25 @@ class Reader {
         const auto b = static_cast<uint8_t>(bytes_[i]);
         found += {kHex[b >> 4], kHex[b & 15], ' '};
       }
-      return Bad("magic", "4f 43 54 45 54 00 1a 0a of an .octet file", found.empty() ? "an empty file" : found.substr(0, found.size() - 1));
+      return Bad("magic", "4f 43 54 45 54 00 1a 0a of an .octet file",
+                 found.empty() ? "an empty file" : found.substr(0, found.size() - 1));
     }
-    if (bytes_.size() < kHeaderSize) return Bad("file size", StrCat("at least ", kHeaderSize), bytes_.size());
+    if (bytes_.size() < kHeaderSize)
+      return Bad("file size", StrCat("at least ", kHeaderSize), bytes_.size());
     const auto version = LoadAt<uint32_t>(bytes_, kVersionAt);
     if (version != kVersion) {
       return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
     if (features != 0) {
-      return Unsupported(StrCat("required features: found bit ", std::countr_zero(features), ", expected none"));
+      return Unsupported(
+          StrCat("required features: found bit ", std::countr_zero(features), ", expected none"));
     }
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
     const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
-    if (file_size != bytes_.size()) return Bad("file size", StrCat(file_size, " as the header says"), bytes_.size());
+    if (file_size != bytes_.size())
+      return Bad("file size", StrCat(file_size, " as the header says"), bytes_.size());
     return OkStatus();
   }
 
@@ -403,18 +433,22 @@ class Reader {
       const size_t entry = kSectionsAt + i * sizeof(SectionEntry);
       sections_[i] = LoadAt<SectionEntry>(bytes_, entry);
       const SectionEntry& s = sections_[i];
-      if (s.offset != at) return Bad(StrCat("section ", kSectionNames[i], ": offset"), StrCat(at), s.offset);
+      if (s.offset != at)
+        return Bad(StrCat("section ", kSectionNames[i], ": offset"), StrCat(at), s.offset);
       if (s.size > bytes_.size() - at) {
-        return Bad(StrCat("section ", kSectionNames[i], ": size"), StrCat("at most ", bytes_.size() - at), s.size);
+        return Bad(StrCat("section ", kSectionNames[i], ": size"),
+                   StrCat("at most ", bytes_.size() - at), s.size);
       }
       at += s.size;
     }
     OCTET_RETURN_IF_ERROR(CheckZeros("reserved bytes of the header", kReservedAt, kHeaderSize));
-    const auto offset = LoadAt<uint64_t>(bytes_, kConstantsAt), size = LoadAt<uint64_t>(bytes_, kConstantsAt + 8);
+    const auto offset = LoadAt<uint64_t>(bytes_, kConstantsAt),
+               size = LoadAt<uint64_t>(bytes_, kConstantsAt + 8);
     const auto expected = static_cast<uint64_t>(RoundUp(static_cast<int64_t>(at), kAlignment));
     if (offset != expected) return Bad("constants: offset", StrCat(expected), offset);
     if (offset > bytes_.size() || size != bytes_.size() - offset) {
-      return Bad("constants: size", StrCat("what follows offset ", offset, " in ", bytes_.size(), " bytes"), size);
+      return Bad("constants: size",
+                 StrCat("what follows offset ", offset, " in ", bytes_.size(), " bytes"), size);
     }
     OCTET_RETURN_IF_ERROR(CheckZeros("padding in front of the constants", at, offset));
     constants_ = bytes_.subspan(offset);
@@ -490,9 +524,11 @@ class Reader {
     OCTET_RETURN_IF_ERROR(r->status());
     const int64_t size = ConstantBytes(t.shape, t.dtype, t.layout);
     const std::string place = StrCat("tensor ", index, " ('", t.name, "')");
-    if (size <= 0) return Bad(StrCat(place, ": shape"), "one of a size that fits", t.shape.ToString());
+    if (size <= 0)
+      return Bad(StrCat(place, ": shape"), "one of a size that fits", t.shape.ToString());
     if (offset > constants_.size() || static_cast<uint64_t>(size) > constants_.size() - offset) {
-      return Bad(StrCat(place, ": end of data"), StrCat("at most ", constants_.size()), offset, " + ", size);
+      return Bad(StrCat(place, ": end of data"), StrCat("at most ", constants_.size()), offset,
+                 " + ", size);
     }
     t.data = constants_.subspan(offset, static_cast<size_t>(size));
     t.owner = owner_;
@@ -513,7 +549,8 @@ class Reader {
 
   static void ReadNode(ByteReader* r, Node* n) {
     n->type = static_cast<OpType>(r->U8("type", kNumOpTypes - 1));
-    n->activation = static_cast<Activation>(r->U8("activation", static_cast<uint8_t>(Activation::kRelu6)));
+    n->activation =
+        static_cast<Activation>(r->U8("activation", static_cast<uint8_t>(Activation::kRelu6)));
     n->name = r->String("name");
     n->inputs.resize(r->Count("number of inputs", 1));
     for (TensorId& id : n->inputs) id = r->Int("input") - 1;
@@ -532,9 +569,15 @@ class Reader {
       v.pad_right = r->Int("pad_right");
     }
     switch (n->type) {
-      case OpType::kConv2d: n->groups = r->Int("groups"); break;
-      case OpType::kAveragePool: n->count_include_pad = r->U8("count_include_pad", 1) == 1; break;
-      case OpType::kConcat: n->axis = r->U8("axis", Shape::kMaxRank - 1); break;
+      case OpType::kConv2d:
+        n->groups = r->Int("groups");
+        break;
+      case OpType::kAveragePool:
+        n->count_include_pad = r->U8("count_include_pad", 1) == 1;
+        break;
+      case OpType::kConcat:
+        n->axis = r->U8("axis", Shape::kMaxRank - 1);
+        break;
       case OpType::kPad:
         n->pad_value = r->Fixed<float>("pad_value");
         for (int32_t& v : n->begin) v = r->FixedInt("begin");
@@ -545,7 +588,8 @@ class Reader {
         for (int32_t& v : n->end) v = r->FixedInt("end");
         for (int32_t& v : n->step) v = r->FixedInt("step");
         break;
-      default: break;
+      default:
+        break;
     }
   }
 
@@ -587,8 +631,10 @@ class Reader {
     for (const Tensor* t : constants) {
       const auto begin = static_cast<size_t>(t->data.data() - constants_.data());
       const auto expected = static_cast<size_t>(RoundUp(static_cast<int64_t>(end), kAlignment));
-      if (begin != expected) return Bad(StrCat("tensor '", t->name, "': offset of data"), StrCat(expected), begin);
-      OCTET_RETURN_IF_ERROR(CheckZeros(StrCat("padding in front of tensor '", t->name, "'"), base + end, base + begin));
+      if (begin != expected)
+        return Bad(StrCat("tensor '", t->name, "': offset of data"), StrCat(expected), begin);
+      OCTET_RETURN_IF_ERROR(CheckZeros(StrCat("padding in front of tensor '", t->name, "'"),
+                                       base + end, base + begin));
       end = begin + t->data.size();
     }
     if (end != constants_.size()) return Bad("constants: size", StrCat(end), constants_.size());
@@ -602,8 +648,8 @@ class Reader {
       const Tensor& weights = file_.graph.tensor(node.inputs[kInputWeights]);
       const Layout expected = ChooseLayout(node, weights.shape);
       if (weights.layout != expected) {
-        return Bad(StrCat("node '", node.name, "': layout of weights"), StrCat(static_cast<int>(expected)),
-                   static_cast<int>(weights.layout));
+        return Bad(StrCat("node '", node.name, "': layout of weights"),
+                   StrCat(static_cast<int>(expected)), static_cast<int>(weights.layout));
       }
     }
     return OkStatus();
@@ -616,7 +662,7 @@ class Reader {
   OctetFile file_;
 };
 
-// -------------------------------------------------------------------------------------------------------------- the system
+// --- the system ---
 
 class FileDescriptor {
  public:
@@ -670,27 +716,34 @@ Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& opti
   // Without O_NONBLOCK a named pipe would wait for a writer before it can be refused.
   FileDescriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (fd.get() < 0) {
-    return errno == ENOENT ? NotFound(StrCat("no such file: '", path, "'")) : IoError(ErrnoText("cannot open", path));
+    return errno == ENOENT ? NotFound(StrCat("no such file: '", path, "'"))
+                           : IoError(ErrnoText("cannot open", path));
   }
   struct stat info {};
   if (::fstat(fd.get(), &info) != 0) return IoError(ErrnoText("cannot read", path));
-  if (!S_ISREG(info.st_mode)) return IoError(StrCat("cannot read '", path, "': not a regular file"));
+  if (!S_ISREG(info.st_mode))
+    return IoError(StrCat("cannot read '", path, "': not a regular file"));
   const auto size = static_cast<size_t>(info.st_size);
-  if (size == 0) return Corrupt(StrCat(path, ": file size: found 0, expected at least ", kHeaderSize));
-  // Not MAP_POPULATE: measured, it costs what touching the pages costs (0.04 ms for 25 MB in the page cache), and a file that is not
-  // cached would be read as a whole before its header is looked at.
+  if (size == 0)
+    return Corrupt(StrCat(path, ": file size: found 0, expected at least ", kHeaderSize));
+  // Not MAP_POPULATE: measured, it costs what touching the pages costs (0.04 ms for 25 MB in the
+  // page cache), and a file that is not cached would be read as a whole before its header is looked
+  // at.
   void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
   if (map == MAP_FAILED) return IoError(ErrnoText("cannot map", path));
-  std::shared_ptr<const void> owner(map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
-  Result<OctetFile> file = ReadOctetBytes({static_cast<const std::byte*>(map), size}, std::move(owner), options);
+  std::shared_ptr<const void> owner(
+      map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  Result<OctetFile> file =
+      ReadOctetBytes({static_cast<const std::byte*>(map), size}, std::move(owner), options);
   if (!file.ok()) return Status(file.status()).WithContext(path);
   return file;
 }
 
-Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
-                                 const ReadOptions& options) {
+Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
+                                 std::shared_ptr<const void> owner, const ReadOptions& options) {
   if (reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment != 0) {
-    return InvalidArgument(StrCat("address of the model: found an unaligned one, expected a multiple of ", kAlignment));
+    return InvalidArgument(StrCat(
+        "address of the model: found an unaligned one, expected a multiple of ", kAlignment));
   }
   return Reader(bytes, std::move(owner)).Read(options);
 }
@@ -715,7 +768,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   std::array<SectionEntry, kNumSections> sections;
   uint64_t section_begin = kHeaderSize;
   const auto end_section = [&](Section section, size_t count) {
-    sections[section] = {static_cast<uint32_t>(section_begin), static_cast<uint32_t>(w.size() - section_begin),
+    sections[section] = {static_cast<uint32_t>(section_begin),
+                         static_cast<uint32_t>(w.size() - section_begin),
                          static_cast<uint32_t>(count)};
     section_begin = w.size();
   };
@@ -738,7 +792,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   }
 
   std::vector<std::byte> bytes = std::move(w.bytes());
-  const auto constants_offset = static_cast<uint64_t>(RoundUp(static_cast<int64_t>(bytes.size()), kAlignment));
+  const auto constants_offset =
+      static_cast<uint64_t>(RoundUp(static_cast<int64_t>(bytes.size()), kAlignment));
   bytes.resize(constants_offset + constants_size);
   for (TensorId id : order) {
     const std::span<const std::byte> data = packed.tensor(id).data;
@@ -765,15 +820,19 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::byte> b
   std::string target = path;
   struct stat info {};
   if (::stat(path.c_str(), &info) == 0) {
-    // A rename onto a device or a folder would replace or fail on it; onto a link it would replace the link.
-    if (!S_ISREG(info.st_mode)) return IoError(StrCat("cannot write '", path, "': not a regular file"));
+    // A rename onto a device or a folder would replace or fail on it; onto a link it would replace
+    // the link.
+    if (!S_ISREG(info.st_mode))
+      return IoError(StrCat("cannot write '", path, "': not a regular file"));
     if (char* real = ::realpath(path.c_str(), nullptr); real != nullptr) {
       target = real;
       std::free(real);
     }
   }
   const size_t slash = target.rfind('/');
-  const std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : target.substr(0, slash);
+  const std::string folder = slash == std::string::npos ? "."
+                             : slash == 0               ? "/"
+                                                        : target.substr(0, slash);
 
   static std::atomic<uint32_t> counter{0};
   std::string temporary;
@@ -791,9 +850,11 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::byte> b
     ::unlink(temporary.c_str());
     return status;
   }
-  // The rename itself must survive a power failure. File systems that cannot sync a folder say EINVAL.
+  // The rename itself must survive a power failure. File systems that cannot sync a folder say
+  // EINVAL.
   FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
+  if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL &&
+      errno != ENOTSUP) {
     return IoError(ErrnoText("cannot sync the folder of", path));
   }
   return OkStatus();

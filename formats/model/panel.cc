@@ -22,14 +22,16 @@ void ForEachElement(const Shape& shape, DType dtype, Layout layout, Visit visit)
 }
 
 template <typename T>
-void Pack(const std::byte* plain, const Shape& shape, DType dtype, Layout layout, std::byte* packed) {
+void Pack(const std::byte* plain, const Shape& shape, DType dtype, Layout layout,
+          std::byte* packed) {
   const T* in = reinterpret_cast<const T*>(plain);
   T* out = reinterpret_cast<T*>(packed);
   ForEachElement(shape, dtype, layout, [=](int64_t i, int64_t j) { out[j] = in[i]; });
 }
 
 template <typename T>
-void Unpack(const std::byte* packed, const Shape& shape, DType dtype, Layout layout, std::byte* plain) {
+void Unpack(const std::byte* packed, const Shape& shape, DType dtype, Layout layout,
+            std::byte* plain) {
   const T* in = reinterpret_cast<const T*>(packed);
   T* out = reinterpret_cast<T*>(plain);
   ForEachElement(shape, dtype, layout, [=](int64_t i, int64_t j) { out[i] = in[j]; });
@@ -60,7 +62,8 @@ int64_t ConstantBytes(const Shape& shape, DType dtype, Layout layout) {
   const int64_t plain = shape.num_elements();
   if (plain < 0 || !CheckedMul(plain, static_cast<int64_t>(DTypeSize(dtype)), &bytes)) return -1;
   if (layout == Layout::kPlain) return bytes;
-  // Rounding up multiplies by less than 16 * 4; below this bound nothing in PanelShape can overflow.
+  // Rounding up multiplies by less than 16 * 4; below this bound nothing in PanelShape can
+  // overflow.
   if (plain == 0 || bytes > (int64_t{1} << 54)) return -1;
   return MakePanelShape(shape, dtype, layout).elements() * static_cast<int64_t>(DTypeSize(dtype));
 }
@@ -75,7 +78,8 @@ Layout ChooseLayout(const Node& node, const Shape& weight_shape) {
   return weight_shape[3] < kGroup && contiguous_row ? Layout::kPanelRow : Layout::kPanel;
 }
 
-void PackWeights(const std::byte* plain, const Shape& shape, DType dtype, Layout layout, std::byte* out) {
+void PackWeights(const std::byte* plain, const Shape& shape, DType dtype, Layout layout,
+                 std::byte* out) {
   const size_t bytes = static_cast<size_t>(ConstantBytes(shape, dtype, layout));
   if (layout == Layout::kPlain) {
     std::memcpy(out, plain, bytes);
@@ -83,27 +87,34 @@ void PackWeights(const std::byte* plain, const Shape& shape, DType dtype, Layout
   }
   std::memset(out, 0, bytes);
   switch (DTypeSize(dtype)) {
-    case 1: return Pack<uint8_t>(plain, shape, dtype, layout, out);
-    case 2: return Pack<uint16_t>(plain, shape, dtype, layout, out);
-    default: return Pack<uint32_t>(plain, shape, dtype, layout, out);
+    case 1:
+      return Pack<uint8_t>(plain, shape, dtype, layout, out);
+    case 2:
+      return Pack<uint16_t>(plain, shape, dtype, layout, out);
+    default:
+      return Pack<uint32_t>(plain, shape, dtype, layout, out);
   }
 }
 
-void UnpackWeights(const std::byte* packed, const Shape& shape, DType dtype, Layout layout, std::byte* out) {
+void UnpackWeights(const std::byte* packed, const Shape& shape, DType dtype, Layout layout,
+                   std::byte* out) {
   if (layout == Layout::kPlain) {
     std::memcpy(out, packed, static_cast<size_t>(ConstantBytes(shape, dtype, layout)));
     return;
   }
   switch (DTypeSize(dtype)) {
-    case 1: return Unpack<uint8_t>(packed, shape, dtype, layout, out);
-    case 2: return Unpack<uint16_t>(packed, shape, dtype, layout, out);
-    default: return Unpack<uint32_t>(packed, shape, dtype, layout, out);
+    case 1:
+      return Unpack<uint8_t>(packed, shape, dtype, layout, out);
+    case 2:
+      return Unpack<uint16_t>(packed, shape, dtype, layout, out);
+    default:
+      return Unpack<uint32_t>(packed, shape, dtype, layout, out);
   }
 }
 
 void PackGraph(Graph* graph) {
-  // Two nodes may share weights and still want different layouts (by dilation or groups). The first one's layout replaces the
-  // tensor; every other layout becomes a tensor of its own.
+  // Two nodes may share weights and still want different layouts (by dilation or groups). The first
+  // one's layout replaces the tensor; every other layout becomes a tensor of its own.
   const std::vector<Tensor> originals = graph->tensors;
   std::map<std::pair<TensorId, Layout>, TensorId> packed;
   std::vector<bool> taken(originals.size(), false);

@@ -1,5 +1,6 @@
-// Deterministic mutations of .octet files: nothing that the reader is given may crash it, read outside the file or pass as a
-// valid graph that is not. OCTET_FUZZ_FACTOR multiplies the number of random mutations.
+// Deterministic mutations of .octet files: nothing that the reader is given may crash it, read
+// outside the file or pass as a valid graph that is not. OCTET_FUZZ_FACTOR multiplies the number of
+// random mutations.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -70,18 +71,21 @@ void FixSizes(Bytes* bytes) {
   Store(bytes, 16, static_cast<uint64_t>(bytes->size()));
   if (bytes->size() < kHeaderSize) return;
   const auto constants = Load<uint64_t>(*bytes, 40);
-  Store(bytes, 48, static_cast<uint64_t>(bytes->size() - std::min<uint64_t>(constants, bytes->size())));
+  Store(bytes, 48,
+        static_cast<uint64_t>(bytes->size() - std::min<uint64_t>(constants, bytes->size())));
 }
 
-/// Memory whose last bytes lie against a page that cannot be read. The files start at a multiple of 64, so up to 63 bytes behind
-/// them stay readable; those are set to a pattern.
+/// Memory whose last bytes lie against a page that cannot be read. The files start at a multiple of
+/// 64, so up to 63 bytes behind them stay readable; those are set to a pattern.
 class GuardedBuffer {
  public:
   explicit GuardedBuffer(size_t capacity) {
     page_ = static_cast<size_t>(::sysconf(_SC_PAGESIZE));
     size_ = (capacity + 63 + page_ - 1) / page_ * page_;
-    void* map = ::mmap(nullptr, size_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (map == MAP_FAILED || ::mprotect(static_cast<char*>(map) + size_, page_, PROT_NONE) != 0) std::abort();
+    void* map =
+        ::mmap(nullptr, size_ + page_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (map == MAP_FAILED || ::mprotect(static_cast<char*>(map) + size_, page_, PROT_NONE) != 0)
+      std::abort();
     base_ = static_cast<std::byte*>(map);
   }
   ~GuardedBuffer() { ::munmap(base_, size_ + page_); }
@@ -126,10 +130,13 @@ class OctetFileFuzzTest : public ::testing::Test {
     const Result<OctetFile> file = ReadOctetBytes(placed, nullptr, {verify_checksum});
     if (!file.ok()) {
       const Status& status = file.status();
-      EXPECT_TRUE(status.code() == StatusCode::kCorrupt || status.code() == StatusCode::kUnsupported) << status.message();
+      EXPECT_TRUE(status.code() == StatusCode::kCorrupt ||
+                  status.code() == StatusCode::kUnsupported)
+          << status.message();
       EXPECT_NE(status.message().find("found "), std::string::npos) << status.message();
       EXPECT_NE(status.message().find("expected "), std::string::npos) << status.message();
-      for (char c : status.message()) EXPECT_TRUE(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) << status.message();
+      for (char c : status.message())
+        EXPECT_TRUE(static_cast<unsigned char>(c) >= 0x20 && c != 0x7f) << status.message();
       // The first word tells which stage refused it.
       ++stages_[status.message().substr(0, status.message().find_first_of(" :'"))];
       return false;
@@ -145,7 +152,8 @@ class OctetFileFuzzTest : public ::testing::Test {
     uint32_t sum = 0;
     for (const Tensor& t : file.graph.tensors) {
       if (!t.is_constant()) continue;
-      EXPECT_TRUE(t.data.data() >= placed.data() && t.data.data() + t.data.size() <= placed.data() + placed.size());
+      EXPECT_TRUE(t.data.data() >= placed.data() &&
+                  t.data.data() + t.data.size() <= placed.data() + placed.size());
       for (std::byte b : t.data) sum = sum * 31 + static_cast<uint32_t>(b);
     }
     // A valid file can be written again, and then says the same.
@@ -184,7 +192,8 @@ TEST_F(OctetFileFuzzTest, SamplesAreAccepted) {
 
 TEST_F(OctetFileFuzzTest, Truncations) {
   for (const Bytes& sample : Samples()) {
-    // Every length through the tables and at the end; in between, around every 64th byte, where constants start.
+    // Every length through the tables and at the end; in between, around every 64th byte, where
+    // constants start.
     const size_t tables = TablesEnd(sample);
     for (size_t length = 0; length < sample.size(); ++length) {
       if (length > tables + 64 && length + 64 < sample.size() && (length + 1) % 64 > 2) continue;
@@ -216,7 +225,8 @@ TEST_F(OctetFileFuzzTest, EveryBitFlipIsFoundByTheChecksumAndSurvivedWithoutIt) 
       ASSERT_FALSE(Try(flipped)) << at;
     }
   }
-  // The validator itself was reached, and what only concerns names or numbers is still a valid file.
+  // The validator itself was reached, and what only concerns names or numbers is still a valid
+  // file.
   EXPECT_GT(stages_["checksum"], 1000);
   EXPECT_GT(stages_["tensor"], 1000);
   EXPECT_GT(stages_["node"], 1000);
@@ -228,21 +238,46 @@ TEST_F(OctetFileFuzzTest, EveryBitFlipIsFoundByTheChecksumAndSurvivedWithoutIt) 
 
 /// Bytes and words that are special to some field.
 void Poke(Random* random, Bytes* bytes, size_t at) {
-  static constexpr std::array<uint64_t, 20> kInteresting = {
-      0,          1,          2,          3,          0x7f,       0x80,       0xff,       0x100,
-      0x7fff,     0xffff,     0x7fffffff, 0x80000000, 0xffffffff, 0x7f800000, 0x7fc00000, 0x00000001,
-      0x7fffffffffffffff, 0x8000000000000000, 0xffffffffffffffff, 0xff80ff80ff80ff80};
-  const uint64_t value = random->Below(3) == 0 ? random->Next() : kInteresting[random->Below(kInteresting.size())];
+  static constexpr std::array<uint64_t, 20> kInteresting = {0,
+                                                            1,
+                                                            2,
+                                                            3,
+                                                            0x7f,
+                                                            0x80,
+                                                            0xff,
+                                                            0x100,
+                                                            0x7fff,
+                                                            0xffff,
+                                                            0x7fffffff,
+                                                            0x80000000,
+                                                            0xffffffff,
+                                                            0x7f800000,
+                                                            0x7fc00000,
+                                                            0x00000001,
+                                                            0x7fffffffffffffff,
+                                                            0x8000000000000000,
+                                                            0xffffffffffffffff,
+                                                            0xff80ff80ff80ff80};
+  const uint64_t value =
+      random->Below(3) == 0 ? random->Next() : kInteresting[random->Below(kInteresting.size())];
   switch (random->Below(4)) {
-    case 0: Store(bytes, at, static_cast<uint8_t>(value)); break;
-    case 1: Store(bytes, at, static_cast<uint16_t>(value)); break;
-    case 2: Store(bytes, at, static_cast<uint32_t>(value)); break;
-    default: Store(bytes, at, value); break;
+    case 0:
+      Store(bytes, at, static_cast<uint8_t>(value));
+      break;
+    case 1:
+      Store(bytes, at, static_cast<uint16_t>(value));
+      break;
+    case 2:
+      Store(bytes, at, static_cast<uint32_t>(value));
+      break;
+    default:
+      Store(bytes, at, value);
+      break;
   }
 }
 
-/// Inserts or removes bytes inside one section and moves everything behind it, with the header made to agree, so that the tables
-/// are read with one record out of step.
+/// Inserts or removes bytes inside one section and moves everything behind it, with the header made
+/// to agree, so that the tables are read with one record out of step.
 void Shift(Random* random, Bytes* bytes) {
   const size_t section = random->Below(kNumSections);
   const size_t entry = kSectionsAt + 12 * section;
@@ -273,7 +308,9 @@ void Shift(Random* random, Bytes* bytes) {
     const auto old = Load<uint32_t>(*bytes, e);
     Store(bytes, e, static_cast<uint32_t>(insert ? old + count : old - count));
   }
-  if (random->Below(3) == 0) Store(bytes, entry + 8, static_cast<uint32_t>(Load<uint32_t>(*bytes, entry + 8) + random->Below(3) - 1));
+  if (random->Below(3) == 0)
+    Store(bytes, entry + 8,
+          static_cast<uint32_t>(Load<uint32_t>(*bytes, entry + 8) + random->Below(3) - 1));
 }
 
 TEST_F(OctetFileFuzzTest, RandomMutations) {
@@ -286,8 +323,12 @@ TEST_F(OctetFileFuzzTest, RandomMutations) {
     const size_t edits = 1 + random.Below(3);
     for (size_t e = 0; e < edits; ++e) {
       switch (random.Below(8)) {
-        case 0: Poke(&random, &mutant, random.Below(kHeaderSize)); break;
-        case 1: Shift(&random, &mutant); break;
+        case 0:
+          Poke(&random, &mutant, random.Below(kHeaderSize));
+          break;
+        case 1:
+          Shift(&random, &mutant);
+          break;
         case 2: {  // One piece of the tables over another.
           const size_t count = 1 + random.Below(24);
           const size_t from = kHeaderSize + random.Below(tables - kHeaderSize - count);
@@ -296,11 +337,19 @@ TEST_F(OctetFileFuzzTest, RandomMutations) {
           break;
         }
         case 3:  // Biases and scales lie first among the constants.
-          Poke(&random, &mutant, tables + random.Below(std::min<size_t>(mutant.size() - tables, 2048) + 1) / 4 * 4);
+          Poke(&random, &mutant,
+               tables + random.Below(std::min<size_t>(mutant.size() - tables, 2048) + 1) / 4 * 4);
           break;
-        case 4: mutant[kHeaderSize + random.Below(tables - kHeaderSize)] ^= static_cast<std::byte>(1 << random.Below(8)); break;
-        case 5: mutant.resize(std::min<size_t>(random.Below(mutant.size() + 200), 60000)); break;
-        default: Poke(&random, &mutant, kHeaderSize + random.Below(tables - kHeaderSize)); break;
+        case 4:
+          mutant[kHeaderSize + random.Below(tables - kHeaderSize)] ^=
+              static_cast<std::byte>(1 << random.Below(8));
+          break;
+        case 5:
+          mutant.resize(std::min<size_t>(random.Below(mutant.size() + 200), 60000));
+          break;
+        default:
+          Poke(&random, &mutant, kHeaderSize + random.Below(tables - kHeaderSize));
+          break;
       }
       if (mutant.size() < tables) mutant.resize(tables);
     }
@@ -324,7 +373,8 @@ TEST_F(OctetFileFuzzTest, RandomBytesForASectionOrAFile) {
     Bytes bytes = Samples()[random.Below(Samples().size())];
     const size_t entry = kSectionsAt + 12 * random.Below(kNumSections);
     const auto begin = Load<uint32_t>(bytes, entry), size = Load<uint32_t>(bytes, entry + 4);
-    for (size_t at = begin; at < begin + size; ++at) bytes[at] = static_cast<std::byte>(random.Next());
+    for (size_t at = begin; at < begin + size; ++at)
+      bytes[at] = static_cast<std::byte>(random.Next());
     Try(bytes, false);
     Bytes noise(random.Below(300));
     for (std::byte& b : noise) b = static_cast<std::byte>(random.Next());

@@ -13,7 +13,8 @@
 namespace octet {
 namespace {
 
-/// The value of positive half bits by definition; 65536 for infinity, which is where rounding up from the largest leads.
+/// The value of positive half bits by definition; 65536 for infinity, which is where rounding up
+/// from the largest leads.
 double HalfValue(int bits) {
   const int exponent = bits >> 10, mantissa = bits & 0x3ff;
   return exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
@@ -35,14 +36,16 @@ TEST(HalfTest, InfinityAndNanSurvive) {
   EXPECT_EQ(FloatToHalf(-infinity), 0xfc00);
   for (int bits = 0x7c01; bits < 0x8000; ++bits) {
     ASSERT_TRUE(std::isnan(HalfToFloat(static_cast<uint16_t>(bits)))) << bits;
-    ASSERT_TRUE(std::isnan(HalfToFloat(FloatToHalf(HalfToFloat(static_cast<uint16_t>(bits)))))) << bits;
+    ASSERT_TRUE(std::isnan(HalfToFloat(FloatToHalf(HalfToFloat(static_cast<uint16_t>(bits))))))
+        << bits;
   }
   EXPECT_TRUE(std::isnan(HalfToFloat(FloatToHalf(std::bit_cast<float>(0x7f800001u)))));
 }
 
 TEST(HalfTest, NarrowingRoundsToNearestEvenBetweenAllNeighbours) {
   for (int bits = 0; bits < 0x7c00; ++bits) {
-    const auto low = static_cast<float>(HalfValue(bits)), high = static_cast<float>(HalfValue(bits + 1));
+    const auto low = static_cast<float>(HalfValue(bits)),
+               high = static_cast<float>(HalfValue(bits + 1));
     const float middle = (low + high) / 2;  // Exact: one bit more than a half has.
     const int even = bits % 2 == 0 ? bits : bits + 1;
     for (int sign : {0, 0x8000}) {

@@ -46,9 +46,11 @@ TEST(GraphTest, WindowOutputCountsPositions) {
           for (int before = 0; before <= 2; ++before) {
             for (int after = 0; after <= 2; ++after) {
               int positions = 0;
-              for (int at = -before; at + dilation * (kernel - 1) < in + after; at += stride) ++positions;
+              for (int at = -before; at + dilation * (kernel - 1) < in + after; at += stride)
+                ++positions;
               ASSERT_EQ(WindowOutput(in, kernel, stride, dilation, before, after), positions)
-                  << in << " " << kernel << " " << stride << " " << dilation << " " << before << " " << after;
+                  << in << " " << kernel << " " << stride << " " << dilation << " " << before << " "
+                  << after;
             }
           }
         }
@@ -77,7 +79,8 @@ TEST(GraphTest, InferShapesFindsTheSameShapesAgain) {
     }
     const Status status = InferShapes(&g);
     ASSERT_TRUE(status.ok()) << status.message();
-    for (size_t i = 0; i < g.tensors.size(); ++i) EXPECT_EQ(g.tensors[i].shape, expected.tensors[i].shape);
+    for (size_t i = 0; i < g.tensors.size(); ++i)
+      EXPECT_EQ(g.tensors[i].shape, expected.tensors[i].shape);
   }
 }
 
@@ -104,7 +107,8 @@ TEST(GraphTest, ShapesWorkedOutByHand) {
 TEST(GraphTest, CopiesShareConstants) {
   const Graph g = SampleGraph(Precision::kInt8);
   const Graph copy = g;
-  for (size_t i = 0; i < g.tensors.size(); ++i) EXPECT_EQ(g.tensors[i].data.data(), copy.tensors[i].data.data());
+  for (size_t i = 0; i < g.tensors.size(); ++i)
+    EXPECT_EQ(g.tensors[i].data.data(), copy.tensors[i].data.data());
 }
 
 /// A graph that is spoilt in one place, and what the error must say.
@@ -137,14 +141,18 @@ template <typename T>
 void SetConstant(Graph* g, const std::string& name, DType dtype, const std::vector<T>& values) {
   Tensor& t = FindTensor(g, name);
   Graph scratch;
-  scratch.AddConstant(name, dtype, Shape{static_cast<int64_t>(values.size())}, values.data(), values.size() * sizeof(T));
+  scratch.AddConstant(name, dtype, Shape{static_cast<int64_t>(values.size())}, values.data(),
+                      values.size() * sizeof(T));
   t = scratch.tensors[0];
 }
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
-constexpr Precision kF32 = Precision::kFp32, kF16 = Precision::kFp16, kHyb = Precision::kHybrid, kI8 = Precision::kInt8;
+constexpr Precision kF32 = Precision::kFp32, kF16 = Precision::kFp16, kHyb = Precision::kHybrid,
+                    kI8 = Precision::kInt8;
 
+// One line a case reads as a table.
+// clang-format off
 const Spoilt kSpoilt[] = {
     // Tensors.
     {"tensor data type", kF32, [](Graph* g) { g->tensors[0].dtype = static_cast<DType>(5); }, {"'image'", "data type", "found 5"}},
@@ -293,6 +301,7 @@ const Spoilt kSpoilt[] = {
     {"zero stddev", kF32, [](Graph* g) { g->metadata.preprocessing.stddev[1] = 0; }, {"metadata: preprocessing stddev: found 0"}},
     {"labels", kF32, [](Graph* g) { g->metadata.labels.pop_back(); }, {"metadata: number of labels: found 4, expected 5"}},
 };
+// clang-format on
 
 class SpoiltGraphTest : public ::testing::TestWithParam<Spoilt> {};
 
@@ -328,6 +337,15 @@ TEST(GraphTest, Int8ReductionIsLimitedSoThatSumsFit) {
   EXPECT_LE(2 * kMaxInt8Reduction * 255 * 128, std::numeric_limits<int32_t>::max());
 }
 
+TEST(GraphTest, MessagesAreOneLineWhateverTheNames) {
+  Graph g = SampleGraph(Precision::kFp32);
+  g.nodes[0].name = "a\nb" + std::string(1000, 'x');
+  g.nodes[0].window.stride_h = 0;
+  const std::string message = ValidateGraph(g).message();
+  EXPECT_THAT(message, HasSubstr("node 'a?bxxx"));
+  EXPECT_LT(message.size(), 400u);
+}
+
 TEST(GraphTest, InferShapeChecksWhatItReads) {
   Graph g;
   Node& node = g.AddNode(OpType::kConv2d, "conv", {0, 1}, 2);
@@ -345,7 +363,8 @@ TEST(GraphTest, InferShapeChecksWhatItReads) {
 TEST(GraphTest, RequantizesFromUint8) {
   SampleGraphBuilder b(Precision::kInt8);
   const TensorId x = b.Input({1, 4, 4, 3});
-  b.graph().outputs = {b.Add(OpType::kQuantize, "requantize", {x}, b.Activation("y", {1, 4, 4, 3}, 1, 0.5f))};
+  b.graph().outputs = {
+      b.Add(OpType::kQuantize, "requantize", {x}, b.Activation("y", {1, 4, 4, 3}, 1, 0.5f))};
   EXPECT_TRUE(ValidateGraph(b.graph()).ok()) << ValidateGraph(b.graph()).message();
 }
 

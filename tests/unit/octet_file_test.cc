@@ -46,7 +46,8 @@ class TemporaryFolder {
   std::string File(const std::string& name) const { return (path_ / name).string(); }
   std::vector<std::string> List() const {
     std::vector<std::string> names;
-    for (const auto& entry : fs::directory_iterator(path_)) names.push_back(entry.path().filename());
+    for (const auto& entry : fs::directory_iterator(path_))
+      names.push_back(entry.path().filename());
     std::sort(names.begin(), names.end());
     return names;
   }
@@ -172,6 +173,7 @@ TEST(OctetFileTest, SpecExample) {
   graph.metadata.name = "m";
   graph.metadata.labels = {"no", "yes"};
 
+  // clang-format off
   const std::vector<uint8_t> expected = {
       // Header.
       'O', 'C', 'T', 'E', 'T', 0, 0x1a, 0x0a, 1, 0, 0, 0, 128, 0, 0, 0,  // magic, version, header size
@@ -202,6 +204,7 @@ TEST(OctetFileTest, SpecExample) {
       5, 0, 0, 0, 0, 0, 0, 0,          // Golden: seed,
       0, 0, 0x80, 0x3e, 0, 0, 0, 0x40  // 0.25, 2.
   };
+  // clang-format on
   const std::vector<std::byte> bytes = Serialize(graph, {5, {0.25f, 2.0f}});
   // Tables, zeros up to a multiple of 64, the scale, zeros again, the shift.
   std::vector<uint8_t> all = expected;
@@ -241,18 +244,22 @@ TEST(OctetFileTest, GoldenIsOptionalAndChecked) {
   EXPECT_TRUE(file->golden.output.empty());
   EXPECT_THAT(SerializeOctet(graph, {7, {1, 2}}).status().message(),
               HasSubstr("golden: number of values: found 2, expected 5"));
-  EXPECT_THAT(SerializeOctet(graph, {7, {1, 2, 3, 4, std::numeric_limits<float>::quiet_NaN()}}).status().message(),
+  EXPECT_THAT(SerializeOctet(graph, {7, {1, 2, 3, 4, std::numeric_limits<float>::quiet_NaN()}})
+                  .status()
+                  .message(),
               HasSubstr("golden: value: found nan"));
   SampleGraphBuilder b(Precision::kInt8);
   const TensorId x = b.Input({1, 2, 1, 1});
   b.graph().outputs = {b.Move(OpType::kRelu, "y", {x}, [](Node*) {})};
   EXPECT_TRUE(SerializeOctet(b.graph(), {7, {0, 255}}).ok());
-  EXPECT_THAT(SerializeOctet(b.graph(), {7, {0, 256}}).status().message(), HasSubstr("whole number from 0 to 255"));
+  EXPECT_THAT(SerializeOctet(b.graph(), {7, {0, 256}}).status().message(),
+              HasSubstr("whole number from 0 to 255"));
   EXPECT_THAT(SerializeOctet(b.graph(), {7, {0, 0.5f}}).status().message(), HasSubstr("found 0.5"));
 }
 
 TEST(OctetFileTest, GoldenInputs) {
-  // The first draws of SplitMix64 from seed 0 are e220a8397b1dcdaf, 6e789e6aa1b965f4, 06c45d188009454f, f88bb8a8724c81ec.
+  // The first draws of SplitMix64 from seed 0 are e220a8397b1dcdaf, 6e789e6aa1b965f4,
+  // 06c45d188009454f, f88bb8a8724c81ec.
   uint8_t u8[4];
   float f32[4];
   GenerateGoldenInput(0, std::span<uint8_t>(u8));
@@ -270,14 +277,21 @@ TEST(OctetFileTest, RefusesToWriteWhatCouldNotBeRead) {
     return status.message();
   };
   EXPECT_THAT(error([](Graph* g) { g->nodes[0].window.stride_h = 0; }), HasSubstr("stride_h"));
-  EXPECT_THAT(error([](Graph* g) { g->metadata.name = "a\nb"; }), HasSubstr("metadata: name: found a control character"));
-  EXPECT_THAT(error([](Graph* g) { g->metadata.source = std::string(1, '\0'); }), HasSubstr("metadata: source"));
-  EXPECT_THAT(error([](Graph* g) { g->metadata.options.assign(65537, 'x'); }), HasSubstr("more than 65536 bytes"));
-  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xff", "\xe2\x82"}) {
-    EXPECT_THAT(error([&](Graph* g) { g->metadata.labels[1] = bad; }), HasSubstr("metadata: label 1: found invalid UTF-8"));
+  EXPECT_THAT(error([](Graph* g) { g->metadata.name = "a\nb"; }),
+              HasSubstr("metadata: name: found a control character"));
+  EXPECT_THAT(error([](Graph* g) { g->metadata.source = std::string(1, '\0'); }),
+              HasSubstr("metadata: source"));
+  EXPECT_THAT(error([](Graph* g) { g->metadata.options.assign(65537, 'x'); }),
+              HasSubstr("more than 65536 bytes"));
+  for (const char* bad : {"\x80", "\xc3", "\xc0\x80", "\xe0\x80\x80", "\xed\xa0\x80",
+                          "\xf4\x90\x80\x80", "\xff", "\xe2\x82"}) {
+    EXPECT_THAT(error([&](Graph* g) { g->metadata.labels[1] = bad; }),
+                HasSubstr("metadata: label 1: found invalid UTF-8"));
   }
-  EXPECT_THAT(error([](Graph* g) { g->tensors[3].name = "\x7f"; }), HasSubstr("tensor 3: name: found a control"));
-  EXPECT_THAT(error([](Graph* g) { g->nodes[2].name = "\t"; }), HasSubstr("node 2: name: found a control"));
+  EXPECT_THAT(error([](Graph* g) { g->tensors[3].name = "\x7f"; }),
+              HasSubstr("tensor 3: name: found a control"));
+  EXPECT_THAT(error([](Graph* g) { g->nodes[2].name = "\t"; }),
+              HasSubstr("node 2: name: found a control"));
   Graph good = SampleGraph(Precision::kFp32);
   good.metadata.name = "\u00e9\u20ac\U0001f33b";
   EXPECT_TRUE(SerializeOctet(good, {}).ok());
@@ -298,11 +312,14 @@ TEST(OctetFileTest, HeaderErrorsNameTheField) {
     return status.message();
   };
   EXPECT_THAT(error({}), HasSubstr("magic: found an empty file"));
-  EXPECT_THAT(error(AsBytes("PK\x03\x04 and more")), AllOf(HasSubstr("magic: found 50 4b 03 04"), HasSubstr(".octet")));
+  EXPECT_THAT(error(AsBytes("PK\x03\x04 and more")),
+              AllOf(HasSubstr("magic: found 50 4b 03 04"), HasSubstr(".octet")));
   EXPECT_THAT(error(Changed(7, 0x0d)), HasSubstr("magic"));
-  EXPECT_THAT(error(Changed(8, 2), StatusCode::kUnsupported), HasSubstr("version: found 2, expected 1"));
+  EXPECT_THAT(error(Changed(8, 2), StatusCode::kUnsupported),
+              HasSubstr("version: found 2, expected 1"));
   EXPECT_THAT(error(Changed(12, 64)), HasSubstr("header size: found 64, expected 128"));
-  EXPECT_THAT(error(Changed(26, 1), StatusCode::kUnsupported), HasSubstr("required features: found bit 16"));
+  EXPECT_THAT(error(Changed(26, 1), StatusCode::kUnsupported),
+              HasSubstr("required features: found bit 16"));
   EXPECT_THAT(error(Changed(20, 1)), HasSubstr("file size: found"));
   EXPECT_THAT(error(Changed(40, 1)), HasSubstr("constants: offset"));
   EXPECT_THAT(error(Changed(52, 1)), HasSubstr("constants: size"));
@@ -314,9 +331,11 @@ TEST(OctetFileTest, HeaderErrorsNameTheField) {
   EXPECT_THAT(error(Changed(91, 1)), HasSubstr("number of nodes"));
   EXPECT_THAT(error(Changed(100, 9)), HasSubstr("section interface: count: found 9, expected 3"));
   EXPECT_THAT(error(Changed(115, 1)), HasSubstr("number of values"));
-  EXPECT_THAT(error(Changed(120, 1)), HasSubstr("reserved bytes of the header: found 1, expected 0"));
+  EXPECT_THAT(error(Changed(120, 1)),
+              HasSubstr("reserved bytes of the header: found 1, expected 0"));
   std::vector<std::byte> bytes = Serialize(SampleGraph(Precision::kInt8));
-  EXPECT_THAT(error(std::span(bytes).first(100)), HasSubstr("file size: found 100, expected at least 128"));
+  EXPECT_THAT(error(std::span(bytes).first(100)),
+              HasSubstr("file size: found 100, expected at least 128"));
   EXPECT_THAT(error(std::span(bytes).first(bytes.size() - 1)), HasSubstr("file size"));
   bytes.push_back(std::byte{0});
   EXPECT_THAT(error(bytes), HasSubstr("file size"));
@@ -354,7 +373,8 @@ TEST(OctetFileTest, SystemErrors) {
   EXPECT_THAT(ReadOctetFile(folder.File("none")).status().message(), HasSubstr("none"));
   EXPECT_EQ(ReadOctetFile(folder.File("")).status().code(), StatusCode::kIo);
   ASSERT_EQ(::mkfifo(folder.File("pipe").c_str(), 0600), 0);
-  EXPECT_THAT(ReadOctetFile(folder.File("pipe")).status().message(), HasSubstr("not a regular file"));
+  EXPECT_THAT(ReadOctetFile(folder.File("pipe")).status().message(),
+              HasSubstr("not a regular file"));
   std::ofstream(folder.File("empty"));
   EXPECT_EQ(ReadOctetFile(folder.File("empty")).status().code(), StatusCode::kCorrupt);
   std::ofstream(folder.File("text")) << "hello";
@@ -397,7 +417,8 @@ TEST(WriteFileAtomicallyTest, FollowsLinks) {
 
 TEST(WriteFileAtomicallyTest, RefusesWhatIsNoFile) {
   const TemporaryFolder folder;
-  EXPECT_THAT(WriteFileAtomically("/dev/null", AsBytes("x")).message(), HasSubstr("not a regular file"));
+  EXPECT_THAT(WriteFileAtomically("/dev/null", AsBytes("x")).message(),
+              HasSubstr("not a regular file"));
   EXPECT_TRUE(fs::is_character_file("/dev/null"));
   EXPECT_FALSE(WriteFileAtomically(folder.File(""), AsBytes("x")).ok());
   const Status status = WriteFileAtomically(folder.File("none/out"), AsBytes("x"));

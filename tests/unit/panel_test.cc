@@ -18,23 +18,27 @@ struct Case {
 };
 
 const Case kCases[] = {
-    {{1, 1, 1, 1}, Layout::kPanel},   {{16, 3, 3, 64}, Layout::kPanel},     {{17, 1, 1, 5}, Layout::kPanel},
-    {{64, 1, 7, 4}, Layout::kPanel},  {{5, 64}, Layout::kPanel},            {{33, 7}, Layout::kPanel},
-    {{20, 3, 3, 3}, Layout::kPanelRow}, {{32, 7, 7, 3}, Layout::kPanelRow}, {{15, 1, 1, 2}, Layout::kPanelRow},
-    {{48, 3, 3, 1}, Layout::kDepthwise}, {{17, 5, 3, 1}, Layout::kDepthwise}, {{6, 3, 3, 2}, Layout::kPlain},
+    {{1, 1, 1, 1}, Layout::kPanel},      {{16, 3, 3, 64}, Layout::kPanel},
+    {{17, 1, 1, 5}, Layout::kPanel},     {{64, 1, 7, 4}, Layout::kPanel},
+    {{5, 64}, Layout::kPanel},           {{33, 7}, Layout::kPanel},
+    {{20, 3, 3, 3}, Layout::kPanelRow},  {{32, 7, 7, 3}, Layout::kPanelRow},
+    {{15, 1, 1, 2}, Layout::kPanelRow},  {{48, 3, 3, 1}, Layout::kDepthwise},
+    {{17, 5, 3, 1}, Layout::kDepthwise}, {{6, 3, 3, 2}, Layout::kPlain},
 };
 
 std::vector<std::byte> Random(int64_t bytes) {
   std::vector<std::byte> data(static_cast<size_t>(bytes));
   uint32_t state = 1;
-  for (std::byte& b : data) b = static_cast<std::byte>((state = state * 1664525u + 1013904223u) >> 24 | 1u);
+  for (std::byte& b : data)
+    b = static_cast<std::byte>((state = state * 1664525u + 1013904223u) >> 24 | 1u);
   return data;
 }
 
 /// Where the documentation of PanelShape puts an element, written out anew, in elements.
 int64_t Expected(const Case& c, DType dtype, int64_t oc, int64_t y, int64_t x, int64_t i) {
   const bool dense = c.shape.rank() == 2;
-  const int64_t kh = dense ? 1 : c.shape[1], kw = dense ? 1 : c.shape[2], in = dense ? c.shape[1] : c.shape[3];
+  const int64_t kh = dense ? 1 : c.shape[1], kw = dense ? 1 : c.shape[2],
+                in = dense ? c.shape[1] : c.shape[3];
   int64_t taps = kh * kw, tap = y * kw + x, depth = in, d = i;
   if (c.layout == Layout::kDepthwise) return (oc / 16 * taps + tap) * 16 + oc % 16;
   if (c.layout == Layout::kPlain) return ((oc * kh + y) * kw + x) * in + i;
@@ -52,7 +56,8 @@ int64_t Expected(const Case& c, DType dtype, int64_t oc, int64_t y, int64_t x, i
 TEST(PanelTest, EveryElementLiesWhereDocumentedAndTheRestIsZero) {
   for (const Case& c : kCases) {
     for (DType dtype : {DType::kF32, DType::kF16, DType::kI8}) {
-      SCOPED_TRACE(c.shape.ToString() + " layout " + std::to_string(static_cast<int>(c.layout)) + " " + DTypeName(dtype));
+      SCOPED_TRACE(c.shape.ToString() + " layout " + std::to_string(static_cast<int>(c.layout)) +
+                   " " + DTypeName(dtype));
       const auto size = static_cast<int64_t>(DTypeSize(dtype));
       const std::vector<std::byte> plain = Random(c.shape.num_elements() * size);
       const int64_t bytes = ConstantBytes(c.shape, dtype, c.layout);
@@ -77,7 +82,8 @@ TEST(PanelTest, EveryElementLiesWhereDocumentedAndTheRestIsZero) {
         }
       }
       for (size_t at = 0; at < used.size(); ++at) {
-        for (int64_t k = 0; k < size && !used[at]; ++k) ASSERT_EQ(packed[at * size + k], std::byte{0});
+        for (int64_t k = 0; k < size && !used[at]; ++k)
+          ASSERT_EQ(packed[at * size + k], std::byte{0});
       }
 
       std::vector<std::byte> back(plain.size());
@@ -157,13 +163,16 @@ TEST(PanelTest, WeightsSharedByNodesOfDifferentLayoutsBecomeTwoTensors) {
     return [dilation](Node* n) {
       n->window.kernel_h = n->window.kernel_w = 3;
       n->window.dilation_h = n->window.dilation_w = dilation;
-      n->window.pad_top = n->window.pad_left = n->window.pad_bottom = n->window.pad_right = dilation;
+      n->window.pad_top = n->window.pad_left = n->window.pad_bottom = n->window.pad_right =
+          dilation;
     };
   };
   const Shape shape{1, 6, 6, 2};
   const TensorId y = b.Add(OpType::kConv2d, "row", {x, w}, b.Activation("row", shape), window(1));
-  const TensorId z = b.Add(OpType::kConv2d, "dilated", {y, w}, b.Activation("dilated", shape), window(2));
-  g.outputs = {b.Add(OpType::kConv2d, "row again", {z, w}, b.Activation("row again", shape), window(1))};
+  const TensorId z =
+      b.Add(OpType::kConv2d, "dilated", {y, w}, b.Activation("dilated", shape), window(2));
+  g.outputs = {
+      b.Add(OpType::kConv2d, "row again", {z, w}, b.Activation("row again", shape), window(1))};
   ASSERT_TRUE(ValidateGraph(g).ok()) << ValidateGraph(g).message();
   const size_t tensors = g.tensors.size();
   const Tensor original = g.tensor(w);
