@@ -6,39 +6,36 @@
 #include "kernels/tables.h"
 
 namespace octet::kernels {
-namespace {
-
-Availability NativeIf(bool available) {
-  return available ? Availability::kNative : Availability::kUnavailable;
-}
-
-#if defined(__x86_64__)
-constexpr bool kX86 = true;
-#else
-constexpr bool kX86 = false;
-#endif
-
-}  // namespace
-
 std::vector<TableInfo> AllTables() {
   const CpuFeatures& cpu = GetCpuFeatures();
-  const KernelTable *avx2 = nullptr, *avxvnni = nullptr, *avx512vnni = nullptr;
-  const KernelTable* emulated512 = nullptr;
+  const KernelTable *emulated512 = nullptr, *sse2 = nullptr, *avx2 = nullptr, *avxvnni = nullptr;
+  const KernelTable *avx512vnni = nullptr, *neon = nullptr, *neondot = nullptr;
 #ifdef OCTET_EMULATED512
   emulated512 = &kEmulated512Table;
 #endif
 #if defined(__x86_64__)
+  sse2 = &kSse2Table;
   avx2 = &kAvx2Table;
   avxvnni = &kAvxVnniTable;
   avx512vnni = &kAvx512VnniTable;
+#elif defined(__aarch64__)
+  neon = &kNeonTable;
+  neondot = &kNeonDotTable;
 #endif
+  const auto native = [](const KernelTable* table, const char* name, bool available) {
+    const bool usable = table != nullptr && available;
+    return TableInfo{table, name, usable ? Availability::kNative : Availability::kUnavailable};
+  };
   return {
-      {&kReferenceTable, "reference", Availability::kNative},
+      native(&kReferenceTable, "reference", true),
       {emulated512, "emulated512",
        emulated512 != nullptr ? Availability::kEmulated : Availability::kUnavailable},
-      {avx2, "avx2", NativeIf(kX86 && cpu.avx2)},
-      {avxvnni, "avxvnni", NativeIf(kX86 && cpu.avxvnni)},
-      {avx512vnni, "avx512vnni", NativeIf(kX86 && cpu.avx512vnni)},
+      native(sse2, "sse2", true),
+      native(avx2, "avx2", cpu.avx2),
+      native(avxvnni, "avxvnni", cpu.avxvnni),
+      native(avx512vnni, "avx512vnni", cpu.avx512vnni),
+      native(neon, "neon", true),
+      native(neondot, "neondot", cpu.neondot),
   };
 }
 

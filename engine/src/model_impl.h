@@ -10,6 +10,7 @@
 #include "engine/include/octet/octet.h"
 #include "engine/src/parallel.h"
 #include "engine/src/plan.h"
+#include "engine/src/prepared.h"
 #include "engine/src/preprocess.h"
 #include "formats/model/octet_file.h"
 
@@ -18,6 +19,7 @@ namespace octet {
 struct Model::Impl {
   OctetFile file;
   ModelDescription description;
+  mutable PreparedWeights prepared;
 };
 
 /// A model from a graph in memory (weights packed here if they are plain). Errors: those of ValidateGraph.

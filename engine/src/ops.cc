@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "engine/src/parallel.h"
+#include "formats/base/shape.h"
 
 namespace octet {
 
@@ -31,6 +32,13 @@ void ConvOp::Run(int thread, int num_threads) const {
   if (pixel_begin < pixel_end && panel_begin < panel_end) {
     fn(args, pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end));
   }
+}
+
+void WinogradOp::Run(int thread, int num_threads) const {
+  const int64_t per_image = CeilDiv(args.conv.out_h, 4) * CeilDiv(args.conv.out_w, 4);
+  int64_t begin, end;
+  SplitRange(args.conv.batch * per_image, 1, thread, num_threads, &begin, &end);
+  if (begin < end) fn(args, begin, end, scratch + thread * scratch_bytes);
 }
 
 void MinMaxOp::Run(int thread, int num_threads) const {

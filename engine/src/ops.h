@@ -51,6 +51,18 @@ class ConvOp : public Op {
   bool split_panels = false;  ///< Threads share output channels instead of pixels.
 };
 
+/// 3x3 convolution of stride 1 through transformed weights.
+class WinogradOp : public Op {
+ public:
+  void Bind(const RunIo& io) override { args.conv.batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+
+  kernels::WinogradArgs args;
+  kernels::WinogradFn fn = nullptr;
+  uint8_t* scratch = nullptr;  ///< [thread][scratch_bytes]
+  int64_t scratch_bytes = 0;
+};
+
 /// Scale and zero point of one image, found at run time ("hybrid").
 struct DynamicRange {
   float scale = 0.0f;

@@ -10,6 +10,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/panel.h"
+#include "kernels/winograd.h"
 
 namespace octet {
 namespace {
@@ -23,6 +24,8 @@ constexpr int64_t kAlignment = 64;
 constexpr int64_t kArenaSlack = 64;
 // Inputs of a pixel block that still leave room for weights in a 32 KiB level-1 cache.
 constexpr int64_t kBlockBytes = 24 * 1024;
+// V and M of a block of Winograd tiles stay in a level-2 cache of 1 MiB together with the weights of one point.
+constexpr int64_t kWinogradBlockBytes = 600 * 1024;
 // Weights that stay in the level-2 cache while pixel blocks pass by; larger ones are streamed once.
 constexpr int64_t kCachedWeightBytes = 384 * 1024;
 
@@ -33,6 +36,7 @@ class Planner {
 
   Result<std::unique_ptr<Plan>> Build() {
     plan_->placements.resize(graph_.tensors.size());
+    ChooseWinograd();
     DecideLayouts();
     for (size_t i = 0; i < graph_.inputs.size(); ++i) OCTET_RETURN_IF_ERROR(AddInput(static_cast<int>(i)));
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
@@ -62,6 +66,64 @@ class Planner {
     return !(g.tensors[n.inputs[kInputWeights]].dtype == DType::kI8 && g.tensors[n.inputs[kInputX]].dtype == DType::kF32);
   }
 
+  int WinogradElementSize(const Node& n) const {
+    return tensor(n.inputs[kInputWeights]).dtype == DType::kI8 ? 2 : 4;
+  }
+
+  kernels::WinogradFn WinogradFunction(const Node& n) const {
+    const Tensor& w = tensor(n.inputs[kInputWeights]);
+    if (w.dtype != DType::kI8) return table_.winograd_f32;
+    return tensor(n.output).dtype == DType::kU8 ? table_.winograd_u8_u8 : table_.winograd_u8_f32;
+  }
+
+  bool CanUseWinograd(const Node& n) const {
+    if (n.type != OpType::kConv2d || n.groups != 1 || !ReadsInPlace(graph_, n)) return false;
+    const Window& w = n.window;
+    if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1 || w.dilation_h != 1 || w.dilation_w != 1) return false;
+    const Tensor& weights = tensor(n.inputs[kInputWeights]);
+    const Shape& y = tensor(n.output).shape;
+    // Below 7 pixels most of a 4x4 tile is outside the image.
+    if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 || y[2] < 7) return false;
+    if (WinogradFunction(n) == nullptr) return false;
+    return weights.dtype != DType::kI8 || kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(weights.data.data()),
+                                                                   static_cast<int>(CeilDiv(weights.shape[0], kPanelWidth)),
+                                                                   static_cast<int>(weights.shape.back()));
+  }
+
+  int64_t WinogradBytes(const Node& n) const {
+    const Shape& w = tensor(n.inputs[kInputWeights]).shape;
+    return kernels::WinogradWeightBytes(static_cast<int>(CeilDiv(w[0], kPanelWidth)), static_cast<int>(w.back()), WinogradElementSize(n));
+  }
+
+  /// Spends options_.winograd_bytes where a byte saves most: on the layers with the largest images.
+  void ChooseWinograd() {
+    winograd_.assign(graph_.nodes.size(), false);
+    std::vector<int> candidates;
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& n = graph_.nodes[i];
+      if (options_.winograd_bytes > 0 && CanUseWinograd(n)) candidates.push_back(static_cast<int>(i));
+    }
+    const auto pixels = [&](int i) { return tensor(graph_.nodes[i].output).shape[1] * tensor(graph_.nodes[i].output).shape[2]; };
+    std::stable_sort(candidates.begin(), candidates.end(), [&](int a, int b) { return pixels(a) > pixels(b); });
+    int64_t left = options_.winograd_bytes;
+    for (int i : candidates) {
+      const int64_t bytes = WinogradBytes(graph_.nodes[i]);
+      if (bytes > left) continue;
+      left -= bytes;
+      winograd_[i] = true;
+    }
+  }
+
+  /// The window as the halo must cover it: Winograd reads up to the last whole tile.
+  Window HaloWindow(int node) const {
+    Window w = graph_.nodes[node].window;
+    if (!winograd_[node]) return w;
+    const Shape& y = tensor(graph_.nodes[node].output).shape;
+    w.pad_bottom += static_cast<int>(RoundUp(y[1], 4) - y[1]);
+    w.pad_right += static_cast<int>(RoundUp(y[2], 4) - y[2]);
+    return w;
+  }
+
   /// Shape, halo and tightness of every activation, from all its consumers.
   void DecideLayouts() {
     std::vector<int> consumers(graph_.tensors.size(), 0), row_consumers(graph_.tensors.size(), 0);
@@ -81,12 +143,13 @@ class Planner {
       const bool tight = row_consumers[i] > 0 && row_consumers[i] == consumers[i];
       SetGeometry(t, tight, &plan_->placements[i]);
     }
-    for (const Node& n : graph_.nodes) {
+    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+      const Node& n = graph_.nodes[i];
       if (n.type != OpType::kConv2d || !ReadsInPlace(graph_, n)) continue;
       const bool row = tensor(n.inputs[kInputWeights]).layout == Layout::kPanelRow;
       Placement& p = placement(n.inputs[kInputX]);
       if (row && !p.tight) continue;
-      GrowHalo(n.window, &p);
+      GrowHalo(HaloWindow(static_cast<int>(i)), &p);
     }
     for (Placement& p : plan_->placements) FinishStrides(&p);
   }
@@ -394,40 +457,85 @@ class Planner {
     const bool split_panels = panels >= 2 * options_.num_threads && panels * a.panel_bytes > input_bytes;
 
     const kernels::ConvFn fn = ConvFunction(w, y, depthwise);
-    int64_t origin_y = window.pad_top, origin_x = window.pad_left;
+    const std::string suffix = StrCat(x.dtype == DType::kF32 && !hybrid ? "" : "u8_",
+                                      w.dtype == DType::kF16 ? "f16" : y.dtype == DType::kU8 ? "u8" : "f32");
     const auto bind = [&](auto op) {
       op->args = a;
       op->fn = fn;
       op->panels = panels;
       op->split_panels = split_panels && !depthwise;
-      op->kernel = StrCat(depthwise ? "depthwise_" : "conv_", x.dtype == DType::kF32 && !hybrid ? "" : "u8_",
-                          w.dtype == DType::kF16 ? "f16" : y.dtype == DType::kU8 ? "u8" : "f32");
-      auto* raw = op.get();
-      WithView(source, [raw, origin_y, origin_x](const ActivationView& v) {
-        raw->args.input = v.data - origin_y * v.row_stride - origin_x * v.pixel_stride;
-      });
-      UseTensor(n.output);
-      const TensorId out_id = n.output;
-      fixups_.push_back([raw, out_id](Planner* p) { raw->args.output = p->placement(out_id).view.data; });
-      if (residual != kNoTensor) {
-        UseTensor(residual);
-        fixups_.push_back([raw, residual](Planner* p) {
-          const ActivationView& r = p->placement(residual).view;
-          raw->args.residual = r.data;
-          raw->args.res_image_stride = r.image_stride;
-          raw->args.res_row_stride = r.row_stride;
-          raw->args.res_pixel_stride = r.pixel_stride;
-        });
-      }
-      FillHalo(n.output, raw);
+      op->kernel = (depthwise ? "depthwise_" : "conv_") + suffix;
+      BindConvAddresses(n, source, &op->args);
+      FillHalo(n.output, op.get());
       Push(std::move(op));
     };
     if (hybrid) {
       bind(std::make_unique<HybridConvOp>());
+    } else if (winograd_[node_]) {
+      AddWinograd(n, w, a, panels, source, suffix);
     } else {
       bind(std::make_unique<ConvOp>());
     }
     return OkStatus();
+  }
+
+  /// Input, output and residual of a convolution, once addresses are known.
+  void BindConvAddresses(const Node& n, Placement* source, ConvArgs* args) {
+    const int64_t origin_y = n.type == OpType::kDense ? 0 : n.window.pad_top;
+    const int64_t origin_x = n.type == OpType::kDense ? 0 : n.window.pad_left;
+    WithView(source, [args, origin_y, origin_x](const ActivationView& v) {
+      args->input = v.data - origin_y * v.row_stride - origin_x * v.pixel_stride;
+    });
+    const TensorId output = n.output, residual = n.input(kInputResidual);
+    UseTensor(output);
+    fixups_.push_back([args, output](Planner* p) { args->output = p->placement(output).view.data; });
+    if (residual == kNoTensor) return;
+    UseTensor(residual);
+    fixups_.push_back([args, residual](Planner* p) {
+      const ActivationView& r = p->placement(residual).view;
+      args->residual = r.data;
+      args->res_image_stride = r.image_stride;
+      args->res_row_stride = r.row_stride;
+      args->res_pixel_stride = r.pixel_stride;
+    });
+  }
+
+  void AddWinograd(const Node& n, const Tensor& w, const ConvArgs& a, int panels, Placement* source, const std::string& suffix) {
+    auto op = std::make_unique<WinogradOp>();
+    const int channels = static_cast<int>(w.shape.back()), element_size = WinogradElementSize(n);
+    const int64_t bytes = WinogradBytes(n);
+    const std::shared_ptr<const void> transformed = options_.prepared->Get(node_, static_cast<size_t>(bytes), [&](std::byte* out) {
+      const void* from = w.data.data();
+      if (w.dtype == DType::kI8) {
+        kernels::WinogradTransformI8(static_cast<const int8_t*>(from), panels, channels, reinterpret_cast<int16_t*>(out));
+      } else if (w.dtype == DType::kF16) {
+        kernels::WinogradTransformF16(static_cast<const uint16_t*>(from), panels, channels, reinterpret_cast<float*>(out));
+      } else {
+        kernels::WinogradTransformF32(static_cast<const float*>(from), panels, channels, reinterpret_cast<float*>(out));
+      }
+    });
+    plan_->transformed.push_back(transformed);
+    plan_->transformed_bytes += bytes;
+    op->fn = WinogradFunction(n);
+    op->kernel = "winograd_" + suffix;
+    op->args.conv = a;
+    op->args.weights = static_cast<const uint8_t*>(transformed.get());
+    op->args.panel_bytes = bytes / panels;
+    op->args.channels = channels;
+    const int64_t tile_bytes = kernels::WinogradScratchBytes(1, channels, element_size) - kernels::kWinogradSpareBytes;
+    const int64_t tiles = options_.max_batch * CeilDiv(a.out_h, 4) * CeilDiv(a.out_w, 4);
+    op->args.tile_block = static_cast<int>(std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
+    op->scratch_bytes = RoundUp(kernels::WinogradScratchBytes(op->args.tile_block, channels, element_size), kAlignment);
+    // Part of the arena: other operators' tensors may lie there before and after.
+    Placement scratch;
+    scratch.element_size = 1;
+    scratch.shared_by_batch = true;
+    scratch.image_bytes = op->scratch_bytes * options_.num_threads;
+    WinogradOp* raw = op.get();
+    WithView(NewTemp(scratch), [raw](const ActivationView& v) { raw->scratch = v.data; });
+    BindConvAddresses(n, source, &op->args.conv);
+    FillHalo(n.output, op.get());
+    Push(std::move(op));
   }
 
   kernels::ConvFn ConvFunction(const Tensor& w, const Tensor& y, bool depthwise) const {
@@ -755,15 +863,16 @@ class Planner {
     int64_t total = 0;
     for (Placement* p : all) {
       int64_t bytes;
-      if (!CheckedMul(p->image_bytes, options_.max_batch, &bytes) || bytes > (int64_t{1} << 40)) {
+      if (!CheckedMul(p->image_bytes, p->shared_by_batch ? 1 : options_.max_batch, &bytes) || bytes > (int64_t{1} << 40)) {
         return InvalidArgument(StrCat("max_batch ", options_.max_batch, " needs more than 1 TiB for one tensor"));
       }
       bytes = RoundUp(bytes + kArenaSlack, kAlignment);
+      p->arena_bytes = bytes;
       int64_t offset = 0;
       for (const Placement* q : placed) {  // Sorted by offset.
         if (q->last_op < p->first_op || p->last_op < q->first_op) continue;
         if (q->offset - offset >= bytes) break;
-        offset = std::max(offset, q->offset + RoundUp(q->image_bytes * options_.max_batch + kArenaSlack, kAlignment));
+        offset = std::max(offset, q->offset + q->arena_bytes);
       }
       p->offset = offset;
       placed.insert(std::upper_bound(placed.begin(), placed.end(), p,
@@ -792,6 +901,7 @@ class Planner {
   const KernelTable& table_;
   std::unique_ptr<Plan> plan_;
   int node_ = -1;
+  std::vector<bool> winograd_;  ///< By node.
   std::vector<std::unique_ptr<Placement>> temps_;
   std::vector<Fixup> fixups_;
   std::vector<std::pair<TensorId, int>> external_inputs_;

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/src/ops.h"
+#include "engine/src/prepared.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 #include "kernels/kernel_table.h"
@@ -19,6 +20,8 @@ struct PlanOptions {
   const kernels::KernelTable* table = nullptr;
   int num_threads = 1;
   int max_batch = 1;
+  int64_t winograd_bytes = 0;             ///< Most memory for transformed weights.
+  PreparedWeights* prepared = nullptr;    ///< Where they are kept.
 };
 
 /// Where a tensor lives while the session runs.
@@ -29,6 +32,8 @@ struct Placement {
   bool tight = false;        ///< Pixels without channel padding: the input of a kPanelRow convolution.
   TensorId alias = kNoTensor;  ///< Shares the memory of this tensor (a reshape without movement).
   int64_t image_bytes = 0;
+  bool shared_by_batch = false;  ///< Working memory: `image_bytes` whatever the batch.
+  int64_t arena_bytes = 0;       ///< For the whole batch.
   int64_t offset = -1;       ///< In the arena, of the first byte including the halo; -1 = not in memory.
   int first_op = -1, last_op = -1;
 
@@ -43,6 +48,8 @@ struct Plan {
   std::unique_ptr<uint8_t, void (*)(void*)> arena{nullptr, nullptr};
   int64_t arena_bytes = 0;
   int64_t constant_bytes = 0;
+  std::vector<std::shared_ptr<const void>> transformed;  ///< Keeps the model's prepared weights alive.
+  int64_t transformed_bytes = 0;
 };
 
 /// Errors: kUnsupported when an operator has no kernel for its types (a validated graph has none, save for what its message says).

@@ -64,6 +64,8 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
   plan_options.table = impl->table;
   plan_options.num_threads = options.num_threads;
   plan_options.max_batch = options.max_batch;
+  plan_options.winograd_bytes = options.winograd_bytes;
+  plan_options.prepared = &model->impl().prepared;
   OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(model->impl().file.graph, plan_options));
   impl->seconds.assign(impl->plan->ops.size(), 0.0);
   const ModelDescription& d = model->Describe();
@@ -238,7 +240,8 @@ void Session::ResetProfile() {
 }
 
 MemoryReport Session::Memory() const {
-  return {impl_->model->impl().file.file_size, impl_->plan->arena_bytes, impl_->plan->constant_bytes};
+  return {impl_->model->impl().file.file_size, impl_->plan->arena_bytes,
+          impl_->plan->constant_bytes + impl_->plan->transformed_bytes};
 }
 
 const char* Session::Isa() const { return impl_->table->name; }

@@ -99,10 +99,16 @@ struct Cursor {
 struct KernelU8U8 {
   template <int MR, int NR>
   using TileType = Vec::IntTile<MR, NR>;
+  static constexpr bool kAdjustBias = Vec::kSignedInput;
   static constexpr int kLineBytes = 64, kInputBytes = 1, kOutputBytes = 1;
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels); }
   static const int32_t* Bias(const ConvArgs& a) { return a.bias; }
+  template <class V = Vec>
+  static OCTET_INLINE void AdjustBias(const int32_t* bias, const uint8_t* weights, int64_t lines,
+                                      int32_t* adjusted) {
+    V::AdjustBias(bias, weights, lines, adjusted);
+  }
 
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
@@ -152,7 +158,8 @@ struct KernelU8F32 : KernelU8U8 {
 template <class Mac, int kLine>
 struct KernelFloat {
   template <int MR, int NR>
-  using TileType = Tile<Mac, MR, NR>;
+  using TileType = Vec::FloatTile<Mac, MR, NR>;
+  static constexpr bool kAdjustBias = false;
   static constexpr int kLineBytes = kLine, kInputBytes = 4, kOutputBytes = 4;
   static constexpr int kMaxPanels = Vec::kFloatMaxPanels;
   static constexpr int MaxPixels(int panels) { return Vec::FloatMaxPixels(panels); }
@@ -191,6 +198,17 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const ptrdiff_t depth_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes;
   const int64_t panel_bytes = a.panel_bytes;
+  using TileType = typename K::template TileType<MR, NR>;
+  const auto* bias = K::Bias(a) + channel;
+  alignas(64) int32_t adjusted[K::kAdjustBias ? NR * kLanes : 1];
+  if constexpr (K::kAdjustBias) {
+    for (int j = 0; j < NR; ++j) {
+      K::AdjustBias(bias + j * kLanes, weights + j * panel_bytes, panel_bytes / K::kLineBytes,
+                    adjusted + j * kLanes);
+    }
+    bias = adjusted;
+  }
+  (void)adjusted;
   Cursor c = cursor;
   for (int64_t t = 0; t < tiles; ++t) {
     const uint8_t* in[MR];
@@ -205,12 +223,22 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
     const int64_t ahead = first_tile + t;
     const ptrdiff_t fetch =
         ahead < next_panels ? next_weights + ahead * panel_bytes - weights : ptrdiff_t{0};
-    typename K::template TileType<MR, NR> tile;
-    tile.Init(K::Bias(a) + channel);
+    TileType tile;
+    tile.Init(bias);
     const uint8_t* w = weights;
     for (int tap = 0; tap < a.taps; ++tap) {
       ptrdiff_t k = a.tap_offsets[tap];
       const ptrdiff_t end = k + depth_bytes;
+      if constexpr (TileType::kWide) {
+        for (; end - k >= 16; k += 16) {
+          OCTET_UNROLL for (int s = 0; s < 4; ++s) {
+            __builtin_prefetch(w + fetch + s * K::kLineBytes, 0, 2);
+          }
+          tile.WideStep(in, k, w, panel_bytes);
+          w += 4 * K::kLineBytes;
+        }
+        if (k == end) continue;
+      }
       do {
         __builtin_prefetch(w + fetch, 0, 2);
         tile.Step(in, k, w, panel_bytes);

@@ -18,6 +18,7 @@ constexpr int kLanes = 16;  // Output channels in a panel.
 // straight from memory where the instruction set can and registers would not suffice.
 template <class Mac, int MR, int NR>
 struct Tile {
+  static constexpr bool kWide = false;
   typename Mac::Acc acc[MR][NR];
 
   OCTET_INLINE void Init(const typename Mac::Bias* bias) {

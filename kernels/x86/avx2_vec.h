@@ -173,6 +173,7 @@ struct Vec {
 #endif
   template <int MR, int NR>
   using IntTile = Tile<MacU8, MR, NR>;
+  static constexpr bool kSignedInput = false;
   static constexpr int kIntMaxPanels = 1;
 
   // Pairs of 16-bit values, for Winograd.
@@ -215,6 +216,8 @@ struct Vec {
       return {_mm256_cvtph_ps(_mm_loadu_si128(half)), _mm256_cvtph_ps(_mm_loadu_si128(half + 1))};
     }
   };
+  template <class Mac, int MR, int NR>
+  using FloatTile = Tile<Mac, MR, NR>;
   static constexpr int kFloatMaxPanels = 1;
   static constexpr int FloatMaxPixels(int) { return 6; }
 

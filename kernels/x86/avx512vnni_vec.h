@@ -155,6 +155,7 @@ struct Vec {
   };
   template <int MR, int NR>
   using IntTile = Tile<MacU8, MR, NR>;
+  static constexpr bool kSignedInput = false;
   static constexpr int kIntMaxPanels = 4;
   static constexpr int IntMaxPixels(int panels) { return panels == 4 ? 7 : panels == 3 ? 9 : 12; }
 
@@ -197,6 +198,8 @@ struct Vec {
     }
     static OCTET_INLINE void MulAddMemory(Acc&, Input, const uint8_t*) {}
   };
+  template <class Mac, int MR, int NR>
+  using FloatTile = Tile<Mac, MR, NR>;
   static constexpr int kFloatMaxPanels = 4;
   static constexpr int FloatMaxPixels(int panels) { return panels == 4 ? 6 : panels == 3 ? 9 : 12; }
 

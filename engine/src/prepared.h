@@ -1,0 +1,37 @@
+// Weights transformed at load, shared by all sessions of a model.
+#ifndef OCTET_ENGINE_SRC_PREPARED_H_
+#define OCTET_ENGINE_SRC_PREPARED_H_
+
+#include <cstddef>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+
+#include "formats/model/graph.h"
+
+namespace octet {
+
+/// Thread-safe. A buffer is made by the first session that wants it and lives as long as the model.
+class PreparedWeights {
+ public:
+  /// The buffer of node `index`, `bytes` long; filled by `fill` when it does not exist yet.
+  std::shared_ptr<const void> Get(int index, size_t bytes, const std::function<void(std::byte*)>& fill) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    std::shared_ptr<const void>& entry = buffers_[index];
+    if (entry == nullptr) {
+      std::byte* data = nullptr;
+      entry = MakeAlignedBuffer(bytes, &data);
+      fill(data);
+    }
+    return entry;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<int, std::shared_ptr<const void>> buffers_;
+};
+
+}  // namespace octet
+
+#endif  // OCTET_ENGINE_SRC_PREPARED_H_
