@@ -1,0 +1,118 @@
+// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are SDOT (written as assembly, so
+// that the translation unit needs no other flags than the rest: xsimd's inline functions may be linked into any of them).
+#ifndef OCTET_KERNELS_ARM_NEON_MACHINE_H_
+#define OCTET_KERNELS_ARM_NEON_MACHINE_H_
+
+#include <arm_neon.h>
+
+#include <cstring>
+#include <xsimd/xsimd.hpp>
+
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+struct Machine {
+  using Arch = xsimd::neon64;
+  using BatchF = xsimd::batch<float, Arch>;
+  using BatchI = xsimd::batch<int32_t, Arch>;
+  static constexpr int kFloatPixels = 6;
+  static constexpr bool kSignedInput = true, kWideFloat = true;
+
+  static OCTET_INLINE void WidenU8(const uint8_t* p, BatchI (&out)[4]) {
+    const uint8x16_t bytes = vld1q_u8(p);
+    const uint16x8_t low = vmovl_u8(vget_low_u8(bytes)), high = vmovl_high_u8(bytes);
+    out[0] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(low)));
+    out[1] = vreinterpretq_s32_u32(vmovl_high_u16(low));
+    out[2] = vreinterpretq_s32_u32(vmovl_u16(vget_low_u16(high)));
+    out[3] = vreinterpretq_s32_u32(vmovl_high_u16(high));
+  }
+  static OCTET_INLINE void WidenI8(const uint8_t* p, BatchI (&out)[4]) {
+    const int8x16_t bytes = LoadSigned(p);
+    const int16x8_t low = vmovl_s8(vget_low_s8(bytes)), high = vmovl_high_s8(bytes);
+    out[0] = vmovl_s16(vget_low_s16(low));
+    out[1] = vmovl_high_s16(low);
+    out[2] = vmovl_s16(vget_low_s16(high));
+    out[3] = vmovl_high_s16(high);
+  }
+  static OCTET_INLINE void RoundAndStore(const BatchF (&v)[4], int32_t zero, uint8_t* out) {
+    const int16x8_t z = vdupq_n_s16(static_cast<int16_t>(zero));
+    const int16x8_t low = vcombine_s16(vqmovn_s32(Round(v[0])), vqmovn_s32(Round(v[1])));
+    const int16x8_t high = vcombine_s16(vqmovn_s32(Round(v[2])), vqmovn_s32(Round(v[3])));
+    vst1q_u8(out, vcombine_u8(vqmovun_s16(vaddq_s16(low, z)), vqmovun_s16(vaddq_s16(high, z))));
+  }
+  static OCTET_INLINE BatchF LoadHalf(const uint8_t* p) {
+    return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
+  }
+  static OCTET_INLINE BatchI MulAddSmall(BatchI acc, BatchI a, BatchI b) {
+    return vmlaq_s32(acc, a, b);
+  }
+  template <int kLane>
+  static OCTET_INLINE BatchF MulAddLane(BatchF acc, BatchF a, BatchF w) {
+    return vfmaq_laneq_f32(acc, w, a, kLane);
+  }
+
+  static OCTET_INLINE int8x16_t LoadSigned(const uint8_t* p) {
+    return vreinterpretq_s8_u8(vld1q_u8(p));
+  }
+  // u8 less 128 as s8.
+  static OCTET_INLINE int8x16_t Signed(uint8x16_t a) {
+    return vreinterpretq_s8_u8(veorq_u8(a, vdupq_n_u8(0x80)));
+  }
+  static OCTET_INLINE int32x4_t Round(BatchF v) { return vcvtnq_s32_f32(v); }
+  // acc + the sums of four s8 each.
+  static OCTET_INLINE BatchI AddLanes(BatchI acc, const uint8_t* p) {
+    return vpadalq_s16(acc, vpaddlq_s8(LoadSigned(p)));
+  }
+
+  struct ProductsBase {
+    using Input = int8x16_t;
+    using Part = int8x16_t;
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      uint32_t group;
+      std::memcpy(&group, p, 4);
+      return Signed(vreinterpretq_u8_u32(vdupq_n_u32(group)));
+    }
+    static OCTET_INLINE Part LoadPart(const uint8_t* w) { return LoadSigned(w); }
+  };
+
+#ifdef OCTET_NEON_DOT
+  static constexpr int kIntPixels = 6;
+  struct Products : ProductsBase {
+    using WideInput = int8x16_t;
+    static constexpr bool kWide = true;
+    static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) {
+      int32x4_t sum = acc;
+      asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(w), "w"(a));
+      acc = sum;
+    }
+    static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return Signed(vld1q_u8(p)); }
+    template <int kLane>
+    static OCTET_INLINE void MulAddLane(BatchI& acc, WideInput a, Part w) {
+      int32x4_t sum = acc;
+      asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.4b[%3]"
+          : "+w"(sum)
+          : "w"(w), "w"(a), "i"(kLane));
+      acc = sum;
+    }
+  };
+#else
+  static constexpr int kIntPixels = 5;
+  // Products of s8 fit 16 bits, and so do sums of two: 2 * 128 * 127 < 2^15.
+  struct Products : ProductsBase {
+    static constexpr bool kWide = false;
+    static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) {
+      const int16x8_t low = vmull_s8(vget_low_s8(a), vget_low_s8(w)), high = vmull_high_s8(a, w);
+      acc = vpadalq_s16(acc, vpaddq_s16(low, high));
+    }
+  };
+#endif
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_ARM_NEON_MACHINE_H_

@@ -1,0 +1,13 @@
+#define OCTET_ISA_NAMESPACE neondot
+#define OCTET_NEON_DOT
+#include "kernels/arm/neon_machine.h"
+// The machine comes first, then the vector interface.
+#include "kernels/portable/xsimd_vec.h"
+// Then the kernels.
+#include "kernels/portable/table_impl.h"
+#include "kernels/tables.h"
+
+namespace octet::kernels {
+const KernelTable kNeonDotTable =
+    neondot::MakeTable("neondot", "Advanced SIMD through xsimd, with the dot products of ARMv8.2");
+}  // namespace octet::kernels
