@@ -65,6 +65,22 @@ struct ImageSize {
   int width = 0, height = 0;
 };
 
+// stb_image 2.27 writes behind its tables when the counts of codes add up to more than 256.
+Status CheckHuffmanTables(Bytes segment, size_t offset) {
+  constexpr size_t kCounts = 16;
+  while (!segment.empty()) {
+    size_t codes = 0;
+    if (segment.size() < 1 + kCounts) return Corrupt(StrCat("JPEG Huffman tables at byte ", offset, " are cut off"));
+    for (size_t i = 1; i <= kCounts; ++i) codes += segment[i];
+    if (codes > 256 || codes > segment.size() - 1 - kCounts) {
+      return Corrupt(StrCat("JPEG Huffman table at byte ", offset, " has ", codes, " codes, expected at most ",
+                            std::min<size_t>(256, segment.size() - 1 - kCounts)));
+    }
+    segment = segment.subspan(1 + kCounts + codes);
+  }
+  return OkStatus();
+}
+
 // stb_image fills whatever is missing with gray and reports success, so the structure is walked first: every segment
 // must lie inside the file, and the image must end with its end marker. The compressed data must also be long enough
 // for the number of blocks, which is what bounds the decoder's work by the size of the file.
@@ -128,6 +144,8 @@ Result<ImageSize> CheckJpeg(Bytes bytes) {
         blocks += CeilDiv(CeilDiv(width * h, h_max), 8) * CeilDiv(CeilDiv(height * v, v_max), 8);
       }
       size = {width, height};
+    } else if (marker == 0xc4) {
+      OCTET_RETURN_IF_ERROR(CheckHuffmanTables(segment, segment_offset));
     } else if (marker == 0xda) {
       if (size.width == 0) return Corrupt("JPEG scan comes before the frame header");
       if (++scans > kMaxScans) return Unsupported(StrCat("JPEG has more than ", kMaxScans, " scans"));

@@ -252,8 +252,8 @@ Result<NpyReader> NpyReader::Open(const std::string& path) {
 
 Status NpyReader::Read(int64_t first, int64_t count, void* out) const {
   if (first < 0 || count < 0 || first > header_.elements - count) {
-    return InvalidArgument(StrCat(file_.path(), ": elements ", first, " to ", first + count,
-                                  " of ", header_.elements, " asked for"));
+    return InvalidArgument(StrCat(file_.path(), ": ", count, " elements from ", first,
+                                  " on were asked for, it has ", header_.elements));
   }
   const int64_t size = NpyTypeSize(header_.type);
   return file_.ReadAt(header_.data_offset + first * size,

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <span>
 #include <string>
 
 #include "formats/data/npy.h"
@@ -159,9 +160,8 @@ TEST_F(DatasetTest, TfRecordErrorsNameTheRecord) {
 
 TEST_F(DatasetTest, DamagedTfRecord) {
   const Bytes record = MakeExample({{"image/encoded", BytesFeature(png_)}});
-  Bytes file = MakeTfRecord({record, record});
-  file.resize(file.size() - 3);
-  WriteFile(dir_ / "d.tfrecord", file);
+  const Bytes file = MakeTfRecord({record, record});
+  WriteFile(dir_ / "d.tfrecord", std::span(file).first(file.size() - 3));
   const auto dataset = OpenDataset(dir_ / "d.tfrecord");
   ASSERT_TRUE(dataset.ok());
   EXPECT_EQ((*dataset)->size(), -1);

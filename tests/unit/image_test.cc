@@ -115,6 +115,18 @@ TEST(ImageTest, RefusesJpegsThatClaimTooMuch) {
   EXPECT_THAT(ErrorOf(jpeg, StatusCode::kUnsupported), HasSubstr("arithmetic"));
 }
 
+TEST(ImageTest, RefusesOverfullHuffmanTables) {
+  // A table before all others with 16 x 17 = 272 codes; stb_image has room for 256.
+  Bytes jpeg(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
+  Bytes segment = {0xff, 0xc4};
+  AppendBig(&segment, 2 + 17 + 272, 2);
+  segment.push_back(0);
+  segment.resize(segment.size() + 16, 17);
+  segment.resize(segment.size() + 272, 1);
+  jpeg.insert(jpeg.begin() + 2, segment.begin(), segment.end());
+  EXPECT_THAT(ErrorOf(jpeg, StatusCode::kCorrupt), HasSubstr("272 codes, expected at most 256"));
+}
+
 TEST(ImageTest, DecodesPngs) {
   // 3x2 pixels in every colour type.
   const Bytes rgb = {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 40, 50, 60, 70, 80, 90};
