@@ -727,6 +727,7 @@ class Planner {
   Status AddConversion(const Node& n) {
     const Tensor& x = tensor(n.inputs[0]);
     const Tensor& y = tensor(n.output);
+    if (x.dtype == y.dtype) return AddScaleShift(n);  // Requantization: another scale or zero point.
     auto op = std::make_unique<EltwiseOp>();
     const bool quantize = n.type == OpType::kQuantize;
     const Quantization& q = quantize ? y.quantization : x.quantization;
