@@ -5,6 +5,7 @@
 #include <protozero/pbf_reader.hpp>
 #include <string_view>
 #include <system_error>
+#include <utility>
 
 #include "converter/import/file_bytes.h"
 #include "converter/import/importer.h"
@@ -94,8 +95,10 @@ Result<std::string> DetectFormat(const std::string& path) {
   return std::string(format);
 }
 
-Result<Graph> ImportModel(const std::string& path, const ImportOptions& options) {
-  OCTET_ASSIGN_OR_RETURN(const std::string format, DetectFormat(path));
+namespace {
+
+Result<Graph> Dispatch(const std::string& format, const std::string& path,
+                       const ImportOptions& options) {
   if (format == "onnx") return ImportOnnx(path);
   if (format == "safetensors") return ImportSafetensors(path, options);
   if (format == "savedmodel") return ImportSavedModel(path);
@@ -103,8 +106,21 @@ Result<Graph> ImportModel(const std::string& path, const ImportOptions& options)
   if (format == "tflite") return ImportTflite(path);
   if (format == "h5") return ImportKerasH5(path);
   if (format == "keras") return ImportKerasZip(path);
-  return Unsupported(
-      StrCat(path, ": format '", format, "' is recognized, but there is no importer for it"));
+  return InternalError(StrCat(path, ": format '", format, "' has no importer"));
+}
+
+}  // namespace
+
+Result<Graph> ImportModel(const std::string& path, const ImportOptions& options) {
+  OCTET_ASSIGN_OR_RETURN(const std::string format, DetectFormat(path));
+  Result<Graph> graph = Dispatch(format, path, options);
+  if (graph.ok()) return graph;
+  // Messages quote names from the file, which may hold anything; they stay one line.
+  std::string message = graph.status().message();
+  for (char& c : message) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return Status(graph.status().code(), std::move(message));
 }
 
 }  // namespace octet
