@@ -1,0 +1,52 @@
+#include "formats/data/preprocessing_json.h"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "converter/import/preprocessing_json.h"
+
+namespace octet {
+namespace {
+
+TEST(PreprocessingJsonTest, ShortestNumbers) {
+  Preprocessing p;
+  p.resize = ResizeRule::kCenterCrop;
+  p.resize_shorter = 256;
+  p.filter = ResizeFilter::kBicubic;
+  p.order = ChannelOrder::kBgr;
+  p.scale = 1.0f / 255.0f;
+  p.mean = {0.485f, 0.456f, 0.406f, 0.0f};
+  p.stddev = {0.229f, 0.224f, 0.225f, 1.0f};
+  EXPECT_EQ(PreprocessingToJson(p, 3),
+            "{\"resize\":\"center-crop\",\"resize_shorter\":256,\"filter\":\"bicubic\",\"order\":\"bgr\","
+            "\"scale\":0.003921569,\"mean\":[0.485,0.456,0.406],\"std\":[0.229,0.224,0.225]}");
+}
+
+TEST(PreprocessingJsonTest, ReadsBackTheSameBits) {
+  Preprocessing p;
+  for (const ResizeRule rule : {ResizeRule::kNone, ResizeRule::kStretch, ResizeRule::kCenterCrop}) {
+    for (const ResizeFilter filter : {ResizeFilter::kBilinear, ResizeFilter::kBicubic}) {
+      p.resize = rule;
+      p.resize_shorter = rule == ResizeRule::kCenterCrop ? 232 : 0;
+      p.filter = filter;
+      p.order = filter == ResizeFilter::kBicubic ? ChannelOrder::kBgr : ChannelOrder::kRgb;
+      p.scale = 1.0f / 127.5f;
+      p.mean = {1e-30f, 123.67999f, -0.1f, 3.0f};
+      p.stddev = {1.0000001f, 16777216.0f, 1e20f, 0.3f};
+      const std::string json = PreprocessingToJson(p, 4);
+      const Result<Preprocessing> back = ParsePreprocessing(json, "test");
+      ASSERT_TRUE(back.ok()) << back.status().message() << " in " << json;
+      EXPECT_EQ(back->resize, p.resize);
+      EXPECT_EQ(back->resize_shorter, p.resize_shorter);
+      EXPECT_EQ(back->filter, p.filter);
+      EXPECT_EQ(back->order, p.order);
+      EXPECT_EQ(back->scale, p.scale);
+      EXPECT_EQ(back->mean, p.mean);
+      EXPECT_EQ(back->stddev, p.stddev);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace octet
