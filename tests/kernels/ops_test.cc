@@ -1,0 +1,565 @@
+// Pools, elementwise operators, conversions and softmax of every instruction set against the reference, bit for bit (softmax
+// against double precision). Views have halos and spare channels and end at a guard page; what a call may not write must be
+// as it was, and what it may not read is filled with values that would show.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <limits>
+#include <memory>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "kernels/dispatch.h"
+#include "kernels/tables.h"
+#include "tests/kernels/guarded_buffer.h"
+
+namespace octet::kernels {
+namespace {
+
+using octet::testing::GuardedBuffer;
+
+constexpr float kInf = std::numeric_limits<float>::infinity();
+constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
+
+class Random {
+ public:
+  explicit Random(uint64_t seed) : state_(seed * 2654435761u + 1) {}
+  uint32_t Next() {
+    state_ = state_ * 6364136223846793005u + 1442695040888963407u;
+    return static_cast<uint32_t>(state_ >> 33);
+  }
+  uint8_t Byte() { return static_cast<uint8_t>(Next() >> 8); }
+  float Float() { return (static_cast<float>(Next() % 20001) - 10000.0f) / 1000.0f; }
+
+ private:
+  uint64_t state_;
+};
+
+struct Geometry {
+  int batch = 1, h = 1, w = 1, c = 1;
+  int halo = 0;          ///< Pixels around each image.
+  bool padded = true;    ///< Channels rounded up to 16.
+};
+
+/// A tensor whose last stored byte is followed by a guard page.
+class Plane {
+ public:
+  Plane(const Geometry& g, int element)
+      : g_(g), element_(element), stored_(g.padded ? (g.c + 15) / 16 * 16 : g.c),
+        pixel_(static_cast<int64_t>(stored_) * element), row_(pixel_ * (g.w + 2 * g.halo)),
+        image_(row_ * (g.h + 2 * g.halo)), buffer_(static_cast<size_t>(image_ * g.batch)) {
+    view.data = buffer_.data() + g.halo * row_ + g.halo * pixel_;
+    view.image_stride = image_;
+    view.row_stride = row_;
+    view.pixel_stride = pixel_;
+    view.h = g.h, view.w = g.w, view.c = g.c;
+  }
+
+  template <typename T, typename F>
+  void FillPixels(F next) {
+    for (int n = 0; n < g_.batch; ++n) {
+      for (int y = 0; y < g_.h; ++y) {
+        for (int x = 0; x < g_.w; ++x) {
+          for (int c = 0; c < stored_; ++c) reinterpret_cast<T*>(view.pixel(n, y, x))[c] = next();
+        }
+      }
+    }
+  }
+  /// Every byte, halo included.
+  template <typename T>
+  void FillAll(T value) {
+    for (size_t i = 0; i < buffer_.size() / sizeof(T); ++i) buffer_.as<T>()[i] = value;
+  }
+
+  /// Offsets of bytes a kernel may write in rows [begin, end) of the flattened [batch][h].
+  std::vector<bool> Writable(int begin, int end) const {
+    std::vector<bool> may(buffer_.size(), false);
+    for (int row = begin; row < end; ++row) {
+      for (int x = 0; x < g_.w; ++x) {
+        const ptrdiff_t at = view.pixel(row / g_.h, row % g_.h, x) - buffer_.data();
+        std::fill_n(may.begin() + at, pixel_, true);
+      }
+    }
+    return may;
+  }
+
+  /// The real channels of the rows equal, all else that may not be written untouched.
+  void ExpectEqual(const Plane& expected, const Plane& before, int begin, int end) const {
+    const std::vector<bool> may = Writable(begin, end);
+    for (size_t i = 0; i < buffer_.size(); ++i) {
+      if (!may[i]) {
+        ASSERT_EQ(buffer_.data()[i], before.buffer_.data()[i]) << "byte " << i << " outside the rows was written";
+      }
+    }
+    for (int row = begin; row < end; ++row) {
+      const int n = row / g_.h, y = row % g_.h;
+      for (int x = 0; x < g_.w; ++x) {
+        for (int c = 0; c < g_.c; ++c) {
+          const uint8_t* a = view.pixel(n, y, x) + c * element_;
+          const uint8_t* b = expected.view.pixel(n, y, x) + c * element_;
+          ASSERT_EQ(std::memcmp(a, b, static_cast<size_t>(element_)), 0)
+              << "image " << n << " y " << y << " x " << x << " c " << c << ": " << Show(a) << ", expected " << Show(b);
+        }
+      }
+    }
+  }
+
+  std::string Show(const uint8_t* p) const {
+    if (element_ == 1) return std::to_string(*p);
+    float v;
+    std::memcpy(&v, p, 4);
+    return std::to_string(v);
+  }
+
+  int rows() const { return g_.batch * g_.h; }
+  int stored() const { return stored_; }
+
+  ActivationView view;
+
+ private:
+  Geometry g_;
+  int element_, stored_;
+  int64_t pixel_, row_, image_;
+  GuardedBuffer buffer_;
+};
+
+class OpsTest : public ::testing::TestWithParam<int> {
+ protected:
+  void SetUp() override {
+    const TableInfo info = AllTables()[static_cast<size_t>(GetParam())];
+    if (info.table == nullptr || info.availability == Availability::kUnavailable) {
+      GTEST_SKIP() << info.name << " does not run here";
+    }
+    table_ = info.table;
+  }
+  const KernelTable* table_ = nullptr;
+  const KernelTable& reference_ = kReferenceTable;
+};
+
+std::vector<int> TableIndices() {
+  std::vector<int> all;
+  for (size_t i = 0; i < AllTables().size(); ++i) all.push_back(static_cast<int>(i));
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, OpsTest, ::testing::ValuesIn(TableIndices()), [](const auto& p) {
+  return std::string(AllTables()[static_cast<size_t>(p.param)].name);
+});
+
+struct PoolCase {
+  int h, w, c, kernel_h, kernel_w, stride, top, left, bottom, right;
+};
+
+std::vector<PoolCase> PoolCases() {
+  std::vector<PoolCase> cases = {
+      {112, 112, 64, 3, 3, 2, 1, 1, 1, 1},  // ResNet's.
+      {1, 1, 16, 3, 3, 2, 1, 1, 1, 1},      {2, 1, 17, 2, 2, 2, 1, 1, 0, 0}, {5, 7, 130, 3, 3, 1, 2, 0, 0, 2},
+      {4, 9, 33, 2, 2, 1, 0, 1, 1, 0},      {11, 6, 80, 5, 2, 3, 4, 1, 3, 0}, {7, 7, 64, 7, 7, 1, 0, 0, 0, 0},
+      {6, 5, 3, 3, 3, 3, 0, 0, 0, 0},       {3, 3, 1, 1, 1, 1, 0, 0, 0, 0},
+  };
+  return cases;
+}
+
+template <typename T>
+void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int halo, bool padded, bool include_pad, int in_zero,
+               int out_zero) {
+  SCOPED_TRACE(::testing::Message() << p.h << "x" << p.w << "x" << p.c << " kernel " << p.kernel_h << "x" << p.kernel_w
+                                    << " stride " << p.stride << " pads " << p.top << p.left << p.bottom << p.right << " halo "
+                                    << halo << " padded " << padded << " zeros " << in_zero << "," << out_zero);
+  const int batch = 2;
+  Plane in({batch, p.h, p.w, p.c, halo, padded}, sizeof(T));
+  const int oh = (p.h + p.top + p.bottom - p.kernel_h) / p.stride + 1;
+  const int ow = (p.w + p.left + p.right - p.kernel_w) / p.stride + 1;
+  const Geometry og{batch, oh, ow, p.c, halo, padded};
+  Plane out(og, sizeof(T)), expected(og, sizeof(T)), before(og, sizeof(T));
+  Random random(static_cast<uint64_t>(p.h * 131 + p.c));
+  if constexpr (sizeof(T) == 1) {
+    in.FillAll<T>(255);
+    in.FillPixels<T>([&] { return random.Byte(); });
+  } else {
+    in.FillAll<T>(1e30f);
+    in.FillPixels<T>([&] { return random.Float(); });
+  }
+  PoolArgs args;
+  args.input = in.view;
+  args.kernel_h = p.kernel_h, args.kernel_w = p.kernel_w;
+  args.stride_h = args.stride_w = p.stride;
+  args.pad_top = p.top, args.pad_left = p.left;
+  args.count_include_pad = include_pad;
+  args.batch = batch;
+  args.multiplier = 1.37f;
+  args.in_zero = in_zero, args.out_zero = out_zero;
+  args.output = expected.view;
+  expected_kernel(args, 0, expected.rows());
+  args.output = out.view;
+  const int split = out.rows() / 3;
+  kernel(args, 0, split);
+  out.ExpectEqual(expected, before, 0, split);
+  kernel(args, split, out.rows());
+  out.ExpectEqual(expected, before, 0, out.rows());
+}
+
+TEST_P(OpsTest, MaxPool) {
+  for (const PoolCase& p : PoolCases()) {
+    for (int halo : {0, 1}) {
+      for (bool padded : {true, false}) {
+        CheckPool<uint8_t>(table_->max_pool_u8, reference_.max_pool_u8, p, halo, padded, false, 0, 0);
+        CheckPool<float>(table_->max_pool_f32, reference_.max_pool_f32, p, halo, padded, false, 0, 0);
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, AveragePool) {
+  for (const PoolCase& p : PoolCases()) {
+    for (bool include_pad : {false, true}) {
+      CheckPool<float>(table_->average_pool_f32, reference_.average_pool_f32, p, 1, true, include_pad, 0, 0);
+      for (int in_zero : {0, 1, 128, 255}) {
+        for (int out_zero : {0, 255, 7}) {
+          CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0, in_zero != 1, include_pad, in_zero,
+                             out_zero);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, GlobalPool) {
+  for (const auto& [h, w, c] : std::vector<std::tuple<int, int, int>>{
+           {7, 7, 2048}, {1, 1, 16}, {5, 8, 64}, {3, 17, 40}, {8, 8, 5}, {1, 9, 130}, {40, 33, 17}}) {
+    for (int zero : {0, 1, 128, 255}) {
+      for (int fill : {-1, 0, 255}) {
+        for (bool padded : {true, false}) {
+          SCOPED_TRACE(::testing::Message() << h << "x" << w << "x" << c << " zero " << zero << " fill " << fill);
+          const int batch = 3;
+          Random random(static_cast<uint64_t>(c));
+          Plane u8({batch, h, w, c, 1, padded}, 1), f32({batch, h, w, c, 1, padded}, 4);
+          u8.FillAll<uint8_t>(255);
+          f32.FillAll<float>(kNan);
+          u8.FillPixels<uint8_t>([&] { return fill < 0 ? random.Byte() : static_cast<uint8_t>(fill); });
+          f32.FillPixels<float>([&] { return random.Float(); });
+          const Geometry og{batch, 1, 1, c, 0, padded};
+          const auto check = [&](GlobalPoolFn kernel, GlobalPoolFn expected_kernel, const Plane& in, int element) {
+            Plane out(og, element), expected(og, element), before(og, element);
+            PoolArgs args;
+            args.input = in.view;
+            args.batch = batch;
+            args.multiplier = 1.9f / static_cast<float>(h * w);
+            args.in_zero = zero, args.out_zero = 255 - zero;
+            args.output = expected.view;
+            expected_kernel(args, 0, batch);
+            args.output = out.view;
+            kernel(args, 1, 2);
+            out.ExpectEqual(expected, before, 1, 2);
+            kernel(args, 0, batch);
+            out.ExpectEqual(expected, before, 0, batch);
+          };
+          check(table_->global_pool_u8_u8, reference_.global_pool_u8_u8, u8, 1);
+          check(table_->global_pool_u8_f32, reference_.global_pool_u8_f32, u8, 4);
+          check(table_->global_pool_f32, reference_.global_pool_f32, f32, 4);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, GlobalPoolKnownMean) {
+  // Independent of the reference: the mean of a constant is that constant, for every value.
+  Plane in({1, 6, 9, 256, 0, true}, 1), out({1, 1, 1, 256, 0, true}, 1);
+  int next = 0;
+  in.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });  // Channel c holds c everywhere.
+  PoolArgs args;
+  args.input = in.view;
+  args.output = out.view;
+  args.multiplier = 1.0f / 54.0f;
+  args.in_zero = args.out_zero = 100;
+  table_->global_pool_u8_u8(args, 0, 1);
+  for (int c = 0; c < 256; ++c) ASSERT_EQ(out.view.data[c], c);
+}
+
+/// Runs an elementwise kernel and its reference on the same operands in two parts.
+void CheckEltwise(EltwiseFn kernel, EltwiseFn expected_kernel, const EltwiseArgs& operands, const Geometry& og, int element) {
+  Plane out(og, element), expected(og, element), before(og, element);
+  EltwiseArgs args = operands;
+  args.batch = og.batch;
+  args.output = expected.view;
+  expected_kernel(args, 0, expected.rows());
+  args.output = out.view;
+  const int split = out.rows() / 2;
+  kernel(args, 0, split);
+  out.ExpectEqual(expected, before, 0, split);
+  kernel(args, split, out.rows());
+  out.ExpectEqual(expected, before, 0, out.rows());
+}
+
+TEST_P(OpsTest, AddU8AllPairs) {
+  // Row y holds a = y against every b, in 256 = 16 pixels x 16 channels.
+  for (int halo : {0, 1}) {
+    const Geometry g{1, 256, 16, 16, halo, true};
+    Plane a(g, 1), b(g, 1);
+    int next = 0;
+    a.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++ / 256); });
+    next = 0;
+    b.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
+    for (int a_zero : {0, 1, 128, 255}) {
+      for (int b_zero : {0, 128}) {
+        for (int out_zero : {0, 1, 128, 255}) {
+          EltwiseArgs args;
+          args.a = a.view, args.b = b.view;
+          args.count = 16;
+          args.a_zero = a_zero, args.b_zero = b_zero, args.out_zero = out_zero;
+          // The first pair makes ties; the others saturate on both sides.
+          for (const auto& [am, bm] : {std::pair<float, float>{0.5f, 0.25f}, {1.0f, 1.3f}, {0.003f, 7.7f}}) {
+            args.a_multiplier = am, args.b_multiplier = bm;
+            for (bool relu : {false, true}) {
+              args.low = relu ? 0.0f : static_cast<float>(-out_zero);
+              args.high = static_cast<float>(255 - out_zero);
+              ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->add_u8, reference_.add_u8, args, g, 1))
+                  << "zeros " << a_zero << " " << b_zero << " " << out_zero << " multipliers " << am << " " << bm;
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, AddU8KnownSums) {
+  // Without the reference: q = a + b - 100, saturated.
+  const Geometry g{1, 256, 16, 16, 0, true};
+  Plane a(g, 1), b(g, 1), out(g, 1);
+  int next = 0;
+  a.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++ / 256); });
+  next = 0;
+  b.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
+  EltwiseArgs args;
+  args.a = a.view, args.b = b.view, args.output = out.view;
+  args.count = 16;
+  args.a_zero = args.b_zero = args.out_zero = 100;
+  args.low = -100.0f, args.high = 155.0f;
+  table_->add_u8(args, 0, 256);
+  for (int i = 0; i < 65536; ++i) {
+    ASSERT_EQ(out.view.data[i], std::clamp(i / 256 + i % 256 - 100, 0, 255)) << i / 256 << " + " << i % 256;
+  }
+}
+
+TEST_P(OpsTest, ScaleShiftU8) {
+  for (int c : {16, 64, 80, 256}) {
+    for (bool padded : {true, false}) {
+      const Geometry g{2, 5, 7, c, 1, padded};
+      Plane a(g, 1);
+      int next = 0;
+      a.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++ * 7); });
+      Random random(5);
+      std::vector<float> scale, shift;
+      for (int i = 0; i < c; ++i) {
+        scale.push_back(i % 3 == 0 ? 0.5f : random.Float() / 5.0f);
+        shift.push_back(i % 3 == 0 ? 0.5f : random.Float() * 9.0f);
+      }
+      for (int zero : {0, 1, 128, 255}) {
+        EltwiseArgs args;
+        args.a = a.view;
+        args.count = c;
+        args.a_zero = zero, args.out_zero = 255 - zero;
+        args.low = static_cast<float>(-args.out_zero), args.high = static_cast<float>(zero);
+        args.a_multiplier = 0.5f;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        args.scale = scale.data(), args.shift = shift.data();
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        args.low = 0.0f;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, FloatArithmetic) {
+  for (int c : {1, 3, 16, 17, 64, 100}) {
+    for (int halo : {0, 2}) {
+      for (bool padded : {true, false}) {
+        const Geometry g{2, 3, 5, c, halo, padded};
+        Plane a(g, 4), b(g, 4);
+        Random random(static_cast<uint64_t>(c));
+        int next = 0;
+        // Zeros of both signs, infinities and NaN among ordinary numbers.
+        const float special[] = {0.0f, -0.0f, kInf, -kInf, kNan, 1e-42f, 3e38f};
+        a.FillPixels<float>([&] { return ++next % 11 == 0 ? special[next / 11 % 7] : random.Float(); });
+        b.FillPixels<float>([&] { return ++next % 13 == 0 ? special[next / 13 % 7] : random.Float(); });
+        std::vector<float> scale, shift;
+        for (int i = 0; i < a.stored(); ++i) {
+          scale.push_back(random.Float());
+          shift.push_back(random.Float());
+        }
+        for (const auto& [low, high] : {std::pair<float, float>{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}}) {
+          EltwiseArgs args;
+          args.a = a.view, args.b = b.view;
+          args.count = c;
+          args.low = low, args.high = high;
+          const auto check = [&](EltwiseFn kernel, EltwiseFn expected, const char* what) {
+            SCOPED_TRACE(::testing::Message() << what << " c " << c << " low " << low << " high " << high);
+            // NaNs compare by "is one": their bits are the processor's business.
+            Plane out(g, 4), want(g, 4);
+            EltwiseArgs run = args;
+            run.batch = g.batch;
+            run.output = want.view;
+            expected(run, 0, want.rows());
+            run.output = out.view;
+            kernel(run, 0, out.rows());
+            for (int row = 0; row < out.rows(); ++row) {
+              for (int x = 0; x < g.w; ++x) {
+                const float* p = reinterpret_cast<const float*>(out.view.pixel(row / g.h, row % g.h, x));
+                const float* q = reinterpret_cast<const float*>(want.view.pixel(row / g.h, row % g.h, x));
+                for (int i = 0; i < c; ++i) {
+                  if (std::isnan(q[i])) {
+                    ASSERT_TRUE(std::isnan(p[i])) << p[i];
+                  } else {
+                    ASSERT_EQ(p[i], q[i]);
+                  }
+                }
+              }
+            }
+          };
+          check(table_->add_f32, reference_.add_f32, "add");
+          check(table_->mul_f32, reference_.mul_f32, "mul");
+          check(table_->scale_shift_f32, reference_.scale_shift_f32, "relu");
+          args.scale = scale.data(), args.shift = shift.data();
+          check(table_->scale_shift_f32, reference_.scale_shift_f32, "scale_shift");
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, Quantize) {
+  for (int c : {1, 2, 3, 15, 16, 17, 63, 64, 65, 200}) {
+    for (bool padded : {true, false}) {
+      for (int zero : {0, 1, 128, 255}) {
+        const Geometry g{2, 4, 5, c, padded ? 1 : 0, padded};
+        Plane a(g, 4);
+        Random random(static_cast<uint64_t>(c));
+        int next = 0;
+        const float special[] = {kNan, kInf, -kInf, 3e38f, -3e38f, 1e-42f, -0.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f};
+        a.FillPixels<float>([&] { return ++next % 3 == 0 ? special[next / 3 % 12] : random.Float() * 20.0f; });
+        EltwiseArgs args;
+        args.a = a.view;
+        args.count = c;
+        args.a_multiplier = 1.0f;
+        args.out_zero = zero;
+        args.low = static_cast<float>(-zero), args.high = static_cast<float>(255 - zero);
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1)) << c << " zero " << zero;
+        args.a_multiplier = 0.731f;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1)) << c << " zero " << zero;
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, QuantizeKnownValues) {
+  const std::vector<float> x = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 254.5f, 255.5f, 1e9f, -1e9f, kNan, kInf, -kInf, 0.49999997f};
+  const std::vector<int> expected = {100, 102, 102, 100, 98, 255, 255, 255, 0, 0, 255, 0, 100};
+  GuardedBuffer in(x.size() * 4), out(x.size());
+  std::memcpy(in.data(), x.data(), in.size());
+  EltwiseArgs args;
+  args.a.data = in.data();
+  args.a.pixel_stride = static_cast<int64_t>(in.size());
+  args.output.data = out.data();
+  args.output.pixel_stride = static_cast<int64_t>(out.size());
+  args.count = static_cast<int>(x.size());
+  args.out_zero = 100;
+  args.low = -100.0f, args.high = 155.0f;
+  table_->quantize(args, 0, 1);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(out.data()[i], expected[i]) << x[i];
+}
+
+TEST_P(OpsTest, DequantizeAllValues) {
+  for (int c : {256, 3, 17}) {
+    for (int zero : {0, 1, 128, 255}) {
+      for (bool padded : {true, false}) {
+        const Geometry g{1, 3, 90, c, 0, padded};
+        Plane a(g, 1);
+        int next = 0;
+        a.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
+        EltwiseArgs args;
+        args.a = a.view;
+        args.count = c;
+        args.a_multiplier = 0.0187f;
+        args.a_zero = zero;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->dequantize, reference_.dequantize, args, g, 4)) << c << " " << zero;
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, MinMax) {
+  for (int c : {1, 3, 16, 17, 64, 65, 200}) {
+    for (bool padded : {true, false}) {
+      const Geometry g{2, 5, 3, c, 1, padded};
+      Plane a(g, 4);
+      Random random(static_cast<uint64_t>(c));
+      a.FillAll<float>(1e30f);  // Outside the image: must not be seen.
+      int next = 0;
+      a.FillPixels<float>([&] { return ++next % 17 == 0 ? kNan : random.Float(); });
+      EltwiseArgs args;
+      args.a = a.view;
+      args.count = c;
+      args.batch = 2;
+      for (const auto& [begin, end] : {std::pair<int, int>{0, 10}, {3, 4}, {5, 5}, {4, 7}}) {
+        float min, max, want_min, want_max;
+        table_->min_max(args, begin, end, &min, &max);
+        reference_.min_max(args, begin, end, &want_min, &want_max);
+        EXPECT_EQ(min, want_min) << c;
+        EXPECT_EQ(max, want_max) << c;
+      }
+      float min, max;
+      a.FillPixels<float>([&] { return -0.0f; });
+      table_->min_max(args, 0, 10, &min, &max);
+      EXPECT_FALSE(std::signbit(min) || std::signbit(max));
+      a.FillPixels<float>([&] { return kNan; });
+      table_->min_max(args, 0, 10, &min, &max);
+      EXPECT_EQ(min, kInf);
+      EXPECT_EQ(max, -kInf);
+    }
+  }
+}
+
+std::vector<float> RunSoftmax(SoftmaxFn kernel, const std::vector<float>& x) {
+  GuardedBuffer in(x.size() * 4), out(x.size() * 4);
+  std::memcpy(in.data(), x.data(), in.size());
+  kernel(in.as<float>(), out.as<float>(), static_cast<int>(x.size()));
+  return std::vector<float>(out.as<float>(), out.as<float>() + x.size());
+}
+
+TEST_P(OpsTest, Softmax) {
+  Random random(3);
+  for (int n : {1, 2, 5, 10, 15, 16, 17, 64, 100, 1000, 1001}) {
+    for (float spread : {0.0f, 0.1f, 1.0f, 12.0f, 1000.0f}) {
+      std::vector<float> x;
+      for (int i = 0; i < n; ++i) x.push_back(random.Float() * spread + 3.0f);
+      const std::vector<float> out = RunSoftmax(table_->softmax, x);
+      double max = x[0], sum = 0.0;
+      for (float v : x) max = std::max<double>(max, v);
+      for (float v : x) sum += std::exp(static_cast<double>(v) - max);
+      for (int i = 0; i < n; ++i) {
+        const double expected = std::exp(static_cast<double>(x[i]) - max) / sum;
+        // exp within 2e-7, plus the rounding of x - max, of the sum and of the quotient.
+        const double distance = max - x[i];
+        const double relative = 2e-7 + 6e-8 * (static_cast<double>(n) / 2 + 2 + distance);
+        ASSERT_NEAR(out[i], expected, expected * relative + 1e-37) << n << " " << spread << " " << i;
+      }
+      // All instruction sets but the reference share one arithmetic.
+      if (table_ != &reference_) {
+        ASSERT_EQ(out, RunSoftmax(kEmulated512Table.softmax, x));
+      }
+    }
+  }
+  for (float v : RunSoftmax(table_->softmax, std::vector<float>{1.0f, kNan, 2.0f})) EXPECT_TRUE(std::isnan(v));
+  EXPECT_EQ(RunSoftmax(table_->softmax, {0.0f, -kInf}), (std::vector<float>{1.0f, 0.0f}));
+}
+
+}  // namespace
+}  // namespace octet::kernels
