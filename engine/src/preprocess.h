@@ -19,6 +19,7 @@ struct ResizeTaps {
   ResizeFilter filter = ResizeFilter::kBilinear;
   int taps = 0;  ///< Stride of `weights`.
   std::vector<int32_t> first, count, weights;
+  std::vector<int16_t> pairs;  ///< The weights again, as the vector code wants them.
 };
 
 /// Memory that ResizeAndCrop reuses: repeated calls with images no larger than before allocate nothing.
@@ -26,6 +27,7 @@ struct ResizeWorkspace {
   ResizeTaps horizontal_taps, vertical_taps;
   std::vector<double> tap_values;
   std::vector<uint8_t> gray_row;    ///< One source row, when the model wants gray and the image has colour.
+  std::vector<uint8_t> padded_row;  ///< Copy of a row at the image's end, which vector loads would read beyond.
   std::vector<uint8_t> horizontal;  ///< After the horizontal pass: the source rows that are needed.
   std::vector<uint8_t> result;      ///< [height, width, channels].
 };

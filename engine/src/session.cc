@@ -244,6 +244,8 @@ MemoryReport Session::Memory() const {
           impl_->plan->constant_bytes + impl_->plan->transformed_bytes};
 }
 
+const Model& Session::GetModel() const { return *impl_->model; }
+
 const char* Session::Isa() const { return impl_->table->name; }
 
 }  // namespace octet

@@ -138,7 +138,8 @@ class Session {
   std::vector<LayerProfile> Profile() const;
   void ResetProfile();
   MemoryReport Memory() const;
-  const char* Isa() const;
+  const char* Isa() const;  ///< Name of the instruction set in use, e.g. "avx512vnni".
+  const Model& GetModel() const;
 
   ~Session();
   Session(const Session&) = delete;

@@ -1,0 +1,66 @@
+// The subcommands of `octet`. Each returns the exit code: 0, or 1 after one line on stderr that says what went wrong.
+#ifndef OCTET_ENGINE_TOOLS_COMMANDS_H_
+#define OCTET_ENGINE_TOOLS_COMMANDS_H_
+
+#include <cstdio>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/include/octet/octet.h"
+#include "formats/data/image.h"
+
+namespace octet {
+
+struct ClassifyOptions {
+  std::vector<std::string> images;
+  std::string model;
+  int top = 5;
+  int threads = 1;
+  std::string isa;
+  bool json = false;
+};
+/// Photos that cannot be read are reported and passed over; the exit code is then 1.
+int Classify(const ClassifyOptions& options);
+
+struct EvaluateOptions {
+  std::vector<std::string> models;
+  std::string data;
+  std::string npy_labels;
+  std::string predictions;
+  int threads = 1;
+  std::string isa;
+  bool json = false;
+};
+int Evaluate(const EvaluateOptions& options);
+
+struct InspectOptions {
+  std::string model;
+  bool json = false;
+  bool dot = false;
+};
+int Inspect(const InspectOptions& options);
+
+int Verify(const std::vector<std::string>& models);
+
+/// Prints `status` as the program's error line.
+inline int Fail(const Status& status) {
+  std::fprintf(stderr, "octet: %s\n", status.message().c_str());
+  return 1;
+}
+
+/// Loads a model and makes a session for one image at a time; errors name the file.
+inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int threads, const std::string& isa) {
+  Result<std::shared_ptr<const Model>> model = Model::Load(path);
+  if (!model.ok()) return model.status();
+  SessionOptions options;
+  options.num_threads = threads;
+  options.isa = isa;
+  return Session::Create(*model, options);
+}
+
+inline Image ViewOf(const DecodedImage& image) { return {image.rgb.data(), image.width, image.height, 3, 0}; }
+
+}  // namespace octet
+
+#endif  // OCTET_ENGINE_TOOLS_COMMANDS_H_

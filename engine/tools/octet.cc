@@ -1,0 +1,51 @@
+// octet: classifies photos, scores models on labelled data, shows what is in a model file, and verifies it.
+// Exit codes: 0 done, 1 could not be done, 2 wrong command line.
+#include <string>
+
+#include <CLI/CLI.hpp>
+
+#include "engine/tools/commands.h"
+
+int main(int argc, char** argv) {
+  CLI::App app("Runs .octet models.");
+  app.require_subcommand(1);
+
+  octet::ClassifyOptions classify;
+  CLI::App* classify_command = app.add_subcommand("classify", "Say what is on photos");
+  classify_command->add_option("images", classify.images, "JPEG, PNG, BMP or PNM files")->required();
+  classify_command->add_option("--model", classify.model, "Model file")->required();
+  classify_command->add_option("--top", classify.top, "Classes to print for each photo (5)")->check(CLI::Range(1, 100000));
+  classify_command->add_option("--threads", classify.threads, "Threads (1)")->check(CLI::Range(1, 1024));
+  classify_command->add_option("--isa", classify.isa, "Instruction set to use instead of the best one");
+  classify_command->add_flag("--json", classify.json, "Print JSON");
+
+  octet::EvaluateOptions evaluate;
+  CLI::App* evaluate_command = app.add_subcommand("evaluate", "Score models on labelled images");
+  evaluate_command->add_option("--model", evaluate.models, "Model file; several are compared with the first")->required();
+  evaluate_command->add_option("--data", evaluate.data, "TFRecord file, folder of classes, or .npy file")->required();
+  evaluate_command->add_option("--labels-npy", evaluate.npy_labels, "Labels of a .npy data set");
+  evaluate_command->add_option("--predictions", evaluate.predictions, "Write every prediction to this CSV file");
+  evaluate_command->add_option("--threads", evaluate.threads, "Threads (1)")->check(CLI::Range(1, 1024));
+  evaluate_command->add_option("--isa", evaluate.isa, "Instruction set to use instead of the best one");
+  evaluate_command->add_flag("--json", evaluate.json, "Print JSON");
+
+  octet::InspectOptions inspect;
+  CLI::App* inspect_command = app.add_subcommand("inspect", "Show what a model file holds");
+  inspect_command->add_option("model", inspect.model, "Model file")->required();
+  CLI::Option* json = inspect_command->add_flag("--json", inspect.json, "Print JSON");
+  inspect_command->add_flag("--dot", inspect.dot, "Print the graph for Graphviz")->excludes(json);
+
+  std::vector<std::string> verify;
+  CLI::App* verify_command = app.add_subcommand("verify", "Check files and their golden output on this machine");
+  verify_command->add_option("models", verify, "Model files")->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? 0 : 2;
+  }
+  if (*classify_command) return octet::Classify(classify);
+  if (*evaluate_command) return octet::Evaluate(evaluate);
+  if (*inspect_command) return octet::Inspect(inspect);
+  return octet::Verify(verify);
+}
