@@ -1,5 +1,4 @@
-// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are SDOT (written as assembly, so
-// that the translation unit needs no other flags than the rest: xsimd's inline functions may be linked into any of them).
+// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are SDOT.
 #ifndef OCTET_KERNELS_ARM_NEON_MACHINE_H_
 #define OCTET_KERNELS_ARM_NEON_MACHINE_H_
 
@@ -83,19 +82,11 @@ struct Machine {
   struct Products : ProductsBase {
     using WideInput = int8x16_t;
     static constexpr bool kWide = true;
-    static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) {
-      int32x4_t sum = acc;
-      asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.16b" : "+w"(sum) : "w"(w), "w"(a));
-      acc = sum;
-    }
+    static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) { acc = vdotq_s32(acc, w, a); }
     static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return Signed(vld1q_u8(p)); }
     template <int kLane>
     static OCTET_INLINE void MulAddLane(BatchI& acc, WideInput a, Part w) {
-      int32x4_t sum = acc;
-      asm(".arch_extension dotprod\n\tsdot %0.4s, %1.16b, %2.4b[%3]"
-          : "+w"(sum)
-          : "w"(w), "w"(a), "i"(kLane));
-      acc = sum;
+      acc = vdotq_laneq_s32(acc, w, a, kLane);
     }
   };
 #else
