@@ -1,70 +1,75 @@
 #include "converter/calibrate/calibration.h"
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
-#include <cstring>
-#include <fstream>
+#include <limits>
 #include <memory>
+#include <span>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
+#include "converter/import/json_reader.h"
 #include "engine/src/runner.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/file.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
 namespace {
 
+constexpr int64_t kMaxTableBytes = int64_t{64} << 20;
+constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
+
 /// Counts values in equal bins over [-limit, limit]. When a value lies outside, the limit doubles and pairs of bins merge,
-/// so one pass over data of unknown range is enough and memory stays fixed.
+/// so one pass over data of unknown range is enough and memory stays fixed. At least 2048 bins lie on each side of 0
+/// between the largest magnitude and its negative.
 class Histogram {
  public:
-  void Add(float v) {
-    if (limit_ == 0.0f) limit_ = std::max(std::fabs(v), 1e-6f);
+  void Add(float value) {
+    const double v = value;
+    if (limit_ == 0.0) limit_ = std::max(std::fabs(v), 1e-6);
     while (std::fabs(v) > limit_) Double();
-    const float at = (v + limit_) / (2.0f * limit_) * kBins;
-    ++counts_[std::min(kBins - 1, std::max(0, static_cast<int>(at)))];
+    const int bin = static_cast<int>((v + limit_) / (2.0 * limit_) * kBins);
+    ++counts_[static_cast<size_t>(std::clamp(bin, 0, kBins - 1))];
     ++total_;
   }
 
   /// The range that holds `percent` of the values, the rest cut off in equal parts at both ends, never beyond what was seen.
   Range Percentile(double percent, const Range& seen) const {
     const double cut = static_cast<double>(total_) * (100.0 - percent) / 200.0;
-    const float width = 2.0f * limit_ / kBins;
+    const double width = 2.0 * limit_ / kBins;
     Range r = seen;
-    double below = 0.0;
-    for (int i = 0; i < kBins; ++i) {
-      below += static_cast<double>(counts_[i]);
-      if (below > cut) {
-        r.min = std::max(seen.min, -limit_ + static_cast<float>(i) * width);
-        break;
-      }
+    double below = 0.0, above = 0.0;
+    for (int i = 0; i < kBins && below <= cut; ++i) {
+      below += static_cast<double>(counts_[static_cast<size_t>(i)]);
+      if (below > cut) r.min = std::max(seen.min, static_cast<float>(-limit_ + i * width));
     }
-    double above = 0.0;
-    for (int i = kBins - 1; i >= 0; --i) {
-      above += static_cast<double>(counts_[i]);
-      if (above > cut) {
-        r.max = std::min(seen.max, -limit_ + static_cast<float>(i + 1) * width);
-        break;
-      }
+    for (int i = kBins; i > 0 && above <= cut; --i) {
+      above += static_cast<double>(counts_[static_cast<size_t>(i - 1)]);
+      if (above > cut) r.max = std::min(seen.max, static_cast<float>(-limit_ + i * width));
     }
+    // Every quantized range contains 0.
+    r.min = std::min(r.min, 0.0f);
+    r.max = std::max(r.max, 0.0f);
     return r;
   }
 
  private:
-  static constexpr int kBins = 4096;  // Even, so that bins merge in pairs around 0.
+  static constexpr int kBins = 8192;  // A multiple of 4, so that pairs merge around 0.
 
   void Double() {
     std::vector<int64_t> merged(kBins, 0);
-    for (int i = 0; i < kBins; ++i) merged[kBins / 4 + i / 2] += counts_[i];
+    for (size_t i = 0; i < kBins; ++i) merged[kBins / 4 + i / 2] += counts_[i];
     counts_ = std::move(merged);
-    limit_ *= 2.0f;
+    limit_ *= 2.0;
   }
 
-  float limit_ = 0.0f;
+  double limit_ = 0.0;
   int64_t total_ = 0;
   std::vector<int64_t> counts_ = std::vector<int64_t>(kBins, 0);
 };
@@ -74,17 +79,17 @@ struct Statistics {
   std::unique_ptr<Histogram> histogram;
   bool finite = true;
 
-  void Add(const float* values, int count) {
-    for (int i = 0; i < count; ++i) {
+  void Add(const float* values, int64_t count) {
+    float difference = 0.0f;  // v - v is 0, or NaN for what is not finite.
+    for (int64_t i = 0; i < count; ++i) {
       const float v = values[i];
-      if (!std::isfinite(v)) {
-        finite = false;
-        return;
-      }
-      range.min = std::min(range.min, v);
-      range.max = std::max(range.max, v);
-      if (histogram != nullptr) histogram->Add(v);
+      range.min = v < range.min ? v : range.min;
+      range.max = v > range.max ? v : range.max;
+      difference += v - v;
     }
+    finite &= difference == 0.0f;
+    if (histogram == nullptr || !finite) return;
+    for (int64_t i = 0; i < count; ++i) histogram->Add(values[i]);
   }
 };
 
@@ -115,7 +120,7 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   while (done < options.max_samples) {
     OCTET_ASSIGN_OR_RETURN(const bool more, next(input.data()));
     if (!more) break;
-    statistics[input_id].Add(input.data(), static_cast<int>(elements));
+    statistics[input_id].Add(input.data(), elements);
     seen[input_id] = true;
     OCTET_RETURN_IF_ERROR(runner->Run(input.data(), [&](TensorId id, const kernels::ActivationView& view) {
       for (int y = 0; y < view.h; ++y) {
@@ -136,13 +141,6 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   }
   if (done == 0) return InvalidArgument("the calibration data holds no sample");
 
-  // Reshapes that move nothing are not shown by the runner: they have their input's range.
-  for (const Node& n : graph.nodes) {
-    if (seen[n.output] || n.type != OpType::kReshape) continue;
-    statistics[n.output].range = statistics[n.inputs[0]].range;
-    statistics[n.output].histogram = nullptr;
-    seen[n.output] = seen[n.inputs[0]];
-  }
   CalibrationTable table;
   table.method = options.method == CalibrationMethod::kPercentile ? "percentile" : "minmax";
   table.samples = done;
@@ -152,42 +150,38 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
     table.ranges[graph.tensors[i].name] =
         s.histogram != nullptr ? s.histogram->Percentile(options.percentile, s.range) : s.range;
   }
+  // Reshapes that move nothing are not shown by the runner: they have their input's range.
+  for (const Node& n : graph.nodes) {
+    if (seen[n.output] || n.type != OpType::kReshape) continue;
+    const auto from = table.ranges.find(graph.tensors[n.inputs[0]].name);
+    if (from != table.ranges.end()) table.ranges[graph.tensors[n.output].name] = from->second;
+  }
   return table;
 }
 
 Result<CalibrationTable> ReadCalibrationTable(const std::string& path) {
-  std::ifstream in(path, std::ios::binary);
-  if (!in) return NotFound(StrCat(path, ": cannot open the calibration table"));
-  const nlohmann::json root = nlohmann::json::parse(in, nullptr, /*allow_exceptions=*/false);
-  if (root.is_discarded()) return Corrupt(StrCat(path, ": not valid JSON"));
-  const auto field = [&](const char* name) -> const nlohmann::json* {
-    const auto it = root.is_object() ? root.find(name) : root.end();
-    return it == root.end() ? nullptr : &*it;
-  };
-  const nlohmann::json* version = field("version");
-  if (version == nullptr || !version->is_number_integer() || version->get<int64_t>() != 1) {
-    return Corrupt(StrCat(path, ": version is ", version ? version->dump() : "missing", ", expected 1"));
-  }
+  OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFileBytes(path, kMaxTableBytes));
+  const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  OCTET_ASSIGN_OR_RETURN(const nlohmann::json root, ParseJson(text, path));
+  JsonReader reader(root, path, {"version", "method", "samples", "ranges"});
   CalibrationTable table;
-  if (const nlohmann::json* method = field("method"); method != nullptr && method->is_string()) {
-    table.method = method->get<std::string>();
-  } else {
-    return Corrupt(StrCat(path, ": method is missing or not a string"));
-  }
-  if (const nlohmann::json* samples = field("samples"); samples != nullptr && samples->is_number_integer()) {
-    table.samples = static_cast<int>(samples->get<int64_t>());
-  } else {
-    return Corrupt(StrCat(path, ": samples is missing or not an integer"));
-  }
-  const nlohmann::json* ranges = field("ranges");
-  if (ranges == nullptr || !ranges->is_object()) return Corrupt(StrCat(path, ": ranges is missing or not an object"));
+  int version = 0;
+  reader.Need("version");
+  reader.Integer("version", 1, 1, &version);
+  reader.Need("method");
+  reader.String("method", &table.method);
+  reader.Need("samples");
+  reader.Integer("samples", 1, std::numeric_limits<int>::max(), &table.samples);
+  const nlohmann::json* ranges = reader.Need("ranges");
+  if (ranges != nullptr && !ranges->is_object()) reader.Fail("ranges", "is not an object");
+  OCTET_RETURN_IF_ERROR(reader.status());
   for (const auto& [name, value] : ranges->items()) {
-    if (!value.is_array() || value.size() != 2 || !value[0].is_number() || !value[1].is_number()) {
-      return Corrupt(StrCat(path, ": range of ", name, " is ", value.dump(), ", expected [min, max]"));
-    }
-    const Range r{value[0].get<float>(), value[1].get<float>()};
+    const bool numbers = value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number();
+    const Range r = numbers ? Range{value[0].get<float>(), value[1].get<float>()} : Range{kNotANumber, kNotANumber};
     if (!std::isfinite(r.min) || !std::isfinite(r.max) || r.min > r.max) {
-      return Corrupt(StrCat(path, ": range of ", name, " is ", value.dump(), ", expected finite and min <= max"));
+      return Corrupt(StrCat(path, ": range of '", name, "' is ",
+                            value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
+                            ", expected [min, max], finite and in order"));
     }
     table.ranges[name] = r;
   }
@@ -195,14 +189,25 @@ Result<CalibrationTable> ReadCalibrationTable(const std::string& path) {
 }
 
 Status WriteCalibrationTable(const std::string& path, const CalibrationTable& table) {
-  nlohmann::ordered_json root;
-  root["version"] = 1;
-  root["method"] = table.method;
-  root["samples"] = table.samples;
-  nlohmann::ordered_json ranges = nlohmann::ordered_json::object();
-  for (const auto& [name, range] : table.ranges) ranges[name] = {range.min, range.max};
-  root["ranges"] = std::move(ranges);
-  const std::string text = root.dump(1) + "\n";
+  // Written by hand for one range a line, and for floats with the fewest digits that give the same float again.
+  const auto number = [](float v) {
+    char text[32];
+    return std::string(text, std::to_chars(text, text + sizeof(text), v).ptr);
+  };
+  const auto quoted = [](const std::string& s) {
+    return nlohmann::json(s).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  };
+  std::string text = StrCat("{\n  \"version\": 1,\n  \"method\": ", quoted(table.method), ",\n  \"samples\": ",
+                            table.samples, ",\n  \"ranges\": {");
+  const char* separator = "\n";
+  for (const auto& [name, range] : table.ranges) {
+    if (!std::isfinite(range.min) || !std::isfinite(range.max)) {
+      return InvalidArgument(StrCat("range of '", name, "' is [", range.min, ", ", range.max, "], expected finite numbers"));
+    }
+    text += StrCat(separator, "    ", quoted(name), ": [", number(range.min), ", ", number(range.max), "]");
+    separator = ",\n";
+  }
+  text += "\n  }\n}\n";
   return WriteFileAtomically(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstring>
+#include <functional>
 #include <queue>
 #include <string>
 #include <utility>
@@ -254,6 +256,34 @@ bool AddPadding(const Node& pad, Window* w) {
   return true;
 }
 
+/// Weights of a grouped convolution as those of an ungrouped one, zero between the groups. Kernels exist for one group and
+/// for one channel a group; what lies between is rare in classifiers and gets by with this.
+Status Ungroup(Graph* graph, Node* n, Editor* editor) {
+  const TensorId id = n->inputs[kInputWeights];
+  const Tensor w = graph->tensor(id);
+  if (n->groups == 1 || (w.shape[3] == 1 && w.shape[0] == n->groups) || w.layout != Layout::kPlain) return OkStatus();
+  Shape shape = w.shape;
+  shape[3] *= n->groups;
+  // The engine counts elements in 32 bits, and a zero-filled gigabyte is no answer anyway.
+  if (shape.num_elements() < 0 || shape.num_elements() > (int64_t{1} << 28)) {
+    return Unsupported(StrCat("node '", n->name, "': ", n->groups, " groups of weights ", w.shape.ToString(),
+                              " are too large to be written as one group"));
+  }
+  const size_t size = DTypeSize(w.dtype);
+  const size_t run = static_cast<size_t>(w.shape[3]) * size, row = static_cast<size_t>(shape[3]) * size;
+  const size_t taps = static_cast<size_t>(w.shape[1] * w.shape[2]), channels = static_cast<size_t>(w.shape[0]);
+  const size_t per_group = channels / static_cast<size_t>(n->groups);
+  std::vector<std::byte> wide(channels * taps * row, std::byte{0});
+  for (size_t oc = 0; oc < channels; ++oc) {
+    for (size_t tap = 0; tap < taps; ++tap) {
+      std::memcpy(&wide[(oc * taps + tap) * row + oc / per_group * run], &w.data[(oc * taps + tap) * run], run);
+    }
+  }
+  editor->SetInput(n, kInputWeights, graph->AddConstant(w.name, w.dtype, shape, wide.data(), wide.size()));
+  n->groups = 1;
+  return OkStatus();
+}
+
 }  // namespace
 
 Status FoldScaleShift(Graph* graph) {
@@ -364,6 +394,7 @@ Status Legalize(Graph* graph) {
       const bool takes = n->type == OpType::kConv2d || (n->type == OpType::kMaxPool && editor.NonNegative(before->inputs[0]));
       if (takes && AddPadding(*before, &n->window)) editor.SetInput(n, 0, before->inputs[0]);
     }
+    if (n->type == OpType::kConv2d) OCTET_RETURN_IF_ERROR(Ungroup(graph, n, &editor));
     if (n->type == OpType::kAveragePool) {
       const Shape& x = graph->tensor(n->inputs[0]).shape;
       Window whole;

@@ -286,6 +286,26 @@ TEST(LegalizeTest, PadWithTwoReadersServesEach) {
   EXPECT_EQ(Count(Apply(b.g, Legalize), OpType::kPad), 0);
 }
 
+TEST(LegalizeTest, GroupsBecomeOneWithZeros) {
+  Builder b;
+  const auto grouped = [&](TensorId x, int out, int kernel, int groups) {
+    const TensorId w = b.Constant({out, kernel, kernel, b.g.tensor(x).shape[3] / groups});
+    return b.Add(OpType::kConv2d, {x, w}, [&](Node* n) {
+      n->window.kernel_h = n->window.kernel_w = kernel;
+      n->groups = groups;
+    });
+  };
+  TensorId x = b.Input({1, 6, 6, 6});
+  x = grouped(x, 12, 3, 3);
+  x = grouped(x, 12, 1, 12);  // Depthwise stays.
+  x = grouped(x, 24, 3, 12);  // One channel a group, two outputs each.
+  b.g.outputs = {x};
+  const Graph after = Apply(b.g, Legalize);
+  EXPECT_EQ(after.nodes[0].groups, 1);
+  EXPECT_EQ(after.nodes[1].groups, 12);
+  EXPECT_EQ(after.nodes[2].groups, 1);
+}
+
 TEST(LegalizeTest, ReshapesIdentitiesAndPools) {
   Builder b;
   TensorId x = b.Conv(b.Input({1, 4, 6, 3}), 8, 1);
