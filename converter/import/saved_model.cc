@@ -1,3 +1,5 @@
+#include "converter/import/saved_model.h"
+
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -1063,13 +1065,9 @@ Result<const tf::SignatureDef*> ChooseSignature(const tf::MetaGraph& meta) {
   return Unsupported(StrCat("has no signature 'serving_default' but several others (", names, "); save it with one"));
 }
 
-Result<Graph> Import(const std::string& folder) {
-  namespace fs = std::filesystem;
-  const std::string pb = (fs::path(folder) / "saved_model.pb").string();
-  OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile(pb));
-  Result<std::vector<tf::MetaGraph>> metas = tf::ParseSavedModel(file.text());
-  if (!metas.ok()) return Status(metas.status()).WithContext(pb);
-  OCTET_ASSIGN_OR_RETURN(const tf::MetaGraph* meta, ChooseMetaGraph(*metas));
+Result<Graph> Import(std::string_view saved_model, const TensorBundle* bundle) {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<tf::MetaGraph> metas, tf::ParseSavedModel(saved_model));
+  OCTET_ASSIGN_OR_RETURN(const tf::MetaGraph* meta, ChooseMetaGraph(metas));
   OCTET_ASSIGN_OR_RETURN(const tf::SignatureDef* signature, ChooseSignature(*meta));
   if (signature->inputs.size() != 1 || signature->outputs.empty()) {
     return Unsupported(StrCat("signature has ", signature->inputs.size(), " inputs and ", signature->outputs.size(),
@@ -1078,15 +1076,7 @@ Result<Graph> Import(const std::string& folder) {
   std::vector<std::string_view> outputs;
   for (const auto& [name, info] : signature->outputs) outputs.push_back(info.name);
   OCTET_ASSIGN_OR_RETURN(const tf::FlatGraph flat, tf::Inline(*meta, outputs));
-
-  std::optional<TensorBundle> bundle;
-  Result<TensorBundle> opened = TensorBundle::Open((fs::path(folder) / "variables" / "variables").string());
-  if (opened.ok()) {
-    bundle = std::move(opened).value();
-  } else if (opened.status().code() != StatusCode::kNotFound) {
-    return opened.status();
-  }
-  OCTET_ASSIGN_OR_RETURN(Graph graph, Converter(*meta, flat, bundle ? &*bundle : nullptr).Run(*signature));
+  OCTET_ASSIGN_OR_RETURN(Graph graph, Converter(*meta, flat, bundle).Run(*signature));
   graph.metadata.source = StrCat("savedmodel tensorflow ", meta->tensorflow_version.empty() ? "?" : meta->tensorflow_version);
   OCTET_RETURN_IF_ERROR(ValidateGraph(graph));
   return graph;
@@ -1094,14 +1084,27 @@ Result<Graph> Import(const std::string& folder) {
 
 }  // namespace
 
-Result<Graph> ImportSavedModel(const std::string& path) {
+Result<Graph> ImportSavedModelBytes(std::string_view saved_model, const TensorBundle* bundle) {
   try {
-    Result<Graph> graph = Import(path);
-    if (!graph.ok() && graph.status().message().rfind(path, 0) != 0) return Status(graph.status()).WithContext(path);
-    return graph;
+    return Import(saved_model, bundle);
   } catch (const protozero::exception& e) {
-    return Corrupt(StrCat(path, ": malformed attribute: ", e.what()));
+    return Corrupt(StrCat("malformed attribute: ", e.what()));
   }
+}
+
+Result<Graph> ImportSavedModel(const std::string& path) {
+  const std::filesystem::path folder(path);
+  OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile((folder / "saved_model.pb").string()));
+  std::optional<TensorBundle> bundle;
+  Result<TensorBundle> opened = TensorBundle::Open((folder / "variables" / "variables").string());
+  if (opened.ok()) {
+    bundle = std::move(opened).value();
+  } else if (opened.status().code() != StatusCode::kNotFound || std::filesystem::exists(folder / "variables" / "variables.index")) {
+    return opened.status();
+  }
+  Result<Graph> graph = ImportSavedModelBytes(file.text(), bundle ? &*bundle : nullptr);
+  if (!graph.ok()) return Status(graph.status()).WithContext(path);
+  return graph;
 }
 
 }  // namespace octet

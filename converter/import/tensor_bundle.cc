@@ -170,7 +170,7 @@ Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int
 
 }  // namespace
 
-Status TensorBundle::ReadIndex(std::string_view file, const std::string& path) {
+Status TensorBundle::ReadIndex(std::string_view file, const ShardOpener& open_shard) {
   if (file.size() < kFooterSize) return Corrupt(StrCat("index has ", file.size(), " bytes, expected at least ", kFooterSize));
   const std::string_view footer = file.substr(file.size() - kFooterSize);
   uint64_t magic = 0;
@@ -205,9 +205,7 @@ Status TensorBundle::ReadIndex(std::string_view file, const std::string& path) {
   if (shards == 0) return Corrupt("index has no header entry");
 
   for (int i = 0; i < shards; ++i) {
-    char suffix[40];
-    std::snprintf(suffix, sizeof(suffix), ".data-%05d-of-%05d", i, shards);
-    OCTET_ASSIGN_OR_RETURN(FileBytes shard, MapFile(path + suffix));
+    OCTET_ASSIGN_OR_RETURN(FileBytes shard, open_shard(i, shards));
     shards_.push_back(std::move(shard));
   }
   return OkStatus();
@@ -216,12 +214,21 @@ Status TensorBundle::ReadIndex(std::string_view file, const std::string& path) {
 Result<TensorBundle> TensorBundle::Open(const std::string& prefix) {
   const std::string path = prefix + ".index";
   OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile(path));
+  Result<TensorBundle> bundle = Parse(file.text(), [&](int i, int n) {
+    char suffix[40];
+    std::snprintf(suffix, sizeof(suffix), ".data-%05d-of-%05d", i, n);
+    return MapFile(prefix + suffix);
+  });
+  if (!bundle.ok()) return Status(bundle.status()).WithContext(path);
+  return bundle;
+}
+
+Result<TensorBundle> TensorBundle::Parse(std::string_view index, const ShardOpener& open_shard) {
   TensorBundle bundle;
   try {
-    Status status = bundle.ReadIndex(file.text(), prefix);
-    if (!status.ok()) return std::move(status).WithContext(path);
+    OCTET_RETURN_IF_ERROR(bundle.ReadIndex(index, open_shard));
   } catch (const protozero::exception& e) {
-    return Corrupt(StrCat(path, ": entry is not a message: ", e.what()));
+    return Corrupt(StrCat("entry is not a message: ", e.what()));
   }
   return bundle;
 }

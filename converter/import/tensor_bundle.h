@@ -2,7 +2,9 @@
 #ifndef OCTET_CONVERTER_IMPORT_TENSOR_BUNDLE_H_
 #define OCTET_CONVERTER_IMPORT_TENSOR_BUNDLE_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -45,6 +47,10 @@ class TensorBundle {
   /// (compressed blocks, big-endian files).
   static Result<TensorBundle> Open(const std::string& prefix);
 
+  /// The same of an index's bytes. `open_shard` gives shard i of n. Errors come without a file's name.
+  using ShardOpener = std::function<Result<FileBytes>(int i, int n)>;
+  static Result<TensorBundle> Parse(std::string_view index, const ShardOpener& open_shard);
+
   /// All keys but the header's empty one.
   const std::map<std::string, BundleEntry, std::less<>>& entries() const { return entries_; }
 
@@ -56,7 +62,7 @@ class TensorBundle {
   Result<std::string> ReadString(std::string_view key) const;
 
  private:
-  Status ReadIndex(std::string_view file, const std::string& path);
+  Status ReadIndex(std::string_view file, const ShardOpener& open_shard);
   /// The entry and its bytes, bounds checked, CRC32C not yet.
   Result<std::string_view> Locate(std::string_view key, const BundleEntry** entry) const;
 

@@ -1,0 +1,120 @@
+// Damaged SavedModels give an error or a valid graph, never a crash or a hang: run it under AddressSanitizer.
+// OCTET_FUZZ_FACTOR multiplies the number of mutations.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "converter/import/saved_model.h"
+#include "converter/import/tensor_bundle.h"
+#include "formats/model/graph.h"
+#include "tests/fuzz/mutation.h"
+#include "tests/unit/saved_model_builder.h"
+
+namespace octet {
+namespace {
+
+using namespace octet::testing;  // NOLINT: builders of small files.
+using Bytes = std::vector<uint8_t>;
+
+std::string_view Text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+Bytes ToBytes(std::string_view text) { return Bytes(text.begin(), text.end()); }
+
+/// The files of one model, in memory.
+struct Files {
+  Files() {
+    const TfSavedModel model = SampleSavedModel(&bundle);
+    // So that the object graph is read too.
+    bundle.AddString("_CHECKPOINTABLE_OBJECT_GRAPH", Message([](auto& w) {
+                       w.add_message(1, Message([](auto& object) {
+                                       object.add_message(2, Message([](auto& attribute) {
+                                                            attribute.add_string(2, "name");
+                                                            attribute.add_string(3, "key");
+                                                          }));
+                                     }));
+                     }));
+    pb = ToBytes(model.Serialize());
+    index = ToBytes(bundle.Index());
+    data = ToBytes(bundle.data());
+  }
+  BundleBuilder bundle;
+  Bytes pb, index, data;
+};
+
+/// True when the model was imported; whatever is must be valid.
+bool Import(const Bytes& pb, const Bytes& index, const Bytes& data) {
+  const Result<TensorBundle> bundle = TensorBundle::Parse(Text(index), [&](int, int n) -> Result<FileBytes> {
+    if (n > 4) return NotFound("no such shard");
+    return FileBytes{{reinterpret_cast<const std::byte*>(data.data()), data.size()}, nullptr};
+  });
+  if (!bundle.ok()) {
+    EXPECT_FALSE(bundle.status().message().empty());
+    return false;
+  }
+  const Result<Graph> graph = ImportSavedModelBytes(Text(pb), &bundle.value());
+  if (!graph.ok()) {
+    EXPECT_FALSE(graph.status().message().empty());
+    return false;
+  }
+  EXPECT_TRUE(ValidateGraph(graph.value()).ok());
+  return true;
+}
+
+TEST(SavedModelFuzz, Graph) {
+  const Files files;
+  ASSERT_TRUE(Import(files.pb, files.index, files.data));
+  Mutator mutator(1);
+  int64_t good = 0;
+  const int64_t n = FuzzIterations(10000);
+  for (int64_t i = 0; i < n; ++i) good += Import(mutator.Mutate(files.pb), files.index, files.data);
+  EXPECT_LT(good, n);
+}
+
+TEST(SavedModelFuzz, IndexAndItsChecksums) {
+  const Files files;
+  Mutator mutator(2);
+  for (int64_t i = FuzzIterations(10000); i > 0; --i) Import(files.pb, mutator.Mutate(files.index), files.data);
+}
+
+TEST(SavedModelFuzz, IndexBehindItsChecksums) {
+  // Sizes stay, blocks are signed again: what is in them must be checked too.
+  const Files files;
+  Mutator mutator(3);
+  int64_t good = 0;
+  for (int64_t i = FuzzIterations(10000); i > 0; --i) {
+    Bytes index = mutator.Mutate(files.index);
+    index.resize(files.index.size());
+    if (i % 4 != 0) std::copy(files.index.end() - 48, files.index.end(), index.end() - 48);
+    for (const auto& [begin, size] : files.bundle.blocks()) {
+      const uint32_t crc = BytesCrc(Text(index).substr(begin, size));
+      std::memcpy(index.data() + begin + size, &crc, sizeof(crc));
+    }
+    good += Import(files.pb, index, files.data);
+  }
+  EXPECT_GT(good, 0);
+}
+
+TEST(SavedModelFuzz, Data) {
+  const Files files;
+  Mutator mutator(4);
+  int64_t good = 0;
+  const int64_t n = FuzzIterations(10000);
+  for (int64_t i = 0; i < n; ++i) {
+    const Bytes data = mutator.Mutate(files.data);
+    const bool imported = Import(files.pb, files.index, data);
+    good += imported;
+    // Whatever is not the same as before must be noticed, except behind the last tensor.
+    if (imported) {
+      EXPECT_GE(data.size(), files.data.size());
+      EXPECT_TRUE(data.size() >= files.data.size() && std::equal(files.data.begin(), files.data.end(), data.begin()));
+    }
+  }
+  EXPECT_LT(good, n / 2);
+}
+
+}  // namespace
+}  // namespace octet

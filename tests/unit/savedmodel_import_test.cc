@@ -1,0 +1,443 @@
+// SavedModels: the bundle of variables, function inlining, TensorFlow's operators and what is refused.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "converter/import/importer.h"
+#include "converter/import/tensor_bundle.h"
+#include "formats/data/npy.h"
+#include "tests/data_dir.h"
+#include "tests/unit/data_test_util.h"
+#include "tests/unit/naive_interpreter.h"
+#include "tests/unit/saved_model_builder.h"
+
+namespace octet {
+namespace {
+
+using namespace octet::testing;  // NOLINT: builders of small files.
+using ::testing::AllOf;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+class SavedModelTest : public ::testing::Test {
+ protected:
+  std::string Folder() const { return folder_.path() + "/model"; }
+
+  Result<Graph> Import(const TfSavedModel& model, BundleBuilder* bundle = nullptr) {
+    std::filesystem::remove_all(Folder());
+    WriteSavedModel(Folder(), model, bundle);
+    return ImportModel(Folder(), {});
+  }
+
+  std::string ImportError(const TfSavedModel& model, BundleBuilder* bundle = nullptr) {
+    const Result<Graph> graph = Import(model, bundle);
+    return graph.ok() ? "accepted" : graph.status().message();
+  }
+
+  TempDir folder_;
+};
+
+/// A model of one chain: every node takes the one before and whatever constants it names.
+TfSavedModel Chain(const std::vector<int64_t>& input_shape) {
+  TfSavedModel model;
+  model.input_shape = input_shape;
+  model.Add("image", "Placeholder", {}, {{"dtype", AttrType(kTfFloat)}, {"shape", AttrShape(input_shape)}});
+  model.output = "image";
+  return model;
+}
+
+void Then(TfSavedModel* model, const std::string& name, const std::string& op, std::vector<std::string> constants = {}, Attributes attributes = {}) {
+  constants.insert(constants.begin(), model->output);
+  model->Add(name, op, std::move(constants), std::move(attributes));
+  model->output = name;
+}
+
+Values RunOn(const Graph& graph, const Values& input) { return NaiveInterpreter(graph).RunOutput({input}); }
+
+int Count(const Graph& graph, OpType type) {
+  int n = 0;
+  for (const Node& node : graph.nodes) n += node.type == type;
+  return n;
+}
+
+// -- The bundle -----------------------------------------------------------------------------------------------------------------------
+
+class TensorBundleTest : public ::testing::Test {
+ protected:
+  Result<TensorBundle> Open(const std::string& index, const std::string& data) {
+    WriteText(folder_.path() + "/v.index", index);
+    WriteText(folder_.path() + "/v.data-00000-of-00001", data);
+    return TensorBundle::Open(folder_.path() + "/v");
+  }
+  std::string OpenError(const std::string& index, const std::string& data) {
+    const auto bundle = Open(index, data);
+    return bundle.ok() ? "accepted" : bundle.status().message();
+  }
+  BundleBuilder Sample() const {
+    BundleBuilder builder;
+    builder.AddFloats("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE", {2, 2}, {1, 2, 3, 4});
+    builder.AddFloats("layer/bias/.ATTRIBUTES/VARIABLE_VALUE", {2}, {5, 6});
+    builder.AddFloats("other", {1}, {7});
+    builder.AddString("text", std::string(300, 'x'));
+    return builder;
+  }
+  TempDir folder_;
+};
+
+TEST_F(TensorBundleTest, ReadsTensorsAndStrings) {
+  BundleBuilder builder = Sample();
+  for (const size_t per_block : {1u, 2u, 3u, 100u}) {
+    auto bundle = Open(builder.Index(per_block), builder.data());
+    ASSERT_TRUE(bundle.ok()) << bundle.status().message();
+    EXPECT_EQ(bundle->entries().size(), 4u);
+    const auto bytes = bundle->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE");
+    ASSERT_TRUE(bytes.ok()) << bytes.status().message();
+    float values[4];
+    ASSERT_EQ(bytes.value().size(), sizeof(values));
+    std::memcpy(values, bytes.value().data(), sizeof(values));
+    EXPECT_THAT(values, ElementsAre(1, 2, 3, 4));
+    EXPECT_THAT(bundle->entries().find("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE")->second.shape, ElementsAre(2, 2));
+    EXPECT_EQ(bundle->ReadString("text").value(), std::string(300, 'x'));
+    EXPECT_EQ(bundle->Read("none").status().code(), StatusCode::kNotFound);
+    EXPECT_EQ(bundle->Read("text").status().code(), StatusCode::kUnsupported);
+    EXPECT_EQ(bundle->ReadString("other").status().code(), StatusCode::kUnsupported);
+  }
+}
+
+TEST_F(TensorBundleTest, EveryFlippedBitOfTheIndexBlocksIsFound) {
+  BundleBuilder builder = Sample();
+  const std::string index = builder.Index(2);
+  for (size_t i = 0; i + 48 < index.size(); ++i) {  // The footer has no checksum.
+    std::string damaged = index;
+    damaged[i] = static_cast<char>(damaged[i] ^ 16);
+    auto bundle = Open(damaged, builder.data());
+    // The metaindex block is not needed and not read: nothing else may be damaged unnoticed.
+    bool in_metaindex = false;
+    const auto& metaindex = builder.blocks()[builder.blocks().size() - 2];
+    in_metaindex = i >= metaindex.first && i < metaindex.first + metaindex.second + 4;
+    EXPECT_EQ(bundle.ok(), in_metaindex) << "byte " << i;
+  }
+}
+
+TEST_F(TensorBundleTest, DamagedDataIsFoundWhenRead) {
+  BundleBuilder builder = Sample();
+  std::string data = builder.data();
+  data[5] = static_cast<char>(data[5] ^ 1);
+  data.back() = 'y';
+  auto bundle = Open(builder.Index(), data);
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_THAT(bundle->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE").status().message(), HasSubstr("CRC32C"));
+  EXPECT_THAT(bundle->ReadString("text").status().message(), HasSubstr("CRC32C"));
+  EXPECT_TRUE(bundle->Read("other").ok());
+  auto truncated = Open(builder.Index(), builder.data().substr(0, 10));
+  ASSERT_TRUE(truncated.ok());
+  EXPECT_THAT(truncated->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE").status().message(), HasSubstr("outside of shard"));
+}
+
+TEST_F(TensorBundleTest, RefusesWhatItCannotRead) {
+  BundleBuilder builder = Sample();
+  EXPECT_THAT(OpenError(builder.Index(3, 1), builder.data()), HasSubstr("compressed"));
+  EXPECT_THAT(OpenError(builder.Index(3, 0, 1), builder.data()), HasSubstr("big-endian"));
+  EXPECT_THAT(OpenError(std::string(100, 'a'), ""), HasSubstr("magic"));
+  EXPECT_THAT(OpenError("short", ""), HasSubstr("at least 48"));
+  BundleBuilder wrong_size;
+  wrong_size.Add("v", kTfFloat, {3}, std::string(8, '\0'));
+  auto bundle = Open(wrong_size.Index(), wrong_size.data());
+  ASSERT_TRUE(bundle.ok());
+  EXPECT_THAT(bundle->Read("v").status().message(), HasSubstr("expected 3 elements"));
+  std::filesystem::remove(folder_.path() + "/v.data-00000-of-00001");
+  EXPECT_EQ(TensorBundle::Open(folder_.path() + "/v").status().code(), StatusCode::kNotFound);
+}
+
+// -- The graph ------------------------------------------------------------------------------------------------------------------------
+
+/// Pixels that the expected values below were computed for.
+Values SamplePixels(int image) {
+  Values pixels(9 * 8 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<double>((i * 71 + 13 + static_cast<size_t>(image) * 29) % 256);
+  return pixels;
+}
+
+TEST_F(SavedModelTest, SampleGivesWhatTensorFlowGives) {
+  BundleBuilder bundle;
+  const TfSavedModel model = SampleSavedModel(&bundle);
+  const Result<Graph> graph = Import(model, &bundle);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_EQ(graph.value().metadata.source, "savedmodel tensorflow 2.99.0");
+  const Preprocessing& pre = graph.value().metadata.preprocessing;
+  EXPECT_FLOAT_EQ(pre.scale, 1.0f / 255.0f);
+  EXPECT_THAT(pre.mean, ElementsAre(0.5f, 0.4f, 0.3f, 0.0f));
+  EXPECT_THAT(pre.stddev, ElementsAre(1, 1, 1, 1));
+  EXPECT_EQ(graph.value().tensor(graph.value().inputs[0]).name, "image");
+  EXPECT_EQ(graph.value().tensor(graph.value().outputs[0]).name, "scores");
+  // Both batch norms, one written as arithmetic, are one node each; biases are in their layers.
+  EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 2);
+  EXPECT_EQ(Count(graph.value(), OpType::kReshape), 1);
+  // The same network and weights computed by TensorFlow 2.21.
+  const double expected[2][5] = {{0.1482107937335968, 0.2078433632850647, 0.23715101182460785, 0.12327942997217178, 0.28351539373397827},
+                                 {0.17905326187610626, 0.2026882916688919, 0.23788391053676605, 0.12144384533166885, 0.2589307129383087}};
+  for (int image = 0; image < 2; ++image) {
+    Values input = SamplePixels(image);
+    for (size_t i = 0; i < input.size(); ++i) input[i] = input[i] * pre.scale - pre.mean[i % 3];
+    const Values scores = RunOn(graph.value(), input);
+    ASSERT_EQ(scores.size(), 5u);
+    for (size_t c = 0; c < 5; ++c) EXPECT_NEAR(scores[c], expected[image][c], 2e-6) << image << " " << c;
+  }
+}
+
+TEST_F(SavedModelTest, SamePaddingPutsTheOddPixelBehind) {
+  // 4 wide, kernel 3, stride 2: one pixel of padding, to the right and below.
+  TfSavedModel model = Chain({-1, 4, 4, 1});
+  model.Add("w", "Const", {}, {{"value", AttrFloats({3, 3, 1, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9})}});
+  Then(&model, "conv", "Conv2D", {"w"}, {{"strides", AttrInts({1, 2, 2, 1})}, {"padding", AttrString("SAME")}});
+  const Result<Graph> graph = Import(model);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  const Window& w = graph.value().nodes[0].window;
+  EXPECT_EQ(w.pad_top, 0);
+  EXPECT_EQ(w.pad_bottom, 1);
+  EXPECT_EQ(w.pad_left, 0);
+  EXPECT_EQ(w.pad_right, 1);
+  EXPECT_THAT(RunOn(graph.value(), Values(16, 1.0)), ElementsAre(45, 27, 21, 12));
+}
+
+TEST_F(SavedModelTest, VariablesAreFoundByObjectGraphAndByName) {
+  const auto make = [](const std::string& shared_name) {
+    TfSavedModel model = Chain({-1, 2});
+    model.Add("handle", "VarHandleOp", {}, {{"shared_name", AttrString(shared_name)}});
+    model.Add("w", "ReadVariableOp", {"handle"});
+    Then(&model, "matmul", "MatMul", {"w"});
+    return model;
+  };
+  BundleBuilder bundle;
+  bundle.AddFloats("plain", {2, 1}, {3, 4});
+  bundle.AddFloats("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE", {2, 1}, {10, 20});
+  bundle.AddString("_CHECKPOINTABLE_OBJECT_GRAPH", Message([](auto& w) {
+                     w.add_message(1, Message([](auto& object) {
+                                     object.add_message(2, Message([](auto& attribute) {
+                                                          attribute.add_string(1, "VARIABLE_VALUE");
+                                                          attribute.add_string(2, "dense/kernel");
+                                                          attribute.add_string(3, "layer/kernel/.ATTRIBUTES/VARIABLE_VALUE");
+                                                        }));
+                                   }));
+                   }));
+  const Result<Graph> named = Import(make("plain"), &bundle);
+  ASSERT_TRUE(named.ok()) << named.status().message();
+  EXPECT_THAT(RunOn(named.value(), {1, 1}), ElementsAre(7));
+  const Result<Graph> object = Import(make("dense/kernel"), &bundle);
+  ASSERT_TRUE(object.ok()) << object.status().message();
+  EXPECT_THAT(RunOn(object.value(), {1, 1}), ElementsAre(30));
+  EXPECT_THAT(ImportError(make("nowhere"), &bundle), HasSubstr("variable 'nowhere'"));
+  EXPECT_THAT(ImportError(make("plain")), HasSubstr("variables/ is missing"));
+}
+
+TEST_F(SavedModelTest, PreprocessingMovesToTheMetadataWhenItCan) {
+  const auto finish = [](TfSavedModel* model) { Then(model, "relu", "Relu"); };
+  {
+    // Reversed channels, a mean each: Caffe's way.
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    model.Add("begin", "Const", {}, {{"value", AttrInt32s({0, 0, 0, 0})}});
+    model.Add("minus", "Const", {}, {{"value", AttrInt32s({1, 1, 1, -1})}});
+    model.Add("mean", "Const", {}, {{"value", AttrFloats({3}, {-100, -110, -120})}});
+    Then(&model, "reverse", "StridedSlice", {"begin", "begin", "minus"}, {{"begin_mask", AttrInt(15)}, {"end_mask", AttrInt(15)}});
+    Then(&model, "bias", "BiasAdd", {"mean"});
+    finish(&model);
+    const Result<Graph> graph = Import(model);
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_EQ(graph.value().nodes.size(), 1u);
+    EXPECT_EQ(graph.value().metadata.preprocessing.order, ChannelOrder::kBgr);
+    EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);
+    EXPECT_THAT(graph.value().metadata.preprocessing.mean, ElementsAre(100, 110, 120, 0));
+  }
+  {
+    // A mean before the reversal belongs to the other channel.
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    model.Add("mean", "Const", {}, {{"value", AttrFloats({3}, {-100, -110, -120})}});
+    model.Add("axis", "Const", {}, {{"value", AttrInt32s({-1})}});
+    Then(&model, "bias", "BiasAdd", {"mean"});
+    Then(&model, "reverse", "ReverseV2", {"axis"});
+    finish(&model);
+    const Result<Graph> graph = Import(model);
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_EQ(graph.value().metadata.preprocessing.order, ChannelOrder::kBgr);
+    EXPECT_THAT(graph.value().metadata.preprocessing.mean, ElementsAre(120, 110, 100, 0));
+  }
+  {
+    // A negative scale is nothing a mean and a deviation can say.
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    model.Add("minus", "Const", {}, {{"value", AttrFloats({}, {-2})}});
+    Then(&model, "mul", "Mul", {"minus"});
+    finish(&model);
+    const Result<Graph> graph = Import(model);
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 1);
+    EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);
+  }
+  {
+    // The raw input is used elsewhere: the arithmetic stays where it is.
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    model.Add("half", "Const", {}, {{"value", AttrFloats({}, {0.5})}});
+    Then(&model, "mul", "Mul", {"half"});
+    Then(&model, "add", "AddV2", {"image"});
+    const Result<Graph> graph = Import(model);
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 1);
+    EXPECT_THAT(RunOn(graph.value(), Values(48, 2.0)), ::testing::Each(3.0));
+  }
+}
+
+TEST_F(SavedModelTest, ArithmeticThatOthersUseIsComputedOnce) {
+  TfSavedModel model = Chain({-1, 2, 2, 1});
+  model.Add("two", "Const", {}, {{"value", AttrFloats({}, {2})}});
+  Then(&model, "relu", "Relu");
+  Then(&model, "mul", "Mul", {"two"});
+  Then(&model, "again", "AddV2", {"two"});
+  Then(&model, "sum", "AddV2", {"mul"});
+  const Result<Graph> graph = Import(model);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 2);
+  EXPECT_THAT(RunOn(graph.value(), {1, 2, 3, -4}), ElementsAre(6, 10, 14, 2));
+}
+
+TEST_F(SavedModelTest, ClipIsRelu6InEitherOrder) {
+  for (const bool minimum_first : {true, false}) {
+    TfSavedModel model = Chain({-1, 2, 2, 1});
+    model.Add("six", "Const", {}, {{"value", AttrFloats({}, {6})}});
+    model.Add("zero", "Const", {}, {{"value", AttrFloats({}, {0})}});
+    Then(&model, "a", minimum_first ? "Minimum" : "Maximum", {minimum_first ? "six" : "zero"});
+    Then(&model, "b", minimum_first ? "Maximum" : "Minimum", {minimum_first ? "zero" : "six"});
+    const Result<Graph> graph = Import(model);
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_THAT(RunOn(graph.value(), {-1, 3, 6, 9}), ElementsAre(0, 3, 6, 6));
+  }
+  TfSavedModel model = Chain({-1, 2, 2, 1});
+  model.Add("six", "Const", {}, {{"value", AttrFloats({}, {6})}});
+  Then(&model, "minimum", "Minimum", {"six"});
+  Then(&model, "softmax", "Softmax");
+  EXPECT_THAT(ImportError(model), HasSubstr("minimum with 6"));
+}
+
+TEST_F(SavedModelTest, ListsAllThatCannotBeConverted) {
+  TfSavedModel model = Chain({-1, 4, 4, 3});
+  model.Add("w", "Const", {}, {{"value", AttrFloats({1, 1, 3, 3}, std::vector<float>(9, 1.0f))}});
+  Then(&model, "first", "LeakyRelu");
+  const std::string after_first = model.output;
+  model.output = "image";
+  Then(&model, "second", "Conv2D", {"w"}, {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString("SAME")}, {"data_format", AttrString("NCHW")}});
+  Then(&model, "after", "Relu");
+  Then(&model, "sum", "AddV2", {after_first});
+  const std::string error = ImportError(model);
+  EXPECT_THAT(error, AllOf(HasSubstr("2 nodes cannot be converted"), HasSubstr("'first' (LeakyRelu)"), HasSubstr("ReLU and ReLU6"),
+                           HasSubstr("'second' (Conv2D)"), HasSubstr("NCHW"), HasSubstr("channels_last")));
+  EXPECT_EQ(error.find('\n'), std::string::npos);
+}
+
+TEST_F(SavedModelTest, SignatureAndInputAreChecked) {
+  TfSavedModel model = Chain({-1, 4, 4, 3});
+  Then(&model, "relu", "Relu");
+  model.signature = "classify";
+  EXPECT_EQ(ImportError(model), "accepted");
+  model.signature = "__saved_model_init_op";
+  EXPECT_THAT(ImportError(model), HasSubstr("no signature"));
+  model = Chain({-1, -1, -1, 3});
+  Then(&model, "relu", "Relu");
+  EXPECT_THAT(ImportError(model), HasSubstr("no fixed size"));
+  model = Chain({-1, 4, 4, 3});
+  model.input_type = kTfString;
+  Then(&model, "relu", "Relu");
+  EXPECT_THAT(ImportError(model), HasSubstr("pixels"));
+  model = Chain({-1, 4, 4, 3});
+  EXPECT_THAT(ImportError(model), HasSubstr("is the input"));
+  model.output = "elsewhere";
+  EXPECT_THAT(ImportError(model), HasSubstr("'elsewhere'"));
+}
+
+TEST_F(SavedModelTest, FunctionsThatNeverEndAreRefused) {
+  {
+    // Each calls the next one twice: 2^40 nodes.
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    for (int i = 0; i < 40; ++i) {
+      const std::string next = i + 1 < 40 ? "f" + std::to_string(i + 1) : "";
+      TfFunction f{"f" + std::to_string(i), {"x"}, {{"y", "b:output:0"}}, {}};
+      const std::string op = next.empty() ? "Relu" : "PartitionedCall";
+      const Attributes attributes = next.empty() ? Attributes{} : Attributes{{"f", AttrFunction(next)}};
+      f.nodes.push_back({"a", op, {"x"}, attributes});
+      f.nodes.push_back({"b", op, {"a:output:0"}, attributes});
+      model.functions.push_back(f);
+    }
+    Then(&model, "call", "PartitionedCall", {}, {{"f", AttrFunction("f0")}});
+    EXPECT_THAT(ImportError(model), HasSubstr("quarter million"));
+  }
+  {
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    model.functions.push_back({"f", {"x"}, {{"y", "a:output:0"}}, {{"a", "PartitionedCall", {"x"}, {{"f", AttrFunction("f")}}}}});
+    Then(&model, "call", "PartitionedCall", {}, {{"f", AttrFunction("f")}});
+    EXPECT_THAT(ImportError(model), HasSubstr("levels deep"));
+  }
+  {
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    model.Add("a", "AddV2", {"image", "b"});
+    model.Add("b", "Relu", {"a"});
+    model.output = "b";
+    EXPECT_THAT(ImportError(model), HasSubstr("loop"));
+  }
+  {
+    TfSavedModel model = Chain({-1, 4, 4, 3});
+    Then(&model, "call", "PartitionedCall", {}, {{"f", AttrFunction("nothing")}});
+    EXPECT_THAT(ImportError(model), HasSubstr("'nothing'"));
+  }
+}
+
+TEST_F(SavedModelTest, ConstantsCannotAskForMoreMemoryThanTheFileJustifies) {
+  TfSavedModel model = Chain({-1, 4, 4, 3});
+  model.Add("huge", "Const", {}, {{"value", Message([](auto& w) {
+                                     w.add_message(8, Message([](auto& t) {
+                                                     t.add_enum(1, kTfFloat);
+                                                     t.add_message(2, ShapeProto({1 << 20, 1 << 20}));
+                                                     const float one = 1.0f;
+                                                     t.add_packed_float(5, &one, &one + 1);
+                                                   }));
+                                   })}});
+  Then(&model, "mul", "Mul", {"huge"});
+  EXPECT_THAT(ImportError(model), HasSubstr("without its bytes"));
+}
+
+TEST_F(SavedModelTest, BatchOfTheSignatureMayBeFixedButNotReshaped) {
+  TfSavedModel model = Chain({1, 2, 2, 3});
+  model.Add("target", "Const", {}, {{"value", AttrInt32s({1, 12})}});
+  Then(&model, "flat", "Reshape", {"target"});
+  Then(&model, "relu", "Relu");
+  EXPECT_EQ(ImportError(model), "accepted");
+  model = Chain({-1, 2, 2, 3});
+  model.Add("target", "Const", {}, {{"value", AttrInt32s({12})}});
+  Then(&model, "flat", "Reshape", {"target"});
+  EXPECT_THAT(ImportError(model), HasSubstr("reshapes the batch"));
+}
+
+TEST_F(SavedModelTest, ModelOfTheFlowersGivesItsReferenceProbabilities) {
+  OCTET_REQUIRE_MODELS();
+  const std::string models = ModelsDir() + "/flowers/";
+  const Result<Graph> graph = ImportModel(models + "savedmodel", {});
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  auto images = NpyReader::Open(models + "test_images_160.npy");
+  auto expected = NpyReader::Open(models + "test_probabilities.npy");
+  ASSERT_TRUE(images.ok() && expected.ok());
+  const int64_t pixels = 160 * 160 * 3;
+  std::vector<float> image(pixels), probabilities(5);
+  static constexpr double kMean[] = {0.485, 0.456, 0.406}, kStddev[] = {0.229, 0.224, 0.225};
+  // The interpreter is slow; the engine sees all of them in the tests of models.
+  for (const int64_t i : {0, 23}) {
+    ASSERT_TRUE(images->ReadFloats(i * pixels, pixels, image.data()).ok());
+    ASSERT_TRUE(expected->ReadFloats(i * 5, 5, probabilities.data()).ok());
+    Values input(image.size());
+    for (size_t k = 0; k < image.size(); ++k) input[k] = (image[k] / 255.0 - kMean[k % 3]) / kStddev[k % 3];
+    const Values scores = RunOn(graph.value(), input);
+    for (size_t c = 0; c < 5; ++c) EXPECT_NEAR(scores[c], probabilities[c], 1e-4);
+  }
+}
+
+}  // namespace
+}  // namespace octet
