@@ -1,37 +1,41 @@
-// bench_resnet: latency of whole networks. Bare, it measures ResNet-50 v1.5 at 224x224 with synthetic weights in int8.
-// Exit codes: 0 measured, 1 could not be done, 2 wrong command line.
-#include <unistd.h>
-
+// bench_resnet: latency of whole networks. Bare, it measures ResNet-50 v1.5 at 224x224 with
+// synthetic weights in int8. Exit codes: 0 measured, 1 could not be done, 2 wrong command line.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <thread>
 #include <utility>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
 #include "bench/peak.h"
-#include "bench/synthetic_model.h"
+#include "bench/synthetic_network.h"
+#include "converter/import/graph_description.h"
 #include "engine/include/octet/octet.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "kernels/cpu_features.h"
+#include "kernels/dispatch.h"
 
 namespace octet::bench {
 namespace {
+
+using Clock = std::chrono::steady_clock;
+using Json = nlohmann::ordered_json;
 
 struct Options {
   std::string model;
   int depth = 50;
   std::string network;
   std::string precision = "int8";
-  int threads = 1;
-  int batch = 1;
+  std::vector<int> threads{1}, batches{1};
   std::string isa;
+  int64_t winograd_bytes = SessionOptions().winograd_bytes;
   int warmup = 3;
   double min_time = 1.0;
   bool profile = false, csv = false, json = false;
@@ -39,152 +43,328 @@ struct Options {
 
 struct Measurement {
   std::string model, precision, isa;
+  int threads = 1, batch = 1, runs = 0;
   double median_ms = 0, min_ms = 0, p90_ms = 0;
-  int64_t macs = 0;
+  double first_ms = 0;  ///< From the file, or its bytes in memory, to the first answer.
+  int64_t macs = 0, file_size = 0;
   MemoryReport memory;
   std::vector<LayerProfile> layers;
+
+  double gmacs() const { return static_cast<double>(macs) * batch / median_ms * 1e-6; }
 };
 
-double Milliseconds() {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now().time_since_epoch()).count();
+double Milliseconds(Clock::time_point since) {
+  return std::chrono::duration<double, std::milli>(Clock::now() - since).count();
 }
 
-Result<Measurement> Measure(const std::shared_ptr<const Model>& model, const Options& o) {
-  SessionOptions session_options;
-  session_options.num_threads = o.threads;
-  session_options.max_batch = o.batch;
-  session_options.isa = o.isa;
-  session_options.profile = o.profile;
-  OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(model, session_options));
-  const ModelDescription& d = model->Describe();
-  std::vector<std::vector<uint8_t>> buffers;
-  std::vector<const void*> inputs;
-  std::vector<void*> outputs;
-  const auto add = [&](const TensorDescription& t) {
-    size_t n = static_cast<size_t>(o.batch);
-    for (int64_t dim : t.shape) n *= static_cast<size_t>(dim);
-    buffers.emplace_back(n * DTypeSize(t.dtype));
-    for (size_t i = 0; i < n; ++i) {  // A smooth picture: about half of the activations become 0, as in real ones.
-      const float v = 1.5f * std::sin(0.01f * static_cast<float>(i % 150528));
-      if (t.dtype == DType::kU8) {
-        buffers.back()[i] = static_cast<uint8_t>(128 + 80 * v);
-      } else {
-        reinterpret_cast<float*>(buffers.back().data())[i] = v;
-      }
+/// Inputs and outputs of one session; every image of a batch is a different smooth one.
+class Buffers {
+ public:
+  Buffers(const ModelDescription& d, int batch) {
+    for (const TensorDescription& t : d.inputs) {
+      const size_t bytes = Elements(t) * DTypeSize(t.dtype);
+      buffers_.emplace_back(bytes * static_cast<size_t>(batch));
+      for (int i = 0; i < batch; ++i)
+        Fill(t, i, buffers_.back().data() + static_cast<size_t>(i) * bytes);
+      inputs_.push_back(buffers_.back().data());
     }
-    return buffers.back().data();
-  };
-  for (const TensorDescription& t : d.inputs) inputs.push_back(add(t));
-  for (const TensorDescription& t : d.outputs) outputs.push_back(add(t));
-  for (int i = 0; i < o.warmup; ++i) OCTET_RETURN_IF_ERROR(session->Run(inputs.data(), outputs.data(), o.batch));
+    for (const TensorDescription& t : d.outputs) {
+      buffers_.emplace_back(Elements(t) * DTypeSize(t.dtype) * static_cast<size_t>(batch));
+      outputs_.push_back(buffers_.back().data());
+    }
+  }
+  const void* const* inputs() const { return inputs_.data(); }
+  void* const* outputs() const { return outputs_.data(); }
+
+ private:
+  static size_t Elements(const TensorDescription& t) {
+    size_t n = 1;
+    for (int64_t d : t.shape) n *= static_cast<size_t>(d);
+    return n;
+  }
+
+  static void Fill(const TensorDescription& t, int image, uint8_t* out) {
+    std::vector<float> values(Elements(t));
+    const bool spatial = t.shape.size() == 4;
+    SmoothImage(static_cast<uint64_t>(100 + image), spatial ? static_cast<int>(t.shape[1]) : 1,
+                spatial ? static_cast<int>(t.shape[2]) : 1, static_cast<int>(t.shape.back()),
+                values);
+    if (t.dtype == DType::kF32) {
+      std::memcpy(out, values.data(), values.size() * sizeof(float));
+      return;
+    }
+    for (size_t i = 0; i < values.size(); ++i) {
+      out[i] = static_cast<uint8_t>(std::clamp(values[i] * 48.0f + 128.0f, 0.0f, 255.0f));
+    }
+  }
+
+  std::vector<std::vector<uint8_t>> buffers_;
+  std::vector<const void*> inputs_;
+  std::vector<void*> outputs_;
+};
+
+/// Runs for min_time seconds and at least 5 times; milliseconds of every run, sorted.
+Result<std::vector<double>> Repeat(const Options& o, Session* session, const Buffers& buffers,
+                                   int batch) {
+  for (int i = 0; i < o.warmup; ++i)
+    OCTET_RETURN_IF_ERROR(session->Run(buffers.inputs(), buffers.outputs(), batch));
   session->ResetProfile();
   std::vector<double> times;
-  const double end = Milliseconds() + o.min_time * 1e3;
-  while (times.size() < 5 || Milliseconds() < end) {
-    const double start = Milliseconds();
-    OCTET_RETURN_IF_ERROR(session->Run(inputs.data(), outputs.data(), o.batch));
-    times.push_back(Milliseconds() - start);
+  const Clock::time_point begin = Clock::now();
+  while (times.size() < 5 || Milliseconds(begin) < o.min_time * 1e3) {
+    const Clock::time_point start = Clock::now();
+    OCTET_RETURN_IF_ERROR(session->Run(buffers.inputs(), buffers.outputs(), batch));
+    times.push_back(Milliseconds(start));
   }
   std::sort(times.begin(), times.end());
+  return times;
+}
+
+/// Loading is part of the measurement, as the time to the first answer.
+Result<Measurement> Measure(const Options& o,
+                            const std::function<Result<std::shared_ptr<const Model>>()>& load,
+                            int threads, int batch) {
+  SessionOptions session_options;
+  session_options.num_threads = threads;
+  session_options.max_batch = batch;
+  session_options.isa = o.isa;
+  session_options.winograd_bytes = o.winograd_bytes;
   Measurement m;
+  const Clock::time_point begin = Clock::now();
+  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, load());
+  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                         Session::Create(model, session_options));
+  m.first_ms = Milliseconds(begin);
+  const ModelDescription& d = model->Describe();
+  const Buffers buffers(d, batch);
+  const Clock::time_point first = Clock::now();
+  OCTET_RETURN_IF_ERROR(session->Run(buffers.inputs(), buffers.outputs(), batch));
+  m.first_ms += Milliseconds(first);
+  OCTET_ASSIGN_OR_RETURN(const std::vector<double> times, Repeat(o, session.get(), buffers, batch));
   m.model = d.name;
   m.precision = PrecisionName(d.precision);
   m.isa = session->Isa();
+  m.threads = threads;
+  m.batch = batch;
+  m.runs = static_cast<int>(times.size());
   m.median_ms = times[times.size() / 2];
   m.min_ms = times.front();
   m.p90_ms = times[times.size() * 9 / 10];
   m.macs = d.macs;
+  m.file_size = d.file_size;
   m.memory = session->Memory();
-  if (o.profile) m.layers = session->Profile();
+  if (o.profile) {
+    // A session of its own: above, no clock is read between layers.
+    session_options.profile = true;
+    OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> profiled,
+                           Session::Create(model, session_options));
+    OCTET_ASSIGN_OR_RETURN(const std::vector<double> unused,
+                           Repeat(o, profiled.get(), buffers, batch));
+    m.layers = profiled->Profile();
+  }
   return m;
 }
 
+/// The graph description's name for what people write: "flowers", "resnet20", "resnet50".
 std::string DescriptionName(const Options& o) {
-  if (!o.network.empty()) return o.network;
-  const bool cifar = o.depth == 20 || o.depth == 32 || o.depth == 44 || o.depth == 56 || o.depth == 110;
-  return StrCat(cifar ? "cifar_resnet" : "resnet", o.depth);
-}
-
-void PrintProfile(const Measurement& m, int batch) {
-  const Peak peak = MeasurePeak(m.isa, m.precision == "int8" || m.precision == "hybrid" ? Arithmetic::kInt8 : Arithmetic::kFloat);
-  if (peak.gmacs > 0) std::printf("peak of one core: %.1f GMAC/s (%s)\n", peak.gmacs, peak.instruction);
-  std::printf("%-28s %-18s %-46s %9s %9s %7s\n", "layer", "kernel", "shape", "us", "GMAC/s", "peak");
-  double total = 0;
-  for (const LayerProfile& l : m.layers) {
-    total += l.milliseconds;
-    const double gmacs = l.milliseconds > 0 ? static_cast<double>(l.macs) * batch / l.milliseconds * 1e-6 : 0.0;
-    std::printf("%-28s %-18s %-46s %9.2f", l.name.empty() ? l.type.c_str() : l.name.c_str(), l.kernel.c_str(), l.shape.c_str(),
-                l.milliseconds * 1e3);
-    if (l.macs > 0) std::printf(" %9.1f", gmacs);
-    if (l.macs > 0 && peak.gmacs > 0) std::printf(" %5.1f %%", 100.0 * gmacs / peak.gmacs);
-    std::printf("\n");
+  const std::string name = o.network.empty() ? StrCat("resnet", o.depth) : o.network;
+  const std::vector<std::string> shipped = GraphDescriptionNames();
+  for (const std::string& candidate : {name, "cifar_" + name, name + "_resnet"}) {
+    if (std::find(shipped.begin(), shipped.end(), candidate) != shipped.end()) return candidate;
   }
-  std::printf("%-28s %-18s %-46s %9.2f", "total", "", "", total * 1e3);
-  const double gmacs = static_cast<double>(m.macs) * batch / total * 1e-6;
-  std::printf(" %9.1f", gmacs);
-  if (peak.gmacs > 0) std::printf(" %5.1f %%", 100.0 * gmacs / peak.gmacs);
-  std::printf("\n");
+  return name;
 }
 
-int Fail(const Status& status) {
-  std::fprintf(stderr, "bench_resnet: %s\n", status.message().c_str());
-  return 1;
+/// Peak of all threads of `m` in 10^9 multiply-accumulates a second; 0 when there is no figure.
+double PeakOf(const Measurement& m, bool integer) {
+  return MeasurePeak(m.isa, integer ? Arithmetic::kInt8 : Arithmetic::kFloat).gmacs * m.threads;
+}
+bool IsInteger(const Measurement& m) { return m.precision == "int8" || m.precision == "hybrid"; }
+/// Of one layer: int8 networks may have float layers.
+bool IsInteger(const LayerProfile& l) { return l.kernel.find("u8_") != std::string::npos; }
+
+double LayerGmacs(const Measurement& m, const LayerProfile& l) {
+  return l.milliseconds > 0 ? static_cast<double>(l.macs) * m.batch / l.milliseconds * 1e-6 : 0.0;
+}
+
+std::string Fixed(double value, int decimals) {
+  char text[64];
+  std::snprintf(text, sizeof(text), "%.*f", decimals, value);
+  return text;
+}
+
+/// "97.1 %", or "-" for what has no share.
+std::string Percent(double part, double whole) {
+  return part > 0 && whole > 0 ? Fixed(100.0 * part / whole, 1) + " %" : "-";
+}
+
+/// Rows of text in columns as wide as they need to be; the first `left` columns are aligned to the
+/// left.
+void PrintColumns(const std::vector<std::vector<std::string>>& rows, size_t left) {
+  std::vector<size_t> widths(rows[0].size(), 0);
+  for (const std::vector<std::string>& row : rows) {
+    for (size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const std::vector<std::string>& row : rows) {
+    std::string line;
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string space(widths[i] - row[i].size(), ' ');
+      line += (i > 0 ? "  " : "") + (i < left ? row[i] + space : space + row[i]);
+    }
+    std::printf("%s\n", line.c_str());
+  }
+}
+
+void PrintProfile(const Measurement& m) {
+  std::printf("\n%s %s, %s, threads %d, batch %d\n", m.model.c_str(), m.precision.c_str(),
+              m.isa.c_str(), m.threads, m.batch);
+  double total = 0;
+  for (const LayerProfile& l : m.layers) total += l.milliseconds;
+  std::vector<std::vector<std::string>> rows{
+      {"layer", "kernel", "shape", "us", "of time", "GMAC/s", "of peak"}};
+  for (const LayerProfile& l : m.layers) {
+    const double gmacs = LayerGmacs(m, l);
+    rows.push_back({l.name.empty() ? l.type : l.name, l.kernel, l.shape,
+                    Fixed(l.milliseconds * 1e3, 2), Percent(l.milliseconds, total),
+                    gmacs > 0 ? Fixed(gmacs, 1) : "-", Percent(gmacs, PeakOf(m, IsInteger(l)))});
+  }
+  const double gmacs = static_cast<double>(m.macs) * m.batch / total * 1e-6;
+  rows.push_back({"total", "", "", Fixed(total * 1e3, 2), "100.0 %", Fixed(gmacs, 1),
+                  Percent(gmacs, PeakOf(m, IsInteger(m)))});
+  PrintColumns(rows, 3);
+}
+
+void PrintTable(const std::vector<Measurement>& results) {
+  std::printf("%s, %u cores\n", kernels::CpuModelName().c_str(),
+              std::thread::hardware_concurrency());
+  for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kFloat}) {
+    const Peak peak = MeasurePeak(results[0].isa, arithmetic);
+    if (peak.gmacs <= 0) continue;
+    std::printf("peak of one core, %s: %.1f GMAC/s (%s)\n",
+                arithmetic == Arithmetic::kInt8 ? "int8" : "float", peak.gmacs, peak.instruction);
+  }
+  std::printf("\n");
+  std::vector<std::vector<std::string>> rows{{"model", "precision", "isa", "threads", "batch",
+                                              "median ms", "min ms", "p90 ms", "images/s", "GMAC/s",
+                                              "of peak", "first ms", "file bytes", "memory MiB"}};
+  for (const Measurement& m : results) {
+    const int64_t memory = m.memory.mapped_bytes + m.memory.arena_bytes + m.memory.prepared_bytes;
+    rows.push_back({m.model, m.precision, m.isa, StrCat(m.threads), StrCat(m.batch),
+                    Fixed(m.median_ms, 3), Fixed(m.min_ms, 3), Fixed(m.p90_ms, 3),
+                    Fixed(m.batch / m.median_ms * 1e3, 1), Fixed(m.gmacs(), 1),
+                    Percent(m.gmacs(), PeakOf(m, IsInteger(m))), Fixed(m.first_ms, 2),
+                    StrCat(m.file_size), Fixed(static_cast<double>(memory) / 1048576.0, 1)});
+  }
+  PrintColumns(rows, 3);
+  for (const Measurement& m : results) {
+    if (!m.layers.empty()) PrintProfile(m);
+  }
+}
+
+void PrintCsv(const std::vector<Measurement>& results) {
+  std::printf(
+      "model,precision,threads,batch,isa,median_ms,min_ms,p90_ms,runs,first_ms,file_bytes\n");
+  for (const Measurement& m : results) {
+    std::printf("%s,%s,%d,%d,%s,%.6f,%.6f,%.6f,%d,%.3f,%lld\n", m.model.c_str(),
+                m.precision.c_str(), m.threads, m.batch, m.isa.c_str(), m.median_ms, m.min_ms,
+                m.p90_ms, m.runs, m.first_ms, static_cast<long long>(m.file_size));
+  }
+}
+
+Json PeakJson(const std::string& isa, Arithmetic arithmetic) {
+  const Peak peak = MeasurePeak(isa, arithmetic);
+  if (peak.gmacs <= 0) return nullptr;
+  return {{"gmacs", peak.gmacs}, {"instruction", peak.instruction}};
+}
+
+void PrintJson(const std::vector<Measurement>& results) {
+  Json sets = Json::array();
+  for (const kernels::TableInfo& t : kernels::AllTables()) {
+    if (t.availability == kernels::Availability::kNative) sets.push_back(t.name);
+  }
+  Json root;
+  root["machine"] = {{"cpu", kernels::CpuModelName()},
+                     {"cores", std::thread::hardware_concurrency()},
+                     {"isa", results[0].isa},
+                     {"instruction_sets", std::move(sets)},
+                     {"peak_int8", PeakJson(results[0].isa, Arithmetic::kInt8)},
+                     {"peak_float", PeakJson(results[0].isa, Arithmetic::kFloat)}};
+  root["results"] = Json::array();
+  for (const Measurement& m : results) {
+    Json r{{"model", m.model},
+           {"precision", m.precision},
+           {"threads", m.threads},
+           {"batch", m.batch},
+           {"isa", m.isa},
+           {"median_ms", m.median_ms},
+           {"min_ms", m.min_ms},
+           {"p90_ms", m.p90_ms},
+           {"runs", m.runs},
+           {"gmacs", m.gmacs()},
+           {"first_ms", m.first_ms},
+           {"file_bytes", m.file_size},
+           {"arena_bytes", m.memory.arena_bytes},
+           {"prepared_bytes", m.memory.prepared_bytes}};
+    for (const LayerProfile& l : m.layers) {
+      r["profile"].push_back({{"name", l.name},
+                              {"type", l.type},
+                              {"kernel", l.kernel},
+                              {"shape", l.shape},
+                              {"macs", l.macs},
+                              {"ms", l.milliseconds},
+                              {"gmacs", LayerGmacs(m, l)}});
+    }
+    root["results"].push_back(std::move(r));
+  }
+  std::printf("%s\n", root.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
+}
+
+Result<std::vector<Measurement>> MeasureAll(const Options& o) {
+  std::vector<Measurement> results;
+  const auto measure =
+      [&](const std::function<Result<std::shared_ptr<const Model>>()>& load) -> Status {
+    for (int threads : o.threads) {
+      for (int batch : o.batches) {
+        OCTET_ASSIGN_OR_RETURN(Measurement m, Measure(o, load, threads, batch));
+        results.push_back(std::move(m));
+      }
+    }
+    return OkStatus();
+  };
+  if (!o.model.empty()) {
+    OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::Load(o.model));
+    const char* precision = PrecisionName(model->Describe().precision);
+    if (o.precision != "all" && o.precision != precision) {
+      return InvalidArgument(
+          StrCat(o.model, ": precision is ", precision, ", expected ", o.precision));
+    }
+    OCTET_RETURN_IF_ERROR(measure([&] { return Model::Load(o.model); }));
+    return results;
+  }
+  OCTET_ASSIGN_OR_RETURN(const SyntheticNetwork network,
+                         SyntheticNetwork::Build(DescriptionName(o)));
+  for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+    if (o.precision != "all" && o.precision != PrecisionName(p)) continue;
+    OCTET_ASSIGN_OR_RETURN(const SerializedModel file, network.Convert(p));
+    OCTET_RETURN_IF_ERROR(measure([&] { return Model::FromMemory(file.data.get(), file.size); }));
+  }
+  return results;
 }
 
 int Main(const Options& o) {
-  std::vector<std::shared_ptr<const Model>> models;
-  if (!o.model.empty()) {
-    Result<std::shared_ptr<const Model>> model = Model::Load(o.model);
-    if (!model.ok()) return Fail(model.status());
-    const char* precision = PrecisionName((*model)->Describe().precision);
-    if (o.precision != "all" && o.precision != precision) {
-      return Fail(InvalidArgument(StrCat(o.model, ": precision is ", precision, ", expected ", o.precision)));
-    }
-    models.push_back(*model);
-  } else {
-    Result<SyntheticNetwork> network = MakeSyntheticNetwork(DescriptionName(o));
-    if (!network.ok()) return Fail(network.status());
-    for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
-      if (o.precision != "all" && o.precision != PrecisionName(p)) continue;
-      Result<std::shared_ptr<const Model>> model = ConvertInMemory(*network, p);
-      if (!model.ok()) return Fail(model.status());
-      models.push_back(*model);
-    }
-  }
-  nlohmann::ordered_json results = nlohmann::ordered_json::array();
-  if (o.csv) std::printf("model,precision,threads,batch,isa,median_ms,min_ms,p90_ms\n");
-  const std::string cpu = kernels::CpuModelName();
-  bool first = true;
-  for (const std::shared_ptr<const Model>& model : models) {
-    Result<Measurement> measured = Measure(model, o);
-    if (!measured.ok()) return Fail(measured.status());
-    const Measurement& m = *measured;
-    if (o.json) {
-      results.push_back({{"model", m.model}, {"precision", m.precision}, {"threads", o.threads}, {"batch", o.batch},
-                         {"isa", m.isa}, {"median_ms", m.median_ms}, {"min_ms", m.min_ms}, {"p90_ms", m.p90_ms}});
-    } else if (o.csv) {
-      std::printf("%s,%s,%d,%d,%s,%.4f,%.4f,%.4f\n", m.model.c_str(), m.precision.c_str(), o.threads, o.batch, m.isa.c_str(),
-                  m.median_ms, m.min_ms, m.p90_ms);
-    } else {
-      if (first) {
-        std::printf("%s, %s, %d thread%s, batch %d\n", cpu.c_str(), m.isa.c_str(), o.threads, o.threads == 1 ? "" : "s", o.batch);
-        std::printf("%-20s %-9s %10s %10s %10s %9s %10s %10s\n", "model", "precision", "median ms", "min ms", "p90 ms", "img/s",
-                    "GMAC/s", "memory MiB");
-      }
-      const double mib = static_cast<double>(m.memory.mapped_bytes + m.memory.arena_bytes + m.memory.prepared_bytes) / 1048576.0;
-      std::printf("%-20s %-9s %10.3f %10.3f %10.3f %9.1f %10.1f %10.1f\n", m.model.c_str(), m.precision.c_str(), m.median_ms,
-                  m.min_ms, m.p90_ms, o.batch / m.median_ms * 1e3, static_cast<double>(m.macs) * o.batch / m.median_ms * 1e-6, mib);
-      if (o.profile) PrintProfile(m, o.batch);
-    }
-    first = false;
+  const Result<std::vector<Measurement>> results = MeasureAll(o);
+  if (!results.ok()) {
+    std::fprintf(stderr, "bench_resnet: %s\n", results.status().message().c_str());
+    return 1;
   }
   if (o.json) {
-    nlohmann::ordered_json root;
-    root["machine"] = {{"cpu", cpu}, {"cores", std::thread::hardware_concurrency()}};
-    root["results"] = std::move(results);
-    std::printf("%s\n", root.dump(1).c_str());
+    PrintJson(*results);
+  } else if (o.csv) {
+    PrintCsv(*results);
+  } else {
+    PrintTable(*results);
   }
-  return 0;
+  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 ? 0 : 1;
 }
 
 }  // namespace
@@ -192,21 +372,40 @@ int Main(const Options& o) {
 
 int main(int argc, char** argv) {
   octet::bench::Options o;
-  CLI::App app("Measures the latency of networks; without --model, of one with synthetic weights.");
-  app.add_option("--model", o.model, "An .octet file instead of a synthetic network");
-  app.add_option("--depth", o.depth, "ResNet of this depth: 18, 34, 50 (default), 101, 152; CIFAR: 20, 32, 44, 56, 110")
-      ->check(CLI::IsMember({18, 34, 50, 101, 152, 20, 32, 44, 56, 110}));
-  app.add_option("--network", o.network, "Name or path of a graph description (models/), e.g. flowers_resnet");
+  CLI::App app("Measures the latency of networks; without --model, of one with synthetic weights.",
+               "bench_resnet");
+  CLI::Option* model =
+      app.add_option("--model", o.model, "An .octet file instead of a synthetic network");
+  CLI::Option* depth =
+      app.add_option(
+             "--depth", o.depth,
+             "ResNet of this depth: 18, 34, 50 (default), 101, 152; CIFAR: 20, 32, 44, 56, 110")
+          ->check(CLI::IsMember({18, 34, 50, 101, 152, 20, 32, 44, 56, 110}));
+  CLI::Option* network = app.add_option(
+      "--network", o.network, "Name or path of a graph description (models/), e.g. flowers_resnet");
   app.add_option("--precision", o.precision, "fp32, fp16, hybrid, int8 (default) or all")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8", "all"}));
-  app.add_option("--threads", o.threads, "Threads (1)")->check(CLI::Range(1, 1024));
-  app.add_option("--batch", o.batch, "Images a run (1)")->check(CLI::Range(1, 65536));
+  app.add_option("--threads", o.threads, "Threads (1); several, with commas, are measured in turn")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--batch", o.batches, "Images a run (1); may be several, too")
+      ->delimiter(',')
+      ->check(CLI::Range(1, 65536));
+  app.add_option("--winograd-bytes", o.winograd_bytes, "Memory for transformed weights; 0 = none")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
   app.add_option("--isa", o.isa, "Instruction set instead of the best one");
   app.add_option("--warmup", o.warmup, "Runs before measuring (3)")->check(CLI::Range(0, 1000000));
-  app.add_option("--min-time", o.min_time, "Seconds to measure, at least 5 runs (1)")->check(CLI::Range(0.0, 3600.0));
-  app.add_flag("--profile", o.profile, "Time every layer");
+  app.add_option("--min-time", o.min_time, "Seconds to measure, at least 5 runs (1)")
+      ->check(CLI::Range(0.0, 3600.0));
+  CLI::Option* profile = app.add_flag("--profile", o.profile, "Time every layer");
   CLI::Option* csv = app.add_flag("--csv", o.csv, "Print CSV");
   app.add_flag("--json", o.json, "Print JSON")->excludes(csv);
+  csv->excludes(profile);
+  model->excludes(depth)->excludes(network);
+  depth->excludes(network);
+  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return octet::StrCat("bench_resnet: ", e.what(), " (see --help)\n");
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
