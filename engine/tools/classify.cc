@@ -38,7 +38,7 @@ int Classify(const ClassifyOptions& options) {
       std::printf("  %7.3f %%  %s\n", 100.0 * static_cast<double>(p.probability), name.c_str());
     }
   }
-  if (options.json) std::printf("%s\n", results.dump(1).c_str());
+  if (options.json) std::printf("%s\n", results.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   return exit_code;
 }
 

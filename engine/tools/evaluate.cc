@@ -202,7 +202,7 @@ int Evaluate(const EvaluateOptions& options) {
                         {"median_ms", c.median_ms()},
                         {"confusion", c.confusion}});
     }
-    std::printf("%s\n", nlohmann::ordered_json{{"models", std::move(models)}}.dump(1).c_str());
+    std::printf("%s\n", nlohmann::ordered_json{{"models", std::move(models)}}.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
     return 0;
   }
   size_t width = 5;

@@ -123,7 +123,7 @@ void PrintJson(const OctetFile& file, const ModelDescription& d) {
     if (HasResidual(n)) node["residual"] = g.tensor(n.input(kInputResidual)).name;
     root["operators"].push_back(std::move(node));
   }
-  std::printf("%s\n", root.dump(1).c_str());
+  std::printf("%s\n", root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
 std::string Escape(const std::string& s) {

@@ -1,13 +1,15 @@
 // octet: classifies photos, scores models on labelled data, shows what is in a model file, and verifies it.
 // Exit codes: 0 done, 1 could not be done, 2 wrong command line.
+#include <cstdio>
 #include <string>
 
 #include <CLI/CLI.hpp>
 
 #include "engine/tools/commands.h"
+#include "formats/base/str_cat.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Runs .octet models.");
+  CLI::App app("Runs .octet models.", "octet");
   app.require_subcommand(1);
 
   octet::ClassifyOptions classify;
@@ -39,13 +41,17 @@ int main(int argc, char** argv) {
   CLI::App* verify_command = app.add_subcommand("verify", "Check files and their golden output on this machine");
   verify_command->add_option("models", verify, "Model files")->required();
 
+  app.failure_message([](const CLI::App*, const CLI::Error& e) { return octet::StrCat("octet: ", e.what(), " (see --help)\n"); });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  if (*classify_command) return octet::Classify(classify);
-  if (*evaluate_command) return octet::Evaluate(evaluate);
-  if (*inspect_command) return octet::Inspect(inspect);
-  return octet::Verify(verify);
+  const int exit_code = *classify_command   ? octet::Classify(classify)
+                        : *evaluate_command ? octet::Evaluate(evaluate)
+                        : *inspect_command  ? octet::Inspect(inspect)
+                                            : octet::Verify(verify);
+  // A full disk or a closed pipe must not pass for success.
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return octet::Fail(octet::IoError("standard output: cannot write"));
+  return exit_code;
 }
