@@ -12,6 +12,7 @@
 #include "converter/import/saved_model.h"
 #include "converter/import/tensor_bundle.h"
 #include "formats/model/graph.h"
+#include "tests/fuzz/allocation_limit.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/saved_model_builder.h"
 
@@ -45,8 +46,18 @@ struct Files {
   Bytes pb, index, data;
 };
 
+bool ImportAll(const Bytes& pb, const Bytes& index, const Bytes& data);
+
 /// True when the model was imported; whatever is must be valid.
 bool Import(const Bytes& pb, const Bytes& index, const Bytes& data) {
+  largest_allocation = 0;
+  const bool imported = ImportAll(pb, index, data);
+  // A few bytes may ask for 2^24 filled elements.
+  EXPECT_LE(largest_allocation, size_t{129} << 20);
+  return imported;
+}
+
+bool ImportAll(const Bytes& pb, const Bytes& index, const Bytes& data) {
   const Result<TensorBundle> bundle = TensorBundle::Parse(Text(index), [&](int, int n) -> Result<FileBytes> {
     if (n > 4) return NotFound("no such shard");
     return FileBytes{{reinterpret_cast<const std::byte*>(data.data()), data.size()}, nullptr};

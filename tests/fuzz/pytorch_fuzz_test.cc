@@ -1,0 +1,103 @@
+// Damaged PyTorch checkpoints give an error or tensors, never a crash, a hang or a huge allocation: run it under
+// AddressSanitizer. OCTET_FUZZ_FACTOR multiplies the number of mutations.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/import/pytorch.h"
+#include "tests/fuzz/allocation_limit.h"
+#include "tests/fuzz/mutation.h"
+#include "tests/unit/pytorch_builder.h"
+
+namespace octet {
+namespace {
+
+using namespace octet::testing;  // NOLINT: builders of small files.
+using Bytes = std::vector<uint8_t>;
+
+/// The most that anything may ask for at once; the samples have less than 10 KiB.
+constexpr size_t kMostMemory = 4 << 20;
+
+std::string SampleObject() {
+  const auto storage = [](const char* key, int64_t n) { return pickle::Storage("FloatStorage", key, n); };
+  const std::string state = pickle::Dict(
+      {{"module.conv.weight", pickle::Tensor(storage("0", 24), 0, {2, 3, 2, 2}, {12, 4, 2, 1})},
+       {"module.transposed", pickle::Tensor(storage("0", 24), 2, {3, 4}, {1, 5})},
+       {"module.half", pickle::Tensor(pickle::Storage("HalfStorage", "1", 8), 1, {7}, {1})},
+       {"module.parameter", pickle::Call(pickle::Global("torch._utils", "_rebuild_parameter"),
+                                         pickle::Tuple({pickle::Tensor(storage("0", 24), 0, {24}, {1}), "\x88", pickle::OrderedDict()}))},
+       {"module.steps", pickle::Tensor(pickle::Storage("LongStorage", "2", 1), 0, {}, {})}},
+      pickle::OrderedDict());
+  return pickle::Dict({{"epoch", pickle::Int(90)}, {"state_dict", state + "q\x05"}, {"again", "h\x05"}});
+}
+
+StorageBytes SampleStorages() { return {{"0", FloatBytes(std::vector<float>(24, 0.5f))}, {"1", std::string(16, 'a')}, {"2", std::string(8, '\0')}}; }
+
+Bytes ToBytes(std::string_view text) { return Bytes(text.begin(), text.end()); }
+
+/// Reads everything there is. True when the checkpoint was taken.
+bool Read(const Bytes& bytes) {
+  largest_allocation = 0;
+  const FileBytes file{{reinterpret_cast<const std::byte*>(bytes.data()), bytes.size()}, nullptr};
+  Result<PytorchSource> source = PytorchSource::Parse(file, "fuzz");
+  if (!source.ok()) {
+    EXPECT_FALSE(source.status().message().empty());
+    EXPECT_LT(largest_allocation, kMostMemory) << source.status().message();
+    return false;
+  }
+  for (const std::string& name : source->Names()) {
+    const TensorRequest request{name, {}, TensorRole::kWeights, false};
+    const auto shape = source->FindShape(request);
+    EXPECT_TRUE(shape.has_value());
+    const Result<std::vector<float>> values = source->Read(request);
+    int64_t n = 1;
+    for (const int64_t d : *shape) n *= d;
+    if (values.ok()) {
+      EXPECT_EQ(static_cast<int64_t>(values.value().size()), n);
+    }
+  }
+  EXPECT_LT(largest_allocation, kMostMemory);
+  return true;
+}
+
+TEST(PytorchFuzz, Zip) {
+  for (const bool deflate : {false, true}) {
+    const Bytes good = ToBytes(ZipCheckpoint(SampleObject(), SampleStorages(), deflate));
+    ASSERT_TRUE(Read(good));
+    Mutator mutator(1 + deflate);
+    for (int64_t i = FuzzIterations(10000); i > 0; --i) Read(mutator.Mutate(good));
+  }
+}
+
+TEST(PytorchFuzz, PickleInsideAnIntactZip) {
+  const Bytes object = ToBytes(SampleObject());
+  Mutator mutator(3);
+  int64_t taken = 0;
+  const int64_t n = FuzzIterations(10000);
+  for (int64_t i = 0; i < n; ++i) {
+    const Bytes mutated = mutator.Mutate(object);
+    taken += Read(ToBytes(ZipCheckpoint(std::string(mutated.begin(), mutated.end()), SampleStorages())));
+  }
+  EXPECT_GT(taken, 0);
+  EXPECT_LT(taken, n);
+}
+
+TEST(PytorchFuzz, Legacy) {
+  // All storages of one element size, as the builder writes them.
+  const std::string object = pickle::Dict({{"w", pickle::Tensor(pickle::Storage("FloatStorage", "0", 24), 0, {2, 3, 4}, {12, 4, 1})},
+                                           {"v", pickle::Tensor(pickle::Storage("FloatStorage", "1", 4, "N"), 1, {3}, {1})}});
+  const Bytes good = ToBytes(LegacyCheckpoint(object, {{"0", FloatBytes(std::vector<float>(24))}, {"1", FloatBytes(std::vector<float>(4))}}));
+  ASSERT_TRUE(Read(good));
+  Mutator mutator(4);
+  int64_t taken = 0;
+  const int64_t n = FuzzIterations(20000);
+  for (int64_t i = 0; i < n; ++i) taken += Read(mutator.Mutate(good));
+  EXPECT_GT(taken, 0);
+  EXPECT_LT(taken, n);
+}
+
+}  // namespace
+}  // namespace octet
