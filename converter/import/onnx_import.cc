@@ -35,6 +35,7 @@ namespace {
 constexpr int64_t kMinOpset = 9;
 constexpr int64_t kMaxElements = std::numeric_limits<int32_t>::max();
 constexpr int64_t kMaxChannels = 1 << 20;
+constexpr int64_t kMaxExternalElements = 1 << 28;
 
 /// How the elements of a tensor [1,h,w,c] follow each other in the ONNX value.
 enum class Order {
@@ -1114,8 +1115,12 @@ Status OnnxImporter::IndexNodes() {
   for (const OnnxTensor& t : model_.initializers) {
     if (!initializers_.emplace(t.name, &t).second)
       return Corrupt(StrCat("two initializers are called '", t.name, "'"));
-    const int64_t n = NumElements(t.dims);
-    if (n > 0 && elements < kMaxElements) elements += n;
+    // A shape may claim anything; what counts is the data that is there.
+    const int64_t stored = t.external ? kMaxExternalElements
+                                      : static_cast<int64_t>(t.raw.size() + t.floats.size() +
+                                                             t.doubles.size() + t.ints.size());
+    const int64_t n = std::clamp<int64_t>(NumElements(t.dims), 0, stored);
+    elements = std::min(elements + n, kMaxElements);
   }
   // Folding may copy the weights a few times (transposed, cast) but not let them grow.
   fold_budget_ = 4 * elements + (1 << 20);
