@@ -21,6 +21,11 @@ struct ActivationView {
   }
 };
 
+/// q * 2^(shift-31), q below 2^31.
+struct FixedMultiplier {
+  int32_t q = 0, shift = 0;
+};
+
 /// One convolution or dense layer. Pixels are the flattened [batch][out_h][out_w]; output channels come in panels of 16.
 ///
 /// Pixel (n, y, x) reads tap t at: input + n*in_image_stride + y*in_row_step + x*in_pixel_step + tap_offsets[t], `depth`
@@ -45,12 +50,17 @@ struct ConvArgs {
 
   // Epilogue, integer: v = float(acc + bias[c]) * multiplier[c] (+ float(r - residual_zero) * residual_multiplier);
   //   u8 out:  q = rne(min(max(v, low), high)) + out_zero, where low/high are relative to out_zero.
+  //            With `fixed`, and then without a residual: rne(v) is replaced by acc * fixed[c] in TFLite's fixed-point arithmetic:
+  //            p = (acc << max(shift, 0)) * q / 2^31, then p / 2^max(-shift, 0), both rounded to nearest, halves away from zero
+  //            (p's negative halves towards it).
   //   f32 out: v + float_bias[c], then + r (float residual), then clamped to [low, high].
   // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
   // Per-channel arrays have panels*16 entries.
   const int32_t* bias = nullptr;       ///< Never null for integer kernels.
   const float* multiplier = nullptr;   ///< Never null for integer kernels.
   const float* float_bias = nullptr;   ///< Never null for f32 outputs.
+  const FixedMultiplier* fixed = nullptr;  ///< u8 outputs only; null for none. multiplier[c] is then q * 2^(shift-31) as a float.
+  const float* nudge = nullptr;            ///< With `fixed`: 2^(shift-1) where shift < 0, else 0.
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;
   int32_t out_zero = 0;
@@ -89,14 +99,16 @@ struct PoolArgs {
   bool count_include_pad = false;
   int batch = 1;
   // u8 average: q = clamp(rne(float(sum - count*in_zero) * (multiplier / count)) + out_zero, 0, 255).
+  // In front of rne, where v differs from the pivot: v + copysign(nudge, v - pivot).
   float multiplier = 1.0f;
   int32_t in_zero = 0, out_zero = 0;
+  float nudge = 0.0f, pivot = 0.0f;
 };
 /// Output rows [row_begin, row_end) of the flattened [batch][out_h].
 using PoolFn = void (*)(const PoolArgs& args, int row_begin, int row_end);
 
 /// Mean over all pixels of an image: in h x w x c, out c values. u8 in: v = float(sum - h*w*in_zero) * multiplier, where
-/// multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) + out_zero, 0, 255); float in: sequential sum * (1/(h*w)).
+/// multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) + out_zero, 0, 255), with the nudge in front of rne; float in: sequential sum * (1/(h*w)).
 using GlobalPoolFn = void (*)(const PoolArgs& args, int image_begin, int image_end);
 
 /// Elementwise work on `count` channels (padding channels included, so a multiple of 16 where tensors are internal) of each pixel

@@ -17,7 +17,7 @@ struct Machine {
   using Arch = xsimd::neon64;
   using BatchF = xsimd::batch<float, Arch>;
   using BatchI = xsimd::batch<int32_t, Arch>;
-  static constexpr int kFloatPixels = 6;
+  static constexpr int kFloatPixels = 5;
   static constexpr bool kSignedInput = true, kWideFloat = true;
 
   static OCTET_INLINE void WidenU8(const uint8_t* p, BatchI (&out)[4]) {
@@ -40,7 +40,7 @@ struct Machine {
     const int16x8_t z = vdupq_n_s16(static_cast<int16_t>(zero));
     const int16x8_t low = vcombine_s16(vqmovn_s32(Round(v[0])), vqmovn_s32(Round(v[1])));
     const int16x8_t high = vcombine_s16(vqmovn_s32(Round(v[2])), vqmovn_s32(Round(v[3])));
-    vst1q_u8(out, vcombine_u8(vqmovun_s16(vaddq_s16(low, z)), vqmovun_s16(vaddq_s16(high, z))));
+    vst1q_u8(out, vcombine_u8(vqmovun_s16(vqaddq_s16(low, z)), vqmovun_s16(vqaddq_s16(high, z))));
   }
   static OCTET_INLINE BatchF LoadHalf(const uint8_t* p) {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
@@ -78,7 +78,7 @@ struct Machine {
   };
 
 #ifdef OCTET_NEON_DOT
-  static constexpr int kIntPixels = 6;
+  static constexpr int kIntPixels = 5;
   struct Products : ProductsBase {
     using WideInput = int8x16_t;
     static constexpr bool kWide = true;

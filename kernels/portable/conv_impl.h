@@ -94,6 +94,55 @@ struct Cursor {
   }
 };
 
+// ---- Fixed-point results (ConvArgs::fixed). ----
+
+/// One result of the fixed-point arithmetic.
+OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMultiplier& m) {
+  const int64_t left = static_cast<int64_t>(acc) << (m.shift > 0 ? m.shift : 0);
+  const int64_t product = left * m.q + (int64_t{1} << 30);
+  const int64_t once = product >> 31;  // Halves up.
+  const int right = m.shift < 0 ? -m.shift : 0;
+  const int64_t mask = (int64_t{1} << right) - 1;
+  const int64_t twice = (once >> right) + ((once & mask) > (mask >> 1) + (once < 0 ? 1 : 0) ? 1 : 0);
+  const int64_t low = static_cast<int64_t>(a.low), high = static_cast<int64_t>(a.high);
+  return static_cast<uint8_t>((twice < low ? low : twice > high ? high : twice) + a.out_zero);
+}
+
+// `v` is acc * multiplier. Two roundings are one behind a small step away from zero (engine/src/tflite_rounding.h); floats tell which
+// result that gives, but for the few that lie too close to the limit between two. Those are found by rounding a little above and below,
+// and computed exactly.
+template <int NR, class GetAcc>
+OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR], const GetAcc& acc, uint8_t* out) {
+  static_assert(sizeof(Vec::I32) == kLanes * sizeof(int32_t));
+  // Three roundings of numbers up to 256, each at most 2^-24 of it, and two additions: less than 2^-13.
+  const Vec::F32 error = Vec::SplatF32(0x1p-13f), minus = Vec::SplatF32(-1.0f);
+  const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+  Vec::F32 below[NR];
+  OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+    const Vec::F32 nudge = Vec::LoadF32(a.nudge + channel + j * kLanes);
+    const Vec::F32 sign = Vec::Mul(v[j], Vec::SplatF32(0x1p100f));
+    v[j] = Vec::Add(v[j], Vec::Min(Vec::Max(sign, Vec::Mul(nudge, minus)), nudge));
+    below[j] = Vec::Min(Vec::Max(Vec::Add(v[j], Vec::Mul(error, minus)), low), high);
+    v[j] = Vec::Min(Vec::Max(Vec::Add(v[j], error), low), high);
+  }
+  uint8_t other[NR * kLanes];
+  Vec::StoreU8<NR>(out, v, a.out_zero);
+  Vec::StoreU8<NR>(other, below, a.out_zero);
+  OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+    uint64_t x[2], y[2];
+    __builtin_memcpy(x, out + j * kLanes, sizeof(x));
+    __builtin_memcpy(y, other + j * kLanes, sizeof(y));
+    if (__builtin_expect((x[0] ^ y[0]) | (x[1] ^ y[1]), 0) == 0) continue;
+    const Vec::I32 sums = acc(j);
+    int32_t sum[kLanes];
+    __builtin_memcpy(sum, &sums, sizeof(sum));
+    for (int i = 0; i < kLanes; ++i) {
+      const int at = j * kLanes + i;
+      if (out[at] != other[at]) out[at] = FixedResult(a, sum[i], a.fixed[channel + at]);
+    }
+  }
+}
+
 // ---- Kinds of kernels. ----
 
 struct KernelU8U8 {
@@ -101,6 +150,7 @@ struct KernelU8U8 {
   using TileType = Vec::IntTile<MR, NR>;
   static constexpr bool kAdjustBias = Vec::kSignedInput;
   static constexpr int kLineBytes = 64, kInputBytes = 1, kOutputBytes = 1;
+  static constexpr bool kTakesFixed = true, kSaturates = true;
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels); }
   static const int32_t* Bias(const ConvArgs& a) { return a.bias; }
@@ -110,7 +160,7 @@ struct KernelU8U8 {
     V::AdjustBias(bias, weights, lines, adjusted);
   }
 
-  template <bool kResidual, int MR, int NR, class T>
+  template <bool kResidual, int MR, int NR, bool kFixed = false, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
     const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
@@ -126,7 +176,44 @@ struct KernelU8U8 {
           const Vec::I32 r = Vec::Sub(Vec::WidenU8(res[i] + j * kLanes), res_zero);
           v[j] = Vec::Add(v[j], Vec::Mul(Vec::ToFloat(r), res_multiplier));
         }
-        v[j] = Vec::Min(Vec::Max(v[j], low), high);
+        if constexpr (!kFixed) v[j] = Vec::Min(Vec::Max(v[j], low), high);
+      }
+      if constexpr (kFixed) {
+        FinishFixed<NR>(a, channel, v, [&](int j) { return tile.Get(i, j); }, out[i]);
+      } else {
+        Vec::StoreU8<NR>(out[i], v, a.out_zero);
+      }
+    }
+  }
+
+  // Whether clamping can be left to the saturation of the narrowing instructions, with the same result: the bounds are those
+  // of u8, and no value comes near 2^31, beyond which the conversion to integers would lose its sign. Two operations less
+  // for each register: 5 to 8 % of a layer with 64 input channels.
+  static bool CanSaturate(const ConvArgs& a, int channel_begin, int channel_end) {
+    bool can = a.nudge == nullptr && a.low == static_cast<float>(-a.out_zero) &&
+               a.high == static_cast<float>(255 - a.out_zero) &&
+               a.residual_multiplier < 0x1p20f && a.residual_multiplier > -0x1p20f;
+    for (int i = channel_begin; i < channel_end; ++i) {
+      can &= a.multiplier[i] < 0.25f && a.multiplier[i] > -0.25f;
+    }
+    return can;
+  }
+
+  template <bool kResidual, int MR, int NR, class T>
+  static OCTET_INLINE void FinishSaturating(const ConvArgs& a, int channel, const T& tile,
+                                            uint8_t* const (&out)[MR],
+                                            const uint8_t* const (&res)[MR]) {
+    const Vec::F32 res_multiplier = Vec::SplatF32(a.residual_multiplier);
+    const Vec::I32 res_zero = Vec::SplatI32(a.residual_zero);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      Vec::F32 v[NR];
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+        v[j] = Vec::Mul(Vec::ToFloat(tile.Get(i, j)),
+                        Vec::LoadF32(a.multiplier + channel + j * kLanes));
+        if constexpr (kResidual) {
+          const Vec::I32 r = Vec::Sub(Vec::WidenU8(res[i] + j * kLanes), res_zero);
+          v[j] = Vec::Add(v[j], Vec::Mul(Vec::ToFloat(r), res_multiplier));
+        }
       }
       Vec::StoreU8<NR>(out[i], v, a.out_zero);
     }
@@ -135,6 +222,7 @@ struct KernelU8U8 {
 
 struct KernelU8F32 : KernelU8U8 {
   static constexpr int kOutputBytes = 4;
+  static constexpr bool kTakesFixed = false, kSaturates = false;
 
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
@@ -157,6 +245,7 @@ struct KernelU8F32 : KernelU8U8 {
 
 template <class Mac, int kLine>
 struct KernelFloat {
+  static constexpr bool kTakesFixed = false, kSaturates = false;
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;
   static constexpr bool kAdjustBias = false;
@@ -181,6 +270,35 @@ struct KernelFloat {
     }
   }
 };
+
+/// The epilogue that the arguments ask for.
+template <class K, int MR, int NR, class T>
+OCTET_INLINE void FinishAny(const ConvArgs& a, int channel, const T& tile, uint8_t* const (&out)[MR],
+                            const uint8_t* const (&res)[MR]) {
+  if (a.residual != nullptr) return K::template Finish<true, MR, NR>(a, channel, tile, out, res);
+  if constexpr (K::kTakesFixed) {
+    if (a.fixed != nullptr) return K::template Finish<false, MR, NR, true>(a, channel, tile, out, res);
+  }
+  K::template Finish<false, MR, NR>(a, channel, tile, out, res);
+}
+
+/// The same for accumulators in memory: one small function instead of a copy in every tile, where speed is not all.
+template <class K, class Acc>
+OCTET_NOINLINE void FinishStored(const ConvArgs& a, int channel, const Acc* acc, int pixels,
+                                 int panels, uint8_t* const* out, const uint8_t* const* res) {
+  struct One {
+    const Acc* acc;
+    OCTET_INLINE Acc Get(int, int) const { return *acc; }
+  };
+  for (int i = 0; i < pixels; ++i) {
+    for (int j = 0; j < panels; ++j, ++acc) {
+      uint8_t* const to[1] = {out[i] + j * kLanes * K::kOutputBytes};
+      const uint8_t* const add[1] = {res[i] + j * kLanes * K::kOutputBytes};
+      FinishAny<K, 1, 1>(a, channel + j * kLanes, One{acc}, to, add);
+    }
+  }
+}
+
 using KernelF32 = KernelFloat<Vec::MacF32, 64>;
 using KernelF16 = KernelFloat<Vec::MacF16, 32>;
 
@@ -193,10 +311,11 @@ using KernelF16 = KernelFloat<Vec::MacF16, 32>;
 template <class K, int MR, int NR>
 OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor,
                              int64_t first_tile, int64_t tiles, int panel,
-                             const uint8_t* next_weights, int next_panels) {
+                             const uint8_t* next_weights, int next_panels, int tap_run,
+                             [[maybe_unused]] bool saturating) {
   const int channel = panel * kLanes;
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
-  const ptrdiff_t depth_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes;
+  const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
   const int64_t panel_bytes = a.panel_bytes;
   using TileType = typename K::template TileType<MR, NR>;
   const auto* bias = K::Bias(a) + channel;
@@ -226,9 +345,9 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
     TileType tile;
     tile.Init(bias);
     const uint8_t* w = weights;
-    for (int tap = 0; tap < a.taps; ++tap) {
+    for (int tap = 0; tap < a.taps; tap += tap_run) {
       ptrdiff_t k = a.tap_offsets[tap];
-      const ptrdiff_t end = k + depth_bytes;
+      const ptrdiff_t end = k + run_bytes;
       if constexpr (TileType::kWide) {
         for (; end - k >= 16; k += 16) {
           OCTET_UNROLL for (int s = 0; s < 4; ++s) {
@@ -246,17 +365,28 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
         k += 4;
       } while (k != end);
     }
-    if (a.residual != nullptr) {
-      K::template Finish<true, MR, NR>(a, channel, tile, out, res);
+    if constexpr (K::kSaturates) {
+      if (!saturating) {
+        using Acc = decltype(tile.Get(0, 0));
+        Acc stored[MR * NR];
+        OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+          OCTET_UNROLL for (int j = 0; j < NR; ++j) stored[i * NR + j] = tile.Get(i, j);
+        }
+        FinishStored<K>(a, channel, stored, MR, NR, out, res);
+      } else if (a.residual != nullptr) {
+        K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
+      } else {
+        K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
+      }
     } else {
-      K::template Finish<false, MR, NR>(a, channel, tile, out, res);
+      FinishAny<K, MR, NR>(a, channel, tile, out, res);
     }
   }
   cursor = c;
 }
 
 using RunTilesFn = void (*)(const ConvArgs&, const Geometry&, Cursor&, int64_t, int64_t, int,
-                            const uint8_t*, int);
+                            const uint8_t*, int, int, bool);
 
 // RunTiles for 1..N pixels.
 template <class K, int NR, class Sequence>
@@ -274,6 +404,19 @@ RunTilesFn PickTile(int pixels, int panels) {
   return TileRow<K, NR, std::make_integer_sequence<int, K::MaxPixels(NR)>>::kRun[pixels - 1];
 }
 
+// Taps that follow each other in memory without a gap, as those of a kernel row do when pixels have no padding channels, are
+// one longer tap. The length of such runs if all have the same, else 1.
+OCTET_INLINE int TapRun(const ConvArgs& a, int element_bytes) {
+  const int64_t depth_bytes = static_cast<int64_t>(a.depth) * element_bytes;
+  int run = 1;
+  while (run < a.taps && a.tap_offsets[run] == a.tap_offsets[run - 1] + depth_bytes) ++run;
+  if (a.taps % run != 0) return 1;
+  for (int tap = run; tap < a.taps; ++tap) {
+    if (tap % run != 0 && a.tap_offsets[tap] != a.tap_offsets[tap - 1] + depth_bytes) return 1;
+  }
+  return run;
+}
+
 template <class K>
 void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
           int panel_end) {
@@ -281,6 +424,11 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
   const int panels = panel_end - panel_begin;
   if (pixels <= 0 || panels <= 0) return;
   const Geometry g(a);
+  const int tap_run = TapRun(a, K::kInputBytes);
+  bool saturating = false;
+  if constexpr (K::kSaturates) {
+    saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
+  }
   const int64_t blocks = PartCount(pixels, a.pixel_block);
   const int groups = static_cast<int>(PartCount(panels, K::kMaxPanels));
   for (int64_t block = 0; block < blocks; ++block) {
@@ -299,11 +447,12 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
       const uint8_t* const next_weights = a.weights + next * a.panel_bytes;
       Cursor cursor = start;
       if (large_tiles > 0) {
-        PickTile<K, K::kMaxPanels>(small + 1, next - panel)(a, g, cursor, 0, large_tiles, panel,
-                                                            next_weights, after - next);
+        PickTile<K, K::kMaxPanels>(small + 1, next - panel)(
+            a, g, cursor, 0, large_tiles, panel, next_weights, after - next, tap_run, saturating);
       }
       PickTile<K, K::kMaxPanels>(small, next - panel)(
-          a, g, cursor, large_tiles, tiles - large_tiles, panel, next_weights, after - next);
+          a, g, cursor, large_tiles, tiles - large_tiles, panel, next_weights, after - next, tap_run,
+          saturating);
     }
   }
 }
@@ -337,11 +486,7 @@ OCTET_INLINE void DepthwiseTile(const ConvArgs& a, const Geometry& g, Cursor& c,
       res[i] = pixel.res + channel * K::kOutputBytes;
       pixel.Next(g);
     }
-    if (a.residual != nullptr) {
-      K::template Finish<true, MR, 1>(a, channel, tile, out, res);
-    } else {
-      K::template Finish<false, MR, 1>(a, channel, tile, out, res);
-    }
+    FinishAny<K, MR, 1>(a, channel, tile, out, res);
   }
 }
 

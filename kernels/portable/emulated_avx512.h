@@ -108,10 +108,6 @@ inline V512 _mm512_srai_epi32(V512 a, int count) {
   const auto x = As<int32_t>(a);
   return MapLanes<int32_t>([&](int i) { return x.lane[i] >> count; });
 }
-inline V512 _mm512_add_epi16(V512 a, V512 b) {
-  const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
-  return MapLanes<uint16_t>([&](int i) { return x.lane[i] + y.lane[i]; });
-}
 inline V512F _mm512_add_ps(V512F a, V512F b) {
   return MapFloat([&](int i) { return a.lane[i] + b.lane[i]; });
 }
@@ -147,11 +143,17 @@ inline V512 _mm512_cvtepu8_epi32(V128 a) {
 inline V512 _mm512_cvtepi8_epi32(V128 a) {
   return MapLanes<int32_t>([&](int i) { return static_cast<int8_t>(a.bytes[i]); });
 }
-inline V128 _mm512_cvtepi32_epi8(V512 a) {
-  const auto x = As<int32_t>(a);
+inline V128 _mm512_cvtusepi32_epi8(V512 a) {
+  const auto x = As<uint32_t>(a);
   V128 r;
-  for (int i = 0; i < 16; ++i) r.bytes[i] = static_cast<uint8_t>(x.lane[i]);
+  for (int i = 0; i < 16; ++i) {
+    r.bytes[i] = static_cast<uint8_t>(x.lane[i] > 255 ? 255 : x.lane[i]);
+  }
   return r;
+}
+inline V512 _mm512_max_epi32(V512 a, V512 b) {
+  const auto x = As<int32_t>(a), y = As<int32_t>(b);
+  return MapLanes<int32_t>([&](int i) { return x.lane[i] > y.lane[i] ? x.lane[i] : y.lane[i]; });
 }
 inline V512F _mm512_cvtph_ps(V256 a) {
   const auto x = As<uint16_t>(a);
@@ -187,6 +189,10 @@ inline V256 _mm256_cvtepu8_epi16(V128 a) {
 }
 
 inline int Saturate(int32_t x, int low, int high) { return x < low ? low : x > high ? high : x; }
+inline V512 _mm512_adds_epi16(V512 a, V512 b) {
+  const auto x = As<int16_t>(a), y = As<int16_t>(b);
+  return MapLanes<int16_t>([&](int i) { return Saturate(x.lane[i] + y.lane[i], -32768, 32767); });
+}
 // Both packs work within 128-bit lanes.
 inline V512 _mm512_packs_epi32(V512 a, V512 b) {
   const auto x = As<int32_t>(a), y = As<int32_t>(b);

@@ -169,10 +169,11 @@ void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) { MaxPool<uint8
 void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) { MaxPool<float>(args, row_begin, row_end); }
 
 OCTET_INLINE uint8_t RequantizePooled(uint32_t sum, uint32_t zero, float multiplier, float low, float high,
-                                      int32_t out_zero) {
+                                      const PoolArgs& args) {
   // Unsigned, so that windows beyond 2^23 pixels wrap instead of being undefined.
   const float v = static_cast<float>(static_cast<int32_t>(sum - zero)) * multiplier;
-  return static_cast<uint8_t>(RoundToInt(ClampNumber(v, low, high)) + out_zero);
+  const float nudged = v + __builtin_copysignf(args.nudge, v - args.pivot);
+  return static_cast<uint8_t>(RoundToInt(ClampNumber(nudged, low, high)) + args.out_zero);
 }
 
 // Padding, where it counts, stands for real zeros: it adds to the divisor and nothing to the sum of (q - zero point).
@@ -201,7 +202,7 @@ void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
           }
         }
         for (int i = 0; i < N; ++i) {
-          to[c + i] = RequantizePooled(sum[i], zero, multiplier, low, high, args.out_zero);
+          to[c + i] = RequantizePooled(sum[i], zero, multiplier, low, high, args);
         }
       });
     }
@@ -277,7 +278,7 @@ void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
       uint32_t sum[N];
       SumPixelsU8<N>(args.input, n, c, sum);
       for (int i = 0; i < N; ++i) {
-        to[c + i] = RequantizePooled(sum[i], zero, args.multiplier, low, high, args.out_zero);
+        to[c + i] = RequantizePooled(sum[i], zero, args.multiplier, low, high, args);
       }
     });
   }

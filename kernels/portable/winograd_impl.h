@@ -197,11 +197,7 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, int n, int y0, int x0
                                                      (x0 + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes
                                                : spare;
     }
-    if (a.residual != nullptr) {
-      K::Kernel::template Finish<true, 4, NR>(a, channel, row, out, res);
-    } else {
-      K::Kernel::template Finish<false, 4, NR>(a, channel, row, out, res);
-    }
+    FinishAny<typename K::Kernel, 4, NR>(a, channel, row, out, res);
   }
 }
 

@@ -1,5 +1,6 @@
 #include "kernels/reference/reference_conv.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -53,6 +54,22 @@ float Clamp(float v, float low, float high) {
   return v < high ? v : high;
 }
 
+// Rounds to nearest; halves away from zero, or negative ones towards it.
+int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
+  if (bits == 0) return value;
+  const int64_t half = int64_t{1} << (bits - 1);
+  if (value >= 0) return (value + half) >> bits;
+  return -((-value + half - (negative_halves_to_zero ? 1 : 0)) >> bits);
+}
+
+float FixedPoint(int32_t acc, const FixedMultiplier& m) {
+  // Beyond 2^31 everything saturates.
+  constexpr int64_t kLimit = int64_t{1} << 31;
+  const int64_t shifted = std::clamp(static_cast<int64_t>(acc) << std::max(m.shift, 0), -kLimit, kLimit);
+  const int64_t product = DivideRounding(shifted * m.q, 31, true);
+  return static_cast<float>(DivideRounding(product, std::max(-m.shift, 0), false));
+}
+
 void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t acc) {
   float v = static_cast<float>(acc) * a.multiplier[channel];
   if (pixel.res != nullptr) {
@@ -60,6 +77,7 @@ void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t ac
     const float scaled = r * a.residual_multiplier;
     v = v + scaled;
   }
+  if (a.fixed != nullptr) v = FixedPoint(acc, a.fixed[channel]);
   v = Clamp(v, a.low, a.high);
   pixel.out[channel] = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(v)) + a.out_zero);
 }

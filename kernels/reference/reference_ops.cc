@@ -102,7 +102,8 @@ void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
     });
     if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
     const float v = static_cast<float>(sum) * (args.multiplier / static_cast<float>(count));
-    args.output.pixel(n, y, x)[c] = Round(v, static_cast<float>(-args.out_zero),
+    const float nudged = v + std::copysign(args.nudge, v - args.pivot);
+    args.output.pixel(n, y, x)[c] = Round(nudged, static_cast<float>(-args.out_zero),
                                           static_cast<float>(255 - args.out_zero), args.out_zero);
   });
 }
@@ -124,7 +125,8 @@ void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
   for (int n = image_begin; n < image_end; ++n) {
     for (int c = 0; c < args.output.c; ++c) {
       const float v = static_cast<float>(SumOfImage(args, n, c)) * args.multiplier;
-      args.output.pixel(n, 0, 0)[c] = Round(v, static_cast<float>(-args.out_zero),
+      const float nudged = v + std::copysign(args.nudge, v - args.pivot);
+      args.output.pixel(n, 0, 0)[c] = Round(nudged, static_cast<float>(-args.out_zero),
                                             static_cast<float>(255 - args.out_zero), args.out_zero);
     }
   }

@@ -105,7 +105,7 @@ struct Vec {
   static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {
     const __m256i z = _mm256_set1_epi16(static_cast<short>(zero));
     OCTET_UNROLL for (int j = 0; j < N; ++j) {
-      const __m256i words = _mm256_add_epi16(
+      const __m256i words = _mm256_adds_epi16(
           _mm256_packs_epi32(_mm256_cvtps_epi32(v[j].lo), _mm256_cvtps_epi32(v[j].hi)), z);
       const __m256i ordered =
           _mm256_permute4x64_epi64(words, 0xD8);  // Packing works within 128-bit lanes.

@@ -110,14 +110,14 @@ struct Vec {
   static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {
     if constexpr (N == 1) {
       const I32 q = _mm512_add_epi32(_mm512_cvtps_epi32(v[0]), _mm512_set1_epi32(zero));
-      StoreV128(out, _mm512_cvtepi32_epi8(q));
+      StoreV128(out, _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
     } else {
       const V512 z = _mm512_set1_epi16(static_cast<int16_t>(zero));
       const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = _mm512_cvtps_epi32(v[1]);
       const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
       const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
-      const V512 low = _mm512_add_epi16(_mm512_packs_epi32(q0, q1), z);
-      const V512 high = N > 2 ? _mm512_add_epi16(_mm512_packs_epi32(q2, q3), z) : low;
+      const V512 low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), z);
+      const V512 high = N > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), z) : low;
       // Packing works within 128-bit lanes: dword 4*l + r of the result holds lanes 4*l..4*l+3 of
       // register r.
       const V512 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
@@ -157,7 +157,7 @@ struct Vec {
   using IntTile = Tile<MacU8, MR, NR>;
   static constexpr bool kSignedInput = false;
   static constexpr int kIntMaxPanels = 4;
-  static constexpr int IntMaxPixels(int panels) { return panels == 4 ? 7 : panels == 3 ? 9 : 12; }
+  static constexpr int IntMaxPixels(int panels) { return panels == 4 ? 7 : panels > 1 ? 8 : 10; }
 
   // Pairs of 16-bit values, for Winograd.
   struct MacI16 : MacU8 {
@@ -200,8 +200,10 @@ struct Vec {
   };
   template <class Mac, int MR, int NR>
   using FloatTile = Tile<Mac, MR, NR>;
-  static constexpr int kFloatMaxPanels = 4;
-  static constexpr int FloatMaxPixels(int panels) { return panels == 4 ? 6 : panels == 3 ? 9 : 12; }
+  // Wide float tiles stream four times the weights of integer ones; 9 x 2 needs the fewest of them
+  // for each product.
+  static constexpr int kFloatMaxPanels = 2;
+  static constexpr int FloatMaxPixels(int) { return 9; }
 
   // Depthwise: lanes are channels of input and weights alike.
   struct DepthwiseU8 : MacU8 {

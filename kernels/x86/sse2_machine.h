@@ -44,7 +44,7 @@ struct Machine {
     const __m128i low = _mm_packs_epi32(_mm_cvtps_epi32(v[0]), _mm_cvtps_epi32(v[1]));
     const __m128i high = _mm_packs_epi32(_mm_cvtps_epi32(v[2]), _mm_cvtps_epi32(v[3]));
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
-                     _mm_packus_epi16(_mm_add_epi16(low, z), _mm_add_epi16(high, z)));
+                     _mm_packus_epi16(_mm_adds_epi16(low, z), _mm_adds_epi16(high, z)));
   }
   // Four halves. Shifted into place they are floats 2^112 too small, denormals included; infinities and NaN apart.
   static OCTET_INLINE BatchF LoadHalf(const uint8_t* p) {

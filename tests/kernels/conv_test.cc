@@ -173,12 +173,18 @@ class Problem {
     bias_ = std::make_unique<GuardedBuffer>(panels * 64);
     float_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
     multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
+    nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
+    const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel +
+                    11 * c.stride;  // Variants of the epilogue.
     const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
     for (int i = 0; i < panels * 16; ++i) {
       bias_->as<int32_t>()[i] = random.Int(-50000, 50000);
       float_bias_->as<float>()[i] = random.Float();
       multiplier_->as<float>()[i] = (1.1f + random.Float()) * 100.0f / spread;
-      if (i % 16 == 5) multiplier_->as<float>()[i] = 3.0e12f;  // Far outside int32 after scaling.
+      // Far outside int32 after scaling. Without such channels kernels may clamp by saturation.
+      if (mix % 3 == 0 && i % 16 == 5) multiplier_->as<float>()[i] = 3.0e12f;
+      if (mix % 4 == 2 && i % 16 == 9) multiplier_->as<float>()[i] = 0.2f;  // Often outside int16.
+      nudge_->as<float>()[i] = 0.01f + 0.005f * random.Float();
       if (c.fill == Fill::kTies) {
         bias_->as<int32_t>()[i] = random.Int(-300, 300);
         multiplier_->as<float>()[i] = i % 2 ? 0.5f : 0.25f;
@@ -229,8 +235,9 @@ class Problem {
     args_.residual_zero = 3;
     args_.out_zero = c.out_zero;
     if (kind == Kind::kU8U8) {
-      args_.low = static_cast<float>(c.fill == Fill::kTies ? -c.out_zero : 0);
-      args_.high = static_cast<float>(255 - c.out_zero);
+      args_.low = static_cast<float>(mix % 2 == 0 ? -c.out_zero : 0);
+      args_.high = static_cast<float>(mix % 5 == 0 ? 100 : 255 - c.out_zero);
+      if (mix % 7 == 0 && !c.residual) args_.nudge = nudge_->as<float>();
     } else {
       args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
       args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
@@ -331,7 +338,8 @@ class Problem {
   Case case_;
   Kind kind_;
   PanelShape shape_;
-  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, float_bias_, multiplier_, residual_;
+  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, float_bias_, multiplier_, nudge_,
+      residual_;
   std::vector<int32_t> taps_;
   int64_t out_size_ = 0, first_ = 0;
   ConvArgs args_;
