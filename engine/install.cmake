@@ -1,6 +1,10 @@
 # Installs the library, the two headers and a CMake package: find_package(octet) gives octet::octet. Included by
 # engine/CMakeLists.txt. octet.h includes a few small headers of formats/; the installed one contains them instead, so that
 # octet.h and octet_c.h are all there is.
+option(OCTET_INSTALL "Install the library, its headers and its CMake package" ${PROJECT_IS_TOP_LEVEL})
+if(NOT OCTET_INSTALL)
+  return()
+endif()
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

@@ -1,0 +1,30 @@
+/* The same as consumer.cc, in C. */
+#include <octet/octet_c.h>
+#include <stdio.h>
+#include <string.h>
+
+int main(int argc, char** argv) {
+  static uint8_t pixels[40 * 30 * 3];
+  octet_model* model = NULL;
+  octet_session* session = NULL;
+  char* error = NULL;
+  int index = -1, count = 0;
+  float probability = 0.0f;
+  octet_status status;
+  if (argc != 2) return 2;
+  memset(pixels, 128, sizeof(pixels));
+  status = octet_model_load(argv[1], &model, &error);
+  if (status == OCTET_OK) status = octet_session_create(model, 1, 1, &session, &error);
+  if (status == OCTET_OK) {
+    status = octet_session_classify(session, pixels, 40, 30, 3, 0, 1, &index, &probability, &count, &error);
+  }
+  if (status == OCTET_OK) {
+    printf("%s %.4f\n", octet_model_label(model, index), (double)probability);
+  } else {
+    fprintf(stderr, "%s\n", error);
+  }
+  octet_free(error);
+  octet_session_destroy(session);
+  octet_model_destroy(model);
+  return status == OCTET_OK ? 0 : 1;
+}

@@ -1,0 +1,157 @@
+// The library in other people's programs: installed and found, as a subdirectory, without exceptions and RTTI, from C. And what
+// it must not bring along: prints, aborts, exceptions of its own, work before main, libraries beyond OpenMP.
+#include <regex>
+#include <set>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/packaging/command.h"
+
+namespace octet::testing {
+namespace {
+
+// Kept between runs of the tests, so that the second one has nothing to compile.
+const std::string kWork = OCTET_PACKAGING_WORK_DIR;
+const std::string kPrefix = kWork + "/prefix";
+
+std::vector<std::string> Lines(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream in(text);
+  for (std::string line; std::getline(in, line);) lines.push_back(line);
+  return lines;
+}
+
+class PackagingTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    std::filesystem::remove_all(kPrefix);
+    std::filesystem::create_directories(kWork);
+    const Outcome install = RunCommand("cmake --install " OCTET_BUILD_DIR " --prefix " + Quote(kPrefix));
+    ASSERT_EQ(install.code, 0) << install.err;
+    const std::string flowers = OCTET_SOURCE_DIR "/models/flowers/";
+    const Outcome convert = RunCommand(Quote(OCTET_CONVERT_PATH) + " " + Quote(flowers + "flowers_resnet.safetensors") +
+                                       " --graph=flowers_resnet --precision=int8 --calibration-table=" +
+                                       Quote(flowers + "calibration.json") + " --output=" + Quote(kWork + "/int8.octet"));
+    ASSERT_EQ(convert.code, 0) << convert.err;
+    WriteFile(kWork + "/foreign.octet", "not a model");
+  }
+
+  /// Builds tests/packaging/consumer and compares what its programs say.
+  static void BuildAndRun(const std::string& name, const std::string& options) {
+    const std::string build = kWork + "/" + name;
+    const Outcome configure = RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/consumer -B " + Quote(build) +
+                                         " -G Ninja " OCTET_CONSUMER_OPTIONS " " + options);
+    ASSERT_EQ(configure.code, 0) << configure.out << configure.err;
+    const Outcome compile = RunCommand("cmake --build " + Quote(build) + " --target consumer consumer_plain consumer_c");
+    ASSERT_EQ(compile.code, 0) << compile.out << compile.err;
+    std::set<std::string> answers;
+    for (const std::string program : {"consumer", "consumer_plain", "consumer_c"}) {
+      const std::string path = Quote(build + "/" + program);
+      const Outcome good = RunCommand(path + " " + Quote(kWork + "/int8.octet"));
+      EXPECT_EQ(good.code, 0) << program << ": " << good.err;
+      answers.insert(good.out);
+      ExpectError(path + " " + Quote(kWork + "/foreign.octet"), 1, "foreign.octet");
+    }
+    EXPECT_EQ(answers.size(), 1u);
+    EXPECT_TRUE(std::regex_match(*answers.begin(), std::regex("(roses|sunflowers|daisy|dandelion|tulips) [01]\\.[0-9]{4}\n")))
+        << *answers.begin();
+  }
+};
+
+TEST_F(PackagingTest, InstallsTwoHeadersThatStandAlone) {
+  std::set<std::string> headers;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kPrefix + "/include")) {
+    if (entry.is_regular_file()) headers.insert(entry.path().lexically_relative(kPrefix + "/include").string());
+  }
+  EXPECT_EQ(headers, (std::set<std::string>{"octet/octet.h", "octet/octet_c.h"}));
+  const std::string include = " -I" + Quote(kPrefix + "/include") + " -Wall -Wextra -Wshadow -pedantic -Werror -fsyntax-only ";
+  const std::string cxx = "printf '#include <octet/octet.h>\\n#include <octet/octet.h>\\n' | " OCTET_CXX " -std=c++20 -x c++" + include;
+  for (const std::string flags : {"-", "-fno-exceptions -fno-rtti -"}) {
+    const Outcome o = RunCommand(cxx + flags);
+    EXPECT_EQ(o.code, 0) << o.err;
+  }
+  const Outcome c = RunCommand("printf '#include <octet/octet_c.h>\\n' | " OCTET_CC " -std=c99 -x c" + include + "-");
+  EXPECT_EQ(c.code, 0) << c.err;
+}
+
+TEST_F(PackagingTest, FindPackage) {
+  BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix));
+  if (HasFatalFailure()) return;
+  // A static library's dependencies are the program's.
+  const std::string command = "readelf -d " + Quote(kWork + "/find_package/consumer_c");
+  const Outcome o = RunCommand(command);
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const std::string& line : Lines(o.out)) {
+    if (line.find("(NEEDED)") == std::string::npos) continue;
+    EXPECT_TRUE(std::regex_search(line, std::regex("\\[(lib(stdc\\+\\+|c\\+\\+|m|gcc_s|c|pthread|gomp|omp|asan|ubsan|tsan)|ld-linux[^.]*)\\.so")))
+        << line;
+  }
+}
+
+TEST_F(PackagingTest, AddSubdirectory) { BuildAndRun("add_subdirectory", "-DOCTET_SOURCE=" OCTET_SOURCE_DIR); }
+
+TEST_F(PackagingTest, LibraryKeepsToItself) {
+#if !defined(NDEBUG) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "assertions and sanitizers bring symbols of their own";
+#endif
+  std::string archives;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kPrefix)) {
+    if (entry.path().extension() == ".a") archives += " " + Quote(entry.path().string());
+  }
+  ASSERT_NE(archives, "");
+  // Demangled names, because std::__throw_length_error and its like are the standard library's own.
+  const Outcome undefined = RunCommand("nm --undefined-only -C" + archives);
+  ASSERT_EQ(undefined.code, 0) << undefined.err;
+  const std::regex forbidden(
+      "^ +U (abort|exit|_exit|quick_exit|__assert_fail|__cxa_throw|raise|kill|signal|v?f?printf|v?dprintf|puts|fputs|putchar|fputc|perror|"
+      "__v?f?printf_chk|stdout|stderr|std::(cout|cerr|clog|wcout|terminate|exit|abort)\\b.*)(@.*)?$");
+  int symbols = 0;
+  for (const std::string& line : Lines(undefined.out)) {
+    EXPECT_FALSE(std::regex_search(line, forbidden)) << line;
+    symbols += line.find(" U ") != std::string::npos;
+  }
+  EXPECT_GT(symbols, 50);
+  // No static initializer: nothing runs before main, and nothing that needs AVX-512 runs unasked.
+  const Outcome all = RunCommand("nm -C" + archives);
+  for (const std::string& line : Lines(all.out)) EXPECT_EQ(line.find("_GLOBAL__sub_I"), std::string::npos) << line;
+}
+
+/// Code lines, without comments, of the folders' sources that match.
+std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders, const std::regex& pattern, int* files) {
+  std::vector<std::string> found;
+  for (const std::string& folder : folders) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(OCTET_SOURCE_DIR "/" + folder)) {
+      const std::string extension = entry.path().extension().string();
+      // The progress bar is there to print.
+      if ((extension != ".cc" && extension != ".h") || entry.path().stem() == "progress") continue;
+      ++*files;
+      int number = 0;
+      for (std::string line : Lines(ReadFile(entry.path().string()))) {
+        ++number;
+        if (const size_t comment = line.find("//"); comment != std::string::npos) line.resize(comment);
+        if (std::regex_search(line, pattern)) found.push_back(entry.path().string() + ":" + std::to_string(number) + ": " + line);
+      }
+    }
+  }
+  return found;
+}
+
+TEST(SourcesTest, LibrariesDoNotPrintAbortOrThrow) {
+  int files = 0;
+  const std::regex print("\\b(abort|exit|printf|fprintf|vprintf|puts|perror|terminate)\\s*\\(|std::(cout|cerr|clog)\\b");
+  EXPECT_THAT(LinesThatMatch({"engine/src", "engine/include", "kernels", "formats", "converter/import", "converter/passes",
+                              "converter/quantize", "converter/calibrate", "converter/report"},
+                             print, &files),
+              ::testing::IsEmpty());
+  // Importers may use exceptions inside (protozero does); they end there.
+  EXPECT_THAT(LinesThatMatch({"engine/src", "engine/include", "kernels", "formats/base", "formats/model"}, std::regex("\\bthrow\\b"), &files),
+              ::testing::IsEmpty());
+  EXPECT_GT(files, 50);
+}
+
+}  // namespace
+}  // namespace octet::testing

@@ -1,0 +1,267 @@
+// The octet and bench_resnet programs as a user runs them: results on stdout, one clear line on stderr and the right exit code
+// for everything that cannot be done.
+#include <string>
+#include <vector>
+
+#include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
+
+#include "tests/packaging/command.h"
+#include "tests/unit/tiny_jpegs.h"
+
+namespace octet::testing {
+namespace {
+
+using Json = nlohmann::json;
+
+const std::string kOctet = Quote(OCTET_TOOL_PATH);
+const std::string kBench = Quote(OCTET_BENCH_PATH);
+
+const std::vector<std::string> kLabels{"roses", "sunflowers", "daisy", "dandelion", "tulips"};
+
+/// A binary PPM of one color.
+std::string Ppm(int width, int height, unsigned char r, unsigned char g, unsigned char b) {
+  std::string s = "P6\n" + std::to_string(width) + " " + std::to_string(height) + "\n255\n";
+  for (int i = 0; i < width * height; ++i) s += {static_cast<char>(r), static_cast<char>(g), static_cast<char>(b)};
+  return s;
+}
+
+class ToolsTest : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    folder_ = new TemporaryFolder;
+    const std::string flowers = OCTET_SOURCE_DIR "/models/flowers/";
+    for (const std::string precision : {"fp32", "int8"}) {
+      const std::string calibration = precision == "int8" ? " --calibration-table=" + Quote(flowers + "calibration.json") : "";
+      const Outcome o = RunCommand(Quote(OCTET_CONVERT_PATH) + " " + Quote(flowers + "flowers_resnet.safetensors") +
+                                   " --graph=flowers_resnet --precision=" + precision + calibration +
+                                   " --output=" + Quote(*folder_ / (precision + ".octet")));
+      ASSERT_EQ(o.code, 0) << o.err;
+    }
+    WriteFile(*folder_ / "red.ppm", Ppm(20, 10, 255, 0, 0));
+    for (const std::string& label : kLabels) {
+      std::filesystem::create_directories(*folder_ / ("classes/" + label));
+      WriteFile(*folder_ / ("classes/" + label + "/photo.ppm"), Ppm(30, 30, 10, 200, 40));
+    }
+  }
+  static void TearDownTestSuite() {
+    delete folder_;
+    folder_ = nullptr;
+  }
+
+  static std::string File(const std::string& name) { return Quote(*folder_ / name); }
+  static void Write(const std::string& name, const std::string& bytes) { WriteFile(*folder_ / name, bytes); }
+  static std::string ModelBytes() { return ReadFile(*folder_ / "int8.octet"); }
+  static bool Exists(const std::string& name) { return std::filesystem::exists(*folder_ / name); }
+
+  static TemporaryFolder* folder_;
+};
+TemporaryFolder* ToolsTest::folder_ = nullptr;
+
+TEST_F(ToolsTest, WrongCommandLinesAre2) {
+  ExpectError(kOctet, 2, "subcommand");
+  ExpectError(kOctet + " frobnicate", 2, "octet: ");
+  ExpectError(kOctet + " classify " + File("red.ppm"), 2, "--model");
+  ExpectError(kOctet + " classify --model " + File("int8.octet"), 2, "images");
+  ExpectError(kOctet + " classify --top 0 --model " + File("int8.octet") + " " + File("red.ppm"), 2, "--top");
+  ExpectError(kOctet + " classify --threads many --model " + File("int8.octet") + " " + File("red.ppm"), 2, "--threads");
+  ExpectError(kOctet + " evaluate --model " + File("int8.octet"), 2, "--data");
+  ExpectError(kOctet + " inspect", 2, "model");
+  ExpectError(kOctet + " inspect --json --dot " + File("int8.octet"), 2, "--json");
+  ExpectError(kBench + " --precision=int4", 2, "int4");
+  ExpectError(kBench + " --depth=19", 2, "--depth");
+  ExpectError(kBench + " --threads=0", 2, "--threads");
+  ExpectError(kBench + " --csv --json", 2, "--json");
+  ExpectError(kBench + " --depth=18 --network=flowers", 2, "--network");
+  EXPECT_EQ(RunCommand(kOctet + " --help").code, 0);
+  EXPECT_EQ(RunCommand(kBench + " --help").code, 0);
+}
+
+TEST_F(ToolsTest, DamagedModelsAre1) {
+  const std::string good = ModelBytes();
+  ASSERT_GT(good.size(), 100000u);
+  Write("truncated.octet", good.substr(0, good.size() / 2));
+  Write("short.octet", good.substr(0, 10));
+  Write("empty.octet", "");
+  Write("foreign.octet", "This is not a model.\n" + std::string(5000, 'x'));
+  std::string flipped = good;
+  flipped[good.size() * 3 / 4] = static_cast<char>(flipped[good.size() * 3 / 4] ^ 0x10);
+  Write("flipped.octet", flipped);
+  for (const std::string name : {"truncated.octet", "short.octet", "empty.octet", "foreign.octet", "flipped.octet", "missing.octet"}) {
+    ExpectError(kOctet + " classify " + File("red.ppm") + " --model " + File(name), 1, name);
+    ExpectError(kOctet + " evaluate --data " + File("classes") + " --model " + File("fp32.octet") + " --model " + File(name), 1, name);
+    ExpectError(kOctet + " inspect " + File(name), 1, name);
+    ExpectError(kOctet + " inspect --json " + File(name), 1, name);
+    ExpectError(kOctet + " verify " + File(name), 1, name);
+    ExpectError(kBench + " --model=" + File(name), 1, name);
+  }
+  ExpectError(kOctet + " inspect " + File("classes"), 1, "classes");
+}
+
+TEST_F(ToolsTest, ClassifyPrintsTheBestClasses) {
+  const Outcome text = RunCommand(kOctet + " classify --top 2 --model " + File("fp32.octet") + " " + File("red.ppm"));
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_EQ(text.err, "");
+  EXPECT_EQ(std::count(text.out.begin(), text.out.end(), '\n'), 3) << text.out;
+  EXPECT_NE(text.out.find("red.ppm"), std::string::npos);
+
+  const Outcome json = RunCommand(kOctet + " classify --json --model " + File("fp32.octet") + " " + File("red.ppm"));
+  ASSERT_EQ(json.code, 0) << json.err;
+  const Json j = Json::parse(json.out, nullptr, false);
+  ASSERT_FALSE(j.is_discarded()) << json.out;
+  ASSERT_EQ(j.size(), 1u);
+  ASSERT_EQ(j[0]["predictions"].size(), 5u);
+  double sum = 0.0, last = 1.0;
+  for (const Json& p : j[0]["predictions"]) {
+    EXPECT_EQ(p["label"], kLabels.at(p["index"].get<size_t>()));
+    EXPECT_LE(p["probability"].get<double>(), last);
+    last = p["probability"].get<double>();
+    sum += last;
+  }
+  EXPECT_NEAR(sum, 1.0, 1e-5);
+}
+
+TEST_F(ToolsTest, PhotosThatCannotBeReadAreNamedAndPassedOver) {
+  Write("text.jpg", "not a photo\n");
+  const std::string jpeg(reinterpret_cast<const char*>(kBaselineJpeg), sizeof(kBaselineJpeg));
+  Write("good.jpg", jpeg);
+  Write("cut.jpg", jpeg.substr(0, jpeg.size() * 2 / 3));
+  const std::string classify = kOctet + " classify --top 1 --model " + File("int8.octet") + " ";
+  EXPECT_EQ(RunCommand(classify + File("good.jpg")).code, 0);
+  for (const std::string name : {"text.jpg", "cut.jpg", "missing.jpg", "classes"}) {
+    ExpectError(classify + File(name), 1, name);
+    const Outcome o = RunCommand(classify + File(name) + " " + File("red.ppm"));
+    EXPECT_EQ(o.code, 1);
+    EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << o.err;
+    EXPECT_NE(o.out.find("red.ppm"), std::string::npos) << o.out;
+  }
+}
+
+TEST_F(ToolsTest, NamesInAnyEncoding) {
+  Write("gr\xfcn.ppm", Ppm(4, 4, 0, 255, 0));
+  const Outcome o = RunCommand(kOctet + " classify --json --model " + File("int8.octet") + " " + File("gr\xfcn.ppm"));
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_FALSE(Json::parse(o.out, nullptr, false).is_discarded()) << o.out;
+}
+
+TEST_F(ToolsTest, UnknownInstructionSets) {
+  ExpectError(kOctet + " classify --isa mmx --model " + File("int8.octet") + " " + File("red.ppm"), 1, "mmx");
+  ExpectError("OCTET_ISA=mmx " + kOctet + " verify " + File("int8.octet"), 1, "mmx");
+  ExpectError(kBench + " --isa=mmx --model=" + File("int8.octet"), 1, "mmx");
+}
+
+TEST_F(ToolsTest, EvaluateComparesModels) {
+  const std::string evaluate = kOctet + " evaluate --model " + File("fp32.octet") + " --model " + File("int8.octet") + " --data " +
+                               File("classes") + " --predictions " + File("out.csv");
+  const Outcome o = RunCommand(evaluate + " --json");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out, nullptr, false);
+  ASSERT_FALSE(j.is_discarded()) << o.out;
+  ASSERT_EQ(j["models"].size(), 2u);
+  for (const Json& m : j["models"]) {
+    EXPECT_EQ(m["total"], 5);
+    // Five equal images of five classes: exactly one is right.
+    EXPECT_EQ(m["correct"], 1);
+    EXPECT_DOUBLE_EQ(m["top1"].get<double>(), 0.2);
+    EXPECT_GT(m["median_ms"].get<double>(), 0.0);
+  }
+  EXPECT_EQ(j["models"][0]["precision"], "fp32");
+  EXPECT_EQ(j["models"][1]["precision"], "int8");
+  EXPECT_EQ(j["models"][0]["agreement"], 1.0);
+  EXPECT_EQ(j["models"][1]["size_bytes"], ModelBytes().size());
+  const std::string csv = ReadFile(*folder_ / "out.csv");
+  EXPECT_EQ(std::count(csv.begin(), csv.end(), '\n'), 6) << csv;
+
+  const Outcome table = RunCommand(evaluate);
+  EXPECT_EQ(table.code, 0) << table.err;
+  EXPECT_EQ(table.err, "");
+  EXPECT_NE(table.out.find("20.00 %"), std::string::npos) << table.out;
+}
+
+TEST_F(ToolsTest, EvaluateNeedsDataThatFits) {
+  const std::string evaluate = kOctet + " evaluate --model " + File("int8.octet") + " --predictions " + File("never.csv") + " --data ";
+  ExpectError(evaluate + File("missing.tfrecord"), 1, "missing.tfrecord");
+  std::filesystem::create_directories(*folder_ / "nothing");
+  ExpectError(evaluate + File("nothing"), 1, "nothing");
+  std::filesystem::create_directories(*folder_ / "two/apples");
+  std::filesystem::create_directories(*folder_ / "two/pears");
+  Write("two/apples/a.ppm", Ppm(4, 4, 1, 2, 3));
+  Write("two/pears/b.ppm", Ppm(4, 4, 1, 2, 3));
+  ExpectError(evaluate + File("two"), 1, "two");
+  std::filesystem::create_directories(*folder_ / "bad/roses");
+  Write("bad/roses/a.ppm", "P6 20 20 255\nshort");
+  ExpectError(evaluate + File("bad"), 1, "a.ppm");
+  Write("foreign.tfrecord", std::string(1000, 'z'));
+  ExpectError(evaluate + File("foreign.tfrecord"), 1, "foreign.tfrecord");
+  EXPECT_FALSE(Exists("never.csv"));
+  ExpectError(kOctet + " evaluate --model " + File("int8.octet") + " --data " + File("classes") + " --predictions " +
+                  File("no_such_folder/out.csv"),
+              1, "no_such_folder");
+}
+
+TEST_F(ToolsTest, InspectShowsWhatIsInside) {
+  const Outcome text = RunCommand(kOctet + " inspect " + File("int8.octet"));
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("flowers_resnet"), std::string::npos);
+
+  const Outcome json = RunCommand(kOctet + " inspect --json " + File("int8.octet"));
+  ASSERT_EQ(json.code, 0) << json.err;
+  const Json j = Json::parse(json.out, nullptr, false);
+  ASSERT_FALSE(j.is_discarded());
+  EXPECT_EQ(j["labels"], kLabels);
+  EXPECT_EQ(j["precision"], "int8");
+  EXPECT_EQ(j["size_bytes"], ModelBytes().size());
+  EXPECT_EQ(j["macs"], 246391104);
+  int64_t macs = 0;
+  for (const Json& op : j["operators"]) macs += op["macs"].get<int64_t>();
+  EXPECT_EQ(macs, 246391104);
+
+  const Outcome dot = RunCommand(kOctet + " inspect --dot " + File("int8.octet"));
+  EXPECT_EQ(dot.code, 0);
+  EXPECT_EQ(dot.out.rfind("digraph", 0), 0u);
+}
+
+TEST_F(ToolsTest, VerifyRunsTheGoldenInput) {
+  const Outcome o = RunCommand(kOctet + " verify " + File("fp32.octet") + " " + File("int8.octet"));
+  EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(std::count(o.out.begin(), o.out.end(), '\n'), 2) << o.out;
+}
+
+TEST_F(ToolsTest, AFullDiskIsAnError) {
+  if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
+  const Outcome octet = RunCommand(kOctet + " inspect " + File("int8.octet") + " >/dev/full");
+  EXPECT_EQ(octet.code, 1);
+  EXPECT_NE(octet.err.find("cannot write"), std::string::npos) << octet.err;
+  EXPECT_EQ(RunCommand(kBench + " --min-time=0 --model=" + File("int8.octet") + " >/dev/full").code, 1);
+}
+
+TEST_F(ToolsTest, BenchPrintsNothingButJson) {
+  const Outcome o = RunCommand(kBench + " --json --min-time=0 --warmup=0 --depth=20 --precision=all --threads=1,2 --batch=1,3 --profile");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.err, "");
+  const Json j = Json::parse(o.out, nullptr, false);
+  ASSERT_FALSE(j.is_discarded()) << o.out;
+  EXPECT_TRUE(j["machine"].is_object());
+  ASSERT_EQ(j["results"].size(), 16u);
+  for (const Json& r : j["results"]) {
+    EXPECT_LE(r["min_ms"].get<double>(), r["median_ms"].get<double>());
+    EXPECT_LE(r["median_ms"].get<double>(), r["p90_ms"].get<double>());
+    EXPECT_GE(r["runs"].get<int>(), 5);
+    int64_t macs = 0;
+    for (const Json& l : r["profile"]) macs += l["macs"].get<int64_t>();
+    EXPECT_GT(macs, 40000000);
+  }
+}
+
+TEST_F(ToolsTest, BenchTakesModelsAndNames) {
+  const Outcome o = RunCommand(kBench + " --csv --min-time=0 --model=" + File("int8.octet"));
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(std::count(o.out.begin(), o.out.end(), '\n'), 2) << o.out;
+  EXPECT_NE(o.out.find("flowers_resnet,int8,1,1,"), std::string::npos) << o.out;
+  ExpectError(kBench + " --precision=fp32 --model=" + File("int8.octet"), 1, "precision");
+  ExpectError(kBench + " --network=alexnet", 1, "alexnet");
+  EXPECT_EQ(RunCommand(kBench + " --min-time=0 --network=flowers --precision=hybrid").code, 0);
+}
+
+}  // namespace
+}  // namespace octet::testing
