@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstring>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -19,6 +20,21 @@ namespace {
 
 constexpr uint64_t kWeightSeed = 1;
 constexpr int kCalibrationImages = 2;
+
+// MLPerf Tiny's ResNet-8 for CIFAR-10. Not among the descriptions that ship: its checkpoints come
+// with their graph.
+constexpr std::string_view kResnet8 = R"({
+  "name": "resnet8", "title": "ResNet-8 for CIFAR-10",
+  "input": {"name": "image", "shape": [32, 32, 3]}, "output": "probabilities",
+  "architecture": {
+    "family": "resnet", "version": 1, "block": "basic", "shortcut": "projection", "epsilon": 1e-3,
+    "stem": {"channels": 16, "kernel": 3, "stride": 1, "max_pool": false},
+    "stages": [{"blocks": 1, "channels": 16, "stride": 1}, {"blocks": 1, "channels": 32, "stride": 2},
+               {"blocks": 1, "channels": 64, "stride": 2}],
+    "head": [{"dense": 10}, "softmax"]
+  },
+  "names": ["torchvision"]
+})";
 
 uint64_t SplitMix64(uint64_t* state) {
   uint64_t z = (*state += 0x9e3779b97f4a7c15u);
@@ -63,7 +79,9 @@ void SmoothImage(uint64_t seed, int height, int width, int channels, std::span<f
 }
 
 Result<SyntheticNetwork> SyntheticNetwork::Build(const std::string& name) {
-  OCTET_ASSIGN_OR_RETURN(const GraphDescription description, LoadGraphDescription(name));
+  OCTET_ASSIGN_OR_RETURN(
+      const GraphDescription description,
+      name == "resnet8" ? ParseGraphDescription(kResnet8, name) : LoadGraphDescription(name));
   SyntheticTensorSource source(kWeightSeed);
   OCTET_ASSIGN_OR_RETURN(Graph graph, BuildResnet(description, source));
   OCTET_RETURN_IF_ERROR(Optimize(&graph));

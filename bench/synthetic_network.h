@@ -27,8 +27,8 @@ struct SerializedModel {
 /// One network, ready to be quantized to any precision.
 class SyntheticNetwork {
  public:
-  /// Builds, folds and fuses the description that ships under `name`. Errors: kNotFound lists the
-  /// names.
+  /// Builds, folds and fuses the description that ships under `name`, or "resnet8" (MLPerf Tiny's).
+  /// Errors: kNotFound lists the names.
   static Result<SyntheticNetwork> Build(const std::string& name);
 
   /// The optimized float network.

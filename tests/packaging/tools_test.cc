@@ -261,6 +261,9 @@ TEST_F(ToolsTest, BenchTakesModelsAndNames) {
   ExpectError(kBench + " --precision=fp32 --model=" + File("int8.octet"), 1, "precision");
   ExpectError(kBench + " --network=alexnet", 1, "alexnet");
   EXPECT_EQ(RunCommand(kBench + " --min-time=0 --network=flowers --precision=hybrid").code, 0);
+  const Outcome small = RunCommand(kBench + " --min-time=0 --network=resnet8 --json");
+  ASSERT_EQ(small.code, 0) << small.err;
+  EXPECT_EQ(Json::parse(small.out, nullptr, false)["results"][0]["model"], "resnet8");
 }
 
 }  // namespace
