@@ -176,12 +176,19 @@ TEST(QuantizeTest, HybridWeightsAreSymmetricPerChannel) {
   const std::span<const int8_t> values = w.values<int8_t>();
   const size_t row = values.size() / 64;
   for (size_t c = 0; c < 64; ++c) {
-    int largest = 0;
+    int largest = 0, not_nearest = 0;
+    double error = 0.0;
     for (size_t i = c * row; i < (c + 1) * row; ++i) {
       largest = std::max(largest, std::abs(values[i]));
-      EXPECT_LE(std::fabs(values[i] * scales[c] - original[i]), scales[c] * 0.5001f);
+      const double steps = values[i] - static_cast<double>(original[i]) / scales[c];
+      error += steps;
+      EXPECT_LE(std::fabs(steps), 1.0);
+      not_nearest += std::fabs(steps) > 0.5001;
     }
     EXPECT_EQ(largest, 127);
+    // Rounding errors cancel over the channel, and few weights had to give way for that.
+    EXPECT_LE(std::fabs(error), 0.5001);
+    EXPECT_LE(not_nearest, 40);
   }
   const Values x = testing::Evaluate(g, RandomInput(g)), y = testing::Evaluate(q, RandomInput(g));
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], 0.03);
