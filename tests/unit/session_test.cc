@@ -18,13 +18,14 @@ std::atomic<int64_t> allocations{0};
 }  // namespace
 
 // Counts every allocation of the program, for RunAllocatesNothing.
-void* operator new(std::size_t size) {
+// Not inlined: g++ 12 would otherwise see malloc and delete meet and warn.
+[[gnu::noinline]] void* operator new(std::size_t size) {
   ++allocations;
   if (void* p = std::malloc(size ? size : 1)) return p;
   throw std::bad_alloc();
 }
-void operator delete(void* p) noexcept { std::free(p); }
-void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
 
 namespace octet {
 namespace {
