@@ -51,8 +51,8 @@ struct ConvArgs {
   // Epilogue, integer: v = float(acc + bias[c]) * multiplier[c] (+ float(r - residual_zero) * residual_multiplier);
   //   u8 out:  q = rne(min(max(v, low), high)) + out_zero, where low/high are relative to out_zero.
   //            With `fixed`, and then without a residual: rne(v) is replaced by acc * fixed[c] in TFLite's fixed-point arithmetic:
-  //            p = (acc << max(shift, 0)) * q / 2^31, then p / 2^max(-shift, 0), both rounded to nearest, halves away from zero
-  //            (p's negative halves towards it).
+  //            p = acc * 2^max(shift, 0) * q / 2^31, then p / 2^max(-shift, 0), both rounded to nearest, halves away from zero
+  //            (p's negative halves towards it). With `round_once` only the end result is rounded, halves up.
   //   f32 out: v + float_bias[c], then + r (float residual), then clamped to [low, high].
   // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
   // Per-channel arrays have panels*16 entries.
@@ -60,7 +60,8 @@ struct ConvArgs {
   const float* multiplier = nullptr;   ///< Never null for integer kernels.
   const float* float_bias = nullptr;   ///< Never null for f32 outputs.
   const FixedMultiplier* fixed = nullptr;  ///< u8 outputs only; null for none. multiplier[c] is then q * 2^(shift-31) as a float.
-  const float* nudge = nullptr;            ///< With `fixed`: 2^(shift-1) where shift < 0, else 0.
+  const float* nudge = nullptr;  ///< With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
+  bool round_once = false;
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;
   int32_t out_zero = 0;

@@ -134,6 +134,7 @@ class TfliteImporter {
     if (!problems.empty()) return Unsupported(problems);
     for (int i : file_.outputs) OCTET_RETURN_IF_ERROR(AddOutput(i));
     MoveHeadToPreprocessing(&g_);
+    if (int8_layers_ > 0) g_.metadata.rounding = Rounding::kTflite;
     g_.metadata.precision = int8_layers_ > 0         ? Precision::kInt8
                             : hybrid_layers_ > 0     ? Precision::kHybrid
                             : half_constants_ > 0    ? Precision::kFp16

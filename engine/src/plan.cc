@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 
+#include "engine/src/tflite_rounding.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/panel.h"
@@ -436,9 +437,21 @@ class Planner {
         if (bias != kNoTensor) std::copy_n(tensor(bias).values<int32_t>().data(), out_c, integer_bias);
         float* multiplier = Constant<float>(padded);
         const double out_scale = y.dtype == DType::kU8 ? y.quantization.scale : 1.0;
+        const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8 && residual == kNoTensor;
+        float* nudge = tflite ? Constant<float>(padded) : nullptr;
+        kernels::FixedMultiplier* fixed = tflite ? Constant<kernels::FixedMultiplier>(padded) : nullptr;
         for (int c = 0; c < out_c; ++c) {
-          multiplier[c] = static_cast<float>(static_cast<double>(x.quantization.scale) * scales[c] / out_scale);
+          double real = static_cast<double>(x.quantization.scale) * scales[c] / out_scale;
+          if (tflite) {
+            fixed[c] = ToFixedMultiplier(real);
+            nudge[c] = n.type == OpType::kDense ? 0.0f : TwiceRoundedNudge(fixed[c]);
+            real = FixedValue(fixed[c]);
+          }
+          multiplier[c] = static_cast<float>(real);
         }
+        a.fixed = fixed;
+        a.nudge = nudge;
+        a.round_once = n.type == OpType::kDense;
         a.bias = integer_bias;
         a.multiplier = multiplier;
         if (residual != kNoTensor && y.dtype == DType::kU8) {
@@ -611,6 +624,7 @@ class Planner {
       a.multiplier = static_cast<float>(static_cast<double>(x.quantization.scale) / y.quantization.scale);
       a.in_zero = x.quantization.zero_point;
       a.out_zero = y.quantization.zero_point;
+      if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(&a);
     }
     const bool max = n.type == OpType::kMaxPool;
     op->fn = max ? (u8 ? table_.max_pool_u8 : table_.max_pool_f32)
@@ -633,6 +647,12 @@ class Planner {
     FillHalo(out, op);
   }
 
+  /// TFLite's average of int8 values rounds halves away from its 0, which is 128 here.
+  static void SetTfliteHalves(kernels::PoolArgs* a) {
+    a->nudge = 0x1p-13f;  // Above a float's error at 255, below the distance of anything but a half.
+    a->pivot = static_cast<float>(128 - a->out_zero);
+  }
+
   Status AddGlobalPool(const Node& n) {
     const Tensor& x = tensor(n.inputs[0]);
     const Tensor& y = tensor(n.output);
@@ -644,6 +664,16 @@ class Planner {
       op->args.multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
       op->args.in_zero = x.quantization.zero_point;
       op->args.out_zero = y.quantization.zero_point;
+      if (u8_out && graph_.metadata.rounding == Rounding::kTflite) {
+        if (x.quantization == y.quantization) {  // AVERAGE_POOL_2D; MEAN has scales of its own.
+          SetTfliteHalves(&op->args);
+        } else {
+          const kernels::FixedMultiplier mean =
+              ToFixedMean(static_cast<double>(x.quantization.scale) / out_scale, x.shape[1] * x.shape[2]);
+          op->args.multiplier = static_cast<float>(FixedValue(mean));
+          op->args.nudge = TwiceRoundedNudge(mean);
+        }
+      }
     }
     op->fn = !u8 ? table_.global_pool_f32 : u8_out ? table_.global_pool_u8_u8 : table_.global_pool_u8_f32;
     op->kernel = StrCat("global_pool_", u8 ? "u8_" : "", u8_out ? "u8" : "f32");

@@ -46,11 +46,20 @@ inline constexpr const char* PrecisionName(Precision p) {
   return "invalid";
 }
 
+/// How integer results become uint8. Stored in files as a required feature: never renumber.
+enum class Rounding : uint8_t {
+  kNearestEven = 0,  ///< Once, to the nearest; octet's own.
+  /// As TFLite's reference kernels, for networks that were quantized for them: fixed-point products are rounded twice, which moves the
+  /// limit between two results by half a step of the first rounding (engine/src/tflite_rounding.h).
+  kTflite = 1,
+};
+
 struct Metadata {
   std::string name;      ///< For people, e.g. "flowers_resnet".
   std::string source;    ///< Format it was imported from, e.g. "onnx opset 13".
   std::string options;   ///< The converter's options that shaped it, one line.
   Precision precision = Precision::kFp32;
+  Rounding rounding = Rounding::kNearestEven;
   Preprocessing preprocessing;
   std::vector<std::string> labels;  ///< Empty, or one name per class.
 };

@@ -32,6 +32,7 @@ static_assert(std::endian::native == std::endian::little,
 constexpr std::array<uint8_t, 8> kMagic = {'O', 'C', 'T', 'E', 'T', 0x00, 0x1a, 0x0a};
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderSize = 128;
+constexpr uint64_t kTfliteRoundingFeature = 1;
 constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
                  kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
@@ -415,10 +416,12 @@ class Reader {
       return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
-    if (features != 0) {
-      return Unsupported(
-          StrCat("required features: found bit ", std::countr_zero(features), ", expected none"));
+    const uint64_t unknown = features & ~kTfliteRoundingFeature;
+    if (unknown != 0) {
+      return Unsupported(StrCat("required features: found bit ", std::countr_zero(unknown),
+                                ", expected none but bit 0"));
     }
+    if (features != 0) file_.graph.metadata.rounding = Rounding::kTflite;
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
     const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
@@ -803,7 +806,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   StoreAt(&bytes, kVersionAt, kVersion);
   StoreAt(&bytes, kHeaderSizeAt, static_cast<uint32_t>(kHeaderSize));
   StoreAt(&bytes, kFileSizeAt, static_cast<uint64_t>(bytes.size()));
-  StoreAt(&bytes, kFeaturesAt, uint64_t{0});
+  StoreAt(&bytes, kFeaturesAt,
+          graph.metadata.rounding == Rounding::kTflite ? kTfliteRoundingFeature : uint64_t{0});
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);
   StoreAt(&bytes, kSectionsAt, sections);

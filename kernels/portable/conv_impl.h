@@ -98,14 +98,17 @@ struct Cursor {
 
 /// One result of the fixed-point arithmetic.
 OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMultiplier& m) {
-  const int64_t left = static_cast<int64_t>(acc) << (m.shift > 0 ? m.shift : 0);
-  const int64_t product = left * m.q + (int64_t{1} << 30);
-  const int64_t once = product >> 31;  // Halves up.
   const int right = m.shift < 0 ? -m.shift : 0;
-  const int64_t mask = (int64_t{1} << right) - 1;
-  const int64_t twice = (once >> right) + ((once & mask) > (mask >> 1) + (once < 0 ? 1 : 0) ? 1 : 0);
+  const int64_t product = (static_cast<int64_t>(acc) << (m.shift > 0 ? m.shift : 0)) * m.q;
+  int64_t v;
+  if (a.round_once) {
+    v = (product + (int64_t{1} << (30 + right))) >> (31 + right);
+  } else {
+    const int64_t p = (product + (int64_t{1} << 30)) >> 31, mask = (int64_t{1} << right) - 1;
+    v = (p >> right) + ((p & mask) > (mask >> 1) + (p < 0 ? 1 : 0) ? 1 : 0);
+  }
   const int64_t low = static_cast<int64_t>(a.low), high = static_cast<int64_t>(a.high);
-  return static_cast<uint8_t>((twice < low ? low : twice > high ? high : twice) + a.out_zero);
+  return static_cast<uint8_t>((v < low ? low : v > high ? high : v) + a.out_zero);
 }
 
 // `v` is acc * multiplier. Two roundings are one behind a small step away from zero (engine/src/tflite_rounding.h); floats tell which

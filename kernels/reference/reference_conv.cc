@@ -62,12 +62,14 @@ int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
   return -((-value + half - (negative_halves_to_zero ? 1 : 0)) >> bits);
 }
 
-float FixedPoint(int32_t acc, const FixedMultiplier& m) {
+float FixedPoint(int32_t acc, const FixedMultiplier& m, bool round_once) {
   // Beyond 2^31 everything saturates.
   constexpr int64_t kLimit = int64_t{1} << 31;
   const int64_t shifted = std::clamp(static_cast<int64_t>(acc) << std::max(m.shift, 0), -kLimit, kLimit);
+  const int right = std::max(-m.shift, 0);
+  if (round_once) return static_cast<float>(DivideRounding(shifted * m.q, 31 + right, true));
   const int64_t product = DivideRounding(shifted * m.q, 31, true);
-  return static_cast<float>(DivideRounding(product, std::max(-m.shift, 0), false));
+  return static_cast<float>(DivideRounding(product, right, false));
 }
 
 void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t acc) {
@@ -77,7 +79,7 @@ void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t ac
     const float scaled = r * a.residual_multiplier;
     v = v + scaled;
   }
-  if (a.fixed != nullptr) v = FixedPoint(acc, a.fixed[channel]);
+  if (a.fixed != nullptr) v = FixedPoint(acc, a.fixed[channel], a.round_once);
   v = Clamp(v, a.low, a.high);
   pixel.out[channel] = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(v)) + a.out_zero);
 }
