@@ -186,24 +186,10 @@ INSTANTIATE_TEST_SUITE_P(All, FlowerPrecision,
 TEST(FlowerTflite, HybridKeepsTheLabels) {
   OCTET_REQUIRE_MODELS();
   const Reference reference = LoadReference("_probabilities.npy");
-  auto graph = ImportAndOptimize(Flower("flowers_resnet_hybrid.tflite"));
+  const auto graph = ImportAndOptimize(Flower("flowers_resnet_hybrid.tflite"));
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   EXPECT_GE(SameLabels(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities), 129);
 }
-
-class QuantizedOnnx : public ::testing::TestWithParam<const char*> {};
-
-TEST_P(QuantizedOnnx, RunsAsInt8CloseToTheExactEvaluation) {
-  OCTET_REQUIRE_MODELS();
-  const Reference reference = LoadReference("_qdq_probabilities.npy");
-  auto graph = ImportAndOptimize(Flower(GetParam()));
-  ASSERT_TRUE(graph.ok()) << graph.status().message();
-  EXPECT_TRUE(IsQuantized(*graph));
-  EXPECT_LE(LargestDifference(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities), 0.04);
-}
-
-INSTANTIATE_TEST_SUITE_P(Formats, QuantizedOnnx, ::testing::Values("flowers_resnet_qdq.onnx", "flowers_resnet_qoperator.onnx"),
-                         [](const auto& param_info) { return std::string(param_info.param).substr(15, 3); });
 
 struct CifarCase {
   Precision precision;
