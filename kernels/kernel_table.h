@@ -21,7 +21,7 @@ struct ActivationView {
   }
 };
 
-/// q * 2^(shift-31), q below 2^31.
+/// q * 2^(shift-31), q from 2^30 to 2^31-1 or 0, shift at most 31.
 struct FixedMultiplier {
   int32_t q = 0, shift = 0;
 };

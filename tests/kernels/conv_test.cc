@@ -174,6 +174,7 @@ class Problem {
     float_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
     multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
     nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
+    fixed_ = std::make_unique<GuardedBuffer>(panels * 128);
     const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel +
                     11 * c.stride;  // Variants of the epilogue.
     const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
@@ -184,11 +185,23 @@ class Problem {
       // Far outside int32 after scaling. Without such channels kernels may clamp by saturation.
       if (mix % 3 == 0 && i % 16 == 5) multiplier_->as<float>()[i] = 3.0e12f;
       if (mix % 4 == 2 && i % 16 == 9) multiplier_->as<float>()[i] = 0.2f;  // Often outside int16.
-      nudge_->as<float>()[i] = 0.01f + 0.005f * random.Float();
       if (c.fill == Fill::kTies) {
         bias_->as<int32_t>()[i] = random.Int(-300, 300);
         multiplier_->as<float>()[i] = i % 2 ? 0.5f : 0.25f;
       }
+    }
+    // Results in fixed point, of which the float multiplier is only an approximation.
+    const bool fixed = kind == Kind::kU8U8 && mix % 7 < 2 && !c.residual;
+    args_.round_once = mix % 7 == 1;
+    for (int i = 0; fixed && i < panels * 16; ++i) {
+      FixedMultiplier& f = fixed_->as<FixedMultiplier>()[i];
+      const double q = std::frexp(std::min(multiplier_->as<float>()[i], 0x1p30f), &f.shift);
+      f.q = static_cast<int32_t>(q * 2147483648.0);
+      // Powers of two, as above, hit halves exactly; others get bits that a float has not.
+      if (c.fill != Fill::kTies) f.q += random.Int(-100, 100);
+      if (f.q < 1 << 30) f.q = 1 << 30;
+      multiplier_->as<float>()[i] = static_cast<float>(std::ldexp(f.q, f.shift - 31));
+      nudge_->as<float>()[i] = f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
     }
 
     const int64_t out_pixel = static_cast<int64_t>(panels) * 16 * out_bytes;
@@ -237,7 +250,10 @@ class Problem {
     if (kind == Kind::kU8U8) {
       args_.low = static_cast<float>(mix % 2 == 0 ? -c.out_zero : 0);
       args_.high = static_cast<float>(mix % 5 == 0 ? 100 : 255 - c.out_zero);
-      if (mix % 7 == 0 && !c.residual) args_.nudge = nudge_->as<float>();
+      if (fixed) {
+        args_.fixed = fixed_->as<FixedMultiplier>();
+        args_.nudge = nudge_->as<float>();
+      }
     } else {
       args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
       args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
@@ -338,7 +354,7 @@ class Problem {
   Case case_;
   Kind kind_;
   PanelShape shape_;
-  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, float_bias_, multiplier_, nudge_,
+  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, float_bias_, multiplier_, nudge_, fixed_,
       residual_;
   std::vector<int32_t> taps_;
   int64_t out_size_ = 0, first_ = 0;
