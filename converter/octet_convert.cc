@@ -33,7 +33,7 @@ constexpr uint64_t kGoldenSeed = 20241;
 
 struct Arguments {
   std::string input, output;
-  Precision precision = Precision::kFp32;
+  std::optional<Precision> precision;  ///< As the source when absent: fp32, or int8 for a quantized one.
   std::string calibration_data, calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::string preprocessing, labels, name, graph;
@@ -43,8 +43,8 @@ struct Arguments {
 };
 
 /// The options that shaped the result, for the file. No paths: the same inputs give the same bytes wherever they lie.
-std::string OptionsLine(const Arguments& a, const std::optional<CalibrationTable>& table) {
-  std::string s = StrCat("--precision=", PrecisionName(a.precision));
+std::string OptionsLine(const Arguments& a, Precision precision, const std::optional<CalibrationTable>& table) {
+  std::string s = StrCat("--precision=", PrecisionName(precision));
   if (table) s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
@@ -104,12 +104,12 @@ Result<ConversionReport> Convert(const Arguments& a) {
 
   OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table, GetCalibrationTable(a, graph));
   QuantizeOptions options;
-  options.precision = a.precision;
+  options.precision = a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : Precision::kFp32);
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
   options.require_int8 = a.require_int8;
   OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table ? &*table : nullptr));
-  quantized.metadata.options = OptionsLine(a, table);
+  quantized.metadata.options = OptionsLine(a, options.precision, table);
 
   Golden golden;
   golden.seed = kGoldenSeed;
@@ -132,12 +132,12 @@ Result<ConversionReport> Convert(const Arguments& a) {
 int Main(int argc, char** argv) {
   CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
   Arguments a;
-  std::string precision = "fp32", method = "minmax", input_type, output_type;
+  std::string precision, method = "minmax", input_type, output_type;
   app.add_option("INPUT", a.input,
                  "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
       ->required();
   app.add_option("--output", a.output, "File to write; replaced only on success")->required();
-  app.add_option("--precision", precision, "fp32 (default), fp16, hybrid or int8")
+  app.add_option("--precision", precision, "fp32, fp16, hybrid or int8; default fp32, or int8 when the source is quantized")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8"}));
   app.add_option("--graph", a.graph, "Graph description (.json, or the name of one that ships) for files that hold only tensors");
   app.add_option("--name", a.name, "Name stored in the file");
@@ -167,7 +167,7 @@ int Main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
     if (a.require_int8 && precision != "int8") {
-      throw CLI::ValidationError("--require-int8", StrCat("goes with --precision=int8, found ", precision));
+      throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
     }
     if (percentile->count() > 0 && method != "percentile") {
       throw CLI::ValidationError("--calibration-percentile", "goes with --calibration-method=percentile");

@@ -211,6 +211,20 @@ TEST_F(ConvertTest, WhatCannotBeDoneIs1) {
   ExpectError("\"" + truncated + "\" --graph flowers_resnet --output " + File("m.octet"), 1, "cut.safetensors");
 }
 
+TEST_F(ConvertTest, QuantizedSourcesStayInt8) {
+  OCTET_REQUIRE_MODELS();
+  const std::string tflite = "\"" + testing::ModelsDir() + "/flowers/flowers_resnet_int8.tflite\" --output " + File("m.octet");
+  ASSERT_EQ(Run(tflite).code, 0);
+  const auto file = ReadOctetFile(File("m.octet"));
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(file->graph.metadata.precision, Precision::kInt8);
+  EXPECT_EQ(file->graph.tensor(file->graph.inputs[0]).dtype, DType::kU8);
+  EXPECT_EQ(file->graph.tensor(file->graph.outputs[0]).dtype, DType::kU8);
+  std::filesystem::remove(File("m.octet"));
+  ExpectError(tflite + " --precision=fp32", 1, "quantized already");
+  ExpectError(tflite + " --precision=int8 --calibration-data " + Photos(), 1, "quantized already");
+}
+
 TEST_F(ConvertTest, FailureKeepsTheOldFile) {
   ASSERT_EQ(Run(Flowers("")).code, 0);
   const std::string bytes = Read(File("m.octet"));
