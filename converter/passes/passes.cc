@@ -340,7 +340,7 @@ Status FoldScaleShift(Graph* graph) {
   return Finish(graph, editor);
 }
 
-Status FuseResidualAndActivation(Graph* graph) {
+Status FuseActivation(Graph* graph) {
   Editor editor(graph);
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     Node* n = &graph->nodes[i];
@@ -354,7 +354,12 @@ Status FuseResidualAndActivation(Graph* graph) {
     if (before->activation == Activation::kNone || activation == Activation::kRelu6) before->activation = activation;
     editor.Absorb(before, n);
   }
+  return Finish(graph, editor);
+}
 
+Status FuseResidualAndActivation(Graph* graph) {
+  OCTET_RETURN_IF_ERROR(FuseActivation(graph));
+  Editor editor(graph);
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     Node* add = &graph->nodes[i];
     // In uint8 the sum's operands are rounded first; leaving that out would change the result.

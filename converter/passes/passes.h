@@ -10,7 +10,10 @@ namespace octet {
 /// Folds kScaleShift into the convolution or dense layer before it when that has no other consumer (in double precision).
 Status FoldScaleShift(Graph* graph);
 
-/// Moves ReLU/ReLU6 into the Conv2d, Dense, Add or ScaleShift before it, and a residual Add (with its activation) into the
+/// Moves ReLU/ReLU6 into the Conv2d, Dense, Add or ScaleShift before it.
+Status FuseActivation(Graph* graph);
+
+/// The same, and moves a residual Add (with its activation) into the
 /// convolution or dense layer that computes one of its operands last, when that has no activation of its own.
 Status FuseResidualAndActivation(Graph* graph);
 

@@ -191,6 +191,20 @@ TEST(FlowerTflite, HybridKeepsTheLabels) {
   EXPECT_GE(SameLabels(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities), 129);
 }
 
+class QuantizedOnnx : public ::testing::TestWithParam<const char*> {};
+
+TEST_P(QuantizedOnnx, RunsAsInt8CloseToTheExactEvaluation) {
+  OCTET_REQUIRE_MODELS();
+  const Reference reference = LoadReference("_qdq_probabilities.npy");
+  const auto graph = ImportAndOptimize(Flower(GetParam()));
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_TRUE(IsQuantized(*graph));
+  EXPECT_LE(LargestDifference(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities), 0.04);
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, QuantizedOnnx, ::testing::Values("flowers_resnet_qdq.onnx", "flowers_resnet_qoperator.onnx"),
+                         [](const auto& param_info) { return std::string(param_info.param).substr(15, 3); });
+
 struct CifarCase {
   Precision precision;
   int fewest_correct, most_correct;  ///< Of 1000; float: 912.
