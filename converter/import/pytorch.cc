@@ -178,16 +178,18 @@ namespace {
 const PickleValue* FindStateDict(const Pickle& pickle, PickleId id, const std::function<bool(PickleId)>& is_tensor, int depth) {
   const PickleValue& value = pickle[id];
   if (value.kind != Kind::kDict) return nullptr;
+  // Inside first: beside a state dict there may be single tensors, of accuracies for example.
+  for (const std::string_view wanted : kStateDictKeys) {
+    // Of equal keys the last one counts, as in Python.
+    for (size_t i = value.items.size() & ~size_t{1}; depth > 0 && i > 0; i -= 2) {
+      const PickleValue& key = pickle[value.items[i - 2]];
+      if (key.kind != Kind::kString || key.text != wanted) continue;
+      if (const PickleValue* found = FindStateDict(pickle, value.items[i - 1], is_tensor, depth - 1)) return found;
+      break;
+    }
+  }
   for (size_t i = 1; i < value.items.size(); i += 2) {
     if (is_tensor(value.items[i])) return &value;
-  }
-  if (depth == 0) return nullptr;
-  for (const std::string_view wanted : kStateDictKeys) {
-    for (size_t i = 0; i + 1 < value.items.size(); i += 2) {
-      const PickleValue& key = pickle[value.items[i]];
-      if (key.kind != Kind::kString || key.text != wanted) continue;
-      if (const PickleValue* found = FindStateDict(pickle, value.items[i + 1], is_tensor, depth - 1)) return found;
-    }
   }
   return nullptr;
 }

@@ -32,9 +32,11 @@ using tf::NodeDef;
 using tf::ValueRef;
 
 /// Elements of all constants together, decoded or computed: bounds what a crafted file can make us allocate.
-constexpr int64_t kMaxElements = int64_t{1} << 29;
-/// Of these, what does not lie in the file: filled and folded constants.
+constexpr int64_t kMaxElements = int64_t{1} << 30;
+/// Of these, what does not lie in the file: filled and broadcast constants, arithmetic per channel.
 constexpr int64_t kMaxMadeElements = int64_t{1} << 24;
+constexpr size_t kMaxName = 512;  // Inlining can repeat a name any number of times.
+constexpr int64_t kMaxChannels = 1 << 20;
 constexpr int64_t kMaxAttribute = 4096;  // Kernel sizes, strides, dilations: as ValidateGraph has it.
 constexpr size_t kMaxListed = 50;        // Problems in one message.
 
@@ -148,13 +150,16 @@ class Converter {
   // -- Bookkeeping ------------------------------------------------------------------------------------------------------------------
 
   void Problem(const NodeDef& node, const std::string& what) {
-    problems_.push_back(StrCat("node '", node.name, "' (", node.op, "): ", what));
+    ++problem_count_;
+    if (problems_.size() < kMaxListed) {
+      problems_.push_back(StrCat("node '", node.name.substr(0, kMaxName), "' (", node.op.substr(0, kMaxName), "): ", what));
+    }
   }
 
   Status ListProblems() const {
-    std::string message = StrCat(problems_.size(), problems_.size() == 1 ? " node cannot" : " nodes cannot", " be converted: ");
-    for (size_t i = 0; i < problems_.size() && i < kMaxListed; ++i) message += (i > 0 ? "; " : "") + problems_[i];
-    if (problems_.size() > kMaxListed) message += StrCat("; and ", problems_.size() - kMaxListed, " more");
+    std::string message = StrCat(problem_count_, problem_count_ == 1 ? " node cannot" : " nodes cannot", " be converted: ");
+    for (size_t i = 0; i < problems_.size(); ++i) message += (i > 0 ? "; " : "") + problems_[i];
+    if (problem_count_ > problems_.size()) message += StrCat("; and ", problem_count_ - problems_.size(), " more");
     return Unsupported(std::move(message));
   }
 
@@ -174,9 +179,22 @@ class Converter {
     return Corrupt(StrCat("constants have more than ", kMaxElements, " elements together"));
   }
 
+  Status SpendMade(size_t elements) {
+    made_left_ -= static_cast<int64_t>(elements);
+    if (made_left_ >= 0) return OkStatus();
+    made_left_ = 0;
+    return Unsupported("the graph computes with more constants than the importer allows");
+  }
+
   std::string UniqueName(std::string_view wanted) {
+    wanted = wanted.substr(0, kMaxName);
     std::string name(wanted);
-    for (int i = 1; !names_.insert(name).second; ++i) name = StrCat(wanted, "_", i);
+    if (!names_.insert(name).second) {
+      int& suffix = suffixes_[name];
+      do {
+        name = StrCat(wanted, "_", ++suffix);
+      } while (!names_.insert(name).second);
+    }
     return name;
   }
 
@@ -317,10 +335,11 @@ class Converter {
       value->integer = in->integer;
       return value;
     }
+    OCTET_RETURN_IF_ERROR(SpendMade(in->scale.size()));
     ValuePtr value = std::make_shared<Value>(*in);
     value->materialized = kNoTensor;
     value->exclusive = in->exclusive && only;
-    value->name = std::string(node.def->name);
+    value->name = std::string(node.def->name.substr(0, kMaxName));
     return value;
   }
 
@@ -334,9 +353,9 @@ class Converter {
       std::vector<int64_t> dims = value->dims;
       value = Activation(id, std::move(dims));
       value->exclusive = false;
-      value->name = std::string(node.def->name);
+      value->name = std::string(node.def->name.substr(0, kMaxName));
     }
-    OCTET_RETURN_IF_ERROR(Spend(static_cast<int64_t>(scale.size()) * 2));
+    OCTET_RETURN_IF_ERROR(SpendMade(scale.size()));
     if (!value->pending_affine()) {
       value->scale = scale;
       value->shift = shift;
@@ -386,7 +405,7 @@ class Converter {
     const int64_t n = constant.num_elements();
     const bool fits = constant.dims.size() <= dims.size() &&
                       (n == 1 || (n == channels && !constant.dims.empty() && constant.dims.back() == channels));
-    if (!constant.is_float() || !fits || channels < 1 || channels > kMaxElements) {
+    if (!constant.is_float() || !fits || channels < 1 || channels > kMaxChannels) {
       return Unsupported("a constant is neither one value nor one value per channel");
     }
     if (n == 1) return std::vector<double>(static_cast<size_t>(channels), constant.floats[0]);
@@ -463,17 +482,25 @@ class Converter {
   Result<ValuePtr> Fold(const FlatNode& node) {
     std::vector<const HostTensor*> inputs;
     for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(In(node, i).constant.get());
-    OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::FoldConstant(*node.def, inputs, made_left_));
-    made_left_ -= std::min(made_left_, 1 + tensor.num_elements());
+    int64_t total = 0;
+    for (const HostTensor* in : inputs) total += in->num_elements();
+    // What is no larger than its inputs only costs time; mixed precision casts every weight.
+    OCTET_RETURN_IF_ERROR(Spend(total));
+    OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::FoldConstant(*node.def, inputs, total + made_left_));
+    OCTET_RETURN_IF_ERROR(Spend(tensor.num_elements()));
+    OCTET_RETURN_IF_ERROR(SpendMade(static_cast<size_t>(std::max<int64_t>(tensor.num_elements() - total, 0))));
     return Constant(std::move(tensor));
   }
 
   Result<ValuePtr> Const(const FlatNode& node) {
+    ValuePtr& known = constants_[node.def];
+    if (known != nullptr) return known;
     const auto bytes = node.def->Bytes("value", 8);
     if (!bytes) return Corrupt("has no value");
     OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::ParseTensor(*bytes, &made_left_));
     OCTET_RETURN_IF_ERROR(Spend(1 + tensor.num_elements()));
-    return Constant(std::move(tensor));
+    known = Constant(std::move(tensor));
+    return known;
   }
 
   Result<ValuePtr> Placeholder(const FlatNode& node) {
@@ -695,8 +722,7 @@ class Converter {
     if (node.inputs.size() != 1) return Corrupt("expected 1 input");
     const std::vector<int64_t>& dims = In(node, 0).dims;
     const int64_t channels = dims.empty() ? 0 : dims.back();
-    if (channels < 1 || channels > kMaxElements) return Unsupported("input has no channels");
-    OCTET_RETURN_IF_ERROR(Spend(channels));
+    if (channels < 1 || channels > kMaxChannels) return Unsupported("input has no channels");
     const size_t n = static_cast<size_t>(channels);
     return Affine(node, 0, std::vector<double>(n, -1.0), std::vector<double>(n, 0.0));
   }
@@ -787,7 +813,7 @@ class Converter {
       OCTET_ASSIGN_OR_RETURN(const TensorId id, InTensor(node, 0));
       ValuePtr value = Activation(id, std::move(dims));
       value->exclusive = false;
-      value->name = std::string(node.def->name);
+      value->name = std::string(node.def->name.substr(0, kMaxName));
       return value;
     }
     OCTET_ASSIGN_OR_RETURN(ValuePtr value, Derive(node, 0));
@@ -1030,11 +1056,14 @@ class Converter {
   std::map<std::string, std::string, std::less<>> restored_;
   std::map<std::string, std::string> object_keys_;
   std::map<std::string, ValuePtr> variables_;  ///< By key.
+  std::unordered_map<const NodeDef*, ValuePtr> constants_;
   std::vector<int> uses_;
   std::vector<ValuePtr> values_;
   std::unordered_map<TensorId, size_t> without_bias_;  ///< Outputs of convolutions and dense layers, to their nodes.
   std::set<std::string, std::less<>> names_;
-  std::vector<std::string> problems_;
+  std::unordered_map<std::string, int> suffixes_;  ///< The last one of each name that was taken.
+  std::vector<std::string> problems_;  ///< The first of them.
+  size_t problem_count_ = 0;
   Graph graph_;
 };
 

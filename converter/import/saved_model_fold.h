@@ -35,7 +35,8 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_
 /// True when FoldConstant knows the operator.
 bool CanFold(std::string_view op);
 
-/// Computes `node` on constants. At most `max_elements` are produced. Errors: kUnsupported, kCorrupt.
+/// Computes `node` on constants. Operators that can give more elements than they take give at most `max_elements`. Errors:
+/// kUnsupported, kCorrupt.
 Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const HostTensor*>& inputs, int64_t max_elements);
 
 /// Resolves a -1 in a target shape for `elements` elements; kDynamic is not looked at. Errors: kCorrupt.

@@ -18,6 +18,8 @@ namespace {
 constexpr size_t kFooterSize = 48;
 constexpr size_t kBlockTrailerSize = 5;  // Compression type, masked CRC32C of contents and type.
 constexpr uint64_t kTableMagic = 0xdb4775248b80fb57u;
+/// Prefix compression can make three bytes an entry with a key of any length.
+constexpr size_t kMaxKeyBytes = 1 << 26;
 constexpr int kMaxShards = 99999;  // Five digits in the file name.
 
 uint32_t Crc(std::string_view bytes, uint32_t previous = 0) {
@@ -182,6 +184,7 @@ Status TensorBundle::ReadIndex(std::string_view file, const ShardOpener& open_sh
 
   // Blocks are disjoint in an honest file; their sum bounds what a crafted one can make us read again and again.
   uint64_t bytes_left = file.size();
+  size_t key_bytes_left = kMaxKeyBytes;
   int shards = 0;  // Known once the header, the first entry, has been read.
   OCTET_ASSIGN_OR_RETURN(const std::string_view index_block, ReadBlock(file, index));
   OCTET_RETURN_IF_ERROR(ForEachEntry(index_block, [&](std::string_view, std::string_view value) -> Status {
@@ -197,6 +200,8 @@ Status TensorBundle::ReadIndex(std::string_view file, const ShardOpener& open_sh
         OCTET_ASSIGN_OR_RETURN(shards, ParseHeader(bytes));
         return OkStatus();
       }
+      if (key.size() > key_bytes_left) return Corrupt(StrCat("keys have more than ", kMaxKeyBytes, " bytes together"));
+      key_bytes_left -= key.size();
       OCTET_ASSIGN_OR_RETURN(BundleEntry entry, ParseEntry(key, bytes, shards));
       entries_.emplace(std::string(key), std::move(entry));
       return OkStatus();

@@ -1,7 +1,8 @@
 """Writes TensorFlow SavedModels of every kind octet reads, with inputs and TensorFlow's own outputs.
 
-Usage: export_savedmodel.py FOLDER [NAME...]. Each case is FOLDER/NAME with saved_model.pb, variables/, input.npy and expected.npy;
-an input of integers is what the signature takes, whatever its type there. Needs tensorflow and keras 3.
+Usage: export_savedmodel.py FOLDER [--small | NAME...]; --small leaves the networks of keras.applications out. Each case is
+FOLDER/NAME with saved_model.pb, variables/, input.npy and expected.npy; an input of integers holds pixels, whatever the
+signature's type. Needs tensorflow and keras 3.
 """
 
 import os
@@ -286,12 +287,15 @@ def application(name, size=64):
     CASES[name] = make
 
 
-for application_name in ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "MobileNet", "MobileNetV2"):
+APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "MobileNet", "MobileNetV2")
+for application_name in APPLICATIONS:
     application(application_name)
 
 
 def main():
     names = sys.argv[2:] or list(CASES)
+    if names == ["--small"]:
+        names = [name for name in CASES if name not in APPLICATIONS]
     for name in names:
         folder = os.path.join(sys.argv[1], name)
         keras.backend.clear_session()

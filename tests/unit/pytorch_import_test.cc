@@ -157,7 +157,7 @@ TEST(Pytorch, UnwrapsCheckpointsOfTrainingScripts) {
   const std::string inner = pickle::Dict({{"w", parameter}}, pickle::OrderedDict()) + pickle::Dict({{"_metadata", pickle::OrderedDict()}}) + "b";
   const StorageBytes storages = {{"0", FloatBytes({3})}, {"1", FloatBytes({4})}};
   for (const char* key : {"state_dict", "model", "net"}) {
-    const std::string object = pickle::Dict({{"optimizer", other}, {key, inner}, {"best_prec1", accuracy}, {"epoch", pickle::Int(123456789012)}});
+    const std::string object = pickle::Dict({{"optimizer", other}, {"loss", tensor}, {key, inner}, {"best_prec1", accuracy}, {"epoch", pickle::Int(123456789012)}});
     for (const std::string& bytes : {ZipCheckpoint(object, storages), LegacyCheckpoint(object, storages)}) {
       auto source = PytorchSource::Parse(Borrow(bytes), "x");
       ASSERT_TRUE(source.ok()) << source.status().message();
