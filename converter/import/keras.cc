@@ -557,7 +557,9 @@ class KerasImporter {
     OCTET_RETURN_IF_ERROR(SetPadding(config, shape, &w));
     if (shape[3] % groups != 0) return Corrupt(StrCat(groups, " groups for ", shape[3], " channels"));
     std::vector<int64_t> stored{kernel[0], kernel[1], depthwise ? shape[3] : shape[3] / groups, -1};
-    OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Weight(depthwise ? "depthwise_kernel" : "kernel", 0, stored, &stored));
+    // Keras 2 calls a depthwise layer's weight depthwise_kernel, Keras 3 kernel.
+    const bool renamed = depthwise && weights_.Find(place_->path, "depthwise_kernel", 0).ok();
+    OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Weight(renamed ? "depthwise_kernel" : "kernel", 0, stored, &stored));
     const int64_t taps = stored[0] * stored[1];
     // Keras has [height, width, in, out], and for depthwise ones [height, width, in, multiplier].
     const int64_t in = depthwise ? 1 : stored[2], out = depthwise ? stored[2] * stored[3] : stored[3];

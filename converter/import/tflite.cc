@@ -39,6 +39,7 @@ enum Code {
   kReshape = 22,
   kSoftmax = 25,
   kPad = 34,
+  kGather = 36,
   kTranspose = 39,
   kMean = 40,
   kSub = 41,
@@ -49,6 +50,8 @@ enum Code {
   kPadV2 = 60,
   kSlice = 65,
   kShape = 77,
+  kReduceProd = 81,
+  kReduceMax = 82,
   kPack = 83,
   kQuantize = 114,
 };
@@ -73,6 +76,7 @@ bool IsSupported(int code) {
     case kReshape:
     case kSoftmax:
     case kPad:
+    case kGather:
     case kTranspose:
     case kMean:
     case kSub:
@@ -83,8 +87,28 @@ bool IsSupported(int code) {
     case kPadV2:
     case kSlice:
     case kShape:
+    case kReduceProd:
+    case kReduceMax:
     case kPack:
     case kQuantize: return true;
+    default: return false;
+  }
+}
+
+/// Operators that do the same to [pixels, channels] as to [1, height, width, channels].
+bool WorksOnPixels(int code) {
+  switch (code) {
+    case kAdd:
+    case kMul:
+    case kSub:
+    case kDiv:
+    case kRelu:
+    case kRelu6:
+    case kReshape:
+    case kSoftmax:
+    case kQuantize:
+    case kDequantize:
+    case kFullyConnected: return true;
     default: return false;
   }
 }
@@ -109,7 +133,8 @@ class TfliteImporter {
         values_(file.tensors.size(), kNoTensor),
         constant_(file.tensors.size(), -1),
         folded_(file.tensors.size()),
-        failed_(file.tensors.size(), false) {
+        failed_(file.tensors.size(), false),
+        pixels_(file.tensors.size(), false) {
     for (size_t i = 0; i < file.tensors.size(); ++i) {
       if (file.tensors[i].is_constant()) constant_[i] = static_cast<int>(i);
     }
@@ -124,7 +149,10 @@ class TfliteImporter {
       op_ = &file_.operators[i];
       // What only depends on an operator that has been refused is not worth a message of its own.
       const bool broken = std::any_of(op_->inputs.begin(), op_->inputs.end(), [&](int t) { return t >= 0 && failed_[t]; });
-      Status status = broken ? Unsupported("") : Convert();
+      on_pixels_ = std::any_of(op_->inputs.begin(), op_->inputs.end(), [&](int t) { return t >= 0 && pixels_[t]; });
+      Status status = broken                                        ? Unsupported("")
+                      : on_pixels_ && !WorksOnPixels(op_->code) ? Unsupported("its input has height and width in the batch dimension")
+                                                                    : Convert();
       if (status.ok()) continue;
       if (status.code() != StatusCode::kUnsupported) return std::move(status).WithContext(Where(i));
       for (int t : op_->outputs) failed_[t] = true;
@@ -369,6 +397,7 @@ class TfliteImporter {
       }
     }
     values_[out] = id;
+    pixels_[out] = on_pixels_ && op_->code != kReshape;
     return OkStatus();
   }
 
@@ -603,7 +632,7 @@ class TfliteImporter {
     if (options->weights_format() != 0) return Unsupported("shuffled weights");
     const Shape shape = g_.tensor(x).shape;
     Layer layer;
-    if (options->keep_num_dims() && shape.rank() == 4) {  // A dense layer at every pixel.
+    if ((options->keep_num_dims() || on_pixels_) && shape.rank() == 4) {  // A dense layer at every pixel.
       layer.shape = Shape{w[0], 1, 1, w[1]};
       OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitLayer(OpType::kConv2d, x, out, std::move(layer), activation, {}));
       return Finish(out, y);
@@ -790,17 +819,37 @@ class TfliteImporter {
     });
   }
 
-  Status ConvertMean() {
-    const auto* options = op_->table->builtin_options_as_ReducerOptions();
-    OCTET_ASSIGN_OR_RETURN(const TensorId x, InputImage());
-    OCTET_ASSIGN_OR_RETURN(const int out, Output());
-    OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
+  /// Whether a reduction over height and width keeps them as 1; an error when it reduces anything else.
+  Result<bool> ReducesImage() const {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, InputIntegers(1));
     std::set<int64_t> normalized;
     for (int64_t a : axes) normalized.insert(a < 0 ? a + 4 : a);
-    if (normalized != std::set<int64_t>{1, 2}) return Unsupported("a mean over other dimensions than height and width");
+    if (normalized != std::set<int64_t>{1, 2}) return Unsupported("it reduces other dimensions than height and width");
+    const auto* options = op_->table->builtin_options_as_ReducerOptions();
+    return options != nullptr && options->keep_dims();
+  }
+
+  Status ConvertReduceMax() {
+    OCTET_ASSIGN_OR_RETURN(const TensorId image, InputImage());
+    OCTET_ASSIGN_OR_RETURN(const bool keep, ReducesImage());
+    const Shape shape = g_.tensor(image).shape;
+    if (shape[1] > 4096 || shape[2] > 4096) return Unsupported(StrCat("a maximum over ", shape.ToString()));
+    return Move([&](TensorId x, const Type& own, const std::string& name) -> Result<TensorId> {
+      OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kMaxPool, keep ? name : name + ".pool", {x}, own, [&](Node* n) {
+                               n->window.kernel_h = static_cast<int>(shape[1]);
+                               n->window.kernel_w = static_cast<int>(shape[2]);
+                             }));
+      if (keep) return y;
+      return Emit(OpType::kReshape, name, {y}, own, {}, Shape{1, shape[3]});
+    });
+  }
+
+  Status ConvertMean() {
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, InputImage());
+    OCTET_ASSIGN_OR_RETURN(const int out, Output());
+    OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
+    OCTET_ASSIGN_OR_RETURN(const bool keep, ReducesImage());
     if (TypeOfValue(x).dtype != type.dtype) return Corrupt("input and output have different types");
-    const bool keep = options != nullptr && options->keep_dims();
     const std::string name = NameOf(out);
     OCTET_ASSIGN_OR_RETURN(TensorId y, Emit(OpType::kGlobalAveragePool, keep ? name : name + ".pool", {x}, type));
     if (!keep) {
@@ -854,6 +903,15 @@ class TfliteImporter {
     const int64_t elements = g_.tensor(x).shape.num_elements();
     if (target.size() != 2 && target.size() != 4) {
       return Unsupported(StrCat("a shape of rank ", target.size(), ", expected [batch, channels] or [batch, height, width, channels]"));
+    }
+    // [batch * height * width, channels], to apply a dense layer at every pixel: nothing changes here but the reading of it.
+    const Shape from = g_.tensor(x).shape;
+    const int64_t pixels = from.rank() == 4 ? from[1] * from[2] : 1;
+    if (from.rank() == 4 && pixels > 1 && target.size() == 2 && target[1] == from[3] && (target[0] == -1 || target[0] == batch_ * pixels)) {
+      OCTET_ASSIGN_OR_RETURN(const int out, Output());
+      OCTET_RETURN_IF_ERROR(Finish(out, x));
+      pixels_[out] = true;
+      return OkStatus();
     }
     if (target[0] != batch_ && target[0] != -1) {
       return Unsupported(StrCat("a shape that begins with ", target[0], ", expected the batch, ", batch_));
@@ -972,6 +1030,31 @@ class TfliteImporter {
     return Fold(out, std::move(values));
   }
 
+  Status ConvertGather() {
+    OCTET_ASSIGN_OR_RETURN(const int out, Output());
+    if (!AllFolded()) return Unsupported("gathering activations");
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> from, InputIntegers(0));
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> at, InputIntegers(1));
+    std::vector<int64_t> values;
+    for (int64_t i : at) {
+      if (i < 0 || i >= static_cast<int64_t>(from.size())) return Corrupt(StrCat("index ", i, ", expected less than ", from.size()));
+      if (values.size() > 64) break;
+      values.push_back(from[static_cast<size_t>(i)]);
+    }
+    return Fold(out, std::move(values));
+  }
+
+  Status ConvertReduceProd() {
+    OCTET_ASSIGN_OR_RETURN(const int out, Output());
+    if (!AllFolded()) return Unsupported("a product of activations");
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> from, InputIntegers(0));
+    int64_t product = 1;
+    for (int64_t v : from) {
+      if (!CheckedMul(product, v, &product)) return Corrupt("a product that does not fit 64 bits");
+    }
+    return Fold(out, {product});
+  }
+
   Status ConvertPack() {
     OCTET_ASSIGN_OR_RETURN(const int out, Output());
     if (!AllFolded()) return Unsupported("packing activations");
@@ -1066,6 +1149,7 @@ class TfliteImporter {
       case kAveragePool2d:
       case kMaxPool2d: return ConvertPool();
       case kMean: return ConvertMean();
+      case kReduceMax: return ConvertReduceMax();
       case kPad:
       case kPadV2: return ConvertPad();
       case kReshape: return ConvertReshape();
@@ -1073,6 +1157,8 @@ class TfliteImporter {
       case kTranspose: return ConvertTranspose();
       case kShape: return ConvertShape();
       case kPack: return ConvertPack();
+      case kGather: return ConvertGather();
+      case kReduceProd: return ConvertReduceProd();
       case kStridedSlice: return ConvertStridedSlice();
       case kSlice: return ConvertSlice();
       case kConcatenation: return ConvertConcat();
@@ -1092,6 +1178,8 @@ class TfliteImporter {
   std::vector<int> constant_;       ///< File tensor with each constant's data, -1 for activations.
   std::vector<std::optional<std::vector<int64_t>>> folded_;  ///< Integers known in advance.
   std::vector<bool> failed_;        ///< Outputs of refused operators.
+  std::vector<bool> pixels_;  ///< Read as [batch * height * width, channels] in the file; of rank 4 here.
+  bool on_pixels_ = false;    ///< An input of the current operator is.
   std::set<std::string> names_;
   std::map<std::string, int> name_counts_;
   const TfliteOperator* op_ = nullptr;

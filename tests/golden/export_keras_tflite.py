@@ -1,0 +1,230 @@
+"""Writes Keras and TFLite files of every kind octet reads, with inputs and the frameworks' own outputs.
+
+Usage: export_keras_tflite.py FOLDER [--small | NAME...]; --small leaves the networks of keras.applications out. Each case is FOLDER/NAME with
+  model.keras, model.h5, fp32.tflite, input.npy and expected.npy (Keras's outputs), and for most
+  fp16.tflite, hybrid.tflite, int8.tflite (integers in and out) and int8_float.tflite (floats in and out),
+  int8_input.npy and int8_expected.npy: bytes, as uint8 whatever the file's type, from the reference kernels.
+Needs tensorflow and keras 3.
+"""
+
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export_savedmodel import block, images, randomize
+
+layers = keras.layers
+CASES = {}
+
+
+def case(function):
+    CASES[function.__name__] = function
+    return function
+
+
+def finish(x, inputs, units=5, head="softmax"):
+    x = layers.GlobalAveragePooling2D()(x)
+    return randomize(keras.Model(inputs, layers.Dense(units, activation=head)(x)))
+
+
+@case
+def resnet_v1():
+    x = inputs = keras.Input((33, 30, 3))
+    x = layers.ZeroPadding2D(((3, 3), (2, 3)))(x)
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(16, 7, 2, use_bias=False)(x)))
+    x = layers.MaxPooling2D(3, 2, padding="same")(x)
+    x = block(block(x, 16), 32, 2)
+    return finish(x, inputs)
+
+
+@case
+def resnet_v2():
+    x = inputs = keras.Input((24, 24, 3))
+    x = layers.Conv2D(16, 3, padding="same")(x)
+    x = block(block(x, 16, version=2), 32, 2, version=2)
+    x = layers.ReLU()(layers.BatchNormalization()(x))
+    x = layers.GlobalAveragePooling2D(keepdims=True)(x)
+    x = layers.Flatten()(x)
+    x = layers.Dense(24, activation="relu")(x)
+    return randomize(keras.Model(inputs, layers.Softmax()(layers.Dense(7)(layers.Dropout(0.5)(x)))))
+
+
+@case
+def sequential():
+    return randomize(keras.Sequential([
+        keras.Input((20, 20, 3)),
+        layers.Conv2D(12, (3, 5), (2, 1), padding="same", activation="relu6"),
+        layers.AveragePooling2D(3, 2, padding="same"),
+        layers.Conv2D(20, (2, 3), activation="relu"),
+        layers.AveragePooling2D((1, 2)),
+        layers.Flatten(),
+        layers.Dense(6),
+    ]))
+
+
+@case
+def dilated():
+    x = inputs = keras.Input((16, 15, 3))
+    x = layers.Conv2D(20, 3, dilation_rate=2, padding="same", activation="relu")(x)
+    return finish(layers.DepthwiseConv2D(3, dilation_rate=(2, 3))(x), inputs)
+
+
+@case
+def preprocessing():
+    norm = layers.Normalization(mean=[0.4, 0.5, 0.6], variance=[0.04, 0.09, 0.05])
+    x = inputs = keras.Input((18, 18, 3))
+    x = norm(layers.Rescaling(1 / 255.0, 0.01)(x))
+    x = layers.Conv2D(8, 3, activation="relu")(x)
+    return finish(x, inputs)
+
+
+@case
+def depthwise():
+    x = inputs = keras.Input((21, 17, 4))
+    x = layers.DepthwiseConv2D(3, 2, padding="same", use_bias=False)(x)
+    x = layers.ReLU(6.0)(layers.BatchNormalization(scale=False)(x))
+    x = layers.DepthwiseConv2D((5, 3), depth_multiplier=2, activation="relu")(x)
+    x = layers.Conv2D(24, 1, activation="relu")(x)
+    x = layers.DepthwiseConv2D(3, padding="same")(x)
+    return finish(layers.BatchNormalization(center=False)(x), inputs)
+
+
+@case
+def branches():
+    x = inputs = keras.Input((16, 16, 3))
+    a = layers.Conv2D(8, 3, padding="same", activation="relu")(x)
+    b = layers.Conv2D(16, 1, activation="relu")(x)
+    c = layers.MaxPooling2D(3, 1, padding="same")(layers.Conv2D(8, 5, padding="same")(x))
+    x = layers.Concatenate()([a, b, c])
+    d = layers.Conv2D(32, 1)(x)
+    x = layers.Subtract()([layers.Add()([x, d, x]), layers.Conv2D(32, 3, padding="same")(x)])
+    x = layers.Multiply()([layers.ReLU()(x), layers.Conv2D(32, 1, activation="relu")(x)])
+    return finish(layers.Activation("relu")(x), inputs, head=None)
+
+
+@case
+def nested():
+    inner_in = y = keras.Input((None, None, 8))
+    y = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(8, 3, padding="same", name="conv")(y)))
+    inner = keras.Model(inner_in, layers.Add()([y, inner_in]), name="inner")
+    tail = keras.Sequential([layers.Conv2D(16, 3, 2, name="conv"), layers.ReLU()], name="tail")
+    shared = layers.Conv2D(8, 1, activation="relu", name="shared")
+    x = inputs = keras.Input((17, 17, 3))
+    x = layers.Conv2D(8, 3, name="conv")(x)
+    x = tail(inner(shared(inner(shared(x)))))
+    return finish(x, inputs)
+
+
+@case
+def reshape():
+    x = inputs = keras.Input((8, 8, 4))
+    x = layers.Conv2D(6, 3, groups=2, padding="same")(x)
+    x = layers.Reshape((4, -1, 6))(layers.ReLU()(x))
+    x = layers.Conv2D(5, 3, activation="relu")(x)
+    x = layers.GlobalMaxPooling2D()(x)
+    return randomize(keras.Model(inputs, layers.Dense(3, activation="softmax")(x)))
+
+
+@case
+def pixelwise_dense():
+    x = inputs = keras.Input((10, 10, 3))
+    x = layers.Dense(9, activation="relu")(x)
+    x = layers.Dense(12)(x)
+    return finish(x, inputs)
+
+
+APPLICATIONS = {
+    "resnet50": lambda: keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10),
+    "resnet101": lambda: keras.applications.ResNet101(weights=None, input_shape=(64, 64, 3), classes=10),
+    "resnet50v2": lambda: keras.applications.ResNet50V2(weights=None, input_shape=(64, 64, 3), classes=10),
+    "resnet152v2": lambda: keras.applications.ResNet152V2(weights=None, input_shape=(64, 64, 3), classes=10),
+    "mobilenet": lambda: keras.applications.MobileNet(weights=None, input_shape=(64, 64, 3), classes=10, alpha=0.25),
+    "mobilenetv2": lambda: keras.applications.MobileNetV2(weights=None, input_shape=(64, 64, 3), classes=10, alpha=0.35),
+}
+for application_name, build in APPLICATIONS.items():
+    CASES[application_name] = lambda build=build: randomize(build(), gain=0.7)
+
+# Convolutions in groups and Multiply have no integer kernel in TFLite or octet that would be worth a comparison.
+FLOAT_ONLY = {"reshape", "branches"}
+# Written as SpaceToBatch and BatchToSpace around a convolution.
+KERAS_ONLY = {"dilated"}
+
+
+def convert(model, optimize=False, half=False, samples=None, integer_ends=False):
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    if optimize:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    if half:
+        converter.target_spec.supported_types = [tf.float16]
+    if samples is not None:
+        converter.representative_dataset = lambda: ([s[None]] for s in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        if integer_ends:
+            converter.inference_input_type = converter.inference_output_type = tf.int8
+    return converter.convert()
+
+
+def run_reference(content, inputs):
+    """Inputs and outputs as uint8, that is int8 + 128."""
+    interpreter = tf.lite.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero = into["quantization"]
+    quantized = np.clip(np.rint(inputs / np.float32(scale)) + zero, -128, 127).astype(np.int8)
+    outputs = []
+    for q in quantized:
+        interpreter.set_tensor(into["index"], q[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(out["index"])[0])
+    to_bytes = lambda v: (np.asarray(v).astype(np.int32) + 128).astype(np.uint8)
+    return to_bytes(quantized), to_bytes(outputs)
+
+
+def write(path, content):
+    with open(path, "wb") as f:
+        f.write(content)
+
+
+def export(folder, name):
+    os.makedirs(folder, exist_ok=True)
+    keras.utils.clear_session(free_memory=False)
+    model = CASES[name]()
+    path = lambda file: os.path.join(folder, file)
+    x = images(*model.inputs[0].shape[1:], count=40)
+    if name == "preprocessing":
+        x = (x * 60 + 128).astype(np.float32)
+    np.save(path("input.npy"), x[:4])
+    np.save(path("expected.npy"), np.asarray(model(x[:4], training=False), np.float32))
+    model.save(path("model.keras"))
+    model.save(path("model.h5"))
+    if name in KERAS_ONLY:
+        return
+    write(path("fp32.tflite"), convert(model))
+    if name in FLOAT_ONLY:
+        return
+    write(path("fp16.tflite"), convert(model, optimize=True, half=True))
+    write(path("hybrid.tflite"), convert(model, optimize=True))
+    write(path("int8_float.tflite"), convert(model, optimize=True, samples=x))
+    int8 = convert(model, optimize=True, samples=x, integer_ends=True)
+    write(path("int8.tflite"), int8)
+    quantized, outputs = run_reference(int8, x)
+    np.save(path("int8_input.npy"), quantized)
+    np.save(path("int8_expected.npy"), outputs)
+
+
+def main():
+    folder, names = sys.argv[1], sys.argv[2:]
+    if names == ["--small"]:
+        names = [n for n in CASES if n not in APPLICATIONS]
+    for name in names or CASES:
+        export(os.path.join(folder, name), name)
+
+
+if __name__ == "__main__":
+    main()
