@@ -169,7 +169,9 @@ struct Vec {
       acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.odd, w.odd_hi));
     }
   };
-  static constexpr int IntMaxPixels(int) { return 4; }
+  // With 6 pixels the compilers keep 5 of the 12 accumulators in memory, and yet it is 4 % faster than 4 pixels without spills:
+  // widening the weights is shared by more.
+  static constexpr int IntMaxPixels(int) { return 6; }
 #endif
   template <int MR, int NR>
   using IntTile = Tile<MacU8, MR, NR>;
