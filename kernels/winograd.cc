@@ -87,15 +87,19 @@ void WinogradTransformI8(const int8_t* weights, int panels, int channels, int16_
 }
 
 bool WinogradIsExact(const int8_t* weights, int panels, int channels) {
-  const int64_t panel_bytes = int64_t{9} * channels * kLanes;
+  const int64_t lines = int64_t{9} * channels / 4;
   for (int p = 0; p < panels; ++p) {
-    int64_t positive[kLanes] = {}, negative[kLanes] = {};
-    for (int64_t i = 0; i < panel_bytes; ++i) {
-      const int w = weights[p * panel_bytes + i];
-      (w > 0 ? positive : negative)[i / 4 % kLanes] += w > 0 ? w : -w;
+    int32_t positive[kLanes * 4] = {}, negative[kLanes * 4] = {};  // At most 128 * lines each.
+    for (int64_t line = 0; line < lines; ++line, weights += kLanes * 4) {
+      for (int i = 0; i < kLanes * 4; ++i) {
+        positive[i] += std::max<int32_t>(weights[i], 0);
+        negative[i] += std::max<int32_t>(-weights[i], 0);
+      }
     }
     for (int l = 0; l < kLanes; ++l) {
-      if (255 * std::max(positive[l], negative[l]) >= int64_t{1} << 25) return false;
+      int64_t up = 0, down = 0;
+      for (int j = 0; j < 4; ++j) up += positive[l * 4 + j], down += negative[l * 4 + j];
+      if (255 * std::max(up, down) >= int64_t{1} << 25) return false;
     }
   }
   return true;

@@ -85,10 +85,15 @@ class Planner {
     const Shape& y = tensor(n.output).shape;
     // Below 7 pixels most of a 4x4 tile is outside the image.
     if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 || y[2] < 7) return false;
-    if (WinogradFunction(n) == nullptr) return false;
-    return weights.dtype != DType::kI8 || kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(weights.data.data()),
-                                                                   static_cast<int>(CeilDiv(weights.shape[0], kPanelWidth)),
-                                                                   static_cast<int>(weights.shape.back()));
+    return WinogradFunction(n) != nullptr;
+  }
+
+  /// Reads all weights of the layer, so it is asked last.
+  bool IsExactWithWinograd(const Node& n) const {
+    const Tensor& w = tensor(n.inputs[kInputWeights]);
+    return w.dtype != DType::kI8 ||
+           kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(w.data.data()),
+                                    static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)), static_cast<int>(w.shape.back()));
   }
 
   int64_t WinogradBytes(const Node& n) const {
@@ -109,7 +114,7 @@ class Planner {
     int64_t left = options_.winograd_bytes;
     for (int i : candidates) {
       const int64_t bytes = WinogradBytes(graph_.nodes[i]);
-      if (bytes > left) continue;
+      if (bytes > left || !IsExactWithWinograd(graph_.nodes[i])) continue;
       left -= bytes;
       winograd_[i] = true;
     }
