@@ -1,6 +1,7 @@
-// What a kernel is: plain functions over plain structs, one table of them per instruction set. Kernels know memory and
-// arithmetic; they never see a graph. All structs hold borrowed pointers; every function is thread-safe and writes only the
-// part of the output that its range names, so any split over threads gives the same bits.
+// What a kernel is: plain functions over plain structs, one table of them per instruction set.
+// Kernels know memory and arithmetic; they never see a graph. All structs hold borrowed pointers;
+// every function is thread-safe and writes only the part of the output that its range names, so any
+// split over threads gives the same bits.
 #ifndef OCTET_KERNELS_KERNEL_TABLE_H_
 #define OCTET_KERNELS_KERNEL_TABLE_H_
 
@@ -9,9 +10,10 @@
 
 namespace octet::kernels {
 
-/// Activations in memory: NHWC with explicit strides in BYTES. Pixels of internal tensors have their channels rounded up
-/// to 16 (what stands in the extra ones is arbitrary but finite) and may have a halo of padding pixels around each image, which lies
-/// outside [0,h)x[0,w) and is reached with negative or larger coordinates.
+/// Activations in memory: NHWC with explicit strides in BYTES. Pixels of internal tensors have
+/// their channels rounded up to 16 (what stands in the extra ones is arbitrary but finite) and may
+/// have a halo of padding pixels around each image, which lies outside [0,h)x[0,w) and is reached
+/// with negative or larger coordinates.
 struct ActivationView {
   uint8_t* data = nullptr;  ///< Pixel (0,0) of image 0.
   int64_t image_stride = 0, row_stride = 0, pixel_stride = 0;
@@ -26,41 +28,51 @@ struct FixedMultiplier {
   int32_t q = 0, shift = 0;
 };
 
-/// One convolution or dense layer. Pixels are the flattened [batch][out_h][out_w]; output channels come in panels of 16.
+/// One convolution or dense layer. Pixels are the flattened [batch][out_h][out_w]; output channels
+/// come in panels of 16.
 ///
-/// Pixel (n, y, x) reads tap t at: input + n*in_image_stride + y*in_row_step + x*in_pixel_step + tap_offsets[t], `depth`
-/// consecutive elements. No bounds are checked: padding is physical (a halo filled with the zero point).
+/// Pixel (n, y, x) reads tap t at: input + n*in_image_stride + y*in_row_step + x*in_pixel_step +
+/// tap_offsets[t], `depth` consecutive elements. No bounds are checked: padding is physical (a halo
+/// filled with the zero point).
 struct ConvArgs {
   const uint8_t* input = nullptr;  ///< Tap 0 of output pixel (0,0,0).
-  int64_t in_image_stride = 0, in_row_step = 0, in_pixel_step = 0;  ///< Bytes; strides of the convolution included.
-  const int32_t* tap_offsets = nullptr;                             ///< [taps], bytes.
+  int64_t in_image_stride = 0, in_row_step = 0,
+          in_pixel_step = 0;             ///< Bytes; strides of the convolution included.
+  const int32_t* tap_offsets = nullptr;  ///< [taps], bytes.
   int taps = 1;
-  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4). Exactly these are read.
+  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4). Exactly
+                  ///< these are read.
 
   const uint8_t* weights = nullptr;  ///< Panels, formats/model/panel.h; 64-byte aligned.
   int64_t panel_bytes = 0;           ///< Distance between panels.
 
   uint8_t* output = nullptr;  ///< Channel 0 of pixel (0,0,0).
   int64_t out_image_stride = 0, out_row_stride = 0, out_pixel_stride = 0;
-  const uint8_t* residual = nullptr;  ///< Same shape as the output, same element type; null for none.
+  const uint8_t* residual =
+      nullptr;  ///< Same shape as the output, same element type; null for none.
   int64_t res_image_stride = 0, res_row_stride = 0, res_pixel_stride = 0;
 
   int batch = 1, out_h = 1, out_w = 1;
-  int out_c = 1;  ///< Real output channels. All 16 lanes of the last panel are stored: pixel strides leave room.
+  int out_c = 1;  ///< Real output channels. All 16 lanes of the last panel are stored: pixel
+                  ///< strides leave room.
 
-  // Epilogue, integer: v = float(acc + bias[c]) * multiplier[c] (+ float(r - residual_zero) * residual_multiplier);
+  // Epilogue, integer: v = float(acc + bias[c]) * multiplier[c] (+ float(r - residual_zero) *
+  // residual_multiplier);
   //   u8 out:  q = rne(min(max(v, low), high)) + out_zero, where low/high are relative to out_zero.
-  //            With `fixed`, and then without a residual: rne(v) is replaced by acc * fixed[c] in TFLite's fixed-point arithmetic:
-  //            p = acc * 2^max(shift, 0) * q / 2^31, then p / 2^max(-shift, 0), both rounded to nearest, halves away from zero
-  //            (p's negative halves towards it). With `round_once` only the end result is rounded, halves up.
+  //            With `fixed`, and then without a residual: rne(v) is replaced by acc * fixed[c] in
+  //            TFLite's fixed-point arithmetic: p = acc * 2^max(shift, 0) * q / 2^31, then p /
+  //            2^max(-shift, 0), both rounded to nearest, halves away from zero (p's negative
+  //            halves towards it). With `round_once` only the end result is rounded, halves up.
   //   f32 out: v + float_bias[c], then + r (float residual), then clamped to [low, high].
   // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
   // Per-channel arrays have panels*16 entries.
-  const int32_t* bias = nullptr;       ///< Never null for integer kernels.
-  const float* multiplier = nullptr;   ///< Never null for integer kernels.
-  const float* float_bias = nullptr;   ///< Never null for f32 outputs.
-  const FixedMultiplier* fixed = nullptr;  ///< u8 outputs only; null for none. multiplier[c] is then q * 2^(shift-31) as a float.
-  const float* nudge = nullptr;  ///< With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
+  const int32_t* bias = nullptr;           ///< Never null for integer kernels.
+  const float* multiplier = nullptr;       ///< Never null for integer kernels.
+  const float* float_bias = nullptr;       ///< Never null for f32 outputs.
+  const FixedMultiplier* fixed = nullptr;  ///< u8 outputs only; null for none. multiplier[c] is
+                                           ///< then q * 2^(shift-31) as a float.
+  const float* nudge =
+      nullptr;  ///< With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
   bool round_once = false;
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;
@@ -68,30 +80,38 @@ struct ConvArgs {
   // u8 out: -out_zero <= low <= high <= 255 - out_zero.
   float low = 0.0f, high = 0.0f;
 
-  /// Pixels to go through before the next panels are started, chosen by the planner so that they stay in cache.
+  /// Pixels to go through before the next panels are started, chosen by the planner so that they
+  /// stay in cache.
   int pixel_block = 1 << 30;
 };
 
 /// Computes output pixels [pixel_begin, pixel_end) x panels [panel_begin, panel_end).
-using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin, int panel_end);
+using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end,
+                        int panel_begin, int panel_end);
 
-/// A 3x3 convolution of stride 1 by Winograd F(4x4,3x3), portable/winograd_impl.h. `conv` gives geometry, epilogue and addresses;
-/// its input must be readable (a halo) up to the last whole 4x4 tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
+/// A 3x3 convolution of stride 1 by Winograd F(4x4,3x3), portable/winograd_impl.h. `conv` gives
+/// geometry, epilogue and addresses; its input must be readable (a halo) up to the last whole 4x4
+/// tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
 struct WinogradArgs {
   ConvArgs conv;
-  const uint8_t* weights = nullptr;  ///< Transformed, kernels/winograd.h: [out/16][36][channels][16] float, or
-                                     ///< [out/16][36][channels/2][16][2] int16.
-  int64_t panel_bytes = 0;           ///< Of the transformed weights.
-  int channels = 16;                 ///< Input channels, a multiple of 16.
-  int tile_block = 16;               ///< Tiles transformed before the products; chosen to stay in the level-2 cache.
+  const uint8_t* weights =
+      nullptr;  ///< Transformed, kernels/winograd.h: [out/16][36][channels][16] float, or
+                ///< [out/16][36][channels/2][16][2] int16.
+  int64_t panel_bytes = 0;  ///< Of the transformed weights.
+  int channels = 16;        ///< Input channels, a multiple of 16.
+  int tile_block =
+      16;  ///< Tiles transformed before the products; chosen to stay in the level-2 cache.
 };
-inline constexpr int64_t kWinogradSpareBytes = 1024;  ///< Takes outputs of tiles that stick out of the image.
-/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], all output channels. `scratch` is this
-/// thread's own, of WinogradScratchBytes (kernels/winograd.h), 64-byte aligned.
-using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end, uint8_t* scratch);
+inline constexpr int64_t kWinogradSpareBytes =
+    1024;  ///< Takes outputs of tiles that stick out of the image.
+/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], all output
+/// channels. `scratch` is this thread's own, of WinogradScratchBytes (kernels/winograd.h), 64-byte
+/// aligned.
+using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end,
+                            uint8_t* scratch);
 
-// Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads and writes channels
-// 16*p..16*p+15 of each pixel.
+// Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads
+// and writes channels 16*p..16*p+15 of each pixel.
 
 /// Pools. Window rows and columns outside the image do not count.
 struct PoolArgs {
@@ -99,8 +119,8 @@ struct PoolArgs {
   int kernel_h = 1, kernel_w = 1, stride_h = 1, stride_w = 1, pad_top = 0, pad_left = 0;
   bool count_include_pad = false;
   int batch = 1;
-  // u8 average: q = clamp(rne(float(sum - count*in_zero) * (multiplier / count)) + out_zero, 0, 255).
-  // In front of rne, where v differs from the pivot: v + copysign(nudge, v - pivot).
+  // u8 average: q = clamp(rne(float(sum - count*in_zero) * (multiplier / count)) + out_zero, 0,
+  // 255). In front of rne, where v differs from the pivot: v + copysign(nudge, v - pivot).
   float multiplier = 1.0f;
   int32_t in_zero = 0, out_zero = 0;
   float nudge = 0.0f, pivot = 0.0f;
@@ -108,21 +128,22 @@ struct PoolArgs {
 /// Output rows [row_begin, row_end) of the flattened [batch][out_h].
 using PoolFn = void (*)(const PoolArgs& args, int row_begin, int row_end);
 
-/// Mean over all pixels of an image: in h x w x c, out c values. u8 in: v = float(sum - h*w*in_zero) * multiplier, where
-/// multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) + out_zero, 0, 255), with the nudge in front of rne; float in: sequential sum * (1/(h*w)).
+/// Mean over all pixels of an image: in h x w x c, out c values. u8 in: v = float(sum -
+/// h*w*in_zero) * multiplier, where multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) +
+/// out_zero, 0, 255), with the nudge in front of rne; float in: sequential sum * (1/(h*w)).
 using GlobalPoolFn = void (*)(const PoolArgs& args, int image_begin, int image_end);
 
-/// Elementwise work on `count` channels (padding channels included, so a multiple of 16 where tensors are internal) of each pixel
-/// of rows [row_begin, row_end) of the flattened [batch][h].
+/// Elementwise work on `count` channels (padding channels included, so a multiple of 16 where
+/// tensors are internal) of each pixel of rows [row_begin, row_end) of the flattened [batch][h].
 struct EltwiseArgs {
   ActivationView a, b, output;  ///< `b` unused by unary operators.
   int count = 0;                ///< Channels to process per pixel.
   int batch = 1;
-  // Add, u8: v = float(a-a_zero)*a_multiplier + float(b-b_zero)*b_multiplier; q = rne(clamp(v, low, high)) + out_zero.
-  // Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or x*a_multiplier when `scale` is null, with
-  // x = float(a-a_zero) for u8; then clamped (and for u8 rounded) as Add.
-  // Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale).
-  // Dequantize: float(a - a_zero) * a_multiplier.
+  // Add, u8: v = float(a-a_zero)*a_multiplier + float(b-b_zero)*b_multiplier; q = rne(clamp(v, low,
+  // high)) + out_zero. Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or
+  // x*a_multiplier when `scale` is null, with x = float(a-a_zero) for u8; then clamped (and for u8
+  // rounded) as Add. Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier
+  // (a_multiplier = 1/scale). Dequantize: float(a - a_zero) * a_multiplier.
   float a_multiplier = 1.0f, b_multiplier = 1.0f;
   int32_t a_zero = 0, b_zero = 0, out_zero = 0;
   float low = 0.0f, high = 0.0f;
@@ -132,14 +153,16 @@ struct EltwiseArgs {
 using EltwiseFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end);
 
 /// Smallest and largest of the first `count` channels of image n's rows; float input.
-using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max);
+using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, float* min,
+                          float* max);
 
 /// out[i] = exp(x[i]-max)/sum over `n` floats, sequential float32 sum.
 using SoftmaxFn = void (*)(const float* x, float* out, int n);
 
 /// All kernels of one instruction set. No entry is null but those of Winograd.
 struct KernelTable {
-  const char* name;         ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512", "neon", "neondot".
+  const char* name;  ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512",
+                     ///< "neon", "neondot".
   const char* description;  ///< For people.
   ConvFn conv_u8_u8;        ///< u8 activations, int8 weights, u8 out.
   ConvFn conv_u8_f32;       ///< u8 activations, int8 weights, float out (last layer; hybrid).
@@ -153,7 +176,8 @@ struct KernelTable {
   EltwiseFn dequantize;  ///< u8 to float.
   MinMaxFn min_max;
   SoftmaxFn softmax;
-  WinogradFn winograd_f32, winograd_u8_u8, winograd_u8_f32;  ///< Null when the instruction set has none.
+  WinogradFn winograd_f32, winograd_u8_u8,
+      winograd_u8_f32;  ///< Null when the instruction set has none.
 };
 
 }  // namespace octet::kernels

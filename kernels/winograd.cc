@@ -14,7 +14,8 @@ constexpr int kLanes = 16;
 template <typename T>
 void TransformLanes(const T (&g)[9][kLanes], T (&u)[36][kLanes]) {
   T half[6][3][kLanes];
-  const auto rows = [](const T* a, const T* b, const T* c, T* r0, T* r1, T* r2, T* r3, T* r4, T* r5) {
+  const auto rows = [](const T* a, const T* b, const T* c, T* r0, T* r1, T* r2, T* r3, T* r4,
+                       T* r5) {
     for (int l = 0; l < kLanes; ++l) {
       const T s = a[l] + c[l], t = a[l] + 4 * c[l];
       r0[l] = a[l];
@@ -26,10 +27,12 @@ void TransformLanes(const T (&g)[9][kLanes], T (&u)[36][kLanes]) {
     }
   };
   for (int x = 0; x < 3; ++x) {
-    rows(g[x], g[3 + x], g[6 + x], half[0][x], half[1][x], half[2][x], half[3][x], half[4][x], half[5][x]);
+    rows(g[x], g[3 + x], g[6 + x], half[0][x], half[1][x], half[2][x], half[3][x], half[4][x],
+         half[5][x]);
   }
   for (int y = 0; y < 6; ++y) {
-    rows(half[y][0], half[y][1], half[y][2], u[y * 6], u[y * 6 + 1], u[y * 6 + 2], u[y * 6 + 3], u[y * 6 + 4], u[y * 6 + 5]);
+    rows(half[y][0], half[y][1], half[y][2], u[y * 6], u[y * 6 + 1], u[y * 6 + 2], u[y * 6 + 3],
+         u[y * 6 + 4], u[y * 6 + 5]);
   }
 }
 
@@ -41,7 +44,8 @@ void TransformFloat(Load load, int panels, int channels, float* out) {
     for (int c = 0; c < channels; ++c) {
       float g[9][kLanes], u[36][kLanes];
       for (int t = 0; t < 9; ++t) {
-        for (int l = 0; l < kLanes; ++l) g[t][l] = load((static_cast<int64_t>(p * 9 + t) * channels + c) * kLanes + l);
+        for (int l = 0; l < kLanes; ++l)
+          g[t][l] = load((static_cast<int64_t>(p * 9 + t) * channels + c) * kLanes + l);
       }
       TransformLanes(g, u);
       for (int x = 0; x < 36; ++x) {
@@ -57,7 +61,8 @@ void TransformFloat(Load load, int panels, int channels, float* out) {
 
 int64_t WinogradScratchBytes(int tile_block, int channels, int element_size) {
   constexpr int64_t kProductBytes = 4 * kLanes * 4;  // One tile, one point, up to four panels.
-  return kWinogradSpareBytes + int64_t{36} * tile_block * (int64_t{channels} * element_size + kProductBytes);
+  return kWinogradSpareBytes +
+         int64_t{36} * tile_block * (int64_t{channels} * element_size + kProductBytes);
 }
 
 void WinogradTransformF32(const float* weights, int panels, int channels, float* out) {
@@ -79,7 +84,8 @@ void WinogradTransformI8(const int8_t* weights, int panels, int channels, int16_
       }
       TransformLanes(g, u);
       for (int x = 0; x < 36; ++x) {
-        int16_t* to = out + (static_cast<int64_t>(p * 36 + x) * (channels / 2) + c / 2) * 32 + c % 2;
+        int16_t* to =
+            out + (static_cast<int64_t>(p * 36 + x) * (channels / 2) + c / 2) * 32 + c % 2;
         for (int l = 0; l < kLanes; ++l) to[l * 2] = u[x][l];
       }
     }

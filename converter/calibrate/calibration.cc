@@ -5,12 +5,11 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <span>
 #include <string_view>
 #include <utility>
 #include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include "converter/import/json_reader.h"
 #include "engine/src/runner.h"
@@ -25,9 +24,9 @@ namespace {
 constexpr int64_t kMaxTableBytes = int64_t{64} << 20;
 constexpr float kNotANumber = std::numeric_limits<float>::quiet_NaN();
 
-/// Counts values in equal bins over [-limit, limit]. When a value lies outside, the limit doubles and pairs of bins merge,
-/// so one pass over data of unknown range is enough and memory stays fixed. At least 2048 bins lie on each side of 0
-/// between the largest magnitude and its negative.
+/// Counts values in equal bins over [-limit, limit]. When a value lies outside, the limit doubles
+/// and pairs of bins merge, so one pass over data of unknown range is enough and memory stays
+/// fixed. At least 2048 bins lie on each side of 0 between the largest magnitude and its negative.
 class Histogram {
  public:
   void Add(float value) {
@@ -39,7 +38,8 @@ class Histogram {
     ++total_;
   }
 
-  /// The range that holds `percent` of the values, the rest cut off in equal parts at both ends, never beyond what was seen.
+  /// The range that holds `percent` of the values, the rest cut off in equal parts at both ends,
+  /// never beyond what was seen.
   Range Percentile(double percent, const Range& seen) const {
     const double cut = static_cast<double>(total_) * (100.0 - percent) / 200.0;
     const double width = 2.0 * limit_ / kBins;
@@ -95,16 +95,20 @@ struct Statistics {
 
 }  // namespace
 
-Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource& next, const CalibrationOptions& options,
+Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource& next,
+                                   const CalibrationOptions& options,
                                    const std::function<void(int done, int total)>& progress) {
   if (options.max_samples < 1) {
-    return InvalidArgument(StrCat("calibration samples are ", options.max_samples, ", expected at least 1"));
+    return InvalidArgument(
+        StrCat("calibration samples are ", options.max_samples, ", expected at least 1"));
   }
   if (!(options.percentile > 50.0 && options.percentile <= 100.0)) {
-    return InvalidArgument(StrCat("calibration percentile is ", options.percentile, ", expected above 50 and at most 100"));
+    return InvalidArgument(StrCat("calibration percentile is ", options.percentile,
+                                  ", expected above 50 and at most 100"));
   }
   if (float_graph.inputs.size() != 1) {
-    return Unsupported(StrCat("calibration needs one input, the model has ", float_graph.inputs.size()));
+    return Unsupported(
+        StrCat("calibration needs one input, the model has ", float_graph.inputs.size()));
   }
   OCTET_ASSIGN_OR_RETURN(std::unique_ptr<GraphRunner> runner, GraphRunner::Create(float_graph));
   const Graph& graph = runner->graph();
@@ -122,18 +126,19 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
     if (!more) break;
     statistics[input_id].Add(input.data(), elements);
     seen[input_id] = true;
-    OCTET_RETURN_IF_ERROR(runner->Run(input.data(), [&](TensorId id, const kernels::ActivationView& view) {
-      for (int y = 0; y < view.h; ++y) {
-        for (int x = 0; x < view.w; ++x) {
-          statistics[id].Add(reinterpret_cast<const float*>(view.pixel(0, y, x)), view.c);
-        }
-      }
-      seen[id] = true;
-    }));
+    OCTET_RETURN_IF_ERROR(
+        runner->Run(input.data(), [&](TensorId id, const kernels::ActivationView& view) {
+          for (int y = 0; y < view.h; ++y) {
+            for (int x = 0; x < view.w; ++x) {
+              statistics[id].Add(reinterpret_cast<const float*>(view.pixel(0, y, x)), view.c);
+            }
+          }
+          seen[id] = true;
+        }));
     for (size_t i = 0; i < statistics.size(); ++i) {
       if (!statistics[i].finite) {
-        return InvalidArgument(StrCat("calibration sample ", done, " gives a value in tensor ", graph.tensors[i].name,
-                                      " that is not finite"));
+        return InvalidArgument(StrCat("calibration sample ", done, " gives a value in tensor ",
+                                      graph.tensors[i].name, " that is not finite"));
       }
     }
     ++done;
@@ -176,8 +181,10 @@ Result<CalibrationTable> ReadCalibrationTable(const std::string& path) {
   if (ranges != nullptr && !ranges->is_object()) reader.Fail("ranges", "is not an object");
   OCTET_RETURN_IF_ERROR(reader.status());
   for (const auto& [name, value] : ranges->items()) {
-    const bool numbers = value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number();
-    const Range r = numbers ? Range{value[0].get<float>(), value[1].get<float>()} : Range{kNotANumber, kNotANumber};
+    const bool numbers =
+        value.is_array() && value.size() == 2 && value[0].is_number() && value[1].is_number();
+    const Range r = numbers ? Range{value[0].get<float>(), value[1].get<float>()}
+                            : Range{kNotANumber, kNotANumber};
     if (!std::isfinite(r.min) || !std::isfinite(r.max) || r.min > r.max) {
       return Corrupt(StrCat(path, ": range of '", name, "' is ",
                             value.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
@@ -189,7 +196,8 @@ Result<CalibrationTable> ReadCalibrationTable(const std::string& path) {
 }
 
 Status WriteCalibrationTable(const std::string& path, const CalibrationTable& table) {
-  // Written by hand for one range a line, and for floats with the fewest digits that give the same float again.
+  // Written by hand for one range a line, and for floats with the fewest digits that give the same
+  // float again.
   const auto number = [](float v) {
     char text[32];
     return std::string(text, std::to_chars(text, text + sizeof(text), v).ptr);
@@ -197,14 +205,16 @@ Status WriteCalibrationTable(const std::string& path, const CalibrationTable& ta
   const auto quoted = [](const std::string& s) {
     return nlohmann::json(s).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   };
-  std::string text = StrCat("{\n  \"version\": 1,\n  \"method\": ", quoted(table.method), ",\n  \"samples\": ",
-                            table.samples, ",\n  \"ranges\": {");
+  std::string text = StrCat("{\n  \"version\": 1,\n  \"method\": ", quoted(table.method),
+                            ",\n  \"samples\": ", table.samples, ",\n  \"ranges\": {");
   const char* separator = "\n";
   for (const auto& [name, range] : table.ranges) {
     if (!std::isfinite(range.min) || !std::isfinite(range.max)) {
-      return InvalidArgument(StrCat("range of '", name, "' is [", range.min, ", ", range.max, "], expected finite numbers"));
+      return InvalidArgument(StrCat("range of '", name, "' is [", range.min, ", ", range.max,
+                                    "], expected finite numbers"));
     }
-    text += StrCat(separator, "    ", quoted(name), ": [", number(range.min), ", ", number(range.max), "]");
+    text += StrCat(separator, "    ", quoted(name), ": [", number(range.min), ", ",
+                   number(range.max), "]");
     separator = ",\n";
   }
   text += "\n  }\n}\n";

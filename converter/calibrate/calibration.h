@@ -17,7 +17,7 @@ struct Range {
 
 /// Ranges by tensor name.
 struct CalibrationTable {
-  std::string method;   ///< "minmax" or "percentile".
+  std::string method;  ///< "minmax" or "percentile".
   int samples = 0;
   std::map<std::string, Range> ranges;
 };
@@ -30,13 +30,14 @@ struct CalibrationOptions {
   int max_samples = 100;
 };
 
-/// Gives the next preprocessed float input (NHWC, one image) or false at the end. Samples are pulled one at a time, so memory stays
-/// bounded.
+/// Gives the next preprocessed float input (NHWC, one image) or false at the end. Samples are
+/// pulled one at a time, so memory stays bounded.
 using SampleSource = std::function<Result<bool>(float* input)>;
 
-/// Runs the optimized float graph over the samples and records every activation's range. Errors: kInvalidArgument when the source gives
-/// no sample at all, or an activation is not finite.
-Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource& next, const CalibrationOptions& options,
+/// Runs the optimized float graph over the samples and records every activation's range. Errors:
+/// kInvalidArgument when the source gives no sample at all, or an activation is not finite.
+Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource& next,
+                                   const CalibrationOptions& options,
                                    const std::function<void(int done, int total)>& progress);
 
 Result<CalibrationTable> ReadCalibrationTable(const std::string& path);

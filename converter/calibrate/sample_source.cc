@@ -30,22 +30,26 @@ struct Reader {
 
   Status Prepare(float* input) {
     if (sample.is_float()) {
-      if (sample.float_height != height || sample.float_width != width || sample.float_channels != channels) {
-        return InvalidArgument(StrCat("sample is ", sample.float_height, "x", sample.float_width, "x", sample.float_channels,
-                                      ", expected ", height, "x", width, "x", channels, " as the network's input"));
+      if (sample.float_height != height || sample.float_width != width ||
+          sample.float_channels != channels) {
+        return InvalidArgument(StrCat("sample is ", sample.float_height, "x", sample.float_width,
+                                      "x", sample.float_channels, ", expected ", height, "x", width,
+                                      "x", channels, " as the network's input"));
       }
       std::copy(sample.float_data.begin(), sample.float_data.end(), input);
       return OkStatus();
     }
     if (channels != 1 && channels != 3) {
-      return Unsupported(StrCat("an image has 1 or 3 channels, the network's input has ", channels));
+      return Unsupported(
+          StrCat("an image has 1 or 3 channels, the network's input has ", channels));
     }
     Image image;
     image.pixels = sample.image.rgb.data();
     image.width = sample.image.width;
     image.height = sample.image.height;
     std::span<const uint8_t> pixels;
-    OCTET_RETURN_IF_ERROR(ResizeAndCrop(image, preprocessing, height, width, channels, &workspace, &pixels));
+    OCTET_RETURN_IF_ERROR(
+        ResizeAndCrop(image, preprocessing, height, width, channels, &workspace, &pixels));
     NormalizeToFloat(preprocessing, pixels, channels, input);
     return OkStatus();
   }
@@ -53,10 +57,12 @@ struct Reader {
 
 }  // namespace
 
-Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph, int64_t max_samples) {
+Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
+                                   int64_t max_samples) {
   const Tensor& input = graph.tensor(graph.inputs[0]);
   if (input.shape.rank() != 4) {
-    return Unsupported(StrCat("input '", input.name, "' has shape ", input.shape.ToString(), ", expected [1,height,width,channels]"));
+    return Unsupported(StrCat("input '", input.name, "' has shape ", input.shape.ToString(),
+                              ", expected [1,height,width,channels]"));
   }
   auto reader = std::make_shared<Reader>();
   reader->preprocessing = graph.metadata.preprocessing;

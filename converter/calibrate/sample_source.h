@@ -17,10 +17,12 @@ struct DatasetSamples {
   std::string description;  ///< Of the data set, for people.
 };
 
-/// Opens a data set (formats/data/dataset.h) for the first input of `graph`, with the graph's preprocessing. Images are
-/// resized and normalized; float samples must have the input's shape and are taken as they are. Errors: those of
-/// OpenDataset; kUnsupported for an input that no image fits; `next` names the sample in its errors.
-Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph, int64_t max_samples);
+/// Opens a data set (formats/data/dataset.h) for the first input of `graph`, with the graph's
+/// preprocessing. Images are resized and normalized; float samples must have the input's shape and
+/// are taken as they are. Errors: those of OpenDataset; kUnsupported for an input that no image
+/// fits; `next` names the sample in its errors.
+Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
+                                   int64_t max_samples);
 
 }  // namespace octet
 

@@ -181,7 +181,8 @@ class OnnxImporter {
   std::set<std::string> tensor_names_, node_names_;
   std::vector<std::string> unsupported_;
   int64_t fold_budget_ = 0;
-  std::map<TensorId, Quantization> quantizations_;  ///< What QuantizeLinear and DequantizeLinear say.
+  std::map<TensorId, Quantization>
+      quantizations_;  ///< What QuantizeLinear and DequantizeLinear say.
 };
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -1103,10 +1104,12 @@ bool IsFoldedOnly(const std::string& op) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
-// Quantized graphs. The network is imported in float, its quantizations noted by tensor, and then quantized with exactly
-// those (QuantizeLikeSource), so that both ways of writing a quantized graph take one path.
+// Quantized graphs. The network is imported in float, its quantizations noted by tensor, and then
+// quantized with exactly those (QuantizeLikeSource), so that both ways of writing a quantized graph
+// take one path.
 
-/// The parameters of a QuantizeLinear or DequantizeLinear node, as for uint8: [scale, zero point] per channel.
+/// The parameters of a QuantizeLinear or DequantizeLinear node, as for uint8: [scale, zero point]
+/// per channel.
 struct LinearParameters {
   std::vector<float> scales;
   std::vector<int64_t> zero_points;  ///< As the file has them.
@@ -1118,15 +1121,20 @@ Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const O
   LinearParameters p;
   p.scales = scale->floats;
   for (float s : p.scales) {
-    if (!std::isfinite(s) || s <= 0.0f) return Corrupt(StrCat("its scale is ", s, ", expected a positive number"));
+    if (!std::isfinite(s) || s <= 0.0f)
+      return Corrupt(StrCat("its scale is ", s, ", expected a positive number"));
   }
   p.zero_points.assign(p.scales.size(), 0);
   if (zero == nullptr) return p;
   if (zero->is_float()) return Unsupported("its zero point is not an integer");
   p.is_signed = zero->type == OnnxType::kInt8;
-  if (zero->ints.size() == p.scales.size()) p.zero_points = zero->ints;
-  else if (zero->ints.size() == 1) p.zero_points.assign(p.scales.size(), zero->ints[0]);
-  else return Corrupt(StrCat("it has ", p.scales.size(), " scales and ", zero->ints.size(), " zero points"));
+  if (zero->ints.size() == p.scales.size())
+    p.zero_points = zero->ints;
+  else if (zero->ints.size() == 1)
+    p.zero_points.assign(p.scales.size(), zero->ints[0]);
+  else
+    return Corrupt(
+        StrCat("it has ", p.scales.size(), " scales and ", zero->ints.size(), " zero points"));
   return p;
 }
 
@@ -1148,16 +1156,20 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
     OCTET_RETURN_IF_ERROR(Status(attributes.status()));
     int64_t inner = x.constant->size();
     if (p.scales.size() > 1) {
-      OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(axis_attribute, x.constant->dims.size()));
-      if (x.constant->dims[static_cast<size_t>(axis)] != static_cast<int64_t>(p.scales.size())) return Corrupt("its scales do not fit the axis");
+      OCTET_ASSIGN_OR_RETURN(const int axis,
+                             NormalizeAxis(axis_attribute, x.constant->dims.size()));
+      if (x.constant->dims[static_cast<size_t>(axis)] != static_cast<int64_t>(p.scales.size()))
+        return Corrupt("its scales do not fit the axis");
       inner = Product(x.constant->dims, static_cast<size_t>(axis) + 1, x.constant->dims.size());
     }
     OnnxConstant q{p.is_signed ? OnnxType::kInt8 : OnnxType::kUint8, x.constant->dims, {}, {}};
     const double low = p.is_signed ? -128.0 : 0.0, high = p.is_signed ? 127.0 : 255.0;
     for (int64_t i = 0; i < x.constant->size(); ++i) {
       const size_t c = static_cast<size_t>(i / std::max<int64_t>(1, inner)) % p.scales.size();
-      const double v = std::nearbyint(static_cast<double>(x.constant->floats[static_cast<size_t>(i)]) / p.scales[c]) +
-                       static_cast<double>(p.zero_points[c]);
+      const double v =
+          std::nearbyint(static_cast<double>(x.constant->floats[static_cast<size_t>(i)]) /
+                         p.scales[c]) +
+          static_cast<double>(p.zero_points[c]);
       q.ints.push_back(static_cast<int64_t>(std::clamp(v, low, high)));
     }
     Value v;
@@ -1168,7 +1180,9 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
   }
   if (p.scales.size() != 1) return Unsupported("it quantizes an activation per channel");
   const int64_t z = p.zero_points[0] + (p.is_signed ? 128 : 0);
-  if (z < 0 || z > 255) return Unsupported(StrCat("its zero point is ", p.zero_points[0], ", expected that of int8 or uint8"));
+  if (z < 0 || z > 255)
+    return Unsupported(
+        StrCat("its zero point is ", p.zero_points[0], ", expected that of int8 or uint8"));
   const Value from = x;
   quantizations_[from.id] = {p.scales[0], static_cast<int32_t>(z)};
   SetOutput(node, from.id, from.order, from.dims);
@@ -1177,7 +1191,8 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
 
 Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
   if (!HasInput(node, 0)) return Corrupt("input 0 is missing");
-  if (Input(node, 0).kind != Value::Kind::kConstant) return QuantizeLinear(node);  // The same note about the same tensor.
+  if (Input(node, 0).kind != Value::Kind::kConstant)
+    return QuantizeLinear(node);  // The same note about the same tensor.
   OCTET_ASSIGN_OR_RETURN(const OnnxConstant* scale, Floats(node, 1, "scale"));
   const OnnxConstant* zero = nullptr;
   if (HasInput(node, 2)) {
@@ -1194,14 +1209,16 @@ Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
   int64_t inner = x.size();
   if (p.scales.size() > 1) {
     OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(axis_attribute, x.dims.size()));
-    if (x.dims[static_cast<size_t>(axis)] != static_cast<int64_t>(p.scales.size())) return Corrupt("its scales do not fit the axis");
+    if (x.dims[static_cast<size_t>(axis)] != static_cast<int64_t>(p.scales.size()))
+      return Corrupt("its scales do not fit the axis");
     inner = Product(x.dims, static_cast<size_t>(axis) + 1, x.dims.size());
   }
   OnnxConstant y{OnnxType::kFloat, x.dims, {}, {}};
   y.floats.reserve(x.ints.size());
   for (int64_t i = 0; i < x.size(); ++i) {
     const size_t c = static_cast<size_t>(i / std::max<int64_t>(1, inner)) % p.scales.size();
-    y.floats.push_back(static_cast<float>(x.ints[static_cast<size_t>(i)] - p.zero_points[c]) * p.scales[c]);
+    y.floats.push_back(static_cast<float>(x.ints[static_cast<size_t>(i)] - p.zero_points[c]) *
+                       p.scales[c]);
   }
   Value v;
   v.kind = Value::Kind::kConstant;
@@ -1210,31 +1227,40 @@ Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
   return OkStatus();
 }
 
-/// Writes QLinearConv and its like ("QOperator" graphs) as the float operator between DequantizeLinear and QuantizeLinear.
+/// Writes QLinearConv and its like ("QOperator" graphs) as the float operator between
+/// DequantizeLinear and QuantizeLinear.
 void ExpandQuantizedOperators(OnnxModel* model) {
   struct Rule {
-    const char* op;       ///< Float operator.
-    int operands;         ///< Of three inputs each: value, scale, zero point.
-    int bias;             ///< Input of an int32 bias at the product of both scales, -1 for none.
-    int result;           ///< Input of the result's scale; its zero point follows.
+    const char* op;  ///< Float operator.
+    int operands;    ///< Of three inputs each: value, scale, zero point.
+    int bias;        ///< Input of an int32 bias at the product of both scales, -1 for none.
+    int result;      ///< Input of the result's scale; its zero point follows.
   };
   static const std::map<std::string, Rule> kRules = {
-      {"QLinearConv", {"Conv", 2, 8, 6}},       {"QLinearMatMul", {"MatMul", 2, -1, 6}},
-      {"QLinearAdd", {"Add", 2, -1, 6}},        {"QLinearMul", {"Mul", 2, -1, 6}},
-      {"QGemm", {"Gemm", 2, 6, 7}},             {"QLinearSoftmax", {"Softmax", 1, -1, 3}},
-      {"QLinearGlobalAveragePool", {"GlobalAveragePool", 1, -1, 3}}, {"QLinearAveragePool", {"AveragePool", 1, -1, 3}},
+      {"QLinearConv", {"Conv", 2, 8, 6}},
+      {"QLinearMatMul", {"MatMul", 2, -1, 6}},
+      {"QLinearAdd", {"Add", 2, -1, 6}},
+      {"QLinearMul", {"Mul", 2, -1, 6}},
+      {"QGemm", {"Gemm", 2, 6, 7}},
+      {"QLinearSoftmax", {"Softmax", 1, -1, 3}},
+      {"QLinearGlobalAveragePool", {"GlobalAveragePool", 1, -1, 3}},
+      {"QLinearAveragePool", {"AveragePool", 1, -1, 3}},
   };
   std::vector<OnnxNode> nodes;
   for (OnnxNode& n : model->nodes) {
     const auto it = kRules.find(n.op_type);
     const bool domain = n.domain.empty() || n.domain == "com.microsoft";
-    if (it == kRules.end() || !domain || n.outputs.size() != 1 || static_cast<int>(n.inputs.size()) <= it->second.result) {
+    if (it == kRules.end() || !domain || n.outputs.size() != 1 ||
+        static_cast<int>(n.inputs.size()) <= it->second.result) {
       nodes.push_back(std::move(n));
       continue;
     }
     const Rule& rule = it->second;
     const std::string base = n.name.empty() ? n.outputs[0] : n.name;
-    const auto input = [&](int i) { return i < static_cast<int>(n.inputs.size()) ? n.inputs[static_cast<size_t>(i)] : std::string(); };
+    const auto input = [&](int i) {
+      return i < static_cast<int>(n.inputs.size()) ? n.inputs[static_cast<size_t>(i)]
+                                                   : std::string();
+    };
     const auto attribute = [&](const char* name, int64_t value) {
       OnnxAttribute a;
       a.name = name;
@@ -1251,30 +1277,47 @@ void ExpandQuantizedOperators(OnnxModel* model) {
     }
     const bool transposed = OnnxAttributes(n).Int("transB", 0) != 0;
     for (int i = 0; i < rule.operands; ++i) {
-      OnnxNode dq{StrCat(base, "/dequantize", i), "DequantizeLinear", "", {}, {StrCat(n.outputs[0], "/input", i)}, {}};
+      OnnxNode dq{StrCat(base, "/dequantize", i),
+                  "DequantizeLinear",
+                  "",
+                  {},
+                  {StrCat(n.outputs[0], "/input", i)},
+                  {}};
       dq.inputs = {input(3 * i), input(3 * i + 1), input(3 * i + 2)};
       dq.attributes = {attribute("axis", n.op_type == "QLinearConv" || transposed ? 0 : 1)};
       inner.inputs.push_back(dq.outputs[0]);
       nodes.push_back(std::move(dq));
     }
     if (rule.bias >= 0 && !input(rule.bias).empty()) {
-      OnnxNode scale{base + "/bias_scale", "Mul", "", {input(1), input(4)}, {n.outputs[0] + "/bias_scale"}, {}};
-      OnnxNode dq{base + "/dequantize_bias", "DequantizeLinear", "", {input(rule.bias), scale.outputs[0]}, {n.outputs[0] + "/bias"}, {}};
+      OnnxNode scale{base + "/bias_scale",           "Mul", "", {input(1), input(4)},
+                     {n.outputs[0] + "/bias_scale"}, {}};
+      OnnxNode dq{base + "/dequantize_bias",
+                  "DequantizeLinear",
+                  "",
+                  {input(rule.bias), scale.outputs[0]},
+                  {n.outputs[0] + "/bias"},
+                  {}};
       dq.attributes = {attribute("axis", 0)};
       inner.inputs.push_back(dq.outputs[0]);
       nodes.push_back(std::move(scale));
       nodes.push_back(std::move(dq));
     }
-    OnnxNode q{base + "/quantize", "QuantizeLinear", "", {inner.outputs[0], input(rule.result), input(rule.result + 1)}, n.outputs, {}};
+    OnnxNode q{base + "/quantize",
+               "QuantizeLinear",
+               "",
+               {inner.outputs[0], input(rule.result), input(rule.result + 1)},
+               n.outputs,
+               {}};
     nodes.push_back(std::move(inner));
     nodes.push_back(std::move(q));
   }
   model->nodes = std::move(nodes);
 }
 
-/// The float graph with the quantizations its file gave: activations are fused, additions are not, because their operands are
-/// quantized.
-Result<Graph> QuantizeLikeSource(Graph graph, const std::map<std::string, Quantization>& quantizations) {
+/// The float graph with the quantizations its file gave: activations are fused, additions are not,
+/// because their operands are quantized.
+Result<Graph> QuantizeLikeSource(Graph graph,
+                                 const std::map<std::string, Quantization>& quantizations) {
   OCTET_RETURN_IF_ERROR(Legalize(&graph));
   OCTET_RETURN_IF_ERROR(FoldScaleShift(&graph));
   OCTET_RETURN_IF_ERROR(FuseActivation(&graph));
@@ -1283,18 +1326,23 @@ Result<Graph> QuantizeLikeSource(Graph graph, const std::map<std::string, Quanti
   CalibrationTable table;
   table.method = "source";
   const auto range = [](const Quantization& q) {
-    return Range{q.scale * static_cast<float>(-q.zero_point), q.scale * static_cast<float>(255 - q.zero_point)};
+    return Range{q.scale * static_cast<float>(-q.zero_point),
+                 q.scale * static_cast<float>(255 - q.zero_point)};
   };
   for (const auto& [name, q] : quantizations) table.ranges[name] = range(q);
-  // Operators that only move values need no quantization of their own; files differ in where they write one.
+  // Operators that only move values need no quantization of their own; files differ in where they
+  // write one.
   for (int pass = 0; pass < 2; ++pass) {
     for (const Node& n : graph.nodes) {
-      const bool moves = n.type == OpType::kReshape || n.type == OpType::kMaxPool || n.type == OpType::kSlice || n.type == OpType::kPad;
+      const bool moves = n.type == OpType::kReshape || n.type == OpType::kMaxPool ||
+                         n.type == OpType::kSlice || n.type == OpType::kPad;
       if (!moves) continue;
       const std::string& in = graph.tensor(n.inputs[0]).name;
       const std::string& out = graph.tensor(n.output).name;
-      if (table.ranges.count(in) > 0 && table.ranges.count(out) == 0) table.ranges[out] = table.ranges[in];
-      if (table.ranges.count(out) > 0 && table.ranges.count(in) == 0) table.ranges[in] = table.ranges[out];
+      if (table.ranges.count(in) > 0 && table.ranges.count(out) == 0)
+        table.ranges[out] = table.ranges[in];
+      if (table.ranges.count(out) > 0 && table.ranges.count(in) == 0)
+        table.ranges[in] = table.ranges[out];
     }
   }
   QuantizeOptions options;

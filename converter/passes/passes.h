@@ -7,24 +7,27 @@
 
 namespace octet {
 
-/// Folds kScaleShift into the convolution or dense layer before it when that has no other consumer (in double precision).
+/// Folds kScaleShift into the convolution or dense layer before it when that has no other consumer
+/// (in double precision).
 Status FoldScaleShift(Graph* graph);
 
 /// Moves ReLU/ReLU6 into the Conv2d, Dense, Add or ScaleShift before it.
 Status FuseActivation(Graph* graph);
 
 /// The same, and moves a residual Add (with its activation) into the
-/// convolution or dense layer that computes one of its operands last, when that has no activation of its own.
+/// convolution or dense layer that computes one of its operands last, when that has no activation
+/// of its own.
 Status FuseResidualAndActivation(Graph* graph);
 
-/// Explicit Pad (zero) nodes into the convolution after them, or into a max pool where no value is below 0; Reshape of
-/// Reshape; AveragePool over the whole image to GlobalAveragePool; grouped convolutions other than depthwise ones to one
-/// group with zeros between (kUnsupported when that is too large); identity nodes away; unused tensors and nodes away;
-/// execution order. Sets shapes first.
+/// Explicit Pad (zero) nodes into the convolution after them, or into a max pool where no value is
+/// below 0; Reshape of Reshape; AveragePool over the whole image to GlobalAveragePool; grouped
+/// convolutions other than depthwise ones to one group with zeros between (kUnsupported when that
+/// is too large); identity nodes away; unused tensors and nodes away; execution order. Sets shapes
+/// first.
 Status Legalize(Graph* graph);
 
-/// Drops nodes and tensors that no output needs and puts the nodes in execution order. Graph inputs stay. Errors:
-/// kInvalidArgument when nodes depend on each other in a circle.
+/// Drops nodes and tensors that no output needs and puts the nodes in execution order. Graph inputs
+/// stay. Errors: kInvalidArgument when nodes depend on each other in a circle.
 Status RemoveUnused(Graph* graph);
 
 /// Legalize, the first two above, Legalize again, then InferShapes and ValidateGraph.

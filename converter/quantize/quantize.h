@@ -15,7 +15,8 @@ struct QuantizeOptions {
   Precision precision = Precision::kFp32;
   DType input_type = DType::kF32;   ///< kF32 or kU8.
   DType output_type = DType::kF32;  ///< kF32 or kU8.
-  bool require_int8 = false;        ///< Fail when an operator would stay in float (softmax excepted), listing them all.
+  bool require_int8 =
+      false;  ///< Fail when an operator would stay in float (softmax excepted), listing them all.
 };
 
 /// Whether activations are uint8 already, as importers give for quantized sources.
@@ -24,18 +25,23 @@ bool IsQuantized(const Graph& graph);
 /// Quantizes.
 ///  - fp16: weights to half; everything else stays float32.
 ///  - hybrid: int8 weights, symmetric per output channel.
-///  - int8: uint8 activations, one quantization per tensor from its range in `table`; operators that only move values
-///    share one. int8 weights; int32 bias at scale x * w[c] with the zero-point correction -z_x * sum(w) in it. Operators
-///    without an integer kernel (Mul, Softmax, sums of more than kMaxInt8Reduction products) stay in float between
-///    conversions. The last convolution or dense layer before them gives floats itself.
-///  - A uint8 input is quantized by its range in the table, a uint8 output likewise, or 1/256 behind a softmax.
-/// A graph that is quantized already only gets the input and output types. `table` is needed for kInt8 and for most uint8
-/// inputs and outputs; may be null otherwise. Errors: kInvalidArgument (no table, missing or non-finite range: names the
-/// tensor; a weight that does not fit float16), kUnsupported (require_int8: lists the operators; a quantized graph to
-/// another precision).
-Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options, const CalibrationTable* table);
+///  - int8: uint8 activations, one quantization per tensor from its range in `table`; operators
+///  that only move values
+///    share one. int8 weights; int32 bias at scale x * w[c] with the zero-point correction -z_x *
+///    sum(w) in it. Operators without an integer kernel (Mul, Softmax, sums of more than
+///    kMaxInt8Reduction products) stay in float between conversions. The last convolution or dense
+///    layer before them gives floats itself.
+///  - A uint8 input is quantized by its range in the table, a uint8 output likewise, or 1/256
+///  behind a softmax.
+/// A graph that is quantized already only gets the input and output types. `table` is needed for
+/// kInt8 and for most uint8 inputs and outputs; may be null otherwise. Errors: kInvalidArgument (no
+/// table, missing or non-finite range: names the tensor; a weight that does not fit float16),
+/// kUnsupported (require_int8: lists the operators; a quantized graph to another precision).
+Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options,
+                            const CalibrationTable* table);
 
-/// Scale and zero point for a range, widened to contain 0: scale = (max-min)/255, zero point rounded and in [0, 255].
+/// Scale and zero point for a range, widened to contain 0: scale = (max-min)/255, zero point
+/// rounded and in [0, 255].
 Quantization ChooseQuantization(const Range& range);
 
 }  // namespace octet

@@ -26,8 +26,11 @@ int main(int argc, char** argv) {
   printf("%s: input %s, %d dimensions\n", octet_model_name(model), input.name, input.rank);
   if (octet_session_create(model, 1, 1, &session, &error) != OCTET_OK) return Fail(error);
   memset(pixels, 128, sizeof(pixels));
-  if (octet_session_classify(session, pixels, 64, 64, 3, 0, 1, &index, &probability, &found, &error) != OCTET_OK) return Fail(error);
-  printf("gray: class %d (%s), probability %.3f\n", index, octet_model_label(model, index) != NULL ? octet_model_label(model, index) : "no label",
+  if (octet_session_classify(session, pixels, 64, 64, 3, 0, 1, &index, &probability, &found,
+                             &error) != OCTET_OK)
+    return Fail(error);
+  printf("gray: class %d (%s), probability %.3f\n", index,
+         octet_model_label(model, index) != NULL ? octet_model_label(model, index) : "no label",
          probability);
   octet_session_destroy(session);
   octet_model_destroy(model);

@@ -1,25 +1,27 @@
 // hello MODEL.octet PHOTO.ppm: the best classes of a binary PPM photo.
+#include <octet/octet.h>
+
 #include <cstdio>
 #include <vector>
-
-#include <octet/octet.h>
 
 int main(int argc, char** argv) {
   if (argc != 3) return std::fprintf(stderr, "usage: hello MODEL.octet PHOTO.ppm\n"), 2;
   std::FILE* file = std::fopen(argv[2], "rb");
   int width = 0, height = 0;
-  if (file == nullptr || std::fscanf(file, "P6 %d %d 255", &width, &height) != 2 || std::fgetc(file) == EOF || width < 1 ||
-      height < 1 || width > 32768 || height > 32768) {
+  if (file == nullptr || std::fscanf(file, "P6 %d %d 255", &width, &height) != 2 ||
+      std::fgetc(file) == EOF || width < 1 || height < 1 || width > 32768 || height > 32768) {
     return std::fprintf(stderr, "hello: %s is not a binary PPM file\n", argv[2]), 1;
   }
   std::vector<unsigned char> rgb(static_cast<size_t>(width) * height * 3);
-  if (std::fread(rgb.data(), 1, rgb.size(), file) != rgb.size()) return std::fprintf(stderr, "hello: %s is truncated\n", argv[2]), 1;
+  if (std::fread(rgb.data(), 1, rgb.size(), file) != rgb.size())
+    return std::fprintf(stderr, "hello: %s is truncated\n", argv[2]), 1;
   std::fclose(file);
 
   auto model = octet::Model::Load(argv[1]);
   if (!model.ok()) return std::fprintf(stderr, "hello: %s\n", model.status().message().c_str()), 1;
   auto session = octet::Session::Create(*model);
-  if (!session.ok()) return std::fprintf(stderr, "hello: %s\n", session.status().message().c_str()), 1;
+  if (!session.ok())
+    return std::fprintf(stderr, "hello: %s\n", session.status().message().c_str()), 1;
   auto top = (*session)->Classify({rgb.data(), width, height, 3}, 3);
   if (!top.ok()) return std::fprintf(stderr, "hello: %s\n", top.status().message().c_str()), 1;
   for (const octet::Prediction& p : *top) {

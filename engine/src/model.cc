@@ -72,12 +72,14 @@ Result<std::shared_ptr<const Model>> ModelFromGraph(Graph graph) {
 Model::Model(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Model::~Model() = default;
 
-Result<std::shared_ptr<const Model>> Model::Load(const std::string& path, const ModelOptions& options) {
+Result<std::shared_ptr<const Model>> Model::Load(const std::string& path,
+                                                 const ModelOptions& options) {
   OCTET_ASSIGN_OR_RETURN(OctetFile file, ReadOctetFile(path, {options.verify_checksum}));
   return MakeModel(std::move(file));
 }
 
-Result<std::shared_ptr<const Model>> Model::FromMemory(const void* data, size_t size, const ModelOptions& options) {
+Result<std::shared_ptr<const Model>> Model::FromMemory(const void* data, size_t size,
+                                                       const ModelOptions& options) {
   std::span<const std::byte> bytes(static_cast<const std::byte*>(data), size);
   std::shared_ptr<const void> owner;
   if (reinterpret_cast<uintptr_t>(data) % 64 != 0) {
@@ -86,7 +88,8 @@ Result<std::shared_ptr<const Model>> Model::FromMemory(const void* data, size_t 
     std::memcpy(copy, data, size);
     bytes = {copy, size};
   }
-  OCTET_ASSIGN_OR_RETURN(OctetFile file, ReadOctetBytes(bytes, std::move(owner), {options.verify_checksum}));
+  OCTET_ASSIGN_OR_RETURN(OctetFile file,
+                         ReadOctetBytes(bytes, std::move(owner), {options.verify_checksum}));
   return MakeModel(std::move(file));
 }
 
@@ -100,10 +103,14 @@ Status Model::Verify() const {
   OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(self));
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> output, RunGolden(session.get(), golden.seed));
   for (size_t i = 0; i < output.size(); ++i) {
-    // Integer layers give the same bits everywhere; float ones differ by rounding between instruction sets.
-    const float tolerance = impl_->description.outputs[0].dtype == DType::kU8 ? 1.0f : 1e-4f + 2e-3f * std::fabs(golden.output[i]);
+    // Integer layers give the same bits everywhere; float ones differ by rounding between
+    // instruction sets.
+    const float tolerance = impl_->description.outputs[0].dtype == DType::kU8
+                                ? 1.0f
+                                : 1e-4f + 2e-3f * std::fabs(golden.output[i]);
     if (!(std::fabs(output[i] - golden.output[i]) <= tolerance)) {
-      return Corrupt(StrCat("golden output ", i, " is ", output[i], ", expected ", golden.output[i], " within ", tolerance));
+      return Corrupt(StrCat("golden output ", i, " is ", output[i], ", expected ", golden.output[i],
+                            " within ", tolerance));
     }
   }
   return OkStatus();
@@ -125,7 +132,8 @@ Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
     if (t.dtype == DType::kU8) {
       GenerateGoldenInput(seed, std::span<uint8_t>(buffers.back()));
     } else {
-      GenerateGoldenInput(seed, std::span<float>(reinterpret_cast<float*>(buffers.back().data()), buffers.back().size() / 4));
+      GenerateGoldenInput(seed, std::span<float>(reinterpret_cast<float*>(buffers.back().data()),
+                                                 buffers.back().size() / 4));
     }
     inputs.push_back(buffers.back().data());
   }

@@ -22,13 +22,16 @@ struct Model::Impl {
   mutable PreparedWeights prepared;
 };
 
-/// A model from a graph in memory (weights packed here if they are plain). Errors: those of ValidateGraph.
+/// A model from a graph in memory (weights packed here if they are plain). Errors: those of
+/// ValidateGraph.
 Result<std::shared_ptr<const Model>> ModelFromGraph(Graph graph);
 
-/// Multiply-accumulates of one node for one image; 0 for everything but convolutions and dense layers.
+/// Multiply-accumulates of one node for one image; 0 for everything but convolutions and dense
+/// layers.
 int64_t NodeMacs(const Graph& graph, const Node& node);
 
-/// Runs the golden input of `seed` (GenerateGoldenInput) through `session`; the first output as numbers.
+/// Runs the golden input of `seed` (GenerateGoldenInput) through `session`; the first output as
+/// numbers.
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed);
 
 /// Called after each operator that finishes a node, with the tensor it produced.
@@ -42,7 +45,7 @@ struct Session::Impl {
   SpinBarrier barrier;
   std::vector<double> seconds;  ///< Per operator, summed over `runs`.
   int64_t runs = 0;
-  int batch = 1;  ///< Of the current run.
+  int batch = 1;            ///< Of the current run.
   TensorObserver observer;  ///< Only with one thread.
 
   // Classify's working memory.

@@ -25,7 +25,8 @@ octet_status Report(const octet::Status& status, char** error) {
     *error = nullptr;
     if (!status.ok()) {
       *error = static_cast<char*>(std::malloc(status.message().size() + 1));
-      if (*error != nullptr) std::memcpy(*error, status.message().c_str(), status.message().size() + 1);
+      if (*error != nullptr)
+        std::memcpy(*error, status.message().c_str(), status.message().size() + 1);
     }
   }
   return static_cast<octet_status>(status.code());
@@ -35,13 +36,16 @@ octet_status NullArgument(const char* name, char** error) {
   return Report(octet::InvalidArgument(std::string(name) + " is null"), error);
 }
 
-octet_status Finish(octet::Result<std::shared_ptr<const octet::Model>> result, octet_model** model, char** error) {
+octet_status Finish(octet::Result<std::shared_ptr<const octet::Model>> result, octet_model** model,
+                    char** error) {
   if (result.ok()) *model = new octet_model{std::move(result).value()};
   return Report(result.status(), error);
 }
 
-octet_status Describe(const std::vector<octet::TensorDescription>& all, int index, octet_tensor* out) {
-  if (out == nullptr || index < 0 || index >= static_cast<int>(all.size())) return OCTET_INVALID_ARGUMENT;
+octet_status Describe(const std::vector<octet::TensorDescription>& all, int index,
+                      octet_tensor* out) {
+  if (out == nullptr || index < 0 || index >= static_cast<int>(all.size()))
+    return OCTET_INVALID_ARGUMENT;
   const octet::TensorDescription& t = all[index];
   *out = {};
   out->name = t.name.c_str();
@@ -62,7 +66,8 @@ octet_status octet_model_load(const char* path, octet_model** model, char** erro
   return Finish(octet::Model::Load(path), model, error);
 }
 
-octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model, char** error) {
+octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model,
+                                     char** error) {
   if (data == nullptr) return NullArgument("data", error);
   if (model == nullptr) return NullArgument("model", error);
   *model = nullptr;
@@ -71,44 +76,54 @@ octet_status octet_model_from_memory(const void* data, size_t size, octet_model*
 
 void octet_model_destroy(octet_model* model) { delete model; }
 
-const char* octet_model_name(const octet_model* model) { return model->model->Describe().name.c_str(); }
-int octet_model_num_inputs(const octet_model* model) { return static_cast<int>(model->model->Describe().inputs.size()); }
-int octet_model_num_outputs(const octet_model* model) { return static_cast<int>(model->model->Describe().outputs.size()); }
+const char* octet_model_name(const octet_model* model) {
+  return model->model->Describe().name.c_str();
+}
+int octet_model_num_inputs(const octet_model* model) {
+  return static_cast<int>(model->model->Describe().inputs.size());
+}
+int octet_model_num_outputs(const octet_model* model) {
+  return static_cast<int>(model->model->Describe().outputs.size());
+}
 octet_status octet_model_input(const octet_model* model, int index, octet_tensor* tensor) {
   return Describe(model->model->Describe().inputs, index, tensor);
 }
 octet_status octet_model_output(const octet_model* model, int index, octet_tensor* tensor) {
   return Describe(model->model->Describe().outputs, index, tensor);
 }
-int octet_model_num_labels(const octet_model* model) { return static_cast<int>(model->model->Describe().labels.size()); }
+int octet_model_num_labels(const octet_model* model) {
+  return static_cast<int>(model->model->Describe().labels.size());
+}
 const char* octet_model_label(const octet_model* model, int index) {
   const std::vector<std::string>& labels = model->model->Describe().labels;
   return index >= 0 && index < static_cast<int>(labels.size()) ? labels[index].c_str() : nullptr;
 }
 
-octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch, octet_session** session,
-                                  char** error) {
+octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch,
+                                  octet_session** session, char** error) {
   if (model == nullptr) return NullArgument("model", error);
   if (session == nullptr) return NullArgument("session", error);
   *session = nullptr;
   octet::SessionOptions options;
   options.num_threads = num_threads;
   options.max_batch = max_batch;
-  octet::Result<std::unique_ptr<octet::Session>> result = octet::Session::Create(model->model, options);
+  octet::Result<std::unique_ptr<octet::Session>> result =
+      octet::Session::Create(model->model, options);
   if (result.ok()) *session = new octet_session{std::move(result).value()};
   return Report(result.status(), error);
 }
 
 void octet_session_destroy(octet_session* session) { delete session; }
 
-octet_status octet_session_run(octet_session* session, const void* const* inputs, void* const* outputs, int batch,
-                               char** error) {
+octet_status octet_session_run(octet_session* session, const void* const* inputs,
+                               void* const* outputs, int batch, char** error) {
   if (session == nullptr) return NullArgument("session", error);
   return Report(session->session->Run(inputs, outputs, batch), error);
 }
 
-octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width, int height, int channels,
-                                    int64_t row_stride, int count, int* indices, float* probabilities, int* written,
+octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width,
+                                    int height, int channels, int64_t row_stride, int count,
+                                    int* indices, float* probabilities, int* written,
                                     char** error) {
   if (session == nullptr) return NullArgument("session", error);
   if (indices == nullptr || probabilities == nullptr || written == nullptr) {

@@ -17,7 +17,8 @@ void HaloFill::Run(int batch) const {
       if (left > 0) std::memset(view.pixel(n, y, -left), value, left * view.pixel_stride);
       if (right > 0) std::memset(view.pixel(n, y, view.w), value, right * view.pixel_stride);
     }
-    for (int y = view.h; y < view.h + bottom; ++y) std::memset(view.pixel(n, y, -left), value, row_bytes);
+    for (int y = view.h; y < view.h + bottom; ++y)
+      std::memset(view.pixel(n, y, -left), value, row_bytes);
   }
 }
 
@@ -25,7 +26,8 @@ void ConvOp::Run(int thread, int num_threads) const {
   int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(args.batch) * args.out_h * args.out_w;
   int64_t panel_begin = 0, panel_end = panels;
   if (split_panels) {
-    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin, &panel_end);
+    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin,
+               &panel_end);
   } else {
     SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
   }
@@ -47,7 +49,8 @@ void MinMaxOp::Run(int thread, int num_threads) const {
     SplitRange(args.a.h, 1, thread, num_threads, &begin, &end);
     float min = 0.0f, max = 0.0f;
     if (begin < end) {
-      fn(args, static_cast<int>(n * args.a.h + begin), static_cast<int>(n * args.a.h + end), &min, &max);
+      fn(args, static_cast<int>(n * args.a.h + begin), static_cast<int>(n * args.a.h + end), &min,
+         &max);
     }
     float* out = partial + (static_cast<int64_t>(n) * max_threads + thread) * 2;
     out[0] = min;
@@ -66,8 +69,10 @@ void DynamicQuantizeOp::Run(int thread, int num_threads) const {
     if (non_negative) min = 0.0f;
     DynamicRange range;
     range.scale = (max - min) / 255.0f;
-    if (!(range.scale > 1e-30f)) range.scale = 1e-30f;  // An all-zero image: every q is the zero point.
-    range.zero_point = non_negative ? 0 : static_cast<int32_t>(std::lrint(std::min(255.0f, -min / range.scale)));
+    if (!(range.scale > 1e-30f))
+      range.scale = 1e-30f;  // An all-zero image: every q is the zero point.
+    range.zero_point =
+        non_negative ? 0 : static_cast<int32_t>(std::lrint(std::min(255.0f, -min / range.scale)));
 
     kernels::EltwiseArgs image = args;
     image.a_multiplier = 1.0f / range.scale;
@@ -96,7 +101,8 @@ void HybridConvOp::Run(int thread, int num_threads) const {
   int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(args.out_h) * args.out_w;
   int64_t panel_begin = 0, panel_end = panels;
   if (split_panels) {
-    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin, &panel_end);
+    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin,
+               &panel_end);
   } else {
     SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
   }
@@ -114,7 +120,8 @@ void HybridConvOp::Run(int thread, int num_threads) const {
 
 void PoolOp::Run(int thread, int num_threads) const {
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin,
+             &end);
   if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
 }
 
@@ -134,7 +141,8 @@ void EltwiseOp::Bind(const RunIo& io) {
 
 void EltwiseOp::Run(int thread, int num_threads) const {
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin,
+             &end);
   if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
 }
 
@@ -145,13 +153,15 @@ void SoftmaxOp::Run(int thread, int num_threads) const {
   for (int64_t i = begin; i < end; ++i) {
     const int n = static_cast<int>(i / pixels), p = static_cast<int>(i % pixels);
     const int y = p / input.w, x = p % input.w;
-    fn(reinterpret_cast<const float*>(input.pixel(n, y, x)), reinterpret_cast<float*>(output.pixel(n, y, x)), input.c);
+    fn(reinterpret_cast<const float*>(input.pixel(n, y, x)),
+       reinterpret_cast<float*>(output.pixel(n, y, x)), input.c);
   }
 }
 
 void CopyOp::Bind(const RunIo& io) {
   batch = io.batch;
-  if (external_input >= 0) input.data = static_cast<uint8_t*>(const_cast<void*>(io.inputs[external_input]));
+  if (external_input >= 0)
+    input.data = static_cast<uint8_t*>(const_cast<void*>(io.inputs[external_input]));
   if (external_output >= 0) output.data = static_cast<uint8_t*>(io.outputs[external_output]);
 }
 
@@ -171,8 +181,8 @@ void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {
 void CopyOp::Run(int thread, int num_threads) const {
   int64_t begin, end;
   SplitRange(static_cast<int64_t>(batch) * output.h, 1, thread, num_threads, &begin, &end);
-  const bool whole_rows = step_x == 1 && step_c == 1 && in_c == 0 && out_c == 0 && clear_channels == 0 &&
-                          input.pixel_stride == output.pixel_stride &&
+  const bool whole_rows = step_x == 1 && step_c == 1 && in_c == 0 && out_c == 0 &&
+                          clear_channels == 0 && input.pixel_stride == output.pixel_stride &&
                           c * element_size == input.pixel_stride;
   for (int64_t row = begin; row < end; ++row) {
     const int n = static_cast<int>(row / output.h), oy = static_cast<int>(row % output.h);
@@ -183,7 +193,8 @@ void CopyOp::Run(int thread, int num_threads) const {
     }
     const int y = oy - out_y;
     if (y < 0 || y >= h) continue;
-    const uint8_t* in = input.pixel(n, in_y + y * step_y, in_x) + static_cast<int64_t>(in_c) * element_size;
+    const uint8_t* in =
+        input.pixel(n, in_y + y * step_y, in_x) + static_cast<int64_t>(in_c) * element_size;
     uint8_t* out = output.pixel(n, oy, out_x) + static_cast<int64_t>(out_c) * element_size;
     if (whole_rows) {
       std::memcpy(out, in, w * input.pixel_stride);
@@ -194,7 +205,8 @@ void CopyOp::Run(int thread, int num_threads) const {
         std::memcpy(out, in, static_cast<size_t>(c) * element_size);
       } else {
         for (int i = 0; i < c; ++i) {
-          std::memcpy(out + i * element_size, in + static_cast<int64_t>(i) * step_c * element_size, element_size);
+          std::memcpy(out + i * element_size, in + static_cast<int64_t>(i) * step_c * element_size,
+                      element_size);
         }
       }
       in += step_x * input.pixel_stride;
@@ -226,7 +238,8 @@ void ReshapeOp::Run(int thread, int num_threads) const {
             }
           }
         }
-        std::memset(out + oc * element_size, 0, static_cast<size_t>(out_padded_c - oc) * element_size);
+        std::memset(out + oc * element_size, 0,
+                    static_cast<size_t>(out_padded_c - oc) * element_size);
       }
     }
   }

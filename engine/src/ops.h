@@ -1,4 +1,5 @@
-// Operators as the session executes them: kernel, arguments and the split over threads, all fixed before the first run.
+// Operators as the session executes them: kernel, arguments and the split over threads, all fixed
+// before the first run.
 #ifndef OCTET_ENGINE_SRC_OPS_H_
 #define OCTET_ENGINE_SRC_OPS_H_
 
@@ -147,7 +148,8 @@ class SoftmaxOp : public Op {
   int batch = 1;
 };
 
-/// Copies a box of pixels and channels; covers Pad, Slice, Concat, and copies from and to the caller's buffers.
+/// Copies a box of pixels and channels; covers Pad, Slice, Concat, and copies from and to the
+/// caller's buffers.
 class CopyOp : public Op {
  public:
   void Bind(const RunIo& io) override;
@@ -155,12 +157,12 @@ class CopyOp : public Op {
 
   kernels::ActivationView input, output;
   int element_size = 1;
-  int h = 0, w = 0, c = 0;                   ///< Box to copy.
-  int in_y = 0, in_x = 0, in_c = 0;          ///< First input element.
-  int step_y = 1, step_x = 1, step_c = 1;    ///< Of the input.
-  int out_y = 0, out_x = 0, out_c = 0;       ///< First output element.
-  int clear_channels = 0;                    ///< > 0: first fill the whole output, this many channels a pixel.
-  uint32_t clear_value = 0;                  ///< Bit pattern of one element.
+  int h = 0, w = 0, c = 0;                 ///< Box to copy.
+  int in_y = 0, in_x = 0, in_c = 0;        ///< First input element.
+  int step_y = 1, step_x = 1, step_c = 1;  ///< Of the input.
+  int out_y = 0, out_x = 0, out_c = 0;     ///< First output element.
+  int clear_channels = 0;    ///< > 0: first fill the whole output, this many channels a pixel.
+  uint32_t clear_value = 0;  ///< Bit pattern of one element.
   int batch = 1;
   int external_input = -1, external_output = -1;
 };

@@ -10,8 +10,9 @@
 
 namespace octet {
 
-/// A sense-counting barrier for the threads of one region. Waiters spin for about ten microseconds (a layer of a small
-/// network takes less), then yield, so that an oversubscribed machine still makes progress.
+/// A sense-counting barrier for the threads of one region. Waiters spin for about ten microseconds
+/// (a layer of a small network takes less), then yield, so that an oversubscribed machine still
+/// makes progress.
 class SpinBarrier {
  public:
   /// Must be called before the region starts, by one thread.
@@ -53,7 +54,8 @@ class SpinBarrier {
 };
 
 /// Part `index` of `parts` nearly equal parts of [0, total), cut at multiples of `grain`.
-inline void SplitRange(int64_t total, int64_t grain, int index, int parts, int64_t* begin, int64_t* end) {
+inline void SplitRange(int64_t total, int64_t grain, int index, int parts, int64_t* begin,
+                       int64_t* end) {
   const int64_t grains = (total + grain - 1) / grain;
   *begin = std::min(total, grains * index / parts * grain);
   *end = std::min(total, grains * (index + 1) / parts * grain);

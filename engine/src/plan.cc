@@ -21,11 +21,13 @@ using kernels::ConvArgs;
 using kernels::KernelTable;
 
 constexpr int64_t kAlignment = 64;
-// Kernels may read up to 3 bytes past a row's last group (kPanelRow); one line more keeps that inside the arena.
+// Kernels may read up to 3 bytes past a row's last group (kPanelRow); one line more keeps that
+// inside the arena.
 constexpr int64_t kArenaSlack = 64;
 // Inputs of a pixel block that still leave room for weights in a 32 KiB level-1 cache.
 constexpr int64_t kBlockBytes = 24 * 1024;
-// V and M of a block of Winograd tiles stay in a level-2 cache of 1 MiB together with the weights of one point.
+// V and M of a block of Winograd tiles stay in a level-2 cache of 1 MiB together with the weights
+// of one point.
 constexpr int64_t kWinogradBlockBytes = 600 * 1024;
 // Weights that stay in the level-2 cache while pixel blocks pass by; larger ones are streamed once.
 constexpr int64_t kCachedWeightBytes = 384 * 1024;
@@ -39,7 +41,8 @@ class Planner {
     plan_->placements.resize(graph_.tensors.size());
     ChooseWinograd();
     DecideLayouts();
-    for (size_t i = 0; i < graph_.inputs.size(); ++i) OCTET_RETURN_IF_ERROR(AddInput(static_cast<int>(i)));
+    for (size_t i = 0; i < graph_.inputs.size(); ++i)
+      OCTET_RETURN_IF_ERROR(AddInput(static_cast<int>(i)));
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       node_ = static_cast<int>(i);
       OCTET_RETURN_IF_ERROR(AddNode(graph_.nodes[i]));
@@ -62,9 +65,11 @@ class Planner {
     return id;
   }
 
-  /// A convolution that reads its input tensor as it lies (false: hybrid ones read a quantized copy).
+  /// A convolution that reads its input tensor as it lies (false: hybrid ones read a quantized
+  /// copy).
   static bool ReadsInPlace(const Graph& g, const Node& n) {
-    return !(g.tensors[n.inputs[kInputWeights]].dtype == DType::kI8 && g.tensors[n.inputs[kInputX]].dtype == DType::kF32);
+    return !(g.tensors[n.inputs[kInputWeights]].dtype == DType::kI8 &&
+             g.tensors[n.inputs[kInputX]].dtype == DType::kF32);
   }
 
   int WinogradElementSize(const Node& n) const {
@@ -80,11 +85,15 @@ class Planner {
   bool CanUseWinograd(const Node& n) const {
     if (n.type != OpType::kConv2d || n.groups != 1 || !ReadsInPlace(graph_, n)) return false;
     const Window& w = n.window;
-    if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1 || w.dilation_h != 1 || w.dilation_w != 1) return false;
+    if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1 ||
+        w.dilation_h != 1 || w.dilation_w != 1)
+      return false;
     const Tensor& weights = tensor(n.inputs[kInputWeights]);
     const Shape& y = tensor(n.output).shape;
     // Below 7 pixels most of a 4x4 tile is outside the image.
-    if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 || y[2] < 7) return false;
+    if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 ||
+        y[2] < 7)
+      return false;
     return WinogradFunction(n) != nullptr;
   }
 
@@ -93,12 +102,14 @@ class Planner {
     const Tensor& w = tensor(n.inputs[kInputWeights]);
     return w.dtype != DType::kI8 ||
            kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(w.data.data()),
-                                    static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)), static_cast<int>(w.shape.back()));
+                                    static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)),
+                                    static_cast<int>(w.shape.back()));
   }
 
   int64_t WinogradBytes(const Node& n) const {
     const Shape& w = tensor(n.inputs[kInputWeights]).shape;
-    return kernels::WinogradWeightBytes(static_cast<int>(CeilDiv(w[0], kPanelWidth)), static_cast<int>(w.back()), WinogradElementSize(n));
+    return kernels::WinogradWeightBytes(static_cast<int>(CeilDiv(w[0], kPanelWidth)),
+                                        static_cast<int>(w.back()), WinogradElementSize(n));
   }
 
   /// Spends options_.winograd_bytes where a byte saves most: on the layers with the largest images.
@@ -107,10 +118,14 @@ class Planner {
     std::vector<int> candidates;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& n = graph_.nodes[i];
-      if (options_.winograd_bytes > 0 && CanUseWinograd(n)) candidates.push_back(static_cast<int>(i));
+      if (options_.winograd_bytes > 0 && CanUseWinograd(n))
+        candidates.push_back(static_cast<int>(i));
     }
-    const auto pixels = [&](int i) { return tensor(graph_.nodes[i].output).shape[1] * tensor(graph_.nodes[i].output).shape[2]; };
-    std::stable_sort(candidates.begin(), candidates.end(), [&](int a, int b) { return pixels(a) > pixels(b); });
+    const auto pixels = [&](int i) {
+      return tensor(graph_.nodes[i].output).shape[1] * tensor(graph_.nodes[i].output).shape[2];
+    };
+    std::stable_sort(candidates.begin(), candidates.end(),
+                     [&](int a, int b) { return pixels(a) > pixels(b); });
     int64_t left = options_.winograd_bytes;
     for (int i : candidates) {
       const int64_t bytes = WinogradBytes(graph_.nodes[i]);
@@ -137,7 +152,8 @@ class Planner {
       for (TensorId id : n.inputs) {
         if (id != kNoTensor && !tensor(id).is_constant()) ++consumers[id];
       }
-      if (n.type == OpType::kConv2d && tensor(n.inputs[kInputWeights]).layout == Layout::kPanelRow) {
+      if (n.type == OpType::kConv2d &&
+          tensor(n.inputs[kInputWeights]).layout == Layout::kPanelRow) {
         ++row_consumers[n.inputs[kInputX]];
       }
     }
@@ -181,7 +197,8 @@ class Planner {
   static void FinishStrides(Placement* p) {
     p->view.row_stride = (p->halo_left + p->view.w + p->halo_right) * p->view.pixel_stride;
     // Rows of floats must stay aligned to an element, images to a line.
-    p->view.image_stride = RoundUp((p->halo_top + p->view.h + p->halo_bottom) * p->view.row_stride, kAlignment);
+    p->view.image_stride =
+        RoundUp((p->halo_top + p->view.h + p->halo_bottom) * p->view.row_stride, kAlignment);
     p->image_bytes = p->view.image_stride;
   }
 
@@ -230,7 +247,8 @@ class Planner {
   /// The padding of `id` around its images, written by the operator that produces it.
   void FillHalo(TensorId id, Op* op) {
     const Tensor& t = tensor(id);
-    FillHaloAfter(&placement(id), t.dtype == DType::kU8 ? static_cast<uint8_t>(t.quantization.zero_point) : 0, op);
+    FillHaloAfter(&placement(id),
+                  t.dtype == DType::kU8 ? static_cast<uint8_t>(t.quantization.zero_point) : 0, op);
   }
 
   ActivationView ExternalView(const Tensor& t) const {
@@ -286,28 +304,38 @@ class Planner {
   void BindInput(TensorId id, T* op, ActivationView T::*member) {
     const TensorId root = Root(id);
     UseTensor(root);
-    fixups_.push_back([op, member, id](Planner* planner) { op->*member = planner->placement(id).view; });
+    fixups_.push_back(
+        [op, member, id](Planner* planner) { op->*member = planner->placement(id).view; });
   }
 
   Status AddNode(const Node& n) {
     switch (n.type) {
       case OpType::kConv2d:
-      case OpType::kDense: return AddConv(n);
+      case OpType::kDense:
+        return AddConv(n);
       case OpType::kMaxPool:
-      case OpType::kAveragePool: return AddPool(n);
-      case OpType::kGlobalAveragePool: return AddGlobalPool(n);
+      case OpType::kAveragePool:
+        return AddPool(n);
+      case OpType::kGlobalAveragePool:
+        return AddGlobalPool(n);
       case OpType::kAdd:
-      case OpType::kMul: return AddBinary(n);
+      case OpType::kMul:
+        return AddBinary(n);
       case OpType::kScaleShift:
       case OpType::kRelu:
-      case OpType::kRelu6: return AddScaleShift(n);
+      case OpType::kRelu6:
+        return AddScaleShift(n);
       case OpType::kPad:
       case OpType::kSlice:
-      case OpType::kConcat: return AddCopies(n);
-      case OpType::kReshape: return AddReshape(n);
-      case OpType::kSoftmax: return AddSoftmax(n);
+      case OpType::kConcat:
+        return AddCopies(n);
+      case OpType::kReshape:
+        return AddReshape(n);
+      case OpType::kSoftmax:
+        return AddSoftmax(n);
       case OpType::kQuantize:
-      case OpType::kDequantize: return AddConversion(n);
+      case OpType::kDequantize:
+        return AddConversion(n);
     }
     return InternalError(StrCat("node ", n.name, ": operator without a kernel"));
   }
@@ -318,7 +346,8 @@ class Planner {
       const float z = static_cast<float>(out.quantization.zero_point);
       *low = activation == Activation::kNone ? -z : 0.0f;
       *high = 255.0f - z;
-      if (activation == Activation::kRelu6) *high = std::min(*high, std::nearbyint(6.0f / out.quantization.scale));
+      if (activation == Activation::kRelu6)
+        *high = std::min(*high, std::nearbyint(6.0f / out.quantization.scale));
       return;
     }
     *low = activation == Activation::kNone ? -std::numeric_limits<float>::infinity() : 0.0f;
@@ -329,8 +358,8 @@ class Planner {
   bool NonNegative(TensorId id) const {
     for (const Node& n : graph_.nodes) {
       if (n.output != id) continue;
-      if (n.activation != Activation::kNone || n.type == OpType::kRelu || n.type == OpType::kRelu6 ||
-          n.type == OpType::kSoftmax) {
+      if (n.activation != Activation::kNone || n.type == OpType::kRelu ||
+          n.type == OpType::kRelu6 || n.type == OpType::kSoftmax) {
         return true;
       }
       switch (n.type) {
@@ -338,8 +367,10 @@ class Planner {
         case OpType::kAveragePool:
         case OpType::kGlobalAveragePool:
         case OpType::kReshape:
-        case OpType::kSlice: return NonNegative(n.inputs[0]);
-        default: return false;
+        case OpType::kSlice:
+          return NonNegative(n.inputs[0]);
+        default:
+          return false;
       }
     }
     return false;
@@ -354,7 +385,8 @@ class Planner {
     const bool integer = w.dtype == DType::kI8;
     const bool hybrid = integer && x.dtype == DType::kF32;
     if (w.layout == Layout::kPlain) {
-      return Unsupported(StrCat("node ", n.name, ": grouped convolution with ", n.groups, " groups of ", w.shape.back(),
+      return Unsupported(StrCat("node ", n.name, ": grouped convolution with ", n.groups,
+                                " groups of ", w.shape.back(),
                                 " channels; only depthwise (one channel a group) has a kernel"));
     }
     const PanelShape panel = MakePanelShape(w.shape, w.dtype, w.layout);
@@ -362,7 +394,8 @@ class Planner {
     const int padded = panels * kPanelWidth;
     const int out_c = static_cast<int>(w.shape[0]);
 
-    // The input as the kernel reads it: the tensor itself, a tight copy, or an image quantized on the fly.
+    // The input as the kernel reads it: the tensor itself, a tight copy, or an image quantized on
+    // the fly.
     Placement* source = &placement(n.inputs[kInputX]);
     DynamicQuantizeOp* quantize = nullptr;
     if (hybrid) {
@@ -387,7 +420,8 @@ class Planner {
       CopyOp* raw = copy.get();
       BindInput(n.inputs[kInputX], raw, &CopyOp::input);
       WithView(source, [raw](const ActivationView& v) { raw->output = v; });
-      FillHaloAfter(source, x.dtype == DType::kU8 ? static_cast<uint8_t>(x.quantization.zero_point) : 0, raw);
+      FillHaloAfter(
+          source, x.dtype == DType::kU8 ? static_cast<uint8_t>(x.quantization.zero_point) : 0, raw);
       Push(std::move(copy));
     }
 
@@ -403,7 +437,8 @@ class Planner {
     for (int t = 0; t < a.taps; ++t) {
       const bool row = w.layout == Layout::kPanelRow;
       const int ty = row ? t : t / window.kernel_w, tx = row ? 0 : t % window.kernel_w;
-      offsets[t] = static_cast<int32_t>(ty * window.dilation_h * in.row_stride + tx * window.dilation_w * in.pixel_stride);
+      offsets[t] = static_cast<int32_t>(ty * window.dilation_h * in.row_stride +
+                                        tx * window.dilation_w * in.pixel_stride);
     }
     a.tap_offsets = offsets;
     a.weights = reinterpret_cast<const uint8_t*>(w.data.data());
@@ -439,12 +474,15 @@ class Planner {
         a.bias = quantize->bias;
       } else {
         int32_t* integer_bias = Constant<int32_t>(padded);
-        if (bias != kNoTensor) std::copy_n(tensor(bias).values<int32_t>().data(), out_c, integer_bias);
+        if (bias != kNoTensor)
+          std::copy_n(tensor(bias).values<int32_t>().data(), out_c, integer_bias);
         float* multiplier = Constant<float>(padded);
         const double out_scale = y.dtype == DType::kU8 ? y.quantization.scale : 1.0;
-        const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8 && residual == kNoTensor;
+        const bool tflite = graph_.metadata.rounding == Rounding::kTflite &&
+                            y.dtype == DType::kU8 && residual == kNoTensor;
         float* nudge = tflite ? Constant<float>(padded) : nullptr;
-        kernels::FixedMultiplier* fixed = tflite ? Constant<kernels::FixedMultiplier>(padded) : nullptr;
+        kernels::FixedMultiplier* fixed =
+            tflite ? Constant<kernels::FixedMultiplier>(padded) : nullptr;
         for (int c = 0; c < out_c; ++c) {
           double real = static_cast<double>(x.quantization.scale) * scales[c] / out_scale;
           if (tflite) {
@@ -461,22 +499,27 @@ class Planner {
         a.multiplier = multiplier;
         if (residual != kNoTensor && y.dtype == DType::kU8) {
           const Quantization& r = tensor(residual).quantization;
-          a.residual_multiplier = static_cast<float>(static_cast<double>(r.scale) / y.quantization.scale);
+          a.residual_multiplier =
+              static_cast<float>(static_cast<double>(r.scale) / y.quantization.scale);
           a.residual_zero = r.zero_point;
         }
       }
     }
-    // Weights that fit the level-2 cache are passed over once per block of pixels, so that the pixels stay in level 1.
+    // Weights that fit the level-2 cache are passed over once per block of pixels, so that the
+    // pixels stay in level 1.
     if (panels > 4 && panels * a.panel_bytes <= kCachedWeightBytes) {
       const int64_t pixel_bytes = std::max<int64_t>(1, a.in_pixel_step);
       a.pixel_block = static_cast<int>(std::max<int64_t>(24, kBlockBytes / pixel_bytes));
     }
     const int64_t input_bytes = source->image_bytes * options_.max_batch;
-    const bool split_panels = panels >= 2 * options_.num_threads && panels * a.panel_bytes > input_bytes;
+    const bool split_panels =
+        panels >= 2 * options_.num_threads && panels * a.panel_bytes > input_bytes;
 
     const kernels::ConvFn fn = ConvFunction(w, y, depthwise);
-    const std::string suffix = StrCat(x.dtype == DType::kF32 && !hybrid ? "" : "u8_",
-                                      w.dtype == DType::kF16 ? "f16" : y.dtype == DType::kU8 ? "u8" : "f32");
+    const std::string suffix =
+        StrCat(x.dtype == DType::kF32 && !hybrid ? "" : "u8_", w.dtype == DType::kF16  ? "f16"
+                                                               : y.dtype == DType::kU8 ? "u8"
+                                                                                       : "f32");
     const auto bind = [&](auto op) {
       op->args = a;
       op->fn = fn;
@@ -506,7 +549,8 @@ class Planner {
     });
     const TensorId output = n.output, residual = n.input(kInputResidual);
     UseTensor(output);
-    fixups_.push_back([args, output](Planner* p) { args->output = p->placement(output).view.data; });
+    fixups_.push_back(
+        [args, output](Planner* p) { args->output = p->placement(output).view.data; });
     if (residual == kNoTensor) return;
     UseTensor(residual);
     fixups_.push_back([args, residual](Planner* p) {
@@ -518,20 +562,25 @@ class Planner {
     });
   }
 
-  void AddWinograd(const Node& n, const Tensor& w, const ConvArgs& a, int panels, Placement* source, const std::string& suffix) {
+  void AddWinograd(const Node& n, const Tensor& w, const ConvArgs& a, int panels, Placement* source,
+                   const std::string& suffix) {
     auto op = std::make_unique<WinogradOp>();
     const int channels = static_cast<int>(w.shape.back()), element_size = WinogradElementSize(n);
     const int64_t bytes = WinogradBytes(n);
-    const std::shared_ptr<const void> transformed = options_.prepared->Get(node_, static_cast<size_t>(bytes), [&](std::byte* out) {
-      const void* from = w.data.data();
-      if (w.dtype == DType::kI8) {
-        kernels::WinogradTransformI8(static_cast<const int8_t*>(from), panels, channels, reinterpret_cast<int16_t*>(out));
-      } else if (w.dtype == DType::kF16) {
-        kernels::WinogradTransformF16(static_cast<const uint16_t*>(from), panels, channels, reinterpret_cast<float*>(out));
-      } else {
-        kernels::WinogradTransformF32(static_cast<const float*>(from), panels, channels, reinterpret_cast<float*>(out));
-      }
-    });
+    const std::shared_ptr<const void> transformed =
+        options_.prepared->Get(node_, static_cast<size_t>(bytes), [&](std::byte* out) {
+          const void* from = w.data.data();
+          if (w.dtype == DType::kI8) {
+            kernels::WinogradTransformI8(static_cast<const int8_t*>(from), panels, channels,
+                                         reinterpret_cast<int16_t*>(out));
+          } else if (w.dtype == DType::kF16) {
+            kernels::WinogradTransformF16(static_cast<const uint16_t*>(from), panels, channels,
+                                          reinterpret_cast<float*>(out));
+          } else {
+            kernels::WinogradTransformF32(static_cast<const float*>(from), panels, channels,
+                                          reinterpret_cast<float*>(out));
+          }
+        });
     plan_->transformed.push_back(transformed);
     plan_->transformed_bytes += bytes;
     op->fn = WinogradFunction(n);
@@ -540,10 +589,13 @@ class Planner {
     op->args.weights = static_cast<const uint8_t*>(transformed.get());
     op->args.panel_bytes = bytes / panels;
     op->args.channels = channels;
-    const int64_t tile_bytes = kernels::WinogradScratchBytes(1, channels, element_size) - kernels::kWinogradSpareBytes;
+    const int64_t tile_bytes =
+        kernels::WinogradScratchBytes(1, channels, element_size) - kernels::kWinogradSpareBytes;
     const int64_t tiles = options_.max_batch * CeilDiv(a.out_h, 4) * CeilDiv(a.out_w, 4);
-    op->args.tile_block = static_cast<int>(std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
-    op->scratch_bytes = RoundUp(kernels::WinogradScratchBytes(op->args.tile_block, channels, element_size), kAlignment);
+    op->args.tile_block = static_cast<int>(
+        std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
+    op->scratch_bytes = RoundUp(
+        kernels::WinogradScratchBytes(op->args.tile_block, channels, element_size), kAlignment);
     // Part of the arena: other operators' tensors may lie there before and after.
     Placement scratch;
     scratch.element_size = 1;
@@ -565,14 +617,16 @@ class Planner {
     return depthwise ? table_.depthwise_f32 : table_.conv_f32;
   }
 
-  /// Sum of each output channel's weights, for the zero-point correction; zeros when none is needed.
+  /// Sum of each output channel's weights, for the zero-point correction; zeros when none is
+  /// needed.
   const int32_t* WeightSums(const Tensor& w, const PanelShape& panel, int padded, bool skip) {
     int32_t* sums = Constant<int32_t>(padded);
     if (skip) return sums;
     const int8_t* data = reinterpret_cast<const int8_t*>(w.data.data());
     for (int64_t p = 0; p < panel.panels; ++p) {
       for (int64_t i = 0; i < panel.panel_elements(); ++i) {
-        const int64_t lane = w.layout == Layout::kDepthwise ? i % kPanelWidth : i / kGroup % kPanelWidth;
+        const int64_t lane =
+            w.layout == Layout::kDepthwise ? i % kPanelWidth : i / kGroup % kPanelWidth;
         sums[p * kPanelWidth + lane] += data[p * panel.panel_elements() + i];
       }
     }
@@ -581,7 +635,8 @@ class Planner {
 
   DynamicQuantizeOp* AddDynamicQuantization(const Node& n, Placement* quantized) {
     const TensorId x = n.inputs[kInputX];
-    float* partial = Constant<float>(static_cast<int64_t>(2) * options_.max_batch * options_.num_threads);
+    float* partial =
+        Constant<float>(static_cast<int64_t>(2) * options_.max_batch * options_.num_threads);
     auto min_max = std::make_unique<MinMaxOp>();
     min_max->kernel = "min_max";
     min_max->fn = table_.min_max;
@@ -599,12 +654,18 @@ class Planner {
     quantize->max_threads = options_.num_threads;
     quantize->non_negative = NonNegative(x);
     quantize->args.count = quantized->tight ? placement(x).view.c : quantized->stored_channels();
-    if (quantize->args.count > placement(x).stored_channels()) quantize->args.count = placement(x).view.c;
+    if (quantize->args.count > placement(x).stored_channels())
+      quantize->args.count = placement(x).view.c;
     DynamicQuantizeOp* raw = quantize.get();
     BindEltwiseInput(x, &raw->args);
     WithView(quantized, [raw, quantized](const ActivationView& v) {
       raw->args.output = v;
-      raw->halo = {v, quantized->halo_top, quantized->halo_left, quantized->halo_bottom, quantized->halo_right, 0};
+      raw->halo = {v,
+                   quantized->halo_top,
+                   quantized->halo_left,
+                   quantized->halo_bottom,
+                   quantized->halo_right,
+                   0};
     });
     Push(std::move(quantize));
     return raw;
@@ -612,7 +673,8 @@ class Planner {
 
   void BindEltwiseInput(TensorId id, kernels::EltwiseArgs* args, bool second = false) {
     UseTensor(id);
-    fixups_.push_back([args, id, second](Planner* p) { (second ? args->b : args->a) = p->placement(id).view; });
+    fixups_.push_back(
+        [args, id, second](Planner* p) { (second ? args->b : args->a) = p->placement(id).view; });
   }
 
   Status AddPool(const Node& n) {
@@ -626,7 +688,8 @@ class Planner {
     a.count_include_pad = n.count_include_pad;
     const bool u8 = x.dtype == DType::kU8;
     if (u8) {
-      a.multiplier = static_cast<float>(static_cast<double>(x.quantization.scale) / y.quantization.scale);
+      a.multiplier =
+          static_cast<float>(static_cast<double>(x.quantization.scale) / y.quantization.scale);
       a.in_zero = x.quantization.zero_point;
       a.out_zero = y.quantization.zero_point;
       if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(&a);
@@ -654,7 +717,8 @@ class Planner {
 
   /// TFLite's average of int8 values rounds halves away from its 0, which is 128 here.
   static void SetTfliteHalves(kernels::PoolArgs* a) {
-    a->nudge = 0x1p-13f;  // Above a float's error at 255, below the distance of anything but a half.
+    a->nudge =
+        0x1p-13f;  // Above a float's error at 255, below the distance of anything but a half.
     a->pivot = static_cast<float>(128 - a->out_zero);
   }
 
@@ -673,14 +737,16 @@ class Planner {
         if (x.quantization == y.quantization) {  // AVERAGE_POOL_2D; MEAN has scales of its own.
           SetTfliteHalves(&op->args);
         } else {
-          const kernels::FixedMultiplier mean =
-              ToFixedMean(static_cast<double>(x.quantization.scale) / out_scale, x.shape[1] * x.shape[2]);
+          const kernels::FixedMultiplier mean = ToFixedMean(
+              static_cast<double>(x.quantization.scale) / out_scale, x.shape[1] * x.shape[2]);
           op->args.multiplier = static_cast<float>(FixedValue(mean));
           op->args.nudge = TwiceRoundedNudge(mean);
         }
       }
     }
-    op->fn = !u8 ? table_.global_pool_f32 : u8_out ? table_.global_pool_u8_u8 : table_.global_pool_u8_f32;
+    op->fn = !u8      ? table_.global_pool_f32
+             : u8_out ? table_.global_pool_u8_u8
+                      : table_.global_pool_u8_f32;
     op->kernel = StrCat("global_pool_", u8 ? "u8_" : "", u8_out ? "u8" : "f32");
     BindPoolViews(n, op.get());
     Push(std::move(op));
@@ -711,12 +777,15 @@ class Planner {
     auto op = std::make_unique<EltwiseOp>();
     const bool u8 = y.dtype == DType::kU8;
     if (u8 && n.type == OpType::kMul) {
-      return Unsupported(StrCat("node ", n.name, ": Mul has no uint8 kernel; it must stay in float"));
+      return Unsupported(
+          StrCat("node ", n.name, ": Mul has no uint8 kernel; it must stay in float"));
     }
     ClampLimits(n.activation, y, &op->args.low, &op->args.high);
     if (u8) {
-      op->args.a_multiplier = static_cast<float>(static_cast<double>(a.quantization.scale) / y.quantization.scale);
-      op->args.b_multiplier = static_cast<float>(static_cast<double>(b.quantization.scale) / y.quantization.scale);
+      op->args.a_multiplier =
+          static_cast<float>(static_cast<double>(a.quantization.scale) / y.quantization.scale);
+      op->args.b_multiplier =
+          static_cast<float>(static_cast<double>(b.quantization.scale) / y.quantization.scale);
       op->args.a_zero = a.quantization.zero_point;
       op->args.b_zero = b.quantization.zero_point;
       op->args.out_zero = y.quantization.zero_point;
@@ -736,7 +805,8 @@ class Planner {
                                   : n.type == OpType::kRelu6 ? Activation::kRelu6
                                                              : n.activation;
     ClampLimits(activation, y, &op->args.low, &op->args.high);
-    const double in_scale = u8 ? x.quantization.scale : 1.0, out_scale = u8 ? y.quantization.scale : 1.0;
+    const double in_scale = u8 ? x.quantization.scale : 1.0,
+                 out_scale = u8 ? y.quantization.scale : 1.0;
     op->args.a_zero = x.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
     op->args.a_multiplier = static_cast<float>(in_scale / out_scale);
@@ -762,7 +832,8 @@ class Planner {
   Status AddConversion(const Node& n) {
     const Tensor& x = tensor(n.inputs[0]);
     const Tensor& y = tensor(n.output);
-    if (x.dtype == y.dtype) return AddScaleShift(n);  // Requantization: another scale or zero point.
+    if (x.dtype == y.dtype)
+      return AddScaleShift(n);  // Requantization: another scale or zero point.
     auto op = std::make_unique<EltwiseOp>();
     const bool quantize = n.type == OpType::kQuantize;
     const Quantization& q = quantize ? y.quantization : x.quantization;
@@ -833,7 +904,8 @@ class Planner {
         op->h = out.view.h, op->w = out.view.w, op->c = out.view.c;
       } else {
         if (x.quantization != y.quantization) {
-          return Unsupported(StrCat("node ", n.name, ": Concat of uint8 tensors needs equal scales and zero points"));
+          return Unsupported(StrCat(
+              "node ", n.name, ": Concat of uint8 tensors needs equal scales and zero points"));
         }
         const int d = Position(n.axis, rank);
         at[d] = concat_at;
@@ -852,7 +924,8 @@ class Planner {
 
   static uint32_t PadBits(float value, const Tensor& t) {
     if (t.dtype == DType::kU8) {
-      const float q = std::nearbyint(value / t.quantization.scale) + static_cast<float>(t.quantization.zero_point);
+      const float q = std::nearbyint(value / t.quantization.scale) +
+                      static_cast<float>(t.quantization.zero_point);
       return static_cast<uint32_t>(std::min(255.0f, std::max(0.0f, q)));
     }
     uint32_t bits;
@@ -886,7 +959,8 @@ class Planner {
     return OkStatus();
   }
 
-  /// Places every tensor in one arena: largest first, each at the lowest offset that is free for its whole lifetime
+  /// Places every tensor in one arena: largest first, each at the lowest offset that is free for
+  /// its whole lifetime
   /// ("greedy by size", Pisarchyk and Lee, 2020).
   Status AllocateArena() {
     std::vector<Placement*> all;
@@ -894,13 +968,17 @@ class Planner {
       if (p.first_op >= 0 && p.alias == kNoTensor) all.push_back(&p);
     }
     for (auto& p : temps_) all.push_back(p.get());
-    std::stable_sort(all.begin(), all.end(), [](const Placement* a, const Placement* b) { return a->image_bytes > b->image_bytes; });
+    std::stable_sort(all.begin(), all.end(), [](const Placement* a, const Placement* b) {
+      return a->image_bytes > b->image_bytes;
+    });
     std::vector<const Placement*> placed;
     int64_t total = 0;
     for (Placement* p : all) {
       int64_t bytes;
-      if (!CheckedMul(p->image_bytes, p->shared_by_batch ? 1 : options_.max_batch, &bytes) || bytes > (int64_t{1} << 40)) {
-        return InvalidArgument(StrCat("max_batch ", options_.max_batch, " needs more than 1 TiB for one tensor"));
+      if (!CheckedMul(p->image_bytes, p->shared_by_batch ? 1 : options_.max_batch, &bytes) ||
+          bytes > (int64_t{1} << 40)) {
+        return InvalidArgument(
+            StrCat("max_batch ", options_.max_batch, " needs more than 1 TiB for one tensor"));
       }
       bytes = RoundUp(bytes + kArenaSlack, kAlignment);
       p->arena_bytes = bytes;
@@ -912,22 +990,28 @@ class Planner {
       }
       p->offset = offset;
       placed.insert(std::upper_bound(placed.begin(), placed.end(), p,
-                                     [](const Placement* a, const Placement* b) { return a->offset < b->offset; }),
+                                     [](const Placement* a, const Placement* b) {
+                                       return a->offset < b->offset;
+                                     }),
                     p);
       total = std::max(total, offset + bytes);
     }
     plan_->arena_bytes = total;
-    void* memory = std::aligned_alloc(kAlignment, std::max<int64_t>(kAlignment, RoundUp(total, kAlignment)));
-    if (memory == nullptr) return InvalidArgument(StrCat("cannot allocate ", total, " bytes for activations"));
+    void* memory =
+        std::aligned_alloc(kAlignment, std::max<int64_t>(kAlignment, RoundUp(total, kAlignment)));
+    if (memory == nullptr)
+      return InvalidArgument(StrCat("cannot allocate ", total, " bytes for activations"));
     plan_->arena = {static_cast<uint8_t*>(memory), std::free};
     // Zero once: no kernel ever reads a bit pattern that is not a finite number.
     std::memset(memory, 0, static_cast<size_t>(total));
     for (Placement* p : all) {
-      p->view.data = plan_->arena.get() + p->offset + p->halo_top * p->view.row_stride + p->halo_left * p->view.pixel_stride;
+      p->view.data = plan_->arena.get() + p->offset + p->halo_top * p->view.row_stride +
+                     p->halo_left * p->view.pixel_stride;
     }
     for (size_t i = 0; i < plan_->placements.size(); ++i) {
       Placement& p = plan_->placements[i];
-      if (p.alias != kNoTensor) p.view.data = plan_->placements[Root(static_cast<TensorId>(i))].view.data;
+      if (p.alias != kNoTensor)
+        p.view.data = plan_->placements[Root(static_cast<TensorId>(i))].view.data;
     }
     return OkStatus();
   }

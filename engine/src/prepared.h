@@ -16,7 +16,8 @@ namespace octet {
 class PreparedWeights {
  public:
   /// The buffer of node `index`, `bytes` long; filled by `fill` when it does not exist yet.
-  std::shared_ptr<const void> Get(int index, size_t bytes, const std::function<void(std::byte*)>& fill) {
+  std::shared_ptr<const void> Get(int index, size_t bytes,
+                                  const std::function<void(std::byte*)>& fill) {
     const std::lock_guard<std::mutex> lock(mutex_);
     std::shared_ptr<const void>& entry = buffers_[index];
     if (entry == nullptr) {

@@ -15,7 +15,8 @@ namespace octet {
 namespace {
 
 constexpr int kMaxSide = 1 << 15;
-// Pillow's fixed-point precision for 8-bit images: 8 bits of pixel, 2 bits of headroom for filters that overshoot.
+// Pillow's fixed-point precision for 8-bit images: 8 bits of pixel, 2 bits of headroom for filters
+// that overshoot.
 constexpr int kPrecisionBits = 32 - 8 - 2;
 
 double Triangle(double x) {
@@ -31,8 +32,9 @@ double Cubic(double x) {
   return 0.0;
 }
 
-/// The form of the weights that the vector code wants: w = high * 2^15 + low, both in 16 bits, so that `pmaddwd` gives two
-/// taps' exact products at once; the sums wrap around like the scalar ones. Per pair of taps: low, low, high, high.
+/// The form of the weights that the vector code wants: w = high * 2^15 + low, both in 16 bits, so
+/// that `pmaddwd` gives two taps' exact products at once; the sums wrap around like the scalar
+/// ones. Per pair of taps: low, low, high, high.
 void PairWeights([[maybe_unused]] ResizeTaps* t) {
 #if defined(__SSE2__)
   t->pairs.resize(t->weights.size() * 2);
@@ -46,18 +48,20 @@ void PairWeights([[maybe_unused]] ResizeTaps* t) {
 #endif
 }
 
-/// Taps for outputs [begin, begin + outputs) of an axis that is resized from in_size to out_size, after Pillow's
-/// precompute_coeffs (src/libImaging/Resample.c). Does nothing when `t` already holds them.
-void ComputeTaps(int in_size, int64_t out_size, int64_t begin, int outputs, ResizeFilter filter, ResizeWorkspace* ws,
-                 ResizeTaps* t) {
-  if (t->in_size == in_size && t->out_size == out_size && t->begin == begin && t->outputs == outputs &&
-      t->filter == filter) {
+/// Taps for outputs [begin, begin + outputs) of an axis that is resized from in_size to out_size,
+/// after Pillow's precompute_coeffs (src/libImaging/Resample.c). Does nothing when `t` already
+/// holds them.
+void ComputeTaps(int in_size, int64_t out_size, int64_t begin, int outputs, ResizeFilter filter,
+                 ResizeWorkspace* ws, ResizeTaps* t) {
+  if (t->in_size == in_size && t->out_size == out_size && t->begin == begin &&
+      t->outputs == outputs && t->filter == filter) {
     return;
   }
   const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
   const double filter_scale = std::max(scale, 1.0);
   const double support = (filter == ResizeFilter::kBicubic ? 2.0 : 1.0) * filter_scale;
-  const int taps = static_cast<int>(std::ceil(support)) * 2 + 2;  // Pillow's count, made even for PairWeights.
+  const int taps =
+      static_cast<int>(std::ceil(support)) * 2 + 2;  // Pillow's count, made even for PairWeights.
   t->first.resize(outputs);
   t->count.resize(outputs);
   t->weights.assign(static_cast<size_t>(outputs) * taps, 0);
@@ -74,7 +78,8 @@ void ComputeTaps(int in_size, int64_t out_size, int64_t begin, int outputs, Resi
     }
     int32_t* out = t->weights.data() + static_cast<size_t>(i) * taps;
     for (int x = 0; x < count; ++x) {
-      const double w = (sum != 0.0 ? ws->tap_values[x] / sum : ws->tap_values[x]) * (1 << kPrecisionBits);
+      const double w =
+          (sum != 0.0 ? ws->tap_values[x] / sum : ws->tap_values[x]) * (1 << kPrecisionBits);
       out[x] = static_cast<int32_t>(w < 0 ? w - 0.5 : w + 0.5);
     }
     t->first[i] = first;
@@ -112,7 +117,9 @@ struct Sum {
     low = _mm_add_epi32(low, _mm_madd_epi16(values, weights.low));
     high = _mm_add_epi32(high, _mm_madd_epi16(values, weights.high));
   }
-  __m128i Total() const { return _mm_srai_epi32(_mm_add_epi32(low, _mm_slli_epi32(high, 15)), kPrecisionBits); }
+  __m128i Total() const {
+    return _mm_srai_epi32(_mm_add_epi32(low, _mm_slli_epi32(high, 15)), kPrecisionBits);
+  }
 };
 
 /// As ResizeRow<3, kStep>; reads up to kOverread bytes behind the row.
@@ -126,7 +133,8 @@ void ResizeColorRow(const uint8_t* in, const ResizeTaps& t, uint8_t* out) {
     Sum sum;
     for (int i = 0; i < t.count[x]; i += 2, p += 2 * kStep, pairs += 4) {
       const __m128i v = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
-      sum.Add(_mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_si128(v, kStep)), zero), LoadPair(pairs));
+      sum.Add(_mm_unpacklo_epi8(_mm_unpacklo_epi8(v, _mm_srli_si128(v, kStep)), zero),
+              LoadPair(pairs));
     }
     const __m128i words = _mm_packs_epi32(sum.Total(), zero);
     const int bytes = _mm_cvtsi128_si32(_mm_packus_epi16(words, zero));
@@ -135,7 +143,8 @@ void ResizeColorRow(const uint8_t* in, const ResizeTaps& t, uint8_t* out) {
 }
 
 /// Sixteen columns of one output row: `in` is the first input row of the output's window.
-inline void ResizeSixteenColumns(const uint8_t* in, int64_t row_bytes, int count, const int16_t* pairs, uint8_t* out) {
+inline void ResizeSixteenColumns(const uint8_t* in, int64_t row_bytes, int count,
+                                 const int16_t* pairs, uint8_t* out) {
   const __m128i zero = _mm_setzero_si128();
   Sum sum[4];
   for (int i = 0; i < count; i += 2, in += 2 * row_bytes, pairs += 4) {
@@ -157,7 +166,8 @@ inline void ResizeSixteenColumns(const uint8_t* in, int64_t row_bytes, int count
 
 #endif  // __SSE2__
 
-/// One row: `in` has pixels of kStep bytes, of which the first kChannels are used; `out` has t.outputs x kChannels.
+/// One row: `in` has pixels of kStep bytes, of which the first kChannels are used; `out` has
+/// t.outputs x kChannels.
 template <int kChannels, int kStep>
 void ResizeRow(const uint8_t* in, const ResizeTaps& t, uint8_t* out) {
   for (int x = 0; x < t.outputs; ++x) {
@@ -182,7 +192,8 @@ void CopyRow(const uint8_t* in, int pixels, uint8_t* out) {
 }
 
 /// All output rows; `in` begins with source row `first_row` and has rows of `row_bytes`.
-void ResizeColumns(const uint8_t* in, int first_row, int64_t row_bytes, const ResizeTaps& t, uint8_t* out) {
+void ResizeColumns(const uint8_t* in, int first_row, int64_t row_bytes, const ResizeTaps& t,
+                   uint8_t* out) {
   constexpr int kBlock = 64;  // Sums of a block of columns stay in registers or level 1.
   for (int y = 0; y < t.outputs; ++y, out += row_bytes) {
     const int32_t* k = t.weights.data() + static_cast<size_t>(y) * t.taps;
@@ -215,35 +226,43 @@ void RowToGray(const uint8_t* in, int pixels, int step, uint8_t* out) {
 
 }  // namespace
 
-Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int height, int width, int channels,
-                     ResizeWorkspace* workspace, std::span<const uint8_t>* pixels) {
-  if (image.pixels == nullptr || image.width < 1 || image.height < 1 || image.width > kMaxSide || image.height > kMaxSide) {
-    return InvalidArgument(StrCat("image of ", image.width, "x", image.height, " pixels", image.pixels ? "" : " at null",
-                                  ", expected 1 to ", kMaxSide, " on each side"));
+Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int height, int width,
+                     int channels, ResizeWorkspace* workspace, std::span<const uint8_t>* pixels) {
+  if (image.pixels == nullptr || image.width < 1 || image.height < 1 || image.width > kMaxSide ||
+      image.height > kMaxSide) {
+    return InvalidArgument(StrCat("image of ", image.width, "x", image.height, " pixels",
+                                  image.pixels ? "" : " at null", ", expected 1 to ", kMaxSide,
+                                  " on each side"));
   }
   if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
     return InvalidArgument(StrCat("image has ", image.channels, " channels, expected 1, 3 or 4"));
   }
   if (channels != 1 && channels != 3) {
-    return InvalidArgument(StrCat("the model's input has ", channels, " channels; images need 1 or 3"));
+    return InvalidArgument(
+        StrCat("the model's input has ", channels, " channels; images need 1 or 3"));
   }
-  if (image.row_stride != 0 && image.row_stride < static_cast<int64_t>(image.width) * image.channels) {
-    return InvalidArgument(StrCat("row_stride is ", image.row_stride, ", expected at least ", image.width * image.channels));
+  if (image.row_stride != 0 &&
+      image.row_stride < static_cast<int64_t>(image.width) * image.channels) {
+    return InvalidArgument(StrCat("row_stride is ", image.row_stride, ", expected at least ",
+                                  image.width * image.channels));
   }
-  if (preprocessing.resize == ResizeRule::kNone && (image.width != width || image.height != height)) {
-    return InvalidArgument(StrCat("image is ", image.width, "x", image.height, " and the model does not resize, expected ",
-                                  width, "x", height));
+  if (preprocessing.resize == ResizeRule::kNone &&
+      (image.width != width || image.height != height)) {
+    return InvalidArgument(StrCat("image is ", image.width, "x", image.height,
+                                  " and the model does not resize, expected ", width, "x", height));
   }
-  const int64_t stride = image.row_stride != 0 ? image.row_stride : static_cast<int64_t>(image.width) * image.channels;
+  const int64_t stride =
+      image.row_stride != 0 ? image.row_stride : static_cast<int64_t>(image.width) * image.channels;
 
   // The output is the rectangle at (crop_x, crop_y) of the resized image.
   int64_t resized_w = width, resized_h = height, crop_x = 0, crop_y = 0;
   if (preprocessing.resize == ResizeRule::kCenterCrop) {
-    // As torchvision: the longer side is truncated to whole pixels, the crop offset rounded half to even.
+    // As torchvision: the longer side is truncated to whole pixels, the crop offset rounded half to
+    // even.
     const int64_t shorter = preprocessing.resize_shorter;
     if (shorter < std::max(width, height) || shorter > kMaxSide) {
-      return InvalidArgument(StrCat("resize_shorter is ", shorter, ", expected ", std::max(width, height),
-                                    " (the input size) to ", kMaxSide));
+      return InvalidArgument(StrCat("resize_shorter is ", shorter, ", expected ",
+                                    std::max(width, height), " (the input size) to ", kMaxSide));
     }
     const int64_t w = image.width, h = image.height;
     resized_w = w <= h ? shorter : shorter * w / h;
@@ -263,7 +282,8 @@ Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int
     first_row = t.first[0];
     rows = t.first[height - 1] + t.count[height - 1] - first_row;
   }
-  if (resize_x) ComputeTaps(image.width, resized_w, crop_x, width, filter, &ws, &ws.horizontal_taps);
+  if (resize_x)
+    ComputeTaps(image.width, resized_w, crop_x, width, filter, &ws, &ws.horizontal_taps);
 
   // Passes work on one channel when either side is gray: gray becomes colour only at the end.
   const int work_channels = std::min(image.channels == 1 ? 1 : 3, channels);
@@ -298,12 +318,17 @@ Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int
     }
 #endif
     if (resize_x) {
-      (step == 1 ? ResizeRow<1, 1> : step == 3 ? ResizeRow<3, 3> : ResizeRow<3, 4>)(in, ws.horizontal_taps, out);
+      (step == 1   ? ResizeRow<1, 1>
+       : step == 3 ? ResizeRow<3, 3>
+                   : ResizeRow<3, 4>)(in, ws.horizontal_taps, out);
     } else {
-      (step == 1 ? CopyRow<1, 1> : step == 3 ? CopyRow<3, 3> : CopyRow<3, 4>)(in + crop_x * step, width, out);
+      (step == 1   ? CopyRow<1, 1>
+       : step == 3 ? CopyRow<3, 3>
+                   : CopyRow<3, 4>)(in + crop_x * step, width, out);
     }
   }
-  if (resize_y) ResizeColumns(ws.horizontal.data(), first_row, work_row, ws.vertical_taps, ws.result.data());
+  if (resize_y)
+    ResizeColumns(ws.horizontal.data(), first_row, work_row, ws.vertical_taps, ws.result.data());
 
   const int64_t count = static_cast<int64_t>(height) * width;
   uint8_t* out = ws.result.data();
@@ -320,12 +345,14 @@ namespace {
 
 /// The float value of each pixel value of one channel.
 void FillTable(const Preprocessing& p, int channel, float (&table)[256]) {
-  for (int i = 0; i < 256; ++i) table[i] = (static_cast<float>(i) * p.scale - p.mean[channel]) / p.stddev[channel];
+  for (int i = 0; i < 256; ++i)
+    table[i] = (static_cast<float>(i) * p.scale - p.mean[channel]) / p.stddev[channel];
 }
 
 }  // namespace
 
-void NormalizeToFloat(const Preprocessing& preprocessing, std::span<const uint8_t> pixels, int channels, float* out) {
+void NormalizeToFloat(const Preprocessing& preprocessing, std::span<const uint8_t> pixels,
+                      int channels, float* out) {
   float table[256];
   for (int c = 0; c < channels; ++c) {
     FillTable(preprocessing, c, table);
@@ -333,14 +360,15 @@ void NormalizeToFloat(const Preprocessing& preprocessing, std::span<const uint8_
   }
 }
 
-void NormalizeToU8(const Preprocessing& preprocessing, const Quantization& q, std::span<const uint8_t> pixels, int channels,
-                   uint8_t* out) {
+void NormalizeToU8(const Preprocessing& preprocessing, const Quantization& q,
+                   std::span<const uint8_t> pixels, int channels, uint8_t* out) {
   float table[256];
   uint8_t quantized[256];
   for (int c = 0; c < channels; ++c) {
     FillTable(preprocessing, c, table);
     for (int i = 0; i < 256; ++i) {
-      const float v = std::nearbyint(table[i] * (1.0f / q.scale)) + static_cast<float>(q.zero_point);
+      const float v =
+          std::nearbyint(table[i] * (1.0f / q.scale)) + static_cast<float>(q.zero_point);
       quantized[i] = static_cast<uint8_t>(std::clamp(v, 0.0f, 255.0f));
     }
     for (size_t i = c; i < pixels.size(); i += channels) out[i] = quantized[pixels[i]];

@@ -1,4 +1,5 @@
-// Runs a graph that is still in memory and shows every activation: for calibration, golden outputs and tests.
+// Runs a graph that is still in memory and shows every activation: for calibration, golden outputs
+// and tests.
 #ifndef OCTET_ENGINE_SRC_RUNNER_H_
 #define OCTET_ENGINE_SRC_RUNNER_H_
 
@@ -13,10 +14,13 @@ namespace octet {
 
 class GraphRunner {
  public:
-  /// `graph` is packed here when it is not yet. One image at a time. Errors: those of ValidateGraph and of planning.
-  static Result<std::unique_ptr<GraphRunner>> Create(Graph graph, const SessionOptions& options = {}) {
+  /// `graph` is packed here when it is not yet. One image at a time. Errors: those of ValidateGraph
+  /// and of planning.
+  static Result<std::unique_ptr<GraphRunner>> Create(Graph graph,
+                                                     const SessionOptions& options = {}) {
     OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, ModelFromGraph(std::move(graph)));
-    OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(std::move(model), options));
+    OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+                           Session::Create(std::move(model), options));
     auto runner = std::unique_ptr<GraphRunner>(new GraphRunner(std::move(session)));
     for (const TensorDescription& t : runner->session_->impl().model->Describe().outputs) {
       size_t bytes = DTypeSize(t.dtype);
@@ -27,8 +31,9 @@ class GraphRunner {
     return runner;
   }
 
-  /// Runs one image of the first input. `observer` (may be empty) sees each node's output right after it was computed;
-  /// the caller's input itself is not shown, nor are reshapes that move nothing.
+  /// Runs one image of the first input. `observer` (may be empty) sees each node's output right
+  /// after it was computed; the caller's input itself is not shown, nor are reshapes that move
+  /// nothing.
   Status Run(const void* input, const TensorObserver& observer) {
     session_->impl().observer = observer;
     return session_->Run(&input, outputs_.data(), 1);

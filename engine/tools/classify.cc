@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cstdio>
-
 #include <nlohmann/json.hpp>
 
 #include "engine/tools/commands.h"
@@ -8,7 +7,8 @@
 namespace octet {
 
 int Classify(const ClassifyOptions& options) {
-  Result<std::unique_ptr<Session>> session = OpenSession(options.model, options.threads, options.isa);
+  Result<std::unique_ptr<Session>> session =
+      OpenSession(options.model, options.threads, options.isa);
   if (!session.ok()) return Fail(session.status());
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int exit_code = 0;
@@ -27,7 +27,8 @@ int Classify(const ClassifyOptions& options) {
     if (options.json) {
       nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
       for (const Prediction& p : *top) {
-        predictions.push_back({{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
+        predictions.push_back(
+            {{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
       }
       results.push_back({{"image", path}, {"predictions", std::move(predictions)}});
       continue;
@@ -38,7 +39,10 @@ int Classify(const ClassifyOptions& options) {
       std::printf("  %7.3f %%  %s\n", 100.0 * static_cast<double>(p.probability), name.c_str());
     }
   }
-  if (options.json) std::printf("%s\n", results.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  if (options.json)
+    std::printf(
+        "%s\n",
+        results.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
   return exit_code;
 }
 

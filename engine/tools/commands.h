@@ -1,4 +1,5 @@
-// The subcommands of `octet`. Each returns the exit code: 0, or 1 after one line on stderr that says what went wrong.
+// The subcommands of `octet`. Each returns the exit code: 0, or 1 after one line on stderr that
+// says what went wrong.
 #ifndef OCTET_ENGINE_TOOLS_COMMANDS_H_
 #define OCTET_ENGINE_TOOLS_COMMANDS_H_
 
@@ -50,7 +51,8 @@ inline int Fail(const Status& status) {
 }
 
 /// Loads a model and makes a session for one image at a time; errors name the file.
-inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int threads, const std::string& isa) {
+inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int threads,
+                                                    const std::string& isa) {
   Result<std::shared_ptr<const Model>> model = Model::Load(path);
   if (!model.ok()) return model.status();
   SessionOptions options;
@@ -59,7 +61,9 @@ inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int
   return Session::Create(*model, options);
 }
 
-inline Image ViewOf(const DecodedImage& image) { return {image.rgb.data(), image.width, image.height, 3, 0}; }
+inline Image ViewOf(const DecodedImage& image) {
+  return {image.rgb.data(), image.width, image.height, 3, 0};
+}
 
 }  // namespace octet
 

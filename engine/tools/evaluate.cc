@@ -2,9 +2,8 @@
 #include <chrono>
 #include <cstdio>
 #include <cstring>
-#include <span>
-
 #include <nlohmann/json.hpp>
+#include <span>
 
 #include "engine/tools/commands.h"
 #include "formats/base/macros.h"
@@ -29,10 +28,13 @@ struct Contender {
   int correct = 0;
   std::vector<std::vector<int>> confusion;  ///< [true][predicted]
 
-  double top1(int labelled) const { return labelled > 0 ? static_cast<double>(correct) / labelled : 0.0; }
+  double top1(int labelled) const {
+    return labelled > 0 ? static_cast<double>(correct) / labelled : 0.0;
+  }
   double median_ms() const {
     std::vector<double> sorted = milliseconds;
-    std::nth_element(sorted.begin(), sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2), sorted.end());
+    std::nth_element(sorted.begin(),
+                     sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2), sorted.end());
     return sorted[sorted.size() / 2];
   }
 };
@@ -46,9 +48,12 @@ size_t Bytes(const TensorDescription& t) {
 Status PrepareInput(Contender* c, const Sample& sample) {
   const TensorDescription& in = c->description.inputs[0];
   if (!sample.is_float()) return c->session->Preprocess(ViewOf(sample.image), c->input.data());
-  if (in.dtype != DType::kF32) return InvalidArgument(StrCat(c->path, ": float samples need a float32 input, it is uint8"));
-  const std::vector<int64_t> shape{1, sample.float_height, sample.float_width, sample.float_channels};
-  if (shape != in.shape) return InvalidArgument(StrCat(c->path, ": samples do not have the input's shape"));
+  if (in.dtype != DType::kF32)
+    return InvalidArgument(StrCat(c->path, ": float samples need a float32 input, it is uint8"));
+  const std::vector<int64_t> shape{1, sample.float_height, sample.float_width,
+                                   sample.float_channels};
+  if (shape != in.shape)
+    return InvalidArgument(StrCat(c->path, ": samples do not have the input's shape"));
   std::memcpy(c->input.data(), sample.float_data.data(), c->input.size());
   return OkStatus();
 }
@@ -61,7 +66,8 @@ Status RunSample(Contender* c, const Sample& sample) {
   for (std::vector<uint8_t>& o : c->outputs) outputs.push_back(o.data());
   const auto start = std::chrono::steady_clock::now();
   OCTET_RETURN_IF_ERROR(c->session->Run(&input, outputs.data(), 1));
-  c->milliseconds.push_back(std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
+  c->milliseconds.push_back(
+      std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   const TensorDescription& out = c->description.outputs[0];
   const int classes = static_cast<int>(out.shape.back());
   int best = 0;
@@ -85,8 +91,9 @@ Status RunSample(Contender* c, const Sample& sample) {
 
 std::string LabelName(const Contender& c, int index) {
   if (index < 0) return "?";
-  return index < static_cast<int>(c.description.labels.size()) ? c.description.labels[static_cast<size_t>(index)]
-                                                                : std::to_string(index);
+  return index < static_cast<int>(c.description.labels.size())
+             ? c.description.labels[static_cast<size_t>(index)]
+             : std::to_string(index);
 }
 
 std::string CsvField(const std::string& s) {
@@ -96,14 +103,16 @@ std::string CsvField(const std::string& s) {
   return quoted + "\"";
 }
 
-Status WritePredictions(const std::string& path, const std::vector<Contender>& contenders, const std::vector<std::string>& names,
-                        const std::vector<int>& labels) {
+Status WritePredictions(const std::string& path, const std::vector<Contender>& contenders,
+                        const std::vector<std::string>& names, const std::vector<int>& labels) {
   std::string csv = "image,label";
-  for (const Contender& c : contenders) csv += "," + CsvField(c.path) + "," + CsvField(c.path + " score");
+  for (const Contender& c : contenders)
+    csv += "," + CsvField(c.path) + "," + CsvField(c.path + " score");
   csv += "\n";
   for (size_t i = 0; i < names.size(); ++i) {
     csv += CsvField(names[i]) + "," + CsvField(LabelName(contenders[0], labels[i]));
-    for (const Contender& c : contenders) csv += "," + CsvField(LabelName(c, c.predicted[i])) + "," + StrCat(c.confidence[i]);
+    for (const Contender& c : contenders)
+      csv += "," + CsvField(LabelName(c, c.predicted[i])) + "," + StrCat(c.confidence[i]);
     csv += "\n";
   }
   return WriteFileAtomically(path, std::as_bytes(std::span(csv.data(), csv.size())));
@@ -111,10 +120,12 @@ Status WritePredictions(const std::string& path, const std::vector<Contender>& c
 
 void PrintConfusion(const Contender& c) {
   size_t width = 6;
-  for (size_t i = 0; i < c.confusion.size(); ++i) width = std::max(width, LabelName(c, static_cast<int>(i)).size());
+  for (size_t i = 0; i < c.confusion.size(); ++i)
+    width = std::max(width, LabelName(c, static_cast<int>(i)).size());
   const int w = static_cast<int>(width);
   std::printf("\n%s: rows are true classes, columns what it said\n%*s", c.path.c_str(), w, "");
-  for (size_t i = 0; i < c.confusion.size(); ++i) std::printf("  %*s", w, LabelName(c, static_cast<int>(i)).c_str());
+  for (size_t i = 0; i < c.confusion.size(); ++i)
+    std::printf("  %*s", w, LabelName(c, static_cast<int>(i)).c_str());
   std::printf("\n");
   for (size_t i = 0; i < c.confusion.size(); ++i) {
     std::printf("%*s", w, LabelName(c, static_cast<int>(i)).c_str());
@@ -141,7 +152,8 @@ int Evaluate(const EvaluateOptions& options) {
     c.session = std::move(session).value();
     c.description = c.session->GetModel().Describe();
     if (c.description.inputs.size() != 1) {
-      return Fail(InvalidArgument(StrCat(path, ": has ", c.description.inputs.size(), " inputs, evaluation needs one")));
+      return Fail(InvalidArgument(
+          StrCat(path, ": has ", c.description.inputs.size(), " inputs, evaluation needs one")));
     }
     c.input.resize(Bytes(c.description.inputs[0]));
     for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(Bytes(t));
@@ -170,8 +182,8 @@ int Evaluate(const EvaluateOptions& options) {
         if (!status.ok()) return Fail(status);
         if (sample.label < 0) continue;
         if (sample.label >= static_cast<int>(c.confusion.size())) {
-          return Fail(InvalidArgument(StrCat(sample.name, ": label ", sample.label, ", but ", c.path, " knows ",
-                                             c.confusion.size(), " classes")));
+          return Fail(InvalidArgument(StrCat(sample.name, ": label ", sample.label, ", but ",
+                                             c.path, " knows ", c.confusion.size(), " classes")));
         }
         c.correct += c.predicted.back() == sample.label;
         ++c.confusion[static_cast<size_t>(sample.label)][static_cast<size_t>(c.predicted.back())];
@@ -202,18 +214,23 @@ int Evaluate(const EvaluateOptions& options) {
                         {"median_ms", c.median_ms()},
                         {"confusion", c.confusion}});
     }
-    std::printf("%s\n", nlohmann::ordered_json{{"models", std::move(models)}}.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+    std::printf("%s\n", nlohmann::ordered_json{{"models", std::move(models)}}
+                            .dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
+                            .c_str());
     return 0;
   }
   size_t width = 5;
   for (const Contender& c : contenders) width = std::max(width, c.path.size());
-  std::printf("%s: %d samples, %d labelled; %s, %d thread%s\n\n", options.data.c_str(), total, labelled, contenders[0].session->Isa(),
-              options.threads, options.threads == 1 ? "" : "s");
-  std::printf("%-*s  precision  %12s  %18s  %18s  %9s\n", static_cast<int>(width), "model", "bytes", "correct", "as the first", "median ms");
+  std::printf("%s: %d samples, %d labelled; %s, %d thread%s\n\n", options.data.c_str(), total,
+              labelled, contenders[0].session->Isa(), options.threads,
+              options.threads == 1 ? "" : "s");
+  std::printf("%-*s  precision  %12s  %18s  %18s  %9s\n", static_cast<int>(width), "model", "bytes",
+              "correct", "as the first", "median ms");
   for (const Contender& c : contenders) {
     const int same = Agreement(contenders[0], c);
-    std::printf("%-*s  %-9s  %12lld  %5d/%-5d %5.2f %%  %5d/%-5d %5.1f %%  %9.3f\n", static_cast<int>(width), c.path.c_str(),
-                PrecisionName(c.description.precision), static_cast<long long>(c.description.file_size), c.correct, labelled,
+    std::printf("%-*s  %-9s  %12lld  %5d/%-5d %5.2f %%  %5d/%-5d %5.1f %%  %9.3f\n",
+                static_cast<int>(width), c.path.c_str(), PrecisionName(c.description.precision),
+                static_cast<long long>(c.description.file_size), c.correct, labelled,
                 100.0 * c.top1(labelled), same, total, 100.0 * same / total, c.median_ms());
   }
   if (labelled > 0) {

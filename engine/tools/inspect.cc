@@ -1,5 +1,4 @@
 #include <cstdio>
-
 #include <nlohmann/json.hpp>
 
 #include "engine/src/model_impl.h"
@@ -17,10 +16,12 @@ const char* ResizeName(ResizeRule r) {
 }
 
 std::string WindowText(const Node& n) {
-  if (n.type != OpType::kConv2d && n.type != OpType::kMaxPool && n.type != OpType::kAveragePool) return "";
+  if (n.type != OpType::kConv2d && n.type != OpType::kMaxPool && n.type != OpType::kAveragePool)
+    return "";
   const Window& w = n.window;
   std::string s = StrCat(w.kernel_h, "x", w.kernel_w, "/", w.stride_h);
-  if (w.dilation_h != 1 || w.dilation_w != 1) s += StrCat(" dilation ", w.dilation_h, "x", w.dilation_w);
+  if (w.dilation_h != 1 || w.dilation_w != 1)
+    s += StrCat(" dilation ", w.dilation_h, "x", w.dilation_w);
   if (w.pad_top + w.pad_left + w.pad_bottom + w.pad_right > 0) {
     s += w.pad_top == w.pad_left && w.pad_top == w.pad_bottom && w.pad_top == w.pad_right
              ? StrCat(" pad ", w.pad_top)
@@ -32,7 +33,8 @@ std::string WindowText(const Node& n) {
 
 std::string TensorText(const Tensor& t) {
   std::string s = StrCat(DTypeName(t.dtype), t.shape.ToString());
-  if (t.dtype == DType::kU8) s += StrCat(" ", t.quantization.scale, "*(q-", t.quantization.zero_point, ")");
+  if (t.dtype == DType::kU8)
+    s += StrCat(" ", t.quantization.scale, "*(q-", t.quantization.zero_point, ")");
   return s;
 }
 
@@ -45,7 +47,8 @@ int64_t NodeBytes(const Graph& g, const Node& n) {
 }
 
 bool HasResidual(const Node& n) {
-  return (n.type == OpType::kConv2d || n.type == OpType::kDense) && n.input(kInputResidual) != kNoTensor;
+  return (n.type == OpType::kConv2d || n.type == OpType::kDense) &&
+         n.input(kInputResidual) != kNoTensor;
 }
 
 const char* ActivationName(Activation a) {
@@ -55,26 +58,37 @@ const char* ActivationName(Activation a) {
 void PrintText(const OctetFile& file, const std::string& path, const ModelDescription& d) {
   const Graph& g = file.graph;
   const Preprocessing& p = d.preprocessing;
-  std::printf("%s\n  name           %s\n  precision      %s\n  source         %s\n  options        %s\n", path.c_str(), d.name.c_str(),
-              PrecisionName(d.precision), d.source.c_str(), d.options.c_str());
-  std::printf("  size           %lld bytes, of them %lld constants\n", static_cast<long long>(d.file_size),
-              static_cast<long long>(d.weight_bytes));
-  std::printf("  parameters     %lld\n  MACs           %lld per image\n", static_cast<long long>(d.parameters),
-              static_cast<long long>(d.macs));
-  for (TensorId id : g.inputs) std::printf("  input          %s %s\n", g.tensor(id).name.c_str(), TensorText(g.tensor(id)).c_str());
-  for (TensorId id : g.outputs) std::printf("  output         %s %s\n", g.tensor(id).name.c_str(), TensorText(g.tensor(id)).c_str());
-  std::printf("  preprocessing  resize %s, %s, (pixel * %g - mean [%g %g %g]) / std [%g %g %g]\n", ResizeName(p.resize),
-              p.order == ChannelOrder::kRgb ? "rgb" : "bgr", static_cast<double>(p.scale), static_cast<double>(p.mean[0]),
-              static_cast<double>(p.mean[1]), static_cast<double>(p.mean[2]), static_cast<double>(p.stddev[0]),
-              static_cast<double>(p.stddev[1]), static_cast<double>(p.stddev[2]));
-  std::printf("  labels         %zu\n  golden output  %s\n\n", d.labels.size(), file.golden.output.empty() ? "no" : "yes");
-  std::printf("%-4s %-20s %-28s %-16s %-9s %12s %10s  %s\n", "#", "operator", "name", "window", "then", "MACs", "bytes", "output");
+  std::printf(
+      "%s\n  name           %s\n  precision      %s\n  source         %s\n  options        %s\n",
+      path.c_str(), d.name.c_str(), PrecisionName(d.precision), d.source.c_str(),
+      d.options.c_str());
+  std::printf("  size           %lld bytes, of them %lld constants\n",
+              static_cast<long long>(d.file_size), static_cast<long long>(d.weight_bytes));
+  std::printf("  parameters     %lld\n  MACs           %lld per image\n",
+              static_cast<long long>(d.parameters), static_cast<long long>(d.macs));
+  for (TensorId id : g.inputs)
+    std::printf("  input          %s %s\n", g.tensor(id).name.c_str(),
+                TensorText(g.tensor(id)).c_str());
+  for (TensorId id : g.outputs)
+    std::printf("  output         %s %s\n", g.tensor(id).name.c_str(),
+                TensorText(g.tensor(id)).c_str());
+  std::printf("  preprocessing  resize %s, %s, (pixel * %g - mean [%g %g %g]) / std [%g %g %g]\n",
+              ResizeName(p.resize), p.order == ChannelOrder::kRgb ? "rgb" : "bgr",
+              static_cast<double>(p.scale), static_cast<double>(p.mean[0]),
+              static_cast<double>(p.mean[1]), static_cast<double>(p.mean[2]),
+              static_cast<double>(p.stddev[0]), static_cast<double>(p.stddev[1]),
+              static_cast<double>(p.stddev[2]));
+  std::printf("  labels         %zu\n  golden output  %s\n\n", d.labels.size(),
+              file.golden.output.empty() ? "no" : "yes");
+  std::printf("%-4s %-20s %-28s %-16s %-9s %12s %10s  %s\n", "#", "operator", "name", "window",
+              "then", "MACs", "bytes", "output");
   for (size_t i = 0; i < g.nodes.size(); ++i) {
     const Node& n = g.nodes[i];
     std::string then = HasResidual(n) ? "+" : "";
     then += ActivationName(n.activation);
-    std::printf("%-4zu %-20s %-28s %-16s %-9s %12lld %10lld  %s\n", i, OpTypeName(n.type), n.name.c_str(), WindowText(n).c_str(),
-                then.c_str(), static_cast<long long>(NodeMacs(g, n)), static_cast<long long>(NodeBytes(g, n)),
+    std::printf("%-4zu %-20s %-28s %-16s %-9s %12lld %10lld  %s\n", i, OpTypeName(n.type),
+                n.name.c_str(), WindowText(n).c_str(), then.c_str(),
+                static_cast<long long>(NodeMacs(g, n)), static_cast<long long>(NodeBytes(g, n)),
                 TensorText(g.tensor(n.output)).c_str());
   }
 }
@@ -116,14 +130,16 @@ void PrintJson(const OctetFile& file, const ModelDescription& d) {
     for (TensorId id : n.inputs) {
       if (id != kNoTensor && !g.tensor(id).is_constant()) inputs.push_back(g.tensor(id).name);
     }
-    Json node{{"operator", OpTypeName(n.type)}, {"name", n.name}, {"inputs", std::move(inputs)},
-              {"output", TensorJson(g.tensor(n.output))}, {"macs", NodeMacs(g, n)}, {"constant_bytes", NodeBytes(g, n)}};
+    Json node{{"operator", OpTypeName(n.type)}, {"name", n.name},
+              {"inputs", std::move(inputs)},    {"output", TensorJson(g.tensor(n.output))},
+              {"macs", NodeMacs(g, n)},         {"constant_bytes", NodeBytes(g, n)}};
     if (const std::string window = WindowText(n); !window.empty()) node["window"] = window;
     if (n.activation != Activation::kNone) node["activation"] = ActivationName(n.activation);
     if (HasResidual(n)) node["residual"] = g.tensor(n.input(kInputResidual)).name;
     root["operators"].push_back(std::move(node));
   }
-  std::printf("%s\n", root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
+  std::printf("%s\n",
+              root.dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }
 
 std::string Escape(const std::string& s) {
@@ -137,18 +153,22 @@ std::string Escape(const std::string& s) {
 
 void PrintDot(const OctetFile& file) {
   const Graph& g = file.graph;
-  std::printf("digraph \"%s\" {\n  node [shape=box, fontname=\"sans-serif\"];\n", Escape(g.metadata.name).c_str());
+  std::printf("digraph \"%s\" {\n  node [shape=box, fontname=\"sans-serif\"];\n",
+              Escape(g.metadata.name).c_str());
   for (TensorId id : g.inputs) {
-    std::printf("  t%d [shape=oval, label=\"%s\\n%s\"];\n", id, Escape(g.tensor(id).name).c_str(), g.tensor(id).shape.ToString().c_str());
+    std::printf("  t%d [shape=oval, label=\"%s\\n%s\"];\n", id, Escape(g.tensor(id).name).c_str(),
+                g.tensor(id).shape.ToString().c_str());
   }
   for (const Node& n : g.nodes) {
-    std::printf("  t%d [label=\"%s\\n%s %s\\n%s\"];\n", n.output, Escape(n.name).c_str(), OpTypeName(n.type), WindowText(n).c_str(),
+    std::printf("  t%d [label=\"%s\\n%s %s\\n%s\"];\n", n.output, Escape(n.name).c_str(),
+                OpTypeName(n.type), WindowText(n).c_str(),
                 Escape(TensorText(g.tensor(n.output))).c_str());
     for (size_t slot = 0; slot < n.inputs.size(); ++slot) {
       const TensorId id = n.inputs[slot];
       if (id == kNoTensor || g.tensor(id).is_constant()) continue;
       const bool residual = HasResidual(n) && slot == kInputResidual;
-      std::printf("  t%d -> t%d%s;\n", id, n.output, residual ? " [style=dashed, label=\"+\"]" : "");
+      std::printf("  t%d -> t%d%s;\n", id, n.output,
+                  residual ? " [style=dashed, label=\"+\"]" : "");
     }
   }
   std::printf("}\n");

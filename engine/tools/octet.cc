@@ -1,9 +1,8 @@
-// octet: classifies photos, scores models on labelled data, shows what is in a model file, and verifies it.
-// Exit codes: 0 done, 1 could not be done, 2 wrong command line.
+// octet: classifies photos, scores models on labelled data, shows what is in a model file, and
+// verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong command line.
+#include <CLI/CLI.hpp>
 #include <cstdio>
 #include <string>
-
-#include <CLI/CLI.hpp>
 
 #include "engine/tools/commands.h"
 #include "formats/base/str_cat.h"
@@ -14,21 +13,32 @@ int main(int argc, char** argv) {
 
   octet::ClassifyOptions classify;
   CLI::App* classify_command = app.add_subcommand("classify", "Say what is on photos");
-  classify_command->add_option("images", classify.images, "JPEG, PNG, BMP or PNM files")->required();
+  classify_command->add_option("images", classify.images, "JPEG, PNG, BMP or PNM files")
+      ->required();
   classify_command->add_option("--model", classify.model, "Model file")->required();
-  classify_command->add_option("--top", classify.top, "Classes to print for each photo (5)")->check(CLI::Range(1, 100000));
-  classify_command->add_option("--threads", classify.threads, "Threads (1)")->check(CLI::Range(1, 1024));
-  classify_command->add_option("--isa", classify.isa, "Instruction set to use instead of the best one");
+  classify_command->add_option("--top", classify.top, "Classes to print for each photo (5)")
+      ->check(CLI::Range(1, 100000));
+  classify_command->add_option("--threads", classify.threads, "Threads (1)")
+      ->check(CLI::Range(1, 1024));
+  classify_command->add_option("--isa", classify.isa,
+                               "Instruction set to use instead of the best one");
   classify_command->add_flag("--json", classify.json, "Print JSON");
 
   octet::EvaluateOptions evaluate;
   CLI::App* evaluate_command = app.add_subcommand("evaluate", "Score models on labelled images");
-  evaluate_command->add_option("--model", evaluate.models, "Model file; several are compared with the first")->required();
-  evaluate_command->add_option("--data", evaluate.data, "TFRecord file, folder of classes, or .npy file")->required();
+  evaluate_command
+      ->add_option("--model", evaluate.models, "Model file; several are compared with the first")
+      ->required();
+  evaluate_command
+      ->add_option("--data", evaluate.data, "TFRecord file, folder of classes, or .npy file")
+      ->required();
   evaluate_command->add_option("--labels-npy", evaluate.npy_labels, "Labels of a .npy data set");
-  evaluate_command->add_option("--predictions", evaluate.predictions, "Write every prediction to this CSV file");
-  evaluate_command->add_option("--threads", evaluate.threads, "Threads (1)")->check(CLI::Range(1, 1024));
-  evaluate_command->add_option("--isa", evaluate.isa, "Instruction set to use instead of the best one");
+  evaluate_command->add_option("--predictions", evaluate.predictions,
+                               "Write every prediction to this CSV file");
+  evaluate_command->add_option("--threads", evaluate.threads, "Threads (1)")
+      ->check(CLI::Range(1, 1024));
+  evaluate_command->add_option("--isa", evaluate.isa,
+                               "Instruction set to use instead of the best one");
   evaluate_command->add_flag("--json", evaluate.json, "Print JSON");
 
   octet::InspectOptions inspect;
@@ -38,10 +48,13 @@ int main(int argc, char** argv) {
   inspect_command->add_flag("--dot", inspect.dot, "Print the graph for Graphviz")->excludes(json);
 
   std::vector<std::string> verify;
-  CLI::App* verify_command = app.add_subcommand("verify", "Check files and their golden output on this machine");
+  CLI::App* verify_command =
+      app.add_subcommand("verify", "Check files and their golden output on this machine");
   verify_command->add_option("models", verify, "Model files")->required();
 
-  app.failure_message([](const CLI::App*, const CLI::Error& e) { return octet::StrCat("octet: ", e.what(), " (see --help)\n"); });
+  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return octet::StrCat("octet: ", e.what(), " (see --help)\n");
+  });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
@@ -52,6 +65,7 @@ int main(int argc, char** argv) {
                         : *inspect_command  ? octet::Inspect(inspect)
                                             : octet::Verify(verify);
   // A full disk or a closed pipe must not pass for success.
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) return octet::Fail(octet::IoError("standard output: cannot write"));
+  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+    return octet::Fail(octet::IoError("standard output: cannot write"));
   return exit_code;
 }

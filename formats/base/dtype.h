@@ -15,21 +15,29 @@ inline constexpr int kNumDTypes = 5;
 inline constexpr size_t DTypeSize(DType t) {
   switch (t) {
     case DType::kF32:
-    case DType::kI32: return 4;
-    case DType::kF16: return 2;
+    case DType::kI32:
+      return 4;
+    case DType::kF16:
+      return 2;
     case DType::kU8:
-    case DType::kI8: return 1;
+    case DType::kI8:
+      return 1;
   }
   return 0;
 }
 
 inline constexpr const char* DTypeName(DType t) {
   switch (t) {
-    case DType::kF32: return "float32";
-    case DType::kF16: return "float16";
-    case DType::kU8: return "uint8";
-    case DType::kI8: return "int8";
-    case DType::kI32: return "int32";
+    case DType::kF32:
+      return "float32";
+    case DType::kF16:
+      return "float16";
+    case DType::kU8:
+      return "uint8";
+    case DType::kI8:
+      return "int8";
+    case DType::kI32:
+      return "int32";
   }
   return "invalid";
 }
@@ -59,7 +67,7 @@ inline uint16_t FloatToHalf(float f) {
   const uint32_t magnitude = bits & 0x7fffffffu;
   if (magnitude > 0x7f800000u) return sign | 0x7e00u;
   if (magnitude >= 0x477ff000u) return sign | 0x7c00u;  // 65520 and above round to infinity.
-  if (magnitude < 0x38800000u) {                          // Below 2^-14: subnormal or zero.
+  if (magnitude < 0x38800000u) {                        // Below 2^-14: subnormal or zero.
     // Adding 0.5 aligns the half's last bit with the float's, so the hardware rounds for us.
     const float shifted = std::bit_cast<float>(magnitude) + 0.5f;
     return sign | static_cast<uint16_t>(std::bit_cast<uint32_t>(shifted) - 0x3f000000u);

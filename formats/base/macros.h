@@ -4,9 +4,9 @@
 
 #include "formats/base/status.h"
 
-#define OCTET_RETURN_IF_ERROR(expr)             \
-  do {                                          \
-    ::octet::Status octet_status_ = (expr);     \
+#define OCTET_RETURN_IF_ERROR(expr)                \
+  do {                                             \
+    ::octet::Status octet_status_ = (expr);        \
     if (!octet_status_.ok()) return octet_status_; \
   } while (false)
 

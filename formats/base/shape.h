@@ -11,15 +11,20 @@
 namespace octet {
 
 /// a * b, or false when the product does not fit.
-inline bool CheckedMul(int64_t a, int64_t b, int64_t* out) { return !__builtin_mul_overflow(a, b, out); }
-inline bool CheckedAdd(int64_t a, int64_t b, int64_t* out) { return !__builtin_add_overflow(a, b, out); }
+inline bool CheckedMul(int64_t a, int64_t b, int64_t* out) {
+  return !__builtin_mul_overflow(a, b, out);
+}
+inline bool CheckedAdd(int64_t a, int64_t b, int64_t* out) {
+  return !__builtin_add_overflow(a, b, out);
+}
 
 inline constexpr int64_t RoundUp(int64_t value, int64_t multiple) {
   return (value + multiple - 1) / multiple * multiple;
 }
 inline constexpr int64_t CeilDiv(int64_t a, int64_t b) { return (a + b - 1) / b; }
 
-/// Dimensions, outermost first. Activations are NHWC (rank 4) or NC (rank 2) with N = 1 standing for "any batch".
+/// Dimensions, outermost first. Activations are NHWC (rank 4) or NC (rank 2) with N = 1 standing
+/// for "any batch".
 class Shape {
  public:
   static constexpr int kMaxRank = 4;

@@ -1,5 +1,5 @@
-// Error values of the whole project. No exception crosses a library boundary: everything that can fail because of a file
-// or a caller returns Status or Result<T>.
+// Error values of the whole project. No exception crosses a library boundary: everything that can
+// fail because of a file or a caller returns Status or Result<T>.
 #ifndef OCTET_FORMATS_BASE_STATUS_H_
 #define OCTET_FORMATS_BASE_STATUS_H_
 
@@ -20,7 +20,8 @@ enum class StatusCode {
   kInternal,         ///< A broken invariant of octet itself.
 };
 
-/// Success, or a code with a one-line message. Cheap to move; never throws apart from out-of-memory.
+/// Success, or a code with a one-line message. Cheap to move; never throws apart from
+/// out-of-memory.
 class [[nodiscard]] Status {
  public:
   Status() = default;
@@ -30,7 +31,8 @@ class [[nodiscard]] Status {
   StatusCode code() const { return code_; }
   const std::string& message() const { return message_; }
 
-  /// The same error with `context` and a colon in front, to say where it happened. No effect on success.
+  /// The same error with `context` and a colon in front, to say where it happened. No effect on
+  /// success.
   Status WithContext(const std::string& context) && {
     if (!ok()) message_ = context + ": " + message_;
     return std::move(*this);
@@ -42,7 +44,9 @@ class [[nodiscard]] Status {
 };
 
 inline Status OkStatus() { return Status(); }
-inline Status InvalidArgument(std::string m) { return {StatusCode::kInvalidArgument, std::move(m)}; }
+inline Status InvalidArgument(std::string m) {
+  return {StatusCode::kInvalidArgument, std::move(m)};
+}
 inline Status NotFound(std::string m) { return {StatusCode::kNotFound, std::move(m)}; }
 inline Status Corrupt(std::string m) { return {StatusCode::kCorrupt, std::move(m)}; }
 inline Status Unsupported(std::string m) { return {StatusCode::kUnsupported, std::move(m)}; }
@@ -53,8 +57,8 @@ inline Status InternalError(std::string m) { return {StatusCode::kInternal, std:
 template <typename T>
 class [[nodiscard]] Result {
  public:
-  Result(T value) : value_(std::move(value)) {}            // NOLINT: implicit by intent.
-  Result(Status status) : status_(std::move(status)) {}    // NOLINT: implicit by intent.
+  Result(T value) : value_(std::move(value)) {}          // NOLINT: implicit by intent.
+  Result(Status status) : status_(std::move(status)) {}  // NOLINT: implicit by intent.
 
   bool ok() const { return value_.has_value(); }
   const Status& status() const { return status_; }

@@ -21,20 +21,24 @@ namespace octet {
 using TensorId = int32_t;
 inline constexpr TensorId kNoTensor = -1;
 
-/// Most products that one output of int8 weights may sum: products of 255 * 128, the bias and the zero-point correction then
-/// stay inside int32 in any order of addition.
+/// Most products that one output of int8 weights may sum: products of 255 * 128, the bias and the
+/// zero-point correction then stay inside int32 in any order of addition.
 inline constexpr int64_t kMaxInt8Reduction = 32768;
 
-/// Operators. The numbers are stored in files: never renumber. Inputs are listed as [required] and (optional).
+/// Operators. The numbers are stored in files: never renumber. Inputs are listed as [required] and
+/// (optional).
 enum class OpType : uint8_t {
-  kConv2d = 0,             ///< [x, weights OHWI] (bias, residual, channel scales). Activation after the residual.
-  kDense = 1,              ///< [x of rank 2, weights OI] (bias, residual, channel scales).
-  kMaxPool = 2,            ///< Padding never wins.
-  kAveragePool = 3,        ///< Divides by the window, or by its part inside the image (count_include_pad = false).
+  kConv2d =
+      0,  ///< [x, weights OHWI] (bias, residual, channel scales). Activation after the residual.
+  kDense = 1,    ///< [x of rank 2, weights OI] (bias, residual, channel scales).
+  kMaxPool = 2,  ///< Padding never wins.
+  kAveragePool =
+      3,  ///< Divides by the window, or by its part inside the image (count_include_pad = false).
   kGlobalAveragePool = 4,  ///< NHWC to N11C.
   kAdd = 5,                ///< Two activations of one shape.
   kMul = 6,                ///< Two activations of one shape.
-  kScaleShift = 7,         ///< [x, scale per channel, shift per channel]: a batch norm that cannot be folded.
+  kScaleShift =
+      7,  ///< [x, scale per channel, shift per channel]: a batch norm that cannot be folded.
   kRelu = 8,
   kRelu6 = 9,
   kPad = 10,      ///< begin/end amounts per dimension, filled with pad_value.
@@ -42,7 +46,7 @@ enum class OpType : uint8_t {
   kConcat = 12,   ///< Two or more inputs along `axis`.
   kReshape = 13,  ///< To the output's shape; covers Flatten and Squeeze. Order of elements is NHWC.
   kSoftmax = 14,  ///< Over the last dimension.
-  kQuantize = 15,    ///< From float32, or from uint8 of another quantization.
+  kQuantize = 15,  ///< From float32, or from uint8 of another quantization.
   kDequantize = 16,
 };
 inline constexpr int kNumOpTypes = 17;
@@ -70,7 +74,8 @@ struct Quantization {
 struct Tensor {
   std::string name;
   DType dtype = DType::kF32;
-  Shape shape;  ///< Logical shape whatever the layout. Conv weights: [out, kernel_h, kernel_w, in/groups].
+  Shape shape;  ///< Logical shape whatever the layout. Conv weights: [out, kernel_h, kernel_w,
+                ///< in/groups].
   Layout layout = Layout::kPlain;
   Quantization quantization;
   std::span<const std::byte> data;    ///< Bytes of a constant in `layout`; empty for activations.
@@ -93,12 +98,14 @@ struct Window {
 };
 
 /// Slots of Node::inputs for kConv2d and kDense.
-inline constexpr int kInputX = 0, kInputWeights = 1, kInputBias = 2, kInputResidual = 3, kInputScales = 4;
+inline constexpr int kInputX = 0, kInputWeights = 1, kInputBias = 2, kInputResidual = 3,
+                     kInputScales = 4;
 
 struct Node {
   OpType type = OpType::kConv2d;
   std::string name;
-  std::vector<TensorId> inputs;  ///< kNoTensor in an optional slot that is not used; trailing ones may be left out.
+  std::vector<TensorId>
+      inputs;  ///< kNoTensor in an optional slot that is not used; trailing ones may be left out.
   TensorId output = kNoTensor;
   Window window;
   int groups = 1;
@@ -107,8 +114,8 @@ struct Node {
   int axis = 0;                               ///< Concat.
   float pad_value = 0.0f;                     ///< Pad.
   std::array<int32_t, 4> begin{0, 0, 0, 0};   ///< Pad: amount in front. Slice: first index.
-  std::array<int32_t, 4> end{0, 0, 0, 0};     ///< Pad: amount behind. Slice: one past the last index.
-  std::array<int32_t, 4> step{1, 1, 1, 1};    ///< Slice.
+  std::array<int32_t, 4> end{0, 0, 0, 0};   ///< Pad: amount behind. Slice: one past the last index.
+  std::array<int32_t, 4> step{1, 1, 1, 1};  ///< Slice.
 
   TensorId input(int slot) const {
     return slot < static_cast<int>(inputs.size()) ? inputs[slot] : kNoTensor;
@@ -121,11 +128,13 @@ struct Node {
 
 /// A network in execution order. Copying is cheap: constants are shared.
 ///
-/// Activations are NHWC or NC with N = 1; every other batch size is the same graph. Quantized graphs: activations are
-/// kU8 with a Quantization; int8 weights are symmetric per output channel, their scales a float constant in kInputScales.
-/// A convolution or dense layer with u8 input has an int32 bias at scale x * w[c], the zero-point correction included, whether its
-/// output is u8 or float; "hybrid" has float activations, int8 weights and a float bias. Operators that only move values (MaxPool, Relu,
-/// Relu6, Pad, Slice, Concat, Reshape) keep the quantization of their inputs. SPEC.md has the whole table.
+/// Activations are NHWC or NC with N = 1; every other batch size is the same graph. Quantized
+/// graphs: activations are kU8 with a Quantization; int8 weights are symmetric per output channel,
+/// their scales a float constant in kInputScales. A convolution or dense layer with u8 input has an
+/// int32 bias at scale x * w[c], the zero-point correction included, whether its output is u8 or
+/// float; "hybrid" has float activations, int8 weights and a float bias. Operators that only move
+/// values (MaxPool, Relu, Relu6, Pad, Slice, Concat, Reshape) keep the quantization of their
+/// inputs. SPEC.md has the whole table.
 struct Graph {
   std::vector<Tensor> tensors;
   std::vector<Node> nodes;
@@ -138,22 +147,25 @@ struct Graph {
 
   TensorId AddActivation(std::string name, DType dtype, const Shape& shape);
   /// Copies `bytes` of data into a 64-byte aligned buffer owned by the graph.
-  TensorId AddConstant(std::string name, DType dtype, const Shape& shape, const void* data, size_t bytes);
+  TensorId AddConstant(std::string name, DType dtype, const Shape& shape, const void* data,
+                       size_t bytes);
   Node& AddNode(OpType type, std::string name, std::vector<TensorId> inputs, TensorId output);
 };
 
 /// A zeroed 64-byte aligned buffer; `*data` points at its first byte for writing.
 std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data);
 
-/// Output size of one spatial dimension: floor((in + pads - dilation*(kernel-1) - 1) / stride) + 1, or <= 0 if the window
-/// does not fit.
+/// Output size of one spatial dimension: floor((in + pads - dilation*(kernel-1) - 1) / stride) + 1,
+/// or <= 0 if the window does not fit.
 int64_t WindowOutput(int64_t in, int kernel, int stride, int dilation, int pad_begin, int pad_end);
 
-/// Computes the output shape of `node` from its inputs' shapes (kReshape: checks the element count of the given one).
+/// Computes the output shape of `node` from its inputs' shapes (kReshape: checks the element count
+/// of the given one).
 Result<Shape> InferShape(const Graph& graph, const Node& node);
 
-/// Checks everything that the engine relies on: indices, order of execution, ranks, shapes, data types, layouts, data
-/// sizes, scales, zero points, attribute ranges. Errors name the node or tensor, what was found and what was expected.
+/// Checks everything that the engine relies on: indices, order of execution, ranks, shapes, data
+/// types, layouts, data sizes, scales, zero points, attribute ranges. Errors name the node or
+/// tensor, what was found and what was expected.
 Status ValidateGraph(const Graph& graph);
 
 /// Sets every activation's shape from the inputs on, in execution order.

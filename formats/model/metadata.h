@@ -1,4 +1,5 @@
-// What travels with a network besides its operators: how to prepare an image, what the classes are called, where the model came from.
+// What travels with a network besides its operators: how to prepare an image, what the classes are
+// called, where the model came from.
 #ifndef OCTET_FORMATS_MODEL_METADATA_H_
 #define OCTET_FORMATS_MODEL_METADATA_H_
 
@@ -21,8 +22,10 @@ enum class ResizeFilter : uint8_t { kBilinear = 0, kBicubic = 1 };
 
 enum class ChannelOrder : uint8_t { kRgb = 0, kBgr = 1 };
 
-/// Steps from 8-bit pixels to the network's float input, in this order: resize and crop, channel order, then per channel
-/// `(pixel * scale - mean[c]) / stddev[c]` in float32. `mean` and `stddev` are in the order the network sees.
+/// Steps from 8-bit pixels to the network's float input, in this order: resize and crop, channel
+/// order, then per channel
+/// `(pixel * scale - mean[c]) / stddev[c]` in float32. `mean` and `stddev` are in the order the
+/// network sees.
 struct Preprocessing {
   ResizeRule resize = ResizeRule::kStretch;
   ResizeFilter filter = ResizeFilter::kBilinear;
@@ -38,10 +41,14 @@ enum class Precision : uint8_t { kFp32 = 0, kFp16 = 1, kHybrid = 2, kInt8 = 3 };
 
 inline constexpr const char* PrecisionName(Precision p) {
   switch (p) {
-    case Precision::kFp32: return "fp32";
-    case Precision::kFp16: return "fp16";
-    case Precision::kHybrid: return "hybrid";
-    case Precision::kInt8: return "int8";
+    case Precision::kFp32:
+      return "fp32";
+    case Precision::kFp16:
+      return "fp16";
+    case Precision::kHybrid:
+      return "hybrid";
+    case Precision::kInt8:
+      return "int8";
   }
   return "invalid";
 }
@@ -49,15 +56,16 @@ inline constexpr const char* PrecisionName(Precision p) {
 /// How integer results become uint8. Stored in files as a required feature: never renumber.
 enum class Rounding : uint8_t {
   kNearestEven = 0,  ///< Once, to the nearest; octet's own.
-  /// As TFLite's reference kernels, for networks that were quantized for them: fixed-point products are rounded twice, which moves the
-  /// limit between two results by half a step of the first rounding (engine/src/tflite_rounding.h).
+  /// As TFLite's reference kernels, for networks that were quantized for them: fixed-point products
+  /// are rounded twice, which moves the limit between two results by half a step of the first
+  /// rounding (engine/src/tflite_rounding.h).
   kTflite = 1,
 };
 
 struct Metadata {
-  std::string name;      ///< For people, e.g. "flowers_resnet".
-  std::string source;    ///< Format it was imported from, e.g. "onnx opset 13".
-  std::string options;   ///< The converter's options that shaped it, one line.
+  std::string name;     ///< For people, e.g. "flowers_resnet".
+  std::string source;   ///< Format it was imported from, e.g. "onnx opset 13".
+  std::string options;  ///< The converter's options that shaped it, one line.
   Precision precision = Precision::kFp32;
   Rounding rounding = Rounding::kNearestEven;
   Preprocessing preprocessing;

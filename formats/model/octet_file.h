@@ -14,15 +14,16 @@
 
 namespace octet {
 
-/// A known input and the output it must give. The input is not stored but generated from `seed` (GenerateGoldenInput),
-/// which keeps it at 8 bytes.
+/// A known input and the output it must give. The input is not stored but generated from `seed`
+/// (GenerateGoldenInput), which keeps it at 8 bytes.
 struct Golden {
   uint64_t seed = 0;
-  std::vector<float> output;  ///< Of the first output for one image; empty = the file has none. u8 outputs as numbers.
+  std::vector<float> output;  ///< Of the first output for one image; empty = the file has none. u8
+                              ///< outputs as numbers.
 };
 
-/// Fills `out` with the golden input: SplitMix64(seed) drawn per element, top 8 bits p. u8 inputs: p itself; float
-/// inputs: (p - 128) / 64.
+/// Fills `out` with the golden input: SplitMix64(seed) drawn per element, top 8 bits p. u8 inputs:
+/// p itself; float inputs: (p - 128) / 64.
 void GenerateGoldenInput(uint64_t seed, std::span<uint8_t> out);
 void GenerateGoldenInput(uint64_t seed, std::span<float> out);
 
@@ -33,22 +34,27 @@ struct OctetFile {
 };
 
 struct ReadOptions {
-  bool verify_checksum = true;  ///< Off saves one pass over the weights; structure is always validated.
+  bool verify_checksum =
+      true;  ///< Off saves one pass over the weights; structure is always validated.
 };
 
-/// Maps `path` and validates everything before returning. Constants point into the mapping, which lives as long as any of
-/// them. Errors: kNotFound, kIo, kCorrupt (names the field, what was found, what was expected), kUnsupported (version,
-/// required feature).
+/// Maps `path` and validates everything before returning. Constants point into the mapping, which
+/// lives as long as any of them. Errors: kNotFound, kIo, kCorrupt (names the field, what was found,
+/// what was expected), kUnsupported (version, required feature).
 Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& options = {});
 
-/// The same from memory, which must be 64-byte aligned and outlive the graph unless `owner` keeps it.
-Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+/// The same from memory, which must be 64-byte aligned and outlive the graph unless `owner` keeps
+/// it.
+Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
+                                 std::shared_ptr<const void> owner,
                                  const ReadOptions& options = {});
 
-/// The file's bytes; packs weights on the way. Same inputs, same bytes. Errors: kInvalidArgument from ValidateGraph.
+/// The file's bytes; packs weights on the way. Same inputs, same bytes. Errors: kInvalidArgument
+/// from ValidateGraph.
 Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& golden);
 
-/// Serializes and replaces `path` atomically: a temporary file beside it, fsync, rename, fsync of the folder.
+/// Serializes and replaces `path` atomically: a temporary file beside it, fsync, rename, fsync of
+/// the folder.
 Status WriteOctetFile(const std::string& path, const Graph& graph, const Golden& golden);
 
 /// Replaces `path` with `bytes` atomically, as above. On failure nothing is left behind.

@@ -1,5 +1,6 @@
-// The portable weight layout: panels of 16 output channels, so that one 64-byte line is one AVX-512 register, two AVX2
-// registers or four NEON registers, and every instruction set reads the file in place.
+// The portable weight layout: panels of 16 output channels, so that one 64-byte line is one AVX-512
+// register, two AVX2 registers or four NEON registers, and every instruction set reads the file in
+// place.
 #ifndef OCTET_FORMATS_MODEL_PANEL_H_
 #define OCTET_FORMATS_MODEL_PANEL_H_
 
@@ -14,11 +15,12 @@
 namespace octet {
 
 inline constexpr int kPanelWidth = 16;  ///< Output channels in a panel.
-inline constexpr int kGroup = 4;        ///< int8: consecutive reduction elements that stand together.
+inline constexpr int kGroup = 4;  ///< int8: consecutive reduction elements that stand together.
 
-/// Geometry of packed weights. kPanel: `taps` = kernel_h*kernel_w, `depth` = in/groups. kPanelRow: `taps` = kernel_h,
-/// `depth` = kernel_w*in. Element (oc, tap, d) lies at
-///   float, half: [oc/16][tap][d][oc%16]             int8: [oc/16][tap][d/4][oc%16][d%4], depth rounded up to 4.
+/// Geometry of packed weights. kPanel: `taps` = kernel_h*kernel_w, `depth` = in/groups. kPanelRow:
+/// `taps` = kernel_h, `depth` = kernel_w*in. Element (oc, tap, d) lies at
+///   float, half: [oc/16][tap][d][oc%16]             int8: [oc/16][tap][d/4][oc%16][d%4], depth
+///   rounded up to 4.
 /// kDepthwise: element (c, tap) at [c/16][tap][c%16] for every type. Missing elements are zero.
 struct PanelShape {
   int64_t panels = 0;  ///< ceil(out / 16)
@@ -37,23 +39,28 @@ struct PanelShape {
   }
 };
 
-/// Geometry for weights of logical `shape` ([out, kh, kw, in/groups], or [out, in]); valid shapes only.
+/// Geometry for weights of logical `shape` ([out, kh, kw, in/groups], or [out, in]); valid shapes
+/// only.
 PanelShape MakePanelShape(const Shape& shape, DType dtype, Layout layout);
 
 /// Bytes of a constant in its layout; -1 on overflow.
 int64_t ConstantBytes(const Shape& shape, DType dtype, Layout layout);
 
-/// The layout the converter gives to a node's weights: kDepthwise for one channel a group, kPanelRow when fewer than
-/// 4 input channels would waste the groups of 4 (dilation 1 only), kPanel otherwise. kPlain for other grouped convolutions.
+/// The layout the converter gives to a node's weights: kDepthwise for one channel a group,
+/// kPanelRow when fewer than 4 input channels would waste the groups of 4 (dilation 1 only), kPanel
+/// otherwise. kPlain for other grouped convolutions.
 Layout ChooseLayout(const Node& node, const Shape& weight_shape);
 
 /// Packs row-major weights of any type into `out` (ConstantBytes long, zeroed here).
-void PackWeights(const std::byte* plain, const Shape& shape, DType dtype, Layout layout, std::byte* out);
+void PackWeights(const std::byte* plain, const Shape& shape, DType dtype, Layout layout,
+                 std::byte* out);
 
 /// The inverse, for inspection and tests.
-void UnpackWeights(const std::byte* packed, const Shape& shape, DType dtype, Layout layout, std::byte* out);
+void UnpackWeights(const std::byte* packed, const Shape& shape, DType dtype, Layout layout,
+                   std::byte* out);
 
-/// Packs the weights of every Conv2d and Dense node that are still kPlain into the layout ChooseLayout names.
+/// Packs the weights of every Conv2d and Dense node that are still kPlain into the layout
+/// ChooseLayout names.
 void PackGraph(Graph* graph);
 
 }  // namespace octet

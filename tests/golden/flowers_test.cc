@@ -1,12 +1,13 @@
-// The flower classifier from every format it was exported to, in every precision, against its framework's answers on the
-// 130 photos it was not trained on; and CIFAR ResNet-20. Needs outside data (OCTET_DATA_DIR); skipped visibly without.
+// The flower classifier from every format it was exported to, in every precision, against its
+// framework's answers on the 130 photos it was not trained on; and CIFAR ResNet-20. Needs outside
+// data (OCTET_DATA_DIR); skipped visibly without.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "converter/calibrate/sample_source.h"
 #include "converter/import/importer.h"
@@ -25,7 +26,8 @@ constexpr int kPixels = 160 * 160 * 3;
 
 std::string Flower(const std::string& name) { return testing::ModelsDir() + "/flowers/" + name; }
 
-/// Photos as float inputs and the framework's probabilities, the 50 test images first, then the 80 of validation.
+/// Photos as float inputs and the framework's probabilities, the 50 test images first, then the 80
+/// of validation.
 struct Reference {
   std::vector<float> pixels;         ///< [130][kPixels], 0..255
   std::vector<float> probabilities;  ///< [130][5]
@@ -86,20 +88,26 @@ std::vector<float> RunAll(const Graph& graph, const std::vector<float>& input, i
   const int images = static_cast<int>(input.size() / kPixels);
   const TensorDescription& in = (*model)->Describe().inputs[0];
   const TensorDescription& out = (*model)->Describe().outputs[0];
-  std::vector<uint8_t> quantized(in.dtype == DType::kU8 ? input.size() : 0), quantized_out(static_cast<size_t>(images) * 5);
+  std::vector<uint8_t> quantized(in.dtype == DType::kU8 ? input.size() : 0),
+      quantized_out(static_cast<size_t>(images) * 5);
   for (size_t i = 0; i < quantized.size(); ++i) {
-    quantized[i] = static_cast<uint8_t>(std::clamp(std::nearbyint(input[i] / in.scale) + in.zero_point, 0.0f, 255.0f));
+    quantized[i] = static_cast<uint8_t>(
+        std::clamp(std::nearbyint(input[i] / in.scale) + in.zero_point, 0.0f, 255.0f));
   }
   std::vector<float> result(static_cast<size_t>(images) * 5);
   for (int i = 0; i < images; i += 10) {
-    const void* ip = in.dtype == DType::kU8 ? static_cast<const void*>(quantized.data() + static_cast<size_t>(i) * kPixels)
-                                            : input.data() + static_cast<size_t>(i) * kPixels;
-    void* op = out.dtype == DType::kU8 ? static_cast<void*>(quantized_out.data() + i * 5) : result.data() + i * 5;
+    const void* ip =
+        in.dtype == DType::kU8
+            ? static_cast<const void*>(quantized.data() + static_cast<size_t>(i) * kPixels)
+            : input.data() + static_cast<size_t>(i) * kPixels;
+    void* op = out.dtype == DType::kU8 ? static_cast<void*>(quantized_out.data() + i * 5)
+                                       : result.data() + i * 5;
     const Status status = (*session)->Run(&ip, &op, std::min(10, images - i));
     EXPECT_TRUE(status.ok()) << status.message();
   }
   if (out.dtype == DType::kU8) {
-    for (size_t i = 0; i < result.size(); ++i) result[i] = out.scale * static_cast<float>(quantized_out[i] - out.zero_point);
+    for (size_t i = 0; i < result.size(); ++i)
+      result[i] = out.scale * static_cast<float>(quantized_out[i] - out.zero_point);
   }
   return result;
 }
@@ -117,7 +125,8 @@ double LargestDifference(const std::vector<float>& a, const std::vector<float>& 
 int SameLabels(const std::vector<float>& a, const std::vector<float>& b) {
   int same = 0;
   for (size_t i = 0; i < a.size(); i += 5) {
-    same += std::max_element(&a[i], &a[i] + 5) - &a[i] == std::max_element(&b[i], &b[i] + 5) - &b[i];
+    same +=
+        std::max_element(&a[i], &a[i] + 5) - &a[i] == std::max_element(&b[i], &b[i] + 5) - &b[i];
   }
   return same;
 }
@@ -141,16 +150,21 @@ TEST_P(FloatSource, GivesTheFrameworksProbabilities) {
   EXPECT_LE(LargestDifference(ours, reference.probabilities), GetParam().tolerance);
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, FloatSource,
-                         ::testing::Values(Source{"flowers_resnet.safetensors", 1e-4}, Source{"flowers_resnet.onnx", 1e-4},
-                                           Source{"flowers_resnet.pth", 1e-4}, Source{"savedmodel", 1e-4},
-                                           Source{"flowers_resnet.h5", 1e-4}, Source{"flowers_resnet.keras", 1e-4},
-                                           Source{"flowers_resnet_fp32.tflite", 1e-4}, Source{"flowers_resnet_fp16.tflite", 2e-3}),
-                         [](const auto& param_info) {
-                           std::string name = param_info.param.file;
-                           std::replace_if(name.begin(), name.end(), [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
-                           return name;
-                         });
+INSTANTIATE_TEST_SUITE_P(
+    Formats, FloatSource,
+    ::testing::Values(Source{"flowers_resnet.safetensors", 1e-4},
+                      Source{"flowers_resnet.onnx", 1e-4}, Source{"flowers_resnet.pth", 1e-4},
+                      Source{"savedmodel", 1e-4}, Source{"flowers_resnet.h5", 1e-4},
+                      Source{"flowers_resnet.keras", 1e-4},
+                      Source{"flowers_resnet_fp32.tflite", 1e-4},
+                      Source{"flowers_resnet_fp16.tflite", 2e-3}),
+    [](const auto& param_info) {
+      std::string name = param_info.param.file;
+      std::replace_if(
+          name.begin(), name.end(),
+          [](char c) { return !std::isalnum(static_cast<unsigned char>(c)); }, '_');
+      return name;
+    });
 
 struct PrecisionCase {
   Precision precision;
@@ -164,7 +178,8 @@ TEST_P(FlowerPrecision, IsSmallAndAgreesWithFloat) {
   OCTET_REQUIRE_MODELS();
   OCTET_REQUIRE_DATA();
   const Reference reference = LoadReference("_probabilities.npy");
-  const auto graph = ImportAndOptimize(OCTET_SOURCE_DIR "/models/flowers/flowers_resnet.safetensors");
+  const auto graph =
+      ImportAndOptimize(OCTET_SOURCE_DIR "/models/flowers/flowers_resnet.safetensors");
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   const auto table = ReadCalibrationTable(OCTET_SOURCE_DIR "/models/flowers/calibration.json");
   ASSERT_TRUE(table.ok()) << table.status().message();
@@ -179,16 +194,22 @@ TEST_P(FlowerPrecision, IsSmallAndAgreesWithFloat) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FlowerPrecision,
-                         ::testing::Values(PrecisionCase{Precision::kFp32, 11271132, 130}, PrecisionCase{Precision::kFp16, 5652940, 129},
-                                           PrecisionCase{Precision::kHybrid, 2869840, 129}, PrecisionCase{Precision::kInt8, 2900760, 128}),
-                         [](const auto& param_info) { return PrecisionName(param_info.param.precision); });
+                         ::testing::Values(PrecisionCase{Precision::kFp32, 11271132, 130},
+                                           PrecisionCase{Precision::kFp16, 5652940, 129},
+                                           PrecisionCase{Precision::kHybrid, 2869840, 129},
+                                           PrecisionCase{Precision::kInt8, 2900760, 128}),
+                         [](const auto& param_info) {
+                           return PrecisionName(param_info.param.precision);
+                         });
 
 TEST(FlowerTflite, HybridKeepsTheLabels) {
   OCTET_REQUIRE_MODELS();
   const Reference reference = LoadReference("_probabilities.npy");
   const auto graph = ImportAndOptimize(Flower("flowers_resnet_hybrid.tflite"));
   ASSERT_TRUE(graph.ok()) << graph.status().message();
-  EXPECT_GE(SameLabels(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities), 129);
+  EXPECT_GE(
+      SameLabels(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities),
+      129);
 }
 
 class QuantizedOnnx : public ::testing::TestWithParam<const char*> {};
@@ -199,11 +220,17 @@ TEST_P(QuantizedOnnx, RunsAsInt8CloseToTheExactEvaluation) {
   const auto graph = ImportAndOptimize(Flower(GetParam()));
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   EXPECT_TRUE(IsQuantized(*graph));
-  EXPECT_LE(LargestDifference(RunAll(*graph, Normalize(reference.pixels), nullptr), reference.probabilities), 0.04);
+  EXPECT_LE(LargestDifference(RunAll(*graph, Normalize(reference.pixels), nullptr),
+                              reference.probabilities),
+            0.04);
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, QuantizedOnnx, ::testing::Values("flowers_resnet_qdq.onnx", "flowers_resnet_qoperator.onnx"),
-                         [](const auto& param_info) { return std::string(param_info.param).substr(15, 3); });
+INSTANTIATE_TEST_SUITE_P(Formats, QuantizedOnnx,
+                         ::testing::Values("flowers_resnet_qdq.onnx",
+                                           "flowers_resnet_qoperator.onnx"),
+                         [](const auto& param_info) {
+                           return std::string(param_info.param).substr(15, 3);
+                         });
 
 struct CifarCase {
   Precision precision;
@@ -244,7 +271,8 @@ TEST_P(CifarResnet20, ScoresAsPublished) {
     const auto more = (*dataset)->Next(&sample);
     ASSERT_TRUE(more.ok()) << more.status().message();
     if (!*more) break;
-    const auto top = (*session)->Classify({sample.image.rgb.data(), sample.image.width, sample.image.height, 3, 0}, 1);
+    const auto top = (*session)->Classify(
+        {sample.image.rgb.data(), sample.image.width, sample.image.height, 3, 0}, 1);
     ASSERT_TRUE(top.ok()) << top.status().message();
     correct += (*top)[0].index == sample.label;
     ++total;
@@ -255,9 +283,13 @@ TEST_P(CifarResnet20, ScoresAsPublished) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CifarResnet20,
-                         ::testing::Values(CifarCase{Precision::kFp32, 912, 912}, CifarCase{Precision::kFp16, 911, 913},
-                                           CifarCase{Precision::kHybrid, 907, 917}, CifarCase{Precision::kInt8, 907, 917}),
-                         [](const auto& param_info) { return PrecisionName(param_info.param.precision); });
+                         ::testing::Values(CifarCase{Precision::kFp32, 912, 912},
+                                           CifarCase{Precision::kFp16, 911, 913},
+                                           CifarCase{Precision::kHybrid, 907, 917},
+                                           CifarCase{Precision::kInt8, 907, 917}),
+                         [](const auto& param_info) {
+                           return PrecisionName(param_info.param.precision);
+                         });
 
 }  // namespace
 }  // namespace octet

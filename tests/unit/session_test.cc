@@ -1,5 +1,6 @@
-// The engine on small graphs: threads, batches, memory, errors. Numbers are checked against the interpreter in engine_test.cc.
-#include "engine/include/octet/octet.h"
+// The engine on small graphs: threads, batches, memory, errors. Numbers are checked against the
+// interpreter in engine_test.cc.
+#include <gtest/gtest.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -8,8 +9,7 @@
 #include <random>
 #include <vector>
 
-#include <gtest/gtest.h>
-
+#include "engine/include/octet/octet.h"
 #include "engine/src/model_impl.h"
 #include "formats/model/graph.h"
 
@@ -43,15 +43,19 @@ class Builder {
 
   TensorId Constant(const Shape& shape, float scale) {
     const std::vector<float> v = Random(static_cast<size_t>(shape.num_elements()), scale);
-    return graph.AddConstant("w" + std::to_string(graph.tensors.size()), DType::kF32, shape, v.data(), v.size() * 4);
+    return graph.AddConstant("w" + std::to_string(graph.tensors.size()), DType::kF32, shape,
+                             v.data(), v.size() * 4);
   }
 
   TensorId Conv(TensorId x, int out, int kernel, int stride, TensorId residual, bool relu) {
     const Shape in = graph.tensor(x).shape;
-    const TensorId w = Constant({out, kernel, kernel, in[3]}, 1.0f / std::sqrt(static_cast<float>(kernel * kernel * in[3])));
+    const TensorId w = Constant({out, kernel, kernel, in[3]},
+                                1.0f / std::sqrt(static_cast<float>(kernel * kernel * in[3])));
     const TensorId b = Constant({out}, 0.1f);
-    const TensorId y = graph.AddActivation("t" + std::to_string(graph.tensors.size()), DType::kF32, {});
-    Node& n = graph.AddNode(OpType::kConv2d, "conv" + std::to_string(graph.nodes.size()), {x, w, b}, y);
+    const TensorId y =
+        graph.AddActivation("t" + std::to_string(graph.tensors.size()), DType::kF32, {});
+    Node& n =
+        graph.AddNode(OpType::kConv2d, "conv" + std::to_string(graph.nodes.size()), {x, w, b}, y);
     if (residual != kNoTensor) n.set_input(kInputResidual, residual);
     n.window.kernel_h = n.window.kernel_w = kernel;
     n.window.stride_h = n.window.stride_w = stride;
@@ -119,9 +123,11 @@ TEST(Session, BatchEqualsSingleImages) {
   for (int batch : {5, 1, 3}) {
     const std::vector<float> together = RunModel(many->get(), images, batch);
     for (int i = 0; i < batch; ++i) {
-      const std::vector<float> alone =
-          RunModel(one->get(), std::vector<float>(images.begin() + i * kImage, images.begin() + (i + 1) * kImage), 1);
-      EXPECT_EQ(0, std::memcmp(alone.data(), &together[i * 5], 20)) << "image " << i << " of " << batch;
+      const std::vector<float> alone = RunModel(
+          one->get(),
+          std::vector<float>(images.begin() + i * kImage, images.begin() + (i + 1) * kImage), 1);
+      EXPECT_EQ(0, std::memcmp(alone.data(), &together[i * 5], 20))
+          << "image " << i << " of " << batch;
     }
   }
 }
@@ -139,7 +145,8 @@ TEST(Session, ThreadsGiveTheSameBits) {
     for (int repeat = 0; repeat < 3; ++repeat) {
       const std::vector<float> output = RunModel(session->get(), images, 2);
       if (expected.empty()) expected = output;
-      EXPECT_EQ(0, std::memcmp(expected.data(), output.data(), output.size() * 4)) << threads << " threads";
+      EXPECT_EQ(0, std::memcmp(expected.data(), output.data(), output.size() * 4))
+          << threads << " threads";
     }
   }
 }
@@ -178,7 +185,8 @@ TEST(Session, RejectsWhatDoesNotFit) {
   options = {};
   options.isa = "z80";
   EXPECT_EQ(StatusCode::kInvalidArgument, Session::Create(model, options).status().code());
-  EXPECT_EQ(StatusCode::kInvalidArgument, (*session)->Classify({nullptr, 3, 3, 3, 0}, 1).status().code());
+  EXPECT_EQ(StatusCode::kInvalidArgument,
+            (*session)->Classify({nullptr, 3, 3, 3, 0}, 1).status().code());
 }
 
 TEST(Session, ClassifiesAnImage) {

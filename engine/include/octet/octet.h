@@ -1,4 +1,5 @@
-// octet: inference of residual image classifiers. This and octet_c.h are the only installed headers.
+// octet: inference of residual image classifiers. This and octet_c.h are the only installed
+// headers.
 //
 //   auto model = octet::Model::Load("flowers.octet");
 //   if (!model.ok()) return Fail(model.status().message());
@@ -24,7 +25,8 @@ namespace octet {
 struct TensorDescription {
   std::string name;
   DType dtype = DType::kF32;   ///< kF32 or kU8.
-  std::vector<int64_t> shape;  ///< NHWC or NC; the batch is written as 1 and may be anything up to SessionOptions::max_batch.
+  std::vector<int64_t> shape;  ///< NHWC or NC; the batch is written as 1 and may be anything up to
+                               ///< SessionOptions::max_batch.
   float scale = 0.0f;          ///< kU8: real = scale * (q - zero_point).
   int32_t zero_point = 0;
 };
@@ -51,18 +53,20 @@ struct ModelOptions {
 /// A network, immutable and shared. Weights stay in the mapped file. Thread-safe.
 class Model {
  public:
-  /// Maps and validates an .octet file. Errors name the field, what was found and what was expected.
-  static Result<std::shared_ptr<const Model>> Load(const std::string& path, const ModelOptions& options = {});
+  /// Maps and validates an .octet file. Errors name the field, what was found and what was
+  /// expected.
+  static Result<std::shared_ptr<const Model>> Load(const std::string& path,
+                                                   const ModelOptions& options = {});
 
-  /// The same for bytes in memory (an embedded resource). Copies when `data` is not 64-byte aligned; otherwise `data` must outlive
-  /// the model and all its sessions.
+  /// The same for bytes in memory (an embedded resource). Copies when `data` is not 64-byte
+  /// aligned; otherwise `data` must outlive the model and all its sessions.
   static Result<std::shared_ptr<const Model>> FromMemory(const void* data, size_t size,
                                                          const ModelOptions& options = {});
 
   const ModelDescription& Describe() const;
 
-  /// Runs the golden input that the converter stored and compares. Errors: kCorrupt with both values when they differ,
-  /// kNotFound when the file carries none.
+  /// Runs the golden input that the converter stored and compares. Errors: kCorrupt with both
+  /// values when they differ, kNotFound when the file carries none.
   Status Verify() const;
 
   ~Model();
@@ -78,13 +82,15 @@ class Model {
 };
 
 struct SessionOptions {
-  int num_threads = 1;  ///< Threads of one Run, the calling one included. Results do not depend on it.
-  int max_batch = 1;    ///< Largest batch that Run accepts; memory is planned for it.
-  std::string isa;      ///< Force an instruction set by name; empty = OCTET_ISA, then the best one.
-  bool profile = false; ///< Time every layer (about 50 ns each).
-  /// Memory that may be spent, once per model, on transformed weights: 3x3 convolutions run up to twice as fast with them.
-  /// The default takes ResNet-50's 56x56 and 28x28 layers; its 14x14 layers cost 24 MB more (int8) or 47 MB (float). 0 turns
-  /// the transformation (Winograd) off: float results then differ in the last bits, integer ones never do.
+  int num_threads =
+      1;  ///< Threads of one Run, the calling one included. Results do not depend on it.
+  int max_batch = 1;  ///< Largest batch that Run accepts; memory is planned for it.
+  std::string isa;    ///< Force an instruction set by name; empty = OCTET_ISA, then the best one.
+  bool profile = false;  ///< Time every layer (about 50 ns each).
+  /// Memory that may be spent, once per model, on transformed weights: 3x3 convolutions run up to
+  /// twice as fast with them. The default takes ResNet-50's 56x56 and 28x28 layers; its 14x14
+  /// layers cost 24 MB more (int8) or 47 MB (float). 0 turns the transformation (Winograd) off:
+  /// float results then differ in the last bits, integer ones never do.
   int64_t winograd_bytes = int64_t{7} << 20;
 };
 
@@ -104,35 +110,39 @@ struct Prediction {
 
 /// Where a layer's time went.
 struct LayerProfile {
-  std::string name, type, kernel, shape;  ///< e.g. "layer1.0.conv1", "conv2d", "conv_u8_u8 6x4", "56x56x64 -> 56x56x64 3x3/1"
-  int64_t macs = 0;                       ///< Per image.
-  double milliseconds = 0.0;              ///< Mean over the runs since the last reset.
+  std::string name, type, kernel,
+      shape;  ///< e.g. "layer1.0.conv1", "conv2d", "conv_u8_u8 6x4", "56x56x64 -> 56x56x64 3x3/1"
+  int64_t macs = 0;           ///< Per image.
+  double milliseconds = 0.0;  ///< Mean over the runs since the last reset.
 };
 
 struct MemoryReport {
-  int64_t mapped_bytes = 0;   ///< The model file.
-  int64_t arena_bytes = 0;    ///< Activations, shared by lifetime.
-  int64_t prepared_bytes = 0; ///< Multipliers and offsets of this session, and the model's transformed weights.
+  int64_t mapped_bytes = 0;  ///< The model file.
+  int64_t arena_bytes = 0;   ///< Activations, shared by lifetime.
+  int64_t prepared_bytes =
+      0;  ///< Multipliers and offsets of this session, and the model's transformed weights.
 };
 
-/// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time; make a session per thread.
+/// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time; make a
+/// session per thread.
 class Session {
  public:
   static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options = {});
 
-  /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type and shape with the
-  /// given batch. Errors: kInvalidArgument when batch is not in [1, max_batch].
+  /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type
+  /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch].
   Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
 
-  /// Prepares the image as the model says, runs it, and returns the `top_k` classes with the highest probability,
-  /// best first (softmax is applied when the model ends in logits).
+  /// Prepares the image as the model says, runs it, and returns the `top_k` classes with the
+  /// highest probability, best first (softmax is applied when the model ends in logits).
   Result<std::vector<Prediction>> Classify(const Image& image, int top_k = 1);
 
   /// Probabilities of all classes for `count` images, row after row. `count` may exceed max_batch.
   Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
 
-  /// Resize, crop, normalization (and quantization for uint8 inputs): fills one image of the first input.
+  /// Resize, crop, normalization (and quantization for uint8 inputs): fills one image of the first
+  /// input.
   Status Preprocess(const Image& image, void* input) const;
 
   std::vector<LayerProfile> Profile() const;

@@ -1,7 +1,8 @@
-/* octet for C and for anything that calls C. Conventions: handles are opaque and owned by the caller, who destroys them; every
- * function that can fail returns an octet_status and, when `error` is not null, sets *error to a message that the caller
- * frees with octet_free; strings returned as const char* belong to the handle. Thread safety is that of octet.h: models are
- * shared freely, a session is used by one thread at a time. */
+/* octet for C and for anything that calls C. Conventions: handles are opaque and owned by the
+ * caller, who destroys them; every function that can fail returns an octet_status and, when `error`
+ * is not null, sets *error to a message that the caller frees with octet_free; strings returned as
+ * const char* belong to the handle. Thread safety is that of octet.h: models are shared freely, a
+ * session is used by one thread at a time. */
 #ifndef OCTET_OCTET_C_H_
 #define OCTET_OCTET_C_H_
 
@@ -39,7 +40,8 @@ typedef struct {
 /* Maps and validates an .octet file. */
 octet_status octet_model_load(const char* path, octet_model** model, char** error);
 /* The same for bytes in memory; see Model::FromMemory about their lifetime. */
-octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model, char** error);
+octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model,
+                                     char** error);
 void octet_model_destroy(octet_model* model);
 
 const char* octet_model_name(const octet_model* model);
@@ -53,19 +55,20 @@ int octet_model_num_labels(const octet_model* model);
 const char* octet_model_label(const octet_model* model, int index);
 
 /* A session for `model`, which it keeps alive. num_threads and max_batch are at least 1. */
-octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch, octet_session** session,
-                                  char** error);
+octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch,
+                                  octet_session** session, char** error);
 void octet_session_destroy(octet_session* session);
 
 /* Runs `batch` images; inputs and outputs are arrays of pointers to contiguous tensors. */
-octet_status octet_session_run(octet_session* session, const void* const* inputs, void* const* outputs, int batch,
-                               char** error);
+octet_status octet_session_run(octet_session* session, const void* const* inputs,
+                               void* const* outputs, int batch, char** error);
 
-/* Classifies one image of interleaved 8-bit pixels (1, 3 or 4 channels; row_stride 0 = packed). Writes the `count` best
- * class indices and probabilities, best first; *written is how many there were. */
-octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width, int height, int channels,
-                                    int64_t row_stride, int count, int* indices, float* probabilities, int* written,
-                                    char** error);
+/* Classifies one image of interleaved 8-bit pixels (1, 3 or 4 channels; row_stride 0 = packed).
+ * Writes the `count` best class indices and probabilities, best first; *written is how many there
+ * were. */
+octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width,
+                                    int height, int channels, int64_t row_stride, int count,
+                                    int* indices, float* probabilities, int* written, char** error);
 
 /* Frees a message. Null is fine. */
 void octet_free(char* message);
