@@ -72,7 +72,9 @@ struct Cursor {
     const int64_t n = pixel / g.w / g.h;
     in = a.input + n * g.in_image + y * g.in_row + x * g.in_pixel;
     out = a.output + n * g.out_image + y * g.out_row + x * g.out_pixel;
-    res = a.residual + (n * g.res_image + y * g.res_row + x * g.res_pixel);
+    // Without a residual any valid pointer will do: it is moved along with the others but not followed.
+    res = a.residual != nullptr ? a.residual + (n * g.res_image + y * g.res_row + x * g.res_pixel)
+                                : a.output;
   }
 
   OCTET_INLINE void Next(const Geometry& g) {
