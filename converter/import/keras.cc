@@ -32,7 +32,7 @@ constexpr int kMaxCalls = 100000;
 // Parsed JSON takes many times its text; a network of a thousand layers has less than 2 MiB.
 constexpr uint64_t kMaxConfigBytes = uint64_t{16} << 20;
 // Per-channel constants that a configuration may ask for on top of what the file holds.
-constexpr int64_t kExtraConstantBytes = int64_t{256} << 20;
+constexpr int64_t kExtraConstantBytes = int64_t{64} << 20;
 
 /// Layers that do nothing at inference.
 bool IsIdentity(const std::string& type) {

@@ -11,7 +11,7 @@
 #include <unordered_map>
 #include <utility>
 
-#include <protozero/pbf_reader.hpp>
+#include <protozero/exception.hpp>
 
 #include "converter/import/file_bytes.h"
 #include "converter/import/importer.h"

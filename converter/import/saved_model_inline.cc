@@ -4,7 +4,7 @@
 #include <cstdint>
 #include <utility>
 
-#include <protozero/pbf_reader.hpp>
+#include <protozero/exception.hpp>
 
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"

@@ -4,8 +4,7 @@
 #include <cstring>
 #include <utility>
 
-#include <protozero/pbf_reader.hpp>
-
+#include "converter/import/proto_reader.h"
 #include "converter/import/tensor_bundle.h"
 #include "formats/base/dtype.h"
 #include "formats/base/macros.h"
@@ -15,33 +14,14 @@
 namespace octet::tf {
 namespace {
 
-using protozero::pbf_reader;
-
-pbf_reader Reader(std::string_view bytes) { return pbf_reader(bytes.data(), bytes.size()); }
-
-std::string_view View(pbf_reader& reader) {
-  const auto view = reader.get_view();
-  return {view.data(), view.size()};
-}
-
-/// A field that is there as one value or packed: both must be read.
-template <typename F>
-void ForEachVarint(pbf_reader& reader, const F& f) {
-  if (reader.wire_type() == protozero::pbf_wire_type::length_delimited) {
-    for (const int64_t v : reader.get_packed_int64()) f(v);
-  } else {
-    f(reader.get_int64());
-  }
-}
-
 /// A map entry: key and serialized value.
 std::pair<std::string_view, std::string_view> MapEntry(std::string_view bytes) {
   std::pair<std::string_view, std::string_view> entry;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: entry.first = View(reader); break;
-      case 2: entry.second = View(reader); break;
-      default: reader.skip();
+      case 1: entry.first = reader.View(); break;
+      case 2: entry.second = reader.View(); break;
+      default: reader.Skip();
     }
   }
   return entry;
@@ -49,13 +29,13 @@ std::pair<std::string_view, std::string_view> MapEntry(std::string_view bytes) {
 
 NodeDef ParseNode(std::string_view bytes) {
   NodeDef node;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: node.name = View(reader); break;
-      case 2: node.op = View(reader); break;
-      case 3: node.inputs.push_back(View(reader)); break;
-      case 5: node.attributes.push_back(MapEntry(View(reader))); break;
-      default: reader.skip();
+      case 1: node.name = reader.View(); break;
+      case 2: node.op = reader.View(); break;
+      case 3: node.inputs.push_back(reader.View()); break;
+      case 5: node.attributes.push_back(MapEntry(reader.View())); break;
+      default: reader.Skip();
     }
   }
   return node;
@@ -69,11 +49,11 @@ void AddNode(std::string_view bytes, GraphDef* graph) {
 /// ArgDef's or any other message's string in field 1.
 std::string_view NameOf(std::string_view bytes) {
   std::string_view name;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     if (reader.tag() == 1) {
-      name = View(reader);
+      name = reader.View();
     } else {
-      reader.skip();
+      reader.Skip();
     }
   }
   return name;
@@ -81,54 +61,54 @@ std::string_view NameOf(std::string_view bytes) {
 
 FunctionDef ParseFunction(std::string_view bytes) {
   FunctionDef function;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
       case 1:
-        for (pbf_reader op = Reader(View(reader)); op.next();) {
+        for (ProtoReader op(reader.View()); op.Next();) {
           switch (op.tag()) {
-            case 1: function.name = View(op); break;
-            case 2: function.inputs.push_back(NameOf(View(op))); break;
-            case 3: function.outputs.push_back(NameOf(View(op))); break;
-            default: op.skip();
+            case 1: function.name = op.View(); break;
+            case 2: function.inputs.push_back(NameOf(op.View())); break;
+            case 3: function.outputs.push_back(NameOf(op.View())); break;
+            default: op.Skip();
           }
         }
         break;
-      case 3: AddNode(View(reader), &function.body); break;
-      case 4: function.returns.insert(MapEntry(View(reader))); break;
-      default: reader.skip();
+      case 3: AddNode(reader.View(), &function.body); break;
+      case 4: function.returns.insert(MapEntry(reader.View())); break;
+      default: reader.Skip();
     }
   }
   return function;
 }
 
 void ParseGraph(std::string_view bytes, MetaGraph* meta) {
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: AddNode(View(reader), &meta->graph); break;
+      case 1: AddNode(reader.View(), &meta->graph); break;
       case 2:
-        for (pbf_reader library = Reader(View(reader)); library.next();) {
+        for (ProtoReader library(reader.View()); library.Next();) {
           if (library.tag() == 1) {
-            FunctionDef function = ParseFunction(View(library));
+            FunctionDef function = ParseFunction(library.View());
             const std::string_view name = function.name;
             meta->functions.emplace(name, std::move(function));
           } else {
-            library.skip();
+            library.Skip();
           }
         }
         break;
-      default: reader.skip();
+      default: reader.Skip();
     }
   }
 }
 
 TensorInfo ParseTensorInfo(std::string_view bytes) {
   TensorInfo info;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: info.name = View(reader); break;
-      case 2: info.dtype = reader.get_enum(); break;
-      case 3: info.shape = ParseShape(View(reader)); break;
-      default: reader.skip();
+      case 1: info.name = reader.View(); break;
+      case 2: info.dtype = static_cast<int>(reader.Int()); break;
+      case 3: info.shape = ParseShape(reader.View()); break;
+      default: reader.Skip();
     }
   }
   return info;
@@ -136,16 +116,16 @@ TensorInfo ParseTensorInfo(std::string_view bytes) {
 
 SignatureDef ParseSignature(std::string_view bytes) {
   SignatureDef signature;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
       case 1:
       case 2: {
         auto& side = reader.tag() == 1 ? signature.inputs : signature.outputs;
-        const auto [key, value] = MapEntry(View(reader));
+        const auto [key, value] = MapEntry(reader.View());
         side[std::string(key)] = ParseTensorInfo(value);
         break;
       }
-      default: reader.skip();
+      default: reader.Skip();
     }
   }
   return signature;
@@ -153,33 +133,33 @@ SignatureDef ParseSignature(std::string_view bytes) {
 
 MetaGraph ParseMetaGraph(std::string_view bytes) {
   MetaGraph meta;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
       case 1:
-        for (pbf_reader info = Reader(View(reader)); info.next();) {
+        for (ProtoReader info(reader.View()); info.Next();) {
           switch (info.tag()) {
-            case 4: meta.tags.push_back(View(info)); break;
-            case 5: meta.tensorflow_version = View(info); break;
-            default: info.skip();
+            case 4: meta.tags.push_back(info.View()); break;
+            case 5: meta.tensorflow_version = info.View(); break;
+            default: info.Skip();
           }
         }
         break;
-      case 2: ParseGraph(View(reader), &meta); break;
+      case 2: ParseGraph(reader.View(), &meta); break;
       case 3:
-        for (pbf_reader saver = Reader(View(reader)); saver.next();) {
+        for (ProtoReader saver(reader.View()); saver.Next();) {
           if (saver.tag() == 3) {
-            meta.restore_op = View(saver);
+            meta.restore_op = saver.View();
           } else {
-            saver.skip();
+            saver.Skip();
           }
         }
         break;
       case 5: {
-        const auto [key, value] = MapEntry(View(reader));
+        const auto [key, value] = MapEntry(reader.View());
         meta.signatures[std::string(key)] = ParseSignature(value);
         break;
       }
-      default: reader.skip();
+      default: reader.Skip();
     }
   }
   return meta;
@@ -261,11 +241,11 @@ std::string_view NodeDef::String(std::string_view key, std::string_view otherwis
 std::optional<std::string_view> NodeDef::Bytes(std::string_view key, int field) const {
   std::optional<std::string_view> found;
   if (const std::string_view* value = Find(key)) {
-    for (pbf_reader reader = Reader(*value); reader.next();) {
+    for (ProtoReader reader(*value); reader.Next();) {
       if (static_cast<int>(reader.tag()) == field) {
-        found = View(reader);
+        found = reader.View();
       } else {
-        reader.skip();
+        reader.Skip();
       }
     }
   }
@@ -274,12 +254,12 @@ std::optional<std::string_view> NodeDef::Bytes(std::string_view key, int field) 
 
 int64_t NodeDef::Int(std::string_view key, int64_t otherwise) const {
   if (const std::string_view* value = Find(key)) {
-    for (pbf_reader reader = Reader(*value); reader.next();) {
+    for (ProtoReader reader(*value); reader.Next();) {
       // int, bool and type: each attribute has only one of them.
       if (reader.tag() == 3 || reader.tag() == 5 || reader.tag() == 6) {
-        otherwise = reader.get_int64();
+        otherwise = reader.Int();
       } else {
-        reader.skip();
+        reader.Skip();
       }
     }
   }
@@ -292,11 +272,11 @@ int NodeDef::Type(std::string_view key, int otherwise) const { return static_cas
 
 float NodeDef::Float(std::string_view key, float otherwise) const {
   if (const std::string_view* value = Find(key)) {
-    for (pbf_reader reader = Reader(*value); reader.next();) {
+    for (ProtoReader reader(*value); reader.Next();) {
       if (reader.tag() == 4) {
-        otherwise = reader.get_float();
+        otherwise = reader.Float();
       } else {
-        reader.skip();
+        reader.Skip();
       }
     }
   }
@@ -306,11 +286,11 @@ float NodeDef::Float(std::string_view key, float otherwise) const {
 std::vector<int64_t> NodeDef::Ints(std::string_view key) const {
   std::vector<int64_t> ints;
   if (const auto list = Bytes(key, 1)) {
-    for (pbf_reader reader = Reader(*list); reader.next();) {
+    for (ProtoReader reader(*list); reader.Next();) {
       if (reader.tag() == 3) {
-        ForEachVarint(reader, [&](int64_t v) { ints.push_back(v); });
+        reader.ForEachInt([&](int64_t v) { ints.push_back(v); });
       } else {
-        reader.skip();
+        reader.Skip();
       }
     }
   }
@@ -325,22 +305,22 @@ std::string_view NodeDef::Function(std::string_view key) const {
 std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes) {
   std::vector<int64_t> dims;
   bool unknown_rank = false;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
       case 2: {
         int64_t size = 0;
-        for (pbf_reader dim = Reader(View(reader)); dim.next();) {
+        for (ProtoReader dim(reader.View()); dim.Next();) {
           if (dim.tag() == 1) {
-            size = dim.get_int64();
+            size = dim.Int();
           } else {
-            dim.skip();
+            dim.Skip();
           }
         }
         dims.push_back(size < 0 ? -1 : size);
         break;
       }
-      case 3: unknown_rank = reader.get_bool(); break;
-      default: reader.skip();
+      case 3: unknown_rank = reader.Int() != 0; break;
+      default: reader.Skip();
     }
   }
   if (unknown_rank) return std::nullopt;
@@ -350,11 +330,11 @@ std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes) {
 Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes) {
   try {
     std::vector<MetaGraph> metas;
-    for (pbf_reader reader = Reader(bytes); reader.next();) {
+    for (ProtoReader reader(bytes); reader.Next();) {
       if (reader.tag() == 2) {
-        metas.push_back(ParseMetaGraph(View(reader)));
+        metas.push_back(ParseMetaGraph(reader.View()));
       } else {
-        reader.skip();
+        reader.Skip();
       }
     }
     return metas;
@@ -416,37 +396,28 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
   std::optional<std::string_view> content;
   std::vector<float> floats;
   std::vector<int64_t> ints, halves;
-  for (pbf_reader reader = Reader(bytes); reader.next();) {
-    const bool packed = reader.wire_type() == protozero::pbf_wire_type::length_delimited;
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: tensor.dtype = reader.get_enum(); break;
+      case 1: tensor.dtype = static_cast<int>(reader.Int()); break;
       case 2: {
-        auto shape = ParseShape(View(reader));
+        auto shape = ParseShape(reader.View());
         if (!shape) return Corrupt("constant of unknown rank");
         tensor.dims = *std::move(shape);
         break;
       }
-      case 4: content = View(reader); break;
+      case 4: content = reader.View(); break;
       case 5:
-        if (packed) {
-          for (const float v : reader.get_packed_float()) floats.push_back(v);
-        } else {
-          floats.push_back(reader.get_float());
-        }
+        reader.ForEachFloat([&](float v) { floats.push_back(v); });
         break;
       case 6:
-        if (packed) {
-          for (const double v : reader.get_packed_double()) floats.push_back(static_cast<float>(v));
-        } else {
-          floats.push_back(static_cast<float>(reader.get_double()));
-        }
+        reader.ForEachDouble([&](double v) { floats.push_back(static_cast<float>(v)); });
         break;
       case 7:
       case 10:
-      case 11: ForEachVarint(reader, [&](int64_t v) { ints.push_back(v); }); break;
-      case 8: tensor.strings.emplace_back(View(reader)); break;
-      case 13: ForEachVarint(reader, [&](int64_t v) { halves.push_back(v); }); break;
-      default: reader.skip();
+      case 11: reader.ForEachInt([&](int64_t v) { ints.push_back(v); }); break;
+      case 8: tensor.strings.emplace_back(reader.View()); break;
+      case 13: reader.ForEachInt([&](int64_t v) { halves.push_back(v); }); break;
+      default: reader.Skip();
     }
   }
   const int64_t n = tensor.num_elements();
@@ -497,22 +468,22 @@ Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget) {
 Result<std::map<std::string, std::string>> ParseObjectGraph(std::string_view bytes) {
   std::map<std::string, std::string> keys;
   try {
-    for (pbf_reader graph = Reader(bytes); graph.next();) {
+    for (ProtoReader graph(bytes); graph.Next();) {
       if (graph.tag() != 1) {
-        graph.skip();
+        graph.Skip();
         continue;
       }
-      for (pbf_reader object = Reader(View(graph)); object.next();) {
+      for (ProtoReader object(graph.View()); object.Next();) {
         if (object.tag() != 2) {
-          object.skip();
+          object.Skip();
           continue;
         }
         std::string full_name, key;
-        for (pbf_reader attribute = Reader(View(object)); attribute.next();) {
+        for (ProtoReader attribute(object.View()); attribute.Next();) {
           switch (attribute.tag()) {
-            case 2: full_name = View(attribute); break;
-            case 3: key = View(attribute); break;
-            default: attribute.skip();
+            case 2: full_name = attribute.View(); break;
+            case 3: key = attribute.View(); break;
+            default: attribute.Skip();
           }
         }
         if (!full_name.empty()) keys.emplace(std::move(full_name), std::move(key));

@@ -5,8 +5,7 @@
 #include <span>
 #include <utility>
 
-#include <protozero/pbf_reader.hpp>
-
+#include "converter/import/proto_reader.h"
 #include "converter/import/saved_model_proto.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -122,11 +121,11 @@ Status ForEachEntry(std::string_view block, const F& f) {
 
 Result<int> ParseHeader(std::string_view bytes) {
   int64_t shards = 1, endianness = 0;
-  for (protozero::pbf_reader reader(bytes.data(), bytes.size()); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: shards = reader.get_int32(); break;
-      case 2: endianness = reader.get_enum(); break;
-      default: reader.skip();
+      case 1: shards = reader.Int(); break;
+      case 2: endianness = reader.Int(); break;
+      default: reader.Skip();
     }
   }
   if (endianness != 0) return Unsupported("bundle is big-endian; expected little-endian");
@@ -136,34 +135,32 @@ Result<int> ParseHeader(std::string_view bytes) {
 
 Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int shards) {
   BundleEntry entry;
-  int64_t offset = 0, size = 0;
+  int64_t shard = 0, offset = 0, size = 0;
   bool ranked = true;
-  for (protozero::pbf_reader reader(bytes.data(), bytes.size()); reader.next();) {
+  for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: entry.dtype = reader.get_enum(); break;
+      case 1: entry.dtype = static_cast<int>(reader.Int()); break;
       case 2: {
-        const auto view = reader.get_view();
-        auto shape = tf::ParseShape({view.data(), view.size()});
+        auto shape = tf::ParseShape(reader.View());
         ranked = shape.has_value();
         if (ranked) entry.shape = *std::move(shape);
         break;
       }
-      case 3: entry.shard = reader.get_int32(); break;
-      case 4: offset = reader.get_int64(); break;
-      case 5: size = reader.get_int64(); break;
-      case 6: entry.crc32c = reader.get_fixed32(); break;
+      case 3: shard = reader.Int(); break;
+      case 4: offset = reader.Int(); break;
+      case 5: size = reader.Int(); break;
+      case 6: entry.crc32c = reader.Fixed32(); break;
       case 7:
         entry.sliced = true;
-        reader.skip();
+        reader.Skip();
         break;
-      default: reader.skip();
+      default: reader.Skip();
     }
   }
   entry.num_elements = tf::Product(entry.shape);
   if (!ranked || entry.num_elements < 0) return Corrupt(StrCat("entry '", key, "' has an impossible shape"));
-  if (entry.shard < 0 || entry.shard >= shards) {
-    return Corrupt(StrCat("entry '", key, "' is in shard ", entry.shard, " of ", shards));
-  }
+  if (shard < 0 || shard >= shards) return Corrupt(StrCat("entry '", key, "' is in shard ", shard, " of ", shards));
+  entry.shard = static_cast<int>(shard);
   if (offset < 0 || size < 0) return Corrupt(StrCat("entry '", key, "' has a negative offset or size"));
   entry.offset = static_cast<uint64_t>(offset);
   entry.size = static_cast<uint64_t>(size);

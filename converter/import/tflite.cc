@@ -57,7 +57,7 @@ enum Code {
 };
 
 // A forged file of a few bytes may ask for per-channel constants of any length; an honest one never exceeds this.
-constexpr int64_t kExtraConstantBytes = int64_t{256} << 20;
+constexpr int64_t kExtraConstantBytes = int64_t{64} << 20;
 constexpr size_t kMaxListed = 50;
 
 bool IsSupported(int code) {
