@@ -67,6 +67,20 @@ def sequential():
 
 
 @case
+def tiny():
+    """What tests/unit and tests/fuzz have in tests/data; every structure of the formats, and few bytes."""
+    x = inputs = keras.Input((8, 8, 3), name="image")
+    x = layers.Rescaling(1 / 127.5, -1, name="scale")(x)
+    x = layers.Conv2D(4, 3, 2, padding="same", use_bias=False, name="conv")(x)
+    x = y = layers.ReLU(name="relu")(layers.BatchNormalization(name="norm")(x))
+    y = layers.DepthwiseConv2D(3, padding="same", name="depthwise")(y)
+    tail = keras.Sequential([keras.Input((4, 4, 4)), layers.MaxPooling2D(2, name="pool"), layers.Conv2D(4, 1, name="conv")], name="tail")
+    x = tail(layers.Add(name="add")([x, y]))
+    x = layers.GlobalAveragePooling2D(name="mean")(x)
+    return randomize(keras.Model(inputs, layers.Dense(3, activation="softmax", name="classes")(x), name="tiny"))
+
+
+@case
 def dilated():
     x = inputs = keras.Input((16, 15, 3))
     x = layers.Conv2D(20, 3, dilation_rate=2, padding="same", activation="relu")(x)
