@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test through CTest. OCTET_DATA_DIR names outside data (README).
 source "$(dirname "${BASH_SOURCE[0]}")/../bench/setup.sh"
-install_missing "${octet_packages[@]}" g++-aarch64-linux-gnu qemu-user
+install_missing "${octet_packages[@]}"
 configure_and_build
 
 log=build/release/tests.log
