@@ -168,7 +168,7 @@ TEST(KerasTflite, FilesThatTensorFlowWrites) {
   EXPECT_GE(models, 9);
 }
 
-// The answers of TensorFlow 2.21's reference kernels to the photos, kept here because they are small: tflite_reference.py.
+// The answers of TensorFlow 2.21's reference kernels to the photos, kept here because they are small.
 std::string Reference(const std::string& name) { return OCTET_SOURCE_DIR "/tests/golden/tflite_reference/" + name; }
 
 TEST(TfliteInt8, FlowersEqualTheReferenceKernels) {
