@@ -198,7 +198,12 @@ class Converter {
     return name;
   }
 
-  ValuePtr Constant(HostTensor tensor) const {
+  static Result<ValuePtr> Constant(HostTensor tensor) {
+    // Everything that reads a constant relies on this.
+    const size_t values = tensor.dtype == tf::kString ? tensor.strings.size() : tensor.is_float() ? tensor.floats.size() : tensor.ints.size();
+    if (tensor.num_elements() < 0 || values != static_cast<uint64_t>(tensor.num_elements())) {
+      return Corrupt(StrCat("constant has ", values, " values, expected ", tensor.num_elements()));
+    }
     ValuePtr value = std::make_shared<Value>();
     value->constant = std::make_shared<const HostTensor>(std::move(tensor));
     return value;
@@ -326,6 +331,7 @@ class Converter {
   /// A copy of `in` for the only node between it and its user; materialized first when others use it too.
   Result<ValuePtr> Derive(const FlatNode& node, int slot) {
     const ValuePtr& in = values_[node.inputs[slot].node];
+    if (!in->is_activation()) return Unsupported(StrCat("input ", slot, " is a constant, expected what the network computes"));
     const bool only = uses_[node.inputs[slot].node] == 1;
     if (in->capped) return Unsupported("uses a minimum with 6 that is no ReLU6; train with ReLU or ReLU6");
     if (!only && (in->pending_affine() || in->reversed)) {
@@ -373,7 +379,7 @@ class Converter {
   const Value& In(const FlatNode& node, size_t slot) const { return *values_[node.inputs[slot].node]; }
 
   Result<TensorId> InTensor(const FlatNode& node, size_t slot) {
-    if (slot >= node.inputs.size() || !In(node, slot).is_activation()) {
+    if (!In(node, slot).is_activation()) {
       return Unsupported(StrCat("input ", slot, " is a constant, expected what the network computes"));
     }
     if (In(node, slot).integer) return Unsupported("computes on integers; cast the input to float32 first");
@@ -381,7 +387,6 @@ class Converter {
   }
 
   Result<const HostTensor*> InConstant(const FlatNode& node, size_t slot) const {
-    if (slot >= node.inputs.size()) return Corrupt(StrCat("input ", slot, " is missing"));
     const HostTensor* constant = In(node, slot).constant.get();
     if (constant == nullptr) return Unsupported(StrCat("input ", slot, " is computed from the network's input, expected a constant"));
     return constant;
@@ -454,7 +459,8 @@ class Converter {
     tensor.dtype = entry.dtype;
     tensor.dims = entry.shape;
     OCTET_RETURN_IF_ERROR(tf::DecodeElements(bytes, &tensor).WithContext(StrCat("variable '", key, "'")));
-    return variables_.emplace(key, Constant(std::move(tensor))).first->second;
+    OCTET_ASSIGN_OR_RETURN(ValuePtr value, Constant(std::move(tensor)));
+    return variables_.emplace(key, std::move(value)).first->second;
   }
 
   // -- Operators --------------------------------------------------------------------------------------------------------------------
@@ -476,7 +482,11 @@ class Converter {
     for (size_t i = 0; i < node.inputs.size(); ++i) constant &= In(node, i).constant != nullptr;
     if (constant) return Fold(node);
     if (it == Operators().end()) return Unsupported(AdviceFor(def.op));
-    return (this->*it->second)(node);
+    const Operator& op = it->second;
+    if (node.inputs.size() < op.min_inputs || node.inputs.size() > op.max_inputs) {
+      return Corrupt(StrCat(def.op, " has ", node.inputs.size(), " inputs, expected ", op.min_inputs, op.max_inputs > op.min_inputs ? " or more" : ""));
+    }
+    return (this->*op.convert)(node);
   }
 
   Result<ValuePtr> Fold(const FlatNode& node) {
@@ -499,7 +509,7 @@ class Converter {
     if (!bytes) return Corrupt("has no value");
     OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::ParseTensor(*bytes, &made_left_));
     OCTET_RETURN_IF_ERROR(Spend(1 + tensor.num_elements()));
-    known = Constant(std::move(tensor));
+    OCTET_ASSIGN_OR_RETURN(known, Constant(std::move(tensor)));
     return known;
   }
 
@@ -537,23 +547,20 @@ class Converter {
   }
 
   Result<ValuePtr> ReadVariableOp(const FlatNode& node) {
-    if (node.inputs.empty() || In(node, 0).variable == nullptr) return Corrupt("does not read a variable");
+    if (In(node, 0).variable == nullptr) return Corrupt("does not read a variable");
     return ReadVariable(*In(node, 0).variable);
   }
 
   Result<ValuePtr> VariableV2(const FlatNode& node) { return ReadVariable(*node.def); }
 
   Result<ValuePtr> ShapeOf(const FlatNode& node) {
-    if (node.inputs.size() != 1 || !In(node, 0).is_activation()) return Corrupt("has no input");
-    HostTensor tensor;
-    tensor.dtype = node.def->Type("out_type", tf::kInt32);
-    tensor.ints = In(node, 0).dims;
-    tensor.dims = {static_cast<int64_t>(tensor.ints.size())};
+    if (!In(node, 0).is_activation()) return Corrupt("has no input");
+    OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::ShapeTensor(*node.def, In(node, 0).dims));
     return Constant(std::move(tensor));
   }
 
   Result<ValuePtr> Cast(const FlatNode& node) {
-    if (node.inputs.size() != 1 || !In(node, 0).is_activation()) return Corrupt("has no input");
+    if (!In(node, 0).is_activation()) return Corrupt("has no input");
     const int type = node.def->Type("DstT", 0);
     OCTET_ASSIGN_OR_RETURN(ValuePtr value, Derive(node, 0));
     const bool to_float = type == tf::kFloat || type == tf::kHalf || type == tf::kBfloat16 || type == tf::kDouble;
@@ -670,7 +677,7 @@ class Converter {
     const NodeDef& def = *node.def;
     OCTET_RETURN_IF_ERROR(CheckFormat(def));
     if (def.Bool("is_training", true)) return Unsupported("normalizes by the batch's own statistics; save the model with training=False");
-    if (node.inputs.size() != 5 || !In(node, 0).is_activation()) return Corrupt("expected 5 inputs");
+    if (!In(node, 0).is_activation()) return Corrupt("normalizes no activation");
     std::vector<double> p[4];  // gamma, beta, mean, variance
     for (size_t i = 0; i < 4; ++i) {
       OCTET_ASSIGN_OR_RETURN(const HostTensor* constant, InFloats(node, i + 1));
@@ -692,7 +699,6 @@ class Converter {
   /// Add, Sub, Mul and RealDiv of which at least one side is an activation.
   Result<ValuePtr> Binary(const FlatNode& node) {
     const std::string_view op = node.def->op;
-    if (node.inputs.size() != 2) return Corrupt("expected 2 inputs");
     const bool add = op == "Add" || op == "AddV2" || op == "BiasAdd", mul = op == "Mul", sub = op == "Sub";
     if (In(node, 0).is_activation() && In(node, 1).is_activation()) {
       if (!add && !mul) return Unsupported("has two computed operands; octet adds and multiplies them only");
@@ -719,7 +725,6 @@ class Converter {
   }
 
   Result<ValuePtr> Neg(const FlatNode& node) {
-    if (node.inputs.size() != 1) return Corrupt("expected 1 input");
     const std::vector<int64_t>& dims = In(node, 0).dims;
     const int64_t channels = dims.empty() ? 0 : dims.back();
     if (channels < 1 || channels > kMaxChannels) return Unsupported("input has no channels");
@@ -740,7 +745,6 @@ class Converter {
 
   /// Minimum and Maximum with a constant: a ReLU, or the two halves of a ReLU6 in either order.
   Result<ValuePtr> Clamp(const FlatNode& node) {
-    if (node.inputs.size() != 2) return Corrupt("expected 2 inputs");
     const bool min = node.def->op == "Minimum";
     const int slot = In(node, 0).is_activation() ? 0 : 1;
     OCTET_ASSIGN_OR_RETURN(const HostTensor* bound, InFloats(node, 1 - slot));
@@ -919,7 +923,7 @@ class Converter {
   }
 
   Result<ValuePtr> StridedSlice(const FlatNode& node) {
-    if (node.inputs.size() != 4 || !In(node, 0).is_activation()) return Corrupt("expected 4 inputs");
+    if (!In(node, 0).is_activation()) return Corrupt("slices no activation");
     std::vector<int64_t> bounds[3];
     for (size_t i = 0; i < 3; ++i) {
       OCTET_ASSIGN_OR_RETURN(bounds[i], InInts(node, i + 1));
@@ -981,7 +985,6 @@ class Converter {
   }
 
   Result<ValuePtr> Concat(const FlatNode& node) {
-    if (node.inputs.size() < 2) return Corrupt("expected 2 or more inputs");
     OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> axis, InInts(node, node.inputs.size() - 1));
     std::vector<TensorId> inputs;
     for (size_t i = 0; i + 1 < node.inputs.size(); ++i) {
@@ -996,52 +999,56 @@ class Converter {
     return Activation(id, DimsOf(id));
   }
 
-  using Operator = Result<ValuePtr> (Converter::*)(const FlatNode&);
+  struct Operator {
+    Result<ValuePtr> (Converter::*convert)(const FlatNode&);
+    size_t min_inputs, max_inputs;
+  };
+  static constexpr size_t kAnyNumber = std::numeric_limits<size_t>::max();
   static const std::unordered_map<std::string_view, Operator>& Operators() {
     static const auto* const kOperators = new std::unordered_map<std::string_view, Operator>{
-        {"Const", &Converter::Const},
-        {"Placeholder", &Converter::Placeholder},
-        {"PlaceholderWithDefault", &Converter::Placeholder},
-        {"VarHandleOp", &Converter::Handle},
-        {"ReadVariableOp", &Converter::ReadVariableOp},
-        {"VariableV2", &Converter::VariableV2},
-        {"Variable", &Converter::VariableV2},
-        {"Shape", &Converter::ShapeOf},
-        {"Cast", &Converter::Cast},
-        {"Conv2D", &Converter::Conv2D},
-        {"DepthwiseConv2dNative", &Converter::DepthwiseConv2D},
-        {"MatMul", &Converter::MatMul},
-        {"BatchMatMulV2", &Converter::MatMul},
-        {"FusedBatchNorm", &Converter::FusedBatchNorm},
-        {"FusedBatchNormV2", &Converter::FusedBatchNorm},
-        {"FusedBatchNormV3", &Converter::FusedBatchNorm},
-        {"BiasAdd", &Converter::BiasAdd},
-        {"Add", &Converter::Binary},
-        {"AddV2", &Converter::Binary},
-        {"Sub", &Converter::Binary},
-        {"Mul", &Converter::Binary},
-        {"RealDiv", &Converter::Binary},
-        {"Div", &Converter::Binary},
-        {"Neg", &Converter::Neg},
-        {"Relu", &Converter::Relu},
-        {"Relu6", &Converter::Relu6},
-        {"Minimum", &Converter::Clamp},
-        {"Maximum", &Converter::Clamp},
-        {"Softmax", &Converter::Softmax},
-        {"MaxPool", &Converter::Pool},
-        {"AvgPool", &Converter::Pool},
-        {"Mean", &Converter::Reduce},
-        {"Max", &Converter::Reduce},
-        {"Reshape", &Converter::Reshape},
-        {"Squeeze", &Converter::Squeeze},
-        {"ExpandDims", &Converter::ExpandDims},
-        {"Transpose", &Converter::Transpose},
-        {"Pad", &Converter::Pad},
-        {"PadV2", &Converter::Pad},
-        {"StridedSlice", &Converter::StridedSlice},
-        {"ReverseV2", &Converter::ReverseV2},
-        {"Slice", &Converter::Slice},
-        {"ConcatV2", &Converter::Concat},
+        {"Const", {&Converter::Const, 0, 0}},
+        {"Placeholder", {&Converter::Placeholder, 0, 0}},
+        {"PlaceholderWithDefault", {&Converter::Placeholder, 0, 1}},
+        {"VarHandleOp", {&Converter::Handle, 0, 0}},
+        {"ReadVariableOp", {&Converter::ReadVariableOp, 1, 1}},
+        {"VariableV2", {&Converter::VariableV2, 0, 0}},
+        {"Variable", {&Converter::VariableV2, 0, 0}},
+        {"Shape", {&Converter::ShapeOf, 1, 1}},
+        {"Cast", {&Converter::Cast, 1, 1}},
+        {"Conv2D", {&Converter::Conv2D, 2, 2}},
+        {"DepthwiseConv2dNative", {&Converter::DepthwiseConv2D, 2, 2}},
+        {"MatMul", {&Converter::MatMul, 2, 2}},
+        {"BatchMatMulV2", {&Converter::MatMul, 2, 2}},
+        {"FusedBatchNorm", {&Converter::FusedBatchNorm, 5, 5}},
+        {"FusedBatchNormV2", {&Converter::FusedBatchNorm, 5, 5}},
+        {"FusedBatchNormV3", {&Converter::FusedBatchNorm, 5, 5}},
+        {"BiasAdd", {&Converter::BiasAdd, 2, 2}},
+        {"Add", {&Converter::Binary, 2, 2}},
+        {"AddV2", {&Converter::Binary, 2, 2}},
+        {"Sub", {&Converter::Binary, 2, 2}},
+        {"Mul", {&Converter::Binary, 2, 2}},
+        {"RealDiv", {&Converter::Binary, 2, 2}},
+        {"Div", {&Converter::Binary, 2, 2}},
+        {"Neg", {&Converter::Neg, 1, 1}},
+        {"Relu", {&Converter::Relu, 1, 1}},
+        {"Relu6", {&Converter::Relu6, 1, 1}},
+        {"Minimum", {&Converter::Clamp, 2, 2}},
+        {"Maximum", {&Converter::Clamp, 2, 2}},
+        {"Softmax", {&Converter::Softmax, 1, 1}},
+        {"MaxPool", {&Converter::Pool, 1, 1}},
+        {"AvgPool", {&Converter::Pool, 1, 1}},
+        {"Mean", {&Converter::Reduce, 2, 2}},
+        {"Max", {&Converter::Reduce, 2, 2}},
+        {"Reshape", {&Converter::Reshape, 2, 2}},
+        {"Squeeze", {&Converter::Squeeze, 1, 1}},
+        {"ExpandDims", {&Converter::ExpandDims, 2, 2}},
+        {"Transpose", {&Converter::Transpose, 2, 2}},
+        {"Pad", {&Converter::Pad, 2, 2}},
+        {"PadV2", {&Converter::Pad, 3, 3}},
+        {"StridedSlice", {&Converter::StridedSlice, 4, 4}},
+        {"ReverseV2", {&Converter::ReverseV2, 2, 2}},
+        {"Slice", {&Converter::Slice, 3, 3}},
+        {"ConcatV2", {&Converter::Concat, 2, kAnyNumber}},
     };
     return *kOperators;
   }

@@ -284,6 +284,7 @@ Result<HostTensor> FoldGather(const NodeDef& node, const std::vector<const HostT
   if (inputs.size() < 2 || inputs[0]->dims.size() != 1 || (inputs.size() > 2 && inputs[2]->ints != std::vector<int64_t>{0})) {
     return Unsupported("Gather from a constant that is no vector");
   }
+  if (inputs[1]->is_float()) return BadInputs(node);
   HostTensor out;
   out.dtype = inputs[0]->dtype;
   out.dims = inputs[1]->dims;
@@ -428,6 +429,15 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_
   return plan;
 }
 
+Result<HostTensor> ShapeTensor(const NodeDef& node, const std::vector<int64_t>& dims) {
+  HostTensor out;
+  out.dtype = node.Type("out_type", kInt32);
+  if (out.dtype != kInt32 && out.dtype != kInt64) return Corrupt(StrCat("Shape of ", TypeName(out.dtype)));
+  out.dims = {static_cast<int64_t>(dims.size())};
+  out.ints = dims;
+  return out;
+}
+
 bool CanFold(std::string_view op) {
   Binary binary;
   if (ParseBinary(op, &binary) || IsUnary(op)) return true;
@@ -466,14 +476,8 @@ Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const Hos
     if (inputs.size() != 2) return BadInputs(node);
     return FoldFill(node, first, *inputs[1], max_elements);
   }
+  if (node.op == "Shape") return ShapeTensor(node, first.dims);
   HostTensor out = first;
-  if (node.op == "Shape") {
-    out = HostTensor();
-    out.dtype = node.Type("out_type", kInt32);
-    out.dims = {static_cast<int64_t>(first.dims.size())};
-    out.ints = first.dims;
-    return out;
-  }
   if (node.op == "Squeeze") {
     OCTET_ASSIGN_OR_RETURN(out.dims, SqueezedDims(node, first.dims));
     return out;

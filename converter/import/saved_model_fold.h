@@ -32,6 +32,9 @@ struct SlicePlan {
 Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_t>& dims, const std::vector<int64_t>& begin,
                                    const std::vector<int64_t>& end, const std::vector<int64_t>& strides);
 
+/// What the operator Shape gives for an input of these dimensions. Errors: kCorrupt.
+Result<HostTensor> ShapeTensor(const NodeDef& node, const std::vector<int64_t>& dims);
+
 /// True when FoldConstant knows the operator.
 bool CanFold(std::string_view op);
 

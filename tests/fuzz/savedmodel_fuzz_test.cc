@@ -85,6 +85,76 @@ TEST(SavedModelFuzz, Graph) {
   EXPECT_LT(good, n);
 }
 
+TEST(SavedModelFuzz, WellFormedNonsense) {
+  // Other operators, inputs, attributes and constants than make sense, in a message that parses.
+  static constexpr const char* kOperators[] = {
+      "Const", "Cast", "RealDiv", "Sub", "Conv2D", "DepthwiseConv2dNative", "BiasAdd", "Relu", "Relu6", "Pad", "PadV2", "MaxPool", "AvgPool",
+      "FusedBatchNormV3", "AddV2", "Mul", "Rsqrt", "Mean", "Max", "Prod", "ConcatV2", "Shape", "StridedSlice", "Slice", "Pack", "Fill",
+      "Reshape", "Squeeze", "ExpandDims", "Transpose", "GatherV2", "ReverseV2", "MatMul", "Softmax", "Minimum", "Maximum", "Neg", "Identity",
+      "ReadVariableOp", "VarHandleOp", "Placeholder", "PartitionedCall"};
+  static constexpr int64_t kNumbers[] = {0, 1, 2, 3, 4, 5, 8, -1, -2, 15, 255, 4096, 1 << 20, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
+  static constexpr const char* kAttributes[] = {"axis", "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask",
+                                                "keep_dims", "DstT", "out_type", "transpose_a", "transpose_b", "is_training"};
+  static constexpr const char* kLists[] = {"strides", "ksize", "dilations", "squeeze_dims", "explicit_paddings"};
+  const Files files;
+  BundleBuilder unused;
+  const TfSavedModel good = SampleSavedModel(&unused);
+  Mutator random(5);
+  const auto number = [&] { return kNumbers[random.Below(std::size(kNumbers))]; };
+  const auto small = [&] { return kNumbers[random.Below(9)]; };
+  int64_t taken = 0;
+  const int64_t n = FuzzIterations(20000);
+  for (int64_t i = 0; i < n; ++i) {
+    TfSavedModel model = good;
+    std::vector<TfNode>& nodes = model.functions[1].nodes;
+    for (size_t changes = 1 + random.Below(4); changes > 0; --changes) {
+      TfNode& node = nodes[random.Below(nodes.size())];
+      const auto some_input = [&]() -> std::string {
+        return random.Below(8) == 0 ? "image" : nodes[random.Below(nodes.size())].name + ":output:" + (random.Below(16) == 0 ? "1" : "0");
+      };
+      switch (random.Below(7)) {
+        case 0: node.op = kOperators[random.Below(std::size(kOperators))]; break;
+        case 1:
+          if (!node.inputs.empty()) node.inputs[random.Below(node.inputs.size())] = some_input();
+          break;
+        case 2: node.inputs.push_back(some_input()); break;
+        case 3:
+          if (!node.inputs.empty()) node.inputs.pop_back();
+          break;
+        case 4: node.attributes.insert(node.attributes.begin(), {kAttributes[random.Below(std::size(kAttributes))], AttrInt(random.Below(2) == 0 ? small() : number())}); break;
+        case 5: {
+          std::vector<int64_t> list(random.Below(9));
+          for (int64_t& v : list) v = random.Below(4) == 0 ? number() : 1 + static_cast<int64_t>(random.Below(3));
+          node.attributes.insert(node.attributes.begin(), {kLists[random.Below(std::size(kLists))], AttrInts(list)});
+          break;
+        }
+        default: {
+          // A constant of any type and shape, with its bytes or one repeated value.
+          static constexpr int kTypes[] = {kTfFloat, kTfInt32, 2, kTfUint8, 6, 9, 10, 14, 19, kTfString};
+          const int type = kTypes[random.Below(std::size(kTypes))];
+          std::vector<int64_t> dims(random.Below(6));
+          for (int64_t& d : dims) d = random.Below(8) == 0 ? number() : small();
+          node.op = "Const";
+          node.attributes = {{"value", Message([&](auto& w) {
+                                w.add_message(8, Message([&](auto& t) {
+                                                t.add_enum(1, type);
+                                                t.add_message(2, ShapeProto(dims));
+                                                const float real = 0.5f;
+                                                const int64_t integer = number();
+                                                t.add_packed_float(5, &real, &real + 1);
+                                                t.add_packed_int64(10, &integer, &integer + 1);
+                                              }));
+                              })}};
+        }
+      }
+    }
+    const std::string pb = model.Serialize();
+    taken += Import(ToBytes(pb), files.index, files.data);
+  }
+  EXPECT_GT(taken, 0);
+  EXPECT_LT(taken, n);
+}
+
 TEST(SavedModelFuzz, IndexAndItsChecksums) {
   const Files files;
   Mutator mutator(2);

@@ -391,6 +391,31 @@ TEST_F(SavedModelTest, FunctionsThatNeverEndAreRefused) {
   }
 }
 
+TEST_F(SavedModelTest, TypesOfShapesAndIndicesAreChecked) {
+  TfSavedModel model = Chain({-1, 4, 4, 3});
+  model.Add("shape", "Shape", {"image"}, {{"out_type", AttrType(kTfFloat)}});
+  Then(&model, "flat", "Reshape", {"shape"});
+  Then(&model, "relu", "Relu");
+  EXPECT_THAT(ImportError(model), HasSubstr("Shape of float32"));
+  model = Chain({-1, 4, 4, 3});
+  model.Add("from", "Const", {}, {{"value", AttrInt32s({1, 2, 3})}});
+  model.Add("indices", "Const", {}, {{"value", AttrFloats({3}, {0, 1, 2})}});
+  model.Add("gathered", "GatherV2", {"from", "indices"});
+  Then(&model, "flat", "Reshape", {"gathered"});
+  EXPECT_THAT(ImportError(model), HasSubstr("GatherV2"));
+}
+
+TEST_F(SavedModelTest, WireTypesAreChecked) {
+  // A graph where a message is expected, as a number.
+  const std::string meta = Message([](auto& w) { w.add_int64(2, 1); });
+  const std::string bytes = Message([&](auto& w) { w.add_message(2, meta); });
+  std::filesystem::remove_all(Folder());
+  WriteText(Folder() + "/saved_model.pb", bytes);
+  const Result<Graph> graph = ImportModel(Folder(), {});
+  EXPECT_EQ(graph.status().code(), StatusCode::kCorrupt);
+  EXPECT_THAT(graph.status().message(), HasSubstr("not a SavedModel"));
+}
+
 TEST_F(SavedModelTest, ConstantsCannotAskForMoreMemoryThanTheFileJustifies) {
   TfSavedModel model = Chain({-1, 4, 4, 3});
   model.Add("huge", "Const", {}, {{"value", Message([](auto& w) {
