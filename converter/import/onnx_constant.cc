@@ -626,6 +626,71 @@ Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank)
   return out;
 }
 
+Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero) {
+  if (scale == nullptr || !scale->is_float() || scale->floats.empty())
+    return Corrupt("its scale is missing, empty or not floating-point");
+  LinearParameters p;
+  p.scales = scale->floats;
+  for (float s : p.scales) {
+    if (!std::isfinite(s) || s <= 0.0f)
+      return Corrupt(StrCat("its scale is ", s, ", expected a positive number"));
+  }
+  p.zero_points.assign(p.scales.size(), 0);
+  if (zero == nullptr) return p;
+  if (zero->is_float()) return Unsupported("its zero point is not an integer");
+  p.is_signed = zero->type == OnnxType::kInt8;
+  if (zero->ints.size() == p.scales.size()) {
+    p.zero_points = zero->ints;
+  } else if (zero->ints.size() == 1) {
+    p.zero_points.assign(p.scales.size(), zero->ints[0]);
+  } else {
+    return Corrupt(
+        StrCat("it has ", p.scales.size(), " scales and ", zero->ints.size(), " zero points"));
+  }
+  return p;
+}
+
+namespace {
+
+/// QuantizeLinear and DequantizeLinear of a constant: weights, rounded as the file says, or what
+/// they stand for.
+Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
+                                const OnnxConstant* scale, const OnnxConstant* zero,
+                                int64_t* budget) {
+  const bool quantize = node.op_type == "QuantizeLinear";
+  if (x.is_float() != quantize)
+    return Corrupt(quantize ? "its input is not floating-point" : "its input is not an integer");
+  OCTET_ASSIGN_OR_RETURN(const LinearParameters p, ReadLinearParameters(scale, zero));
+  OnnxAttributes attributes(node);
+  const int64_t raw_axis = attributes.Int("axis", 1);
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+  int64_t inner = std::max<int64_t>(1, x.size());  // Consecutive elements of one channel.
+  if (p.scales.size() > 1) {
+    OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, x.dims.size()));
+    if (x.dims[axis] != static_cast<int64_t>(p.scales.size()))
+      return Corrupt("its scales do not fit the axis");
+    inner = std::max<int64_t>(1, NumElements({x.dims.begin() + axis + 1, x.dims.end()}));
+  }
+  OnnxConstant y{OnnxType::kFloat, x.dims, {}, {}};
+  if (quantize) y.type = p.is_signed ? OnnxType::kInt8 : OnnxType::kUint8;
+  const double low = p.is_signed ? -128.0 : 0.0;
+  for (int64_t i = 0; i < x.size(); ++i) {
+    const size_t c = static_cast<size_t>(i / inner) % p.scales.size();
+    const double z = static_cast<double>(p.zero_points[c]);
+    if (quantize) {
+      const double v = std::nearbyint(static_cast<double>(x.floats[i]) / p.scales[c]) + z;
+      // A NaN becomes the lowest value.
+      y.ints.push_back(static_cast<int64_t>(v > low ? std::min(v, low + 255.0) : low));
+    } else {
+      y.floats.push_back(static_cast<float>(static_cast<double>(x.ints[i]) - z) * p.scales[c]);
+    }
+  }
+  return y;
+}
+
+}  // namespace
+
 Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
                                                  const std::vector<const OnnxConstant*>& inputs,
                                                  int64_t opset, int64_t* budget) {
@@ -659,6 +724,8 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
     return wrap(FoldUnary(op, x, budget));
   }
   if (op == "ConstantOfShape") return wrap(FoldConstantOfShape(node, x, budget));
+  if (op == "QuantizeLinear" || op == "DequantizeLinear")
+    return wrap(FoldLinear(node, x, input(1), input(2), budget));
   if (op == "Concat") {
     if (std::count(inputs.begin(), inputs.end(), nullptr) > 0)
       return Corrupt("an input is left out");

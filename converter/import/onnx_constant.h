@@ -96,6 +96,15 @@ OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& pe
 /// Transpose's permutation; reversed order without the attribute.
 Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank);
 
+/// Scale and zero point of QuantizeLinear and DequantizeLinear: one of each, or one per channel.
+struct LinearParameters {
+  std::vector<float> scales;         ///< At least one; finite and above 0.
+  std::vector<int64_t> zero_points;  ///< As many, as the file has them.
+  bool is_signed = false;            ///< int8 rather than uint8.
+};
+/// `zero` may be null. Errors: kCorrupt, kUnsupported (a zero point that is no integer).
+Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero);
+
 /// Computes `node` from constants. `inputs` has a null for an optional input that is left out.
 /// Returns nothing for an operator that cannot be computed here. `*budget` is the number of
 /// elements that may still be made; graphs that blow up are refused. Errors: kCorrupt.

@@ -114,8 +114,7 @@ class OnnxImporter {
   Status Slice(const OnnxNode& node);
   Status Concat(const OnnxNode& node);
   Status Softmax(const OnnxNode& node);
-  Status QuantizeLinear(const OnnxNode& node);
-  Status DequantizeLinear(const OnnxNode& node);
+  Status NoteQuantization(const OnnxNode& node);
 
   // Inputs.
   bool HasInput(const OnnxNode& node, size_t i) const {
@@ -1066,7 +1065,7 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
       {"Clip", &OnnxImporter::Clip},
       {"Concat", &OnnxImporter::Concat},
       {"Conv", &OnnxImporter::Conv},
-      {"DequantizeLinear", &OnnxImporter::DequantizeLinear},
+      {"DequantizeLinear", &OnnxImporter::NoteQuantization},
       {"Div", &OnnxImporter::Arithmetic},
       {"Dropout", &OnnxImporter::PassThrough},
       {"Flatten", &OnnxImporter::Reshape},
@@ -1079,7 +1078,7 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
       {"MaxPool", &OnnxImporter::Pool},
       {"Mul", &OnnxImporter::Arithmetic},
       {"Pad", &OnnxImporter::Pad},
-      {"QuantizeLinear", &OnnxImporter::QuantizeLinear},
+      {"QuantizeLinear", &OnnxImporter::NoteQuantization},
       {"ReduceMean", &OnnxImporter::ReduceMean},
       {"Relu", &OnnxImporter::Relu},
       {"Reshape", &OnnxImporter::Reshape},
@@ -1108,37 +1107,10 @@ bool IsFoldedOnly(const std::string& op) {
 // quantized with exactly those (QuantizeLikeSource), so that both ways of writing a quantized graph
 // take one path.
 
-/// The parameters of a QuantizeLinear or DequantizeLinear node, as for uint8: [scale, zero point]
-/// per channel.
-struct LinearParameters {
-  std::vector<float> scales;
-  std::vector<int64_t> zero_points;  ///< As the file has them.
-  bool is_signed = false;            ///< int8: for uint8, zero points are 128 larger.
-};
-
-/// Inputs 1 and 2 of `node`.
-Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero) {
-  LinearParameters p;
-  p.scales = scale->floats;
-  for (float s : p.scales) {
-    if (!std::isfinite(s) || s <= 0.0f)
-      return Corrupt(StrCat("its scale is ", s, ", expected a positive number"));
-  }
-  p.zero_points.assign(p.scales.size(), 0);
-  if (zero == nullptr) return p;
-  if (zero->is_float()) return Unsupported("its zero point is not an integer");
-  p.is_signed = zero->type == OnnxType::kInt8;
-  if (zero->ints.size() == p.scales.size())
-    p.zero_points = zero->ints;
-  else if (zero->ints.size() == 1)
-    p.zero_points.assign(p.scales.size(), zero->ints[0]);
-  else
-    return Corrupt(
-        StrCat("it has ", p.scales.size(), " scales and ", zero->ints.size(), " zero points"));
-  return p;
-}
-
-Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
+/// Of an activation, QuantizeLinear and DequantizeLinear alike: neither changes the value, both say
+/// how it is quantized. Constants never come here, FoldOnnxNode computes them.
+Status OnnxImporter::NoteQuantization(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const Value* x, Activation(node, 0));
   OCTET_ASSIGN_OR_RETURN(const OnnxConstant* scale, Floats(node, 1, "scale"));
   const OnnxConstant* zero = nullptr;
   if (HasInput(node, 2)) {
@@ -1147,83 +1119,14 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
     zero = z.constant.get();
   }
   OCTET_ASSIGN_OR_RETURN(const LinearParameters p, ReadLinearParameters(scale, zero));
-  const Value& x = Input(node, 0);
-  if (x.kind == Value::Kind::kConstant) {
-    // Weights that quantization-aware training leaves in float: rounded here, as the node says.
-    if (!x.constant->is_float()) return Corrupt("its input is not floating-point");
-    OnnxAttributes attributes(node);
-    const int64_t axis_attribute = attributes.Int("axis", 1);
-    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    int64_t inner = x.constant->size();
-    if (p.scales.size() > 1) {
-      OCTET_ASSIGN_OR_RETURN(const int axis,
-                             NormalizeAxis(axis_attribute, x.constant->dims.size()));
-      if (x.constant->dims[static_cast<size_t>(axis)] != static_cast<int64_t>(p.scales.size()))
-        return Corrupt("its scales do not fit the axis");
-      inner = Product(x.constant->dims, static_cast<size_t>(axis) + 1, x.constant->dims.size());
-    }
-    OnnxConstant q{p.is_signed ? OnnxType::kInt8 : OnnxType::kUint8, x.constant->dims, {}, {}};
-    const double low = p.is_signed ? -128.0 : 0.0, high = p.is_signed ? 127.0 : 255.0;
-    for (int64_t i = 0; i < x.constant->size(); ++i) {
-      const size_t c = static_cast<size_t>(i / std::max<int64_t>(1, inner)) % p.scales.size();
-      const double v =
-          std::nearbyint(static_cast<double>(x.constant->floats[static_cast<size_t>(i)]) /
-                         p.scales[c]) +
-          static_cast<double>(p.zero_points[c]);
-      q.ints.push_back(static_cast<int64_t>(std::clamp(v, low, high)));
-    }
-    Value v;
-    v.kind = Value::Kind::kConstant;
-    v.constant = std::make_shared<const OnnxConstant>(std::move(q));
-    values_[node.outputs[0]] = std::move(v);
-    return OkStatus();
-  }
   if (p.scales.size() != 1) return Unsupported("it quantizes an activation per channel");
-  const int64_t z = p.zero_points[0] + (p.is_signed ? 128 : 0);
-  if (z < 0 || z > 255)
+  const int64_t low = p.is_signed ? -128 : 0;
+  if (p.zero_points[0] < low || p.zero_points[0] > low + 255) {
     return Unsupported(
         StrCat("its zero point is ", p.zero_points[0], ", expected that of int8 or uint8"));
-  const Value from = x;
-  quantizations_[from.id] = {p.scales[0], static_cast<int32_t>(z)};
-  SetOutput(node, from.id, from.order, from.dims);
-  return OkStatus();
-}
-
-Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
-  if (!HasInput(node, 0)) return Corrupt("input 0 is missing");
-  if (Input(node, 0).kind != Value::Kind::kConstant)
-    return QuantizeLinear(node);  // The same note about the same tensor.
-  OCTET_ASSIGN_OR_RETURN(const OnnxConstant* scale, Floats(node, 1, "scale"));
-  const OnnxConstant* zero = nullptr;
-  if (HasInput(node, 2)) {
-    const Value& z = Input(node, 2);
-    if (z.kind != Value::Kind::kConstant) return Unsupported("its zero point is not constant");
-    zero = z.constant.get();
   }
-  OCTET_ASSIGN_OR_RETURN(const LinearParameters p, ReadLinearParameters(scale, zero));
-  const OnnxConstant& x = *Input(node, 0).constant;
-  if (x.is_float()) return Corrupt("its input is not an integer");
-  OnnxAttributes attributes(node);
-  const int64_t axis_attribute = attributes.Int("axis", 1);
-  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  int64_t inner = x.size();
-  if (p.scales.size() > 1) {
-    OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(axis_attribute, x.dims.size()));
-    if (x.dims[static_cast<size_t>(axis)] != static_cast<int64_t>(p.scales.size()))
-      return Corrupt("its scales do not fit the axis");
-    inner = Product(x.dims, static_cast<size_t>(axis) + 1, x.dims.size());
-  }
-  OnnxConstant y{OnnxType::kFloat, x.dims, {}, {}};
-  y.floats.reserve(x.ints.size());
-  for (int64_t i = 0; i < x.size(); ++i) {
-    const size_t c = static_cast<size_t>(i / std::max<int64_t>(1, inner)) % p.scales.size();
-    y.floats.push_back(static_cast<float>(x.ints[static_cast<size_t>(i)] - p.zero_points[c]) *
-                       p.scales[c]);
-  }
-  Value v;
-  v.kind = Value::Kind::kConstant;
-  v.constant = std::make_shared<const OnnxConstant>(std::move(y));
-  values_[node.outputs[0]] = std::move(v);
+  quantizations_[x->id] = {p.scales[0], static_cast<int32_t>(p.zero_points[0] - low)};
+  SetOutput(node, x->id, x->order, x->dims);
   return OkStatus();
 }
 

@@ -29,6 +29,27 @@ std::vector<std::string> Seeds() {
   TestNumbers random(1);
   std::vector<std::string> seeds;
   {
+    // Quantized both ways: QDQ with weights in float and in integers, and an operator of its own.
+    OnnxBuilder b(13);
+    b.Input("x", {-1, 3, 8, 8}).Output("y");
+    b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(IntTensor("z", {}, {128}));
+    b.Initializer(FloatTensor("ws", {4}, {0.01f, 0.02f, 0.03f, 0.04f}))
+        .Initializer(IntTensor("wz", {4}, {0, 0, 0, 0}))
+        .Initializer(FloatTensor("w", {4, 3, 1, 1}, random.Floats(12)))
+        .Initializer(IntTensor("v", {4, 4, 1, 1}, Dims(16, 3)))
+        .Initializer(IntTensor("b", {4}, {5, -6, 7, 0}));
+    b.Node("QuantizeLinear", {"x", "s", "z"}, {"xq"})
+        .Node("DequantizeLinear", {"xq", "s", "z"}, {"xd"});
+    b.Node("QuantizeLinear", {"w", "ws", "wz"}, {"wq"}, {{"axis", int64_t{0}}})
+        .Node("DequantizeLinear", {"wq", "ws", "wz"}, {"wd"}, {{"axis", int64_t{0}}});
+    b.Node("Conv", {"xd", "wd"}, {"c"}, {{"kernel_shape", Dims{1, 1}}});
+    b.Node("QuantizeLinear", {"c", "s", "z"}, {"cq"});
+    b.Node("QLinearConv", {"cq", "s", "z", "v", "ws", "wz", "s", "z", "b"}, {"eq"},
+           {{"kernel_shape", Dims{1, 1}}});
+    b.Node("DequantizeLinear", {"eq", "s", "z"}, {"y"});
+    seeds.push_back(b.Build());
+  }
+  {
     OnnxBuilder b(13);
     b.Input("x", {-1, 3, 8, 8}).Output("y");
     b.Initializer(FloatTensor("w", {4, 3, 3, 3}, random.Floats(108)))

@@ -947,5 +947,39 @@ TEST(RealOnnx, FlowersEqualPytorchsProbabilities) {
   }
 }
 
+// A graph whose weights stand behind QuantizeLinear and DequantizeLinear, with these weight scales.
+std::string QuantizedConv(const OnnxTensorSpec& scales, const std::string& quantized_input = "x") {
+  OnnxBuilder b(13);
+  b.Input("x", {1, 1, 4, 4}).Output("y");
+  b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(IntTensor("z", {}, {128}));
+  b.Initializer(scales).Initializer(FloatTensor("w", {2, 1, 1, 1}, {0.3f, -0.7f}));
+  b.Node("QuantizeLinear", {quantized_input, "s", "z"}, {"q"})
+      .Node("DequantizeLinear", {"q", "s", "z"}, {"d"});
+  b.Node("QuantizeLinear", {"w", "ws"}, {"wq"}, {{"axis", int64_t{0}}});
+  b.Node("DequantizeLinear", {"wq", "ws"}, {"wd"}, {{"axis", int64_t{0}}});
+  b.Node("Conv", {"d", "wd"}, {"c"}).Node("QuantizeLinear", {"c", "s", "z"}, {"cq"});
+  b.Node("DequantizeLinear", {"cq", "s", "z"}, {"y"});
+  return b.Build();
+}
+
+TEST(OnnxQuantized, TakesScalesOfTheFile) {
+  const auto graph = ImportOnnxBytes(QuantizedConv(FloatTensor("ws", {2}, {0.01f, 0.02f})), "test");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  const Tensor& x = graph->tensor(graph->nodes.front().output);
+  EXPECT_EQ(x.dtype, DType::kU8);
+  EXPECT_FLOAT_EQ(x.quantization.scale, 0.02f);
+  EXPECT_EQ(x.quantization.zero_point, 128);
+}
+
+TEST(OnnxQuantized, RefusesImpossibleParameters) {
+  for (const OnnxTensorSpec& scales :
+       {FloatTensor("ws", {0}, {}), FloatTensor("ws", {3}, {1, 1, 1}),
+        FloatTensor("ws", {2}, {0, 1}), FloatTensor("ws", {2}, {-1, 1}),
+        FloatTensor("ws", {2}, {NAN, 1})}) {
+    EXPECT_FALSE(ImportOnnxBytes(QuantizedConv(scales), "test").ok());
+  }
+  EXPECT_FALSE(ImportOnnxBytes(QuantizedConv(FloatTensor("ws", {2}, {1, 1}), ""), "test").ok());
+}
+
 }  // namespace
 }  // namespace octet
