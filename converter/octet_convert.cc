@@ -17,6 +17,7 @@
 #include "converter/import/preprocessing_json.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
+#include "converter/report/compare.h"
 #include "converter/report/report.h"
 #include "engine/src/model_impl.h"
 #include "formats/base/macros.h"
@@ -37,6 +38,7 @@ struct Arguments {
   std::string calibration_data, calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::string preprocessing, labels, name, graph;
+  std::string compare_with, compare_input;
   std::optional<DType> input_type, output_type;
   bool require_int8 = false;
   bool json = false;
@@ -92,6 +94,8 @@ Result<ConversionReport> Convert(const Arguments& a) {
   if (!a.save_calibration_table.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
 
   OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph}));
+  // What the importer moved out of the network; a description's preprocessing never was in it.
+  const Preprocessing moved = a.graph.empty() ? graph.metadata.preprocessing : Preprocessing{};
   if (!a.preprocessing.empty()) {
     OCTET_ASSIGN_OR_RETURN(graph.metadata.preprocessing, ReadPreprocessing(a.preprocessing));
   }
@@ -115,6 +119,11 @@ Result<ConversionReport> Convert(const Arguments& a) {
   golden.seed = kGoldenSeed;
   OCTET_ASSIGN_OR_RETURN(golden.output, ComputeGolden(quantized));
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SerializeOctet(quantized, golden));
+  std::optional<Comparison> comparison;
+  if (!a.compare_with.empty()) {
+    OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::FromMemory(bytes.data(), bytes.size()));
+    OCTET_ASSIGN_OR_RETURN(comparison, CompareWithReference(model, moved, a.compare_input, a.compare_with));
+  }
   if (!a.save_calibration_table.empty()) {
     OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *table));
   }
@@ -126,6 +135,8 @@ Result<ConversionReport> Convert(const Arguments& a) {
     report.calibration_method = table->method;
     report.calibration_samples = table->samples;
   }
+  report.reference = a.compare_with;
+  report.comparison = comparison;
   return report;
 }
 
@@ -156,6 +167,10 @@ int Main(int argc, char** argv) {
   CLI::Option* save = app.add_option("--save-calibration-table", a.save_calibration_table, "Write the measured ranges there (JSON)");
   app.add_option("--input-type", input_type, "float32 or uint8; default as the source")->check(CLI::IsMember({"float32", "uint8"}));
   app.add_option("--output-type", output_type, "float32 or uint8; default as the source")->check(CLI::IsMember({"float32", "uint8"}));
+  CLI::Option* reference = app.add_option("--compare-with", a.compare_with,
+                                          "Print the error against these answers of the source's framework (.npy, one row an image)");
+  CLI::Option* inputs = app.add_option("--compare-input", a.compare_input,
+                                       "What the answers were computed on (.npy): uint8 images, or the source's input tensor");
   app.add_flag("--require-int8", a.require_int8, "Fail when an operator would stay in float, naming it (softmax excepted)");
   app.add_flag("--json", a.json, "Print the report as JSON");
   table->excludes(data);
@@ -163,6 +178,8 @@ int Main(int argc, char** argv) {
   samples->needs(data);
   method_option->needs(data);
   percentile->needs(data);
+  reference->needs(inputs);
+  inputs->needs(reference);
   app.failure_message([](const CLI::App*, const CLI::Error& e) { return StrCat("octet_convert: ", e.what(), " (see --help)\n"); });
   try {
     app.parse(argc, argv);

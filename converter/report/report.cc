@@ -1,5 +1,7 @@
 #include "converter/report/report.h"
 
+#include <cstdio>
+
 #include <nlohmann/json.hpp>
 
 #include "engine/src/model_impl.h"
@@ -25,6 +27,13 @@ std::string Thousands(int64_t value) {
   std::string s = std::to_string(value);
   for (int64_t at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3) s.insert(static_cast<size_t>(at), ",");
   return s;
+}
+
+/// Three digits.
+std::string Short(double value) {
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.3g", value);
+  return text;
 }
 
 /// Whether the operator computes with floats, as opposed to converting from or to them.
@@ -75,6 +84,12 @@ std::string ReportText(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
   }
+  if (r.comparison) {
+    const Comparison& c = *r.comparison;
+    s += StrCat("\ncompared:    with ", r.reference, ", ", c.images, " images: absolute error ", Short(c.absolute_error),
+                ", relative error ", Short(c.relative_error), ", top-1 equal ", c.equal_top1, "/", c.images, " (",
+                Short(100.0 * static_cast<double>(c.equal_top1) / static_cast<double>(c.images)), " %)");
+  }
   return s + StrCat("\nwrote:       ", r.output, ", ", PrecisionName(r.precision), ", ", Thousands(r.file_size), " bytes\n");
 }
 
@@ -93,6 +108,16 @@ std::string ReportJson(const ConversionReport& r) {
   json["outputs"] = r.outputs;
   if (!r.calibration_method.empty()) {
     json["calibration"] = {{"method", r.calibration_method}, {"samples", r.calibration_samples}};
+  }
+  if (r.comparison) {
+    const Comparison& c = *r.comparison;
+    // An error that is not a number becomes null.
+    json["comparison"] = {{"reference", r.reference},
+                          {"images", c.images},
+                          {"absolute_error", c.absolute_error},
+                          {"relative_error", c.relative_error},
+                          {"equal_top1", c.equal_top1},
+                          {"equal_top1_share", static_cast<double>(c.equal_top1) / static_cast<double>(c.images)}};
   }
   // Names come from files and need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";

@@ -4,9 +4,11 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "converter/report/compare.h"
 #include "formats/model/graph.h"
 
 namespace octet {
@@ -23,9 +25,11 @@ struct ConversionReport {
   int64_t file_size = 0;                     ///< Bytes.
   std::string calibration_method;            ///< Empty when no table was used.
   int calibration_samples = 0;
+  std::string reference;                     ///< Path of the answers compared with; empty for none.
+  std::optional<Comparison> comparison;
 };
 
-/// Fills everything but `output` and the calibration from the graph that was written and the optimized float graph
+/// Fills everything but `output`, the calibration and the comparison from the graph that was written and the optimized float graph
 /// that it was made from.
 ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size);
 

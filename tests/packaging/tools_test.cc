@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
+#include "tests/data_dir.h"
 #include "tests/packaging/command.h"
 #include "tests/unit/tiny_jpegs.h"
 
@@ -225,6 +226,92 @@ TEST_F(ToolsTest, VerifyRunsTheGoldenInput) {
   const Outcome o = RunCommand(kOctet + " verify " + File("fp32.octet") + " " + File("int8.octet"));
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(std::count(o.out.begin(), o.out.end(), '\n'), 2) << o.out;
+}
+
+/// A .npy file of `type`, "<f4" and the like.
+std::string Npy(const std::string& type, const std::string& shape, const std::string& data) {
+  std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  header += std::string(117 - header.size(), ' ') + "\n";
+  const auto size = static_cast<unsigned>(header.size());
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 0xff) + static_cast<char>(size >> 8) + header + data;
+}
+
+const std::string kConvert = Quote(OCTET_CONVERT_PATH);
+const std::string kTiny = OCTET_SOURCE_DIR "/tests/data/tiny/";
+
+TEST_F(ToolsTest, ConvertComparesWithTheSourcesAnswers) {
+  // Its rescaling is part of the source's network, and of octet's preprocessing.
+  const std::string compare = " --compare-input " + Quote(kTiny + "input.npy") + " --compare-with " + Quote(kTiny + "expected.npy");
+  for (const std::string model : {"fp32.tflite", "model.h5", "model.keras"}) {
+    const Outcome o = RunCommand(kConvert + " --json " + Quote(kTiny + model) + " --output " + File("compared.octet") + compare);
+    ASSERT_EQ(o.code, 0) << o.err;
+    const Json j = Json::parse(o.out, nullptr, false)["comparison"];
+    EXPECT_EQ(j["reference"], kTiny + "expected.npy");
+    EXPECT_EQ(j["images"], 4);
+    EXPECT_LE(j["relative_error"].get<double>(), 1e-5);
+    EXPECT_GT(j["absolute_error"].get<double>(), 0.0);
+    EXPECT_EQ(j["equal_top1"], 4);
+    EXPECT_EQ(j["equal_top1_share"], 1.0);
+  }
+  const Outcome text = RunCommand(kConvert + " " + Quote(kTiny + "int8_float.tflite") + " --output " + File("compared.octet") + compare);
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("expected.npy, 4 images: absolute error 0.0"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("/4 ("), std::string::npos) << text.out;
+
+  // Channels first, and the errors of answers that are far off: 0 instead of probabilities.
+  const std::string input = ReadFile(kTiny + "input.npy");
+  const size_t image = 8 * 8 * 3;
+  ASSERT_GE(input.size(), 4 * image * 4);
+  const std::string values = input.substr(input.size() - 4 * image * 4);
+  std::string transposed(values.size(), '\0');
+  for (size_t n = 0; n < 4; ++n) {
+    for (size_t i = 0; i < image; ++i) {
+      const size_t to = n * image + i % 3 * 64 + i / 3;
+      transposed.replace(to * 4, 4, values, (n * image + i) * 4, 4);
+    }
+  }
+  Write("first.npy", Npy("<f4", "4, 3, 8, 8", transposed));
+  const std::string tflite = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --json --output " + File("compared.octet");
+  const Outcome first = RunCommand(tflite + " --compare-input " + File("first.npy") + " --compare-with " + Quote(kTiny + "expected.npy"));
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_LE(Json::parse(first.out, nullptr, false)["comparison"]["relative_error"].get<double>(), 1e-5);
+  Write("wrong.npy", Npy("<f4", "4, 3", std::string(48, '\0')));
+  const Outcome wrong = RunCommand(tflite + " --compare-input " + File("first.npy") + " --compare-with " + File("wrong.npy"));
+  ASSERT_EQ(wrong.code, 0) << wrong.err;
+  const Json j = Json::parse(wrong.out, nullptr, false)["comparison"];
+  EXPECT_GE(j["absolute_error"].get<double>(), 1.0 / 3);
+  EXPECT_TRUE(j["relative_error"].is_null());
+}
+
+TEST_F(ToolsTest, ConvertComparesFlowers) {
+  OCTET_REQUIRE_MODELS();
+  const std::string from = ModelsDir() + "/flowers/", flowers = OCTET_SOURCE_DIR "/models/flowers/";
+  const Outcome o = RunCommand(kConvert + " --json " + Quote(flowers + "flowers_resnet.safetensors") +
+                               " --graph flowers_resnet --preprocessing " + Quote(flowers + "preprocessing.json") + " --output " +
+                               File("compared.octet") + " --compare-input " + Quote(from + "test_images_160.npy") + " --compare-with " +
+                               Quote(from + "test_probabilities.npy"));
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out, nullptr, false)["comparison"];
+  EXPECT_EQ(j["images"], 50);
+  EXPECT_LE(j["absolute_error"].get<double>(), 1e-4);
+  EXPECT_EQ(j["equal_top1"], 50);
+}
+
+TEST_F(ToolsTest, ConvertRefusesAnswersThatDoNotFit) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfit.octet");
+  const std::string input = " --compare-input ", with = " --compare-with ", good_input = Quote(kTiny + "input.npy"),
+                    good = Quote(kTiny + "expected.npy");
+  ExpectError(convert + with + good, 2, "--compare-input");
+  ExpectError(convert + input + good_input, 2, "--compare-with");
+  ExpectError(convert + input + good_input + with + File("missing.npy"), 1, "missing.npy");
+  ExpectError(convert + input + File("missing.npy") + with + good, 1, "missing.npy");
+  ExpectError(convert + input + good + with + good, 1, "expected.npy: shape [4,3] of float32, expected [n,8,8,3]");
+  ExpectError(convert + input + good_input + with + good_input, 1, "input.npy: shape [4,8,8,3], expected [4,3]");
+  Write("fewer.npy", Npy("<f4", "3, 3", std::string(36, '\0')));
+  ExpectError(convert + input + good_input + with + File("fewer.npy"), 1, "shape [3,3], expected [4,3]");
+  Write("none.npy", Npy("<f4", "0, 8, 8, 3", ""));
+  ExpectError(convert + input + File("none.npy") + with + good, 1, "no images");
+  EXPECT_FALSE(Exists("unfit.octet"));
 }
 
 TEST_F(ToolsTest, AFullDiskIsAnError) {

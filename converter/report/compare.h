@@ -1,0 +1,33 @@
+// The written model against answers of the source's own framework.
+#ifndef OCTET_CONVERTER_REPORT_COMPARE_H_
+#define OCTET_CONVERTER_REPORT_COMPARE_H_
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "engine/include/octet/octet.h"
+#include "formats/base/status.h"
+
+namespace octet {
+
+/// Over all values of all images; uint8 outputs count as the numbers that they stand for.
+struct Comparison {
+  int64_t images = 0;
+  double absolute_error = 0.0;  ///< The largest |octet - reference|; NaN when one is.
+  double relative_error = 0.0;  ///< absolute_error / the largest |reference|; 0 when both are 0.
+  int64_t equal_top1 = 0;       ///< Images whose largest output has the same index, the first of equal ones.
+};
+
+/// Runs `model` on each of the inputs and compares its first output with the reference.
+///  - `input_path`, a .npy file, has the batch in front. uint8 [n,height,width,channels] for a network that takes images are pixels of any
+///    size and go through the model's preprocessing. Everything else is the source's input tensor, [n,height,width,channels],
+///    [n,channels,height,width] or [n,channels]; `source` says what of the source's arithmetic was moved into the preprocessing since.
+///  - `reference_path` has the batch in front and the output's number of elements in each row.
+/// Errors: those of NpyReader; kInvalidArgument for shapes that do not fit, with the path in front.
+Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& model, const Preprocessing& source,
+                                        const std::string& input_path, const std::string& reference_path);
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_REPORT_COMPARE_H_
