@@ -2,7 +2,7 @@
 # From a clean checkout to a measured int8 network: installs, builds, converts the flower classifier, runs the benchmark.
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 install_missing "${octet_packages[@]}"
-configure_and_build octet_convert octet_tool bench_resnet
+configure_and_build release octet_convert octet_tool bench_resnet
 
 model=build/release/flowers_int8.octet
 build/release/converter/octet_convert models/flowers/flowers_resnet.safetensors --graph=flowers_resnet --precision=int8 \

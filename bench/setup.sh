@@ -1,10 +1,12 @@
-# Sourced by bench/run.sh and tests/run.sh: installs what is missing (Debian 12), configures and builds build/release.
+# Sourced by bench/run.sh and tests/run.sh: installs what is missing (Debian 12), configures and builds build/PRESET.
 # Uses root or sudo only when a package is missing.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 octet_packages=(g++ cmake ninja-build libxsimd-dev nlohmann-json3-dev libstb-dev libcli11-dev libprotozero-dev
                 libflatbuffers-dev flatbuffers-compiler libxxhash-dev zlib1g-dev libgtest-dev libgmock-dev libbenchmark-dev)
+# For the tests that x86-64 machines also run as aarch64 programs.
+octet_aarch64_packages=(g++-aarch64-linux-gnu qemu-user googletest)
 
 install_missing() {
   local missing=() package
@@ -19,11 +21,12 @@ install_missing() {
   "${run[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
 }
 
-# configure_and_build [TARGET...]: all targets when none is named.
+# configure_and_build PRESET [TARGET...]: all targets when none is named.
 configure_and_build() {
-  local werror=OFF
+  local preset=$1 werror=OFF
+  shift
   [ "${CI:-}" != true ] || werror=ON
-  cmake --preset release -DOCTET_WERROR=$werror >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
+  cmake --preset "$preset" -DOCTET_WERROR=$werror >build-configure.log 2>&1 || { cat build-configure.log; return 1; }
   rm -f build-configure.log
-  cmake --build build/release ${1:+--target "$@"} -- --quiet
+  cmake --build "build/$preset" ${1:+--target "$@"} -- --quiet
 }

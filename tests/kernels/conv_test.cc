@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <cstring>
 #include <limits>
 #include <memory>
@@ -16,10 +15,10 @@
 
 #include "formats/base/dtype.h"
 #include "formats/model/panel.h"
-#include "kernels/cpu_features.h"
 #include "kernels/dispatch.h"
 #include "kernels/tables.h"
 #include "tests/kernels/guarded_buffer.h"
+#include "tests/kernels/tested_tables.h"
 
 namespace octet::kernels {
 namespace {
@@ -394,8 +393,7 @@ void Check(const Case& c) {
     const auto expected = problem.Run(kReferenceTable);
     const auto magnitudes = IsInteger(kind) ? nullptr : problem.Magnitudes();
     for (const TableInfo& info : AllTables()) {
-      if (info.availability == Availability::kUnavailable || info.table == &kReferenceTable)
-        continue;
+      if (!octet::testing::IsTested(info) || info.table == &kReferenceTable) continue;
       SCOPED_TRACE(std::string(info.name) + " " + KindName(kind));
       const auto actual = problem.Run(*info.table);
       if (IsInteger(kind)) {
@@ -462,14 +460,7 @@ TEST(ReferenceConv, ThreeByThreeByHand) {
 }
 
 TEST(ConvKernels, InstructionSets) {
-  std::printf("processor: %s\n", CpuModelName().c_str());
-  for (const TableInfo& info : AllTables()) {
-    const char* how = info.availability == Availability::kNative     ? "natively"
-                      : info.availability == Availability::kEmulated ? "emulated"
-                                                                     : "not at all";
-    std::printf("instruction set %-12s runs %s\n", info.name, how);
-    EXPECT_EQ(info.table == nullptr && info.availability != Availability::kUnavailable, false);
-  }
+  octet::testing::ExpectTestedTables();
 }
 
 class ConvKernelsTest : public ::testing::TestWithParam<Case> {};

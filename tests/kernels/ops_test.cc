@@ -17,6 +17,7 @@
 #include "kernels/dispatch.h"
 #include "kernels/tables.h"
 #include "tests/kernels/guarded_buffer.h"
+#include "tests/kernels/tested_tables.h"
 
 namespace octet::kernels {
 namespace {
@@ -132,14 +133,14 @@ class OpsTest : public ::testing::TestWithParam<int> {
  protected:
   void SetUp() override {
     const TableInfo info = AllTables()[static_cast<size_t>(GetParam())];
-    if (info.table == nullptr || info.availability == Availability::kUnavailable) {
-      GTEST_SKIP() << info.name << " does not run here";
-    }
+    if (!octet::testing::IsTested(info)) GTEST_SKIP() << info.name << " does not run here";
     table_ = info.table;
   }
   const KernelTable* table_ = nullptr;
   const KernelTable& reference_ = kReferenceTable;
 };
+
+TEST(OpsKernels, InstructionSets) { octet::testing::ExpectTestedTables(); }
 
 std::vector<int> TableIndices() {
   std::vector<int> all;

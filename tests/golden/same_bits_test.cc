@@ -1,0 +1,100 @@
+// An int8 network gives the same bits on every machine. Every activation of the flower model (OCTET_BITS_MODEL, converted on
+// this machine) is digested with every instruction set, and all must agree. The digests are stored beside the model; a cross
+// build (tests/aarch64) reads model and digests of the machine that built them and must arrive at the same.
+#include <gtest/gtest.h>
+
+#include <cstdint>
+#include <cstdio>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/src/model_impl.h"
+#include "kernels/kernel_table.h"
+#include "tests/kernels/tested_tables.h"
+
+namespace octet {
+namespace {
+
+using Digests = std::map<std::string, std::string>;  // Of tensors, by name.
+
+std::string Digest(const kernels::ActivationView& view, size_t element) {
+  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a.
+  for (int y = 0; y < view.h; ++y) {
+    for (int x = 0; x < view.w; ++x) {
+      for (size_t i = 0; i < static_cast<size_t>(view.c) * element; ++i) {
+        hash = (hash ^ view.pixel(0, y, x)[i]) * 0x100000001b3u;
+      }
+    }
+  }
+  char text[17];
+  std::snprintf(text, sizeof(text), "%016llx", static_cast<unsigned long long>(hash));
+  return text;
+}
+
+Digests DigestActivations(const std::shared_ptr<const Model>& model, const char* isa) {
+  Digests digests;
+  SessionOptions options;
+  options.isa = isa;
+  auto session = Session::Create(model, options);
+  EXPECT_TRUE(session.ok()) << session.status().message();
+  if (!session.ok()) return digests;
+  (*session)->impl().observer = [&](TensorId id, const kernels::ActivationView& view) {
+    const Tensor& t = model->impl().file.graph.tensor(id);
+    digests[t.name] = Digest(view, DTypeSize(t.dtype));
+  };
+  const auto output = RunGolden(session->get(), 11);
+  EXPECT_TRUE(output.ok()) << output.status().message();
+  return digests;
+}
+
+// Plans may keep different tensors to themselves, so those that both show are compared: at least half of all.
+void ExpectSame(const Digests& expected, const Digests& actual, size_t nodes) {
+  size_t compared = 0;
+  for (const auto& [name, digest] : actual) {
+    const auto other = expected.find(name);
+    if (other == expected.end()) continue;
+    ++compared;
+    EXPECT_EQ(other->second, digest) << name;
+  }
+  std::printf("%zu activations compared\n", compared);
+  EXPECT_GE(compared, nodes / 2);
+}
+
+TEST(SameBits, EveryActivationOnEveryInstructionSet) {
+  testing::ExpectTestedTables();
+  const auto model = Model::Load(OCTET_BITS_MODEL);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  ASSERT_EQ((*model)->Describe().precision, Precision::kInt8);
+  EXPECT_TRUE((*model)->Verify().ok()) << (*model)->Verify().message();
+  const size_t nodes = (*model)->impl().file.graph.nodes.size();
+  const std::string path = std::string(OCTET_BITS_MODEL) + ".digests";
+
+  Digests expected;
+#ifdef OCTET_BITS_COMPARE
+  std::ifstream file(path);
+  for (std::string digest, name; file >> digest && std::getline(file >> std::ws, name);) expected[name] = digest;
+  ASSERT_FALSE(expected.empty()) << path;
+#endif
+  for (const kernels::TableInfo& info : kernels::AllTables()) {
+    // The reference's softmax computes in double precision.
+    if (!testing::IsTested(info) || info.name == std::string("reference")) continue;
+    SCOPED_TRACE(info.name);
+    const Digests digests = DigestActivations(*model, info.name);
+    ASSERT_FALSE(digests.empty());
+    if (expected.empty()) expected = digests;
+    std::printf("%s: ", info.name);
+    ExpectSame(expected, digests, nodes);
+  }
+#ifndef OCTET_BITS_COMPARE
+  std::ofstream file(path);
+  for (const auto& [name, digest] : expected) file << digest << ' ' << name << '\n';
+  EXPECT_TRUE(file.flush()) << path;
+#endif
+}
+
+}  // namespace
+}  // namespace octet
