@@ -142,11 +142,19 @@ struct EltwiseArgs {
   // Add, u8: v = float(a-a_zero)*a_multiplier + float(b-b_zero)*b_multiplier; q = rne(clamp(v, low,
   // high)) + out_zero. Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or
   // x*a_multiplier when `scale` is null, with x = float(a-a_zero) for u8; then clamped (and for u8
-  // rounded) as Add. Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier
+  // rounded) as Add. For u8, unary: v + copysign(nudge, v) is what is clamped. Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier
   // (a_multiplier = 1/scale). Dequantize: float(a - a_zero) * a_multiplier.
   float a_multiplier = 1.0f, b_multiplier = 1.0f;
   int32_t a_zero = 0, b_zero = 0, out_zero = 0;
+  // Add, u8, with `fixed_a`: TFLite's fixed-point arithmetic, q = clamp(rounded((fixed_a[a] +
+  // fixed_b[b]) * fixed_sum)) + out_zero, the product rounded as in ConvArgs. v is then within
+  // fixed_margin of the unrounded product wherever clamping leaves it.
   float low = 0.0f, high = 0.0f;
+  float nudge = 0.0f;
+  const int32_t* fixed_a = nullptr;  ///< [256], by the byte; null for none.
+  const int32_t* fixed_b = nullptr;  ///< The same for `b`.
+  FixedMultiplier fixed_sum;
+  float fixed_margin = 0.0f;
   const float* scale = nullptr;  ///< Per channel, `count` entries; null = one multiplier for all.
   const float* shift = nullptr;  ///< As `scale`; null exactly when `scale` is.
 };

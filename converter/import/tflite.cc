@@ -350,16 +350,21 @@ class TfliteImporter {
     return Emit(activation == octet::Activation::kRelu ? OpType::kRelu : OpType::kRelu6, name, {linear}, out);
   }
 
-  /// Scale and shift per channel; one value stands for all channels.
+  /// Scale and shift per channel; one value stands for all channels. `unit` as in Graph's kInputUnit, 0 for none.
   Result<TensorId> ScaleShift(const std::string& name, TensorId x, const Type& out, std::vector<float> scale, std::vector<float> shift,
-                              octet::Activation activation = octet::Activation::kNone) {
+                              octet::Activation activation = octet::Activation::kNone, float unit = 0.0f) {
     const int64_t channels = g_.tensor(x).shape.back();
     OCTET_RETURN_IF_ERROR(Charge(channels * 8));
     if (scale.size() == 1) scale.assign(static_cast<size_t>(channels), scale[0]);
     if (shift.size() == 1) shift.assign(static_cast<size_t>(channels), shift[0]);
     OCTET_ASSIGN_OR_RETURN(const TensorId scale_id, AddConstant(name + ".scale", DType::kF32, Shape{channels}, scale));
     OCTET_ASSIGN_OR_RETURN(const TensorId shift_id, AddConstant(name + ".shift", DType::kF32, Shape{channels}, shift));
-    return EmitActivated(OpType::kScaleShift, name, {x, scale_id, shift_id}, out, activation);
+    std::vector<TensorId> inputs{x, scale_id, shift_id};
+    if (unit > 0.0f) {
+      inputs.push_back(kNoTensor);
+      OCTET_ASSIGN_OR_RETURN(inputs[kInputUnit], AddConstant(name + ".unit", DType::kF32, Shape{1}, std::vector<float>{unit}));
+    }
+    return EmitActivated(OpType::kScaleShift, name, std::move(inputs), out, activation);
   }
 
   /// The same real values with another scale and zero point.
@@ -675,6 +680,11 @@ class TfliteImporter {
       if (TypeOfValue(x).dtype != type.dtype) return Corrupt("input and output have different types");
       OCTET_ASSIGN_OR_RETURN(std::vector<float> c, PerChannel(IsConstant(a) ? a : b, x));
       std::vector<float> scale{1.0f}, shift{0.0f};
+      float unit = 0.0f;
+      const TfliteTensor& constant = tensor(constant_[IsConstant(a) ? a : b]);
+      const bool integers = constant.type == TfliteType::kInt8 || constant.type == TfliteType::kUint8;
+      const bool fixed_point = op_->code == kMul || op_->code == kAdd || (op_->code == kSub && IsConstant(b));
+      if (type.dtype == DType::kU8 && integers && constant.scale.size() == 1 && fixed_point) unit = constant.scale[0];
       switch (op_->code) {
         case kAdd: shift = std::move(c); break;
         case kMul: scale = std::move(c); break;
@@ -691,7 +701,7 @@ class TfliteImporter {
           for (float& v : c) v = 1.0f / v;
           scale = std::move(c);
       }
-      OCTET_ASSIGN_OR_RETURN(const TensorId y, ScaleShift(name, x, type, std::move(scale), std::move(shift), activation));
+      OCTET_ASSIGN_OR_RETURN(const TensorId y, ScaleShift(name, x, type, std::move(scale), std::move(shift), activation, unit));
       return Finish(out, y);
     }
     OCTET_ASSIGN_OR_RETURN(TensorId x, Activation(a));

@@ -770,6 +770,22 @@ class Planner {
     Push(std::move(op));
   }
 
+  void SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y, kernels::EltwiseArgs* args) {
+    const TfliteSum sum =
+        ToTfliteSum(a.quantization.scale, b.quantization.scale, y.quantization.scale);
+    int32_t* fixed_a = Constant<int32_t>(256);
+    int32_t* fixed_b = Constant<int32_t>(256);
+    for (int q = 0; q < 256; ++q) {
+      fixed_a[q] = TfliteTerm(q - a.quantization.zero_point, sum.a);
+      fixed_b[q] = TfliteTerm(q - b.quantization.zero_point, sum.b);
+    }
+    args->fixed_a = fixed_a;
+    args->fixed_b = fixed_b;
+    args->fixed_sum = sum.sum;
+    // Three roundings of floats up to 255 times the multipliers, and those of the terms.
+    args->fixed_margin = std::min(0.5f, (args->a_multiplier + args->b_multiplier) * 0x1p-14f);
+  }
+
   Status AddBinary(const Node& n) {
     const Tensor& a = tensor(n.inputs[0]);
     const Tensor& b = tensor(n.inputs[1]);
@@ -789,11 +805,64 @@ class Planner {
       op->args.a_zero = a.quantization.zero_point;
       op->args.b_zero = b.quantization.zero_point;
       op->args.out_zero = y.quantization.zero_point;
+      if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteSum(a, b, y, &op->args);
     }
     op->fn = n.type == OpType::kMul ? table_.mul_f32 : u8 ? table_.add_u8 : table_.add_f32;
     op->kernel = n.type == OpType::kMul ? "mul_f32" : u8 ? "add_u8" : "add_f32";
     FinishEltwise(n, std::move(op), true);
     return OkStatus();
+  }
+
+  /// Fills `args` for operators that TFLite computes in fixed point; false for all others.
+  bool SetTfliteAffine(const Node& n, kernels::EltwiseArgs* args) {
+    const Tensor& x = tensor(n.inputs[0]);
+    const Tensor& y = tensor(n.output);
+    const bool scale_shift = n.type == OpType::kScaleShift;
+    if (graph_.metadata.rounding != Rounding::kTflite || !(scale_shift || n.type == OpType::kQuantize))
+      return false;
+    const int c = static_cast<int>(x.shape.back());
+    std::span<const float> constant;
+    float unit = 1.0f;
+    TfliteAffine affine = TfliteAffine::Requantize(x.quantization.scale, y.quantization.scale);
+    if (scale_shift) {
+      const auto all = [&](int slot, float value) {
+        const std::span<const float> values = tensor(n.inputs[slot]).values<float>();
+        return std::all_of(values.begin(), values.end(), [value](float v) { return v == value; });
+      };
+      const bool no_scale = all(kInputScale, 1.0f), no_shift = all(kInputShift, 0.0f);
+      const TensorId unit_id = n.input(kInputUnit);
+      if (unit_id != kNoTensor) {
+        if (!no_scale && !no_shift) return false;
+        unit = tensor(unit_id).values<float>()[0];
+        constant = tensor(n.inputs[no_shift ? kInputScale : kInputShift]).values<float>();
+        // What is no multiple of the unit was not made by the importer.
+        const auto multiple = [unit](float v) {
+          const float k = v / unit;
+          return std::fabs(k) <= 512.0f && std::fabs(k - std::nearbyint(k)) < 0.01f;
+        };
+        if (!std::all_of(constant.begin(), constant.end(), multiple)) return false;
+        affine = no_shift ? TfliteAffine::Mul(x.quantization.scale, unit, y.quantization.scale)
+                          : TfliteAffine::Add(x.quantization.scale, unit, y.quantization.scale);
+      } else if (!no_scale || !no_shift) {
+        return false;
+      }
+    }
+    float* scale = Constant<float>(RoundUp(c, kPanelWidth));
+    float* shift = Constant<float>(RoundUp(c, kPanelWidth));
+    for (int i = 0; i < c; ++i) {
+      if (i > 0 && constant.empty()) {
+        scale[i] = scale[0];
+        shift[i] = shift[0];
+        continue;
+      }
+      const int32_t k =
+          constant.empty() ? 1 : static_cast<int32_t>(std::nearbyint(constant[i] / unit));
+      affine.Fit(k, x.quantization.zero_point, args->low, args->high, &scale[i], &shift[i]);
+    }
+    args->scale = scale;
+    args->shift = shift;
+    args->nudge = affine.nudge();
+    return true;
   }
 
   Status AddScaleShift(const Node& n) {
@@ -810,7 +879,9 @@ class Planner {
     op->args.a_zero = x.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
     op->args.a_multiplier = static_cast<float>(in_scale / out_scale);
-    if (n.type == OpType::kScaleShift) {
+    if (u8 && SetTfliteAffine(n, &op->args)) {
+      // Done, in whole numbers.
+    } else if (n.type == OpType::kScaleShift) {
       const int c = static_cast<int>(x.shape.back());
       float* scale = Constant<float>(RoundUp(c, kPanelWidth));
       float* shift = Constant<float>(RoundUp(c, kPanelWidth));

@@ -53,6 +53,48 @@ inline kernels::FixedMultiplier ToFixedMean(double real, int64_t count) {
   return m;
 }
 
+/// value * m as TFLite's MultiplyByQuantizedMultiplier gives it; |value| below 2^31.
+int32_t MultiplyFixed(int64_t value, const kernels::FixedMultiplier& m);
+
+/// TFLite's ADD of two 8-bit values: fixed-point terms of 2^-20 of twice the larger scale, and the
+/// factor from their sum to the result.
+struct TfliteSum {
+  kernels::FixedMultiplier a, b, sum;
+};
+TfliteSum ToTfliteSum(float a_scale, float b_scale, float y_scale);
+/// The term of a value relative to its zero point.
+int32_t TfliteTerm(int32_t value, const kernels::FixedMultiplier& m);
+
+/// TFLite's MUL and ADD of an 8-bit activation and a constant k * unit (k a whole number), and its
+/// QUANTIZE of one 8-bit activation to another, which is a MUL with 1. All are functions of one
+/// byte: this finds the floats with which scale_shift_u8 gives the same results.
+class TfliteAffine {
+ public:
+  static TfliteAffine Mul(float x_scale, float unit, float y_scale);
+  static TfliteAffine Add(float x_scale, float unit, float y_scale);
+  static TfliteAffine Requantize(float x_scale, float y_scale);
+
+  /// Exact result relative to y's zero point, neither clamped nor moved by it. `x` is relative to
+  /// its own.
+  int32_t Exact(int32_t x, int32_t k) const;
+
+  /// EltwiseArgs::nudge, the same for all channels.
+  float nudge() const { return nudge_; }
+
+  /// EltwiseArgs::scale and shift of one channel. Results are the exact ones for all 256 bytes; in
+  /// the rare case that no float near the real factors gives them, for as many as possible.
+  void Fit(int32_t k, int32_t x_zero, float low, float high, float* scale, float* shift) const;
+
+ private:
+  int Differences(int32_t k, int32_t x_zero, float low, float high, float scale, float shift) const;
+
+  bool add_ = false;
+  TfliteSum sum_;                   ///< ADD only.
+  kernels::FixedMultiplier result_;  ///< MUL only.
+  double scale_ = 1.0, unit_ = 1.0;  ///< Real factors: of x (MUL: times k), and of k (ADD).
+  float nudge_ = 0.0f;
+};
+
 }  // namespace octet
 
 #endif  // OCTET_ENGINE_SRC_TFLITE_ROUNDING_H_

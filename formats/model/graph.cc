@@ -36,7 +36,7 @@ Arity ArityOf(OpType type) {
     case OpType::kMul:
       return {2, 2};
     case OpType::kScaleShift:
-      return {3, 3};
+      return {3, 4};
     case OpType::kConcat:
       return {2, std::numeric_limits<int>::max()};
     default:
@@ -625,6 +625,14 @@ class NodeValidator {
     OCTET_RETURN_IF_ERROR(ExpectFinite("scale", scale));
     OCTET_RETURN_IF_ERROR(ExpectFinite("shift", shift));
     OCTET_RETURN_IF_ERROR(ExpectType("output", out_, x_.dtype));
+    const TensorId unit_id = node_.input(kInputUnit);
+    if (unit_id != kNoTensor) {
+      const Tensor& unit = graph_.tensor(unit_id);
+      OCTET_RETURN_IF_ERROR(ExpectVector("unit", unit, DType::kF32, 1));
+      const float value = unit.values<float>()[0];
+      if (!std::isfinite(value) || value <= 0.0f) return Mismatch(node_, "unit", value, "a finite number above 0");
+      OCTET_RETURN_IF_ERROR(ExpectType("input with a unit", x_, DType::kU8));
+    }
     if (x_.dtype != DType::kU8) return OkStatus();
     for (int64_t c = 0; c < channels; ++c) {
       const float factor =

@@ -97,7 +97,8 @@ struct Window {
   bool operator==(const Window&) const = default;
 };
 
-/// Slots of Node::inputs for kConv2d and kDense.
+/// Slots of Node::inputs for kScaleShift, and for kConv2d and kDense.
+inline constexpr int kInputScale = 1, kInputShift = 2, kInputUnit = 3;
 inline constexpr int kInputX = 0, kInputWeights = 1, kInputBias = 2, kInputResidual = 3,
                      kInputScales = 4;
 

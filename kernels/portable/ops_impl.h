@@ -343,23 +343,62 @@ OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel
   }
 }
 
-void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
+// (fixed_a[a] + fixed_b[b]) * fixed_sum, rounded twice, clamped.
+OCTET_INLINE int32_t FixedSum(const EltwiseArgs& args, uint8_t a, uint8_t b) {
+  constexpr int64_t kLimit = 0x7fffffff;
+  const FixedMultiplier m = args.fixed_sum;
+  int64_t sum = static_cast<int64_t>(args.fixed_a[a]) + args.fixed_b[b];
+  if (m.shift > 0) {
+    sum <<= m.shift;
+    sum = sum > kLimit ? kLimit : sum < -kLimit ? -kLimit : sum;
+  }
+  // To nearest: first negative halves towards zero, then all halves away from it.
+  int64_t v = (sum * m.q + (int64_t{1} << 30)) >> 31;
+  if (m.shift < 0) {
+    const int64_t half = int64_t{1} << (-m.shift - 1);
+    v = v >= 0 ? (v + half) >> -m.shift : -((half - v) >> -m.shift);
+  }
+  const int64_t low = static_cast<int64_t>(args.low), high = static_cast<int64_t>(args.high);
+  return static_cast<int32_t>(v < low ? low : v > high ? high : v);
+}
+
+// With kFixed, floats decide all results but those near a limit between two.
+template <bool kFixed>
+OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) {
   const int32_t a_zero = args.a_zero, b_zero = args.b_zero, out_zero = args.out_zero;
+  const float near = 0.5f - args.fixed_margin;
   const float am = args.a_multiplier, bm = args.b_multiplier, low = args.low, high = args.high;
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, true, false, row_begin, row_end,
-      [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
-        ForBlocks(n, [=](auto block, int64_t c) {
+      [=, &args](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=, &args](auto block, int64_t c) {
           constexpr int N = decltype(block)::value;
-          int32_t q[N];
+          int32_t q[N], close[N], any = 0;
           for (int i = 0; i < N; ++i) {
             const float va = static_cast<float>(a[c + i] - a_zero) * am;
             const float vb = static_cast<float>(b[c + i] - b_zero) * bm;
-            q[i] = RoundToInt(ClampNumber(va + vb, low, high)) + out_zero;
+            const float v = ClampNumber(va + vb, low, high);
+            const int32_t r = RoundToInt(v);
+            if constexpr (kFixed) {
+              close[i] = __builtin_fabsf(v - static_cast<float>(r)) >= near;
+              any |= close[i];
+            }
+            q[i] = r + out_zero;
+          }
+          if constexpr (kFixed) {
+            if (any != 0) {
+              for (int i = 0; i < N; ++i) {
+                if (close[i] != 0) q[i] = FixedSum(args, a[c + i], b[c + i]) + out_zero;
+              }
+            }
           }
           for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
         });
       });
+}
+
+void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  return args.fixed_a != nullptr ? AddBytes<true>(args, row_begin, row_end) : AddBytes<false>(args, row_begin, row_end);
 }
 
 template <class Op>
@@ -400,10 +439,10 @@ struct ChannelScale {
   }
 };
 
-template <class Affine>
+template <bool kNudged, class Affine>
 OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end, const Affine affine) {
   const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
-  const float low = args.low, high = args.high;
+  const float low = args.low, high = args.high, nudge = args.nudge;
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, false, Affine::kPerChannel, row_begin, row_end,
       [=](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
@@ -411,7 +450,8 @@ OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end, 
           constexpr int N = decltype(block)::value;
           int32_t q[N];
           for (int i = 0; i < N; ++i) {
-            const float v = affine.Apply(static_cast<float>(a[c + i] - a_zero), c + i);
+            float v = affine.Apply(static_cast<float>(a[c + i] - a_zero), c + i);
+            if constexpr (kNudged) v = v + __builtin_copysignf(nudge, v);
             q[i] = RoundToInt(ClampNumber(v, low, high)) + out_zero;
           }
           for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
@@ -434,8 +474,12 @@ OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end,
 }
 
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
-  if (args.scale == nullptr) return AffineU8(args, row_begin, row_end, UniformScale{args.a_multiplier});
-  AffineU8(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+  if (args.scale == nullptr) {
+    const UniformScale uniform{args.a_multiplier};
+    return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, uniform) : AffineU8<false>(args, row_begin, row_end, uniform);
+  }
+  const ChannelScale channels{args.scale, args.shift};
+  return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, channels) : AffineU8<false>(args, row_begin, row_end, channels);
 }
 
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {

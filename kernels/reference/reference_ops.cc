@@ -62,6 +62,23 @@ float Affine(const EltwiseArgs& args, float v, int c) {
   return product + args.shift[c];
 }
 
+/// Rounds to nearest; halves away from zero, or negative ones towards it.
+int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
+  if (bits == 0) return value;
+  const int64_t half = int64_t{1} << (bits - 1);
+  if (value >= 0) return (value + half) >> bits;
+  return -((-value + half - (negative_halves_to_zero ? 1 : 0)) >> bits);
+}
+
+/// TFLite's sum of two bytes, before it is clamped.
+float FixedSum(const EltwiseArgs& args, uint8_t a, uint8_t b) {
+  const FixedMultiplier& m = args.fixed_sum;
+  constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
+  const int64_t sum = int64_t{args.fixed_a[a]} + args.fixed_b[b];
+  const int64_t shifted = std::clamp(sum << std::max(m.shift, 0), -kLimit, kLimit);
+  return static_cast<float>(DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false));
+}
+
 int64_t SumOfImage(const PoolArgs& args, int n, int c) {
   int64_t sum = 0;
   for (int y = 0; y < args.input.h; ++y) {
@@ -157,7 +174,8 @@ void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     const float a = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
     const float b = static_cast<float>(args.b.pixel(n, y, x)[c] - args.b_zero) * args.b_multiplier;
-    args.output.pixel(n, y, x)[c] = Round(a + b, args.low, args.high, args.out_zero);
+    const float v = args.fixed_a == nullptr ? a + b : FixedSum(args, args.a.pixel(n, y, x)[c], args.b.pixel(n, y, x)[c]);
+    args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }
 
@@ -178,7 +196,7 @@ void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     const float v = Affine(args, static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero), c);
-    args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
+    args.output.pixel(n, y, x)[c] = Round(v + std::copysign(args.nudge, v), args.low, args.high, args.out_zero);
   });
 }
 

@@ -155,6 +155,7 @@ APPLICATIONS = {
     "resnet50": lambda: keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10),
     "resnet101": lambda: keras.applications.ResNet101(weights=None, input_shape=(64, 64, 3), classes=10),
     "resnet50v2": lambda: keras.applications.ResNet50V2(weights=None, input_shape=(64, 64, 3), classes=10),
+    "resnet101v2": lambda: keras.applications.ResNet101V2(weights=None, input_shape=(64, 64, 3), classes=10),
     "resnet152v2": lambda: keras.applications.ResNet152V2(weights=None, input_shape=(64, 64, 3), classes=10),
     "mobilenet": lambda: keras.applications.MobileNet(weights=None, input_shape=(64, 64, 3), classes=10, alpha=0.25),
     "mobilenetv2": lambda: keras.applications.MobileNetV2(weights=None, input_shape=(64, 64, 3), classes=10, alpha=0.35),

@@ -168,10 +168,11 @@ std::vector<PoolCase> PoolCases() {
 
 template <typename T>
 void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int halo, bool padded, bool include_pad, int in_zero,
-               int out_zero) {
+               int out_zero, float multiplier = 1.37f, float nudge = 0.0f, float pivot = 0.0f) {
   SCOPED_TRACE(::testing::Message() << p.h << "x" << p.w << "x" << p.c << " kernel " << p.kernel_h << "x" << p.kernel_w
                                     << " stride " << p.stride << " pads " << p.top << p.left << p.bottom << p.right << " halo "
-                                    << halo << " padded " << padded << " zeros " << in_zero << "," << out_zero);
+                                    << halo << " padded " << padded << " zeros " << in_zero << "," << out_zero << " nudge " << nudge
+                                    << " pivot " << pivot);
   const int batch = 2;
   Plane in({batch, p.h, p.w, p.c, halo, padded}, sizeof(T));
   const int oh = (p.h + p.top + p.bottom - p.kernel_h) / p.stride + 1;
@@ -193,8 +194,9 @@ void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int hal
   args.pad_top = p.top, args.pad_left = p.left;
   args.count_include_pad = include_pad;
   args.batch = batch;
-  args.multiplier = 1.37f;
+  args.multiplier = multiplier;
   args.in_zero = in_zero, args.out_zero = out_zero;
+  args.nudge = nudge, args.pivot = pivot;
   args.output = expected.view;
   expected_kernel(args, 0, expected.rows());
   args.output = out.view;
@@ -227,6 +229,65 @@ TEST_P(OpsTest, AveragePool) {
         }
       }
     }
+  }
+}
+
+TEST_P(OpsTest, AveragePoolRoundsHalvesAwayFromThePivot) {
+  // Without the reference: windows of two pixels q and q + 1, whose mean ends in a half, and q and q + 2, whose mean is whole.
+  Plane in({1, 1, 4, 256, 0, true}, 1), out({1, 1, 2, 256, 0, true}, 1);
+  int next = 0;
+  in.FillPixels<uint8_t>([&] {
+    const int x = next / 256, c = next % 256;
+    ++next;
+    return static_cast<uint8_t>(std::min(255, c + (x == 1 ? 1 : x == 3 ? 2 : 0)));
+  });
+  for (int zero : {0, 100, 128, 255}) {
+    PoolArgs args;
+    args.input = in.view, args.output = out.view;
+    args.kernel_w = args.stride_w = 2;
+    args.in_zero = args.out_zero = zero;
+    args.nudge = 0x1p-13f;
+    args.pivot = static_cast<float>(128 - zero);
+    table_->average_pool_u8(args, 0, 1);
+    for (int c = 0; c < 254; ++c) {
+      ASSERT_EQ(out.view.data[c], c < 128 ? c : c + 1) << "zero " << zero << " half above " << c;
+      ASSERT_EQ(out.view.data[256 + c], c + 1) << "zero " << zero;
+    }
+  }
+}
+
+TEST_P(OpsTest, PoolsWithANudge) {
+  // Multipliers that make many halves, and nudges that decide them and more.
+  for (const PoolCase& p : PoolCases()) {
+    for (float nudge : {0x1p-13f, 0x1p-6f, 0.25f}) {
+      for (const auto& [in_zero, out_zero] : {std::pair<int, int>{0, 0}, {128, 7}, {3, 255}}) {
+        for (float pivot : {0.0f, static_cast<float>(128 - out_zero)}) {
+          CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0, in_zero != 3, false, in_zero, out_zero,
+                             in_zero == 0 ? 0.5f : 1.0f, nudge, pivot);
+        }
+      }
+    }
+  }
+  for (const auto& [h, w, c] : std::vector<std::tuple<int, int, int>>{{7, 7, 2048}, {2, 1, 16}, {5, 8, 64}, {1, 4, 130}}) {
+    const Geometry og{2, 1, 1, c, 0, true};
+    Plane in({2, h, w, c, 1, true}, 1), out(og, 1), expected(og, 1), plain(og, 1), before(og, 1);
+    Random random(static_cast<uint64_t>(c));
+    in.FillAll<uint8_t>(255);
+    in.FillPixels<uint8_t>([&] { return random.Byte(); });
+    PoolArgs args;
+    args.input = in.view;
+    args.batch = 2;
+    args.multiplier = 1.0f / static_cast<float>(h * w);
+    args.in_zero = 128, args.out_zero = 128;
+    args.output = plain.view;
+    reference_.global_pool_u8_u8(args, 0, 2);
+    args.nudge = 0.25f;
+    args.output = expected.view;
+    reference_.global_pool_u8_u8(args, 0, 2);
+    args.output = out.view;
+    table_->global_pool_u8_u8(args, 0, 2);
+    out.ExpectEqual(expected, before, 0, 2);
+    EXPECT_NE(std::memcmp(expected.view.data, plain.view.data, static_cast<size_t>(c)), 0) << "the nudge changed nothing";
   }
 }
 
@@ -349,6 +410,42 @@ TEST_P(OpsTest, AddU8KnownSums) {
   }
 }
 
+TEST_P(OpsTest, AddU8InFixedPoint) {
+  // Every pair of bytes. The ratios make sums that are halves, or a hair beside them on both sides, where floats cannot tell.
+  const Geometry g{1, 256, 16, 16, 0, true};
+  Plane a(g, 1), b(g, 1);
+  int next = 0;
+  a.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++ / 256); });
+  next = 0;
+  b.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
+  std::vector<int32_t> fixed_a(256), fixed_b(256);
+  for (const auto& [am, bm] : {std::pair<double, double>{0.5, 0.25}, {97.0 / 108 + 1.1e-8, 1.0}, {1.0, 97.0 / 108 - 1.1e-8}, {1.0 / 3, 0.1}}) {
+    for (const auto& [a_zero, b_zero, out_zero] : std::vector<std::tuple<int, int, int>>{{0, 0, 0}, {10, 22, 22}, {255, 128, 7}}) {
+      // Terms of 2^-20 of twice the larger operand, as TFLite's.
+      const double larger = 2.0 * std::max(am, bm);
+      for (int q = 0; q < 256; ++q) {
+        fixed_a[static_cast<size_t>(q)] = static_cast<int32_t>(std::llround((q - a_zero) * am / larger * 0x1p20));
+        fixed_b[static_cast<size_t>(q)] = static_cast<int32_t>(std::llround((q - b_zero) * bm / larger * 0x1p20));
+      }
+      EltwiseArgs args;
+      args.a = a.view, args.b = b.view;
+      args.count = 16;
+      args.a_multiplier = static_cast<float>(am), args.b_multiplier = static_cast<float>(bm);
+      args.a_zero = a_zero, args.b_zero = b_zero, args.out_zero = out_zero;
+      args.fixed_a = fixed_a.data(), args.fixed_b = fixed_b.data();
+      int exponent = 0;
+      args.fixed_sum.q = static_cast<int32_t>(std::frexp(larger * 0x1p-20, &exponent) * 0x1p31);
+      args.fixed_sum.shift = exponent;
+      args.fixed_margin = (args.a_multiplier + args.b_multiplier) * 0x1p-14f;
+      for (bool relu : {false, true}) {
+        args.low = relu ? 0.0f : static_cast<float>(-out_zero);
+        args.high = static_cast<float>(255 - out_zero);
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->add_u8, reference_.add_u8, args, g, 1)) << am << " " << bm << " " << out_zero;
+      }
+    }
+  }
+}
+
 TEST_P(OpsTest, ScaleShiftU8) {
   for (int c : {16, 64, 80, 256}) {
     for (bool padded : {true, false}) {
@@ -373,6 +470,13 @@ TEST_P(OpsTest, ScaleShiftU8) {
         args.scale = scale.data(), args.shift = shift.data();
         ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
         args.low = 0.0f;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        // Halves then go away from zero; a large one moves others too.
+        for (float nudge : {0x1p-16f, 0.25f}) {
+          args.nudge = nudge;
+          ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        }
+        args.scale = args.shift = nullptr;
         ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
       }
     }

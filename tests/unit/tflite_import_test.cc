@@ -174,7 +174,7 @@ TEST(TfliteImport, IntegerFileGivesTheReferenceKernelsBytes) {
       equal += expected->values[i * 3 + k] == y[k];
     }
   }
-  EXPECT_GE(equal, 118u);  // Of 120; it begins with a product, which TFLite rounds twice.
+  EXPECT_EQ(120u, equal);
 }
 
 TEST(TfliteImport, SamePaddingPutsTheOddPixelBehind) {
