@@ -76,7 +76,13 @@ class Copier {
     std::vector<T> to;
     if (from == nullptr || !Take(from->size())) return to;
     to.reserve(from->size());
-    for (const auto v : *from) to.push_back(static_cast<T>(v));
+    // The verifier looks at the alignment of a vector's length, not at that of its elements.
+    using V = typename Vector::value_type;
+    for (size_t i = 0; i < from->size(); ++i) {
+      V v;
+      std::memcpy(&v, from->Data() + i * sizeof(V), sizeof(V));
+      to.push_back(static_cast<T>(v));
+    }
     return to;
   }
   std::string Text(const flatbuffers::String* from) {

@@ -85,11 +85,15 @@ TEST(PytorchFuzz, PickleInsideAnIntactZip) {
   EXPECT_LT(taken, n);
 }
 
-TEST(PytorchFuzz, Legacy) {
+Bytes SampleLegacy() {
   // All storages of one element size, as the builder writes them.
   const std::string object = pickle::Dict({{"w", pickle::Tensor(pickle::Storage("FloatStorage", "0", 24), 0, {2, 3, 4}, {12, 4, 1})},
                                            {"v", pickle::Tensor(pickle::Storage("FloatStorage", "1", 4, "N"), 1, {3}, {1})}});
-  const Bytes good = ToBytes(LegacyCheckpoint(object, {{"0", FloatBytes(std::vector<float>(24))}, {"1", FloatBytes(std::vector<float>(4))}}));
+  return ToBytes(LegacyCheckpoint(object, {{"0", FloatBytes(std::vector<float>(24))}, {"1", FloatBytes(std::vector<float>(4))}}));
+}
+
+TEST(PytorchFuzz, Legacy) {
+  const Bytes good = SampleLegacy();
   ASSERT_TRUE(Read(good));
   Mutator mutator(4);
   int64_t taken = 0;
@@ -97,6 +101,16 @@ TEST(PytorchFuzz, Legacy) {
   for (int64_t i = 0; i < n; ++i) taken += Read(mutator.Mutate(good));
   EXPECT_GT(taken, 0);
   EXPECT_LT(taken, n);
+}
+
+TEST(PytorchFuzz, Truncations) {
+  for (const Bytes& file : {ToBytes(ZipCheckpoint(SampleObject(), SampleStorages(), false)),
+                            ToBytes(ZipCheckpoint(SampleObject(), SampleStorages(), true)), SampleLegacy()}) {
+    for (size_t n = 0; n < file.size(); ++n) EXPECT_FALSE(Read(Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(n)))) << n;
+  }
+  // The builder ends a pickle properly, so some parts are whole objects.
+  const std::string object = SampleObject();
+  for (size_t n = 0; n < object.size(); ++n) Read(ToBytes(ZipCheckpoint(object.substr(0, n), SampleStorages())));
 }
 
 }  // namespace

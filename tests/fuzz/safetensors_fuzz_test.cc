@@ -86,6 +86,16 @@ TEST(SafetensorsFuzz, Mutations) {
   EXPECT_GT(bad, iterations / 10);
 }
 
+TEST(SafetensorsFuzz, Truncations) {
+  const std::string original = Checkpoint();
+  for (size_t n = 0; n < original.size(); ++n) {
+    const std::vector<char> exact(original.begin(), original.begin() + static_cast<std::ptrdiff_t>(n));
+    const auto source = SafetensorsSource::Parse({{reinterpret_cast<const std::byte*>(exact.data()), n}, nullptr}, "fuzz");
+    ASSERT_FALSE(source.ok()) << n;
+    EXPECT_FALSE(source.status().message().empty());
+  }
+}
+
 TEST(GraphDescriptionFuzz, Mutations) {
   const std::string original = kTiny;
   testing::Mutator mutator(2);

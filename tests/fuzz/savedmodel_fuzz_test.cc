@@ -197,5 +197,13 @@ TEST(SavedModelFuzz, Data) {
   EXPECT_LT(good, n / 2);
 }
 
+TEST(SavedModelFuzz, Truncations) {
+  const Files files;
+  const auto part = [](const Bytes& file, size_t size) { return Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)); };
+  for (size_t n = 0; n < files.pb.size(); ++n) Import(part(files.pb, n), files.index, files.data);
+  for (size_t n = 0; n < files.index.size(); ++n) EXPECT_FALSE(Import(files.pb, part(files.index, n), files.data));
+  for (size_t n = 0; n < files.data.size(); ++n) EXPECT_FALSE(Import(files.pb, files.index, part(files.data, n)));
+}
+
 }  // namespace
 }  // namespace octet

@@ -177,6 +177,41 @@ TEST(TfliteImport, IntegerFileGivesTheReferenceKernelsBytes) {
   EXPECT_EQ(120u, equal);
 }
 
+TEST(TfliteImport, ElementsOfAVectorMayBeMisaligned) {
+  // All zero points moved to the end of the file, where only the vectors' lengths are aligned.
+  std::ifstream in(Tiny("int8.tflite"), std::ios::binary);
+  std::vector<char> file((std::istreambuf_iterator<char>(in)), {});
+  const size_t size = file.size();
+  file.reserve(size * 2);  // No pointer below becomes invalid.
+  const auto append = [&](const void* data, size_t n) {
+    const char* bytes = static_cast<const char*>(data);
+    file.insert(file.end(), bytes, bytes + n);
+  };
+  int moved = 0;
+  for (const tflite::Tensor* t : *tflite::GetModel(file.data())->subgraphs()->Get(0)->tensors()) {
+    const tflite::QuantizationParameters* q = t->quantization();
+    if (q == nullptr || q->zero_point() == nullptr) continue;
+    const auto* table = reinterpret_cast<const flatbuffers::Table*>(q);
+    const auto* field = reinterpret_cast<const char*>(table->GetAddressOf(tflite::QuantizationParameters::VT_ZERO_POINT));
+    const flatbuffers::uoffset_t length = q->zero_point()->size();
+    const uint8_t* elements = q->zero_point()->Data();
+    while (file.size() % 8 != 0) file.push_back(0);
+    const size_t at = static_cast<size_t>(field - file.data());
+    const auto offset = static_cast<flatbuffers::uoffset_t>(file.size() - at);
+    append(&length, sizeof(length));
+    append(elements, length * sizeof(int64_t));
+    std::memcpy(file.data() + at, &offset, sizeof(offset));
+    ++moved;
+  }
+  ASSERT_GT(moved, 3);
+  ASSERT_LE(file.size(), size * 2);
+  const auto graph = ImportTfliteBytes({file.data(), file.size()}), original = ImportTflite(Tiny("int8.tflite"));
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  ASSERT_TRUE(original.ok());
+  ASSERT_EQ(original->tensors.size(), graph->tensors.size());
+  for (size_t i = 0; i < graph->tensors.size(); ++i) EXPECT_EQ(original->tensors[i].quantization, graph->tensors[i].quantization);
+}
+
 TEST(TfliteImport, SamePaddingPutsTheOddPixelBehind) {
   Builder b;
   const int x = b.Floats("x", {1, 6, 5, 1}), w = b.Floats("w", {1, 3, 3, 1}, std::vector<float>(9, 1.0f)), y = b.Floats("y", {1, 3, 3, 1});
