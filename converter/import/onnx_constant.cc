@@ -174,22 +174,7 @@ Result<OnnxConstant> FoldCast(const OnnxNode& node, const OnnxConstant& x, int64
   OnnxAttributes attributes(node);
   const auto to = static_cast<OnnxType>(attributes.Int("to", 0));
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  if (TypeSize(to) == 0) return Corrupt(StrCat("it casts to type ", static_cast<int>(to)));
-  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
-  OnnxConstant y;
-  y.type = to;
-  y.dims = x.dims;
-  if (IsFloatType(to)) {
-    y.floats = x.floats;
-    for (int64_t v : x.ints) y.floats.push_back(static_cast<float>(v));
-  } else {
-    y.ints = x.ints;
-    for (float v : x.floats) {
-      if (!(std::fabs(v) < 0x1p62f)) return Corrupt(StrCat("it casts ", v, " to an integer"));
-      y.ints.push_back(static_cast<int64_t>(v));
-    }
-  }
-  return y;
+  return CastConstant(x, to, budget);
 }
 
 Result<OnnxConstant> FoldGather(const OnnxNode& node, const OnnxConstant& x,
@@ -593,6 +578,25 @@ Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node) {
   return Unsupported("its value is neither a dense tensor nor a list of numbers");
 }
 
+Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, int64_t* budget) {
+  if (TypeSize(to) == 0) return Corrupt(StrCat("it casts to type ", static_cast<int>(to)));
+  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+  OnnxConstant y;
+  y.type = to;
+  y.dims = x.dims;
+  if (IsFloatType(to)) {
+    y.floats = x.floats;
+    for (int64_t v : x.ints) y.floats.push_back(static_cast<float>(v));
+  } else {
+    y.ints = x.ints;
+    for (float v : x.floats) {
+      if (!(std::fabs(v) < 0x1p62f)) return Corrupt(StrCat("it casts ", v, " to an integer"));
+      y.ints.push_back(static_cast<int64_t>(v));
+    }
+  }
+  return y;
+}
+
 OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& perm) {
   const std::vector<int64_t> own = Strides(x.dims);
   OnnxDims dims;
@@ -781,6 +785,7 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
 
   if (input(1) == nullptr) return Folded();
   const OnnxConstant& y = *input(1);
+  if (op == "CastLike") return wrap(CastConstant(x, y.type, budget));
   if (op == "Gather") return wrap(FoldGather(node, x, y, budget));
   if (op == "Reshape") {
     const int64_t allow_zero = attributes.Int("allowzero", 0);

@@ -90,6 +90,9 @@ Result<std::vector<OnnxSliceRange>> ResolveSlice(const OnnxDims& dims,
 /// Constant's value. Errors: kUnsupported (strings, sparse tensors).
 Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node);
 
+/// The values as another type. Errors: kCorrupt (an unknown type, a value that no integer holds).
+Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, int64_t* budget);
+
 /// Permutes dimensions; `perm` is a permutation.
 OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& perm);
 

@@ -66,10 +66,50 @@ int64_t Product(const OnnxDims& dims, size_t begin, size_t end) {
   return n;
 }
 
+std::string OperatorLabel(const OnnxNode& node) {
+  return (node.domain.empty() ? "" : node.domain + ".") + node.op_type;
+}
+
+std::string NodeName(const OnnxNode& node) {
+  return node.name.empty() && !node.outputs.empty() ? node.outputs[0] : node.name;
+}
+
 std::string NodeLabel(const OnnxNode& node) {
-  std::string name = node.name;
-  if (name.empty() && !node.outputs.empty()) name = node.outputs[0];
-  return StrCat(node.domain.empty() ? "" : node.domain + ".", node.op_type, " '", name, "'");
+  return StrCat(OperatorLabel(node), " '", NodeName(node), "'");
+}
+
+/// What to do about an operator that octet does not have; empty when there is nothing to say.
+std::string Advice(const OnnxNode& node) {
+  static const std::map<std::string, std::string> kAdvice = {
+      {"LogSoftmax", "export the network with softmax or without both"},
+      {"Sigmoid",
+       "as the last operator it can be left out of the export; elsewhere it is not supported"},
+      {"Resize", "give the network images of its size"},
+      {"Upsample", "give the network images of its size"},
+      {"LayerNormalization", "only batch normalization is supported"},
+      {"GroupNormalization", "only batch normalization is supported"},
+      {"InstanceNormalization", "only batch normalization is supported"},
+      {"LpNormalization", "only batch normalization is supported"},
+      {"ConvTranspose", "octet runs image classifiers"},
+      {"LSTM", "octet runs image classifiers"},
+      {"GRU", "octet runs image classifiers"},
+      {"RNN", "octet runs image classifiers"},
+      {"If", "export it without control flow, with a fixed image size"},
+      {"Loop", "export it without control flow, with a fixed image size"},
+      {"Scan", "export it without control flow, with a fixed image size"},
+      {"ArgMax", "export the network up to the scores"},
+      {"TopK", "export the network up to the scores"},
+      {"Einsum", "attention is not supported"},
+  };
+  static const std::set<std::string> kActivations = {
+      "Celu", "Elu",   "Erf",  "Gelu",     "HardSigmoid", "HardSwish", "LeakyRelu",
+      "Mish", "PRelu", "Selu", "Softplus", "Softsign",    "Swish",     "Tanh"};
+  if (node.domain == "com.microsoft")
+    return "ONNX Runtime wrote it; convert the file from before its optimization";
+  if (node.domain.empty() && kActivations.count(node.op_type) > 0)
+    return "of all activation functions ReLU, ReLU6 and clipping are supported";
+  const auto it = kAdvice.find(node.op_type);
+  return node.domain.empty() && it != kAdvice.end() ? it->second : "";
 }
 
 class OnnxImporter {
@@ -99,19 +139,24 @@ class OnnxImporter {
   Status BatchNormalization(const OnnxNode& node);
   Status Relu(const OnnxNode& node);
   Status Clip(const OnnxNode& node);
+  Status ClipTo(const OnnxNode& node, const Value& x, float low, float high);
   Status Arithmetic(const OnnxNode& node);
   Status Sum(const OnnxNode& node);
   Status Pool(const OnnxNode& node);
   Status GlobalPool(const OnnxNode& node);
-  Status ReduceMean(const OnnxNode& node);
+  Status Reduce(const OnnxNode& node);
   Status Gemm(const OnnxNode& node);
   Status MatMul(const OnnxNode& node);
+  Status PixelwiseDense(const OnnxNode& node, const Value& x, const OnnxConstant& weights);
   Status Reshape(const OnnxNode& node);
   Status Transpose(const OnnxNode& node);
   Status PassThrough(const OnnxNode& node);
   Status Cast(const OnnxNode& node);
+  Status CastLike(const OnnxNode& node);
   Status Pad(const OnnxNode& node);
   Status Slice(const OnnxNode& node);
+  Status Split(const OnnxNode& node);
+  Status EmitSlice(const OnnxNode& node, const Value& x, const std::vector<OnnxSliceRange>& ranges);
   Status Concat(const OnnxNode& node);
   Status Softmax(const OnnxNode& node);
   Status NoteQuantization(const OnnxNode& node);
@@ -178,7 +223,11 @@ class OnnxImporter {
   std::map<std::string, Value> values_;
   std::map<std::string, FileBytes> external_files_;
   std::set<std::string> tensor_names_, node_names_;
-  std::vector<std::string> unsupported_;
+  struct UnsupportedOperator {
+    std::string label, reason;
+    std::vector<std::string> nodes;
+  };
+  std::vector<UnsupportedOperator> unsupported_;  ///< One for each operator and reason.
   int64_t fold_budget_ = 0;
   std::map<TensorId, Quantization>
       quantizations_;  ///< What QuantizeLinear and DequantizeLinear say.
@@ -534,7 +583,8 @@ Status OnnxImporter::GlobalPool(const OnnxNode& node) {
   return OkStatus();
 }
 
-Status OnnxImporter::ReduceMean(const OnnxNode& node) {
+/// ReduceMean and ReduceMax of pixels.
+Status OnnxImporter::Reduce(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const Value* x, Activation(node, 0));
   OCTET_ASSIGN_OR_RETURN(const auto listed, Axes(node, 1, 18));
   OnnxAttributes attributes(node);
@@ -562,15 +612,37 @@ Status OnnxImporter::ReduceMean(const OnnxNode& node) {
       all_pixels = all_pixels && reduced[i];
     }
   }
-  if (!any) {  // The mean of one element.
+  if (!any) {  // Of one element each.
     SetOutput(node, x->id, x->order, dims);
     return OkStatus();
   }
-  if (channels || !all_pixels || ShapeOf(*x).rank() != 4) {
-    return Unsupported(
-        StrCat("it reduces other axes than height and width of ", DimsText(x->dims)));
+  const bool mean = node.op_type == "ReduceMean";
+  if (!channels && all_pixels && mean && ShapeOf(*x).rank() == 4) {
+    OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kGlobalAveragePool, node, "", {x->id}));
+    SetOutput(node, y, x->order, dims);
+    return OkStatus();
   }
-  OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kGlobalAveragePool, node, "", {x->id}));
+  const Status unsupported =
+      Unsupported(StrCat("it reduces other axes than height and width of ", DimsText(x->dims)));
+  if (channels || ShapeOf(*x).rank() != 4) return unsupported;
+  // One window over all rows, all columns, or both.
+  std::array<bool, 2> over{true, true};
+  if (!all_pixels) {
+    OCTET_ASSIGN_OR_RETURN(const View view, AsView(node, *x));
+    over = {false, false};
+    for (size_t i = 0; i < x->dims.size(); ++i) {
+      if (x->dims[i] > 1 && reduced[i]) over[static_cast<size_t>(view.axes[i] - 1)] = true;
+    }
+    if (view.id != x->id) return unsupported;
+  }
+  const Shape shape = ShapeOf(*x);
+  if (shape[1] > 4096 || shape[2] > 4096)
+    return Unsupported("its input is larger than 4096 pixels");
+  Node pool;
+  pool.window.kernel_h = over[0] ? static_cast<int>(shape[1]) : 1;
+  pool.window.kernel_w = over[1] ? static_cast<int>(shape[2]) : 1;
+  OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(mean ? OpType::kAveragePool : OpType::kMaxPool,
+                                                node, "", {x->id}, pool));
   SetOutput(node, y, x->order, dims);
   return OkStatus();
 }
@@ -584,7 +656,7 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   const float epsilon = attributes.Float("epsilon", 1e-5f);
   const bool training = attributes.Int("training_mode", 0) != 0;
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  if (training) return Unsupported("it is in training mode");
+  if (training) return Unsupported("it is in training mode; export the network in evaluation mode");
   const std::optional<size_t> axis = ChannelAxis(*x);
   if (!axis || *axis != 1) {
     return Unsupported(StrCat("its input ", DimsText(x->dims),
@@ -635,18 +707,41 @@ Status OnnxImporter::Clip(const OnnxNode& node) {
       (i == 1 ? low : high) = limit->floats[0];
     }
   }
-  if (low <= -FLT_MAX && high >= FLT_MAX) {
-    SetOutput(node, x->id, x->order, x->dims);
+  return ClipTo(node, *x, low, high);
+}
+
+/// max(low, min(high, x)). The engine has the limits 0 and 6; others are moved there and back.
+/// -FLT_MAX and FLT_MAX stand for no limit.
+Status OnnxImporter::ClipTo(const OnnxNode& node, const Value& x, float low, float high) {
+  const bool has_low = low > -FLT_MAX, has_high = high < FLT_MAX;
+  if (!has_low && !has_high) {
+    SetOutput(node, x.id, x.order, x.dims);
     return OkStatus();
   }
-  if (low != 0 || (high != 6 && high < FLT_MAX)) {
-    return Unsupported(
-        StrCat("it clips to ", low, "..", high, "; 0..6 and 0..infinity are supported"));
-  }
-  OCTET_ASSIGN_OR_RETURN(const TensorId y,
-                         Emit(high == 6 ? OpType::kRelu6 : OpType::kRelu, node, "", {x->id}));
-  SetOutput(node, y, x->order, x->dims);
-  return OkStatus();
+  if (!(low < high)) return Unsupported(StrCat("it clips to ", low, "..", high));
+  const auto emit_relu = [&](const OnnxNode& at, const Value& v, bool six) {
+    const Result<TensorId> y = Emit(six ? OpType::kRelu6 : OpType::kRelu, at, "", {v.id});
+    if (!y.ok()) return y.status();
+    SetOutput(at, *y, v.order, v.dims);
+    return OkStatus();
+  };
+  if (low == 0 && (high == 6 || !has_high)) return emit_relu(node, x, has_high);
+  // With both limits (x - low) / unit is clipped to 0..6, with one x - low or high - x to 0 and up.
+  const double unit = has_low && has_high ? (static_cast<double>(high) - low) / 6
+                      : has_low           ? 1.0
+                                          : -1.0;
+  const float origin = has_low ? low : high;
+  const auto all = [&](double v) {
+    return std::vector<float>(static_cast<size_t>(Channels(x)), static_cast<float>(v));
+  };
+  if (Channels(x) > kMaxChannels)
+    return Unsupported(StrCat("its input has ", Channels(x), " channels"));
+  OnnxNode before = node, middle = node;
+  before.outputs = {node.outputs[0] + "/before"};
+  middle.outputs = {node.outputs[0] + "/clipped"};
+  OCTET_RETURN_IF_ERROR(EmitScaleShift(before, x, all(1 / unit), all(-origin / unit)));
+  OCTET_RETURN_IF_ERROR(emit_relu(middle, values_.at(before.outputs[0]), has_low && has_high));
+  return EmitScaleShift(node, values_.at(middle.outputs[0]), all(unit), all(origin));
 }
 
 Status OnnxImporter::Arithmetic(const OnnxNode& node) {
@@ -656,6 +751,16 @@ Status OnnxImporter::Arithmetic(const OnnxNode& node) {
   const Value& a = Input(node, 0);
   const Value& b = Input(node, 1);
   if (a.kind == Value::Kind::kActivation && b.kind == Value::Kind::kActivation) {
+    if (op == "Sub") {
+      OnnxNode negate{node.name, "Neg", "", {}, {node.outputs[0] + "/negated"}, {}};
+      if (Channels(b) > kMaxChannels)
+        return Unsupported(StrCat("its input has ", Channels(b), " channels"));
+      const std::vector<float> minus(static_cast<size_t>(Channels(b)), -1.0f);
+      OCTET_RETURN_IF_ERROR(
+          EmitScaleShift(negate, b, minus, std::vector<float>(minus.size(), 0.0f)));
+      return Arithmetic(
+          {node.name, "Add", "", {node.inputs[0], negate.outputs[0]}, node.outputs, {}});
+    }
     if (op != "Add" && op != "Mul") return Unsupported("of two activations");
     if (a.dims != b.dims) {
       return Unsupported(StrCat("of activations of different shapes, ", DimsText(a.dims), " and ",
@@ -678,12 +783,11 @@ Status OnnxImporter::Arithmetic(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const Value* x, Activation(node, constant_first ? 1 : 0));
   OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c,
                          Floats(node, constant_first ? 0 : 1, "constant operand"));
-  if (op == "Max") {
-    if (c->size() != 1 || c->floats[0] != 0 || c->dims.size() > x->dims.size())
-      return Unsupported("with a constant other than 0");
-    return Relu(constant_first
-                    ? OnnxNode{node.name, node.op_type, "", {node.inputs[1]}, node.outputs, {}}
-                    : node);
+  if (op == "Max" || op == "Min") {
+    if (c->size() != 1 || c->dims.size() > x->dims.size())
+      return Unsupported("with more than one constant");
+    return ClipTo(node, *x, op == "Max" ? c->floats[0] : -FLT_MAX,
+                  op == "Min" ? c->floats[0] : FLT_MAX);
   }
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> v, PerChannel(*x, *c));
   std::vector<float> scale(v.size(), 1.0f), shift(v.size(), 0.0f);
@@ -797,13 +901,33 @@ Status OnnxImporter::MatMul(const OnnxNode& node) {
     return Unsupported(
         StrCat("its second operand has shape ", DimsText(weights->dims), ", expected [in,out]"));
   const size_t rank = x->dims.size();
-  if (rank < 2 || Product(x->dims, 0, rank - 1) != 1) {
-    return Unsupported(
-        StrCat("its input has shape ", DimsText(x->dims), ", expected [1,features]"));
-  }
+  if (rank < 2 || Product(x->dims, 0, rank - 1) != 1) return PixelwiseDense(node, *x, *weights);
   OnnxDims dims = x->dims;
   dims[rank - 1] = weights->dims[1];
   return Dense(node, *x, *weights, false, 1.0f, std::nullopt, dims);
+}
+
+/// A dense layer on the channels of every pixel: a convolution of one pixel.
+Status OnnxImporter::PixelwiseDense(const OnnxNode& node, const Value& x,
+                                    const OnnxConstant& weights) {
+  const std::optional<size_t> axis = ChannelAxis(x);
+  if (!axis || *axis + 1 != x.dims.size() || ShapeOf(x).rank() != 4) {
+    return Unsupported(StrCat("its input has shape ", DimsText(x.dims),
+                              ", expected [1,features] or [1,height,width,channels]"));
+  }
+  const int64_t in = weights.dims[0], out = weights.dims[1];
+  if (in != Channels(x) || out < 1) {
+    return Corrupt(StrCat("its weights ", DimsText(weights.dims), " do not fit an input of ",
+                          Channels(x), " features"));
+  }
+  OCTET_ASSIGN_OR_RETURN(
+      const TensorId weights_id,
+      AddFloats(node.inputs[1], Shape{out, 1, 1, in}, TransposeConstant(weights, {1, 0}).floats));
+  OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kConv2d, node, "", {x.id, weights_id}));
+  OnnxDims dims = x.dims;
+  dims.back() = out;
+  SetOutput(node, y, x.order, std::move(dims));
+  return OkStatus();
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
@@ -878,7 +1002,7 @@ Status OnnxImporter::PassThrough(const OnnxNode& node) {
     const Value& training = Input(node, 2);
     const bool off = training.kind == Value::Kind::kConstant && training.constant->size() == 1 &&
                      !training.constant->is_float() && training.constant->ints[0] == 0;
-    if (!off) return Unsupported("it is in training mode");
+    if (!off) return Unsupported("it is in training mode; export the network in evaluation mode");
   }
   SetOutput(node, x->id, x->order, x->dims);
   return OkStatus();
@@ -891,6 +1015,24 @@ Status OnnxImporter::Cast(const OnnxNode& node) {
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   if (!IsFloatType(to)) return Unsupported(StrCat("to element type ", static_cast<int>(to)));
   return PassThrough(node);
+}
+
+Status OnnxImporter::CastLike(const OnnxNode& node) {
+  if (!HasInput(node, 0) || !HasInput(node, 1)) return Corrupt("it does not have two inputs");
+  const Value& x = Input(node, 0);
+  const Value& like = Input(node, 1);
+  if (like.kind == Value::Kind::kConstant && !like.constant->is_float()) {
+    return Unsupported(StrCat("to element type ", static_cast<int>(like.constant->type)));
+  }
+  if (x.kind != Value::Kind::kConstant) return PassThrough(node);
+  OCTET_ASSIGN_OR_RETURN(OnnxConstant cast,
+                         CastConstant(*x.constant, OnnxType::kFloat, &fold_budget_));
+  values_[node.outputs[0]] = Value{Value::Kind::kConstant,
+                                   std::make_shared<const OnnxConstant>(std::move(cast)),
+                                   kNoTensor,
+                                   Order::kChannelsLast,
+                                   {}};
+  return OkStatus();
 }
 
 Status OnnxImporter::Pad(const OnnxNode& node) {
@@ -965,19 +1107,25 @@ Status OnnxImporter::Slice(const OnnxNode& node) {
     }
   }
   OCTET_ASSIGN_OR_RETURN(const auto ranges, ResolveSlice(x->dims, starts, ends, axes, steps));
+  return EmitSlice(node, *x, ranges);
+}
+
+/// The part of `x` that `ranges`, one for each dimension, say.
+Status OnnxImporter::EmitSlice(const OnnxNode& node, const Value& x,
+                               const std::vector<OnnxSliceRange>& ranges) {
   bool whole = true;
   OnnxDims dims;
   for (size_t i = 0; i < ranges.size(); ++i) {
     if (ranges[i].count < 1) return Unsupported("its result is empty");
     if (ranges[i].step < 0) return Unsupported("its step is negative");
-    whole = whole && ranges[i].count == x->dims[i];
+    whole = whole && ranges[i].count == x.dims[i];
     dims.push_back(ranges[i].count);
   }
   if (whole) {
-    SetOutput(node, x->id, x->order, dims);
+    SetOutput(node, x.id, x.order, dims);
     return OkStatus();
   }
-  OCTET_ASSIGN_OR_RETURN(const View view, AsView(node, *x));
+  OCTET_ASSIGN_OR_RETURN(const View view, AsView(node, x));
   Node slice;
   for (size_t i = 0; i < ranges.size(); ++i) {
     const int axis = view.axes[i];
@@ -988,6 +1136,47 @@ Status OnnxImporter::Slice(const OnnxNode& node) {
   }
   OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kSlice, node, "", {view.id}, slice));
   SetOutput(node, y, view.order, dims);
+  return OkStatus();
+}
+
+Status OnnxImporter::Split(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const Value* x, Activation(node, 0));
+  OnnxAttributes attributes(node);
+  const int64_t raw_axis = attributes.Int("axis", 0);
+  std::vector<int64_t> sizes = attributes.Ints("split");
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, x->dims.size()));
+  if (opset_ >= 13 && HasInput(node, 1)) {
+    OCTET_ASSIGN_OR_RETURN(sizes, Integers(node, 1, "split"));
+  }
+  const int64_t parts = static_cast<int64_t>(node.outputs.size());
+  int64_t rest = x->dims[axis];
+  if (sizes.empty()) {  // Equal parts, and a smaller last one.
+    const int64_t part = CeilDiv(rest, parts);
+    for (int64_t i = 0; i < parts; ++i) {
+      sizes.push_back(std::min(part, rest));
+      rest -= sizes.back();
+    }
+    rest = x->dims[axis];
+  }
+  if (static_cast<int64_t>(sizes.size()) != parts)
+    return Corrupt(StrCat(sizes.size(), " parts for ", parts, " outputs"));
+  std::vector<OnnxSliceRange> ranges;
+  for (int64_t d : x->dims) ranges.push_back({0, 1, d});
+  ranges[axis].count = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    if (sizes[i] < 1 || sizes[i] > rest)
+      return Corrupt(
+          StrCat("its parts ", DimsText(sizes), " do not fit an axis of ", x->dims[axis]));
+    rest -= sizes[i];
+    ranges[axis] = {ranges[axis].begin + ranges[axis].count, 1, sizes[i]};
+    if (needed_.count(node.outputs[i]) == 0) continue;
+    OCTET_RETURN_IF_ERROR(
+        EmitSlice({node.name, "Slice", "", node.inputs, {node.outputs[i]}, {}}, *x, ranges));
+  }
+  if (rest != 0)
+    return Corrupt(
+        StrCat("its parts ", DimsText(sizes), " do not fill an axis of ", x->dims[axis]));
   return OkStatus();
 }
 
@@ -1062,6 +1251,7 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
       {"AveragePool", &OnnxImporter::Pool},
       {"BatchNormalization", &OnnxImporter::BatchNormalization},
       {"Cast", &OnnxImporter::Cast},
+      {"CastLike", &OnnxImporter::CastLike},
       {"Clip", &OnnxImporter::Clip},
       {"Concat", &OnnxImporter::Concat},
       {"Conv", &OnnxImporter::Conv},
@@ -1076,14 +1266,17 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
       {"MatMul", &OnnxImporter::MatMul},
       {"Max", &OnnxImporter::Arithmetic},
       {"MaxPool", &OnnxImporter::Pool},
+      {"Min", &OnnxImporter::Arithmetic},
       {"Mul", &OnnxImporter::Arithmetic},
       {"Pad", &OnnxImporter::Pad},
       {"QuantizeLinear", &OnnxImporter::NoteQuantization},
-      {"ReduceMean", &OnnxImporter::ReduceMean},
+      {"ReduceMax", &OnnxImporter::Reduce},
+      {"ReduceMean", &OnnxImporter::Reduce},
       {"Relu", &OnnxImporter::Relu},
       {"Reshape", &OnnxImporter::Reshape},
       {"Slice", &OnnxImporter::Slice},
       {"Softmax", &OnnxImporter::Softmax},
+      {"Split", &OnnxImporter::Split},
       {"Squeeze", &OnnxImporter::Reshape},
       {"Sub", &OnnxImporter::Arithmetic},
       {"Sum", &OnnxImporter::Sum},
@@ -1097,8 +1290,8 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
 /// Operators that exist only as constants or as a shape that is known here.
 bool IsFoldedOnly(const std::string& op) {
   static const std::set<std::string> kOps = {
-      "Ceil", "Constant", "ConstantOfShape", "Expand", "Floor", "Gather",
-      "Min",  "Neg",      "Reciprocal",      "Shape",  "Sqrt"};
+      "Ceil",   "Constant", "ConstantOfShape", "Expand", "Floor",
+      "Gather", "Neg",      "Reciprocal",      "Shape",  "Sqrt"};
   return kOps.count(op) > 0;
 }
 
@@ -1497,10 +1690,10 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   for (size_t i = 0; i < node.outputs.size(); ++i) {
     if (!node.outputs[i].empty()) values_[node.outputs[i]] = Value();
     // Indices, masks and running statistics.
-    if (i > 0 && needed_.count(node.outputs[i]) > 0)
+    if (i > 0 && node.op_type != "Split" && needed_.count(node.outputs[i]) > 0)
       return Unsupported(StrCat("its output ", i, " is used"));
   }
-  if (!known) return Unsupported("");
+  if (!known) return Unsupported(Advice(node));
   if (!ready) return OkStatus();
   OCTET_ASSIGN_OR_RETURN(const bool folded, TryFold(node));
   if (folded) return OkStatus();
@@ -1516,15 +1709,28 @@ Status OnnxImporter::ImportNodes() {
     if (status.ok()) continue;
     if (status.code() != StatusCode::kUnsupported)
       return std::move(status).WithContext("node " + NodeLabel(node));
-    unsupported_.push_back(NodeLabel(node) +
-                           (status.message().empty() ? "" : StrCat(" (", status.message(), ")")));
+    const std::string label = OperatorLabel(node);
+    auto same = std::find_if(unsupported_.begin(), unsupported_.end(), [&](const auto& u) {
+      return u.label == label && u.reason == status.message();
+    });
+    if (same == unsupported_.end())
+      same = unsupported_.insert(same, {label, std::string(status.message()), {}});
+    same->nodes.push_back(NodeName(node));
   }
   if (unsupported_.empty()) return OkStatus();
-  std::string text =
-      StrCat(unsupported_.size(),
-             unsupported_.size() == 1 ? " unsupported operator: " : " unsupported operators: ");
-  for (size_t i = 0; i < unsupported_.size(); ++i) text += (i ? "; " : "") + unsupported_[i];
-  return Unsupported(text);
+  size_t count = 0;
+  std::string text;
+  for (const UnsupportedOperator& u : unsupported_) {
+    constexpr size_t kShown = 3;
+    text += StrCat(count ? "; " : "", u.label);
+    for (size_t i = 0; i < std::min(u.nodes.size(), kShown); ++i)
+      text += StrCat(i ? ", '" : " '", u.nodes[i], "'");
+    if (u.nodes.size() > kShown) text += StrCat(" and ", u.nodes.size() - kShown, " more");
+    if (!u.reason.empty()) text += StrCat(" (", u.reason, ")");
+    count += u.nodes.size();
+  }
+  return Unsupported(
+      StrCat(count, count == 1 ? " unsupported operator: " : " unsupported operators: ", text));
 }
 
 Status OnnxImporter::AddOutputs() {

@@ -1,12 +1,13 @@
-// Models written by the real exporters, now, against the frameworks' own outputs. OCTET_TENSORFLOW_PYTHON and
-// OCTET_TORCH_PYTHON name the interpreters of virtual environments that have the frameworks (tests/golden/setup_exporters.sh
-// makes them); without one its tests are skipped. OCTET_EXPORT_ALL=1 adds the large networks.
+// Models written by the real exporters, now, against the frameworks' own outputs. The frameworks are in build/exporters, where
+// tests/golden/setup_exporters.sh installs them; tests of one that is not there are skipped. OCTET_EXPORT_ALL=1 adds the large
+// networks. OCTET_EXPORT_FOLDER=FOLDER keeps the exports there, and uses those that it finds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -14,6 +15,8 @@
 #include "converter/passes/passes.h"
 #include "engine/src/model_impl.h"
 #include "formats/data/npy.h"
+#include "tests/data_dir.h"
+#include "tests/golden/exporter_environment.h"
 #include "tests/unit/data_test_util.h"
 
 namespace octet {
@@ -21,21 +24,48 @@ namespace {
 
 using testing::TempDir;
 
-constexpr float kTolerance = 1e-4f;  // Of the largest output.
-
 std::string Environment(const char* name) {
   const char* value = std::getenv(name);
   return value == nullptr ? "" : value;
 }
 
-/// Runs one of this folder's scripts.
-bool RunScript(const std::string& python, const std::string& script, const std::string& arguments) {
-  const std::string command = "\"" + python + "\" \"" OCTET_SOURCE_DIR "/tests/golden/" + script + "\" " + arguments + " >&2";
-  return std::system(command.c_str()) == 0;
-}
+/// Where exports go: a folder that lives as long as this, or, kept and used again, OCTET_EXPORT_FOLDER/name.
+class Exports {
+ public:
+  /// Runs one of this folder's scripts.
+  Exports(const std::string& name, const std::string& python, const std::string& script, const std::string& arguments)
+      : folder_(Environment("OCTET_EXPORT_FOLDER").empty() ? temporary_.path() : Environment("OCTET_EXPORT_FOLDER") + "/" + name) {
+    setenv("OCTET_DATA_DIR", testing::DataDir().c_str(), 1);
+    if (std::filesystem::exists(folder_ + "/complete")) return;
+    const std::string command =
+        "\"" + python + "\" \"" OCTET_SOURCE_DIR "/tests/golden/" + script + "\" \"" + folder_ + "\" " + arguments + " >&2";
+    ok_ = std::system(command.c_str()) == 0;
+    if (ok_) std::ofstream(folder_ + "/complete");
+  }
+  bool ok() const { return ok_; }
+  const std::string& path() const { return folder_; }
+  std::vector<std::string> Cases() const {
+    std::vector<std::string> cases;
+    for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
+      if (entry.is_directory()) cases.push_back(entry.path().string());
+    }
+    std::sort(cases.begin(), cases.end());
+    return cases;
+  }
 
-/// Imports `path`, runs `folder`/input.npy and compares with `folder`/expected.npy.
-void Compare(const std::string& path, const std::string& folder, const ImportOptions& options) {
+ private:
+  TempDir temporary_;
+  std::string folder_;
+  bool ok_ = true;
+};
+
+struct Tolerance {
+  float relative = 1e-4f;  ///< Of the largest value of the output.
+  float absolute = 0.0f;
+};
+
+/// Imports `path`, runs `folder`/input.npy and compares with `folder`/expected.npy, expected_1.npy and so on.
+void Compare(const std::string& path, const std::string& folder, const ImportOptions& options, const Tolerance& tolerance = {}) {
   Result<Graph> graph = ImportModel(path, options);
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   // Images are what the file's own preprocessing takes; random inputs are the network's.
@@ -47,14 +77,21 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
   const auto session = Session::Create(model.value());
   ASSERT_TRUE(session.ok()) << session.status().message();
   auto inputs = NpyReader::Open(folder + "/input.npy");
-  auto outputs = NpyReader::Open(folder + "/expected.npy");
-  ASSERT_TRUE(inputs.ok() && outputs.ok());
+  ASSERT_TRUE(inputs.ok()) << inputs.status().message();
   const bool pixels = inputs->header().type == NpyType::kU8;
   const int64_t n = inputs->header().shape[0], channels = inputs->header().shape.back();
-  const int64_t in_size = inputs->header().elements / n, out_size = outputs->header().elements / n;
-  std::vector<float> input(static_cast<size_t>(in_size)), expected(static_cast<size_t>(outputs->header().elements));
-  std::vector<float> output(expected.size());
-  ASSERT_TRUE(outputs->ReadFloats(0, outputs->header().elements, expected.data()).ok());
+  const int64_t in_size = inputs->header().elements / n;
+  std::vector<std::vector<float>> expected, output;
+  for (size_t i = 0; i < model.value()->Describe().outputs.size(); ++i) {
+    auto outputs = NpyReader::Open(folder + "/expected" + (i ? "_" + std::to_string(i) : "") + ".npy");
+    ASSERT_TRUE(outputs.ok()) << outputs.status().message();
+    ASSERT_EQ(n, outputs->header().shape[0]);
+    expected.emplace_back(static_cast<size_t>(outputs->header().elements));
+    output.emplace_back(expected.back().size());
+    ASSERT_TRUE(outputs->ReadFloats(0, outputs->header().elements, expected.back().data()).ok());
+  }
+  ASSERT_FALSE(std::filesystem::exists(folder + "/expected_" + std::to_string(expected.size()) + ".npy")) << "an output is missing";
+  std::vector<float> input(static_cast<size_t>(in_size));
   for (int64_t i = 0; i < n; ++i) {
     ASSERT_TRUE(inputs->ReadFloats(i * in_size, in_size, input.data()).ok());
     for (int64_t k = 0; pixels && k < in_size; k += channels) {
@@ -62,48 +99,69 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
       for (int64_t c = 0; c < channels; ++c) input[k + c] = (input[k + c] * pre.scale - pre.mean[c]) / pre.stddev[c];
     }
     const void* in[] = {input.data()};
-    void* out[] = {output.data() + i * out_size};
-    ASSERT_TRUE(session.value()->Run(in, out).ok());
+    std::vector<void*> out;
+    for (auto& o : output) out.push_back(o.data() + static_cast<size_t>(i) * o.size() / static_cast<size_t>(n));
+    ASSERT_TRUE(session.value()->Run(in, out.data()).ok());
   }
-  float largest = 0.0f, error = 0.0f;
-  for (size_t k = 0; k < expected.size(); ++k) {
-    ASSERT_TRUE(std::isfinite(expected[k]));
-    largest = std::max(largest, std::fabs(expected[k]));
-    error = std::max(error, std::fabs(output[k] - expected[k]));
+  for (size_t i = 0; i < expected.size(); ++i) {
+    float largest = 0.0f, error = 0.0f;
+    for (size_t k = 0; k < expected[i].size(); ++k) {
+      ASSERT_TRUE(std::isfinite(expected[i][k]) && std::isfinite(output[i][k]));
+      largest = std::max(largest, std::fabs(expected[i][k]));
+      error = std::max(error, std::fabs(output[i][k] - expected[i][k]));
+    }
+    EXPECT_GT(largest, 0.0f);
+    EXPECT_LE(error, tolerance.relative * largest + tolerance.absolute) << "output " << i << " up to " << largest;
   }
-  EXPECT_LE(error, kTolerance * largest);
 }
 
-TEST(Exporters, TensorFlowSavedModels) {
-  const std::string python = Environment("OCTET_TENSORFLOW_PYTHON");
-  if (python.empty()) GTEST_SKIP() << "OCTET_TENSORFLOW_PYTHON is not set";
-  const TempDir folder;
-  const std::string cases = Environment("OCTET_EXPORT_ALL").empty() ? "--small" : "";
-  ASSERT_TRUE(RunScript(python, "export_savedmodel.py", folder.path() + " " + cases));
-  int models = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
-    SCOPED_TRACE(entry.path().filename().string());
-    Compare(entry.path().string(), entry.path().string(), {});
-    ++models;
+/// Every case of an ONNX script.
+void CompareOnnx(const Exports& exports, int at_least, const Tolerance& tolerance = {}) {
+  EXPECT_TRUE(exports.ok()) << "an export failed, see above";
+  const std::vector<std::string> cases = exports.Cases();
+  for (const std::string& folder : cases) {
+    SCOPED_TRACE(std::filesystem::path(folder).filename().string());
+    Compare(folder + "/model.onnx", folder, {}, tolerance);
   }
-  EXPECT_GE(models, 18);
+  EXPECT_GE(static_cast<int>(cases.size()), at_least);
 }
 
-TEST(Exporters, PyTorchStateDicts) {
-  const std::string python = Environment("OCTET_TORCH_PYTHON");
-  if (python.empty()) GTEST_SKIP() << "OCTET_TORCH_PYTHON is not set";
-  const TempDir folder;
-  ASSERT_TRUE(RunScript(python, "export_pytorch.py", folder.path()));
+std::string Size() { return Environment("OCTET_EXPORT_ALL").empty() ? "--small" : ""; }
+
+class PyTorch : public ::testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Versions, PyTorch, ::testing::Values("torch", "torch113"), [](const auto& version) { return std::string(version.param); });
+
+TEST_P(PyTorch, Onnx) {
+  OCTET_REQUIRE_EXPORTERS(GetParam());
+  CompareOnnx(Exports(std::string(GetParam()) + "_onnx", python, "export_onnx_torch.py", Size()), 200);
+}
+
+TEST_P(PyTorch, StateDicts) {
+  OCTET_REQUIRE_EXPORTERS(GetParam());
+  const Exports exports(std::string(GetParam()) + "_states", python, "export_pytorch.py", "");
+  ASSERT_TRUE(exports.ok());
   ImportOptions options;
   options.graph = "cifar_resnet20";
   int models = 0;
-  for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
+  for (const auto& entry : std::filesystem::directory_iterator(exports.path())) {
     if (entry.path().extension() != ".pth") continue;
     SCOPED_TRACE(entry.path().filename().string());
-    Compare(entry.path().string(), folder.path(), options);
+    Compare(entry.path().string(), exports.path(), options);
     ++models;
   }
   EXPECT_EQ(models, 12);
+}
+
+TEST(TensorFlow, SavedModels) {
+  OCTET_REQUIRE_EXPORTERS("tensorflow");
+  const Exports exports("tensorflow_saved", python, "export_savedmodel.py", Size());
+  ASSERT_TRUE(exports.ok());
+  const std::vector<std::string> cases = exports.Cases();
+  for (const std::string& folder : cases) {
+    SCOPED_TRACE(std::filesystem::path(folder).filename().string());
+    Compare(folder, folder, {});
+  }
+  EXPECT_GE(cases.size(), 18u);
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// Keras and TFLite files against the frameworks' own answers: files that TensorFlow writes now (OCTET_TENSORFLOW_PYTHON, see
+// Keras and TFLite files against the frameworks' own answers: files that TensorFlow writes now (see
 // exporters_test.cc; OCTET_EXPORT_ALL=1 adds the large networks), and trained ones from outside (OCTET_DATA_DIR).
 #include <algorithm>
 #include <cmath>
@@ -18,6 +18,7 @@
 #include "formats/data/dataset.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
+#include "tests/golden/exporter_environment.h"
 #include "tests/unit/data_test_util.h"
 
 namespace octet {
@@ -137,8 +138,7 @@ void CompareFloats(const std::string& file, const std::string& folder, double to
 }
 
 TEST(KerasTflite, FilesThatTensorFlowWrites) {
-  const char* python = std::getenv("OCTET_TENSORFLOW_PYTHON");
-  if (python == nullptr || *python == '\0') GTEST_SKIP() << "OCTET_TENSORFLOW_PYTHON is not set";
+  OCTET_REQUIRE_EXPORTERS("tensorflow");
   const testing::TempDir folder;
   const char* all = std::getenv("OCTET_EXPORT_ALL");
   const std::string command = std::string("\"") + python + "\" \"" OCTET_SOURCE_DIR "/tests/golden/export_keras_tflite.py\" \"" +

@@ -1,19 +1,42 @@
 #!/usr/bin/env bash
-# Makes virtual environments with the frameworks whose exporters the tests run, CPU builds from PyPI, and prints the variables
-# that exporters_test reads. Usage: eval "$(tests/golden/setup_exporters.sh)"; the environments go to build/exporters.
-set -euo pipefail
+# Makes the virtual environments whose exporters the tests in this folder run: frameworks from PyPI, in build/exporters: 10 GB,
+# because PyPI's PyTorch needs the GPU's libraries even to run without one. A second run is quick. Usage: tests/golden/setup_exporters.sh [NAME...], with NAME tensorflow, torch or torch113.
+# Python 3.11 serves all three; another one where it is named: PYTHON=python3.12 ... (no torch113 there).
+set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 root=$PWD/build/exporters
-# make NAME VARIABLE PACKAGE...
-make() {
-  local folder=$root/$1 variable=$2
-  shift 2
+wanted=" ${*:-tensorflow torch torch113} "
+status=0
+
+# environment NAME COMMAND...: runs the command with $pip in a new environment; it counts once the command has succeeded.
+environment() {
+  local name=$1 folder=$root/$1
+  shift
+  [[ "$wanted" == *" $name "* ]] || return 0
   if [ ! -e "$folder/complete" ]; then
-    python3 -m venv "$folder" >&2
-    "$folder/bin/pip" install --quiet "$@" >&2 || { echo "$variable: cannot install $*; its tests will be skipped" >&2; return 0; }
-    touch "$folder/complete"
+    rm -rf "$folder"
+    pip=("$folder/bin/python" -m pip install --quiet --disable-pip-version-check)
+    if "${PYTHON:-python3}" -m venv "$folder" && "$@"; then
+      touch "$folder/complete"
+    else
+      echo "$name: could not be installed; its tests will be skipped" >&2
+      rm -rf "$folder"
+      status=1
+      return
+    fi
   fi
-  echo "export $variable=$folder/bin/python"
+  echo "$name: $folder/bin/python"
 }
-make tensorflow OCTET_TENSORFLOW_PYTHON tensorflow-cpu keras numpy
-make torch OCTET_TORCH_PYTHON torch numpy
+
+# PyTorch without Triton: a gigabyte, needed only to compile for GPUs.
+current_torch() {
+  "${pip[@]}" --no-deps torch torchvision &&
+    "$folder/bin/python" -c 'import importlib.metadata as m
+print("\n".join(r for r in m.requires("torch") if not r.startswith("triton") and "extra ==" not in r))' > "$folder/requirements.txt" &&
+    "${pip[@]}" -r "$folder/requirements.txt" numpy pillow onnx onnxscript onnxruntime
+}
+
+environment tensorflow eval '"${pip[@]}" tensorflow-cpu keras numpy tf2onnx onnx'
+environment torch current_torch
+environment torch113 eval '"${pip[@]}" torch==1.13.1 "numpy<2"'
+exit "$status"

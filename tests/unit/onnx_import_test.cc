@@ -203,8 +203,29 @@ TEST(OnnxElementwise, ClipIsRelu6OrRelu) {
   EXPECT_EQ(CountNodes(ExpectSame(half_open, x), OpType::kRelu), 1);
   EXPECT_EQ(CountNodes(ExpectSame(Single(10, x, "Clip", {"x"}, {{"min", 0.0f}}), x), OpType::kRelu),
             1);
-  EXPECT_THAT(ImportError(Single(10, x, "Clip", {"x"}, {{"min", -1.0f}, {"max", 1.0f}})).message(),
-              HasSubstr("it clips to -1..1"));
+  EXPECT_THAT(ImportError(Single(10, x, "Clip", {"x"}, {{"min", 1.0f}, {"max", 1.0f}})).message(),
+              HasSubstr("it clips to 1..1"));
+}
+
+TEST(OnnxElementwise, OtherLimitsAreMovedToThose) {
+  const Dims x{1, 2, 3, 4};
+  const Graph both =
+      ExpectSame(Single(10, x, "Clip", {"x"}, {{"min", -1.0f}, {"max", 0.5f}}), x, {}, 3.0);
+  EXPECT_EQ(CountNodes(both, OpType::kRelu6), 1);
+  ExpectSame(Single(10, x, "Clip", {"x"}, {{"min", -0.25f}}), x);
+  ExpectSame(Single(10, x, "Clip", {"x"}, {{"max", 0.25f}}), x);
+  for (const char* op : {"Min", "Max"}) {
+    for (bool constant_first : {false, true}) {
+      OnnxBuilder b = Single(
+          13, x, op,
+          constant_first ? std::vector<std::string>{"c", "x"} : std::vector<std::string>{"x", "c"});
+      b.Initializer(FloatTensor("c", {}, {0.25f}));
+      EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kRelu), 1);
+    }
+  }
+  OnnxBuilder channels = Single(13, x, "Max", {"x", "c"});
+  channels.Initializer(FloatTensor("c", {2, 1, 1}, {0, 1}));
+  EXPECT_THAT(ImportError(channels).message(), HasSubstr("with more than one constant"));
 }
 
 TEST(OnnxElementwise, ConstantsPerChannelBecomeScaleShift) {
@@ -246,10 +267,11 @@ TEST(OnnxElementwise, ActivationsAddAndMultiply) {
       .Node("Add", {"x", "r"}, {"s"})
       .Node("Mul", {"s", "r"}, {"m"});
   b.Node("Sum", {"m", "x", "r"}, {"t"})
-      .Node("Max", {"zero", "t"}, {"y"})
+      .Node("Sub", {"t", "s"}, {"d"})
+      .Node("Max", {"zero", "d"}, {"y"})
       .Initializer(FloatTensor("zero", {}, {0}));
   const Graph graph = ExpectSame(b, x);
-  EXPECT_EQ(CountNodes(graph, OpType::kAdd), 3);
+  EXPECT_EQ(CountNodes(graph, OpType::kAdd), 4);
   EXPECT_EQ(CountNodes(graph, OpType::kMul), 1);
   EXPECT_EQ(CountNodes(graph, OpType::kRelu), 2);
 }
@@ -310,8 +332,18 @@ TEST(OnnxPool, GlobalOnesAndMeans) {
   }
   EXPECT_THAT(ImportError(Single(13, x, "ReduceMean", {"x"}, {{"axes", Dims{1}}})).message(),
               HasSubstr("other axes than height and width"));
-  EXPECT_THAT(ImportError(Single(13, x, "ReduceMean", {"x"}, {{"axes", Dims{3}}})).message(),
-              HasSubstr("other axes than height and width"));
+  for (const char* op : {"ReduceMean", "ReduceMax"}) {
+    // Rows and columns alone, and one after the other.
+    ExpectSame(Single(13, x, op, {"x"}, {{"axes", Dims{3}}}), x);
+    ExpectSame(Single(13, x, op, {"x"}, {{"axes", Dims{-2}}}), x);
+    ExpectSame(Single(13, x, op, {"x"}, {{"axes", Dims{2, 3}}, {"keepdims", int64_t{0}}}), x);
+    OnnxBuilder twice(13);
+    twice.Input("x", x)
+        .Output("y")
+        .Node(op, {"x"}, {"row"}, {{"axes", Dims{3}}, {"keepdims", int64_t{0}}})
+        .Node(op, {"row"}, {"y"}, {{"axes", Dims{2}}, {"keepdims", int64_t{0}}});
+    ExpectSame(twice, x);
+  }
   EXPECT_THAT(ImportError(Single(13, x, "ReduceMean", {"x"})).message(),
               HasSubstr("other axes than height and width"));
   // x.flatten(2).mean(-1)
@@ -380,6 +412,26 @@ TEST(OnnxDense, FlattenedImagesPermuteTheWeights) {
       EXPECT_EQ(graph.tensor(graph.outputs[0]).name, "y");
     }
   }
+}
+
+TEST(OnnxDense, OnEveryPixel) {
+  // x.permute(0, 2, 3, 1) @ w + b, as transformers write it.
+  TestNumbers random(13);
+  const Dims x{1, 3, 4, 5};
+  OnnxBuilder b(13);
+  b.Input("x", x)
+      .Output("y")
+      .Node("Relu", {"x"}, {"r"})
+      .Node("Transpose", {"r"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}})
+      .Node("MatMul", {"t", "w"}, {"m"})
+      .Node("Add", {"b", "m"}, {"a"})
+      .Node("Transpose", {"a"}, {"y"}, {{"perm", Dims{0, 3, 1, 2}}});
+  b.Initializer(FloatTensor("w", {3, 6}, random.Floats(18)))
+      .Initializer(FloatTensor("b", {6}, random.Floats(6)));
+  EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kConv2d), 1);
+  OnnxBuilder rows = Single(13, x, "MatMul", {"x", "w"});
+  rows.Initializer(FloatTensor("w", {5, 6}, random.Floats(30)));
+  EXPECT_THAT(ImportError(rows).message(), HasSubstr("expected [1,features] or"));
 }
 
 TEST(OnnxDense, BiasForms) {
@@ -507,6 +559,49 @@ TEST(OnnxMoves, SliceOldAndNew) {
       .Initializer(IntTensor("a", {1}, {1}));
   reversed.Initializer(IntTensor("t", {1}, {-1}));
   EXPECT_THAT(ImportError(reversed).message(), HasSubstr("its step is negative"));
+}
+
+TEST(OnnxMoves, SplitIntoSlices) {
+  const Dims x{1, 7, 5, 6};
+  for (int64_t opset : {11, 13, 18}) {
+    for (int64_t axis : {1, 3, -2}) {
+      for (bool listed : {false, true}) {
+        const bool channels = axis == 1;
+        const Dims sizes = channels ? Dims{2, 1, 4} : axis == 3 ? Dims{1, 2, 3} : Dims{1, 1, 3};
+        OnnxBuilder b(opset);
+        std::vector<OnnxAttr> attributes{{"axis", axis}};
+        if (listed && opset < 13) attributes.push_back({"split", sizes});
+        if (!listed && opset >= 18) attributes.push_back({"num_outputs", int64_t{3}});
+        std::vector<std::string> inputs{"x"};
+        if (listed && opset >= 13) inputs.push_back("sizes");
+        b.Input("x", x).Output("y").Node("Split", inputs, {"p", "q", "r"}, attributes);
+        b.Initializer(IntTensor("sizes", {3}, sizes));
+        b.Node("Concat", {"r", "p"}, {"y"}, {{"axis", axis}});
+        EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kSlice), 2);
+      }
+    }
+  }
+  OnnxBuilder bad = Single(13, x, "Split", {"x", "sizes"}, {{"axis", int64_t{1}}});
+  bad.Initializer(IntTensor("sizes", {1}, {6}));
+  EXPECT_THAT(ImportError(bad).message(), HasSubstr("do not fill an axis of 7"));
+  OnnxBuilder more = Single(13, x, "Split", {"x", "sizes"}, {{"axis", int64_t{1}}});
+  more.Initializer(IntTensor("sizes", {1}, {8}));
+  EXPECT_THAT(ImportError(more).message(), HasSubstr("do not fit an axis of 7"));
+}
+
+TEST(OnnxMoves, CastLikeKeepsFloats) {
+  const Dims x{1, 2, 3, 4};
+  OnnxBuilder b(15);
+  b.Input("x", x)
+      .Output("y")
+      .Node("CastLike", {"two", "x"}, {"c"})
+      .Node("CastLike", {"x", "two_and_half"}, {"f"})
+      .Node("Mul", {"f", "c"}, {"y"});
+  b.Initializer(IntTensor("two", {}, {2})).Initializer(FloatTensor("two_and_half", {}, {2.5f}));
+  EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kScaleShift), 1);
+  OnnxBuilder integer = Single(15, x, "CastLike", {"x", "two"});
+  integer.Initializer(IntTensor("two", {}, {2}));
+  EXPECT_THAT(ImportError(integer).message(), HasSubstr("to element type 7"));
 }
 
 TEST(OnnxMoves, Concat) {
@@ -683,15 +778,19 @@ TEST(OnnxErrors, EveryUnsupportedOperatorIsListedOnce) {
   b.Node("LRN", {"x"}, {"a"}, {}, "norm")
       .Node("Relu", {"a"}, {"r"})
       .Node("Resize", {"r"}, {"z"}, {}, "up");
-  b.Node("Sub", {"x", "x"}, {"s"}, {}, "difference")
+  b.Node("Div", {"x", "x"}, {"s"}, {}, "ratio")
       .Node("FusedConv", {"z"}, {"f"}, {}, "fused", "com.microsoft");
-  b.Node("Add", {"f", "s"}, {"y"}).Node("NonZero", {"x"}, {"unused"}, {}, "not_needed");
+  b.Node("Add", {"f", "s"}, {"t"}).Node("NonZero", {"x"}, {"unused"}, {}, "not_needed");
+  b.Node("Mish", {"t"}, {"m1"}, {}, "mish1").Node("Mish", {"m1"}, {"m2"}, {}, "mish2");
+  b.Node("Mish", {"m2"}, {"m3"}, {}, "mish3").Node("Mish", {"m3"}, {"y"}, {}, "mish4");
   const Status status = ImportError(b);
   EXPECT_EQ(status.code(), StatusCode::kUnsupported);
   EXPECT_EQ(status.message(),
-            "test: 4 unsupported operators: LRN 'norm'; Resize 'up'; Sub 'difference' (of two "
-            "activations); "
-            "com.microsoft.FusedConv 'fused'");
+            "test: 8 unsupported operators: LRN 'norm'; "
+            "Resize 'up' (give the network images of its size); Div 'ratio' (of two activations); "
+            "com.microsoft.FusedConv 'fused' (ONNX Runtime wrote it; convert the file from before "
+            "its optimization); Mish 'mish1', 'mish2', 'mish3' and 1 more (of all activation "
+            "functions ReLU, ReLU6 and clipping are supported)");
 }
 
 TEST(OnnxErrors, GraphsThatDoNotHangTogether) {

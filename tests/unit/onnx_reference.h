@@ -66,7 +66,13 @@ class OnnxReference {
     for (const OnnxTensor& t : model_.initializers)
       values_[t.name] = FromConstant(*DecodeOnnxTensor(t, std::nullopt));
     values_[model_.inputs[0].name] = input;
-    for (const OnnxNode& node : model_.nodes) values_[node.outputs[0]] = Eval(node);
+    for (const OnnxNode& node : model_.nodes) {
+      if (node.op_type == "Split") {
+        Split(node);
+      } else {
+        values_[node.outputs[0]] = Eval(node);
+      }
+    }
     return values_.at(model_.outputs[0].name);
   }
 
@@ -192,7 +198,9 @@ class OnnxReference {
     return y;
   }
 
-  RefTensor ReduceMean(const OnnxNode& n, RefTensor& x, std::vector<int64_t> axes, bool keep) {
+  /// The mean, or the largest, over `axes`.
+  RefTensor Reduce(const OnnxNode& n, RefTensor& x, std::vector<int64_t> axes, bool keep,
+                   bool max = false) {
     if (axes.empty()) {
       if (OnnxAttributes(n).Int("noop_with_empty_axes", 0) != 0) return x;
       for (size_t d = 0; d < x.dims.size(); ++d) axes.push_back(static_cast<int64_t>(d));
@@ -204,7 +212,7 @@ class OnnxReference {
     for (size_t d = 0; d < gone.size(); ++d) {
       if (gone[d]) kept.dims[d] = 1;
     }
-    kept.values.assign(static_cast<size_t>(RefCount(kept.dims)), 0.0);
+    kept.values.assign(static_cast<size_t>(RefCount(kept.dims)), max ? -1e300 : 0.0);
     const double share =
         static_cast<double>(RefCount(kept.dims)) / static_cast<double>(RefCount(x.dims));
     RefForEach(x.dims, [&](const auto& i) {
@@ -212,7 +220,8 @@ class OnnxReference {
       for (size_t d = 0; d < gone.size(); ++d) {
         if (gone[d]) to[d] = 0;
       }
-      RefAt(kept, to) += RefAt(x, i) * share;
+      double& v = RefAt(kept, to);
+      v = max ? std::max(v, RefAt(x, i)) : v + RefAt(x, i) * share;
     });
     if (keep) return kept;
     RefTensor y{{}, kept.values};
@@ -366,6 +375,31 @@ class OnnxReference {
     return y;
   }
 
+  void Split(const OnnxNode& n) {
+    RefTensor& x = In(n, 0);
+    OnnxAttributes a(n);
+    int64_t axis = a.Int("axis", 0);
+    if (axis < 0) axis += static_cast<int64_t>(x.dims.size());
+    const size_t at = static_cast<size_t>(axis);
+    const int64_t parts = static_cast<int64_t>(n.outputs.size());
+    std::vector<int64_t> sizes = opset_ < 13 ? a.Ints("split") : std::vector<int64_t>();
+    if (opset_ >= 13 && Has(n, 1)) sizes = List(n, 1);
+    int64_t begin = 0;
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      const int64_t size =
+          sizes.empty() ? std::min((x.dims[at] + parts - 1) / parts, x.dims[at] - begin) : sizes[i];
+      RefTensor y{x.dims, {}};
+      y.dims[at] = size;
+      RefForEach(y.dims, [&](const auto& index) {
+        std::vector<int64_t> from = index;
+        from[at] += begin;
+        y.values.push_back(RefAt(x, from));
+      });
+      values_[n.outputs[i]] = y;
+      begin += size;
+    }
+  }
+
   RefTensor Concat(const OnnxNode& n) {
     int64_t axis = OnnxAttributes(n).Int("axis", 0);
     RefTensor y{In(n, 0).dims, {}};
@@ -412,19 +446,11 @@ class OnnxReference {
     if (op == "Conv") return Conv(n);
     if (op == "MaxPool") return Pool(n, false);
     if (op == "AveragePool") return Pool(n, true);
-    if (op == "GlobalAveragePool") return ReduceMean(n, In(n, 0), {2, 3}, true);
-    if (op == "GlobalMaxPool") {
-      RefTensor& x = In(n, 0);
-      RefTensor y{{x.dims[0], x.dims[1], 1, 1},
-                  std::vector<double>(static_cast<size_t>(x.dims[0] * x.dims[1]), -1e300)};
-      RefForEach(x.dims, [&](const auto& i) {
-        double& v = RefAt(y, {i[0], i[1], 0, 0});
-        v = std::max(v, RefAt(x, i));
-      });
-      return y;
+    if (op == "GlobalAveragePool") return Reduce(n, In(n, 0), {2, 3}, true);
+    if (op == "GlobalMaxPool") return Reduce(n, In(n, 0), {2, 3}, true, true);
+    if (op == "ReduceMean" || op == "ReduceMax") {
+      return Reduce(n, In(n, 0), AxesOf(n, 1, 18), a.Int("keepdims", 1) != 0, op == "ReduceMax");
     }
-    if (op == "ReduceMean")
-      return ReduceMean(n, In(n, 0), AxesOf(n, 1, 18), a.Int("keepdims", 1) != 0);
     if (op == "BatchNormalization") {
       RefTensor y = In(n, 0);
       const double epsilon = a.Float("epsilon", 1e-5f);
@@ -454,6 +480,8 @@ class OnnxReference {
     if (op == "Div") return Binary(In(n, 0), In(n, 1), std::divides<>());
     if (op == "Max")
       return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::max(v, w); });
+    if (op == "Min")
+      return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::min(v, w); });
     if (op == "Sum") {
       RefTensor y = In(n, 0);
       for (size_t i = 1; i < n.inputs.size(); ++i) y = Binary(y, In(n, i), std::plus<>());
@@ -468,7 +496,7 @@ class OnnxReference {
       for (size_t d = In(n, 0).dims.size(); d-- > 0;) perm.push_back(static_cast<int64_t>(d));
       return Transposed(In(n, 0), a.Ints("perm", perm));
     }
-    if (op == "Identity" || op == "Dropout" || op == "Cast") return In(n, 0);
+    if (op == "Identity" || op == "Dropout" || op == "Cast" || op == "CastLike") return In(n, 0);
     if (op == "Pad") return Pad(n);
     if (op == "Slice") return Slice(n);
     if (op == "Concat") return Concat(n);
