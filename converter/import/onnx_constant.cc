@@ -147,10 +147,59 @@ Result<OnnxConstant> FoldBinary(const std::string& op, const OnnxConstant& a, co
       if (w == 0) return Corrupt("it divides by zero");
       v = w == -1 ? Wrap(0 - static_cast<uint64_t>(v)) : v / w;
     }
+    if (op == "Mod") {  // The result has the divisor's sign.
+      if (w == 0) return Corrupt("it divides by zero");
+      const int64_t rest = w == -1 ? 0 : v % w;
+      v = rest != 0 && (rest < 0) != (w < 0) ? rest + w : rest;
+    }
     if (op == "Min") v = std::min(v, w);
     if (op == "Max") v = std::max(v, w);
+    if (op == "Equal") v = v == w;
+  }
+  if (op == "Equal") {
+    for (size_t i = 0; i < x.floats.size(); ++i) x.ints.push_back(x.floats[i] == y.floats[i]);
+    x.floats.clear();
+    x.type = OnnxType::kBool;
   }
   return x;
+}
+
+Result<OnnxConstant> FoldWhere(const OnnxConstant& condition, const OnnxConstant& a,
+                               const OnnxConstant& b, int64_t* budget) {
+  if (condition.is_float() || a.is_float() != b.is_float())
+    return Corrupt("its inputs have the wrong types");
+  OCTET_ASSIGN_OR_RETURN(const OnnxDims both, BroadcastDims(a.dims, b.dims));
+  OCTET_ASSIGN_OR_RETURN(const OnnxDims dims, BroadcastDims(both, condition.dims));
+  OCTET_RETURN_IF_ERROR(Charge(NumElements(dims), budget));
+  const OnnxConstant pick = BroadcastTo(condition, dims), otherwise = BroadcastTo(b, dims);
+  OnnxConstant x = BroadcastTo(a, dims);
+  for (size_t i = 0; i < pick.ints.size(); ++i) {
+    if (pick.ints[i] != 0) continue;
+    if (x.is_float()) {
+      x.floats[i] = otherwise.floats[i];
+    } else {
+      x.ints[i] = otherwise.ints[i];
+    }
+  }
+  return x;
+}
+
+/// The product of all values of a list, as shapes need it.
+Result<OnnxConstant> FoldProduct(const OnnxNode& node, const OnnxConstant& x) {
+  OnnxAttributes attributes(node);
+  const bool keep = attributes.Int("keepdims", 1) != 0;
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  OnnxConstant y{x.type, keep ? OnnxDims(x.dims.size(), 1) : OnnxDims(), {}, {}};
+  if (x.is_float()) {
+    float product = 1.0f;
+    for (float v : x.floats) product *= v;
+    y.floats.push_back(product);
+  } else {
+    int64_t product = 1;
+    for (int64_t v : x.ints) product = WrapMul(product, v);
+    y.ints.push_back(product);
+  }
+  return y;
 }
 
 Result<OnnxConstant> FoldUnary(const std::string& op, const OnnxConstant& x, int64_t* budget) {
@@ -727,6 +776,8 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
   if (op == "Neg" || op == "Sqrt" || op == "Reciprocal" || op == "Floor" || op == "Ceil") {
     return wrap(FoldUnary(op, x, budget));
   }
+  // Of a list; with axes there is but one that they could name.
+  if (op == "ReduceProd" && x.dims.size() == 1) return wrap(FoldProduct(node, x));
   if (op == "ConstantOfShape") return wrap(FoldConstantOfShape(node, x, budget));
   if (op == "QuantizeLinear" || op == "DequantizeLinear")
     return wrap(FoldLinear(node, x, input(1), input(2), budget));
@@ -794,8 +845,9 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
     OCTET_ASSIGN_OR_RETURN(OnnxDims dims, ResolveReshape(x.dims, target, allow_zero != 0));
     return wrap(WithDims(x, std::move(dims), budget));
   }
-  const bool binary =
-      op == "Add" || op == "Sub" || op == "Mul" || op == "Div" || op == "Min" || op == "Max";
+  if (op == "Where" && input(2) != nullptr) return wrap(FoldWhere(x, y, *input(2), budget));
+  const bool binary = op == "Equal" || (op == "Mod" && !x.is_float()) || op == "Add" ||
+                      op == "Sub" || op == "Mul" || op == "Div" || op == "Min" || op == "Max";
   if (binary && inputs.size() == 2) return wrap(FoldBinary(op, x, y, budget));
   if (op == "Expand") {
     if (y.is_float() || y.ints.size() > kMaxRank)

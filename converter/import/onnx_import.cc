@@ -156,6 +156,7 @@ class OnnxImporter {
   Status Pad(const OnnxNode& node);
   Status Slice(const OnnxNode& node);
   Status Split(const OnnxNode& node);
+  Status ReverseChannels(const OnnxNode& node, const Value& x);
   Status EmitSlice(const OnnxNode& node, const Value& x, const std::vector<OnnxSliceRange>& ranges);
   Status Concat(const OnnxNode& node);
   Status Softmax(const OnnxNode& node);
@@ -1115,11 +1116,19 @@ Status OnnxImporter::EmitSlice(const OnnxNode& node, const Value& x,
                                const std::vector<OnnxSliceRange>& ranges) {
   bool whole = true;
   OnnxDims dims;
+  std::optional<size_t> backwards;
   for (size_t i = 0; i < ranges.size(); ++i) {
     if (ranges[i].count < 1) return Unsupported("its result is empty");
-    if (ranges[i].step < 0) return Unsupported("its step is negative");
+    if (ranges[i].step < 0 && (backwards || ranges[i].step != -1))
+      return Unsupported("its step is negative");
+    if (ranges[i].step < 0) backwards = i;
     whole = whole && ranges[i].count == x.dims[i];
     dims.push_back(ranges[i].count);
+  }
+  if (backwards) {
+    if (!whole || backwards != ChannelAxis(x))
+      return Unsupported("its step is negative; only channels can be reversed");
+    return ReverseChannels(node, x);
   }
   if (whole) {
     SetOutput(node, x.id, x.order, dims);
@@ -1136,6 +1145,20 @@ Status OnnxImporter::EmitSlice(const OnnxNode& node, const Value& x,
   }
   OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kSlice, node, "", {view.id}, slice));
   SetOutput(node, y, view.order, dims);
+  return OkStatus();
+}
+
+/// RGB to BGR and back: a convolution of one pixel whose weights are ones.
+Status OnnxImporter::ReverseChannels(const OnnxNode& node, const Value& x) {
+  const int64_t n = Channels(x);
+  if (n > 64 || ShapeOf(x).rank() != 4)
+    return Unsupported(StrCat("it reverses ", n, " channels; up to 64 of an image are supported"));
+  std::vector<float> weights(static_cast<size_t>(n * n), 0.0f);
+  for (int64_t c = 0; c < n; ++c) weights[static_cast<size_t>(c * n + n - 1 - c)] = 1.0f;
+  OCTET_ASSIGN_OR_RETURN(const TensorId weights_id,
+                         AddFloats(node.outputs[0] + "/reverse", Shape{n, 1, 1, n}, weights));
+  OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kConv2d, node, "", {x.id, weights_id}));
+  SetOutput(node, y, x.order, x.dims);
   return OkStatus();
 }
 
@@ -1290,8 +1313,8 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
 /// Operators that exist only as constants or as a shape that is known here.
 bool IsFoldedOnly(const std::string& op) {
   static const std::set<std::string> kOps = {
-      "Ceil",   "Constant", "ConstantOfShape", "Expand", "Floor",
-      "Gather", "Neg",      "Reciprocal",      "Shape",  "Sqrt"};
+      "Ceil", "Constant", "ConstantOfShape", "Equal",      "Expand", "Floor", "Gather",
+      "Mod",  "Neg",      "Reciprocal",      "ReduceProd", "Shape",  "Sqrt",  "Where"};
   return kOps.count(op) > 0;
 }
 
@@ -1518,8 +1541,9 @@ bool OnnxImporter::InputIsChannelsLast(const std::string& name) const {
       if (node.op_type == "Transpose") {
         return OnnxAttributes(node).Ints("perm") == std::vector<int64_t>{0, 3, 1, 2};
       }
-      static const std::set<std::string> kNeutral = {"Add",      "Cast", "Clip", "Div",  "Dropout",
-                                                     "Identity", "Mul",  "Pad",  "Relu", "Sub"};
+      static const std::set<std::string> kNeutral = {"Add",     "Cast",     "Clip", "Div",
+                                                     "Dropout", "Identity", "Mul",  "Pad",
+                                                     "Relu",    "Slice",    "Sub"};
       if (kNeutral.count(node.op_type) > 0) open.push_back(node.outputs[0]);
     }
   }

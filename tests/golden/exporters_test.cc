@@ -164,5 +164,10 @@ TEST(TensorFlow, SavedModels) {
   EXPECT_GE(cases.size(), 18u);
 }
 
+TEST(TensorFlow, Onnx) {
+  OCTET_REQUIRE_EXPORTERS("tensorflow");
+  CompareOnnx(Exports("tensorflow_onnx", python, "export_onnx_tensorflow.py", Size()), 50);
+}
+
 }  // namespace
 }  // namespace octet

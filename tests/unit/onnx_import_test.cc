@@ -414,6 +414,36 @@ TEST(OnnxDense, FlattenedImagesPermuteTheWeights) {
   }
 }
 
+TEST(OnnxDense, ShapesComputedAsTensorflowWritesThem) {
+  // tf.tensordot: pixels are counted by ReduceProd; PyTorch's expand picks dimensions with Where.
+  TestNumbers random(17);
+  const Dims x{1, 3, 4, 5};
+  OnnxBuilder b(13);
+  b.Input("x", x)
+      .Output("y")
+      .Node("Relu", {"x"}, {"r"})
+      .Node("Transpose", {"r"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}})
+      .Node("Shape", {"t"}, {"s"})
+      .Node("Gather", {"s", "front"}, {"f"})
+      .Node("ReduceProd", {"f"}, {"pixels"}, {{"keepdims", int64_t{1}}})
+      .Node("Mod", {"minus_two", "four"}, {"two"})
+      .Node("Equal", {"two", "again"}, {"same"})
+      .Node("Where", {"same", "three", "minus_two"}, {"channels"})
+      .Node("Concat", {"pixels", "channels"}, {"rows"}, {{"axis", int64_t{0}}})
+      .Node("Reshape", {"t", "rows"}, {"flat"})
+      .Node("MatMul", {"flat", "w"}, {"m"})
+      .Node("Reshape", {"m", "image"}, {"n"})
+      .Node("Transpose", {"n"}, {"y"}, {{"perm", Dims{0, 3, 1, 2}}});
+  b.Initializer(FloatTensor("w", {3, 6}, random.Floats(18)))
+      .Initializer(IntTensor("front", {3}, {0, 1, 2}))
+      .Initializer(IntTensor("minus_two", {1}, {-2}))
+      .Initializer(IntTensor("four", {1}, {4}))
+      .Initializer(IntTensor("again", {1}, {2}))
+      .Initializer(IntTensor("three", {1}, {3}))
+      .Initializer(IntTensor("image", {4}, {1, 4, 5, 6}));
+  EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kConv2d), 1);
+}
+
 TEST(OnnxDense, OnEveryPixel) {
   // x.permute(0, 2, 3, 1) @ w + b, as transformers write it.
   TestNumbers random(13);
@@ -558,7 +588,13 @@ TEST(OnnxMoves, SliceOldAndNew) {
       .Initializer(IntTensor("e", {1}, {-1000}))
       .Initializer(IntTensor("a", {1}, {1}));
   reversed.Initializer(IntTensor("t", {1}, {-1}));
-  EXPECT_THAT(ImportError(reversed).message(), HasSubstr("its step is negative"));
+  EXPECT_EQ(CountNodes(ExpectSame(reversed, x), OpType::kConv2d), 1);
+  OnnxBuilder mirrored = Single(13, x, "Slice", {"x", "s", "e", "a", "t"});
+  mirrored.Initializer(IntTensor("s", {1}, {-1}))
+      .Initializer(IntTensor("e", {1}, {-1000}))
+      .Initializer(IntTensor("a", {1}, {3}));
+  mirrored.Initializer(IntTensor("t", {1}, {-1}));
+  EXPECT_THAT(ImportError(mirrored).message(), HasSubstr("only channels can be reversed"));
 }
 
 TEST(OnnxMoves, SplitIntoSlices) {

@@ -480,6 +480,18 @@ class OnnxReference {
     if (op == "Div") return Binary(In(n, 0), In(n, 1), std::divides<>());
     if (op == "Max")
       return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::max(v, w); });
+    if (op == "ReduceProd") {
+      double product = 1;
+      for (double v : In(n, 0).values) product *= v;
+      return {a.Int("keepdims", 1) != 0 ? std::vector<int64_t>{1} : std::vector<int64_t>{},
+              {product}};
+    }
+    if (op == "Mod")
+      return Binary(In(n, 0), In(n, 1),
+                    [](double v, double w) { return v - std::floor(v / w) * w; });
+    if (op == "Equal")
+      return Binary(In(n, 0), In(n, 1), [](double v, double w) { return v == w ? 1.0 : 0.0; });
+    if (op == "Where") return In(n, 0).values[0] != 0 ? In(n, 1) : In(n, 2);
     if (op == "Min")
       return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::min(v, w); });
     if (op == "Sum") {
