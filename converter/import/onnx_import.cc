@@ -1333,6 +1333,10 @@ Status OnnxImporter::NoteQuantization(const OnnxNode& node) {
     const Value& z = Input(node, 2);
     if (z.kind != Value::Kind::kConstant) return Unsupported("its zero point is not constant");
     zero = z.constant.get();
+    if (zero->type != OnnxType::kUint8 && zero->type != OnnxType::kInt8) {
+      return Unsupported(StrCat("it quantizes an activation to element type ",
+                                static_cast<int>(zero->type), ", expected uint8 or int8"));
+    }
   }
   OCTET_ASSIGN_OR_RETURN(const LinearParameters p, ReadLinearParameters(scale, zero));
   if (p.scales.size() != 1) return Unsupported("it quantizes an activation per channel");
@@ -1434,39 +1438,48 @@ void ExpandQuantizedOperators(OnnxModel* model) {
 }
 
 /// The float graph with the quantizations its file gave: activations are fused, additions are not,
-/// because their operands are quantized.
-Result<Graph> QuantizeLikeSource(Graph graph,
+/// because their operands are quantized. A graph that is quantized only in part stays in float.
+Result<Graph> QuantizeLikeSource(const Graph& source,
                                  const std::map<std::string, Quantization>& quantizations) {
+  Graph graph = source;
   OCTET_RETURN_IF_ERROR(Legalize(&graph));
+  CalibrationTable table;
+  table.method = "source";
+  for (const auto& [name, q] : quantizations) {
+    table.ranges[name] = Range{q.scale * static_cast<float>(-q.zero_point),
+                               q.scale * static_cast<float>(255 - q.zero_point)};
+  }
+  const auto copy = [&](TensorId from, TensorId to) {
+    const auto it = table.ranges.find(graph.tensor(from).name);
+    if (it != table.ranges.end()) table.ranges.emplace(graph.tensor(to).name, it->second);
+  };
+  // Files differ in where they write a quantization. What a ReLU leaves of quantized values is
+  // quantized as they are, so are values that are only moved, and a mean lies in their range.
+  for (const Node& n : graph.nodes) {
+    if (n.type == OpType::kRelu || n.type == OpType::kRelu6) copy(n.inputs[0], n.output);
+  }
   OCTET_RETURN_IF_ERROR(FoldScaleShift(&graph));
   OCTET_RETURN_IF_ERROR(FuseActivation(&graph));
   OCTET_RETURN_IF_ERROR(Legalize(&graph));
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
-  CalibrationTable table;
-  table.method = "source";
-  const auto range = [](const Quantization& q) {
-    return Range{q.scale * static_cast<float>(-q.zero_point),
-                 q.scale * static_cast<float>(255 - q.zero_point)};
-  };
-  for (const auto& [name, q] : quantizations) table.ranges[name] = range(q);
-  // Operators that only move values need no quantization of their own; files differ in where they
-  // write one.
   for (int pass = 0; pass < 2; ++pass) {
     for (const Node& n : graph.nodes) {
       const bool moves = n.type == OpType::kReshape || n.type == OpType::kMaxPool ||
                          n.type == OpType::kSlice || n.type == OpType::kPad;
-      if (!moves) continue;
-      const std::string& in = graph.tensor(n.inputs[0]).name;
-      const std::string& out = graph.tensor(n.output).name;
-      if (table.ranges.count(in) > 0 && table.ranges.count(out) == 0)
-        table.ranges[out] = table.ranges[in];
-      if (table.ranges.count(out) > 0 && table.ranges.count(in) == 0)
-        table.ranges[in] = table.ranges[out];
+      const bool mean = n.type == OpType::kAveragePool || n.type == OpType::kGlobalAveragePool;
+      if (moves || mean) copy(n.inputs[0], n.output);
+      if (moves) copy(n.output, n.inputs[0]);
     }
   }
   QuantizeOptions options;
   options.precision = Precision::kInt8;
-  return QuantizeGraph(graph, options, &table);
+  Result<Graph> quantized = QuantizeGraph(graph, options, &table);
+  if (quantized.ok()) quantized->metadata.source += ", quantized";
+  // The one thing that can be wrong is that some activation has no range.
+  if (quantized.ok() || quantized.status().code() != StatusCode::kInvalidArgument) return quantized;
+  graph = source;
+  graph.metadata.source += ", activations quantized in part and read as float";
+  return graph;
 }
 
 Status OnnxImporter::CheckModel() {
@@ -1804,8 +1817,7 @@ Result<Graph> OnnxImporter::Import() {
   if (quantizations_.empty()) return std::move(graph_);
   std::map<std::string, Quantization> by_name;
   for (const auto& [id, q] : quantizations_) by_name[graph_.tensor(id).name] = q;
-  graph_.metadata.source += ", quantized";
-  return QuantizeLikeSource(std::move(graph_), by_name);
+  return QuantizeLikeSource(graph_, by_name);
 }
 
 }  // namespace

@@ -17,6 +17,7 @@
 namespace octet {
 namespace {
 
+using testing::ByteTensor;
 using testing::Dims;
 using testing::FloatTensor;
 using testing::IntTensor;
@@ -29,7 +30,7 @@ std::string QuantizedSeed() {
   TestNumbers random(1);
   OnnxBuilder b(13);
   b.Input("x", {-1, 3, 8, 8}).Output("y");
-  b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(IntTensor("z", {}, {128}));
+  b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(ByteTensor("z", {}, {128}));
   b.Initializer(FloatTensor("ws", {4}, {0.01f, 0.02f, 0.03f, 0.04f}))
       .Initializer(IntTensor("wz", {4}, {0, 0, 0, 0}))
       .Initializer(FloatTensor("w", {4, 3, 1, 1}, random.Floats(12)))
@@ -125,6 +126,38 @@ std::vector<std::string> FloatSeeds() {
         .Node("Flatten", {"u"}, {"y"}, {{"axis", int64_t{1}}});
     seeds.push_back(b.Build());
   }
+  {
+    OnnxBuilder b(18);
+    b.Input("x", {1, 4, 5, 6}).Output("y");
+    b.Initializer(IntTensor("parts", {2}, {1, 3}))
+        .Node("Split", {"x", "parts"}, {"p", "q"}, {{"axis", int64_t{1}}})
+        .Node("Split", {"q"}, {"q0", "q1", "q2"},
+              {{"axis", int64_t{1}}, {"num_outputs", int64_t{3}}});
+    b.Initializer(FloatTensor("low", {}, {-1})).Initializer(FloatTensor("high", {}, {2}));
+    b.Node("Sub", {"q0", "q1"}, {"d"})
+        .Node("Clip", {"d", "low", "high"}, {"c"})
+        .Node("CastLike", {"high", "c"}, {"h"})
+        .Node("Min", {"c", "h"}, {"m"})
+        .Node("Concat", {"m", "q2"}, {"j"}, {{"axis", int64_t{1}}});
+    b.Initializer(IntTensor("last", {1}, {-1})).Initializer(IntTensor("end", {1}, {-100}));
+    b.Initializer(IntTensor("one", {1}, {1}))
+        .Node("Slice", {"j", "last", "end", "one", "last"}, {"r"});
+    b.Node("Transpose", {"r"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}})
+        .Node("Shape", {"t"}, {"s"}, {{"end", int64_t{3}}})
+        .Node("ReduceProd", {"s"}, {"n"})
+        .Node("Mod", {"n", "parts_end"}, {"o"})
+        .Node("Equal", {"o", "one"}, {"e"})
+        .Node("Where", {"e", "n", "last"}, {"w"})
+        .Node("Concat", {"w", "two"}, {"target"}, {{"axis", int64_t{0}}})
+        .Node("Reshape", {"t", "target"}, {"f"});
+    b.Initializer(IntTensor("parts_end", {1}, {7})).Initializer(IntTensor("two", {1}, {2}));
+    b.Initializer(FloatTensor("k", {2, 3}, random.Floats(6))).Node("MatMul", {"f", "k"}, {"g"});
+    b.Initializer(IntTensor("image", {4}, {1, 5, 6, 3})).Node("Reshape", {"g", "image"}, {"i"});
+    b.Initializer(IntTensor("rows", {1}, {1}))
+        .Node("ReduceMax", {"i", "rows"}, {"v"}, {{"keepdims", int64_t{0}}})
+        .Node("ReduceMean", {"v", "rows"}, {"y"}, {{"keepdims", int64_t{0}}});
+    seeds.push_back(b.Build());
+  }
   return seeds;
 }
 
@@ -134,7 +167,8 @@ struct Counts {
 
 void Check(std::string_view bytes, Counts* counts) {
   testing::largest_allocation = 0;
-  const std::clock_t start = std::clock();  // The processor's time: others may be using the machine.
+  const std::clock_t start =
+      std::clock();  // The processor's time: others may be using the machine.
   const Result<Graph> graph = ImportOnnxBytes(bytes, "fuzz");
   const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   EXPECT_LT(seconds, 5.0);

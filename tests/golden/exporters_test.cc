@@ -13,6 +13,7 @@
 
 #include "converter/import/importer.h"
 #include "converter/passes/passes.h"
+#include "converter/quantize/quantize.h"
 #include "engine/src/model_impl.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
@@ -150,6 +151,24 @@ TEST_P(PyTorch, StateDicts) {
     ++models;
   }
   EXPECT_EQ(models, 12);
+}
+
+/// Quantized files against their exact evaluation: 255 steps an activation, each of which may be rounded another way.
+TEST_P(PyTorch, QuantizedOnnx) {
+  OCTET_REQUIRE_EXPORTERS(GetParam());
+  const Exports exports(std::string(GetParam()) + "_quantized", python, "export_onnx_quantized.py", "");
+  ASSERT_TRUE(exports.ok());
+  const std::vector<std::string> cases = exports.Cases();
+  for (const std::string& folder : cases) {
+    const std::string name = std::filesystem::path(folder).filename().string();
+    SCOPED_TRACE(name);
+    const Result<Graph> graph = ImportModel(folder + "/model.onnx", {});
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    const bool partial = name.find("_partial_") != std::string::npos;
+    EXPECT_EQ(!partial, IsQuantized(*graph));
+    Compare(folder + "/model.onnx", folder, {}, Tolerance{.relative = 0.04f});
+  }
+  EXPECT_GE(cases.size(), GetParam() == std::string("torch") ? 48u : 6u);
 }
 
 TEST(TensorFlow, SavedModels) {

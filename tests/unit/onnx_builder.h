@@ -28,15 +28,23 @@ struct OnnxTensorSpec {
   OnnxStorage storage = OnnxStorage::kRaw;
   std::vector<std::pair<std::string, std::string>>
       external;  ///< kExternal: location, offset, length.
+  int type = 0;  ///< TensorProto.DataType of `ints` other than int64, stored as a list.
 };
 
 inline OnnxTensorSpec FloatTensor(std::string name, Dims dims, std::vector<float> values,
                                   OnnxStorage storage = OnnxStorage::kRaw) {
-  return {std::move(name), std::move(dims), std::move(values), {}, false, storage, {}};
+  return {std::move(name), std::move(dims), std::move(values), {}, false, storage, {}, 0};
 }
 inline OnnxTensorSpec IntTensor(std::string name, Dims dims, std::vector<int64_t> values,
                                 OnnxStorage storage = OnnxStorage::kRaw) {
-  return {std::move(name), std::move(dims), {}, std::move(values), true, storage, {}};
+  return {std::move(name), std::move(dims), {}, std::move(values), true, storage, {}, 0};
+}
+
+/// uint8, or another small type of TensorProto.DataType.
+inline OnnxTensorSpec ByteTensor(std::string name, Dims dims, std::vector<int64_t> values,
+                                 int type = 2) {
+  return {
+      std::move(name), std::move(dims), {}, std::move(values), true, OnnxStorage::kList, {}, type};
 }
 
 struct OnnxAttr {
@@ -137,7 +145,11 @@ class OnnxBuilder {
     protozero::pbf_writer writer(data);
     writer.add_packed_int64(1, t.dims.begin(), t.dims.end());
     const bool half = t.storage == OnnxStorage::kHalf || t.storage == OnnxStorage::kHalfList;
-    writer.add_int32(2, t.is_int ? 7 : half ? 10 : t.storage == OnnxStorage::kDouble ? 11 : 1);
+    writer.add_int32(2, t.type != 0                         ? t.type
+                        : t.is_int                          ? 7
+                        : half                              ? 10
+                        : t.storage == OnnxStorage::kDouble ? 11
+                                                            : 1);
     writer.add_string(8, t.name);
     std::vector<uint16_t> halves;
     for (float f : t.floats) halves.push_back(FloatToHalf(f));
@@ -146,7 +158,9 @@ class OnnxBuilder {
         writer.add_bytes(9, t.is_int ? Bytes(t.ints) : Bytes(t.floats));
         break;
       case OnnxStorage::kList:
-        if (t.is_int) {
+        if (t.type != 0) {
+          writer.add_packed_int32(5, t.ints.begin(), t.ints.end());
+        } else if (t.is_int) {
           writer.add_packed_int64(7, t.ints.begin(), t.ints.end());
         } else {
           writer.add_packed_float(4, t.floats.begin(), t.floats.end());

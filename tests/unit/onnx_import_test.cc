@@ -10,6 +10,7 @@
 
 #include "converter/import/importer.h"
 #include "converter/import/onnx_reader.h"
+#include "converter/quantize/quantize.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
 #include "tests/unit/naive_interpreter.h"
@@ -19,6 +20,7 @@
 namespace octet {
 namespace {
 
+using testing::ByteTensor;
 using testing::Dims;
 using testing::FloatTensor;
 using ::testing::HasSubstr;
@@ -1086,7 +1088,7 @@ TEST(RealOnnx, FlowersEqualPytorchsProbabilities) {
 std::string QuantizedConv(const OnnxTensorSpec& scales, const std::string& quantized_input = "x") {
   OnnxBuilder b(13);
   b.Input("x", {1, 1, 4, 4}).Output("y");
-  b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(IntTensor("z", {}, {128}));
+  b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(ByteTensor("z", {}, {128}));
   b.Initializer(scales).Initializer(FloatTensor("w", {2, 1, 1, 1}, {0.3f, -0.7f}));
   b.Node("QuantizeLinear", {quantized_input, "s", "z"}, {"q"})
       .Node("DequantizeLinear", {"q", "s", "z"}, {"d"});
@@ -1104,6 +1106,57 @@ TEST(OnnxQuantized, TakesScalesOfTheFile) {
   EXPECT_EQ(x.dtype, DType::kU8);
   EXPECT_FLOAT_EQ(x.quantization.scale, 0.02f);
   EXPECT_EQ(x.quantization.zero_point, 128);
+}
+
+/// Two convolutions, the first with a ReLU behind its quantization, as quantization-aware training
+/// leaves them. Nothing behind the first one's output is quantized.
+OnnxBuilder TrainedConvs(int zero_type, bool quantize_input) {
+  OnnxBuilder b(13);
+  b.Input("x", {1, 1, 4, 4}).Output("y");
+  b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(ByteTensor("z", {}, {100}, zero_type));
+  b.Initializer(FloatTensor("t", {}, {0.01f})).Initializer(ByteTensor("u", {}, {90}));
+  b.Initializer(FloatTensor("w", {1, 1, 1, 1}, {0.5f}));
+  std::string in = "x";
+  if (quantize_input) {
+    b.Node("QuantizeLinear", {"x", "s", "z"}, {"q"})
+        .Node("DequantizeLinear", {"q", "s", "z"}, {"d"});
+    in = "d";
+  }
+  b.Node("Conv", {in, "w"}, {"c"})
+      .Node("QuantizeLinear", {"c", "t", "u"}, {"cq"})
+      .Node("DequantizeLinear", {"cq", "t", "u"}, {"cd"})
+      .Node("Relu", {"cd"}, {"r"})
+      .Node("GlobalAveragePool", {"r"}, {"m"})
+      .Node("Conv", {"m", "w"}, {"y"});
+  return b;
+}
+
+TEST(OnnxQuantized, ReluAndMeanTakeTheQuantizationBeforeThem) {
+  const auto graph = ImportOnnxBytes(TrainedConvs(2, true).Build(), "test");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_TRUE(IsQuantized(*graph));
+  int found = 0;
+  for (const Node& n : graph->nodes) {
+    const Tensor& t = graph->tensor(n.output);
+    if (t.dtype != DType::kU8 || n.type == OpType::kQuantize) continue;
+    EXPECT_FLOAT_EQ(t.quantization.scale, 0.01f) << t.name;
+    EXPECT_EQ(t.quantization.zero_point, 90) << t.name;
+    ++found;
+  }
+  EXPECT_EQ(found, 2);
+}
+
+TEST(OnnxQuantized, PartOfTheActivationsIsReadAsFloat) {
+  const auto graph = ImportOnnxBytes(TrainedConvs(2, false).Build(), "test");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_FALSE(IsQuantized(*graph));
+  EXPECT_THAT(graph->metadata.source, HasSubstr("quantized in part and read as float"));
+  EXPECT_EQ(CountNodes(*graph, OpType::kConv2d), 2);
+}
+
+TEST(OnnxQuantized, SixteenBitsAreRefused) {
+  EXPECT_THAT(ImportError(TrainedConvs(4, true)).message(),
+              HasSubstr("it quantizes an activation to element type 4, expected uint8 or int8"));
 }
 
 TEST(OnnxQuantized, RefusesImpossibleParameters) {
