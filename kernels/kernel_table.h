@@ -83,7 +83,20 @@ struct ConvArgs {
   /// Pixels to go through before the next panels are started, chosen by the planner so that they
   /// stay in cache.
   int pixel_block = 1 << 30;
+
+  /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)], and this thread's own memory,
+  /// kSplitScratchBytes, 64-byte aligned.
+  const uint16_t* chains = nullptr;
+  uint8_t* scratch = nullptr;
 };
+inline constexpr int64_t kSplitScratchBytes = int64_t{304} << 10;
+/// Most lines of 64 bytes in a panel of a split kernel.
+inline constexpr int64_t kSplitLines = 8192;
+
+/// Which lines of a panel a split kernel may multiply together: 4 entries, how many chains of four lines there are, of two, and of one,
+/// and a zero; then the numbers of their lines, all `lines`.
+inline int64_t ChainEntries(int64_t lines) { return 4 + lines; }
+using FindChainsFn = void (*)(const uint8_t* weights, int panels, int64_t lines, uint16_t* chains);
 
 /// Computes output pixels [pixel_begin, pixel_end) x panels [panel_begin, panel_end).
 using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end,
@@ -167,7 +180,7 @@ using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, f
 /// out[i] = exp(x[i]-max)/sum over `n` floats, sequential float32 sum.
 using SoftmaxFn = void (*)(const float* x, float* out, int n);
 
-/// All kernels of one instruction set. No entry is null but those of Winograd.
+/// All kernels of one instruction set. Only the last entries may be null, as they say.
 struct KernelTable {
   const char* name;  ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512",
                      ///< "neon", "neondot".
@@ -186,6 +199,10 @@ struct KernelTable {
   SoftmaxFn softmax;
   WinogradFn winograd_f32, winograd_u8_u8,
       winograd_u8_f32;  ///< Null when the instruction set has none.
+  /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines lines, with the same result; faster when few activations are 128
+  /// or more. Null when the instruction set has none.
+  ConvFn split_u8_u8 = nullptr, split_u8_f32 = nullptr;
+  FindChainsFn find_chains = nullptr;  ///< What split kernels must know of weights.
 };
 
 }  // namespace octet::kernels

@@ -22,8 +22,8 @@ void HaloFill::Run(int batch) const {
   }
 }
 
-void ConvOp::Run(int thread, int num_threads) const {
-  int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(args.batch) * args.out_h * args.out_w;
+ConvOp::Share ConvOp::ShareOf(int thread, int num_threads, int images) const {
+  int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(images) * args.out_h * args.out_w;
   int64_t panel_begin = 0, panel_end = panels;
   if (split_panels) {
     SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin,
@@ -31,9 +31,19 @@ void ConvOp::Run(int thread, int num_threads) const {
   } else {
     SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
   }
-  if (pixel_begin < pixel_end && panel_begin < panel_end) {
-    fn(args, pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end));
-  }
+  return {pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end)};
+}
+
+kernels::ConvArgs ConvOp::ArgsOf(int thread) const {
+  kernels::ConvArgs own = args;
+  if (scratch != nullptr) own.scratch = scratch + thread * kernels::kSplitScratchBytes;
+  return own;
+}
+
+void ConvOp::Run(int thread, int num_threads) const {
+  const Share s = ShareOf(thread, num_threads, args.batch);
+  if (s.empty()) return;
+  fn(ArgsOf(thread), s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
 }
 
 void WinogradOp::Run(int thread, int num_threads) const {
@@ -98,18 +108,11 @@ void DynamicQuantizeOp::Run(int thread, int num_threads) const {
 }
 
 void HybridConvOp::Run(int thread, int num_threads) const {
-  int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(args.out_h) * args.out_w;
-  int64_t panel_begin = 0, panel_end = panels;
-  if (split_panels) {
-    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin,
-               &panel_end);
-  } else {
-    SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
-  }
-  if (pixel_begin >= pixel_end || panel_begin >= panel_end) return;
-  kernels::ConvArgs image = args;
+  const Share s = ShareOf(thread, num_threads, 1);
+  if (s.empty()) return;
+  kernels::ConvArgs image = ArgsOf(thread);
   for (int n = 0; n < batch; ++n) {
-    fn(image, pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end));
+    fn(image, s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
     image.input += image.in_image_stride;
     image.output += image.out_image_stride;
     if (image.residual != nullptr) image.residual += image.res_image_stride;

@@ -49,7 +49,18 @@ class ConvOp : public Op {
   kernels::ConvArgs args;
   kernels::ConvFn fn = nullptr;
   int panels = 0;
-  bool split_panels = false;  ///< Threads share output channels instead of pixels.
+  bool split_panels = false;   ///< Threads share output channels instead of pixels.
+  uint8_t* scratch = nullptr;  ///< [thread][kernels::kSplitScratchBytes] where `fn` needs it.
+
+ protected:
+  /// This thread's share of `images` images, which are all or one.
+  struct Share {
+    int64_t pixel_begin, pixel_end;
+    int panel_begin, panel_end;
+    bool empty() const { return pixel_begin >= pixel_end || panel_begin >= panel_end; }
+  };
+  Share ShareOf(int thread, int num_threads, int images) const;
+  kernels::ConvArgs ArgsOf(int thread) const;
 };
 
 /// 3x3 convolution of stride 1 through transformed weights.
@@ -101,17 +112,13 @@ class DynamicQuantizeOp : public Op {
   HaloFill halo;                        ///< Value set at run time.
 };
 
-/// Convolution over images quantized on the fly.
-class HybridConvOp : public Op {
+/// Convolution over images quantized on the fly; `args` are for one image.
+class HybridConvOp : public ConvOp {
  public:
   void Bind(const RunIo& io) override { batch = io.batch; }
   void Run(int thread, int num_threads) const override;
 
-  kernels::ConvArgs args;  ///< For one image.
-  kernels::ConvFn fn = nullptr;
   int batch = 1;
-  int panels = 0;
-  bool split_panels = false;
 };
 
 class PoolOp : public Op {

@@ -515,7 +515,10 @@ class Planner {
     const bool split_panels =
         panels >= 2 * options_.num_threads && panels * a.panel_bytes > input_bytes;
 
-    const kernels::ConvFn fn = ConvFunction(w, y, depthwise);
+    const bool split = UseSplit(n, a, depthwise, hybrid ? 0 : x.quantization.zero_point);
+    const kernels::ConvFn fn = !split                  ? ConvFunction(w, y, depthwise)
+                               : y.dtype == DType::kU8 ? table_.split_u8_u8
+                                                       : table_.split_u8_f32;
     const std::string suffix =
         StrCat(x.dtype == DType::kF32 && !hybrid ? "" : "u8_", w.dtype == DType::kF16  ? "f16"
                                                                : y.dtype == DType::kU8 ? "u8"
@@ -525,7 +528,12 @@ class Planner {
       op->fn = fn;
       op->panels = panels;
       op->split_panels = split_panels && !depthwise;
-      op->kernel = (depthwise ? "depthwise_" : "conv_") + suffix;
+      op->kernel = (depthwise ? "depthwise_" : split ? "split_" : "conv_") + suffix;
+      if (split) {
+        op->args.chains = Chains(w, panels, a.panel_bytes / 64);
+        auto* raw = op.get();
+        BindScratch(kernels::kSplitScratchBytes, [raw](uint8_t* p) { raw->scratch = p; });
+      }
       BindConvAddresses(n, source, &op->args);
       FillHalo(n.output, op.get());
       Push(std::move(op));
@@ -538,6 +546,37 @@ class Planner {
       bind(std::make_unique<ConvOp>());
     }
     return OkStatus();
+  }
+
+  /// Whether the split kernel is likely to be the faster one. Activations around a zero point near 128 are too often above, and a
+  /// single pixel waits for memory whatever the kernel.
+  bool UseSplit(const Node& n, const ConvArgs& a, bool depthwise, int32_t zero_point) const {
+    constexpr int64_t kFewestPixels = 4;
+    constexpr int32_t kLargestZero = 64;
+    return tensor(n.inputs[kInputWeights]).dtype == DType::kI8 && table_.split_u8_u8 != nullptr && !depthwise &&
+           !winograd_[node_] && a.depth % 16 == 0 && a.panel_bytes / 64 <= kernels::kSplitLines && int64_t{a.out_h} * a.out_w >= kFewestPixels &&
+           zero_point <= kLargestZero;
+  }
+
+  const uint16_t* Chains(const Tensor& w, int panels, int64_t lines) {
+    const int64_t bytes = panels * kernels::ChainEntries(lines) * 2;
+    const std::shared_ptr<const void> chains =
+        options_.prepared->Get(PreparedWeights::Kind::kChains, node_, static_cast<size_t>(bytes), [&](std::byte* out) {
+          table_.find_chains(reinterpret_cast<const uint8_t*>(w.data.data()), panels, lines, reinterpret_cast<uint16_t*>(out));
+        });
+    plan_->transformed.push_back(chains);
+    plan_->transformed_bytes += bytes;
+    return static_cast<const uint16_t*>(chains.get());
+  }
+
+  /// `bytes` of working memory for each thread: part of the arena, other operators' tensors may lie there before and after.
+  template <typename F>
+  void BindScratch(int64_t bytes, F set) {
+    Placement scratch;
+    scratch.element_size = 1;
+    scratch.shared_by_batch = true;
+    scratch.image_bytes = bytes * options_.num_threads;
+    WithView(NewTemp(scratch), [set](const ActivationView& v) { set(v.data); });
   }
 
   /// Input, output and residual of a convolution, once addresses are known.
@@ -568,7 +607,7 @@ class Planner {
     const int channels = static_cast<int>(w.shape.back()), element_size = WinogradElementSize(n);
     const int64_t bytes = WinogradBytes(n);
     const std::shared_ptr<const void> transformed =
-        options_.prepared->Get(node_, static_cast<size_t>(bytes), [&](std::byte* out) {
+        options_.prepared->Get(PreparedWeights::Kind::kWinograd, node_, static_cast<size_t>(bytes), [&](std::byte* out) {
           const void* from = w.data.data();
           if (w.dtype == DType::kI8) {
             kernels::WinogradTransformI8(static_cast<const int8_t*>(from), panels, channels,
@@ -596,13 +635,8 @@ class Planner {
         std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
     op->scratch_bytes = RoundUp(
         kernels::WinogradScratchBytes(op->args.tile_block, channels, element_size), kAlignment);
-    // Part of the arena: other operators' tensors may lie there before and after.
-    Placement scratch;
-    scratch.element_size = 1;
-    scratch.shared_by_batch = true;
-    scratch.image_bytes = op->scratch_bytes * options_.num_threads;
     WinogradOp* raw = op.get();
-    WithView(NewTemp(scratch), [raw](const ActivationView& v) { raw->scratch = v.data; });
+    BindScratch(op->scratch_bytes, [raw](uint8_t* p) { raw->scratch = p; });
     BindConvAddresses(n, source, &op->args.conv);
     FillHalo(n.output, op.get());
     Push(std::move(op));

@@ -21,7 +21,7 @@ struct PlanOptions {
   int num_threads = 1;
   int max_batch = 1;
   int64_t winograd_bytes = 0;           ///< Most memory for transformed weights.
-  PreparedWeights* prepared = nullptr;  ///< Where they are kept.
+  PreparedWeights* prepared = nullptr;  ///< Where they are kept, and what else is found out about weights.
 };
 
 /// Where a tensor lives while the session runs.

@@ -1,4 +1,4 @@
-// Weights transformed at load, shared by all sessions of a model.
+// What is made of weights at load, shared by all sessions of a model.
 #ifndef OCTET_ENGINE_SRC_PREPARED_H_
 #define OCTET_ENGINE_SRC_PREPARED_H_
 
@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "formats/model/graph.h"
 
@@ -15,11 +16,13 @@ namespace octet {
 /// Thread-safe. A buffer is made by the first session that wants it and lives as long as the model.
 class PreparedWeights {
  public:
-  /// The buffer of node `index`, `bytes` long; filled by `fill` when it does not exist yet.
-  std::shared_ptr<const void> Get(int index, size_t bytes,
+  enum class Kind { kWinograd, kChains };
+
+  /// The buffer of this kind for node `index`, `bytes` long; filled by `fill` when it does not exist yet.
+  std::shared_ptr<const void> Get(Kind kind, int index, size_t bytes,
                                   const std::function<void(std::byte*)>& fill) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::shared_ptr<const void>& entry = buffers_[index];
+    std::shared_ptr<const void>& entry = buffers_[{kind, index}];
     if (entry == nullptr) {
       std::byte* data = nullptr;
       entry = MakeAlignedBuffer(bytes, &data);
@@ -30,7 +33,7 @@ class PreparedWeights {
 
  private:
   std::mutex mutex_;
-  std::map<int, std::shared_ptr<const void>> buffers_;
+  std::map<std::pair<Kind, int>, std::shared_ptr<const void>> buffers_;
 };
 
 }  // namespace octet

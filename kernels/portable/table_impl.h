@@ -8,6 +8,9 @@
 #ifdef OCTET_WINOGRAD
 #include "kernels/portable/winograd_impl.h"
 #endif
+#ifdef OCTET_SPLIT
+#include "kernels/x86/avx2_split.h"
+#endif
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -49,6 +52,11 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .winograd_f32 = nullptr,
       .winograd_u8_u8 = nullptr,
       .winograd_u8_f32 = nullptr,
+#endif
+#ifdef OCTET_SPLIT
+      .split_u8_u8 = &SplitConv<KernelU8U8>,
+      .split_u8_f32 = &SplitConv<KernelU8F32>,
+      .find_chains = &FindChains,
 #endif
   };
 }

@@ -10,6 +10,9 @@
 #include "kernels/portable/tile.h"
 
 #define OCTET_WINOGRAD  // The operations of portable/winograd_impl.h are here.
+#ifndef OCTET_AVXVNNI
+#define OCTET_SPLIT  // x86/avx2_split.h pays.
+#endif
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {

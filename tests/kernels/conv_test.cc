@@ -46,7 +46,8 @@ int WeightBytes(Kind kind) { return IsInteger(kind) ? 1 : kind == Kind::kF16 ? 2
 int OutputBytes(Kind kind) { return kind == Kind::kU8U8 ? 1 : 4; }
 
 // What the activations and weights are filled with.
-enum class Fill { kRandom, kExtreme, kTies };
+// kRelu: few activations are 128 or more, few weights large, and a pixel here and there is an exception.
+enum class Fill { kRandom, kExtreme, kTies, kRelu };
 
 struct Case {
   int batch = 1, h = 1, w = 1, ic = 1, oc = 1;
@@ -82,6 +83,7 @@ std::ostream& operator<<(std::ostream& os, const Case& c) {
   if (c.pixel_block != 1 << 30) os << "_block" << c.pixel_block;
   if (c.fill == Fill::kExtreme) os << "_extreme";
   if (c.fill == Fill::kTies) os << "_ties";
+  if (c.fill == Fill::kRelu) os << "_relu";
   return os;
 }
 
@@ -144,6 +146,8 @@ class Problem {
         input_->as<float>()[i] = random.Float();
       } else if (c.fill == Fill::kExtreme) {
         input_->data()[i] = static_cast<uint8_t>(random.Int(0, 15) == 0 ? random.Int(0, 255) : 255);
+      } else if (c.fill == Fill::kRelu && i / pixel % 23 != 7) {
+        input_->data()[i] = static_cast<uint8_t>(random.Int(0, random.Int(0, 49) == 0 ? 255 : 127));
       } else {
         input_->data()[i] = static_cast<uint8_t>(random.Int(0, 255));
       }
@@ -158,6 +162,8 @@ class Problem {
             const int sign = oc % 3 == 0 ? 1 : oc % 3 == 1 ? -1 : random.Int(0, 1) * 2 - 1;
             const int value = c.fill == Fill::kExtreme ? sign * 127
                               : c.fill == Fill::kTies  ? random.Int(-1, 1)
+                              : c.fill == Fill::kRelu && random.Int(0, 49) != 0
+                                  ? random.Int(-40, 40)
                                                        : random.Int(-127, 127);
             weights_->as<int8_t>()[at] = static_cast<int8_t>(value);
           } else if (kind == Kind::kF16) {
@@ -262,7 +268,12 @@ class Problem {
     PlanRanges(&random);
   }
 
-  ConvFn Function(const KernelTable& table) const {
+  /// The split kernel where `split`, null if there is none or not for this layer.
+  ConvFn Function(const KernelTable& table, bool split = false) const {
+    if (split) {
+      if (case_.layout != Layout::kPanel || args_.depth % 16 != 0) return nullptr;
+      return kind_ == Kind::kU8U8 ? table.split_u8_u8 : kind_ == Kind::kU8F32 ? table.split_u8_f32 : nullptr;
+    }
     const bool depthwise = case_.layout == Layout::kDepthwise;
     switch (kind_) {
       case Kind::kU8U8:
@@ -278,13 +289,24 @@ class Problem {
   }
 
   // Output buffer after running all ranges, untouched bytes 0x5a.
-  std::unique_ptr<GuardedBuffer> Run(const KernelTable& table) const {
+  std::unique_ptr<GuardedBuffer> Run(const KernelTable& table, bool split = false) const {
     auto output = std::make_unique<GuardedBuffer>(out_size_);
     std::memset(output->data(), 0x5a, out_size_);
     ConvArgs args = args_;
     args.output = output->data() + first_;
+    std::vector<uint16_t> chains;
+    std::unique_ptr<GuardedBuffer> scratch;
+    if (split) {
+      const int panels = static_cast<int>(shape_.panels);
+      const int64_t lines = args.panel_bytes / 64;
+      chains.resize(panels * ChainEntries(lines));
+      table.find_chains(weights_->data(), panels, lines, chains.data());
+      args.chains = chains.data();
+      scratch = std::make_unique<GuardedBuffer>(kSplitScratchBytes);
+      args.scratch = scratch->data();
+    }
     for (const Range& r : ranges_) {
-      Function(table)(args, r.pixel_begin, r.pixel_end, r.panel_begin, r.panel_end);
+      Function(table, split)(args, r.pixel_begin, r.pixel_end, r.panel_begin, r.panel_end);
     }
     return output;
   }
@@ -387,8 +409,9 @@ void CheckFloat(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* m
   }
 }
 
-void Check(const Case& c) {
+void CheckOne(const Case& c) {
   for (const Kind kind : kKinds) {
+    if (c.fill == Fill::kRelu && !IsInteger(kind)) continue;
     const Problem problem(c, kind);
     const auto expected = problem.Run(kReferenceTable);
     const auto magnitudes = IsInteger(kind) ? nullptr : problem.Magnitudes();
@@ -398,12 +421,22 @@ void Check(const Case& c) {
       const auto actual = problem.Run(*info.table);
       if (IsInteger(kind)) {
         CheckInteger(*expected, *actual, OutputBytes(kind));
+        if (problem.Function(*info.table, true) == nullptr) continue;
+        SCOPED_TRACE("split");
+        CheckInteger(*expected, *problem.Run(*info.table, true), OutputBytes(kind));
       } else {
         CheckFloat(expected.get(), actual.get(), magnitudes.get(),
                    2.0 * (problem.reduction() + 2) * std::numeric_limits<float>::epsilon());
       }
     }
   }
+}
+
+void Check(Case c) {
+  CheckOne(c);
+  if (c.fill != Fill::kRandom || c.layout != Layout::kPanel || c.ic % 16 != 0) return;
+  c.fill = Fill::kRelu;  // For the split kernels.
+  CheckOne(c);
 }
 
 // ---- The reference itself, against sums written out by hand: everything else leans on it. ----

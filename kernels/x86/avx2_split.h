@@ -1,0 +1,359 @@
+// int8 convolution with vpmaddubsw, exact, for AVX2 without VNNI. Included by table_impl.h of the one translation unit whose
+// *_vec.h defines OCTET_SPLIT.
+//
+// vpmaddubsw does twice the products of vpmaddwd on widened bytes, but its sums of two products have 16 bits, and 2 * 255 * 127 does not
+// fit. An activation is therefore split into (a & 127) + 128 [a >= 128]:
+//  - Of the lower 7 bits a sum of two products fits (2 * 127 * 127 = 32258), and so does the sum of several instructions' results while
+//    the positive and the negative weights of each 16-bit lane add up to at most 258. FindChains puts lines of weights together that way,
+//    in fours as far as possible; a sum is widened once a chain.
+//  - Few activations are 128 or more, as they are scaled by the largest one: each adds 128 times its row of weights when a tile
+//    begins. A tile that has too many of them goes to the plain kernel.
+// A tile is 5 pixels x 1 panel: 10 registers of 16-bit sums, two of weights, one of input, one product, one of ones. The 32-bit sums are
+// in memory, where they are added to once a chain.
+#ifndef OCTET_KERNELS_X86_AVX2_SPLIT_H_
+#define OCTET_KERNELS_X86_AVX2_SPLIT_H_
+
+#include <immintrin.h>
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/kernel_table.h"
+#include "kernels/portable/compiler.h"
+#include "kernels/portable/conv_impl.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+constexpr int kSplitTile = 5;
+constexpr int kSplitPixels = 512, kSplitItems = 8192;
+// Activations of a block of pixels; with the weights of a panel they stay in a level-2 cache of 512 KiB.
+constexpr int64_t kSplitInputBytes = int64_t{192} << 10;
+// An activation >= 128 costs about 9 instructions a panel, the plain kernel about 4 more than this one for every four activations:
+// beyond one in 12 the plain kernel is faster.
+constexpr int kSplitRarity = 12;
+
+// An activation >= 128.
+struct SplitItem {
+  uint32_t line;  // Of weights; the byte offset within the panel.
+  uint16_t shift;  // Brings its byte of each dword to the top.
+  uint16_t pixel;
+};
+
+// Of a pixel of the block; all panels use it.
+struct SplitPixel {
+  const uint8_t* in;  // Lower 7 bits.
+  uint8_t* out;
+  const uint8_t* res;
+};
+
+struct SplitScratch {
+  alignas(64) uint8_t input[kSplitInputBytes];  // The lower 7 bits, addresses as in the input.
+  SplitItem items[kSplitItems];
+  SplitPixel pixels[kSplitPixels];
+  int32_t first_item[kSplitPixels + 1];
+  int32_t line_offsets[kSplitLines];  // What a line of weights is multiplied with: bytes from a pixel's first tap.
+  bool plain[kSplitPixels];           // Too many items: none are listed.
+};
+static_assert(sizeof(SplitScratch) <= kSplitScratchBytes);
+
+// Appends those of one pixel; the new end of the list, or null when there are more than `most`.
+OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t pixel, SplitItem* items, int64_t most) {
+  SplitItem* const limit = items + most;
+  for (int tap = 0; tap < a.taps; ++tap) {
+    const uint8_t* p = in + a.tap_offsets[tap];
+    for (int k = 0; k < a.depth; k += 32) {
+      uint32_t mask;
+      if (k + 32 <= a.depth) {
+        mask = static_cast<uint32_t>(_mm256_movemask_epi8(Vec::Load(p + k)));
+      } else {  // Depth is a multiple of 16.
+        mask = static_cast<uint32_t>(
+            _mm_movemask_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k))));
+      }
+      for (; mask != 0; mask &= mask - 1) {
+        if (items == limit) return nullptr;
+        const uint32_t at = static_cast<uint32_t>(tap * a.depth + k + __builtin_ctz(mask));
+        *items++ = {at / 4 * 64, static_cast<uint16_t>(24 - at % 4 * 8), static_cast<uint16_t>(pixel)};
+      }
+    }
+  }
+  return items;
+}
+
+// Prepares as many of the `left` pixels from `begin` on as fit the scratch: their number, 0 if not even one does.
+inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin, int64_t left, SplitScratch* s) {
+  const Cursor start(a, g, begin);
+  const int64_t window = a.tap_offsets[a.taps - 1] + a.depth;
+  const auto bytes = [&](int64_t pixels) { return Cursor(a, g, begin + pixels - 1).in + window - start.in; };
+  int64_t pixels = left / PartCount(left, kSplitPixels);
+  while (pixels > 0 && bytes(pixels) > kSplitInputBytes) pixels /= 2;
+  if (pixels == 0) return 0;
+  const int64_t most = static_cast<int64_t>(a.depth) * a.taps / kSplitRarity;
+  SplitItem* item = s->items;
+  Cursor c = start;
+  for (int64_t i = 0; i < pixels; ++i) {
+    if (s->items + kSplitItems - item < most) {
+      pixels = i;
+      break;
+    }
+    s->first_item[i] = static_cast<int32_t>(item - s->items);
+    s->pixels[i] = {s->input + (c.in - start.in), c.out, c.res};
+    SplitItem* const next = FindItems(a, c.in, i, item, most);
+    s->plain[i] = next == nullptr;
+    if (next != nullptr) item = next;
+    c.Next(g);
+  }
+  if (pixels == 0) return 0;
+  s->first_item[pixels] = static_cast<int32_t>(item - s->items);
+  const __m256i seven = _mm256_set1_epi8(127);
+  const int64_t size = bytes(pixels);
+  int64_t i = 0;
+  for (; i + 32 <= size; i += 32) {
+    _mm256_store_si256(reinterpret_cast<__m256i*>(s->input + i), _mm256_and_si256(Vec::Load(start.in + i), seven));
+  }
+  for (; i < size; ++i) s->input[i] = start.in[i] & 127;
+  return pixels;
+}
+
+template <int MR>
+struct SplitTile {
+  alignas(32) __m256i acc[MR][2];
+
+  OCTET_INLINE Vec::I32 Get(int i, int) const { return {acc[i][0], acc[i][1]}; }
+
+  OCTET_INLINE void Init(const int32_t* bias, const uint8_t* weights, const SplitScratch& s, int64_t pixel) {
+    const Vec::I32 b = Vec::LoadI32(bias);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      acc[i][0] = b.lo;
+      acc[i][1] = b.hi;
+    }
+    const __m256i top = _mm256_set1_epi32(static_cast<int>(0xff000000u));
+    const SplitItem* const end = s.items + s.first_item[pixel + MR];
+    // One loop for all pixels: its end is mispredicted once a tile.
+    for (const SplitItem* item = s.items + s.first_item[pixel]; item != end; ++item) {
+      const __m128i shift = _mm_cvtsi32_si128(item->shift);
+      __m256i* const sum = acc[item->pixel - pixel];
+      OCTET_UNROLL for (int j = 0; j < 2; ++j) {
+        const __m256i w = _mm256_sll_epi32(Vec::Load(weights + item->line + j * 32), shift);
+        sum[j] = _mm256_add_epi32(sum[j], _mm256_srai_epi32(_mm256_and_si256(w, top), 24 - 7));  // 128 times the byte.
+      }
+    }
+  }
+
+  // kLines lines of weights, whose products' sums fit 16 bits.
+  template <int kLines>
+  OCTET_INLINE void Chain(const uint8_t* const (&in)[MR], const int32_t* line_offsets, const uint8_t* weights, const uint16_t* chain) {
+    const __m256i ones = _mm256_set1_epi16(1);
+    __m256i sum[MR][2];
+    OCTET_UNROLL for (int l = 0; l < kLines; ++l) {
+      const size_t line = chain[l];
+      const ptrdiff_t k = line_offsets[line];
+      const __m256i lo = Vec::Load(weights + line * 64), hi = Vec::Load(weights + line * 64 + 32);
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        const auto& group = *reinterpret_cast<const uint8_t(*)[4]>(in[i] + k);
+        __m256i x, product;
+        // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and spills.
+        if (l == 0) {
+          asm volatile("vpbroadcastd %3, %2\n\tvpmaddubsw %4, %2, %0\n\tvpmaddubsw %5, %2, %1"
+                       : "=&x"(sum[i][0]), "=&x"(sum[i][1]), "=&x"(x)
+                       : "m"(group), "x"(lo), "x"(hi));
+        } else {
+          asm volatile("vpbroadcastd %4, %2\n\tvpmaddubsw %5, %2, %3\n\tvpmaddubsw %6, %2, %2\n\t"
+                       "vpaddw %3, %0, %0\n\tvpaddw %2, %1, %1"
+                       : "+x"(sum[i][0]), "+x"(sum[i][1]), "=&x"(x), "=&x"(product)
+                       : "m"(group), "x"(lo), "x"(hi));
+        }
+      }
+    }
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < 2; ++j) {
+        acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(sum[i][j], ones));
+      }
+    }
+  }
+};
+
+// `tiles` tiles of MR pixels from pixel `pixel` of the block on, which begins at `begin`; a tile brings `fetch_lines` lines of the
+// weights at `fetch` to the L2 cache.
+template <class K, int MR>
+OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const SplitScratch& s, int64_t begin, int64_t pixel,
+                                  int64_t tiles, int panel, const uint8_t* fetch, int64_t fetch_lines,
+                                  bool saturating) {
+  const int channel = panel * kLanes;
+  const uint8_t* const weights = a.weights + panel * a.panel_bytes;
+  const uint16_t* const chains = a.chains + panel * ChainEntries(a.panel_bytes / 64);
+  for (int64_t t = 0; t < tiles; ++t, pixel += MR) {
+    for (int64_t line = 0; line < fetch_lines; ++line, fetch += 64) __builtin_prefetch(fetch, 0, 2);
+    bool plain = false;
+    for (int i = 0; i < MR; ++i) plain |= s.plain[pixel + i];
+    if (plain) {
+      Cursor cursor(a, g, begin + pixel);
+      RunTiles<K, MR, 1>(a, g, cursor, 0, 1, panel, weights, 0, 1, saturating);
+      continue;
+    }
+    const uint8_t* in[MR];
+    uint8_t* out[MR];
+    const uint8_t* res[MR];
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      const SplitPixel& p = s.pixels[pixel + i];
+      in[i] = p.in;
+      out[i] = p.out + channel * K::kOutputBytes;
+      res[i] = p.res + channel * K::kOutputBytes;
+    }
+    SplitTile<MR> memory;
+    SplitTile<MR>* at = &memory;
+    asm volatile("" : "+r"(at) : : "memory");  // The 32-bit sums belong in memory: registers hold the 16-bit ones.
+    SplitTile<MR>& tile = *at;
+    tile.Init(a.bias + channel, weights, s, pixel);
+    const uint16_t* chain = chains + 4;
+    const uint16_t* end = chain + 4 * chains[0];
+    for (; chain != end; chain += 4) tile.template Chain<4>(in, s.line_offsets, weights, chain);
+    end += 2 * chains[1];
+    for (; chain != end; chain += 2) tile.template Chain<2>(in, s.line_offsets, weights, chain);
+    end += chains[2];
+    for (; chain != end; ++chain) tile.template Chain<1>(in, s.line_offsets, weights, chain);
+    if constexpr (K::kSaturates) {
+      if (!saturating) {
+        Vec::I32 stored[MR];
+        for (int i = 0; i < MR; ++i) stored[i] = tile.Get(i, 0);
+        FinishStored<K>(a, channel, stored, MR, 1, out, res);
+      } else if (a.residual != nullptr) {
+        K::template FinishSaturating<true, MR, 1>(a, channel, tile, out, res);
+      } else {
+        K::template FinishSaturating<false, MR, 1>(a, channel, tile, out, res);
+      }
+    } else {
+      FinishAny<K, MR, 1>(a, channel, tile, out, res);
+    }
+  }
+}
+
+template <class K>
+void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin, int panel_end) {
+  static_assert(kSplitTile == 5);
+  constexpr decltype(&RunSplitTiles<K, 1>) kRun[] = {&RunSplitTiles<K, 1>, &RunSplitTiles<K, 2>, &RunSplitTiles<K, 3>,
+                                                     &RunSplitTiles<K, 4>, &RunSplitTiles<K, 5>};
+  const Geometry g(a);
+  SplitScratch& s = *reinterpret_cast<SplitScratch*>(a.scratch);
+  int32_t* line = s.line_offsets;
+  for (int tap = 0; tap < a.taps; ++tap) {
+    for (int k = 0; k < a.depth; k += 4) *line++ = a.tap_offsets[tap] + k;
+  }
+  bool saturating = false;
+  if constexpr (K::kSaturates) saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
+  for (int64_t begin = pixel_begin; begin < pixel_end;) {
+    const int64_t pixels = PrepareBlock(a, g, begin, pixel_end - begin, &s);
+    if (pixels == 0) {
+      Conv<K>(a, begin, pixel_end, panel_begin, panel_end);
+      return;
+    }
+    const int64_t tiles = PartCount(pixels, kSplitTile);
+    const int small = static_cast<int>(pixels / tiles);
+    const int64_t large_tiles = pixels % tiles, fetch_lines = a.panel_bytes / 64 / tiles;
+    for (int panel = panel_begin; panel < panel_end; ++panel) {
+      const uint8_t* const next = a.weights + (panel + 1) * a.panel_bytes;
+      const int64_t fetch = panel + 1 < panel_end ? fetch_lines : 0;
+      if (large_tiles > 0) kRun[small](a, g, s, begin, 0, large_tiles, panel, next, fetch, saturating);
+      kRun[small - 1](a, g, s, begin, large_tiles * (small + 1), tiles - large_tiles, panel, next + large_tiles * fetch * 64,
+                      fetch, saturating);
+    }
+    begin += pixels;
+  }
+}
+
+// ---- Which lines fit together. ----
+
+// The positive and the negative weights of each 16-bit lane, for 32 lanes.
+struct LaneSums {
+  __m256i v[4];
+
+  static OCTET_INLINE LaneSums Of(const uint8_t* line) {
+    const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
+    const __m256i lo = Vec::Load(line), hi = Vec::Load(line + 32);
+    return {{_mm256_maddubs_epi16(_mm256_max_epi8(lo, zero), ones), _mm256_maddubs_epi16(_mm256_max_epi8(hi, zero), ones),
+             _mm256_maddubs_epi16(_mm256_max_epi8(_mm256_sub_epi8(zero, lo), zero), ones),
+             _mm256_maddubs_epi16(_mm256_max_epi8(_mm256_sub_epi8(zero, hi), zero), ones)}};
+  }
+  OCTET_INLINE void Add(const LaneSums& other) {
+    OCTET_UNROLL for (int i = 0; i < 4; ++i) v[i] = _mm256_add_epi16(v[i], other.v[i]);
+  }
+  // Products with activations up to 127 then fit 16 bits in any order.
+  OCTET_INLINE bool Fit() const {
+    const __m256i most = _mm256_max_epi16(_mm256_max_epi16(v[0], v[1]), _mm256_max_epi16(v[2], v[3]));
+    const __m256i over = _mm256_cmpgt_epi16(most, _mm256_set1_epi16(32767 / 127));
+    return _mm256_testz_si256(over, over) != 0;
+  }
+};
+
+// The chains of one panel: first fit, a line joins the oldest of a few unfinished chains that it fits. One line always fits alone.
+class ChainFinder {
+ public:
+  void Add(const uint8_t* weights, uint16_t line) {
+    const LaneSums sums = LaneSums::Of(weights);
+    for (int i = 0; i < num_open_; ++i) {
+      LaneSums both = open_[i].sums;
+      both.Add(sums);
+      if (!both.Fit()) continue;
+      open_[i].sums = both;
+      open_[i].lines[open_[i].count++] = line;
+      if (open_[i].count == 4) Close(i);
+      return;
+    }
+    if (num_open_ == kOpen) Close(0);
+    Open& o = open_[num_open_++];
+    o.sums = sums;
+    o.count = 1;
+    o.lines[0] = line;
+  }
+
+  void Finish(uint16_t* out) {
+    while (num_open_ > 0) Close(0);
+    *out++ = static_cast<uint16_t>(num_lines_[2] / 4);
+    *out++ = static_cast<uint16_t>(num_lines_[1] / 2);
+    *out++ = static_cast<uint16_t>(num_lines_[0]);
+    *out++ = 0;
+    for (int kind = 2; kind >= 0; --kind) {
+      for (int i = 0; i < num_lines_[kind]; ++i) *out++ = lines_[kind][i];
+      num_lines_[kind] = 0;
+    }
+  }
+
+ private:
+  static constexpr int kOpen = 8;
+  struct Open {
+    LaneSums sums;
+    int count;
+    uint16_t lines[4];
+  };
+
+  void Close(int at) {
+    const Open& o = open_[at];
+    int i = 0;
+    for (int kind = 2; kind >= 0; --kind) {
+      if ((o.count >> kind & 1) == 0) continue;
+      for (const int end = i + (1 << kind); i < end; ++i) lines_[kind][num_lines_[kind]++] = o.lines[i];
+    }
+    --num_open_;
+    for (int j = at; j < num_open_; ++j) open_[j] = open_[j + 1];
+  }
+
+  Open open_[kOpen];
+  int num_open_ = 0;
+  uint16_t lines_[3][kSplitLines];  // Of chains of 1, 2 and 4 lines.
+  int num_lines_[3] = {};
+};
+
+inline void FindChains(const uint8_t* weights, int panels, int64_t lines, uint16_t* chains) {
+  ChainFinder finder;
+  for (int panel = 0; panel < panels; ++panel, chains += ChainEntries(lines)) {
+    for (int64_t line = 0; line < lines; ++line, weights += 64) finder.Add(weights, static_cast<uint16_t>(line));
+    finder.Finish(chains);
+  }
+}
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_X86_AVX2_SPLIT_H_
