@@ -151,7 +151,7 @@ struct SplitTile {
       const ptrdiff_t k = line_offsets[line];
       const __m256i lo = Vec::Load(weights + line * 64), hi = Vec::Load(weights + line * 64 + 32);
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-        const auto& group = *reinterpret_cast<const uint8_t(*)[4]>(in[i] + k);
+        const auto& group = Vec::MacU8Base::Group(in[i] + k);
         __m256i x, product;
         // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and spills.
         if (l == 0) {
