@@ -30,16 +30,22 @@ constexpr int kSplitTile = 5;
 constexpr int kSplitPixels = 512, kSplitItems = 8192;
 // Activations of a block of pixels; with the weights of a panel they stay in a level-2 cache of 512 KiB.
 constexpr int64_t kSplitInputBytes = int64_t{192} << 10;
-// An activation >= 128 costs about 9 instructions a panel, the plain kernel about 4 more than this one for every four activations:
-// beyond one in 12 the plain kernel is faster.
-constexpr int kSplitRarity = 12;
+// An activation >= 128 costs about 6 instructions a panel, the plain kernel about 6 more than this one for every four activations:
+// beyond one in 5 or so the plain kernel is faster.
+constexpr int kSplitRarity = 5;
 
 // An activation >= 128.
 struct SplitItem {
   uint32_t line;  // Of weights; the byte offset within the panel.
-  uint16_t shift;  // Brings its byte of each dword to the top.
+  uint16_t byte;  // Of each of its dwords.
   uint16_t pixel;
 };
+// 16 in that byte: vpmaddubsw then gives 16 times the weight, of which 16 may be added up in 16 bits, and vpmaddwd the missing 8.
+constexpr int kSplitSum = 16;
+alignas(32) constexpr uint32_t kSplitSelect[4][8] = {
+#define OCTET_EIGHT(x) {x, x, x, x, x, x, x, x}
+    OCTET_EIGHT(16u), OCTET_EIGHT(16u << 8), OCTET_EIGHT(16u << 16), OCTET_EIGHT(16u << 24)};
+#undef OCTET_EIGHT
 
 // Of a pixel of the block; all panels use it.
 struct SplitPixel {
@@ -74,7 +80,7 @@ OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t 
       for (; mask != 0; mask &= mask - 1) {
         if (items == limit) return nullptr;
         const uint32_t at = static_cast<uint32_t>(tap * a.depth + k + __builtin_ctz(mask));
-        *items++ = {at / 4 * 64, static_cast<uint16_t>(24 - at % 4 * 8), static_cast<uint16_t>(pixel)};
+        *items++ = {at / 4 * 64, static_cast<uint16_t>(at % 4), static_cast<uint16_t>(pixel)};
       }
     }
   }
@@ -128,17 +134,37 @@ struct SplitTile {
       acc[i][0] = b.lo;
       acc[i][1] = b.hi;
     }
-    const __m256i top = _mm256_set1_epi32(static_cast<int>(0xff000000u));
+    const SplitItem* item = s.items + s.first_item[pixel];
     const SplitItem* const end = s.items + s.first_item[pixel + MR];
-    // One loop for all pixels: its end is mispredicted once a tile.
-    for (const SplitItem* item = s.items + s.first_item[pixel]; item != end; ++item) {
-      const __m128i shift = _mm_cvtsi32_si128(item->shift);
-      __m256i* const sum = acc[item->pixel - pixel];
-      OCTET_UNROLL for (int j = 0; j < 2; ++j) {
-        const __m256i w = _mm256_sll_epi32(Vec::Load(weights + item->line + j * 32), shift);
-        sum[j] = _mm256_add_epi32(sum[j], _mm256_srai_epi32(_mm256_and_si256(w, top), 24 - 7));  // 128 times the byte.
+    if (end - item <= 2 * MR) {
+      // One loop for all pixels: its end is mispredicted once a tile.
+      for (; item != end; ++item) {
+        const int i = item->pixel - static_cast<int>(pixel);
+        AddItems(i, Select(*item, weights, 0), Select(*item, weights, 32));
+      }
+      return;
+    }
+    for (int i = 0; i < MR; ++i) {
+      for (int left = s.first_item[pixel + i + 1] - s.first_item[pixel + i]; left > 0; left -= kSplitSum) {
+        __m256i lo = Select(*item, weights, 0), hi = Select(*item, weights, 32);
+        ++item;
+        for (const SplitItem* const last = item + (left < kSplitSum ? left : kSplitSum) - 1; item != last; ++item) {
+          lo = _mm256_add_epi16(lo, Select(*item, weights, 0));
+          hi = _mm256_add_epi16(hi, Select(*item, weights, 32));
+        }
+        AddItems(i, lo, hi);
       }
     }
+  }
+
+  static OCTET_INLINE __m256i Select(const SplitItem& item, const uint8_t* weights, int half) {
+    return _mm256_maddubs_epi16(Vec::Load(kSplitSelect[item.byte]), Vec::Load(weights + item.line + half));
+  }
+
+  OCTET_INLINE void AddItems(int i, __m256i lo, __m256i hi) {
+    const __m256i factor = _mm256_set1_epi16(128 / 16);
+    acc[i][0] = _mm256_add_epi32(acc[i][0], _mm256_madd_epi16(lo, factor));
+    acc[i][1] = _mm256_add_epi32(acc[i][1], _mm256_madd_epi16(hi, factor));
   }
 
   // kLines lines of weights, whose products' sums fit 16 bits.
