@@ -167,36 +167,65 @@ struct SplitTile {
     acc[i][1] = _mm256_add_epi32(acc[i][1], _mm256_madd_epi16(hi, factor));
   }
 
-  // kLines lines of weights, whose products' sums fit 16 bits.
-  template <int kLines>
-  OCTET_INLINE void Chain(const uint8_t* const (&in)[MR], const int32_t* line_offsets, const uint8_t* weights, const uint16_t* chain) {
-    const __m256i ones = _mm256_set1_epi16(1);
-    __m256i sum[MR][2];
-    OCTET_UNROLL for (int l = 0; l < kLines; ++l) {
-      const size_t line = chain[l];
-      const ptrdiff_t k = line_offsets[line];
-      const __m256i lo = Vec::Load(weights + line * 64), hi = Vec::Load(weights + line * 64 + 32);
-      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-        const auto& group = Vec::MacU8Base::Group(in[i] + k);
-        __m256i x, product;
-        // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and spills.
-        if (l == 0) {
-          asm volatile("vpbroadcastd %3, %2\n\tvpmaddubsw %4, %2, %0\n\tvpmaddubsw %5, %2, %1"
-                       : "=&x"(sum[i][0]), "=&x"(sum[i][1]), "=&x"(x)
-                       : "m"(group), "x"(lo), "x"(hi));
-        } else {
-          asm volatile("vpbroadcastd %4, %2\n\tvpmaddubsw %5, %2, %3\n\tvpmaddubsw %6, %2, %2\n\t"
-                       "vpaddw %3, %0, %0\n\tvpaddw %2, %1, %1"
-                       : "+x"(sum[i][0]), "+x"(sum[i][1]), "=&x"(x), "=&x"(product)
-                       : "m"(group), "x"(lo), "x"(hi));
+  // Chains [chain, end) of kLines lines of weights, whose products' sums fit 16 bits, for pixels [kFirst, kFirst + kPixels). With 3 pixels
+  // and fewer the 32-bit sums are in registers meanwhile.
+  template <int kLines, int kFirst, int kPixels>
+  OCTET_INLINE void Chains(const uint8_t* const (&in)[MR], const int32_t* line_offsets, const uint8_t* weights, const uint16_t* chain,
+                           const uint16_t* end) {
+    alignas(32) static constexpr int16_t kOnes[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    constexpr bool kHeld = kPixels <= 3;
+    __m256i held[kPixels][2];
+    if constexpr (kHeld) {
+      OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
+        OCTET_UNROLL for (int j = 0; j < 2; ++j) held[i][j] = acc[kFirst + i][j];
+      }
+    }
+    for (; chain != end; chain += kLines) {
+      __m256i sum[kPixels][2];
+      OCTET_UNROLL for (int l = 0; l < kLines; ++l) {
+        const size_t line = chain[l];
+        const ptrdiff_t k = line_offsets[line];
+        const __m256i lo = Vec::Load(weights + line * 64), hi = Vec::Load(weights + line * 64 + 32);
+        OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
+          const auto& group = Vec::MacU8Base::Group(in[kFirst + i] + k);
+          __m256i x, product;
+          // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and spills.
+          if (l == 0) {
+            asm volatile("vpbroadcastd %3, %2\n\tvpmaddubsw %4, %2, %0\n\tvpmaddubsw %5, %2, %1"
+                         : "=&x"(sum[i][0]), "=&x"(sum[i][1]), "=&x"(x)
+                         : "m"(group), "x"(lo), "x"(hi));
+          } else {
+            asm volatile("vpbroadcastd %4, %2\n\tvpmaddubsw %5, %2, %3\n\tvpmaddubsw %6, %2, %2\n\t"
+                         "vpaddw %3, %0, %0\n\tvpaddw %2, %1, %1"
+                         : "+x"(sum[i][0]), "+x"(sum[i][1]), "=&x"(x), "=&x"(product)
+                         : "m"(group), "x"(lo), "x"(hi));
+          }
+        }
+      }
+      OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
+        OCTET_UNROLL for (int j = 0; j < 2; ++j) {
+          if constexpr (kHeld) {
+            asm volatile("vpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0" : "+x"(held[i][j]), "+x"(sum[i][j]) : "m"(kOnes));
+          } else {
+            acc[kFirst + i][j] = _mm256_add_epi32(
+                acc[kFirst + i][j], _mm256_madd_epi16(sum[i][j], Vec::Load(kOnes)));
+          }
         }
       }
     }
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < 2; ++j) {
-        acc[i][j] = _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(sum[i][j], ones));
+    if constexpr (kHeld) {
+      OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
+        OCTET_UNROLL for (int j = 0; j < 2; ++j) acc[kFirst + i][j] = held[i][j];
       }
     }
+  }
+
+  template <int kLines>
+  OCTET_INLINE void AllPixels(const uint8_t* const (&in)[MR], const int32_t* line_offsets, const uint8_t* weights, const uint16_t* chain,
+                              const uint16_t* end) {
+    constexpr int kHalf = MR <= 3 ? MR : (MR + 1) / 2;
+    Chains<kLines, 0, kHalf>(in, line_offsets, weights, chain, end);
+    if constexpr (kHalf < MR) Chains<kLines, kHalf, MR - kHalf>(in, line_offsets, weights, chain, end);
   }
 };
 
@@ -232,13 +261,12 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
     asm volatile("" : "+r"(at) : : "memory");  // The 32-bit sums belong in memory: registers hold the 16-bit ones.
     SplitTile<MR>& tile = *at;
     tile.Init(a.bias + channel, weights, s, pixel);
-    const uint16_t* chain = chains + 4;
-    const uint16_t* end = chain + 4 * chains[0];
-    for (; chain != end; chain += 4) tile.template Chain<4>(in, s.line_offsets, weights, chain);
-    end += 2 * chains[1];
-    for (; chain != end; chain += 2) tile.template Chain<2>(in, s.line_offsets, weights, chain);
-    end += chains[2];
-    for (; chain != end; ++chain) tile.template Chain<1>(in, s.line_offsets, weights, chain);
+    const uint16_t* const fours = chains + 4;
+    const uint16_t* const twos = fours + 4 * chains[0];
+    const uint16_t* const ones = twos + 2 * chains[1];
+    tile.template Chains<4, 0, MR>(in, s.line_offsets, weights, fours, twos);
+    tile.template AllPixels<2>(in, s.line_offsets, weights, twos, ones);
+    tile.template AllPixels<1>(in, s.line_offsets, weights, ones, ones + chains[2]);
     if constexpr (K::kSaturates) {
       if (!saturating) {
         Vec::I32 stored[MR];
