@@ -1,15 +1,20 @@
-// int8 convolution with vpmaddubsw, exact, for AVX2 without VNNI. Included by table_impl.h of the one translation unit whose
+// int8 convolution with vpmaddubsw, exact, for AVX2 without VNNI. Included by table_impl.h of the
+// one translation unit whose
 // *_vec.h defines OCTET_SPLIT.
 //
-// vpmaddubsw does twice the products of vpmaddwd on widened bytes, but its sums of two products have 16 bits, and 2 * 255 * 127 does not
-// fit. An activation is therefore split into (a & 127) + 128 [a >= 128]:
-//  - Of the lower 7 bits a sum of two products fits (2 * 127 * 127 = 32258), and so does the sum of several instructions' results while
-//    the positive and the negative weights of each 16-bit lane add up to at most 258. FindChains puts lines of weights together that way,
-//    in fours as far as possible; a sum is widened once a chain.
-//  - Few activations are 128 or more, as they are scaled by the largest one: each adds 128 times its row of weights when a tile
+// vpmaddubsw does twice the products of vpmaddwd on widened bytes, but its sums of two products
+// have 16 bits, and 2 * 255 * 127 does not fit. An activation is therefore split into (a & 127) +
+// 128 [a >= 128]:
+//  - Of the lower 7 bits a sum of two products fits (2 * 127 * 127 = 32258), and so does the sum of
+//  several instructions' results while
+//    the positive and the negative weights of each 16-bit lane add up to at most 258. FindChains
+//    puts lines of weights together that way, in fours as far as possible; a sum is widened once a
+//    chain.
+//  - Few activations are 128 or more, as they are scaled by the largest one: each adds 128 times
+//  its row of weights when a tile
 //    begins. A tile that has too many of them goes to the plain kernel.
-// A tile is 5 pixels x 1 panel: 10 registers of 16-bit sums, two of weights, one of input, one product, one of ones. The 32-bit sums are
-// in memory, where they are added to once a chain.
+// A tile is 5 pixels x 1 panel: 10 registers of 16-bit sums, two of weights, one of input, one
+// product, one of ones. The 32-bit sums are in memory, where they are added to once a chain.
 #ifndef OCTET_KERNELS_X86_AVX2_SPLIT_H_
 #define OCTET_KERNELS_X86_AVX2_SPLIT_H_
 
@@ -28,10 +33,11 @@ namespace {
 
 constexpr int kSplitTile = 5;
 constexpr int kSplitPixels = 512, kSplitItems = 8192;
-// Activations of a block of pixels; with the weights of a panel they stay in a level-2 cache of 512 KiB.
+// Activations of a block of pixels; with the weights of a panel they stay in a level-2 cache of 512
+// KiB.
 constexpr int64_t kSplitInputBytes = int64_t{192} << 10;
-// An activation >= 128 costs about 6 instructions a panel, the plain kernel about 6 more than this one for every four activations:
-// beyond one in 5 or so the plain kernel is faster.
+// An activation >= 128 costs about 6 instructions a panel, the plain kernel about 6 more than this
+// one for every four activations: beyond one in 5 or so the plain kernel is faster.
 constexpr int kSplitRarity = 5;
 
 // An activation >= 128.
@@ -40,10 +46,12 @@ struct SplitItem {
   uint16_t byte;  // Of each of its dwords.
   uint16_t pixel;
 };
-// 16 in that byte: vpmaddubsw then gives 16 times the weight, of which 16 may be added up in 16 bits, and vpmaddwd the missing 8.
+// 16 in that byte: vpmaddubsw then gives 16 times the weight, of which 16 may be added up in 16
+// bits, and vpmaddwd the missing 8.
 constexpr int kSplitSum = 16;
 alignas(32) constexpr uint32_t kSplitSelect[4][8] = {
-#define OCTET_EIGHT(x) {x, x, x, x, x, x, x, x}
+#define OCTET_EIGHT(x) \
+  { x, x, x, x, x, x, x, x }
     OCTET_EIGHT(16u), OCTET_EIGHT(16u << 8), OCTET_EIGHT(16u << 16), OCTET_EIGHT(16u << 24)};
 #undef OCTET_EIGHT
 
@@ -59,13 +67,15 @@ struct SplitScratch {
   SplitItem items[kSplitItems];
   SplitPixel pixels[kSplitPixels];
   int32_t first_item[kSplitPixels + 1];
-  int32_t line_offsets[kSplitLines];  // What a line of weights is multiplied with: bytes from a pixel's first tap.
+  int32_t line_offsets[kSplitLines];  // What a line of weights is multiplied with: bytes from a
+                                      // pixel's first tap.
   bool plain[kSplitPixels];           // Too many items: none are listed.
 };
 static_assert(sizeof(SplitScratch) <= kSplitScratchBytes);
 
 // Appends those of one pixel; the new end of the list, or null when there are more than `most`.
-OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t pixel, SplitItem* items, int64_t most) {
+OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t pixel,
+                                  SplitItem* items, int64_t most) {
   SplitItem* const limit = items + most;
   for (int tap = 0; tap < a.taps; ++tap) {
     const uint8_t* p = in + a.tap_offsets[tap];
@@ -87,11 +97,15 @@ OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t 
   return items;
 }
 
-// Prepares as many of the `left` pixels from `begin` on as fit the scratch: their number, 0 if not even one does.
-inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin, int64_t left, SplitScratch* s) {
+// Prepares as many of the `left` pixels from `begin` on as fit the scratch: their number, 0 if not
+// even one does.
+inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin, int64_t left,
+                            SplitScratch* s) {
   const Cursor start(a, g, begin);
   const int64_t window = a.tap_offsets[a.taps - 1] + a.depth;
-  const auto bytes = [&](int64_t pixels) { return Cursor(a, g, begin + pixels - 1).in + window - start.in; };
+  const auto bytes = [&](int64_t pixels) {
+    return Cursor(a, g, begin + pixels - 1).in + window - start.in;
+  };
   int64_t pixels = left / PartCount(left, kSplitPixels);
   while (pixels > 0 && bytes(pixels) > kSplitInputBytes) pixels /= 2;
   if (pixels == 0) return 0;
@@ -116,7 +130,8 @@ inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin,
   const int64_t size = bytes(pixels);
   int64_t i = 0;
   for (; i + 32 <= size; i += 32) {
-    _mm256_store_si256(reinterpret_cast<__m256i*>(s->input + i), _mm256_and_si256(Vec::Load(start.in + i), seven));
+    _mm256_store_si256(reinterpret_cast<__m256i*>(s->input + i),
+                       _mm256_and_si256(Vec::Load(start.in + i), seven));
   }
   for (; i < size; ++i) s->input[i] = start.in[i] & 127;
   return pixels;
@@ -128,7 +143,8 @@ struct SplitTile {
 
   OCTET_INLINE Vec::I32 Get(int i, int) const { return {acc[i][0], acc[i][1]}; }
 
-  OCTET_INLINE void Init(const int32_t* bias, const uint8_t* weights, const SplitScratch& s, int64_t pixel) {
+  OCTET_INLINE void Init(const int32_t* bias, const uint8_t* weights, const SplitScratch& s,
+                         int64_t pixel) {
     const Vec::I32 b = Vec::LoadI32(bias);
     OCTET_UNROLL for (int i = 0; i < MR; ++i) {
       acc[i][0] = b.lo;
@@ -145,10 +161,12 @@ struct SplitTile {
       return;
     }
     for (int i = 0; i < MR; ++i) {
-      for (int left = s.first_item[pixel + i + 1] - s.first_item[pixel + i]; left > 0; left -= kSplitSum) {
+      for (int left = s.first_item[pixel + i + 1] - s.first_item[pixel + i]; left > 0;
+           left -= kSplitSum) {
         __m256i lo = Select(*item, weights, 0), hi = Select(*item, weights, 32);
         ++item;
-        for (const SplitItem* const last = item + (left < kSplitSum ? left : kSplitSum) - 1; item != last; ++item) {
+        for (const SplitItem* const last = item + (left < kSplitSum ? left : kSplitSum) - 1;
+             item != last; ++item) {
           lo = _mm256_add_epi16(lo, Select(*item, weights, 0));
           hi = _mm256_add_epi16(hi, Select(*item, weights, 32));
         }
@@ -158,7 +176,8 @@ struct SplitTile {
   }
 
   static OCTET_INLINE __m256i Select(const SplitItem& item, const uint8_t* weights, int half) {
-    return _mm256_maddubs_epi16(Vec::Load(kSplitSelect[item.byte]), Vec::Load(weights + item.line + half));
+    return _mm256_maddubs_epi16(Vec::Load(kSplitSelect[item.byte]),
+                                Vec::Load(weights + item.line + half));
   }
 
   OCTET_INLINE void AddItems(int i, __m256i lo, __m256i hi) {
@@ -167,12 +186,13 @@ struct SplitTile {
     acc[i][1] = _mm256_add_epi32(acc[i][1], _mm256_madd_epi16(hi, factor));
   }
 
-  // Chains [chain, end) of kLines lines of weights, whose products' sums fit 16 bits, for pixels [kFirst, kFirst + kPixels). With 3 pixels
-  // and fewer the 32-bit sums are in registers meanwhile.
+  // Chains [chain, end) of kLines lines of weights, whose products' sums fit 16 bits, for pixels
+  // [kFirst, kFirst + kPixels). With 3 pixels and fewer the 32-bit sums are in registers meanwhile.
   template <int kLines, int kFirst, int kPixels>
-  OCTET_INLINE void Chains(const uint8_t* const (&in)[MR], const int32_t* line_offsets, const uint8_t* weights, const uint16_t* chain,
-                           const uint16_t* end) {
-    alignas(32) static constexpr int16_t kOnes[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+  OCTET_INLINE void Chains(const uint8_t* const (&in)[MR], const int32_t* line_offsets,
+                           const uint8_t* weights, const uint16_t* chain, const uint16_t* end) {
+    alignas(32) static constexpr int16_t kOnes[16] = {1, 1, 1, 1, 1, 1, 1, 1,
+                                                      1, 1, 1, 1, 1, 1, 1, 1};
     constexpr bool kHeld = kPixels <= 3;
     __m256i held[kPixels][2];
     if constexpr (kHeld) {
@@ -189,26 +209,30 @@ struct SplitTile {
         OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
           const auto& group = Vec::MacU8Base::Group(in[kFirst + i] + k);
           __m256i x, product;
-          // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and spills.
+          // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and
+          // spills.
           if (l == 0) {
             asm volatile("vpbroadcastd %3, %2\n\tvpmaddubsw %4, %2, %0\n\tvpmaddubsw %5, %2, %1"
                          : "=&x"(sum[i][0]), "=&x"(sum[i][1]), "=&x"(x)
                          : "m"(group), "x"(lo), "x"(hi));
           } else {
-            asm volatile("vpbroadcastd %4, %2\n\tvpmaddubsw %5, %2, %3\n\tvpmaddubsw %6, %2, %2\n\t"
-                         "vpaddw %3, %0, %0\n\tvpaddw %2, %1, %1"
-                         : "+x"(sum[i][0]), "+x"(sum[i][1]), "=&x"(x), "=&x"(product)
-                         : "m"(group), "x"(lo), "x"(hi));
+            asm volatile(
+                "vpbroadcastd %4, %2\n\tvpmaddubsw %5, %2, %3\n\tvpmaddubsw %6, %2, %2\n\t"
+                "vpaddw %3, %0, %0\n\tvpaddw %2, %1, %1"
+                : "+x"(sum[i][0]), "+x"(sum[i][1]), "=&x"(x), "=&x"(product)
+                : "m"(group), "x"(lo), "x"(hi));
           }
         }
       }
       OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
         OCTET_UNROLL for (int j = 0; j < 2; ++j) {
           if constexpr (kHeld) {
-            asm volatile("vpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0" : "+x"(held[i][j]), "+x"(sum[i][j]) : "m"(kOnes));
+            asm volatile("vpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0"
+                         : "+x"(held[i][j]), "+x"(sum[i][j])
+                         : "m"(kOnes));
           } else {
-            acc[kFirst + i][j] = _mm256_add_epi32(
-                acc[kFirst + i][j], _mm256_madd_epi16(sum[i][j], Vec::Load(kOnes)));
+            acc[kFirst + i][j] = _mm256_add_epi32(acc[kFirst + i][j],
+                                                  _mm256_madd_epi16(sum[i][j], Vec::Load(kOnes)));
           }
         }
       }
@@ -221,20 +245,21 @@ struct SplitTile {
   }
 
   template <int kLines>
-  OCTET_INLINE void AllPixels(const uint8_t* const (&in)[MR], const int32_t* line_offsets, const uint8_t* weights, const uint16_t* chain,
-                              const uint16_t* end) {
+  OCTET_INLINE void AllPixels(const uint8_t* const (&in)[MR], const int32_t* line_offsets,
+                              const uint8_t* weights, const uint16_t* chain, const uint16_t* end) {
     constexpr int kHalf = MR <= 3 ? MR : (MR + 1) / 2;
     Chains<kLines, 0, kHalf>(in, line_offsets, weights, chain, end);
-    if constexpr (kHalf < MR) Chains<kLines, kHalf, MR - kHalf>(in, line_offsets, weights, chain, end);
+    if constexpr (kHalf < MR)
+      Chains<kLines, kHalf, MR - kHalf>(in, line_offsets, weights, chain, end);
   }
 };
 
-// `tiles` tiles of MR pixels from pixel `pixel` of the block on, which begins at `begin`; a tile brings `fetch_lines` lines of the
-// weights at `fetch` to the L2 cache.
+// `tiles` tiles of MR pixels from pixel `pixel` of the block on, which begins at `begin`; a tile
+// brings `fetch_lines` lines of the weights at `fetch` to the L2 cache.
 template <class K, int MR>
-OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const SplitScratch& s, int64_t begin, int64_t pixel,
-                                  int64_t tiles, int panel, const uint8_t* fetch, int64_t fetch_lines,
-                                  bool saturating) {
+OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const SplitScratch& s,
+                                  int64_t begin, int64_t pixel, int64_t tiles, int panel,
+                                  const uint8_t* fetch, int64_t fetch_lines, bool saturating) {
   const int channel = panel * kLanes;
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const uint16_t* const chains = a.chains + panel * ChainEntries(a.panel_bytes / 64);
@@ -258,7 +283,10 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
     }
     SplitTile<MR> memory;
     SplitTile<MR>* at = &memory;
-    asm volatile("" : "+r"(at) : : "memory");  // The 32-bit sums belong in memory: registers hold the 16-bit ones.
+    asm volatile(""
+                 : "+r"(at)
+                 :
+                 : "memory");  // The 32-bit sums belong in memory: registers hold the 16-bit ones.
     SplitTile<MR>& tile = *at;
     tile.Init(a.bias + channel, weights, s, pixel);
     const uint16_t* const fours = chains + 4;
@@ -284,10 +312,12 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
 }
 
 template <class K>
-void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin, int panel_end) {
+void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+               int panel_end) {
   static_assert(kSplitTile == 5);
-  constexpr decltype(&RunSplitTiles<K, 1>) kRun[] = {&RunSplitTiles<K, 1>, &RunSplitTiles<K, 2>, &RunSplitTiles<K, 3>,
-                                                     &RunSplitTiles<K, 4>, &RunSplitTiles<K, 5>};
+  constexpr decltype(&RunSplitTiles<K, 1>) kRun[] = {&RunSplitTiles<K, 1>, &RunSplitTiles<K, 2>,
+                                                     &RunSplitTiles<K, 3>, &RunSplitTiles<K, 4>,
+                                                     &RunSplitTiles<K, 5>};
   const Geometry g(a);
   SplitScratch& s = *reinterpret_cast<SplitScratch*>(a.scratch);
   int32_t* line = s.line_offsets;
@@ -295,7 +325,8 @@ void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
     for (int k = 0; k < a.depth; k += 4) *line++ = a.tap_offsets[tap] + k;
   }
   bool saturating = false;
-  if constexpr (K::kSaturates) saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
+  if constexpr (K::kSaturates)
+    saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
   for (int64_t begin = pixel_begin; begin < pixel_end;) {
     const int64_t pixels = PrepareBlock(a, g, begin, pixel_end - begin, &s);
     if (pixels == 0) {
@@ -308,9 +339,10 @@ void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
     for (int panel = panel_begin; panel < panel_end; ++panel) {
       const uint8_t* const next = a.weights + (panel + 1) * a.panel_bytes;
       const int64_t fetch = panel + 1 < panel_end ? fetch_lines : 0;
-      if (large_tiles > 0) kRun[small](a, g, s, begin, 0, large_tiles, panel, next, fetch, saturating);
-      kRun[small - 1](a, g, s, begin, large_tiles * (small + 1), tiles - large_tiles, panel, next + large_tiles * fetch * 64,
-                      fetch, saturating);
+      if (large_tiles > 0)
+        kRun[small](a, g, s, begin, 0, large_tiles, panel, next, fetch, saturating);
+      kRun[small - 1](a, g, s, begin, large_tiles * (small + 1), tiles - large_tiles, panel,
+                      next + large_tiles * fetch * 64, fetch, saturating);
     }
     begin += pixels;
   }
@@ -325,7 +357,8 @@ struct LaneSums {
   static OCTET_INLINE LaneSums Of(const uint8_t* line) {
     const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
     const __m256i lo = Vec::Load(line), hi = Vec::Load(line + 32);
-    return {{_mm256_maddubs_epi16(_mm256_max_epi8(lo, zero), ones), _mm256_maddubs_epi16(_mm256_max_epi8(hi, zero), ones),
+    return {{_mm256_maddubs_epi16(_mm256_max_epi8(lo, zero), ones),
+             _mm256_maddubs_epi16(_mm256_max_epi8(hi, zero), ones),
              _mm256_maddubs_epi16(_mm256_max_epi8(_mm256_sub_epi8(zero, lo), zero), ones),
              _mm256_maddubs_epi16(_mm256_max_epi8(_mm256_sub_epi8(zero, hi), zero), ones)}};
   }
@@ -334,14 +367,15 @@ struct LaneSums {
   }
   // Products with activations up to 127 then fit 16 bits in any order.
   OCTET_INLINE bool Fit() const {
-    const __m256i most = _mm256_max_epi16(_mm256_max_epi16(v[0], v[1]), _mm256_max_epi16(v[2], v[3]));
+    const __m256i most =
+        _mm256_max_epi16(_mm256_max_epi16(v[0], v[1]), _mm256_max_epi16(v[2], v[3]));
     const __m256i over = _mm256_cmpgt_epi16(most, _mm256_set1_epi16(32767 / 127));
     return _mm256_testz_si256(over, over) != 0;
   }
 };
 
-// The chains of one panel: first fit, a line joins the oldest of some unfinished chains that it fits. One line always fits alone; those
-// that are left so go through it once more, for pairs.
+// The chains of one panel: first fit, a line joins the oldest of some unfinished chains that it
+// fits. One line always fits alone; those that are left so go through it once more, for pairs.
 class ChainFinder {
  public:
   void Find(const uint8_t* panel, int lines, uint16_t* out) {
@@ -362,7 +396,8 @@ class ChainFinder {
   }
 
  private:
-  // 8 leave 16 % of the lines of a ResNet-50 with normally distributed weights alone, 32 less than a third of that.
+  // 8 leave 16 % of the lines of a ResNet-50 with normally distributed weights alone, 32 less than
+  // a third of that.
   static constexpr int kOpen = 32;
   struct Open {
     LaneSums sums;
@@ -393,7 +428,8 @@ class ChainFinder {
     int i = 0;
     for (int kind = 2; kind >= 0; --kind) {
       if ((o.count >> kind & 1) == 0) continue;
-      for (const int end = i + (1 << kind); i < end; ++i) lines_[kind][num_lines_[kind]++] = o.lines[i];
+      for (const int end = i + (1 << kind); i < end; ++i)
+        lines_[kind][num_lines_[kind]++] = o.lines[i];
     }
     --num_open_;
     for (int j = at; j < num_open_; ++j) open_[j] = open_[j + 1];

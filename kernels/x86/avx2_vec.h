@@ -125,7 +125,9 @@ struct Vec {
     static constexpr bool kMemoryOperand = false;
     static OCTET_INLINE Acc LoadBias(const int32_t* p) { return LoadI32(p); }
     // Four bytes in memory, for assembly.
-    static OCTET_INLINE const uint8_t (&Group(const uint8_t* p))[4] { return *reinterpret_cast<const uint8_t(*)[4]>(p); }
+    static OCTET_INLINE const uint8_t (&Group(const uint8_t* p))[4] {
+      return *reinterpret_cast<const uint8_t(*)[4]>(p);
+    }
     static OCTET_INLINE __m256i Broadcast(const uint8_t* p) {
       int32_t group;
       std::memcpy(&group, p, 4);
@@ -164,7 +166,8 @@ struct Vec {
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         __m256i a, product;
         asm volatile(
-            "vpbroadcastd %4, %2\n\tvpand %7, %2, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\t"
+            "vpbroadcastd %4, %2\n\tvpand %7, %2, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, "
+            "%2\n\t"
             "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
             : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a), "=&x"(product)
             : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi), "m"(kEven));
@@ -174,7 +177,8 @@ struct Vec {
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         __m256i a, product;
         asm volatile(
-            "vpbroadcastd %4, %2\n\tvpsrlw $8, %2, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\t"
+            "vpbroadcastd %4, %2\n\tvpsrlw $8, %2, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, "
+            "%2\n\t"
             "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
             : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a), "=&x"(product)
             : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi));
@@ -200,8 +204,12 @@ struct Vec {
       asm("%{vex%} vpdpwssd %2, %1, %0" : "+x"(acc.hi) : "x"(a), "x"(w.hi));
 #else
       __m256i product;
-      asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc.lo), "=&x"(product) : "x"(a), "x"(w.lo));
-      asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0" : "+x"(acc.hi), "=&x"(product) : "x"(a), "x"(w.hi));
+      asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+          : "+x"(acc.lo), "=&x"(product)
+          : "x"(a), "x"(w.lo));
+      asm("vpmaddwd %3, %2, %1\n\tvpaddd %1, %0, %0"
+          : "+x"(acc.hi), "=&x"(product)
+          : "x"(a), "x"(w.hi));
 #endif
     }
   };
