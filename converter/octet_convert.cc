@@ -34,7 +34,7 @@ constexpr uint64_t kGoldenSeed = 20241;
 
 struct Arguments {
   std::string input, output;
-  std::optional<Precision> precision;  ///< As the source when absent: fp32, or int8 for a quantized one.
+  std::optional<Precision> precision;  ///< As the source when absent.
   std::string calibration_data, calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::string preprocessing, labels, name, graph;
@@ -108,7 +108,7 @@ Result<ConversionReport> Convert(const Arguments& a) {
 
   OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table, GetCalibrationTable(a, graph));
   QuantizeOptions options;
-  options.precision = a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : Precision::kFp32);
+  options.precision = a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision);
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
   options.require_int8 = a.require_int8;
@@ -148,7 +148,7 @@ int Main(int argc, char** argv) {
                  "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
       ->required();
   app.add_option("--output", a.output, "File to write; replaced only on success")->required();
-  app.add_option("--precision", precision, "fp32, fp16, hybrid or int8; default fp32, or int8 when the source is quantized")
+  app.add_option("--precision", precision, "fp32, fp16, hybrid or int8; default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or hybrid")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8"}));
   app.add_option("--graph", a.graph, "Graph description (.json, or the name of one that ships) for files that hold only tensors");
   app.add_option("--name", a.name, "Name stored in the file");

@@ -42,6 +42,16 @@ constexpr size_t kMaxListed = 50;        // Problems in one message.
 
 /// What a node computes. Per-channel arithmetic and reshapes are kept pending until something else uses the value, so that chains of
 /// them become one node, a bias, or preprocessing.
+constexpr char kOnlyConvolution[] =
+    "between SpaceToBatchND and BatchToSpaceND only one convolution is supported, which they make a dilated one";
+
+/// What lies between SpaceToBatchND and BatchToSpaceND: TensorFlow's way of a dilated convolution.
+struct Batched {
+  std::vector<int64_t> block, pads;
+  size_t convolution = 0;  ///< Its node, once there is one.
+  bool convolved = false, returned = false;
+};
+
 struct Value {
   std::shared_ptr<const HostTensor> constant;
   const NodeDef* variable = nullptr;  ///< A handle.
@@ -56,6 +66,7 @@ struct Value {
   bool exclusive = true;
   std::string name;
   TensorId materialized = kNoTensor;
+  std::shared_ptr<Batched> batched;  ///< The base is then the image as a whole.
 
   bool is_activation() const { return base != kNoTensor; }
   bool pending_affine() const { return !scale.empty(); }
@@ -128,6 +139,7 @@ class Converter {
         continue;
       }
       if (!value->is_activation()) return Unsupported(StrCat("output '", name, "' does not depend on the input"));
+      if (value->batched != nullptr) return Unsupported(StrCat("output '", name, "': ", kOnlyConvolution));
       Result<TensorId> id = Materialize(*flat_.nodes[ref.node].def, value.get());
       if (!id.ok()) {
         Problem(*flat_.nodes[ref.node].def, id.status().message());
@@ -486,6 +498,10 @@ class Converter {
     if (node.inputs.size() < op.min_inputs || node.inputs.size() > op.max_inputs) {
       return Corrupt(StrCat(def.op, " has ", node.inputs.size(), " inputs, expected ", op.min_inputs, op.max_inputs > op.min_inputs ? " or more" : ""));
     }
+    const bool dilating = def.op == "Conv2D" || def.op == "DepthwiseConv2dNative" || def.op == "BatchToSpaceND";
+    for (size_t i = dilating ? 1 : 0; i < node.inputs.size(); ++i) {
+      if (In(node, i).batched != nullptr) return Unsupported(kOnlyConvolution);
+    }
     return (this->*op.convert)(node);
   }
 
@@ -613,6 +629,62 @@ class Converter {
     return OkStatus();
   }
 
+  /// Block size and amounts, inputs 1 and 2.
+  Result<std::shared_ptr<Batched>> ReadBlock(const FlatNode& node) const {
+    auto b = std::make_shared<Batched>();
+    OCTET_ASSIGN_OR_RETURN(b->block, InInts(node, 1));
+    OCTET_ASSIGN_OR_RETURN(b->pads, InInts(node, 2));
+    if (b->block.size() != 2 || b->pads.size() != 4) {
+      return Unsupported(StrCat("blocks of ", b->block.size(), " dimensions, expected 2: height and width"));
+    }
+    for (const std::vector<int64_t>* list : {&b->block, &b->pads}) {
+      for (int64_t v : *list) {
+        if (v < (list == &b->block ? 1 : 0) || v > kMaxAttribute) return Corrupt(StrCat("block or amount of ", v));
+      }
+    }
+    return b;
+  }
+
+  Result<ValuePtr> SpaceToBatch(const FlatNode& node) {
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, InTensor(node, 0));
+    if (graph_.tensor(x).shape.rank() != 4) return Unsupported(StrCat("input has rank ", graph_.tensor(x).shape.rank(), ", expected 4"));
+    ValuePtr value = Activation(x, DimsOf(x));
+    OCTET_ASSIGN_OR_RETURN(value->batched, ReadBlock(node));
+    return value;
+  }
+
+  Result<ValuePtr> BatchToSpace(const FlatNode& node) {
+    const Value& in = In(node, 0);
+    if (in.batched == nullptr || !in.batched->convolved) return Unsupported("what it reads is not a convolution behind SpaceToBatchND");
+    OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<Batched> back, ReadBlock(node));
+    if (back->block != in.batched->block) return Unsupported("its block differs from that of SpaceToBatchND");
+    if (std::exchange(in.batched->returned, true)) return Unsupported("the convolution has several readers");
+    Node& conv = graph_.nodes[in.batched->convolution];
+    int* const sides[] = {&conv.window.pad_top, &conv.window.pad_bottom, &conv.window.pad_left, &conv.window.pad_right};
+    for (size_t i = 0; i < 4; ++i) {
+      if (back->pads[i] > *sides[i]) return Unsupported(StrCat("removes ", back->pads[i], " pixels where ", *sides[i], " were added"));
+      *sides[i] -= static_cast<int>(back->pads[i]);
+    }
+    OCTET_ASSIGN_OR_RETURN(graph_.tensor(conv.output).shape, InferShape(graph_, conv));
+    return Activation(conv.output, DimsOf(conv.output));
+  }
+
+  /// Makes the window of a convolution in blocks that of the dilated convolution.
+  static Status Dilate(const Batched& from, std::string_view padding, Window* w) {
+    if (from.convolved) return Unsupported(kOnlyConvolution);
+    const bool pads = padding != "VALID" && (w->kernel_h > 1 || w->kernel_w > 1);
+    if (pads || w->stride_h != 1 || w->stride_w != 1 || w->dilation_h != 1 || w->dilation_w != 1) {
+      return Unsupported("behind SpaceToBatchND a convolution must have padding VALID and stride and dilation 1");
+    }
+    w->dilation_h = static_cast<int>(from.block[0]);
+    w->dilation_w = static_cast<int>(from.block[1]);
+    w->pad_top = static_cast<int>(from.pads[0]);
+    w->pad_bottom = static_cast<int>(from.pads[1]);
+    w->pad_left = static_cast<int>(from.pads[2]);
+    w->pad_right = static_cast<int>(from.pads[3]);
+    return OkStatus();
+  }
+
   Result<ValuePtr> Conv2D(const FlatNode& node) { return Convolution(node, false); }
   Result<ValuePtr> DepthwiseConv2D(const FlatNode& node) { return Convolution(node, true); }
 
@@ -627,6 +699,8 @@ class Converter {
     OCTET_ASSIGN_OR_RETURN(window.kernel_h, Attribute(w->dims, 0, "kernel height", 1));
     OCTET_ASSIGN_OR_RETURN(window.kernel_w, Attribute(w->dims, 1, "kernel width", 1));
     OCTET_RETURN_IF_ERROR(FillWindow(def, x_shape, &window));
+    const std::shared_ptr<Batched> from = In(node, 0).batched;
+    if (from != nullptr) OCTET_RETURN_IF_ERROR(Dilate(*from, def.String("padding", ""), &window));
     // TensorFlow: [height, width, in / groups, out], depthwise [height, width, in, multiplier] with out = in * multiplier.
     const int64_t taps = w->dims[0] * w->dims[1];
     const int64_t in = depthwise ? 1 : w->dims[2], out = depthwise ? w->dims[2] * w->dims[3] : w->dims[3];
@@ -647,7 +721,13 @@ class Converter {
                              conv->groups = static_cast<int>(groups);
                            }));
     without_bias_.emplace(id, graph_.nodes.size() - 1);
-    return Activation(id, DimsOf(id));
+    ValuePtr value = Activation(id, DimsOf(id));
+    if (from != nullptr) {
+      value->batched = std::make_shared<Batched>(*from);
+      value->batched->convolution = graph_.nodes.size() - 1;
+      value->batched->convolved = true;
+    }
+    return value;
   }
 
   Result<ValuePtr> MatMul(const FlatNode& node) {
@@ -1017,6 +1097,8 @@ class Converter {
         {"Cast", {&Converter::Cast, 1, 1}},
         {"Conv2D", {&Converter::Conv2D, 2, 2}},
         {"DepthwiseConv2dNative", {&Converter::DepthwiseConv2D, 2, 2}},
+        {"SpaceToBatchND", {&Converter::SpaceToBatch, 3, 3}},
+        {"BatchToSpaceND", {&Converter::BatchToSpace, 3, 3}},
         {"MatMul", {&Converter::MatMul, 2, 2}},
         {"BatchMatMulV2", {&Converter::MatMul, 2, 2}},
         {"FusedBatchNorm", {&Converter::FusedBatchNorm, 5, 5}},

@@ -40,6 +40,8 @@ enum Code {
   kSoftmax = 25,
   kPad = 34,
   kGather = 36,
+  kBatchToSpaceNd = 37,
+  kSpaceToBatchNd = 38,
   kTranspose = 39,
   kMean = 40,
   kSub = 41,
@@ -77,6 +79,8 @@ bool IsSupported(int code) {
     case kSoftmax:
     case kPad:
     case kGather:
+    case kBatchToSpaceNd:
+    case kSpaceToBatchNd:
     case kTranspose:
     case kMean:
     case kSub:
@@ -137,6 +141,9 @@ class TfliteImporter {
         pixels_(file.tensors.size(), false) {
     for (size_t i = 0; i < file.tensors.size(); ++i) {
       if (file.tensors[i].is_constant()) constant_[i] = static_cast<int>(i);
+    }
+    for (const TfliteOperator& op : file.operators) {
+      if (op.code == kBatchToSpaceNd && !op.inputs.empty() && op.inputs[0] >= 0) back_to_space_[op.inputs[0]] = &op;
     }
   }
 
@@ -212,6 +219,9 @@ class TfliteImporter {
   Result<TensorId> Activation(int index) const {
     if (values_[index] != kNoTensor) return values_[index];
     if (IsConstant(index)) return Unsupported(StrCat("'", tensor(index).name, "' is a constant where an activation is expected"));
+    if (batched_.count(index) > 0) {
+      return Unsupported("between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND only one convolution is supported, which they make a dilated one");
+    }
     return Corrupt(StrCat("'", tensor(index).name, "' is read before anything computes it"));
   }
   Result<TensorId> InputActivation(size_t n) const {
@@ -572,6 +582,101 @@ class TfliteImporter {
     return shape;
   }
 
+  // ---- Dilated convolutions: SPACE_TO_BATCH_ND, a convolution of every block_h-th row and block_w-th column, BATCH_TO_SPACE_ND ----
+
+  struct Batched {
+    TensorId x = kNoTensor;  ///< What went in; behind the convolution what comes out in the end.
+    std::vector<int64_t> block, pads;
+    bool convolved = false;
+  };
+
+  /// Block size and amounts of the one or the other, inputs 1 and 2.
+  Status ReadBlock(const TfliteOperator& op, std::vector<int64_t>* block, std::vector<int64_t>* amounts) const {
+    if (op.inputs.size() != 3 || op.inputs[1] < 0 || op.inputs[2] < 0) return Corrupt(StrCat(op.inputs.size(), " inputs, expected 3"));
+    OCTET_ASSIGN_OR_RETURN(*block, Integers(op.inputs[1]));
+    OCTET_ASSIGN_OR_RETURN(*amounts, Integers(op.inputs[2]));
+    if (block->size() != 2 || amounts->size() != 4) {
+      return Unsupported(StrCat("blocks of ", block->size(), " dimensions with ", amounts->size(), " amounts, expected height and width"));
+    }
+    for (int64_t v : *block) {
+      if (v < 1 || v > 4096) return Corrupt(StrCat("block of ", v, ", expected 1 to 4096"));
+    }
+    for (int64_t v : *amounts) {
+      if (v < 0 || v > (1 << 20)) return Corrupt(StrCat("amount ", v, ", expected 0 to ", 1 << 20));
+    }
+    return OkStatus();
+  }
+
+  Status ConvertSpaceToBatch() {
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, InputImage());
+    OCTET_ASSIGN_OR_RETURN(const int out, Output());
+    OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
+    Batched b;
+    OCTET_RETURN_IF_ERROR(ReadBlock(*op_, &b.block, &b.pads));
+    if (type.dtype != g_.tensor(x).dtype || !(type.quantization == g_.tensor(x).quantization)) {
+      return Unsupported("input and output of different quantization");
+    }
+    b.x = x;
+    return AddBatched(out, std::move(b));
+  }
+
+  Status AddBatched(int out, Batched b) {
+    if (values_[out] != kNoTensor || IsConstant(out) || !batched_.emplace(out, std::move(b)).second) {
+      return Corrupt(StrCat("'", tensor(out).name, "' is computed twice"));
+    }
+    return OkStatus();
+  }
+
+  Status ConvertBatchToSpace() {
+    OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+    OCTET_ASSIGN_OR_RETURN(const int out, Output());
+    OCTET_ASSIGN_OR_RETURN(const Type type, TypeOf(out));
+    const auto it = batched_.find(in);
+    if (it == batched_.end() || !it->second.convolved) return Unsupported("what it reads is not a convolution behind SPACE_TO_BATCH_ND");
+    if (back_to_space_[in] != op_) return Unsupported("the convolution has several readers");
+    OCTET_ASSIGN_OR_RETURN(const TensorId y, Requantize(NameOf(out), it->second.x, type));
+    return Finish(out, y);
+  }
+
+  /// The image that a convolution of `window` reads. Between the two operators above the window becomes the dilated one.
+  Result<TensorId> ConvolutionInput(int out, tflite::Padding padding, Window* window) {
+    OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+    const auto it = batched_.find(in);
+    if (it == batched_.end()) {
+      OCTET_ASSIGN_OR_RETURN(const TensorId x, InputImage());
+      OCTET_RETURN_IF_ERROR(SetPadding(g_.tensor(x).shape, padding, window));
+      return x;
+    }
+    const Batched& from = it->second;
+    const auto back = back_to_space_.find(out);
+    if (from.convolved || back == back_to_space_.end()) {
+      return Unsupported("between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND only one convolution is supported, which they make a dilated one");
+    }
+    OCTET_RETURN_IF_ERROR(SetPadding(g_.tensor(from.x).shape, tflite::Padding::VALID, window));
+    const bool pads = padding != tflite::Padding::VALID && (window->kernel_h > 1 || window->kernel_w > 1);
+    if (pads || window->stride_h != 1 || window->stride_w != 1 || window->dilation_h != 1 || window->dilation_w != 1) {
+      return Unsupported("behind SPACE_TO_BATCH_ND a convolution must have padding VALID and stride and dilation 1");
+    }
+    std::vector<int64_t> block, crops;
+    OCTET_RETURN_IF_ERROR(ReadBlock(*back->second, &block, &crops));
+    if (block != from.block) return Unsupported("SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND have different blocks");
+    int* const sides[] = {&window->pad_top, &window->pad_bottom, &window->pad_left, &window->pad_right};
+    for (size_t i = 0; i < 4; ++i) {
+      if (crops[i] > from.pads[i]) return Unsupported(StrCat("BATCH_TO_SPACE_ND removes ", crops[i], " pixels where ", from.pads[i], " were added"));
+      *sides[i] = static_cast<int>(from.pads[i] - crops[i]);
+    }
+    window->dilation_h = static_cast<int>(block[0]);
+    window->dilation_w = static_cast<int>(block[1]);
+    return from.x;
+  }
+
+  /// Records a convolution's output.
+  Status FinishConvolution(int out, TensorId y) {
+    const auto it = batched_.find(op_->inputs[0]);
+    if (it == batched_.end()) return Finish(out, y);
+    return AddBatched(out, {y, it->second.block, it->second.pads, true});
+  }
+
   Result<TensorId> InputImage() const {
     OCTET_ASSIGN_OR_RETURN(const TensorId x, InputActivation(0));
     if (g_.tensor(x).shape.rank() == 4) return x;
@@ -580,35 +685,38 @@ class TfliteImporter {
 
   Status ConvertConv() {
     OCTET_ASSIGN_OR_RETURN(const auto* options, Options(op_->table->builtin_options_as_Conv2DOptions()));
-    OCTET_ASSIGN_OR_RETURN(const TensorId x, InputImage());
     OCTET_ASSIGN_OR_RETURN(const int out, Output());
     OCTET_ASSIGN_OR_RETURN(const std::vector<int32_t> w, WeightShape(4));
     OCTET_ASSIGN_OR_RETURN(const octet::Activation activation, Fused(options->fused_activation_function()));
+    Window window;
+    window.kernel_h = w[1], window.kernel_w = w[2];
+    window.stride_h = options->stride_h(), window.stride_w = options->stride_w();
+    window.dilation_h = options->dilation_h_factor(), window.dilation_w = options->dilation_w_factor();
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, ConvolutionInput(out, options->padding(), &window));
     const Shape x_shape = g_.tensor(x).shape;
     if (x_shape[3] % w[3] != 0) {
       return Corrupt(StrCat("input ", x_shape.ToString(), " and weights ", ShapeText(w), " differ in channels"));
     }
     Layer layer;
     layer.shape = Shape{w[0], w[1], w[2], w[3]};
-    Window window;
-    window.kernel_h = w[1], window.kernel_w = w[2];
-    window.stride_h = options->stride_h(), window.stride_w = options->stride_w();
-    window.dilation_h = options->dilation_h_factor(), window.dilation_w = options->dilation_w_factor();
-    OCTET_RETURN_IF_ERROR(SetPadding(x_shape, options->padding(), &window));
     const int groups = static_cast<int>(x_shape[3] / w[3]);
     OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitLayer(OpType::kConv2d, x, out, std::move(layer), activation, [&](Node* n) {
                              n->window = window;
                              n->groups = groups;
                            }));
-    return Finish(out, y);
+    return FinishConvolution(out, y);
   }
 
   Status ConvertDepthwise() {
     OCTET_ASSIGN_OR_RETURN(const auto* options, Options(op_->table->builtin_options_as_DepthwiseConv2DOptions()));
-    OCTET_ASSIGN_OR_RETURN(const TensorId x, InputImage());
     OCTET_ASSIGN_OR_RETURN(const int out, Output());
     OCTET_ASSIGN_OR_RETURN(const std::vector<int32_t> w, WeightShape(4));
     OCTET_ASSIGN_OR_RETURN(const octet::Activation activation, Fused(options->fused_activation_function()));
+    Window window;
+    window.kernel_h = w[1], window.kernel_w = w[2];
+    window.stride_h = options->stride_h(), window.stride_w = options->stride_w();
+    window.dilation_h = options->dilation_h_factor(), window.dilation_w = options->dilation_w_factor();
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, ConvolutionInput(out, options->padding(), &window));
     const Shape x_shape = g_.tensor(x).shape;
     if (w[0] != 1 || w[3] % x_shape[3] != 0) {
       return Corrupt(StrCat("weights ", ShapeText(w), " do not fit the input ", x_shape.ToString()));
@@ -616,16 +724,11 @@ class TfliteImporter {
     Layer layer;
     layer.shape = Shape{w[3], w[1], w[2], 1};
     layer.depthwise = true;
-    Window window;
-    window.kernel_h = w[1], window.kernel_w = w[2];
-    window.stride_h = options->stride_h(), window.stride_w = options->stride_w();
-    window.dilation_h = options->dilation_h_factor(), window.dilation_w = options->dilation_w_factor();
-    OCTET_RETURN_IF_ERROR(SetPadding(x_shape, options->padding(), &window));
     OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitLayer(OpType::kConv2d, x, out, std::move(layer), activation, [&](Node* n) {
                              n->window = window;
                              n->groups = static_cast<int>(x_shape[3]);
                            }));
-    return Finish(out, y);
+    return FinishConvolution(out, y);
   }
 
   Status ConvertFullyConnected() {
@@ -1164,6 +1267,8 @@ class TfliteImporter {
       case kPadV2: return ConvertPad();
       case kReshape: return ConvertReshape();
       case kSqueeze: return ConvertSqueeze();
+      case kBatchToSpaceNd: return ConvertBatchToSpace();
+      case kSpaceToBatchNd: return ConvertSpaceToBatch();
       case kTranspose: return ConvertTranspose();
       case kShape: return ConvertShape();
       case kPack: return ConvertPack();
@@ -1190,6 +1295,8 @@ class TfliteImporter {
   std::vector<bool> failed_;        ///< Outputs of refused operators.
   std::vector<bool> pixels_;  ///< Read as [batch * height * width, channels] in the file; of rank 4 here.
   bool on_pixels_ = false;    ///< An input of the current operator is.
+  std::map<int, Batched> batched_;  ///< By tensor: those between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND.
+  std::map<int, const TfliteOperator*> back_to_space_;  ///< BATCH_TO_SPACE_ND by what it reads.
   std::set<std::string> names_;
   std::map<std::string, int> name_counts_;
   const TfliteOperator* op_ = nullptr;

@@ -1,5 +1,6 @@
 // Damaged Keras and TFLite files give an error or a valid graph, never a crash or a hang: run it under AddressSanitizer.
-// OCTET_FUZZ_FACTOR multiplies the number of mutations. The files are TensorFlow's own (tests/golden/export_keras_tflite.py, case tiny).
+// OCTET_FUZZ_FACTOR multiplies the number of mutations. The files are TensorFlow's own (tests/golden/export_keras_tflite.py, case tiny and
+// fp32.tflite of case dilated).
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -97,7 +98,7 @@ TEST_P(FileFuzz, Truncations) {
 
 INSTANTIATE_TEST_SUITE_P(All, FileFuzz,
                          ::testing::Values(Case{"fp32.tflite", ImportTfliteBytes}, Case{"fp16.tflite", ImportTfliteBytes},
-                                           Case{"int8.tflite", ImportTfliteBytes}, Case{"int8_float.tflite", ImportTfliteBytes},
+                                           Case{"int8.tflite", ImportTfliteBytes}, Case{"dilated.tflite", ImportTfliteBytes}, Case{"int8_float.tflite", ImportTfliteBytes},
                                            Case{"model.h5", ImportKerasH5Bytes}, Case{"model.keras", ImportKerasZipBytes}),
                          [](const auto& param_info) {
                            std::string name = param_info.param.file;

@@ -91,7 +91,7 @@ TEST(SavedModelFuzz, WellFormedNonsense) {
       "Const", "Cast", "RealDiv", "Sub", "Conv2D", "DepthwiseConv2dNative", "BiasAdd", "Relu", "Relu6", "Pad", "PadV2", "MaxPool", "AvgPool",
       "FusedBatchNormV3", "AddV2", "Mul", "Rsqrt", "Mean", "Max", "Prod", "ConcatV2", "Shape", "StridedSlice", "Slice", "Pack", "Fill",
       "Reshape", "Squeeze", "ExpandDims", "Transpose", "GatherV2", "ReverseV2", "MatMul", "Softmax", "Minimum", "Maximum", "Neg", "Identity",
-      "ReadVariableOp", "VarHandleOp", "Placeholder", "PartitionedCall"};
+      "SpaceToBatchND", "BatchToSpaceND", "ReadVariableOp", "VarHandleOp", "Placeholder", "PartitionedCall"};
   static constexpr int64_t kNumbers[] = {0, 1, 2, 3, 4, 5, 8, -1, -2, 15, 255, 4096, 1 << 20, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
   static constexpr const char* kAttributes[] = {"axis", "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask",
                                                 "keep_dims", "DstT", "out_type", "transpose_a", "transpose_b", "is_training"};

@@ -165,8 +165,6 @@ for application_name, build in APPLICATIONS.items():
 
 # Convolutions in groups and Multiply have no integer kernel in TFLite or octet that would be worth a comparison.
 FLOAT_ONLY = {"reshape", "branches"}
-# Written as SpaceToBatch and BatchToSpace around a convolution.
-KERAS_ONLY = {"dilated"}
 
 
 def convert(model, optimize=False, half=False, samples=None, integer_ends=False):
@@ -218,8 +216,6 @@ def export(folder, name):
     np.save(path("expected.npy"), np.asarray(model(x[:4], training=False), np.float32))
     model.save(path("model.keras"))
     model.save(path("model.h5"))
-    if name in KERAS_ONLY:
-        return
     write(path("fp32.tflite"), convert(model))
     if name in FLOAT_ONLY:
         return

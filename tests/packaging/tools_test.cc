@@ -283,6 +283,18 @@ TEST_F(ToolsTest, ConvertComparesWithTheSourcesAnswers) {
   EXPECT_TRUE(j["relative_error"].is_null());
 }
 
+TEST_F(ToolsTest, ConvertKeepsTheSourcesPrecision) {
+  for (const auto& [model, precision] : {std::pair("fp32.tflite", "fp32"), {"fp16.tflite", "fp16"}, {"int8.tflite", "int8"}}) {
+    const std::string convert = kConvert + " --json " + Quote(kTiny + model) + " --output " + File("kept.octet");
+    const Outcome own = RunCommand(convert);
+    ASSERT_EQ(own.code, 0) << own.err;
+    EXPECT_EQ(Json::parse(own.out, nullptr, false)["precision"], precision);
+  }
+  const Outcome wide = RunCommand(kConvert + " --json --precision=fp32 " + Quote(kTiny + "fp16.tflite") + " --output " + File("kept.octet"));
+  ASSERT_EQ(wide.code, 0) << wide.err;
+  EXPECT_EQ(Json::parse(wide.out, nullptr, false)["precision"], "fp32");
+}
+
 TEST_F(ToolsTest, ConvertComparesFlowers) {
   OCTET_REQUIRE_MODELS();
   const std::string from = ModelsDir() + "/flowers/", flowers = OCTET_SOURCE_DIR "/models/flowers/";

@@ -320,6 +320,66 @@ TEST_F(SavedModelTest, ClipIsRelu6InEitherOrder) {
   EXPECT_THAT(ImportError(model), HasSubstr("minimum with 6"));
 }
 
+TEST_F(SavedModelTest, SpaceToBatchAroundAConvolutionIsADilatedOne) {
+  // A 3x3 box of every second row and every third column, SAME, on 4x5 pixels.
+  const auto begin = [](TfSavedModel* model, const std::vector<int>& pads) {
+    *model = Chain({-1, 4, 5, 1});
+    model->Add("block", "Const", {}, {{"value", AttrInt32s({2, 3})}});
+    model->Add("other_block", "Const", {}, {{"value", AttrInt32s({2, 2})}});
+    model->Add("pads", "Const", {}, {{"value", AttrInt32s(pads)}});
+    model->Add("crops", "Const", {}, {{"value", AttrInt32s({0, 0, 0, 1})}});
+    model->Add("w", "Const", {}, {{"value", AttrFloats({3, 3, 1, 1}, std::vector<float>(9, 1.0f))}});
+    Then(model, "to_batch", "SpaceToBatchND", {"block", "pads"});
+  };
+  const auto convolve = [](TfSavedModel* model, const std::string& padding) {
+    Then(model, "conv", "Conv2D", {"w"}, {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString(padding)}});
+  };
+  TfSavedModel model;
+  begin(&model, {2, 2, 3, 4});
+  convolve(&model, "VALID");
+  Then(&model, "to_space", "BatchToSpaceND", {"block", "crops"});
+  const Result<Graph> graph = Import(model);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  ASSERT_EQ(graph->nodes.size(), 1u);
+  EXPECT_EQ(graph->nodes[0].window, (Window{3, 3, 1, 1, 2, 3, 2, 3, 2, 3}));
+  std::vector<double> image(20), expected(20);
+  for (int i = 0; i < 20; ++i) image[static_cast<size_t>(i)] = i * i;
+  for (int y = 0; y < 4; ++y) {
+    for (int x = 0; x < 5; ++x) {
+      for (int v = y - 2; v <= y + 2; v += 2) {
+        for (int u = x - 3; u <= x + 3; u += 3) {
+          if (v >= 0 && v < 4 && u >= 0 && u < 5) expected[static_cast<size_t>(y * 5 + x)] += image[static_cast<size_t>(v * 5 + u)];
+        }
+      }
+    }
+  }
+  EXPECT_EQ(RunOn(*graph, image), expected);
+
+  begin(&model, {2, 2, 3, 4});
+  convolve(&model, "SAME");
+  Then(&model, "to_space", "BatchToSpaceND", {"block", "crops"});
+  EXPECT_THAT(ImportError(model), HasSubstr("must have padding VALID"));
+  begin(&model, {2, 2, 3, 4});
+  convolve(&model, "VALID");
+  Then(&model, "to_space", "BatchToSpaceND", {"other_block", "crops"});
+  EXPECT_THAT(ImportError(model), HasSubstr("block differs"));
+  begin(&model, {2, 2, 3, 0});
+  convolve(&model, "VALID");
+  Then(&model, "to_space", "BatchToSpaceND", {"block", "crops"});
+  EXPECT_THAT(ImportError(model), HasSubstr("removes 1 pixels where 0 were added"));
+  begin(&model, {2, 2, 3, 4});
+  Then(&model, "relu", "Relu");
+  EXPECT_THAT(ImportError(model), AllOf(HasSubstr("'relu' (Relu)"), HasSubstr("only one convolution")));
+  begin(&model, {2, 2, 3, 4});
+  convolve(&model, "VALID");
+  EXPECT_THAT(ImportError(model), HasSubstr("only one convolution"));
+  model = Chain({-1, 4, 5, 1});
+  model.Add("block", "Const", {}, {{"value", AttrInt32s({2, 3})}});
+  model.Add("crops", "Const", {}, {{"value", AttrInt32s({0, 0, 0, 1})}});
+  Then(&model, "to_space", "BatchToSpaceND", {"block", "crops"});
+  EXPECT_THAT(ImportError(model), HasSubstr("not a convolution behind SpaceToBatchND"));
+}
+
 TEST_F(SavedModelTest, ListsAllThatCannotBeConverted) {
   TfSavedModel model = Chain({-1, 4, 4, 3});
   model.Add("w", "Const", {}, {{"value", AttrFloats({1, 1, 3, 3}, std::vector<float>(9, 1.0f))}});

@@ -25,8 +25,8 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Numbers of the public schema.
-constexpr int kAddCode = 0, kConvCode = 3, kDequantizeCode = 6, kDenseCode = 9, kLogisticCode = 14, kMulCode = 18, kReshapeCode = 22,
-              kCustomCode = 32, kPadCode = 34, kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83, kQuantizeCode = 114;
+constexpr int kAddCode = 0, kConvCode = 3, kDequantizeCode = 6, kDenseCode = 9, kLogisticCode = 14, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
+              kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38, kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83, kQuantizeCode = 114;
 
 /// Writes TFLite files, operator by operator.
 class Builder {
@@ -224,6 +224,37 @@ TEST(TfliteImport, SamePaddingPutsTheOddPixelBehind) {
   EXPECT_EQ(1, window.pad_left);
   EXPECT_EQ(1, window.pad_right);
   EXPECT_EQ(kNoTensor, g.nodes[0].input(kInputBias));
+}
+
+/// SPACE_TO_BATCH_ND, a 3x3 convolution and BATCH_TO_SPACE_ND on 4x5 pixels; block 2x3.
+std::string Dilated(const std::vector<int>& pads, const std::vector<int>& crops, tflite::Padding padding, int back_block = 3,
+                    int middle_code = kConvCode) {
+  Builder b;
+  const int x = b.Floats("x", {1, 4, 5, 1}), block = b.Ints("block", {2, 3}), back = b.Ints("back", {2, back_block}),
+            p = b.Ints("pads", pads), c = b.Ints("crops", crops), w = b.Floats("w", {1, 3, 3, 1}, std::vector<float>(9, 1.0f)),
+            batched = b.Floats("batched", {6, 4, 4, 1}), convolved = b.Floats("convolved", {6, 2, 2, 1}), y = b.Floats("y", {1, 4, 5, 1});
+  b.Op(kSpaceToBatchCode, {x, block, p}, {batched});
+  if (middle_code == kConvCode) {
+    b.Conv({batched, w, -1}, convolved, padding, 1);
+  } else {
+    b.Op(middle_code, {batched}, {convolved});
+  }
+  b.Op(kBatchToSpaceCode, {convolved, back, c}, {y});
+  return b.Build({x}, {y});
+}
+
+TEST(TfliteImport, SpaceToBatchAroundAConvolutionIsADilatedOne) {
+  const Graph g = ImportOrFail(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID));
+  ASSERT_THAT(Types(g), ElementsAre(OpType::kConv2d));
+  EXPECT_EQ(g.nodes[0].window, (Window{3, 3, 1, 1, 2, 3, 2, 3, 2, 3}));
+  EXPECT_EQ(g.tensor(g.outputs[0]).shape, (Shape{1, 4, 5, 1}));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::SAME)), HasSubstr("must have padding VALID"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID, 2)), HasSubstr("different blocks"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 0}, {0, 0, 0, 1}, tflite::Padding::VALID)), HasSubstr("removes 1 pixels where 0 were added"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID, 3, kReluCode)),
+              AllOf(HasSubstr("operator 1 (RELU"), HasSubstr("only one convolution")));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3}, {0, 0, 0, 1}, tflite::Padding::VALID)), HasSubstr("blocks of 2 dimensions with 3 amounts"));
+  EXPECT_THAT(ErrorOf(Dilated({-1, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID), StatusCode::kCorrupt), HasSubstr("amount -1"));
 }
 
 TEST(TfliteImport, IntegerConvolutionFoldsTheZeroPointIntoTheBias) {
