@@ -117,7 +117,7 @@ const Loop* FindLoop(const std::string& isa, Arithmetic arithmetic) {
   static constexpr Loop kSdot = {"sdot 16b", 16, Sdot};
   static constexpr Loop kSmlal = {"smlal 4h", 4, Smlal};
   const bool integer = arithmetic == Arithmetic::kInt8;
-  if (isa == "neondot") return integer ? &kSdot : &kFmla;
+  if (isa == "neondot" || isa == "neoni8mm") return integer ? &kSdot : &kFmla;
   if (isa == "neon") return integer ? &kSmlal : &kFmla;
   return nullptr;
 }

@@ -9,7 +9,7 @@ namespace octet::kernels {
 std::vector<TableInfo> AllTables() {
   const CpuFeatures& cpu = GetCpuFeatures();
   const KernelTable *emulated512 = nullptr, *sse2 = nullptr, *avx2 = nullptr, *avxvnni = nullptr;
-  const KernelTable *avx512vnni = nullptr, *neon = nullptr, *neondot = nullptr;
+  const KernelTable *avx512vnni = nullptr, *neon = nullptr, *neondot = nullptr, *neoni8mm = nullptr;
 #ifdef OCTET_EMULATED512
   emulated512 = &kEmulated512Table;
 #endif
@@ -21,6 +21,7 @@ std::vector<TableInfo> AllTables() {
 #elif defined(__aarch64__)
   neon = &kNeonTable;
   neondot = &kNeonDotTable;
+  neoni8mm = &kNeonI8mmTable;
 #endif
   const auto native = [](const KernelTable* table, const char* name, bool available) {
     const bool usable = table != nullptr && available;
@@ -36,6 +37,7 @@ std::vector<TableInfo> AllTables() {
       native(avx512vnni, "avx512vnni", cpu.avx512vnni),
       native(neon, "neon", true),
       native(neondot, "neondot", cpu.neondot),
+      native(neoni8mm, "neoni8mm", cpu.neondot && cpu.i8mm),
   };
 }
 

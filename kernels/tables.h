@@ -15,6 +15,7 @@ extern const KernelTable kAvxVnniTable;
 extern const KernelTable kAvx512VnniTable;
 extern const KernelTable kNeonTable;
 extern const KernelTable kNeonDotTable;
+extern const KernelTable kNeonI8mmTable;
 
 }  // namespace octet::kernels
 

@@ -1,4 +1,5 @@
-// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are SDOT.
+// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are SDOT; with OCTET_NEON_I8MM, USDOT
+// and SUDOT. The instructions of the inner loops are inline assembly: for the intrinsics g++ 12 copies accumulators.
 #ifndef OCTET_KERNELS_ARM_NEON_MACHINE_H_
 #define OCTET_KERNELS_ARM_NEON_MACHINE_H_
 
@@ -18,7 +19,12 @@ struct Machine {
   using BatchF = xsimd::batch<float, Arch>;
   using BatchI = xsimd::batch<int32_t, Arch>;
   static constexpr int kFloatPixels = 5;
-  static constexpr bool kSignedInput = true, kWideFloat = true;
+#ifdef OCTET_NEON_I8MM
+  static constexpr bool kSignedInput = false;
+#else
+  static constexpr bool kSignedInput = true;
+#endif
+  static constexpr bool kWideFloat = true;
 
   static OCTET_INLINE void WidenU8(const uint8_t* p, BatchI (&out)[4]) {
     const uint8x16_t bytes = vld1q_u8(p);
@@ -50,7 +56,9 @@ struct Machine {
   }
   template <int kLane>
   static OCTET_INLINE BatchF MulAddLane(BatchF acc, BatchF a, BatchF w) {
-    return vfmaq_laneq_f32(acc, w, a, kLane);
+    float32x4_t sum = acc;
+    asm("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(sum) : "w"(float32x4_t(w)), "w"(float32x4_t(a)), "n"(kLane));
+    return sum;
   }
 
   static OCTET_INLINE int8x16_t LoadSigned(const uint8_t* p) {
@@ -66,6 +74,29 @@ struct Machine {
     return vpadalq_s16(acc, vpaddlq_s8(LoadSigned(p)));
   }
 
+#ifdef OCTET_NEON_I8MM
+  static constexpr int kIntPixels = 5;
+  struct Products {
+    using Input = uint8x16_t;
+    using WideInput = uint8x16_t;
+    using Part = int8x16_t;
+    static constexpr bool kWide = true;
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      uint32_t group;
+      std::memcpy(&group, p, 4);
+      return vreinterpretq_u8_u32(vdupq_n_u32(group));
+    }
+    static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return vld1q_u8(p); }
+    static OCTET_INLINE Part LoadPart(const uint8_t* w) { return LoadSigned(w); }
+    static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) { acc = vusdotq_s32(acc, a, w); }
+    template <int kLane>
+    static OCTET_INLINE void MulAddLane(BatchI& acc, WideInput a, Part w) {
+      int32x4_t sum = acc;
+      asm("sudot %0.4s, %1.16b, %2.4b[%3]" : "+w"(sum) : "w"(w), "w"(a), "n"(kLane));
+      acc = sum;
+    }
+  };
+#else
   struct ProductsBase {
     using Input = int8x16_t;
     using Part = int8x16_t;
@@ -86,7 +117,9 @@ struct Machine {
     static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return Signed(vld1q_u8(p)); }
     template <int kLane>
     static OCTET_INLINE void MulAddLane(BatchI& acc, WideInput a, Part w) {
-      acc = vdotq_laneq_s32(acc, w, a, kLane);
+      int32x4_t sum = acc;
+      asm("sdot %0.4s, %1.16b, %2.4b[%3]" : "+w"(sum) : "w"(w), "w"(a), "n"(kLane));
+      acc = sum;
     }
   };
 #else
@@ -99,6 +132,7 @@ struct Machine {
       acc = vpadalq_s16(acc, vpaddq_s16(low, high));
     }
   };
+#endif
 #endif
 };
 

@@ -55,11 +55,14 @@ struct PartTile {
   template <int kLane, class Input>
   OCTET_INLINE void WideLane(const Input (&a)[MR], const uint8_t* w, int64_t panel_bytes) {
     OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+      // All loads come first: cores that execute in order would wait for each one before its products.
+      typename Mac::Part parts[kParts];
       OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
-        const typename Mac::Part part =
-            Mac::LoadPart(w + j * panel_bytes + (kLane * kParts + q) * Mac::kPartBytes);
+        parts[q] = Mac::LoadPart(w + j * panel_bytes + (kLane * kParts + q) * Mac::kPartBytes);
+      }
+      OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
         OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-          Mac::template MulAddLane<kLane>(acc[i][j].v[q], a[i], part);
+          Mac::template MulAddLane<kLane>(acc[i][j].v[q], a[i], parts[q]);
         }
       }
     }

@@ -1,0 +1,16 @@
+#define OCTET_ISA_NAMESPACE neoni8mm
+#define OCTET_NEON_I8MM
+// This file is compiled for more than the baseline, so xsimd's inline functions need a name of their own here: the linker
+// could otherwise take them for other files' too.
+#define xsimd xsimd_neoni8mm
+#include "kernels/arm/neon_machine.h"
+// The machine comes first, then the vector interface.
+#include "kernels/portable/xsimd_vec.h"
+// Then the kernels.
+#include "kernels/portable/table_impl.h"
+#include "kernels/tables.h"
+
+namespace octet::kernels {
+const KernelTable kNeonI8mmTable =
+    neoni8mm::MakeTable("neoni8mm", "Advanced SIMD through xsimd, with dot products of u8 and s8");
+}  // namespace octet::kernels
