@@ -62,14 +62,14 @@ class Buffers {
  public:
   Buffers(const ModelDescription& d, int batch) {
     for (const TensorDescription& t : d.inputs) {
-      const size_t bytes = Elements(t) * DTypeSize(t.dtype);
+      const size_t bytes = t.num_bytes();
       buffers_.emplace_back(bytes * static_cast<size_t>(batch));
       for (int i = 0; i < batch; ++i)
         Fill(t, i, buffers_.back().data() + static_cast<size_t>(i) * bytes);
       inputs_.push_back(buffers_.back().data());
     }
     for (const TensorDescription& t : d.outputs) {
-      buffers_.emplace_back(Elements(t) * DTypeSize(t.dtype) * static_cast<size_t>(batch));
+      buffers_.emplace_back(t.num_bytes() * static_cast<size_t>(batch));
       outputs_.push_back(buffers_.back().data());
     }
   }
@@ -77,14 +77,8 @@ class Buffers {
   void* const* outputs() const { return outputs_.data(); }
 
  private:
-  static size_t Elements(const TensorDescription& t) {
-    size_t n = 1;
-    for (int64_t d : t.shape) n *= static_cast<size_t>(d);
-    return n;
-  }
-
   static void Fill(const TensorDescription& t, int image, uint8_t* out) {
-    std::vector<float> values(Elements(t));
+    std::vector<float> values(t.num_elements());
     const bool spatial = t.shape.size() == 4;
     SmoothImage(static_cast<uint64_t>(100 + image), spatial ? static_cast<int>(t.shape[1]) : 1,
                 spatial ? static_cast<int>(t.shape[2]) : 1, static_cast<int>(t.shape.back()),

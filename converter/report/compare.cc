@@ -13,12 +13,6 @@
 namespace octet {
 namespace {
 
-int64_t ElementsOf(const TensorDescription& t) {
-  int64_t n = 1;
-  for (int64_t d : t.shape) n *= d;
-  return n;
-}
-
 std::string ShapeText(const std::vector<int64_t>& shape) {
   std::string s = "[";
   for (size_t i = 0; i < shape.size(); ++i) s += StrCat(i == 0 ? "" : ",", shape[i]);
@@ -103,8 +97,6 @@ class InputReader {
   std::vector<float> values_;
 };
 
-size_t BytesOf(const TensorDescription& t) { return static_cast<size_t>(ElementsOf(t)) * DTypeSize(t.dtype); }
-
 /// `a` unless `b` is larger or not a number.
 double LargerOrNan(double a, double b) { return b <= a || std::isnan(a) ? a : b; }
 
@@ -119,7 +111,7 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
   OCTET_ASSIGN_OR_RETURN(InputReader inputs, InputReader::Open(input_path, description.inputs[0], source));
   OCTET_ASSIGN_OR_RETURN(const NpyReader reference, NpyReader::Open(reference_path));
   const TensorDescription& out = description.outputs[0];
-  const int64_t size = ElementsOf(out);
+  const int64_t size = static_cast<int64_t>(out.num_elements());
   const NpyHeader& header = reference.header();
   if (header.shape.empty() || header.shape[0] != inputs.images() || header.elements != inputs.images() * size) {
     std::vector<int64_t> want = out.shape;
@@ -129,9 +121,9 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
   }
 
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model));
-  std::vector<uint8_t> input(BytesOf(description.inputs[0]));
+  std::vector<uint8_t> input(description.inputs[0].num_bytes());
   std::vector<std::vector<uint8_t>> outputs;
-  for (const TensorDescription& t : description.outputs) outputs.emplace_back(BytesOf(t));
+  for (const TensorDescription& t : description.outputs) outputs.emplace_back(t.num_bytes());
   std::vector<void*> output_pointers;
   for (std::vector<uint8_t>& o : outputs) output_pointers.push_back(o.data());
   std::vector<float> got(static_cast<size_t>(size)), want(static_cast<size_t>(size));

@@ -119,16 +119,11 @@ Status Model::Verify() const {
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
   const ModelDescription& d = session->impl().model->Describe();
   std::vector<std::vector<uint8_t>> buffers;
-  const auto bytes_of = [](const TensorDescription& t) {
-    size_t n = DTypeSize(t.dtype);
-    for (int64_t dim : t.shape) n *= static_cast<size_t>(dim);
-    return n;
-  };
   std::vector<const void*> inputs;
   std::vector<void*> outputs;
   buffers.reserve(d.inputs.size() + d.outputs.size());
   for (const TensorDescription& t : d.inputs) {
-    buffers.emplace_back(bytes_of(t));
+    buffers.emplace_back(t.num_bytes());
     if (t.dtype == DType::kU8) {
       GenerateGoldenInput(seed, std::span<uint8_t>(buffers.back()));
     } else {
@@ -138,7 +133,7 @@ Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
     inputs.push_back(buffers.back().data());
   }
   for (const TensorDescription& t : d.outputs) {
-    buffers.emplace_back(bytes_of(t));
+    buffers.emplace_back(t.num_bytes());
     outputs.push_back(buffers.back().data());
   }
   OCTET_RETURN_IF_ERROR(session->Run(inputs.data(), outputs.data(), 1));

@@ -23,9 +23,7 @@ class GraphRunner {
                            Session::Create(std::move(model), options));
     auto runner = std::unique_ptr<GraphRunner>(new GraphRunner(std::move(session)));
     for (const TensorDescription& t : runner->session_->impl().model->Describe().outputs) {
-      size_t bytes = DTypeSize(t.dtype);
-      for (int64_t d : t.shape) bytes *= static_cast<size_t>(d);
-      runner->buffers_.emplace_back(bytes);
+      runner->buffers_.emplace_back(t.num_bytes());
     }
     for (std::vector<uint8_t>& b : runner->buffers_) runner->outputs_.push_back(b.data());
     return runner;

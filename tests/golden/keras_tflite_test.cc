@@ -65,7 +65,8 @@ class Runner {
   /// Image after image; T is the model's type of input and output.
   template <typename T>
   std::vector<T> Run(const std::vector<T>& input) {
-    const size_t in = Size(description().inputs[0]), out = Size(description().outputs[0]);
+    const size_t in = description().inputs[0].num_elements(),
+                 out = description().outputs[0].num_elements();
     EXPECT_EQ(0u, input.size() % in);
     std::vector<T> output(input.size() / in * out);
     for (size_t i = 0; i < input.size() / in; ++i) {
@@ -87,11 +88,6 @@ class Runner {
   }
 
  private:
-  static size_t Size(const TensorDescription& t) {
-    size_t n = 1;
-    for (int64_t d : t.shape) n *= static_cast<size_t>(d);
-    return n;
-  }
   Preprocessing pre_;
   std::unique_ptr<Session> session_;
 };

@@ -29,6 +29,13 @@ struct TensorDescription {
                                ///< SessionOptions::max_batch.
   float scale = 0.0f;          ///< kU8: real = scale * (q - zero_point).
   int32_t zero_point = 0;
+
+  size_t num_elements() const {  ///< Of one image.
+    size_t n = 1;
+    for (int64_t d : shape) n *= static_cast<size_t>(d);
+    return n;
+  }
+  size_t num_bytes() const { return num_elements() * DTypeSize(dtype); }  ///< Of one image.
 };
 
 /// Everything about a loaded model that a caller may want to print.
@@ -84,7 +91,10 @@ class Model {
 struct SessionOptions {
   int num_threads =
       1;  ///< Threads of one Run, the calling one included. Results do not depend on it.
-  int max_batch = 1;  ///< Largest batch that Run accepts; memory is planned for it.
+  int max_batch =
+      1;  ///< Largest batch that Run accepts. It computes as many images at once as their
+          ///< activations stay in the caches (8 MiB), the rest after them, so that a large batch
+          ///< costs no more memory or time an image than a small one.
   std::string isa;    ///< Force an instruction set by name; empty = OCTET_ISA, then the best one.
   bool profile = false;  ///< Time every layer (about 50 ns each).
   /// Memory that may be spent, once per model, on transformed weights: 3x3 convolutions run up to
