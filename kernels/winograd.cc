@@ -57,6 +57,13 @@ void TransformFloat(Load load, int panels, int channels, float* out) {
   }
 }
 
+void AddMagnitudes(const int8_t* __restrict weights, uint16_t* __restrict sum) {
+  for (int i = 0; i < kLanes * 4; ++i) {
+    const int16_t w = weights[i];
+    sum[i] = static_cast<uint16_t>(sum[i] + static_cast<uint16_t>(w < 0 ? -w : w));
+  }
+}
+
 }  // namespace
 
 int64_t WinogradScratchBytes(int tile_block, int channels, int element_size) {
@@ -93,20 +100,21 @@ void WinogradTransformI8(const int8_t* weights, int panels, int channels, int16_
 }
 
 bool WinogradIsExact(const int8_t* weights, int panels, int channels) {
+  constexpr int64_t kLimit = int64_t{1} << 25;
   const int64_t lines = int64_t{9} * channels / 4;
+  if (255 * 128 * 4 * lines < kLimit) return true;
   for (int p = 0; p < panels; ++p) {
-    int32_t positive[kLanes * 4] = {}, negative[kLanes * 4] = {};  // At most 128 * lines each.
-    for (int64_t line = 0; line < lines; ++line, weights += kLanes * 4) {
-      for (int i = 0; i < kLanes * 4; ++i) {
-        positive[i] += std::max<int32_t>(weights[i], 0);
-        negative[i] += std::max<int32_t>(-weights[i], 0);
-      }
+    int64_t magnitude[kLanes] = {};
+    for (int64_t first = 0; first < lines; first += 255) {
+      // As many magnitudes, at most 128 each, as fit 16 bits, in a loop that compilers turn into
+      // vectors.
+      uint16_t sum[kLanes * 4] = {};
+      const int64_t count = std::min<int64_t>(lines - first, 255);
+      for (int64_t line = 0; line < count; ++line, weights += kLanes * 4)
+        AddMagnitudes(weights, sum);
+      for (int i = 0; i < kLanes * 4; ++i) magnitude[i / 4] += sum[i];
     }
-    for (int l = 0; l < kLanes; ++l) {
-      int64_t up = 0, down = 0;
-      for (int j = 0; j < 4; ++j) up += positive[l * 4 + j], down += negative[l * 4 + j];
-      if (255 * std::max(up, down) >= int64_t{1} << 25) return false;
-    }
+    if (255 * *std::max_element(magnitude, magnitude + kLanes) >= kLimit) return false;
   }
   return true;
 }

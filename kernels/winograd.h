@@ -24,8 +24,8 @@ void WinogradTransformF16(const uint16_t* weights, int panels, int channels, flo
 /// too large in total.
 void WinogradTransformI8(const int8_t* weights, int panels, int channels, int16_t* out);
 
-/// Whether every output channel's sum stays below 2^25 for any activations in [0, 255]: what makes
-/// the integer algorithm exact.
+/// Whether every output channel's sum surely stays below 2^25 for any activations in [0, 255] (255
+/// times the sum of magnitudes does): what makes the integer algorithm exact.
 bool WinogradIsExact(const int8_t* weights, int panels, int channels);
 
 }  // namespace octet::kernels

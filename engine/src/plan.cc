@@ -1102,15 +1102,15 @@ class Planner {
       total = std::max(total, offset + bytes);
     }
     plan_->arena_bytes = total;
-    void* memory =
-        std::aligned_alloc(kAlignment, std::max<int64_t>(kAlignment, RoundUp(total, kAlignment)));
-    if (memory == nullptr)
+    // Zeroed: no kernel ever reads a bit pattern that is not a finite number.
+    plan_->arena = {static_cast<uint8_t*>(std::calloc(static_cast<size_t>(total + kAlignment), 1)),
+                    std::free};
+    if (plan_->arena == nullptr)
       return InvalidArgument(StrCat("cannot allocate ", total, " bytes for activations"));
-    plan_->arena = {static_cast<uint8_t*>(memory), std::free};
-    // Zero once: no kernel ever reads a bit pattern that is not a finite number.
-    std::memset(memory, 0, static_cast<size_t>(total));
+    const int64_t address = static_cast<int64_t>(reinterpret_cast<uintptr_t>(plan_->arena.get()));
+    uint8_t* const memory = plan_->arena.get() + (RoundUp(address, kAlignment) - address);
     for (Placement* p : all) {
-      p->view.data = plan_->arena.get() + p->offset + p->halo_top * p->view.row_stride +
+      p->view.data = memory + p->offset + p->halo_top * p->view.row_stride +
                      p->halo_left * p->view.pixel_stride;
     }
     for (size_t i = 0; i < plan_->placements.size(); ++i) {
