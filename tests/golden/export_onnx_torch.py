@@ -335,9 +335,62 @@ def application(name, size=64, **options):
 
 
 for name, size in (("resnet18", 224), ("resnet34", 64), ("resnet50", 224), ("resnet101", 64), ("resnet152", 64), ("resnext50_32x4d", 64),
-                   ("wide_resnet50_2", 64), ("mobilenet_v2", 96), ("densenet121", 64), ("vgg11_bn", 64), ("googlenet", 64), ("squeezenet1_1", 64)):
+                   ("wide_resnet50_2", 64), ("mobilenet_v2", 96), ("densenet121", 64), ("googlenet", 64), ("squeezenet1_1", 64)):
     application(name, size, **({"init_weights": False, "aux_logits": False} if name == "googlenet" else {}))
 del NETWORKS["make"]
+
+# Trained networks on photos, where OCTET_DATA_DIR has them.
+def data(name):
+    return os.path.join(os.environ.get("OCTET_DATA_DIR", ""), name)
+
+
+def photos(size, count=8):
+    """Photos of flowers, normalized, [count,3,size,size]; `size` divides 160."""
+    x = np.load(data("../models/flowers/test_images_160.npy"))[:count].astype(np.float32) / 255
+    x = x.reshape(count, size, 160 // size, size, 160 // size, 3).mean((2, 4))
+    x = (x - np.array([0.485, 0.456, 0.406])) / np.array([0.229, 0.224, 0.225])
+    return torch.from_numpy(x.astype(np.float32)).permute(0, 3, 1, 2)
+
+
+@network(3, 32, 32, trained="resnet-cifar/resnet20.th")
+def trained_cifar_resnet20():
+    state = torch.load(data("resnet-cifar/resnet20.th"), map_location="cpu")["state_dict"]
+    model = ResNet20()
+    model.load_state_dict({k.replace("module.", ""): v for k, v in state.items()})
+    return model
+
+
+class FlowersBlock(nn.Module):
+    def __init__(self, channels_in, channels, stride):
+        super().__init__()
+        self.conv1, self.bn1 = nn.Conv2d(channels_in, channels, 3, stride, 1, bias=False), nn.BatchNorm2d(channels)
+        self.conv2, self.bn2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False), nn.BatchNorm2d(channels)
+        self.downsample = conv(channels_in, channels, 1, stride) if stride > 1 or channels_in != channels else None
+
+    def forward(self, x):
+        y = self.bn2(self.conv2(F.relu(self.bn1(self.conv1(x)))))
+        return F.relu(y + (x if self.downsample is None else self.downsample(x)))
+
+
+@network(3, 160, 160, trained="../models/flowers/flowers_resnet.pth")
+def trained_flowers_resnet():
+    class Flowers(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv1, self.bn1 = nn.Conv2d(3, 32, 7, 2, 3, bias=False), nn.BatchNorm2d(32)
+            for i, (channels_in, channels) in enumerate(((32, 32), (32, 64), (64, 128), (128, 256))):
+                blocks = FlowersBlock(channels_in, channels, 2 if i else 1), FlowersBlock(channels, channels, 1)
+                setattr(self, f"layer{i + 1}", nn.Sequential(*blocks))
+            self.fc1, self.fc = nn.Linear(256, 64), nn.Linear(64, 5)
+
+        def forward(self, x):
+            x = F.max_pool2d(F.relu(self.bn1(self.conv1(x))), 3, 2, 1)
+            x = self.layer4(self.layer3(self.layer2(self.layer1(x)))).mean((2, 3))
+            return self.fc(F.relu(self.fc1(x))).softmax(1)
+    model = Flowers()
+    model.load_state_dict(torch.load(data("../models/flowers/flowers_resnet.pth"), map_location="cpu"))
+    return model
+
 
 # How the exporters may be called: a name, and arguments.
 TRAINING = torch.onnx.TrainingMode
@@ -377,9 +430,11 @@ VARIED = ("shortcut_a", "head_pool_of_size", "head_mean", "head_adaptive_view", 
 def export(folder, name, options, seed=1):
     make, shape, properties = NETWORKS[name]
     torch.manual_seed(seed)
-    model = randomize(make(), gain=0.5 if properties.get("large") else 1.0).eval()
+    model = make().eval() if "trained" in properties else randomize(make(), gain=0.5 if properties.get("large") else 1.0).eval()
     count = 2 if properties.get("large") else 4
-    if properties.get("pixels"):
+    if "trained" in properties:
+        x = photos(shape[1])
+    elif properties.get("pixels"):
         x = torch.randint(0, 256, (count, *shape)).to(torch.uint8 if properties.get("byte") else torch.float32)
     else:
         x = torch.randn(count, *shape, dtype=properties.get("dtype", torch.float32))
@@ -406,6 +461,9 @@ def main():
     for name, (_, _, properties) in NETWORKS.items():
         large = properties.get("large")
         if large and (small or OLD):
+            continue
+        if "trained" in properties and not os.path.exists(data(properties["trained"])):
+            print("skipped, no data:", name, flush=True)
             continue
         for label, options in more_variants() if name in VARIED else variants():
             case = f"{name}_{label}"
