@@ -76,23 +76,34 @@ static_assert(sizeof(SplitScratch) <= kSplitScratchBytes);
 // Appends those of one pixel; the new end of the list, or null when there are more than `most`.
 OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t pixel,
                                   SplitItem* items, int64_t most) {
-  SplitItem* const limit = items + most;
+  // First the groups that have any, without a branch: one in four does, which nobody can predict.
+  struct Group {
+    uint32_t at, mask;
+  } groups[kSplitLines / 4];
+  Group* end = groups;
+  int64_t count = 0;
+  const auto add = [&](uint32_t at, int mask) {
+    *end = {at, static_cast<uint32_t>(mask)};
+    end += mask != 0;
+    count += __builtin_popcount(static_cast<uint32_t>(mask));
+  };
+  uint32_t at = 0;
   for (int tap = 0; tap < a.taps; ++tap) {
     const uint8_t* p = in + a.tap_offsets[tap];
-    for (int k = 0; k < a.depth; k += 32) {
-      uint32_t mask;
-      if (k + 32 <= a.depth) {
-        mask = static_cast<uint32_t>(_mm256_movemask_epi8(Vec::Load(p + k)));
-      } else {  // Depth is a multiple of 16.
-        mask = static_cast<uint32_t>(
-            _mm_movemask_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k))));
-      }
-      for (; mask != 0; mask &= mask - 1) {
-        if (items == limit) return nullptr;
-        const uint32_t at = static_cast<uint32_t>(tap * a.depth + k + __builtin_ctz(mask));
-        *items++ = {at / 4 * 64, static_cast<uint16_t>(at % 4), static_cast<uint16_t>(pixel)};
-      }
-    }
+    int k = 0;
+    for (; k + 32 <= a.depth; k += 32, at += 32) add(at, _mm256_movemask_epi8(Vec::Load(p + k)));
+    if (k == a.depth) continue;  // Depth is a multiple of 16.
+    add(at, _mm_movemask_epi8(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p + k))));
+    at += 16;
+  }
+  if (count > most) return nullptr;
+  for (const Group* g = groups; g != end; ++g) {
+    uint32_t mask = g->mask;
+    do {
+      const uint32_t i = g->at + static_cast<uint32_t>(__builtin_ctz(mask));
+      *items++ = {i / 4 * 64, static_cast<uint16_t>(i % 4), static_cast<uint16_t>(pixel)};
+      mask &= mask - 1;
+    } while (mask != 0);
   }
   return items;
 }
@@ -247,6 +258,7 @@ struct SplitTile {
   template <int kLines>
   OCTET_INLINE void AllPixels(const uint8_t* const (&in)[MR], const int32_t* line_offsets,
                               const uint8_t* weights, const uint16_t* chain, const uint16_t* end) {
+    if (chain == end) return;  // Else sums would be loaded and stored for nothing.
     constexpr int kHalf = MR <= 3 ? MR : (MR + 1) / 2;
     Chains<kLines, 0, kHalf>(in, line_offsets, weights, chain, end);
     if constexpr (kHalf < MR)
