@@ -309,19 +309,19 @@ using KernelF16 = KernelFloat<Vec::MacF16, 32>;
 
 // ---- Loops. ----
 
-// `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR). Tile number
-// `first_tile + t` fetches panel `first_tile + t` of the `next_panels` panels at `next_weights`
-// into the L2 cache, one line a step: weights stream from memory once an inference, and the tiles
-// of one group of panels leave ample time to fetch the next group.
+// `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR), the first of which is
+// tile number `first_tile`. Each step of a tile fetches into the L2 cache from the weights at
+// `next_weights`, `fetch_step` bytes further each time: weights stream from memory once an
+// inference, and the tiles of one group of panels leave ample time to fetch the next group.
 template <class K, int MR, int NR>
 OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor,
                              int64_t first_tile, int64_t tiles, int panel,
-                             const uint8_t* next_weights, int next_panels, int tap_run,
+                             const uint8_t* next_weights, int fetch_step, int tap_run,
                              [[maybe_unused]] bool saturating) {
   const int channel = panel * kLanes;
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
-  const int64_t panel_bytes = a.panel_bytes;
+  const int64_t panel_bytes = a.panel_bytes, lines = panel_bytes / K::kLineBytes;
   using TileType = typename K::template TileType<MR, NR>;
   const auto* bias = K::Bias(a) + channel;
   alignas(64) int32_t adjusted[K::kAdjustBias ? NR * kLanes : 1];
@@ -344,9 +344,7 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
       res[i] = c.res + channel * K::kOutputBytes;
       c.Next(g);
     }
-    const int64_t ahead = first_tile + t;
-    const ptrdiff_t fetch =
-        ahead < next_panels ? next_weights + ahead * panel_bytes - weights : ptrdiff_t{0};
+    const uint8_t* fetch = next_weights + (first_tile + t) * lines * fetch_step;
     TileType tile;
     tile.Init(bias);
     const uint8_t* w = weights;
@@ -356,7 +354,8 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
       if constexpr (TileType::kWide) {
         for (; end - k >= 16; k += 16) {
           OCTET_UNROLL for (int s = 0; s < 4; ++s) {
-            __builtin_prefetch(w + fetch + s * K::kLineBytes, 0, 2);
+            __builtin_prefetch(fetch, 0, 2);
+            fetch += fetch_step;
           }
           tile.WideStep(in, k, w, panel_bytes);
           w += 4 * K::kLineBytes;
@@ -364,7 +363,8 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
         if (k == end) continue;
       }
       do {
-        __builtin_prefetch(w + fetch, 0, 2);
+        __builtin_prefetch(fetch, 0, 2);
+        fetch += fetch_step;
         tile.Step(in, k, w, panel_bytes);
         w += K::kLineBytes;
         k += 4;
@@ -450,13 +450,16 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
       const int small = static_cast<int>((end - begin) / tiles);
       const int64_t large_tiles = (end - begin) % tiles;
       const uint8_t* const next_weights = a.weights + next * a.panel_bytes;
+      // Bytes further at each step of a tile: the next panels come evenly spread over the tiles.
+      const int fetch_step =
+          static_cast<int>(PartCount(K::kLineBytes * int64_t{after - next}, tiles));
       Cursor cursor = start;
       if (large_tiles > 0) {
         PickTile<K, K::kMaxPanels>(small + 1, next - panel)(
-            a, g, cursor, 0, large_tiles, panel, next_weights, after - next, tap_run, saturating);
+            a, g, cursor, 0, large_tiles, panel, next_weights, fetch_step, tap_run, saturating);
       }
       PickTile<K, K::kMaxPanels>(small, next - panel)(
-          a, g, cursor, large_tiles, tiles - large_tiles, panel, next_weights, after - next, tap_run,
+          a, g, cursor, large_tiles, tiles - large_tiles, panel, next_weights, fetch_step, tap_run,
           saturating);
     }
   }
