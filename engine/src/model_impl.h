@@ -42,7 +42,7 @@ struct Session::Impl {
   SessionOptions options;
   const kernels::KernelTable* table = nullptr;
   std::unique_ptr<Plan> plan;
-  SpinBarrier barrier;
+  StepSharing sharing;
   std::vector<double> seconds;  ///< Per operator, summed over `runs`.
   int64_t runs = 0;
   int group = 1;  ///< Images computed at once.

@@ -32,10 +32,10 @@ class Op {
   virtual ~Op() = default;
   /// Called once before each run, by one thread.
   virtual void Bind(const RunIo& io) = 0;
-  /// Called by every thread; writes this thread's share of the output.
+  /// Writes part `thread` of `num_threads` of the output, which may take place on any thread.
   virtual void Run(int thread, int num_threads) const = 0;
 
-  std::vector<HaloFill> halos;  ///< Of the output; filled by the last thread.
+  std::vector<HaloFill> halos;  ///< Of the output; filled with the last part.
   int node = -1;                ///< Index into Graph::nodes; -1 for copies in and out.
   std::string kernel;           ///< For the profile.
 };

@@ -1,4 +1,5 @@
-// One parallel region per inference; inside it, operators are separated by this barrier.
+// One parallel region per inference; inside it, threads share the work of one operator after the
+// other.
 #ifndef OCTET_ENGINE_SRC_PARALLEL_H_
 #define OCTET_ENGINE_SRC_PARALLEL_H_
 
@@ -6,29 +7,47 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cstddef>
 #include <cstdint>
+#include <memory>
 
 namespace octet {
 
-/// A sense-counting barrier for the threads of one region. Waiters spin for about ten microseconds
-/// (a layer of a small network takes less), then yield, so that an oversubscribed machine still
-/// makes progress.
-class SpinBarrier {
+/// Lets the threads of one region go through the same steps together, each step in as many parts as
+/// there are threads. A thread takes its own part first, so that it finds in its cache what it
+/// wrote in the step before, then what others have not begun: one that the system has taken off its
+/// processor holds nobody up but with a part it has begun. A step begins when all parts of the one
+/// before are done. Waiters spin for about ten microseconds (a layer of a small network takes
+/// less), then yield.
+class StepSharing {
  public:
-  /// Must be called before the region starts, by one thread.
-  void Reset(int num_threads) {
-    num_threads_ = num_threads;
-    arrived_.store(0, std::memory_order_relaxed);
+  void Prepare(int steps, int max_threads) {
+    max_threads_ = static_cast<size_t>(max_threads);
+    done_ = std::make_unique<Done[]>(static_cast<size_t>(steps));
+    claimed_ = std::make_unique<std::atomic<uint32_t>[]>(static_cast<size_t>(steps) * max_threads_);
   }
 
-  void Wait() {
-    const uint32_t generation = generation_.load(std::memory_order_acquire);
-    if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == num_threads_) {
-      arrived_.store(0, std::memory_order_relaxed);
-      generation_.store(generation + 1, std::memory_order_release);
-      return;
+  /// By one thread, before any calls RunStep.
+  void Begin(int threads) {
+    threads_ = threads;
+    ++run_;
+    target_ += static_cast<uint64_t>(threads);
+  }
+
+  /// Calls `work(part)` for the parts that fall to this thread, and returns when all are done.
+  template <typename F>
+  void RunStep(size_t step, int thread, F work) {
+    std::atomic<uint64_t>& done = done_[step].parts;
+    for (int i = 0; i < threads_; ++i) {
+      const int part = thread + i < threads_ ? thread + i : thread + i - threads_;
+      std::atomic<uint32_t>& claimed = claimed_[step * max_threads_ + static_cast<size_t>(part)];
+      if (claimed.load(std::memory_order_relaxed) == run_ ||
+          claimed.exchange(run_, std::memory_order_relaxed) == run_)
+        continue;
+      work(part);
+      done.fetch_add(1, std::memory_order_acq_rel);
     }
-    for (int spins = 0; generation_.load(std::memory_order_acquire) == generation; ++spins) {
+    for (int spins = 0; done.load(std::memory_order_acquire) < target_; ++spins) {
       if (spins < kSpins) {
         Pause();
       } else {
@@ -40,6 +59,11 @@ class SpinBarrier {
  private:
   static constexpr int kSpins = 2000;
 
+  /// Parts done in all runs so far, so that nothing needs to be reset between runs.
+  struct alignas(64) Done {
+    std::atomic<uint64_t> parts{0};
+  };
+
   static void Pause() {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
@@ -48,9 +72,12 @@ class SpinBarrier {
 #endif
   }
 
-  int num_threads_ = 1;
-  alignas(64) std::atomic<int> arrived_{0};
-  alignas(64) std::atomic<uint32_t> generation_{0};
+  int threads_ = 1;
+  size_t max_threads_ = 1;
+  uint32_t run_ = 0;  ///< Claims bear its number.
+  uint64_t target_ = 0;
+  std::unique_ptr<Done[]> done_;
+  std::unique_ptr<std::atomic<uint32_t>[]> claimed_;
 };
 
 /// Part `index` of `parts` nearly equal parts of [0, total), cut at multiples of `grain`.

@@ -88,6 +88,7 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
   plan_options.prepared = &model->impl().prepared;
   OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(graph, plan_options));
   impl->seconds.assign(impl->plan->ops.size(), 0.0);
+  impl->sharing.Prepare(static_cast<int>(impl->plan->ops.size()), options.num_threads);
   const ModelDescription& d = model->Describe();
   impl->group_inputs.resize(d.inputs.size());
   impl->group_outputs.resize(d.outputs.size());
@@ -105,11 +106,17 @@ void Session::Impl::RunOps(int thread, int num_threads) {
   const std::vector<std::unique_ptr<Op>>& ops = plan->ops;
   for (size_t i = 0; i < ops.size(); ++i) {
     const Op& op = *ops[i];
-    if (thread == num_threads - 1) {
-      for (const HaloFill& halo : op.halos) halo.Run(batch);
+    const auto work = [&](int part) {
+      if (part == num_threads - 1) {
+        for (const HaloFill& halo : op.halos) halo.Run(batch);
+      }
+      op.Run(part, num_threads);
+    };
+    if (num_threads > 1) {
+      sharing.RunStep(i, thread, work);
+    } else {
+      work(0);
     }
-    op.Run(thread, num_threads);
-    if (num_threads > 1) barrier.Wait();
     if (profile) {
       const double now = Seconds();
       seconds[i] += now - start;
@@ -128,14 +135,14 @@ void Session::Impl::Execute(const RunIo& io) {
   if (options.num_threads == 1) {
     RunOps(0, 1);
   } else {
-    // The team may be smaller than asked for (a thread limit, a nested region): the barrier is set
-    // to what it is.
+    // The team may be smaller than asked for (a thread limit, a nested region): the work is cut
+    // into as many parts as it has threads.
     std::atomic<bool> ready{false};
 #pragma omp parallel num_threads(options.num_threads)
     {
       const int thread = omp_get_thread_num(), team = omp_get_num_threads();
       if (thread == 0) {
-        barrier.Reset(team);
+        sharing.Begin(team);
         ready.store(true, std::memory_order_release);
       } else {
         while (!ready.load(std::memory_order_acquire)) sched_yield();
