@@ -1,9 +1,11 @@
+#include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/preprocessing_json.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
@@ -12,7 +14,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 const char* ResizeName(ResizeRule r) {
-  return r == ResizeRule::kNone ? "none" : r == ResizeRule::kStretch ? "stretch" : "center_crop";
+  return r == ResizeRule::kNone ? "none" : r == ResizeRule::kStretch ? "stretch" : "center-crop";
 }
 
 std::string WindowText(const Node& n) {
@@ -106,7 +108,6 @@ Json TensorJson(const Tensor& t) {
 
 void PrintJson(const OctetFile& file, const ModelDescription& d) {
   const Graph& g = file.graph;
-  const Preprocessing& p = d.preprocessing;
   Json root{{"name", d.name},
             {"precision", PrecisionName(d.precision)},
             {"source", d.source},
@@ -116,13 +117,10 @@ void PrintJson(const OctetFile& file, const ModelDescription& d) {
             {"macs", d.macs},
             {"labels", d.labels},
             {"golden", !file.golden.output.empty()}};
-  root["preprocessing"] = {{"resize", ResizeName(p.resize)},
-                           {"filter", p.filter == ResizeFilter::kBilinear ? "bilinear" : "bicubic"},
-                           {"order", p.order == ChannelOrder::kRgb ? "rgb" : "bgr"},
-                           {"resize_shorter", p.resize_shorter},
-                           {"scale", p.scale},
-                           {"mean", {p.mean[0], p.mean[1], p.mean[2]}},
-                           {"std", {p.stddev[0], p.stddev[1], p.stddev[2]}}};
+  const Shape& input = g.tensor(g.inputs[0]).shape;
+  const int64_t channels = input.rank() > 0 ? input[input.rank() - 1] : 0;
+  const int described = static_cast<int>(std::min<int64_t>(channels, d.preprocessing.mean.size()));
+  root["preprocessing"] = Json::parse(PreprocessingToJson(d.preprocessing, described));
   for (TensorId id : g.inputs) root["inputs"].push_back(TensorJson(g.tensor(id)));
   for (TensorId id : g.outputs) root["outputs"].push_back(TensorJson(g.tensor(id)));
   for (const Node& n : g.nodes) {

@@ -366,12 +366,14 @@ OCTET_INLINE int32_t FixedSum(const EltwiseArgs& args, uint8_t a, uint8_t b) {
 template <bool kFixed>
 OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) {
   const int32_t a_zero = args.a_zero, b_zero = args.b_zero, out_zero = args.out_zero;
+  // A pointer, because clang warns of a capture by name that is unused without kFixed.
+  const EltwiseArgs* const exact = &args;
   const float near = 0.5f - args.fixed_margin;
   const float am = args.a_multiplier, bm = args.b_multiplier, low = args.low, high = args.high;
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, true, false, row_begin, row_end,
-      [=, &args](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
-        ForBlocks(n, [=, &args](auto block, int64_t c) {
+      [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=](auto block, int64_t c) {
           constexpr int N = decltype(block)::value;
           int32_t q[N], close[N], any = 0;
           for (int i = 0; i < N; ++i) {
@@ -388,7 +390,7 @@ OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) 
           if constexpr (kFixed) {
             if (any != 0) {
               for (int i = 0; i < N; ++i) {
-                if (close[i] != 0) q[i] = FixedSum(args, a[c + i], b[c + i]) + out_zero;
+                if (close[i] != 0) q[i] = FixedSum(*exact, a[c + i], b[c + i]) + out_zero;
               }
             }
           }

@@ -292,8 +292,9 @@ TEST_P(OpsTest, PoolsWithANudge) {
 }
 
 TEST_P(OpsTest, GlobalPool) {
-  for (const auto& [h, w, c] : std::vector<std::tuple<int, int, int>>{
+  for (const auto& [rows, columns, c] : std::vector<std::tuple<int, int, int>>{
            {7, 7, 2048}, {1, 1, 16}, {5, 8, 64}, {3, 17, 40}, {8, 8, 5}, {1, 9, 130}, {40, 33, 17}}) {
+    const int h = rows, w = columns;  // A lambda may not capture a binding.
     for (int zero : {0, 1, 128, 255}) {
       for (int fill : {-1, 0, 255}) {
         for (bool padded : {true, false}) {
@@ -500,7 +501,8 @@ TEST_P(OpsTest, FloatArithmetic) {
           scale.push_back(random.Float());
           shift.push_back(random.Float());
         }
-        for (const auto& [low, high] : {std::pair<float, float>{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}}) {
+        for (const auto& limits : {std::pair<float, float>{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}}) {
+          const float low = limits.first, high = limits.second;
           EltwiseArgs args;
           args.a = a.view, args.b = b.view;
           args.count = c;

@@ -213,6 +213,9 @@ TEST_F(ToolsTest, InspectShowsWhatIsInside) {
   EXPECT_EQ(j["precision"], "int8");
   EXPECT_EQ(j["size_bytes"], ModelBytes().size());
   EXPECT_EQ(j["macs"], 246391104);
+  // What `octet_convert --preprocessing` reads.
+  EXPECT_EQ(j["preprocessing"]["order"], "rgb");
+  EXPECT_EQ(j["preprocessing"]["mean"].size(), 3u);
   int64_t macs = 0;
   for (const Json& op : j["operators"]) macs += op["macs"].get<int64_t>();
   EXPECT_EQ(macs, 246391104);

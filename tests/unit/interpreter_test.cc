@@ -50,8 +50,8 @@ Graph RunnableGraph(Precision precision) {
 class InterpreterTest : public ::testing::TestWithParam<std::tuple<Precision, int>> {};
 
 TEST_P(InterpreterTest, EngineAgrees) {
-  const auto [precision, table_index] = GetParam();
-  const kernels::TableInfo info = kernels::AllTables()[table_index];
+  const Precision precision = std::get<0>(GetParam());
+  const kernels::TableInfo info = kernels::AllTables()[std::get<1>(GetParam())];
   if (info.availability == kernels::Availability::kUnavailable) GTEST_SKIP() << info.name << " does not run here";
   const Graph graph = RunnableGraph(precision);
   ASSERT_TRUE(ValidateGraph(graph).ok()) << ValidateGraph(graph).message();

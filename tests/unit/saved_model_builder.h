@@ -104,10 +104,10 @@ struct TfNode {
       w.add_string(1, name);
       w.add_string(2, op);
       for (const std::string& input : inputs) w.add_string(3, input);
-      for (const auto& [key, value] : attributes) {
+      for (const auto& attribute : attributes) {
         w.add_message(5, Message([&](auto& e) {
-                        e.add_string(1, key);
-                        e.add_message(2, value);
+                        e.add_string(1, attribute.first);
+                        e.add_message(2, attribute.second);
                       }));
       }
     });
@@ -128,10 +128,10 @@ struct TfFunction {
                       for (const auto& o : outputs) s.add_message(3, Message([&](auto& a) { a.add_string(1, o.first); }));
                     }));
       for (const TfNode& node : nodes) w.add_message(3, node.Serialize());
-      for (const auto& [output, value] : outputs) {
+      for (const auto& output : outputs) {
         w.add_message(4, Message([&](auto& e) {
-                        e.add_string(1, output);
-                        e.add_string(2, value);
+                        e.add_string(1, output.first);
+                        e.add_string(2, output.second);
                       }));
       }
     });

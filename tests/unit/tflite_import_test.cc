@@ -28,15 +28,15 @@ using ::testing::HasSubstr;
 constexpr int kAddCode = 0, kConvCode = 3, kDequantizeCode = 6, kDenseCode = 9, kLogisticCode = 14, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
               kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38, kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83, kQuantizeCode = 114;
 
+struct Quant {
+  std::vector<float> scale;
+  std::vector<int64_t> zero;
+  int dimension = 0;
+};
+
 /// Writes TFLite files, operator by operator.
 class Builder {
  public:
-  struct Quant {
-    std::vector<float> scale;
-    std::vector<int64_t> zero;
-    int dimension = 0;
-  };
-
   template <typename T = float>
   int Tensor(const std::string& name, tflite::TensorType type, const std::vector<int>& shape, const std::vector<T>& data = {},
              const Quant& quant = {}, const std::vector<int>& signature = {}) {
