@@ -84,8 +84,8 @@ struct ConvArgs {
   /// stay in cache.
   int pixel_block = 1 << 30;
 
-  /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)], and this thread's own memory,
-  /// kSplitScratchBytes, 64-byte aligned.
+  /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)],
+  /// and this thread's own memory, kSplitScratchBytes, 64-byte aligned.
   const uint16_t* chains = nullptr;
   uint8_t* scratch = nullptr;
 };
@@ -93,8 +93,8 @@ inline constexpr int64_t kSplitScratchBytes = int64_t{304} << 10;
 /// Most lines of 64 bytes in a panel of a split kernel.
 inline constexpr int64_t kSplitLines = 8192;
 
-/// Which lines of a panel a split kernel may multiply together: 4 entries, how many chains of four lines there are, of two, and of one,
-/// and a zero; then the numbers of their lines, all `lines`.
+/// Which lines of a panel a split kernel may multiply together: 4 entries, how many chains of four
+/// lines there are, of two, and of one, and a zero; then the numbers of their lines, all `lines`.
 inline int64_t ChainEntries(int64_t lines) { return 4 + lines; }
 using FindChainsFn = void (*)(const uint8_t* weights, int panels, int64_t lines, uint16_t* chains);
 
@@ -155,13 +155,14 @@ struct EltwiseArgs {
   // Add, u8: v = float(a-a_zero)*a_multiplier + float(b-b_zero)*b_multiplier; q = rne(clamp(v, low,
   // high)) + out_zero. Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or
   // x*a_multiplier when `scale` is null, with x = float(a-a_zero) for u8; then clamped (and for u8
-  // rounded) as Add. For u8, unary: v + copysign(nudge, v) is what is clamped. Add, Mul, float: clamp(a op b, low, high). Quantize: v = a * a_multiplier
-  // (a_multiplier = 1/scale). Dequantize: float(a - a_zero) * a_multiplier.
-  float a_multiplier = 1.0f, b_multiplier = 1.0f;
-  int32_t a_zero = 0, b_zero = 0, out_zero = 0;
+  // rounded) as Add. For u8, unary: v + copysign(nudge, v) is what is clamped. Add, Mul, float:
+  // clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale). Dequantize:
+  // float(a - a_zero) * a_multiplier.
   // Add, u8, with `fixed_a`: TFLite's fixed-point arithmetic, q = clamp(rounded((fixed_a[a] +
   // fixed_b[b]) * fixed_sum)) + out_zero, the product rounded as in ConvArgs. v is then within
   // fixed_margin of the unrounded product wherever clamping leaves it.
+  float a_multiplier = 1.0f, b_multiplier = 1.0f;
+  int32_t a_zero = 0, b_zero = 0, out_zero = 0;
   float low = 0.0f, high = 0.0f;
   float nudge = 0.0f;
   const int32_t* fixed_a = nullptr;  ///< [256], by the byte; null for none.
@@ -183,7 +184,7 @@ using SoftmaxFn = void (*)(const float* x, float* out, int n);
 /// All kernels of one instruction set. Only the last entries may be null, as they say.
 struct KernelTable {
   const char* name;  ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512",
-                     ///< "neon", "neondot".
+                     ///< "neon", "neondot", "neoni8mm".
   const char* description;  ///< For people.
   ConvFn conv_u8_u8;        ///< u8 activations, int8 weights, u8 out.
   ConvFn conv_u8_f32;       ///< u8 activations, int8 weights, float out (last layer; hybrid).
@@ -199,8 +200,9 @@ struct KernelTable {
   SoftmaxFn softmax;
   WinogradFn winograd_f32, winograd_u8_u8,
       winograd_u8_f32;  ///< Null when the instruction set has none.
-  /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines lines, with the same result; faster when few activations are 128
-  /// or more. Null when the instruction set has none.
+  /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
+  /// lines, with the same result; faster when few activations are 128 or more. Null when the
+  /// instruction set has none.
   ConvFn split_u8_u8 = nullptr, split_u8_f32 = nullptr;
   FindChainsFn find_chains = nullptr;  ///< What split kernels must know of weights.
 };

@@ -64,6 +64,12 @@ struct Machine {
   static OCTET_INLINE int8x16_t LoadSigned(const uint8_t* p) {
     return vreinterpretq_s8_u8(vld1q_u8(p));
   }
+  // Four bytes, in every lane.
+  static OCTET_INLINE uint8x16_t LoadGroup(const uint8_t* p) {
+    uint32_t group;
+    std::memcpy(&group, p, 4);
+    return vreinterpretq_u8_u32(vdupq_n_u32(group));
+  }
   // u8 less 128 as s8.
   static OCTET_INLINE int8x16_t Signed(uint8x16_t a) {
     return vreinterpretq_s8_u8(veorq_u8(a, vdupq_n_u8(0x80)));
@@ -81,11 +87,7 @@ struct Machine {
     using WideInput = uint8x16_t;
     using Part = int8x16_t;
     static constexpr bool kWide = true;
-    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
-      uint32_t group;
-      std::memcpy(&group, p, 4);
-      return vreinterpretq_u8_u32(vdupq_n_u32(group));
-    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return LoadGroup(p); }
     static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return vld1q_u8(p); }
     static OCTET_INLINE Part LoadPart(const uint8_t* w) { return LoadSigned(w); }
     static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) { acc = vusdotq_s32(acc, a, w); }
@@ -100,11 +102,7 @@ struct Machine {
   struct ProductsBase {
     using Input = int8x16_t;
     using Part = int8x16_t;
-    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
-      uint32_t group;
-      std::memcpy(&group, p, 4);
-      return Signed(vreinterpretq_u8_u32(vdupq_n_u32(group)));
-    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return Signed(LoadGroup(p)); }
     static OCTET_INLINE Part LoadPart(const uint8_t* w) { return LoadSigned(w); }
   };
 

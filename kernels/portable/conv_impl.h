@@ -16,6 +16,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/fixed_point.h"
 #include "kernels/portable/tile.h"
 
 namespace octet::kernels {
@@ -102,13 +103,8 @@ struct Cursor {
 OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMultiplier& m) {
   const int right = m.shift < 0 ? -m.shift : 0;
   const int64_t product = (static_cast<int64_t>(acc) << (m.shift > 0 ? m.shift : 0)) * m.q;
-  int64_t v;
-  if (a.round_once) {
-    v = (product + (int64_t{1} << (30 + right))) >> (31 + right);
-  } else {
-    const int64_t p = (product + (int64_t{1} << 30)) >> 31, mask = (int64_t{1} << right) - 1;
-    v = (p >> right) + ((p & mask) > (mask >> 1) + (p < 0 ? 1 : 0) ? 1 : 0);
-  }
+  const int64_t v = a.round_once ? (product + (int64_t{1} << (30 + right))) >> (31 + right)
+                                 : RoundTwice(product, right);
   const int64_t low = static_cast<int64_t>(a.low), high = static_cast<int64_t>(a.high);
   return static_cast<uint8_t>((v < low ? low : v > high ? high : v) + a.out_zero);
 }
@@ -304,6 +300,29 @@ OCTET_NOINLINE void FinishStored(const ConvArgs& a, int channel, const Acc* acc,
   }
 }
 
+/// The epilogue of a tile; `saturating` as CanSaturate says, where the kernel has that.
+template <class K, int MR, int NR, class T>
+OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
+                               uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR],
+                               [[maybe_unused]] bool saturating) {
+  if constexpr (K::kSaturates) {
+    if (!saturating) {
+      using Acc = decltype(tile.Get(0, 0));
+      Acc stored[MR * NR];
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        OCTET_UNROLL for (int j = 0; j < NR; ++j) stored[i * NR + j] = tile.Get(i, j);
+      }
+      FinishStored<K>(a, channel, stored, MR, NR, out, res);
+    } else if (a.residual != nullptr) {
+      K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
+    } else {
+      K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
+    }
+  } else {
+    FinishAny<K, MR, NR>(a, channel, tile, out, res);
+  }
+}
+
 using KernelF32 = KernelFloat<Vec::MacF32, 64>;
 using KernelF16 = KernelFloat<Vec::MacF16, 32>;
 
@@ -317,7 +336,7 @@ template <class K, int MR, int NR>
 OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor,
                              int64_t first_tile, int64_t tiles, int panel,
                              const uint8_t* next_weights, int fetch_step, int tap_run,
-                             [[maybe_unused]] bool saturating) {
+                             bool saturating) {
   const int channel = panel * kLanes;
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
@@ -370,22 +389,7 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
         k += 4;
       } while (k != end);
     }
-    if constexpr (K::kSaturates) {
-      if (!saturating) {
-        using Acc = decltype(tile.Get(0, 0));
-        Acc stored[MR * NR];
-        OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-          OCTET_UNROLL for (int j = 0; j < NR; ++j) stored[i * NR + j] = tile.Get(i, j);
-        }
-        FinishStored<K>(a, channel, stored, MR, NR, out, res);
-      } else if (a.residual != nullptr) {
-        K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
-      } else {
-        K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
-      }
-    } else {
-      FinishAny<K, MR, NR>(a, channel, tile, out, res);
-    }
+    FinishPixels<K, MR, NR>(a, channel, tile, out, res, saturating);
   }
   cursor = c;
 }

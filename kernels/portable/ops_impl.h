@@ -16,6 +16,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/fixed_point.h"
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -352,12 +353,7 @@ OCTET_INLINE int32_t FixedSum(const EltwiseArgs& args, uint8_t a, uint8_t b) {
     sum <<= m.shift;
     sum = sum > kLimit ? kLimit : sum < -kLimit ? -kLimit : sum;
   }
-  // To nearest: first negative halves towards zero, then all halves away from it.
-  int64_t v = (sum * m.q + (int64_t{1} << 30)) >> 31;
-  if (m.shift < 0) {
-    const int64_t half = int64_t{1} << (-m.shift - 1);
-    v = v >= 0 ? (v + half) >> -m.shift : -((half - v) >> -m.shift);
-  }
+  const int64_t v = RoundTwice(sum * m.q, m.shift < 0 ? -m.shift : 0);
   const int64_t low = static_cast<int64_t>(args.low), high = static_cast<int64_t>(args.high);
   return static_cast<int32_t>(v < low ? low : v > high ? high : v);
 }

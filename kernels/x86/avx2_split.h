@@ -1,18 +1,16 @@
 // int8 convolution with vpmaddubsw, exact, for AVX2 without VNNI. Included by table_impl.h of the
-// one translation unit whose
-// *_vec.h defines OCTET_SPLIT.
+// one translation unit whose *_vec.h defines OCTET_SPLIT.
 //
 // vpmaddubsw does twice the products of vpmaddwd on widened bytes, but its sums of two products
 // have 16 bits, and 2 * 255 * 127 does not fit. An activation is therefore split into (a & 127) +
 // 128 [a >= 128]:
 //  - Of the lower 7 bits a sum of two products fits (2 * 127 * 127 = 32258), and so does the sum of
-//  several instructions' results while
-//    the positive and the negative weights of each 16-bit lane add up to at most 258. FindChains
-//    puts lines of weights together that way, in fours as far as possible; a sum is widened once a
-//    chain.
+//    several instructions' results while the positive and the negative weights of each 16-bit lane
+//    add up to at most 258. FindChains puts lines of weights together that way, in fours as far as
+//    possible; a sum is widened once a chain.
 //  - Few activations are 128 or more, as they are scaled by the largest one: each adds 128 times
-//  its row of weights when a tile
-//    begins. A tile that has too many of them goes to the plain kernel.
+//    its row of weights when a tile begins. A tile that has too many goes to the plain kernel.
+//
 // A tile is 5 pixels x 1 panel: 10 registers of 16-bit sums, two of weights, one of input, one
 // product, one of ones. The 32-bit sums are in memory, where they are added to once a chain.
 #ifndef OCTET_KERNELS_X86_AVX2_SPLIT_H_
@@ -307,19 +305,7 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
     tile.template Chains<4, 0, MR>(in, s.line_offsets, weights, fours, twos);
     tile.template AllPixels<2>(in, s.line_offsets, weights, twos, ones);
     tile.template AllPixels<1>(in, s.line_offsets, weights, ones, ones + chains[2]);
-    if constexpr (K::kSaturates) {
-      if (!saturating) {
-        Vec::I32 stored[MR];
-        for (int i = 0; i < MR; ++i) stored[i] = tile.Get(i, 0);
-        FinishStored<K>(a, channel, stored, MR, 1, out, res);
-      } else if (a.residual != nullptr) {
-        K::template FinishSaturating<true, MR, 1>(a, channel, tile, out, res);
-      } else {
-        K::template FinishSaturating<false, MR, 1>(a, channel, tile, out, res);
-      }
-    } else {
-      FinishAny<K, MR, 1>(a, channel, tile, out, res);
-    }
+    FinishPixels<K, MR, 1>(a, channel, tile, out, res, saturating);
   }
 }
 
