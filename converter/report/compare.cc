@@ -136,10 +136,8 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
     OCTET_RETURN_IF_ERROR(reference.ReadFloats(n * size, size, want.data()));
     const void* x = input.data();
     OCTET_RETURN_IF_ERROR(session->Run(&x, output_pointers.data()));
-    for (int64_t i = 0; i < size; ++i) {
-      const size_t at = static_cast<size_t>(i);
-      got[at] = out.dtype == DType::kU8 ? out.scale * static_cast<float>(outputs[0][at] - out.zero_point)
-                                        : reinterpret_cast<const float*>(outputs[0].data())[at];
+    out.ToFloats(outputs[0].data(), got.data());
+    for (size_t at = 0; at < got.size(); ++at) {
       const double difference = std::fabs(static_cast<double>(got[at]) - want[at]);
       result.absolute_error = LargerOrNan(result.absolute_error, difference);
       largest = LargerOrNan(largest, std::fabs(static_cast<double>(want[at])));

@@ -116,6 +116,15 @@ Status Model::Verify() const {
   return OkStatus();
 }
 
+void TensorDescription::ToFloats(const uint8_t* bytes, float* values) const {
+  if (dtype != DType::kU8) {
+    std::memcpy(values, bytes, num_bytes());
+    return;
+  }
+  const size_t count = num_elements();
+  for (size_t i = 0; i < count; ++i) values[i] = scale * static_cast<float>(bytes[i] - zero_point);
+}
+
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
   const ModelDescription& d = session->impl().model->Describe();
   std::vector<std::vector<uint8_t>> buffers;

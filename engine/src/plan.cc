@@ -516,9 +516,7 @@ class Planner {
         panels >= 2 * options_.num_threads && panels * a.panel_bytes > input_bytes;
 
     const bool split = UseSplit(n, a, depthwise, hybrid ? 0 : x.quantization.zero_point);
-    const kernels::ConvFn fn = !split                  ? ConvFunction(w, y, depthwise)
-                               : y.dtype == DType::kU8 ? table_.split_u8_u8
-                                                       : table_.split_u8_f32;
+    const kernels::ConvFn fn = ConvFunction(w, y, depthwise, split);
     const std::string suffix =
         StrCat(x.dtype == DType::kF32 && !hybrid ? "" : "u8_", w.dtype == DType::kF16  ? "f16"
                                                                : y.dtype == DType::kU8 ? "u8"
@@ -566,16 +564,25 @@ class Planner {
 
   const uint16_t* Chains(const Tensor& w, int panels, int64_t lines) {
     const int64_t bytes = panels * kernels::ChainEntries(lines) * 2;
-    const std::shared_ptr<const void> chains =
-        options_.prepared->Get(PreparedWeights::Kind::kChains, node_, static_cast<size_t>(bytes), [&](std::byte* out) {
-          table_.find_chains(reinterpret_cast<const uint8_t*>(w.data.data()), panels, lines, reinterpret_cast<uint16_t*>(out));
-        });
-    plan_->transformed.push_back(chains);
-    plan_->transformed_bytes += bytes;
-    return static_cast<const uint16_t*>(chains.get());
+    return static_cast<const uint16_t*>(
+        Prepared(PreparedWeights::Kind::kChains, bytes, [&](std::byte* out) {
+          table_.find_chains(reinterpret_cast<const uint8_t*>(w.data.data()), panels, lines,
+                             reinterpret_cast<uint16_t*>(out));
+        }));
   }
 
-  /// `bytes` of working memory for each thread: part of the arena, other operators' tensors may lie there before and after.
+  /// `bytes` that all sessions of the model share for this node; `fill` makes them if it is the
+  /// first.
+  const void* Prepared(PreparedWeights::Kind kind, int64_t bytes,
+                       const std::function<void(std::byte*)>& fill) {
+    plan_->transformed.push_back(
+        options_.prepared->Get(kind, node_, static_cast<size_t>(bytes), fill));
+    plan_->transformed_bytes += bytes;
+    return plan_->transformed.back().get();
+  }
+
+  /// `bytes` of working memory for each thread: part of the arena, other operators' tensors may lie
+  /// there before and after.
   template <typename F>
   void BindScratch(int64_t bytes, F set) {
     Placement scratch;
@@ -612,8 +619,8 @@ class Planner {
     auto op = std::make_unique<WinogradOp>();
     const int channels = static_cast<int>(w.shape.back()), element_size = WinogradElementSize(n);
     const int64_t bytes = WinogradBytes(n);
-    const std::shared_ptr<const void> transformed =
-        options_.prepared->Get(PreparedWeights::Kind::kWinograd, node_, static_cast<size_t>(bytes), [&](std::byte* out) {
+    const void* const transformed =
+        Prepared(PreparedWeights::Kind::kWinograd, bytes, [&](std::byte* out) {
           const void* from = w.data.data();
           if (w.dtype == DType::kI8) {
             kernels::WinogradTransformI8(static_cast<const int8_t*>(from), panels, channels,
@@ -626,12 +633,10 @@ class Planner {
                                           reinterpret_cast<float*>(out));
           }
         });
-    plan_->transformed.push_back(transformed);
-    plan_->transformed_bytes += bytes;
     op->fn = WinogradFunction(n);
     op->kernel = "winograd_" + suffix;
     op->args.conv = a;
-    op->args.weights = static_cast<const uint8_t*>(transformed.get());
+    op->args.weights = static_cast<const uint8_t*>(transformed);
     op->args.panel_bytes = bytes / panels;
     op->args.channels = channels;
     const int64_t tile_bytes =
@@ -648,7 +653,8 @@ class Planner {
     Push(std::move(op));
   }
 
-  kernels::ConvFn ConvFunction(const Tensor& w, const Tensor& y, bool depthwise) const {
+  kernels::ConvFn ConvFunction(const Tensor& w, const Tensor& y, bool depthwise, bool split) const {
+    if (split) return y.dtype == DType::kU8 ? table_.split_u8_u8 : table_.split_u8_f32;
     if (w.dtype == DType::kI8) {
       if (y.dtype == DType::kU8) return depthwise ? table_.depthwise_u8_u8 : table_.conv_u8_u8;
       return depthwise ? table_.depthwise_u8_f32 : table_.conv_u8_f32;

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstring>
 #include <numeric>
 #include <utility>
 
@@ -232,14 +231,8 @@ Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count
     OCTET_RETURN_IF_ERROR(Run(&input, outputs.data(), batch));
     for (int i = 0; i < batch; ++i) {
       float* row = result.data() + static_cast<int64_t>(first + i) * classes;
-      if (out.dtype == DType::kU8) {
-        const uint8_t* q = impl_->classify_outputs[0].data() + i * classes;
-        for (int64_t c = 0; c < classes; ++c)
-          row[c] = out.scale * static_cast<float>(q[c] - out.zero_point);
-      } else {
-        std::memcpy(row, impl_->classify_outputs[0].data() + i * classes * sizeof(float),
-                    classes * sizeof(float));
-      }
+      out.ToFloats(
+          impl_->classify_outputs[0].data() + static_cast<size_t>(i) * out.num_bytes(), row);
       if (softmax) impl_->table->softmax(row, row, static_cast<int>(classes));
     }
   }

@@ -63,23 +63,11 @@ Status RunSample(Contender* c, const Sample& sample) {
   c->milliseconds.push_back(
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
   const TensorDescription& out = c->description.outputs[0];
-  const int classes = static_cast<int>(out.shape.back());
-  int best = 0;
-  float score = 0.0f;
-  for (int i = 0; i < classes; ++i) {
-    float v;
-    if (out.dtype == DType::kU8) {
-      v = out.scale * static_cast<float>(c->outputs[0][static_cast<size_t>(i)] - out.zero_point);
-    } else {
-      std::memcpy(&v, c->outputs[0].data() + static_cast<size_t>(i) * 4, 4);
-    }
-    if (i == 0 || v > score) {
-      best = i;
-      score = v;
-    }
-  }
-  c->predicted.push_back(best);
-  c->confidence.push_back(score);
+  std::vector<float> scores(out.num_elements());
+  out.ToFloats(c->outputs[0].data(), scores.data());
+  const auto best = std::max_element(scores.begin(), scores.begin() + out.shape.back());
+  c->predicted.push_back(static_cast<int>(best - scores.begin()));
+  c->confidence.push_back(*best);
   return OkStatus();
 }
 

@@ -36,6 +36,9 @@ struct TensorDescription {
     return n;
   }
   size_t num_bytes() const { return num_elements() * DTypeSize(dtype); }  ///< Of one image.
+  /// The numbers that the `num_bytes()` of one image stand for; `values` has room for
+  /// num_elements().
+  void ToFloats(const uint8_t* bytes, float* values) const;
 };
 
 /// Everything about a loaded model that a caller may want to print.
