@@ -60,6 +60,8 @@ enum Code {
 
 // A forged file of a few bytes may ask for per-channel constants of any length; an honest one never exceeds this.
 constexpr int64_t kExtraConstantBytes = int64_t{64} << 20;
+constexpr char kOnlyConvolution[] =
+    "between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND only one convolution is supported, which they make a dilated one";
 constexpr size_t kMaxListed = 50;
 
 bool IsSupported(int code) {
@@ -220,7 +222,7 @@ class TfliteImporter {
     if (values_[index] != kNoTensor) return values_[index];
     if (IsConstant(index)) return Unsupported(StrCat("'", tensor(index).name, "' is a constant where an activation is expected"));
     if (batched_.count(index) > 0) {
-      return Unsupported("between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND only one convolution is supported, which they make a dilated one");
+      return Unsupported(kOnlyConvolution);
     }
     return Corrupt(StrCat("'", tensor(index).name, "' is read before anything computes it"));
   }
@@ -638,8 +640,14 @@ class TfliteImporter {
     return Finish(out, y);
   }
 
-  /// The image that a convolution of `window` reads. Between the two operators above the window becomes the dilated one.
-  Result<TensorId> ConvolutionInput(int out, tflite::Padding padding, Window* window) {
+  /// The image that a convolution with weights of that shape reads, and its window. Between the two operators above the window is the
+  /// dilated one.
+  template <typename Options>
+  Result<TensorId> ConvolutionInput(int out, const Options& options, const std::vector<int32_t>& weights, Window* window) {
+    const tflite::Padding padding = options.padding();
+    window->kernel_h = weights[1], window->kernel_w = weights[2];
+    window->stride_h = options.stride_h(), window->stride_w = options.stride_w();
+    window->dilation_h = options.dilation_h_factor(), window->dilation_w = options.dilation_w_factor();
     OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
     const auto it = batched_.find(in);
     if (it == batched_.end()) {
@@ -650,7 +658,7 @@ class TfliteImporter {
     const Batched& from = it->second;
     const auto back = back_to_space_.find(out);
     if (from.convolved || back == back_to_space_.end()) {
-      return Unsupported("between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND only one convolution is supported, which they make a dilated one");
+      return Unsupported(kOnlyConvolution);
     }
     OCTET_RETURN_IF_ERROR(SetPadding(g_.tensor(from.x).shape, tflite::Padding::VALID, window));
     const bool pads = padding != tflite::Padding::VALID && (window->kernel_h > 1 || window->kernel_w > 1);
@@ -689,10 +697,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int32_t> w, WeightShape(4));
     OCTET_ASSIGN_OR_RETURN(const octet::Activation activation, Fused(options->fused_activation_function()));
     Window window;
-    window.kernel_h = w[1], window.kernel_w = w[2];
-    window.stride_h = options->stride_h(), window.stride_w = options->stride_w();
-    window.dilation_h = options->dilation_h_factor(), window.dilation_w = options->dilation_w_factor();
-    OCTET_ASSIGN_OR_RETURN(const TensorId x, ConvolutionInput(out, options->padding(), &window));
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, ConvolutionInput(out, *options, w, &window));
     const Shape x_shape = g_.tensor(x).shape;
     if (x_shape[3] % w[3] != 0) {
       return Corrupt(StrCat("input ", x_shape.ToString(), " and weights ", ShapeText(w), " differ in channels"));
@@ -713,10 +718,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int32_t> w, WeightShape(4));
     OCTET_ASSIGN_OR_RETURN(const octet::Activation activation, Fused(options->fused_activation_function()));
     Window window;
-    window.kernel_h = w[1], window.kernel_w = w[2];
-    window.stride_h = options->stride_h(), window.stride_w = options->stride_w();
-    window.dilation_h = options->dilation_h_factor(), window.dilation_w = options->dilation_w_factor();
-    OCTET_ASSIGN_OR_RETURN(const TensorId x, ConvolutionInput(out, options->padding(), &window));
+    OCTET_ASSIGN_OR_RETURN(const TensorId x, ConvolutionInput(out, *options, w, &window));
     const Shape x_shape = g_.tensor(x).shape;
     if (w[0] != 1 || w[3] % x_shape[3] != 0) {
       return Corrupt(StrCat("weights ", ShapeText(w), " do not fit the input ", x_shape.ToString()));

@@ -416,16 +416,22 @@ TEST(OnnxDense, FlattenedImagesPermuteTheWeights) {
   }
 }
 
-TEST(OnnxDense, ShapesComputedAsTensorflowWritesThem) {
-  // tf.tensordot: pixels are counted by ReduceProd; PyTorch's expand picks dimensions with Where.
-  TestNumbers random(17);
-  const Dims x{1, 3, 4, 5};
+/// "t" is x.permute(0, 2, 3, 1) of a ReLU.
+OnnxBuilder PixelsOf(const Dims& x) {
   OnnxBuilder b(13);
   b.Input("x", x)
       .Output("y")
       .Node("Relu", {"x"}, {"r"})
-      .Node("Transpose", {"r"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}})
-      .Node("Shape", {"t"}, {"s"})
+      .Node("Transpose", {"r"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}});
+  return b;
+}
+
+TEST(OnnxDense, ShapesComputedAsTensorflowWritesThem) {
+  // tf.tensordot: pixels are counted by ReduceProd; PyTorch's expand picks dimensions with Where.
+  TestNumbers random(17);
+  const Dims x{1, 3, 4, 5};
+  OnnxBuilder b = PixelsOf(x);
+  b.Node("Shape", {"t"}, {"s"})
       .Node("Gather", {"s", "front"}, {"f"})
       .Node("ReduceProd", {"f"}, {"pixels"}, {{"keepdims", int64_t{1}}})
       .Node("Mod", {"minus_two", "four"}, {"two"})
@@ -450,12 +456,8 @@ TEST(OnnxDense, OnEveryPixel) {
   // x.permute(0, 2, 3, 1) @ w + b, as transformers write it.
   TestNumbers random(13);
   const Dims x{1, 3, 4, 5};
-  OnnxBuilder b(13);
-  b.Input("x", x)
-      .Output("y")
-      .Node("Relu", {"x"}, {"r"})
-      .Node("Transpose", {"r"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}})
-      .Node("MatMul", {"t", "w"}, {"m"})
+  OnnxBuilder b = PixelsOf(x);
+  b.Node("MatMul", {"t", "w"}, {"m"})
       .Node("Add", {"b", "m"}, {"a"})
       .Node("Transpose", {"a"}, {"y"}, {{"perm", Dims{0, 3, 1, 2}}});
   b.Initializer(FloatTensor("w", {3, 6}, random.Floats(18)))
