@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tf2onnx
 
+from export_cases import attempt
 from export_savedmodel import images, randomize, save, small_resnet
 
 layers = keras.layers
@@ -134,6 +135,16 @@ def ways(name):
             yield f"tf2onnx{opset}", lambda model, path, opset=opset: convert(model, path, opset)
 
 
+def export(folder, make, way):
+    os.makedirs(folder)
+    keras.backend.clear_session()
+    model = make()
+    model(images(*model.inputs[0].shape[1:], count=1))  # Keras exports only models that have been called.
+    way(model, os.path.join(folder, "model.onnx"))
+    x = images(*model.inputs[0].shape[1:], count=2)
+    save(folder, x, model(x, training=False))
+
+
 def main():
     wanted, failed = sys.argv[2:], 0
     small = "--small" in wanted
@@ -143,20 +154,7 @@ def main():
             case = f"{name}_{label}"
             if small and name in APPLICATIONS or wanted and name not in wanted and case not in wanted:
                 continue
-            folder = os.path.join(sys.argv[1], case)
-            os.makedirs(folder)
-            keras.backend.clear_session()
-            try:
-                model = make()
-                model(images(*model.inputs[0].shape[1:], count=1))  # Keras exports only models that have been called.
-                way(model, os.path.join(folder, "model.onnx"))
-                x = images(*model.inputs[0].shape[1:], count=2)
-                save(folder, x, model(x, training=False))
-            except Exception as error:
-                print("FAILED", case, type(error).__name__, str(error)[:500], flush=True)
-                failed += 1
-                continue
-            print(case, flush=True)
+            failed += not attempt(case, lambda: export(os.path.join(sys.argv[1], case), make, way))
     sys.exit(failed > 0)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from export_cases import attempt
 from export_pytorch import ResNet20, randomize
 
 warnings.filterwarnings("ignore")
@@ -473,13 +474,7 @@ def main():
                 continue
             if name == "shortcut_a" and options.get("opset_version") == 9:
                 continue  # Slice has no steps there; the exporter refuses.
-            try:
-                export(os.path.join(sys.argv[1], case), name, options)
-            except Exception as error:
-                print("FAILED", case, type(error).__name__, str(error)[:500], flush=True)
-                failed += 1
-                continue
-            print(case, flush=True)
+            failed += not attempt(case, lambda: export(os.path.join(sys.argv[1], case), name, options))
     sys.exit(failed > 0)
 
 
