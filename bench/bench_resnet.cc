@@ -1,10 +1,13 @@
 // bench_resnet: latency of whole networks. Bare, it measures ResNet-50 v1.5 at 224x224 with
 // synthetic weights in int8. Exit codes: 0 measured, 1 could not be done, 2 wrong command line.
+#include <unistd.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <cstring>
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -12,6 +15,9 @@
 #include <thread>
 #include <utility>
 #include <vector>
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "bench/peak.h"
 #include "bench/synthetic_network.h"
@@ -48,6 +54,9 @@ struct Measurement {
   double first_ms = 0;  ///< From the file, or its bytes in memory, to the first answer.
   int64_t macs = 0, file_size = 0;
   MemoryReport memory;
+  /// What the process grew by from before loading to after the last run, plus the model's bytes if
+  /// they were in memory before; 0 where that is not known.
+  int64_t resident_bytes = 0;
   std::vector<LayerProfile> layers;
 
   double gmacs() const { return static_cast<double>(macs) * batch / median_ms * 1e-6; }
@@ -114,9 +123,19 @@ Result<std::vector<double>> Repeat(const Options& o, Session* session, const Buf
   return times;
 }
 
-/// Loading is part of the measurement, as the time to the first answer.
-Result<Measurement> Measure(const Options& o,
-                            const std::function<Result<std::shared_ptr<const Model>>()>& load,
+/// Resident memory of this process; 0 where there is no /proc.
+int64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  if (!(statm >> size >> resident)) return 0;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+using Loader = std::function<Result<std::shared_ptr<const Model>>()>;
+
+/// Loading is part of the measurement, as the time to the first answer. `d` describes what `load`
+/// loads.
+Result<Measurement> Measure(const Options& o, const Loader& load, const ModelDescription& d,
                             int threads, int batch) {
   SessionOptions session_options;
   session_options.num_threads = threads;
@@ -124,17 +143,22 @@ Result<Measurement> Measure(const Options& o,
   session_options.isa = o.isa;
   session_options.winograd_bytes = o.winograd_bytes;
   Measurement m;
+  // The caller's, so not part of what the process grows by.
+  const Buffers buffers(d, batch);
+#ifdef __GLIBC__
+  malloc_trim(0);  // What was freed before must not hide what is allocated now.
+#endif
+  const int64_t resident = ResidentBytes();
   const Clock::time_point begin = Clock::now();
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, load());
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                          Session::Create(model, session_options));
-  m.first_ms = Milliseconds(begin);
-  const ModelDescription& d = model->Describe();
-  const Buffers buffers(d, batch);
-  const Clock::time_point first = Clock::now();
   OCTET_RETURN_IF_ERROR(session->Run(buffers.inputs(), buffers.outputs(), batch));
-  m.first_ms += Milliseconds(first);
+  m.first_ms = Milliseconds(begin);
   OCTET_ASSIGN_OR_RETURN(const std::vector<double> times, Repeat(o, session.get(), buffers, batch));
+  if (resident > 0) {
+    m.resident_bytes = ResidentBytes() - resident + (o.model.empty() ? d.file_size : 0);
+  }
   m.model = d.name;
   m.precision = PrecisionName(d.precision);
   m.isa = session->Isa();
@@ -238,16 +262,16 @@ void PrintTable(const std::vector<Measurement>& results) {
                 arithmetic == Arithmetic::kInt8 ? "int8" : "float", peak.gmacs, peak.instruction);
   }
   std::printf("\n");
-  std::vector<std::vector<std::string>> rows{{"model", "precision", "isa", "threads", "batch",
-                                              "median ms", "min ms", "p90 ms", "images/s", "GMAC/s",
-                                              "of peak", "first ms", "file bytes", "memory MiB"}};
+  std::vector<std::vector<std::string>> rows{
+      {"model", "precision", "isa", "threads", "batch", "median ms", "min ms", "p90 ms", "images/s",
+       "GMAC/s", "of peak", "first ms", "file bytes", "activation bytes", "resident MiB"}};
   for (const Measurement& m : results) {
-    const int64_t memory = m.memory.mapped_bytes + m.memory.arena_bytes + m.memory.prepared_bytes;
-    rows.push_back({m.model, m.precision, m.isa, StrCat(m.threads), StrCat(m.batch),
-                    Fixed(m.median_ms, 3), Fixed(m.min_ms, 3), Fixed(m.p90_ms, 3),
-                    Fixed(m.batch / m.median_ms * 1e3, 1), Fixed(m.gmacs(), 1),
-                    Percent(m.gmacs(), PeakOf(m, IsInteger(m))), Fixed(m.first_ms, 2),
-                    StrCat(m.file_size), Fixed(static_cast<double>(memory) / 1048576.0, 1)});
+    rows.push_back(
+        {m.model, m.precision, m.isa, StrCat(m.threads), StrCat(m.batch), Fixed(m.median_ms, 3),
+         Fixed(m.min_ms, 3), Fixed(m.p90_ms, 3), Fixed(m.batch / m.median_ms * 1e3, 1),
+         Fixed(m.gmacs(), 1), Percent(m.gmacs(), PeakOf(m, IsInteger(m))), Fixed(m.first_ms, 2),
+         StrCat(m.file_size), StrCat(m.memory.arena_bytes),
+         m.resident_bytes > 0 ? Fixed(static_cast<double>(m.resident_bytes) / 1048576.0, 1) : "-"});
   }
   PrintColumns(rows, 3);
   for (const Measurement& m : results) {
@@ -298,7 +322,8 @@ void PrintJson(const std::vector<Measurement>& results) {
            {"first_ms", m.first_ms},
            {"file_bytes", m.file_size},
            {"arena_bytes", m.memory.arena_bytes},
-           {"prepared_bytes", m.memory.prepared_bytes}};
+           {"prepared_bytes", m.memory.prepared_bytes},
+           {"resident_bytes", m.resident_bytes > 0 ? Json(m.resident_bytes) : Json(nullptr)}};
     for (const LayerProfile& l : m.layers) {
       r["profile"].push_back({{"name", l.name},
                               {"type", l.type},
@@ -315,23 +340,26 @@ void PrintJson(const std::vector<Measurement>& results) {
 
 Result<std::vector<Measurement>> MeasureAll(const Options& o) {
   std::vector<Measurement> results;
-  const auto measure =
-      [&](const std::function<Result<std::shared_ptr<const Model>>()>& load) -> Status {
+  const auto measure = [&](const Loader& load) -> Status {
+    ModelDescription d;
+    {
+      OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, load());
+      d = model->Describe();
+    }
+    const char* precision = PrecisionName(d.precision);
+    if (o.precision != "all" && o.precision != precision) {
+      return InvalidArgument(
+          StrCat(o.model, ": precision is ", precision, ", expected ", o.precision));
+    }
     for (int threads : o.threads) {
       for (int batch : o.batches) {
-        OCTET_ASSIGN_OR_RETURN(Measurement m, Measure(o, load, threads, batch));
+        OCTET_ASSIGN_OR_RETURN(Measurement m, Measure(o, load, d, threads, batch));
         results.push_back(std::move(m));
       }
     }
     return OkStatus();
   };
   if (!o.model.empty()) {
-    OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::Load(o.model));
-    const char* precision = PrecisionName(model->Describe().precision);
-    if (o.precision != "all" && o.precision != precision) {
-      return InvalidArgument(
-          StrCat(o.model, ": precision is ", precision, ", expected ", o.precision));
-    }
     OCTET_RETURN_IF_ERROR(measure([&] { return Model::Load(o.model); }));
     return results;
   }

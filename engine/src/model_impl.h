@@ -51,7 +51,7 @@ struct Session::Impl {
   std::vector<void*> group_outputs;
   TensorObserver observer;  ///< Only with one thread.
 
-  // Classify's working memory.
+  // Classify's working memory, made by the first call.
   std::vector<uint8_t> classify_input;
   std::vector<std::vector<uint8_t>> classify_outputs;
   mutable ResizeWorkspace workspace;

@@ -91,10 +91,6 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
   const ModelDescription& d = model->Describe();
   impl->group_inputs.resize(d.inputs.size());
   impl->group_outputs.resize(d.outputs.size());
-  const size_t max_batch = static_cast<size_t>(options.max_batch);
-  impl->classify_input.resize(d.inputs[0].num_bytes() * max_batch);
-  for (const TensorDescription& t : d.outputs)
-    impl->classify_outputs.emplace_back(t.num_bytes() * max_batch);
   impl->model = std::move(model);
   return std::make_unique<Session>(std::move(impl));
 }
@@ -216,6 +212,12 @@ Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count
   if (static_cast<int64_t>(out.num_elements()) != classes)
     return InvalidArgument(StrCat("output ", out.name, " is not one row of classes"));
   const size_t input_bytes = d.inputs[0].num_bytes();
+  if (impl_->classify_outputs.empty()) {
+    const size_t max_batch = static_cast<size_t>(impl_->options.max_batch);
+    impl_->classify_input.resize(input_bytes * max_batch);
+    for (const TensorDescription& t : d.outputs)
+      impl_->classify_outputs.emplace_back(t.num_bytes() * max_batch);
+  }
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& buffer : impl_->classify_outputs) outputs.push_back(buffer.data());
   const bool softmax = !EndsInSoftmax(impl_->model->impl().file.graph);

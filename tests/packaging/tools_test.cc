@@ -1,5 +1,7 @@
 // The octet and bench_resnet programs as a user runs them: results on stdout, one clear line on stderr and the right exit code
 // for everything that cannot be done.
+#include <cstdint>
+#include <fstream>
 #include <string>
 #include <vector>
 
@@ -352,6 +354,24 @@ TEST_F(ToolsTest, BenchPrintsNothingButJson) {
     int64_t macs = 0;
     for (const Json& l : r["profile"]) macs += l["macs"].get<int64_t>();
     EXPECT_GT(macs, 40000000);
+  }
+}
+
+// Whoever sizes a machine counts on it: a network needs its file, its activations and at most 8 MiB.
+TEST_F(ToolsTest, ResidentMemoryIsFileAndActivations) {
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+  GTEST_SKIP() << "sanitizers need memory of their own";
+#endif
+  if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
+  const Outcome o = RunCommand(kBench + " --json --min-time=0 --precision=all --threads=1,2");
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out, nullptr, false);
+  ASSERT_EQ(j["results"].size(), 8u);
+  for (const Json& r : j["results"]) {
+    const int64_t needed = r["file_bytes"].get<int64_t>() + r["arena_bytes"].get<int64_t>();
+    const int64_t resident = r["resident_bytes"].get<int64_t>();
+    EXPECT_GT(resident, needed - (int64_t{1} << 20)) << r.dump();
+    EXPECT_LE(resident, needed + (int64_t{8} << 20)) << r.dump();
   }
 }
 
