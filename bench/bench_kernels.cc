@@ -205,8 +205,8 @@ class PreparedLayer {
         p->weight_bytes_ = conv->args.panel_bytes * conv->panels;
       } else if (auto* winograd = dynamic_cast<WinogradOp*>(op.get())) {
         p->op_ = winograd;
-        p->weights_ = &winograd->args.weights;
-        p->weight_bytes_ = winograd->args.panel_bytes * ((layer.output[3] + 15) / 16);
+        p->weights_ = &winograd->args.conv.weights;
+        p->weight_bytes_ = winograd->args.conv.panel_bytes * ((layer.output[3] + 15) / 16);
       }
     }
     if (p->op_ == nullptr)

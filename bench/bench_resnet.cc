@@ -41,7 +41,7 @@ struct Options {
   std::string precision = "int8";
   std::vector<int> threads{1}, batches{1};
   std::string isa;
-  int64_t winograd_bytes = SessionOptions().winograd_bytes;
+  bool winograd = true;
   int warmup = 3;
   double min_time = 1.0;
   bool profile = false, csv = false, json = false;
@@ -141,7 +141,7 @@ Result<Measurement> Measure(const Options& o, const Loader& load, const ModelDes
   session_options.num_threads = threads;
   session_options.max_batch = batch;
   session_options.isa = o.isa;
-  session_options.winograd_bytes = o.winograd_bytes;
+  session_options.winograd = o.winograd;
   Measurement m;
   // The caller's, so not part of what the process grows by.
   const Buffers buffers(d, batch);
@@ -413,8 +413,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch", o.batches, "Images a run (1); may be several, too")
       ->delimiter(',')
       ->check(CLI::Range(1, 65536));
-  app.add_option("--winograd-bytes", o.winograd_bytes, "Memory for transformed weights; 0 = none")
-      ->check(CLI::Range(int64_t{0}, int64_t{1} << 40));
+  app.add_flag("--winograd,!--no-winograd", o.winograd, "3x3 convolutions by Winograd (default)");
   app.add_option("--isa", o.isa, "Instruction set instead of the best one");
   app.add_option("--warmup", o.warmup, "Runs before measuring (3)")->check(CLI::Range(0, 1000000));
   app.add_option("--min-time", o.min_time, "Seconds to measure, at least 5 runs (1)")

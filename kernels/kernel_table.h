@@ -103,25 +103,18 @@ using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel
                         int panel_begin, int panel_end);
 
 /// A 3x3 convolution of stride 1 by Winograd F(4x4,3x3), portable/winograd_impl.h. `conv` gives
-/// geometry, epilogue and addresses; its input must be readable (a halo) up to the last whole 4x4
-/// tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
+/// geometry, weights, epilogue and addresses; its input must be readable (a halo) up to the last
+/// whole 4x4 tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
 struct WinogradArgs {
   ConvArgs conv;
-  const uint8_t* weights =
-      nullptr;  ///< Transformed, kernels/winograd.h: [out/16][36][channels][16] float, or
-                ///< [out/16][36][channels/2][16][2] int16.
-  int64_t panel_bytes = 0;  ///< Of the transformed weights.
-  int channels = 16;        ///< Input channels, a multiple of 16.
-  int tile_block =
-      16;  ///< Tiles transformed before the products; chosen to stay in the level-2 cache.
+  int channels = 16;    ///< Input channels, a multiple of 16.
+  int tile_block = 16;  ///< Tiles computed together; chosen to stay in the level-2 cache.
 };
-inline constexpr int64_t kWinogradSpareBytes =
-    1024;  ///< Takes outputs of tiles that stick out of the image.
-/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], all output
-/// channels. `scratch` is this thread's own, of WinogradScratchBytes (kernels/winograd.h), 64-byte
-/// aligned.
+/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], output
+/// panels [panel_begin, panel_end). `scratch` is this thread's own, of WinogradScratchBytes
+/// (kernels/winograd.h), 64-byte aligned.
 using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end,
-                            uint8_t* scratch);
+                            int panel_begin, int panel_end, uint8_t* scratch);
 
 // Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads
 // and writes channels 16*p..16*p+15 of each pixel.
@@ -198,8 +191,10 @@ struct KernelTable {
   EltwiseFn dequantize;  ///< u8 to float.
   MinMaxFn min_max;
   SoftmaxFn softmax;
-  WinogradFn winograd_f32, winograd_u8_u8,
-      winograd_u8_f32;  ///< Null when the instruction set has none.
+  /// By activations, weights and output as the convolutions above; null when the instruction set has
+  /// none.
+  WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;
+  int winograd_tiles;  ///< Fewest tiles with which they are faster.
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
   /// lines, with the same result; faster when few activations are 128 or more. Null when the
   /// instruction set has none.

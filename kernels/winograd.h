@@ -1,4 +1,4 @@
-// Weights for portable/winograd_impl.h, transformed once at load. Same bits on every machine.
+// What the planner must know of Winograd kernels (portable/winograd_impl.h).
 #ifndef OCTET_KERNELS_WINOGRAD_H_
 #define OCTET_KERNELS_WINOGRAD_H_
 
@@ -6,23 +6,30 @@
 
 namespace octet::kernels {
 
-/// Bytes of transformed weights: 36 points x `channels` x panels x 16, of `element_size` 4 (float)
-/// or 2 (int16).
-inline int64_t WinogradWeightBytes(int panels, int channels, int element_size) {
-  return int64_t{36} * channels * panels * 16 * element_size;
+inline constexpr int kWinogradPoints = 36;
+/// Takes outputs of tiles that stick out of the image.
+inline constexpr int64_t kWinogradSpareBytes = 1024;
+/// Between points, so that the same place of all 36 does not fall into one set of the cache.
+inline constexpr int64_t kWinogradPad = 64;
+
+/// Most panels whose weights are transformed together. More would not fit a level-2 cache of 1 MiB:
+/// 2 of 256 floats deep are 1.2 MB already, and single ones load twice the inputs.
+inline constexpr int kWinogradMaxPanels = 2;
+
+// Working memory: V, the transformed input of a block of tiles; U, the transformed weights of some
+// panels; M, their products. `value_bytes` is 4 (float) or 2 (int16).
+constexpr int64_t WinogradValueBytes(int tiles, int channels, int value_bytes) {
+  return kWinogradPoints * (int64_t{tiles} * channels * value_bytes + kWinogradPad);
 }
-
-/// Scratch of one thread: room for outputs outside the image, V, and M of up to 4 panels.
-int64_t WinogradScratchBytes(int tile_block, int channels, int element_size);
-
-/// Float weights [panels][9][channels][16] to [panels][36][channels][16].
-void WinogradTransformF32(const float* weights, int panels, int channels, float* out);
-/// The same from half precision.
-void WinogradTransformF16(const uint16_t* weights, int panels, int channels, float* out);
-
-/// int8 weights [panels][9][channels/4][16][4] to int16 [panels][36][channels/2][16][2], 576 times
-/// too large in total.
-void WinogradTransformI8(const int8_t* weights, int panels, int channels, int16_t* out);
+constexpr int64_t WinogradLineBytes(int channels, int value_bytes) {
+  return kWinogradPoints *
+         (int64_t{16} * kWinogradMaxPanels * channels * value_bytes + kWinogradPad);
+}
+constexpr int64_t WinogradScratchBytes(int tiles, int channels, int value_bytes) {
+  return kWinogradSpareBytes + WinogradValueBytes(tiles, channels, value_bytes) +
+         WinogradLineBytes(channels, value_bytes) +
+         kWinogradPoints * (int64_t{64} * kWinogradMaxPanels * tiles + kWinogradPad);
+}
 
 /// Whether every output channel's sum surely stays below 2^25 for any activations in [0, 255] (255
 /// times the sum of magnitudes does): what makes the integer algorithm exact.

@@ -47,10 +47,20 @@ void ConvOp::Run(int thread, int num_threads) const {
 }
 
 void WinogradOp::Run(int thread, int num_threads) const {
-  const int64_t per_image = CeilDiv(args.conv.out_h, 4) * CeilDiv(args.conv.out_w, 4);
-  int64_t begin, end;
-  SplitRange(args.conv.batch * per_image, 1, thread, num_threads, &begin, &end);
-  if (begin < end) fn(args, begin, end, scratch + thread * scratch_bytes);
+  const int64_t tiles =
+      args.conv.batch * CeilDiv(args.conv.out_h, 4) * CeilDiv(args.conv.out_w, 4);
+  // Threads that share panels all transform the same input, those that share tiles all transform
+  // the same weights, which takes a panel about six times as long as an input tile.
+  const bool split_panels = tiles < 6 * panels && panels >= 2 * num_threads;
+  int64_t tile_begin = 0, tile_end = tiles, panel_begin = 0, panel_end = panels;
+  if (split_panels) {
+    SplitRange(panels, 1, thread, num_threads, &panel_begin, &panel_end);
+  } else {
+    SplitRange(tiles, 1, thread, num_threads, &tile_begin, &tile_end);
+  }
+  if (tile_begin >= tile_end || panel_begin >= panel_end) return;
+  fn(args, tile_begin, tile_end, static_cast<int>(panel_begin), static_cast<int>(panel_end),
+     scratch + thread * scratch_bytes);
 }
 
 void MinMaxOp::Run(int thread, int num_threads) const {

@@ -63,7 +63,7 @@ class ConvOp : public Op {
   kernels::ConvArgs ArgsOf(int thread) const;
 };
 
-/// 3x3 convolution of stride 1 through transformed weights.
+/// 3x3 convolution of stride 1 by Winograd's algorithm.
 class WinogradOp : public Op {
  public:
   void Bind(const RunIo& io) override { args.conv.batch = io.batch; }
@@ -71,6 +71,7 @@ class WinogradOp : public Op {
 
   kernels::WinogradArgs args;
   kernels::WinogradFn fn = nullptr;
+  int panels = 0;
   uint8_t* scratch = nullptr;  ///< [thread][scratch_bytes]
   int64_t scratch_bytes = 0;
 };

@@ -28,7 +28,7 @@ constexpr int64_t kArenaSlack = 64;
 constexpr int64_t kBlockBytes = 24 * 1024;
 // V and M of a block of Winograd tiles stay in a level-2 cache of 1 MiB together with the weights
 // of one point.
-constexpr int64_t kWinogradBlockBytes = 600 * 1024;
+constexpr int64_t kWinogradBlockBytes = 700 * 1024;
 // Weights that stay in the level-2 cache while pixel blocks pass by; larger ones are streamed once.
 constexpr int64_t kCachedWeightBytes = 384 * 1024;
 
@@ -72,13 +72,10 @@ class Planner {
              g.tensors[n.inputs[kInputX]].dtype == DType::kF32);
   }
 
-  int WinogradElementSize(const Node& n) const {
-    return tensor(n.inputs[kInputWeights]).dtype == DType::kI8 ? 2 : 4;
-  }
-
   kernels::WinogradFn WinogradFunction(const Node& n) const {
     const Tensor& w = tensor(n.inputs[kInputWeights]);
-    if (w.dtype != DType::kI8) return table_.winograd_f32;
+    if (w.dtype != DType::kI8)
+      return w.dtype == DType::kF16 ? table_.winograd_f16 : table_.winograd_f32;
     return tensor(n.output).dtype == DType::kU8 ? table_.winograd_u8_u8 : table_.winograd_u8_f32;
   }
 
@@ -92,7 +89,7 @@ class Planner {
     const Shape& y = tensor(n.output).shape;
     // Below 7 pixels most of a 4x4 tile is outside the image.
     if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 ||
-        y[2] < 7)
+        y[2] < 7 || CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_tiles)
       return false;
     return WinogradFunction(n) != nullptr;
   }
@@ -106,32 +103,12 @@ class Planner {
                                     static_cast<int>(w.shape.back()));
   }
 
-  int64_t WinogradBytes(const Node& n) const {
-    const Shape& w = tensor(n.inputs[kInputWeights]).shape;
-    return kernels::WinogradWeightBytes(static_cast<int>(CeilDiv(w[0], kPanelWidth)),
-                                        static_cast<int>(w.back()), WinogradElementSize(n));
-  }
-
-  /// Spends options_.winograd_bytes where a byte saves most: on the layers with the largest images.
   void ChooseWinograd() {
     winograd_.assign(graph_.nodes.size(), false);
-    std::vector<int> candidates;
+    if (!options_.winograd) return;
     for (size_t i = 0; i < graph_.nodes.size(); ++i) {
       const Node& n = graph_.nodes[i];
-      if (options_.winograd_bytes > 0 && CanUseWinograd(n))
-        candidates.push_back(static_cast<int>(i));
-    }
-    const auto pixels = [&](int i) {
-      return tensor(graph_.nodes[i].output).shape[1] * tensor(graph_.nodes[i].output).shape[2];
-    };
-    std::stable_sort(candidates.begin(), candidates.end(),
-                     [&](int a, int b) { return pixels(a) > pixels(b); });
-    int64_t left = options_.winograd_bytes;
-    for (int i : candidates) {
-      const int64_t bytes = WinogradBytes(graph_.nodes[i]);
-      if (bytes > left || !IsExactWithWinograd(graph_.nodes[i])) continue;
-      left -= bytes;
-      winograd_[i] = true;
+      winograd_[i] = CanUseWinograd(n) && IsExactWithWinograd(n);
     }
   }
 
@@ -617,35 +594,20 @@ class Planner {
   void AddWinograd(const Node& n, const Tensor& w, const ConvArgs& a, int panels, Placement* source,
                    const std::string& suffix) {
     auto op = std::make_unique<WinogradOp>();
-    const int channels = static_cast<int>(w.shape.back()), element_size = WinogradElementSize(n);
-    const int64_t bytes = WinogradBytes(n);
-    const void* const transformed =
-        Prepared(PreparedWeights::Kind::kWinograd, bytes, [&](std::byte* out) {
-          const void* from = w.data.data();
-          if (w.dtype == DType::kI8) {
-            kernels::WinogradTransformI8(static_cast<const int8_t*>(from), panels, channels,
-                                         reinterpret_cast<int16_t*>(out));
-          } else if (w.dtype == DType::kF16) {
-            kernels::WinogradTransformF16(static_cast<const uint16_t*>(from), panels, channels,
-                                          reinterpret_cast<float*>(out));
-          } else {
-            kernels::WinogradTransformF32(static_cast<const float*>(from), panels, channels,
-                                          reinterpret_cast<float*>(out));
-          }
-        });
+    const int channels = static_cast<int>(w.shape.back());
+    const int value_bytes = w.dtype == DType::kI8 ? 2 : 4;
     op->fn = WinogradFunction(n);
     op->kernel = "winograd_" + suffix;
     op->args.conv = a;
-    op->args.weights = static_cast<const uint8_t*>(transformed);
-    op->args.panel_bytes = bytes / panels;
     op->args.channels = channels;
-    const int64_t tile_bytes =
-        kernels::WinogradScratchBytes(1, channels, element_size) - kernels::kWinogradSpareBytes;
+    op->panels = panels;
     const int64_t tiles = options_.max_batch * CeilDiv(a.out_h, 4) * CeilDiv(a.out_w, 4);
+    const int64_t tile_bytes = kernels::WinogradScratchBytes(2, channels, value_bytes) -
+                               kernels::WinogradScratchBytes(1, channels, value_bytes);
     op->args.tile_block = static_cast<int>(
         std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
     op->scratch_bytes = RoundUp(
-        kernels::WinogradScratchBytes(op->args.tile_block, channels, element_size), kAlignment);
+        kernels::WinogradScratchBytes(op->args.tile_block, channels, value_bytes), kAlignment);
     WinogradOp* raw = op.get();
     BindScratch(op->scratch_bytes, [raw](uint8_t* p) { raw->scratch = p; });
     BindConvAddresses(n, source, &op->args.conv);

@@ -20,7 +20,7 @@ struct PlanOptions {
   const kernels::KernelTable* table = nullptr;
   int num_threads = 1;
   int max_batch = 1;
-  int64_t winograd_bytes = 0;           ///< Most memory for transformed weights.
+  bool winograd = true;                 ///< As SessionOptions.
   PreparedWeights* prepared = nullptr;  ///< Where they are kept, and what else is found out about weights.
 };
 

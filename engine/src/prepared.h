@@ -16,7 +16,7 @@ namespace octet {
 /// Thread-safe. A buffer is made by the first session that wants it and lives as long as the model.
 class PreparedWeights {
  public:
-  enum class Kind { kWinograd, kChains };
+  enum class Kind { kChains };
 
   /// The buffer of this kind for node `index`, `bytes` long; filled by `fill` when it does not exist yet.
   std::shared_ptr<const void> Get(Kind kind, int index, size_t bytes,

@@ -83,7 +83,7 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
   const Graph& graph = model->impl().file.graph;
   impl->group = ImagesAtOnce(graph, options.max_batch);
   plan_options.max_batch = impl->group;
-  plan_options.winograd_bytes = options.winograd_bytes;
+  plan_options.winograd = options.winograd;
   plan_options.prepared = &model->impl().prepared;
   OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(graph, plan_options));
   impl->seconds.assign(impl->plan->ops.size(), 0.0);

@@ -165,6 +165,29 @@ inline V512 _mm512_madd_epi16(V512 a, V512 b) {
       [&](int i) { return x.lane[2 * i] * y.lane[2 * i] + x.lane[2 * i + 1] * y.lane[2 * i + 1]; });
 }
 
+inline V512 _mm512_add_epi16(V512 a, V512 b) {
+  const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
+  return MapLanes<uint16_t>([&](int i) { return x.lane[i] + y.lane[i]; });
+}
+inline V512 _mm512_sub_epi16(V512 a, V512 b) {
+  const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
+  return MapLanes<uint16_t>([&](int i) { return x.lane[i] - y.lane[i]; });
+}
+inline V512 _mm512_slli_epi16(V512 a, int count) {
+  const auto x = As<uint16_t>(a);
+  return MapLanes<uint16_t>([&](int i) { return x.lane[i] << count; });
+}
+inline V512 _mm512_srai_epi16(V512 a, int count) {
+  const auto x = As<int16_t>(a);
+  return MapLanes<int16_t>([&](int i) { return x.lane[i] >> count; });
+}
+// Within 128-bit lanes; 0 where the index has its upper bit set.
+inline V512 _mm512_shuffle_epi8(V512 a, V512 index) {
+  return MapLanes<uint8_t>([&](int i) {
+    return index.bytes[i] & 128 ? 0 : a.bytes[i / 16 * 16 + (index.bytes[i] & 15)];
+  });
+}
+
 // 16 lanes of 16 bits.
 template <typename F>
 V256 MapHalf(F f) {

@@ -14,6 +14,20 @@ namespace {
 
 constexpr int kLanes = 16;  // Output channels in a panel.
 
+// Byte shuffles that put bytes 0 and 1 (2 and 3) of each dword into the upper halves of its words,
+// zeros into the lower ones.
+struct PairShuffles {
+  alignas(64) uint8_t order[2][64];
+  constexpr PairShuffles() : order() {
+    for (int pair = 0; pair < 2; ++pair) {
+      for (int i = 0; i < 64; ++i) {
+        order[pair][i] = static_cast<uint8_t>(i % 2 == 0 ? 128 : i % 16 / 4 * 4 + pair * 2 + i % 4 / 2);
+      }
+    }
+  }
+};
+inline constexpr PairShuffles kPairShuffles;
+
 // Accumulators of a tile and one step of the reduction. The last panel's weights may be used
 // straight from memory where the instruction set can and registers would not suffice.
 template <class Mac, int MR, int NR>

@@ -3,15 +3,18 @@
 // Convolutional Neural Networks", 2015). Included like conv_impl.h, after it, by instruction sets
 // whose Vec has the operations below (OCTET_WINOGRAD).
 //
-// Integers are exact. The factors 1/4, 1/6 and 1/24 of the weight transform are moved into the
-// output transform:
-//   G rows (1,0,0) (-1,-1,-1) (-1,1,-1) (1,2,4) (1,-2,4) (0,0,1), so |U| <= 49*127 = 6223;
-//   B^T is integer as it is; of non-negative inputs |V| <= (2*2 + 8*8)*255 = 17340; both fit 16
-//   bits; A^T's columns are scaled by (6,4,4,1,1,24), so the sums are 24*24 = 576 times the
-//   convolution.
-// Sums wrap modulo 2^32. Multiplying by the inverse of 9 leaves 64 times the convolution modulo
-// 2^32, and an arithmetic shift by 6 gives it exactly when its magnitude is below 2^25, which the
-// planner proves per output channel from the weights.
+// Weights are transformed when they are used, for a few panels at a time: what is read from memory
+// are the 9 values of the file, not the 36 of the transform (four times the bytes, eight times of
+// int8), and nothing is kept.
+//
+// The factors 1/4, -1/6 and 1/24 of the weight transform are moved into the output transform, where
+// they cost least and leave integers whole:
+//   G' has the rows (1,0,0) (1,1,1) (1,-1,1) (1,2,4) (1,-2,4) (0,0,1), so |U| <= 49*127 = 6223;
+//   B^T is as it is; of u8 inputs |V| <= (2*2 + 8*8)*255 = 17340; both fit 16 bits;
+//   A^T's columns are scaled by (6,-4,-4,1,1,24), so the sums are 24*24 = 576 times the convolution.
+// Integers are exact: sums wrap modulo 2^32, multiplying by the inverse of 9 leaves 64 times the
+// convolution modulo 2^32, and an arithmetic shift by 6 gives it exactly when its magnitude is
+// below 2^25, which the planner proves per output channel from the weights.
 #ifndef OCTET_KERNELS_PORTABLE_WINOGRAD_IMPL_H_
 #define OCTET_KERNELS_PORTABLE_WINOGRAD_IMPL_H_
 
@@ -23,12 +26,38 @@
 #include "kernels/portable/compiler.h"
 #include "kernels/portable/conv_impl.h"
 #include "kernels/portable/tile.h"
+#include "kernels/winograd.h"
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
-constexpr int kWinogradPoints = 36;
+// One dimension of the weight transform.
+template <class Ops, class V>
+OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[6]) {
+  const V s = Ops::Add(g0, g2), t = Ops::template AddTimes<4>(g0, g2);
+  o[0] = g0;
+  o[1] = Ops::Add(s, g1);
+  o[2] = Ops::Sub(s, g1);
+  o[3] = Ops::template AddTimes<2>(t, g1);
+  o[4] = Ops::template AddTimes<-2>(t, g1);
+  o[5] = g2;
+}
+
+// One dimension of the output transform: m are six vectors `step` apart. Ops gives Add, Sub and
+// Times.
+template <class Ops, class V>
+OCTET_INLINE void OutputTransform(const V* m, int step, V* y, int out_step) {
+  const V s12 = Ops::template Times<4>(Ops::Add(m[step], m[2 * step]));
+  const V d21 = Ops::template Times<4>(Ops::Sub(m[2 * step], m[step]));
+  const V s34 = Ops::Add(m[3 * step], m[4 * step]);
+  const V d34 = Ops::template Times<2>(Ops::Sub(m[3 * step], m[4 * step]));
+  y[0] = Ops::Add(Ops::Sub(Ops::template Times<6>(m[0]), s12), s34);
+  y[out_step] = Ops::Add(d21, d34);
+  y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
+  y[3 * out_step] = Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)),
+                             Ops::template Times<24>(m[5 * step]));
+}
 
 // One dimension of the input transform: d and o are six vectors `step` apart. Ops gives Add, Sub,
 // Twice and FourTimes.
@@ -46,36 +75,99 @@ OCTET_INLINE void InputTransform(const V* d, int step, V* o, int out_step) {
   o[5 * out_step] = Ops::Add(Ops::FourTimes(Ops::Sub(d1, d3)), Ops::Sub(d5, d3));
 }
 
-struct WinogradF32 {
-  using Kernel = KernelF32;
+struct FloatOps {
+  using V = Vec::F32;
+  static OCTET_INLINE V Add(V a, V b) { return Vec::Add(a, b); }
+  static OCTET_INLINE V Sub(V a, V b) { return Vec::SubF32(a, b); }
+  template <int N>
+  static OCTET_INLINE V Times(V a) {
+    return Vec::Mul(a, Vec::SplatF32(static_cast<float>(N)));
+  }
+  template <int N>
+  static OCTET_INLINE V AddTimes(V a, V b) {
+    return Vec::MulAddF32(b, Vec::SplatF32(static_cast<float>(N)), a);
+  }
+  static OCTET_INLINE V Twice(V a) { return Vec::Add(a, a); }
+  static OCTET_INLINE V FourTimes(V a) { return Times<4>(a); }
+};
+
+// 32-bit sums, which wrap.
+struct SumOps {
+  using V = Vec::I32;
+  static OCTET_INLINE V Add(V a, V b) { return Vec::AddI32(a, b); }
+  static OCTET_INLINE V Sub(V a, V b) { return Vec::Sub(a, b); }
+  template <int N>
+  static OCTET_INLINE V Times(V a) {
+    static_assert(N == 2 || N == 4 || N == 6 || N == 24);
+    if constexpr (N == 2) return Vec::ShiftLeft<1>(a);
+    if constexpr (N == 4) return Vec::ShiftLeft<2>(a);
+    return Vec::ShiftLeft<N == 6 ? 1 : 3>(Vec::AddI32(a, Vec::ShiftLeft<1>(a)));
+  }
+};
+
+// 16-bit values: Vec::I16 of 16 lanes, Vec::I32 of 32.
+struct ShortOps {
+  template <class V>
+  static OCTET_INLINE V Add(V a, V b) {
+    return Vec::AddI16(a, b);
+  }
+  template <class V>
+  static OCTET_INLINE V Sub(V a, V b) {
+    return Vec::SubI16(a, b);
+  }
+  template <int N, class V>
+  static OCTET_INLINE V AddTimes(V a, V b) {
+    static_assert(N == 4 || N == 2 || N == -2);
+    constexpr int kShift = N == 4 ? 2 : 1;
+    const V times = Vec::template ShiftLeftI16<kShift>(b);
+    if constexpr (N < 0) return Vec::SubI16(a, times);
+    return Vec::AddI16(a, times);
+  }
+  template <class V>
+  static OCTET_INLINE V Twice(V a) {
+    return Vec::AddI16(a, a);
+  }
+  template <class V>
+  static OCTET_INLINE V FourTimes(V a) {
+    return Vec::template ShiftLeftI16<2>(a);
+  }
+};
+
+constexpr int MinPanels(int panels) {
+  return panels < kWinogradMaxPanels ? panels : kWinogradMaxPanels;
+}
+
+template <class OutputKernel, class WeightMac>
+struct WinogradFloat {
+  using Kernel = OutputKernel;
   using Mac = Vec::MacF32;
   using Value = Vec::F32;  // 16 channels of V.
   using Acc = Vec::F32;
-  static constexpr int kInputBytes = 4, kValueBytes = 4, kStepBytes = 4, kLineBytes = 64;
+  using Line = Vec::F32;  // 16 output channels of U.
+  using ValueOps = FloatOps;
+  using LineOps = FloatOps;
+  using AccOps = FloatOps;
+  static constexpr int kInputBytes = 4, kValueBytes = 4;
+  static constexpr int kParts = 1;  // Lines of U from one of weights.
+  static constexpr int kMaxPanels = MinPanels(Vec::kFloatMaxPanels);
+  static constexpr int MaxTiles(int panels) { return Vec::FloatMaxPixels(panels); }
 
-  static OCTET_INLINE Value Add(Value a, Value b) { return Vec::Add(a, b); }
-  static OCTET_INLINE Value Sub(Value a, Value b) { return Vec::SubF32(a, b); }
-  static OCTET_INLINE Value Twice(Value a) { return Vec::Add(a, a); }
-  static OCTET_INLINE Value FourTimes(Value a) { return Vec::Mul(a, Vec::SplatF32(4.0f)); }
   static OCTET_INLINE Value Load(const uint8_t* p) {
     return Vec::LoadF32(reinterpret_cast<const float*>(p));
   }
   static OCTET_INLINE void Store(uint8_t* p, Value v) {
     Vec::StoreF32(reinterpret_cast<float*>(p), v);
   }
+  template <int kPart>
+  static OCTET_INLINE Line LoadWeights(const uint8_t* p) {
+    return WeightMac::LoadWeights(p);
+  }
+  static OCTET_INLINE void StoreLine(uint8_t* p, Line v) { Store(p, v); }
   static OCTET_INLINE Acc LoadAcc(const uint8_t* p) { return Load(p); }
   static OCTET_INLINE void StoreAcc(uint8_t* p, Acc v) { Store(p, v); }
-
-  static OCTET_INLINE void OutputTransform(const Acc* m, int step, Acc* y, int out_step) {
-    const Acc s12 = Add(m[step], m[2 * step]), d12 = Sub(m[step], m[2 * step]);
-    const Acc s34 = Add(m[3 * step], m[4 * step]), d34 = Sub(m[3 * step], m[4 * step]);
-    y[0] = Add(Add(m[0], s12), s34);
-    y[out_step] = Add(d12, Twice(d34));
-    y[2 * out_step] = Add(s12, FourTimes(s34));
-    y[3 * out_step] = Add(Add(d12, Twice(FourTimes(d34))), m[5 * step]);
-  }
   static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int channel) {
-    return Add(y, Vec::LoadF32(a.float_bias + channel));
+    return Vec::Add(Vec::Mul(y, Vec::SplatF32(1.0f / 576.0f)),
+                    Vec::LoadF32(a.float_bias + channel));
   }
 };
 
@@ -85,34 +177,27 @@ struct WinogradU8 {
   using Mac = Vec::MacI16;
   using Value = Vec::I16;  // 16 channels of V.
   using Acc = Vec::I32;
-  static constexpr int kInputBytes = 1, kValueBytes = 2, kStepBytes = 4, kLineBytes = 64;
+  using Line = Vec::I32;  // Two input channels of 16 output channels of U.
+  using ValueOps = ShortOps;
+  using LineOps = ShortOps;
+  using AccOps = SumOps;
+  static constexpr int kInputBytes = 1, kValueBytes = 2;
+  static constexpr int kParts = 2;
+  static constexpr int kMaxPanels = MinPanels(Vec::kIntMaxPanels);
+  static constexpr int MaxTiles(int panels) { return Vec::IntMaxPixels(panels); }
 
-  static OCTET_INLINE Value Add(Value a, Value b) { return Vec::AddI16(a, b); }
-  static OCTET_INLINE Value Sub(Value a, Value b) { return Vec::SubI16(a, b); }
-  static OCTET_INLINE Value Twice(Value a) { return Vec::AddI16(a, a); }
-  static OCTET_INLINE Value FourTimes(Value a) { return Vec::ShiftLeftI16<2>(a); }
   static OCTET_INLINE Value Load(const uint8_t* p) { return Vec::WidenU8ToI16(p); }
   static OCTET_INLINE void Store(uint8_t* p, Value v) { Vec::StoreI16(p, v); }
+  template <int kPart>
+  static OCTET_INLINE Line LoadWeights(const uint8_t* p) {
+    return Vec::template WidenPairs<kPart>(p);
+  }
+  static OCTET_INLINE void StoreLine(uint8_t* p, Line v) { StoreAcc(p, v); }
   static OCTET_INLINE Acc LoadAcc(const uint8_t* p) {
     return Vec::LoadI32(reinterpret_cast<const int32_t*>(p));
   }
   static OCTET_INLINE void StoreAcc(uint8_t* p, Acc v) {
     Vec::StoreI32(reinterpret_cast<int32_t*>(p), v);
-  }
-
-  static OCTET_INLINE void OutputTransform(const Acc* m, int step, Acc* y, int out_step) {
-    const Acc s12 = Vec::ShiftLeft<2>(Vec::AddI32(m[step], m[2 * step]));
-    const Acc d12 = Vec::ShiftLeft<2>(Vec::Sub(m[step], m[2 * step]));
-    const Acc s34 = Vec::AddI32(m[3 * step], m[4 * step]);
-    const Acc d34 = Vec::ShiftLeft<1>(Vec::Sub(m[3 * step], m[4 * step]));
-    const Acc m0 = m[0], m5 = m[5 * step];
-    const Acc three0 = Vec::AddI32(Vec::AddI32(m0, m0), m0),
-              three5 = Vec::AddI32(Vec::AddI32(m5, m5), m5);
-    y[0] = Vec::AddI32(Vec::AddI32(Vec::ShiftLeft<1>(three0), s12), s34);
-    y[out_step] = Vec::AddI32(d12, d34);
-    y[2 * out_step] = Vec::AddI32(s12, Vec::ShiftLeft<2>(s34));
-    y[3 * out_step] =
-        Vec::AddI32(Vec::AddI32(d12, Vec::ShiftLeft<2>(d34)), Vec::ShiftLeft<3>(three5));
   }
   static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int channel) {
     // 9 * 0x38E38E39 = 1 modulo 2^32.
@@ -132,44 +217,91 @@ OCTET_INLINE void TransformTile(const uint8_t* in, int64_t row_step, int64_t pix
       Value column[6];
       const uint8_t* p = in + x * pixel_step + c * K::kInputBytes;
       OCTET_UNROLL for (int y = 0; y < 6; ++y) column[y] = K::Load(p + y * row_step);
-      InputTransform<K>(column, 1, d + x, 6);
+      InputTransform<typename K::ValueOps>(column, 1, d + x, 6);
     }
     OCTET_KEEP_LOOP for (int y = 0; y < 6; ++y) {
-      InputTransform<K>(d + y * 6, 1, e, 1);
+      InputTransform<typename K::ValueOps>(d + y * 6, 1, e, 1);
       uint8_t* out = v + y * 6 * point_bytes + c * K::kValueBytes;
       OCTET_UNROLL for (int x = 0; x < 6; ++x) K::Store(out + x * point_bytes, e[x]);
     }
   }
 }
 
-// M[tile][NR*16] = V[tile][channels] x U for one point.
-template <class K, int MR, int NR>
-OCTET_NOINLINE void WinogradProduct(const uint8_t* v, int64_t tile_bytes, int tiles,
-                                    const uint8_t* w, int64_t panel_bytes, uint8_t* m,
-                                    int64_t m_bytes) {
-  for (int t = 0; t < tiles; ++t) {
-    const uint8_t* in[MR];
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) in[i] = v + i * tile_bytes;
-    Tile<typename K::Mac, MR, NR> tile;
-    tile.Clear();
-    const uint8_t* line = w;
-    ptrdiff_t k = 0;
-    do {
-      tile.Step(in, k, line, panel_bytes);
-      line += K::kLineBytes;
-      k += K::kStepBytes;
-    } while (k != tile_bytes);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < NR; ++j)
-          K::StoreAcc(m + i * m_bytes + j * 64, tile.Get(i, j));
-    }
-    v += MR * tile_bytes;
-    m += MR * m_bytes;
+// The lines of U at all points from part `kPart` of the line of weights at `from`.
+template <class K, int kPart>
+OCTET_INLINE void TransformLine(const uint8_t* from, int64_t tap_bytes, uint8_t* u,
+                                int64_t point_bytes) {
+  typename K::Line half[3][6];
+  OCTET_UNROLL for (int x = 0; x < 3; ++x) {
+    WeightTransform<typename K::LineOps>(
+        K::template LoadWeights<kPart>(from + x * tap_bytes),
+        K::template LoadWeights<kPart>(from + (3 + x) * tap_bytes),
+        K::template LoadWeights<kPart>(from + (6 + x) * tap_bytes), half[x]);
+  }
+  OCTET_UNROLL for (int y = 0; y < 6; ++y) {
+    typename K::Line o[6];
+    WeightTransform<typename K::LineOps>(half[0][y], half[1][y], half[2][y], o);
+    OCTET_UNROLL for (int x = 0; x < 6; ++x) K::StoreLine(u + (y * 6 + x) * point_bytes, o[x]);
   }
 }
 
-using WinogradProductFn = void (*)(const uint8_t*, int64_t, int, const uint8_t*, int64_t, uint8_t*,
-                                   int64_t);
+// U of `panels` panels from `panel` on: [point][panel][line], 64 bytes a line.
+template <class K>
+OCTET_NOINLINE void TransformWeights(const ConvArgs& a, int panel, int panels, uint8_t* u,
+                                     int64_t point_bytes) {
+  const int64_t tap_bytes = a.panel_bytes / 9;
+  for (int p = 0; p < panels; ++p) {
+    const uint8_t* from = a.weights + (panel + p) * a.panel_bytes;
+    for (const uint8_t* const end = from + tap_bytes; from != end; from += K::Kernel::kLineBytes) {
+      TransformLine<K, 0>(from, tap_bytes, u, point_bytes);
+      if constexpr (K::kParts > 1) TransformLine<K, 1>(from, tap_bytes, u + 64, point_bytes);
+      u += K::kParts * 64;
+    }
+  }
+}
+
+// Operands of the products at one point.
+struct WinogradOperands {
+  const uint8_t* v;    // [tile][channel]
+  int64_t tile_bytes;
+  const uint8_t* u;    // [panel][line], 64 bytes a line
+  int64_t panel_bytes;
+  uint8_t* m;          // [tile][panel], 64 bytes a panel
+  const uint8_t* fetch;  // Each step fetches into the L2 cache from here, `fetch_step` bytes further.
+  int fetch_step;
+};
+
+// M[tile][NR*16] = V[tile][channels] x U for one point, `tiles` times MR tiles; moves `o` on.
+template <class K, int MR, int NR>
+OCTET_NOINLINE void WinogradProduct(WinogradOperands& o, int tiles) {
+  const int64_t tile_bytes = o.tile_bytes, panel_bytes = o.panel_bytes;
+  const int fetch_step = o.fetch_step;
+  const uint8_t* fetch = o.fetch;
+  for (int t = 0; t < tiles; ++t) {
+    const uint8_t* in[MR];
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) in[i] = o.v + i * tile_bytes;
+    Tile<typename K::Mac, MR, NR> tile;
+    tile.Clear();
+    const uint8_t* line = o.u;
+    ptrdiff_t k = 0;
+    do {
+      __builtin_prefetch(fetch, 0, 2);
+      fetch += fetch_step;
+      tile.Step(in, k, line, panel_bytes);
+      line += 64;
+      k += 4;
+    } while (k != tile_bytes);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < NR; ++j)
+          K::StoreAcc(o.m + (i * NR + j) * 64, tile.Get(i, j));
+    }
+    o.v += MR * tile_bytes;
+    o.m += MR * NR * 64;
+  }
+  o.fetch = fetch;
+}
+
+using WinogradProductFn = void (*)(WinogradOperands&, int);
 
 template <class K, int NR, class Sequence>
 struct WinogradRow;
@@ -196,11 +328,11 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, int n, int y0, int x0
       Acc column[6];
       OCTET_UNROLL for (int y = 0; y < 6; ++y) column[y] =
           K::LoadAcc(m + (y * 6 + x) * point_bytes + j * 64);
-      K::OutputTransform(column, 1, half + x, 6);
+      OutputTransform<typename K::AccOps>(column, 1, half + x, 6);
     }
     OCTET_KEEP_LOOP for (int y = 0; y < 4; ++y) {
       Acc out[4];
-      K::OutputTransform(half + y * 6, 1, out, 1);
+      OutputTransform<typename K::AccOps>(half + y * 6, 1, out, 1);
       OCTET_UNROLL for (int x = 0; x < 4; ++x) rows[y][x][j] =
           K::Result(out[x], a, (panel + j) * kLanes);
     }
@@ -235,71 +367,89 @@ void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, int til
   }
 }
 
+// The parts of a thread's working memory.
+struct WinogradScratch {
+  uint8_t *spare, *v, *u, *m;
+  int64_t v_point_bytes;
+};
+
+// All tiles of a block for panels [panel, panel + NR); fetches the weights of the next `next_panels`.
 template <class K, int NR>
-void WinogradPanels(const WinogradArgs& w, int panel, int64_t first, int tiles, const uint8_t* v,
-                    int64_t point_bytes, uint8_t* m, uint8_t* spare) {
+void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, int next_panels,
+                    int64_t first, int tiles) {
   const ConvArgs& a = w.conv;
   const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
   const int64_t tile_bytes = static_cast<int64_t>(w.channels) * K::kValueBytes;
-  const int64_t m_bytes = NR * 64, m_point = tiles * m_bytes;
-  const int64_t point_weights = static_cast<int64_t>(w.channels) * K::kValueBytes * kLanes;
-  constexpr int kMaxPixels = K::Kernel::MaxPixels(NR);
-  const int parts = static_cast<int>(PartCount(tiles, kMaxPixels));
+  const int64_t lines = tile_bytes / 4;
+  const int64_t u_panel = lines * 64, u_point = NR * u_panel + kWinogradPad;
+  const int64_t m_tile = NR * 64, m_point = tiles * m_tile + kWinogradPad;
+  constexpr int kMaxTiles = K::MaxTiles(NR);
+  const int parts = static_cast<int>(PartCount(tiles, kMaxTiles));
   const int small = tiles / parts, large_parts = tiles % parts;
   constexpr const WinogradProductFn* kRun =
-      WinogradRow<K, NR, std::make_integer_sequence<int, kMaxPixels>>::kRun;
+      WinogradRow<K, NR, std::make_integer_sequence<int, kMaxTiles>>::kRun;
+  TransformWeights<K>(a, panel, NR, s.u, u_point);
+  // The next panels come into the L2 cache evenly spread over the steps of the products.
+  const uint8_t* fetch = a.weights + (panel + (next_panels > 0 ? NR : 0)) * a.panel_bytes;
+  const int fetch_step = static_cast<int>(
+      PartCount(next_panels * a.panel_bytes, kWinogradPoints * lines * parts));
   for (int x = 0; x < kWinogradPoints; ++x) {
-    const uint8_t* weights = w.weights + panel * w.panel_bytes + x * point_weights;
-    const uint8_t* vx = v + x * point_bytes;
-    uint8_t* mx = m + x * m_point;
-    if (large_parts > 0)
-      kRun[small](vx, tile_bytes, large_parts, weights, w.panel_bytes, mx, m_bytes);
-    const int done = large_parts * (small + 1);
-    kRun[small - 1](vx + done * tile_bytes, tile_bytes, parts - large_parts, weights, w.panel_bytes,
-                    mx + done * m_bytes, m_bytes);
+    WinogradOperands o{.v = s.v + x * s.v_point_bytes,
+                       .tile_bytes = tile_bytes,
+                       .u = s.u + x * u_point,
+                       .panel_bytes = u_panel,
+                       .m = s.m + x * m_point,
+                       .fetch = fetch,
+                       .fetch_step = fetch_step};
+    if (large_parts > 0) kRun[small](o, large_parts);
+    kRun[small - 1](o, parts - large_parts);
+    fetch = o.fetch;
   }
-  FinishTiles<K, NR>(a, panel, first, tiles, tiles_w, per_image, m, m_bytes, m_point, spare);
+  FinishTiles<K, NR>(a, panel, first, tiles, tiles_w, per_image, s.m, m_tile, m_point, s.spare);
 }
 
 template <class K, int NR>
-void PickPanels(int panels, const WinogradArgs& w, int panel, int64_t first, int tiles,
-                const uint8_t* v, int64_t point_bytes, uint8_t* m, uint8_t* spare) {
+void PickPanels(int panels, const WinogradArgs& w, const WinogradScratch& s, int panel,
+                int next_panels, int64_t first, int tiles) {
   if constexpr (NR > 1) {
     if (panels < NR)
-      return PickPanels<K, NR - 1>(panels, w, panel, first, tiles, v, point_bytes, m, spare);
+      return PickPanels<K, NR - 1>(panels, w, s, panel, next_panels, first, tiles);
   }
-  WinogradPanels<K, NR>(w, panel, first, tiles, v, point_bytes, m, spare);
+  WinogradPanels<K, NR>(w, s, panel, next_panels, first, tiles);
 }
 
 template <class K>
-void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, uint8_t* scratch) {
+void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int panel_begin,
+              int panel_end, uint8_t* scratch) {
   const ConvArgs& a = w.conv;
   const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
-  const int panels = (a.out_c + kLanes - 1) / kLanes;
-  const int groups = static_cast<int>(PartCount(panels, K::Kernel::kMaxPanels));
-  uint8_t* spare = scratch;
-  uint8_t* v = scratch + kWinogradSpareBytes;
-  uint8_t* m =
-      v + kWinogradPoints * static_cast<int64_t>(w.tile_block) * w.channels * K::kValueBytes;
+  const int panels = panel_end - panel_begin;
+  const int groups = static_cast<int>(PartCount(panels, K::kMaxPanels));
+  const auto group_begin = [&](int group) { return panel_begin + panels * group / groups; };
+  const int64_t tile_bytes = static_cast<int64_t>(w.channels) * K::kValueBytes;
+  WinogradScratch s;
+  s.spare = scratch;
+  s.v = scratch + kWinogradSpareBytes;
+  s.u = s.v + WinogradValueBytes(w.tile_block, w.channels, K::kValueBytes);
+  s.m = s.u + WinogradLineBytes(w.channels, K::kValueBytes);
   const int64_t blocks = PartCount(tile_end - tile_begin, w.tile_block);
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t begin = tile_begin + (tile_end - tile_begin) * b / blocks;
     const int tiles =
         static_cast<int>(tile_begin + (tile_end - tile_begin) * (b + 1) / blocks - begin);
-    const int64_t tile_bytes = static_cast<int64_t>(w.channels) * K::kValueBytes;
-    const int64_t point_bytes = tiles * tile_bytes;
+    s.v_point_bytes = tiles * tile_bytes + kWinogradPad;
     for (int t = 0; t < tiles; ++t) {
       const int n = static_cast<int>((begin + t) / per_image),
                 at = static_cast<int>((begin + t) % per_image);
       const uint8_t* in = a.input + n * a.in_image_stride + at / tiles_w * 4 * a.in_row_step +
                           at % tiles_w * 4 * a.in_pixel_step;
-      TransformTile<K>(in, a.in_row_step, a.in_pixel_step, w.channels, v + t * tile_bytes,
-                       point_bytes);
+      TransformTile<K>(in, a.in_row_step, a.in_pixel_step, w.channels, s.v + t * tile_bytes,
+                       s.v_point_bytes);
     }
     for (int group = 0; group < groups; ++group) {
-      const int panel = panels * group / groups, next = panels * (group + 1) / groups;
-      PickPanels<K, K::Kernel::kMaxPanels>(next - panel, w, panel, begin, tiles, v, point_bytes, m,
-                                           spare);
+      const int panel = group_begin(group), next = group_begin(group + 1);
+      const int after = group + 1 < groups ? group_begin(group + 2) : next;
+      PickPanels<K, K::kMaxPanels>(next - panel, w, s, panel, after - next, begin, tiles);
     }
   }
 }

@@ -31,9 +31,11 @@ const KernelTable kReferenceTable = {
     .dequantize = &reference::DequantizeU8,
     .min_max = &reference::MinMaxF32,
     .softmax = &reference::Softmax,
-    .winograd_f32 = nullptr,
     .winograd_u8_u8 = nullptr,
     .winograd_u8_f32 = nullptr,
+    .winograd_f32 = nullptr,
+    .winograd_f16 = nullptr,
+    .winograd_tiles = 0,
 };
 
 }  // namespace octet::kernels

@@ -17,6 +17,7 @@
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
 #include "kernels/tables.h"
+#include "kernels/winograd.h"
 #include "tests/kernels/guarded_buffer.h"
 #include "tests/kernels/tested_tables.h"
 
@@ -61,6 +62,8 @@ struct Case {
   int out_zero = 0;
   int pixel_block = 1 << 30;
   Fill fill = Fill::kRandom;
+  // Also by Winograd's algorithm: the input is then readable up to the last whole tile.
+  bool winograd = false;
   int64_t mac_budget = 3'000'000;  // Larger layers are checked on ranges of pixels and panels.
 
   int out_h() const {
@@ -69,6 +72,8 @@ struct Case {
   int out_w() const {
     return (w + pad_left + pad_right - dilation * (kernel - 1) - 1) / stride + 1;
   }
+  int64_t read_h() const { return winograd ? CeilDiv(out_h(), 4) * 4 : out_h(); }
+  int64_t read_w() const { return winograd ? CeilDiv(out_w(), 4) * 4 : out_w(); }
 };
 
 std::ostream& operator<<(std::ostream& os, const Case& c) {
@@ -84,6 +89,7 @@ std::ostream& operator<<(std::ostream& os, const Case& c) {
   if (c.fill == Fill::kExtreme) os << "_extreme";
   if (c.fill == Fill::kTies) os << "_ties";
   if (c.fill == Fill::kRelu) os << "_relu";
+  if (c.winograd) os << "_winograd";
   return os;
 }
 
@@ -126,15 +132,15 @@ class Problem {
     // Input with its halo. It ends with the last byte that the layout says is read.
     const int channels = (c.ic + c.channel_align - 1) / c.channel_align * c.channel_align;
     const int64_t pixel = static_cast<int64_t>(channels) * in_bytes;
-    const int64_t row = pixel * (c.w + c.pad_left + c.pad_right);
-    const int64_t image = row * (c.h + c.pad_top + c.pad_bottom);
+    const int64_t row = pixel * (c.w + c.pad_left + c.pad_right + c.read_w() - c.out_w());
+    const int64_t image = row * (c.h + c.pad_top + c.pad_bottom + c.read_h() - c.out_h());
     const int span = c.dilation * (c.kernel - 1);
     const int64_t read = (depthwise ? panels * 16 : shape_.padded_depth) * in_bytes;
     const int64_t last_tap =
         span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
     const int64_t last_pixel = (c.batch - 1) * image +
-                               static_cast<int64_t>(c.out_h() - 1) * c.stride * row +
-                               static_cast<int64_t>(c.out_w() - 1) * c.stride * pixel;
+                               (c.read_h() - 1) * c.stride * row +
+                               (c.read_w() - 1) * c.stride * pixel;
     input_ = std::make_unique<GuardedBuffer>(last_pixel + last_tap + read);
     for (int ky = 0; ky < c.kernel; ++ky) {
       for (int kx = 0; kx < (c.layout == Layout::kPanelRow ? 1 : c.kernel); ++kx) {
@@ -311,6 +317,47 @@ class Problem {
     return output;
   }
 
+  /// Null if the instruction set has none, or none that is exact with these weights.
+  WinogradFn WinogradFunction(const KernelTable& table) const {
+    if (IsInteger(kind_) && !WinogradIsExact(weights_->as<int8_t>(), static_cast<int>(shape_.panels),
+                                             static_cast<int>(shape_.depth))) {
+      return nullptr;
+    }
+    switch (kind_) {
+      case Kind::kU8U8:
+        return table.winograd_u8_u8;
+      case Kind::kU8F32:
+        return table.winograd_u8_f32;
+      case Kind::kF32:
+        return table.winograd_f32;
+      case Kind::kF16:
+        return table.winograd_f16;
+    }
+    return nullptr;
+  }
+
+  // As Run, by Winograd's algorithm, in three calls.
+  std::unique_ptr<GuardedBuffer> RunWinograd(const KernelTable& table) const {
+    auto output = std::make_unique<GuardedBuffer>(out_size_);
+    std::memset(output->data(), 0x5a, out_size_);
+    WinogradArgs args;
+    args.conv = args_;
+    args.conv.output = output->data() + first_;
+    args.channels = case_.ic;
+    const int64_t tiles = case_.batch * case_.read_h() / 4 * case_.read_w() / 4;
+    const int panels = static_cast<int>(shape_.panels);
+    args.tile_block = case_.oc % 5 + 3;
+    GuardedBuffer scratch(RoundUp(
+        WinogradScratchBytes(args.tile_block, args.channels, IsInteger(kind_) ? 2 : 4), 64));
+    const WinogradFn fn = WinogradFunction(table);
+    const int64_t cut = tiles / 3;
+    const int panel_cut = panels / 2;
+    fn(args, 0, cut, 0, panels, scratch.data());
+    fn(args, cut, tiles, 0, panel_cut, scratch.data());
+    fn(args, cut, tiles, panel_cut, panels, scratch.data());
+    return output;
+  }
+
   // sum|a*b| + |bias| + |residual| of every output, 0x5a-bytes elsewhere.
   std::unique_ptr<GuardedBuffer> Magnitudes() const {
     GuardedBuffer input(input_->size()), weights(weights_->size()), bias(float_bias_->size());
@@ -409,6 +456,24 @@ void CheckFloat(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* m
   }
 }
 
+// Winograd's error spreads over a tile, so the whole is measured: 2e-5 of the norm. Bytes around the
+// results are compared exactly.
+void CheckNorm(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* magnitude) {
+  double error = 0, norm = 0;
+  for (size_t i = 0; i < expected->size() / 4; ++i) {
+    const double want = expected->as<float>()[i], got = actual->as<float>()[i];
+    uint32_t untouched;
+    std::memcpy(&untouched, &magnitude->as<float>()[i], 4);
+    if (untouched == 0x5a5a5a5au) {
+      ASSERT_EQ(std::memcmp(&expected->as<float>()[i], &actual->as<float>()[i], 4), 0) << i;
+      continue;
+    }
+    error += (got - want) * (got - want);
+    norm += want * want;
+  }
+  EXPECT_LE(std::sqrt(error), 2e-5 * std::sqrt(norm));
+}
+
 void CheckOne(const Case& c) {
   for (const Kind kind : kKinds) {
     if (c.fill == Fill::kRelu && !IsInteger(kind)) continue;
@@ -419,6 +484,15 @@ void CheckOne(const Case& c) {
       if (!octet::testing::IsTested(info) || info.table == &kReferenceTable) continue;
       SCOPED_TRACE(std::string(info.name) + " " + KindName(kind));
       const auto actual = problem.Run(*info.table);
+      if (c.winograd && problem.WinogradFunction(*info.table) != nullptr) {
+        SCOPED_TRACE("Winograd");
+        const auto winograd = problem.RunWinograd(*info.table);
+        if (IsInteger(kind)) {
+          CheckInteger(*expected, *winograd, OutputBytes(kind));
+        } else {
+          CheckNorm(expected.get(), winograd.get(), magnitudes.get());
+        }
+      }
       if (IsInteger(kind)) {
         CheckInteger(*expected, *actual, OutputBytes(kind));
         if (problem.Function(*info.table, true) == nullptr) continue;
@@ -627,6 +701,40 @@ std::vector<Case> Extremes() {
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(Extremes, ConvKernelsTest, ::testing::ValuesIn(Extremes()), CaseName);
+
+// Tiles inside and at the edges of images, all numbers of panels that are computed together, odd
+// numbers of tiles; up to the largest sums for which integers are exact.
+std::vector<Case> Winograd() {
+  std::vector<Case> cases;
+  int turn = 0;
+  for (const int size : {1, 3, 4, 7, 8, 13, 14, 29}) {
+    for (const int ic : {16, 48, 64, 128}) {
+      if (size > 14 && ic > 48) continue;
+      Case c;
+      ++turn;
+      c.winograd = true;
+      c.batch = size > 14 ? 1 : 1 + turn % 3;
+      c.h = size;
+      c.w = size + turn % 4;
+      c.ic = ic;
+      c.oc = 10 + turn % 5 * 16 + turn % 3;
+      c.kernel = 3;
+      c.pad_top = turn % 3 == 0 ? 0 : 1;
+      c.pad_left = 1;
+      c.pad_bottom = c.h + c.pad_top < 3 || turn % 5 ? 1 : 0;
+      c.pad_right = turn % 4 == 1 ? 2 : 1;
+      if (c.h + c.pad_top + c.pad_bottom < 3) c.pad_bottom = 3 - c.h - c.pad_top;
+      c.residual = turn % 2 == 0;
+      c.out_halo = turn % 3;
+      c.out_zero = turn % 3 * 60;
+      c.fill = turn % 4 == 3 ? Fill::kExtreme : turn % 4 == 2 ? Fill::kTies : Fill::kRandom;
+      c.mac_budget = int64_t{1} << 40;
+      cases.push_back(c);
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Winograd, ConvKernelsTest, ::testing::ValuesIn(Winograd()), CaseName);
 
 std::vector<Case> Depthwise() {
   std::vector<Case> cases;

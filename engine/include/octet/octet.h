@@ -100,11 +100,9 @@ struct SessionOptions {
           ///< costs no more memory or time an image than a small one.
   std::string isa;    ///< Force an instruction set by name; empty = OCTET_ISA, then the best one.
   bool profile = false;  ///< Time every layer (about 50 ns each).
-  /// Memory that may be spent, once per model, on transformed weights: 3x3 convolutions run up to
-  /// twice as fast with them. The default takes ResNet-50's 56x56 and 28x28 layers; its 14x14
-  /// layers cost 24 MB more (int8) or 47 MB (float). 0 turns the transformation (Winograd) off:
-  /// float results then differ in the last bits, integer ones never do.
-  int64_t winograd_bytes = int64_t{7} << 20;
+  /// 3x3 convolutions of stride 1 by Winograd's F(4x4,3x3) where it is faster. Float results differ
+  /// from those without in the last bits; integer ones never do.
+  bool winograd = true;
 };
 
 /// Borrowed pixels, 8 bits per channel, interleaved.
@@ -133,7 +131,7 @@ struct MemoryReport {
   int64_t mapped_bytes = 0;  ///< The model file.
   int64_t arena_bytes = 0;   ///< Activations, shared by lifetime.
   int64_t prepared_bytes =
-      0;  ///< Multipliers and offsets of this session, and the model's transformed weights.
+      0;  ///< Multipliers and offsets of this session, and what the model keeps beside its file.
 };
 
 /// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time; make a
