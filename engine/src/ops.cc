@@ -46,9 +46,9 @@ void ConvOp::Run(int thread, int num_threads) const {
   fn(ArgsOf(thread), s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
 }
 
-void WinogradOp::Run(int thread, int num_threads) const {
+void WinogradOp::RunShare(const kernels::WinogradArgs& images, int thread, int num_threads) const {
   const int64_t tiles =
-      args.conv.batch * CeilDiv(args.conv.out_h, 4) * CeilDiv(args.conv.out_w, 4);
+      images.conv.batch * CeilDiv(images.conv.out_h, 4) * CeilDiv(images.conv.out_w, 4);
   // Threads that share panels all transform the same input, those that share tiles all transform
   // the same weights, which takes a panel about six times as long as an input tile.
   const bool split_panels = tiles < 6 * panels && panels >= 2 * num_threads;
@@ -59,7 +59,7 @@ void WinogradOp::Run(int thread, int num_threads) const {
     SplitRange(tiles, 1, thread, num_threads, &tile_begin, &tile_end);
   }
   if (tile_begin >= tile_end || panel_begin >= panel_end) return;
-  fn(args, tile_begin, tile_end, static_cast<int>(panel_begin), static_cast<int>(panel_end),
+  fn(images, tile_begin, tile_end, static_cast<int>(panel_begin), static_cast<int>(panel_end),
      scratch + thread * scratch_bytes);
 }
 
@@ -117,17 +117,32 @@ void DynamicQuantizeOp::Run(int thread, int num_threads) const {
   }
 }
 
+namespace {
+/// Moves on to an image that was quantized with a range of its own.
+void NextImage(int panels, kernels::ConvArgs* image) {
+  image->input += image->in_image_stride;
+  image->output += image->out_image_stride;
+  if (image->residual != nullptr) image->residual += image->res_image_stride;
+  image->multiplier += panels * 16;
+  image->bias += panels * 16;
+}
+}  // namespace
+
 void HybridConvOp::Run(int thread, int num_threads) const {
   const Share s = ShareOf(thread, num_threads, 1);
   if (s.empty()) return;
   kernels::ConvArgs image = ArgsOf(thread);
   for (int n = 0; n < batch; ++n) {
     fn(image, s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
-    image.input += image.in_image_stride;
-    image.output += image.out_image_stride;
-    if (image.residual != nullptr) image.residual += image.res_image_stride;
-    image.multiplier += panels * 16;
-    image.bias += panels * 16;
+    NextImage(panels, &image);
+  }
+}
+
+void HybridWinogradOp::Run(int thread, int num_threads) const {
+  kernels::WinogradArgs image = args;
+  for (int n = 0; n < batch; ++n) {
+    RunShare(image, thread, num_threads);
+    NextImage(panels, &image.conv);
   }
 }
 

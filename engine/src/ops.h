@@ -67,13 +67,17 @@ class ConvOp : public Op {
 class WinogradOp : public Op {
  public:
   void Bind(const RunIo& io) override { args.conv.batch = io.batch; }
-  void Run(int thread, int num_threads) const override;
+  void Run(int thread, int num_threads) const override { RunShare(args, thread, num_threads); }
 
   kernels::WinogradArgs args;
   kernels::WinogradFn fn = nullptr;
   int panels = 0;
   uint8_t* scratch = nullptr;  ///< [thread][scratch_bytes]
   int64_t scratch_bytes = 0;
+
+ protected:
+  /// This thread's share of `images`, which are all or one.
+  void RunShare(const kernels::WinogradArgs& images, int thread, int num_threads) const;
 };
 
 /// Scale and zero point of one image, found at run time ("hybrid").
@@ -115,6 +119,15 @@ class DynamicQuantizeOp : public Op {
 
 /// Convolution over images quantized on the fly; `args` are for one image.
 class HybridConvOp : public ConvOp {
+ public:
+  void Bind(const RunIo& io) override { batch = io.batch; }
+  void Run(int thread, int num_threads) const override;
+
+  int batch = 1;
+};
+
+/// The same by Winograd's algorithm.
+class HybridWinogradOp : public WinogradOp {
  public:
   void Bind(const RunIo& io) override { batch = io.batch; }
   void Run(int thread, int num_threads) const override;

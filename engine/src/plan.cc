@@ -80,7 +80,7 @@ class Planner {
   }
 
   bool CanUseWinograd(const Node& n) const {
-    if (n.type != OpType::kConv2d || n.groups != 1 || !ReadsInPlace(graph_, n)) return false;
+    if (n.type != OpType::kConv2d || n.groups != 1) return false;
     const Window& w = n.window;
     if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1 ||
         w.dilation_h != 1 || w.dilation_w != 1)
@@ -380,7 +380,7 @@ class Planner {
       Tensor like = x;
       like.dtype = DType::kU8;
       SetGeometry(like, w.layout == Layout::kPanelRow, &q);
-      if (!dense) GrowHalo(n.window, &q);
+      if (!dense) GrowHalo(HaloWindow(node_), &q);
       FinishStrides(&q);
       source = NewTemp(q);
       quantize = AddDynamicQuantization(n, source);
@@ -513,10 +513,14 @@ class Planner {
       FillHalo(n.output, op.get());
       Push(std::move(op));
     };
-    if (hybrid) {
+    if (winograd_[node_]) {
+      if (hybrid) {
+        AddWinograd(n, w, a, panels, source, suffix, std::make_unique<HybridWinogradOp>());
+      } else {
+        AddWinograd(n, w, a, panels, source, suffix, std::make_unique<WinogradOp>());
+      }
+    } else if (hybrid) {
       bind(std::make_unique<HybridConvOp>());
-    } else if (winograd_[node_]) {
-      AddWinograd(n, w, a, panels, source, suffix);
     } else {
       bind(std::make_unique<ConvOp>());
     }
@@ -592,8 +596,7 @@ class Planner {
   }
 
   void AddWinograd(const Node& n, const Tensor& w, const ConvArgs& a, int panels, Placement* source,
-                   const std::string& suffix) {
-    auto op = std::make_unique<WinogradOp>();
+                   const std::string& suffix, std::unique_ptr<WinogradOp> op) {
     const int channels = static_cast<int>(w.shape.back());
     const int value_bytes = w.dtype == DType::kI8 ? 2 : 4;
     op->fn = WinogradFunction(n);
