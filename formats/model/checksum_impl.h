@@ -4,6 +4,9 @@
 #define OCTET_FORMATS_MODEL_CHECKSUM_IMPL_H_
 
 #define XXH_INLINE_ALL
+// Bytes fetched ahead. Files are read from memory once, at its speed: 25 MB in the page cache take
+// 1.83 to 1.90 ms so and 2.1 ms with xxhash's own 320, page faults included (Zen 5, AVX2).
+#define XXH_PREFETCH_DIST 2048
 #include <xxhash.h>
 
 static inline uint64_t ChecksumAroundImpl(const void* bytes, size_t size, size_t hole) {
