@@ -166,9 +166,10 @@ Status Session::Run(const void* const* inputs, void* const* outputs, int batch) 
           StrCat("Session::Run: output ", i, " (", d.outputs[i].name, ") is null"));
   }
   // Groups of equal size up to one.
-  const int groups = static_cast<int>(CeilDiv(batch, impl_->group));
-  for (int i = 0; i < groups; ++i) {
-    const int first = batch * i / groups, end = batch * (i + 1) / groups;
+  const int64_t groups = CeilDiv(batch, impl_->group);
+  for (int64_t i = 0; i < groups; ++i) {
+    const int first = static_cast<int>(batch * i / groups),
+              end = static_cast<int>(batch * (i + 1) / groups);
     for (size_t j = 0; j < d.inputs.size(); ++j)
       impl_->group_inputs[j] =
           static_cast<const std::byte*>(inputs[j]) + first * d.inputs[j].num_bytes();

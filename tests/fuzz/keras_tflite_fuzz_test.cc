@@ -14,7 +14,7 @@
 #include "converter/import/importer.h"
 #include "converter/import/zip_reader.h"
 #include "formats/model/graph.h"
-#include "tests/fuzz/allocation_limit.h"
+#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/pytorch_builder.h"
 

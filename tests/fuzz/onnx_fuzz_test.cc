@@ -10,7 +10,7 @@
 
 #include "converter/import/importer.h"
 #include "formats/model/graph.h"
-#include "tests/fuzz/allocation_limit.h"
+#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/onnx_builder.h"
 

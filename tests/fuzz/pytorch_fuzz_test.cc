@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "converter/import/pytorch.h"
-#include "tests/fuzz/allocation_limit.h"
+#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/pytorch_builder.h"
 

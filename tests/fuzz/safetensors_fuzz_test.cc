@@ -14,7 +14,7 @@
 #include "converter/import/safetensors.h"
 #include "converter/import/synthetic_tensors.h"
 #include "formats/base/dtype.h"
-#include "tests/fuzz/allocation_limit.h"
+#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/safetensors_builder.h"
 

@@ -12,7 +12,7 @@
 #include "converter/import/saved_model.h"
 #include "converter/import/tensor_bundle.h"
 #include "formats/model/graph.h"
-#include "tests/fuzz/allocation_limit.h"
+#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/saved_model_builder.h"
 

@@ -96,5 +96,29 @@ TEST(SameBits, EveryActivationOnEveryInstructionSet) {
 #endif
 }
 
+// The work is split differently for each number of threads, and threads take over each other's parts.
+TEST(SameBits, WithAnyNumberOfThreads) {
+  const auto model = Model::Load(OCTET_BITS_MODEL);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  for (const kernels::TableInfo& info : kernels::AllTables()) {
+    if (!testing::IsTested(info) || info.availability != kernels::Availability::kNative) continue;
+    if (info.name == std::string("reference")) continue;
+    std::vector<float> expected;
+    for (int threads : {1, 2, 4}) {
+      SessionOptions options;
+      options.isa = info.name;
+      options.num_threads = threads;
+      auto session = Session::Create(*model, options);
+      ASSERT_TRUE(session.ok()) << session.status().message();
+      for (int repeat = 0; repeat < 2; ++repeat) {
+        const auto output = RunGolden(session->get(), 12);
+        ASSERT_TRUE(output.ok()) << output.status().message();
+        if (expected.empty()) expected = *output;
+        EXPECT_EQ(expected, *output) << info.name << ", " << threads << " threads";
+      }
+    }
+  }
+}
+
 }  // namespace
 }  // namespace octet

@@ -7,9 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstdlib>
 #include <map>
-#include <new>
 #include <span>
 #include <string>
 #include <vector>
@@ -18,19 +16,7 @@
 #include "formats/data/dataset.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
-
-namespace {
-int64_t allocations = 0;
-}  // namespace
-
-// Counts what the program allocates. Not inlined, or g++ takes the pairs of malloc and free apart and warns.
-[[gnu::noinline]] void* operator new(size_t size) {
-  ++allocations;
-  if (void* p = std::malloc(size)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+#include "tests/watched_allocations.h"
 
 namespace octet {
 namespace {
@@ -168,17 +154,17 @@ TEST(PreprocessTest, ReusedWorkspaceAllocatesNothing) {
     for (const PillowCase& c : {PillowCase{3000, 40, 4, 64, 64, 3, kBicubic, 0, 0}, PillowCase{40, 3000, 4, 60, 64, 1, kBilinear, 0, 0},
                                 PillowCase{100, 80, 3, 60, 60, 3, kBilinear, 64, 0}, PillowCase{64, 64, 1, 64, 64, 3, kBilinear, 0, 0}}) {
       const Preprocessing p = RuleOf(c);
-      const int64_t before = allocations;
+      const int64_t before = testing::num_allocations;
       std::span<const uint8_t> pixels;
       const Status status = ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, p, c.out_height, c.out_width,
                                           c.out_channels, &workspace, &pixels);
       NormalizeToFloat(p, pixels, c.out_channels, floats.data());
       NormalizeToU8(p, {0.5f, 3}, pixels, c.out_channels, bytes.data());
-      if (round == 1) in_second_round += allocations - before;
+      if (round == 1) in_second_round += testing::num_allocations - before;
       ASSERT_TRUE(status.ok());
     }
   }
-  EXPECT_GT(allocations, 0);
+  EXPECT_GT(testing::num_allocations, 0);
   EXPECT_EQ(in_second_round, 0);
 }
 

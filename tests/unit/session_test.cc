@@ -2,30 +2,14 @@
 // interpreter in engine_test.cc.
 #include <gtest/gtest.h>
 
-#include <atomic>
-#include <cstdlib>
 #include <cstring>
-#include <new>
 #include <random>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
 #include "engine/src/model_impl.h"
 #include "formats/model/graph.h"
-
-namespace {
-std::atomic<int64_t> allocations{0};
-}  // namespace
-
-// Counts every allocation of the program, for RunAllocatesNothing.
-// Not inlined: g++ 12 would otherwise see malloc and delete meet and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) {
-  ++allocations;
-  if (void* p = std::malloc(size ? size : 1)) return p;
-  throw std::bad_alloc();
-}
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::size_t) noexcept { std::free(p); }
+#include "tests/watched_allocations.h"
 
 namespace octet {
 namespace {
@@ -72,10 +56,10 @@ class Builder {
 };
 
 /// A residual block behind an RGB stem, with a dense head and softmax.
-Graph SmallResnet() {
+Graph SmallResnet(int64_t height, int64_t width) {
   Builder b(7);
   Graph& g = b.graph;
-  const TensorId x = g.AddActivation("image", DType::kF32, {1, 19, 17, 3});
+  const TensorId x = g.AddActivation("image", DType::kF32, {1, height, width, 3});
   g.inputs = {x};
   const TensorId stem = b.Conv(x, 20, 7, 2, kNoTensor, true);
   const TensorId a = b.Conv(stem, 32, 3, 1, kNoTensor, true);
@@ -95,8 +79,8 @@ Graph SmallResnet() {
   return g;
 }
 
-std::shared_ptr<const Model> SmallModel() {
-  auto model = ModelFromGraph(SmallResnet());
+std::shared_ptr<const Model> SmallModel(int64_t height = 19, int64_t width = 17) {
+  auto model = ModelFromGraph(SmallResnet(height, width));
   EXPECT_TRUE(model.ok()) << model.status().message();
   return *model;
 }
@@ -132,6 +116,35 @@ TEST(Session, BatchEqualsSingleImages) {
   }
 }
 
+// Of larger images a few at a time are computed.
+TEST(Session, GroupsOfABatchEqualSingleImages) {
+  const auto model = SmallModel(160, 151);
+  constexpr size_t kPixels = 160 * 151 * 3;
+  auto one = Session::Create(model, {});
+  ASSERT_TRUE(one.ok());
+  const std::vector<float> images = Builder(8).Random(7 * kPixels, 1.0f);
+  std::vector<float> alone;
+  for (int i = 0; i < 7; ++i) {
+    const std::vector<float> output = RunModel(
+        one->get(), {images.begin() + i * kPixels, images.begin() + (i + 1) * kPixels}, 1);
+    alone.insert(alone.end(), output.begin(), output.end());
+  }
+  for (int threads : {1, 2, 3}) {
+    SessionOptions options;
+    options.num_threads = threads;
+    options.max_batch = 7;
+    auto many = Session::Create(model, options);
+    ASSERT_TRUE(many.ok());
+    ASSERT_GT((*many)->impl().group, 1);
+    ASSERT_LT((*many)->impl().group, 7);
+    for (int batch : {7, 1, 5}) {
+      const std::vector<float> together = RunModel(many->get(), images, batch);
+      EXPECT_EQ(0, std::memcmp(alone.data(), together.data(), together.size() * 4))
+          << batch << " images, " << threads << " threads";
+    }
+  }
+}
+
 TEST(Session, ThreadsGiveTheSameBits) {
   const auto model = SmallModel();
   const std::vector<float> images = Builder(4).Random(2 * kImage, 1.0f);
@@ -163,9 +176,9 @@ TEST(Session, RunAllocatesNothing) {
     const void* in = image.data();
     void* out = output.data();
     ASSERT_TRUE((*session)->Run(&in, &out, 1).ok());
-    const int64_t before = allocations;
+    const int64_t before = testing::num_allocations;
     for (int i = 0; i < 10; ++i) ASSERT_TRUE((*session)->Run(&in, &out, 1).ok());
-    EXPECT_EQ(before, allocations) << threads << " threads";
+    EXPECT_EQ(before, testing::num_allocations) << threads << " threads";
   }
 }
 

@@ -1,0 +1,49 @@
+// Watches what a program allocates: that a run allocates nothing, that a few damaged bytes do not make a parser ask for
+// gigabytes. Include in one file of a program only, since it replaces operator new.
+#ifndef OCTET_TESTS_WATCHED_ALLOCATIONS_H_
+#define OCTET_TESTS_WATCHED_ALLOCATIONS_H_
+
+#include <algorithm>
+#include <atomic>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <new>
+
+namespace octet::testing {
+
+inline std::atomic<int64_t> num_allocations{0};
+/// The largest single allocation since it was last set to 0.
+inline std::atomic<size_t> largest_allocation{0};
+
+inline void* WatchedAllocate(size_t bytes, size_t alignment) {
+  ++num_allocations;
+  size_t largest = largest_allocation;
+  while (bytes > largest && !largest_allocation.compare_exchange_weak(largest, bytes)) {
+  }
+  void* p = nullptr;
+  const bool ok = posix_memalign(&p, std::max(alignment, sizeof(void*)), std::max<size_t>(bytes, 1)) == 0;
+  return ok ? p : nullptr;
+}
+
+}  // namespace octet::testing
+
+// All forms that the standard library uses (the others call these): a sanitizer's own operator new must not meet the delete
+// below. Not inlined: g++ 12 would otherwise see malloc and delete meet and warn.
+[[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
+  return octet::testing::WatchedAllocate(bytes, alignof(std::max_align_t));
+}
+[[gnu::noinline]] void* operator new(size_t bytes) {
+  if (void* p = operator new(bytes, std::nothrow)) return p;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void* operator new(size_t bytes, std::align_val_t alignment) {
+  if (void* p = octet::testing::WatchedAllocate(bytes, static_cast<size_t>(alignment))) return p;
+  throw std::bad_alloc();
+}
+[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+
+#endif  // OCTET_TESTS_WATCHED_ALLOCATIONS_H_
