@@ -214,18 +214,18 @@ Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count
     return InvalidArgument(StrCat("output ", out.name, " is not one row of classes"));
   const size_t input_bytes = d.inputs[0].num_bytes();
   if (impl_->classify_outputs.empty()) {
-    const size_t max_batch = static_cast<size_t>(impl_->options.max_batch);
-    impl_->classify_input.resize(input_bytes * max_batch);
+    const size_t group = static_cast<size_t>(impl_->group);
+    impl_->classify_input.resize(input_bytes * group);
     for (const TensorDescription& t : d.outputs)
-      impl_->classify_outputs.emplace_back(t.num_bytes() * max_batch);
+      impl_->classify_outputs.emplace_back(t.num_bytes() * group);
   }
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& buffer : impl_->classify_outputs) outputs.push_back(buffer.data());
   const bool softmax = !EndsInSoftmax(impl_->model->impl().file.graph);
 
   std::vector<float> result(static_cast<size_t>(count) * classes);
-  for (int first = 0; first < count; first += impl_->options.max_batch) {
-    const int batch = std::min(impl_->options.max_batch, count - first);
+  for (int first = 0; first < count; first += impl_->group) {
+    const int batch = std::min(impl_->group, count - first);
     for (int i = 0; i < batch; ++i) {
       OCTET_RETURN_IF_ERROR(
           Preprocess(images[first + i], impl_->classify_input.data() + i * input_bytes));
@@ -234,8 +234,8 @@ Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count
     OCTET_RETURN_IF_ERROR(Run(&input, outputs.data(), batch));
     for (int i = 0; i < batch; ++i) {
       float* row = result.data() + static_cast<int64_t>(first + i) * classes;
-      out.ToFloats(
-          impl_->classify_outputs[0].data() + static_cast<size_t>(i) * out.num_bytes(), row);
+      out.ToFloats(impl_->classify_outputs[0].data() + static_cast<size_t>(i) * out.num_bytes(),
+                   row);
       if (softmax) impl_->table->softmax(row, row, static_cast<int>(classes));
     }
   }

@@ -60,11 +60,12 @@ struct ModelOptions {
   bool verify_checksum = true;
 };
 
-/// A network, immutable and shared. Weights stay in the mapped file. Thread-safe.
+/// A network, immutable and shared. Weights stay in the mapped file, which must not be changed
+/// meanwhile. Thread-safe.
 class Model {
  public:
   /// Maps and validates an .octet file. Errors name the field, what was found and what was
-  /// expected.
+  /// expected: kNotFound, kIo, kCorrupt, kUnsupported (a newer file).
   static Result<std::shared_ptr<const Model>> Load(const std::string& path,
                                                    const ModelOptions& options = {});
 
@@ -76,7 +77,7 @@ class Model {
   const ModelDescription& Describe() const;
 
   /// Runs the golden input that the converter stored and compares. Errors: kCorrupt with both
-  /// values when they differ, kNotFound when the file carries none.
+  /// values when they differ, kNotFound when the file carries none, those of Session::Create.
   Status Verify() const;
 
   ~Model();
@@ -92,14 +93,16 @@ class Model {
 };
 
 struct SessionOptions {
-  int num_threads =
-      1;  ///< Threads of one Run, the calling one included. Results do not depend on it.
-  int max_batch =
-      1;  ///< Largest batch that Run accepts. It computes as many images at once as their
-          ///< activations stay in the caches (8 MiB), the rest after them, so that a large batch
-          ///< costs no more memory or time an image than a small one.
-  std::string isa;    ///< Force an instruction set by name; empty = OCTET_ISA, then the best one.
-  bool profile = false;  ///< Time every layer (about 50 ns each).
+  /// Threads of one Run, the calling one included, 1 to 1024. Results do not depend on it.
+  int num_threads = 1;
+  /// Largest batch that Run accepts, 1 to 65536. It computes as many images at once as their
+  /// activations stay in the caches (8 MiB), the rest after them, so that a large batch costs no
+  /// more memory or time an image than a small one.
+  int max_batch = 1;
+  /// Force an instruction set by name; empty = the environment variable OCTET_ISA, then the best
+  /// one.
+  std::string isa;
+  bool profile = false;  ///< Time every layer for Session::Profile (about 50 ns each).
   /// 3x3 convolutions of stride 1 by Winograd's F(4x4,3x3) where it is faster. Float results differ
   /// from those without in the last bits; integer ones never do.
   bool winograd = true;
@@ -121,10 +124,10 @@ struct Prediction {
 
 /// Where a layer's time went.
 struct LayerProfile {
-  std::string name, type, kernel,
-      shape;  ///< e.g. "layer1.0.conv1", "conv2d", "conv_u8_u8 6x4", "56x56x64 -> 56x56x64 3x3/1"
+  /// E.g. "layer1.0.conv1", "conv2d", "conv_u8_u8", "[1,56,56,64] -> [1,56,56,64] 3x3/1".
+  std::string name, type, kernel, shape;
   int64_t macs = 0;           ///< Per image.
-  double milliseconds = 0.0;  ///< Mean over the runs since the last reset.
+  double milliseconds = 0.0;  ///< Mean over the runs since the last reset; 0 without `profile`.
 };
 
 struct MemoryReport {
@@ -134,26 +137,34 @@ struct MemoryReport {
       0;  ///< Multipliers and offsets of this session, and what the model keeps beside its file.
 };
 
-/// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time; make a
-/// session per thread.
+/// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time, const
+/// functions included; make a session per thread.
 class Session {
  public:
+  /// The session keeps the model alive. Errors: kInvalidArgument for a null model, an option out of
+  /// its range, an unknown instruction set, and activations that do not fit in memory; kUnsupported
+  /// for an instruction set that this processor or build lacks and for a graph without kernels.
   static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
                                                  const SessionOptions& options = {});
 
   /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type
-  /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch].
+  /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch]
+  /// or a pointer is null.
   Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
 
   /// Prepares the image as the model says, runs it, and returns the `top_k` classes with the
-  /// highest probability, best first (softmax is applied when the model ends in logits).
+  /// highest probability, best first (softmax is applied when the model ends in logits). Errors:
+  /// kInvalidArgument for an image that Preprocess refuses, and for a model that has several inputs
+  /// or whose first output is not one row of classes.
   Result<std::vector<Prediction>> Classify(const Image& image, int top_k = 1);
 
   /// Probabilities of all classes for `count` images, row after row. `count` may exceed max_batch.
   Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
 
   /// Resize, crop, normalization (and quantization for uint8 inputs): fills one image of the first
-  /// input.
+  /// input, num_bytes() at `input`. Errors: kInvalidArgument for an image without pixels, of more
+  /// than 32768 on a side or of channels other than 1, 3 and 4, for one of another size when the
+  /// model does not resize, and for a model whose first input is not an image.
   Status Preprocess(const Image& image, void* input) const;
 
   std::vector<LayerProfile> Profile() const;

@@ -1,8 +1,9 @@
 /* octet for C and for anything that calls C. Conventions: handles are opaque and owned by the
  * caller, who destroys them; every function that can fail returns an octet_status and, when `error`
  * is not null, sets *error to a message that the caller frees with octet_free; strings returned as
- * const char* belong to the handle. Thread safety is that of octet.h: models are shared freely, a
- * session is used by one thread at a time. */
+ * const char* belong to the handle. Handles are not null, except for what destroys them and what
+ * returns an octet_status and takes `error`. Thread safety is that of octet.h: models are shared
+ * freely, a session is used by one thread at a time. */
 #ifndef OCTET_OCTET_C_H_
 #define OCTET_OCTET_C_H_
 
@@ -54,12 +55,14 @@ octet_status octet_model_output(const octet_model* model, int index, octet_tenso
 int octet_model_num_labels(const octet_model* model);
 const char* octet_model_label(const octet_model* model, int index);
 
-/* A session for `model`, which it keeps alive. num_threads and max_batch are at least 1. */
+/* A session for `model`, which it keeps alive. num_threads is 1 to 1024, max_batch 1 to 65536; see
+ * SessionOptions for both and for what the others' defaults are. */
 octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch,
                                   octet_session** session, char** error);
 void octet_session_destroy(octet_session* session);
 
-/* Runs `batch` images; inputs and outputs are arrays of pointers to contiguous tensors. */
+/* Runs `batch` images, 1 to max_batch; inputs and outputs are arrays of pointers to contiguous
+ * tensors, one for each of the model's. */
 octet_status octet_session_run(octet_session* session, const void* const* inputs,
                                void* const* outputs, int batch, char** error);
 
