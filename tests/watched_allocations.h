@@ -26,8 +26,20 @@ inline void* WatchedAllocate(size_t bytes, size_t alignment) {
   return ok ? p : nullptr;
 }
 
+#if defined(__clang__)
+#if __has_feature(thread_sanitizer)
+#define OCTET_ALLOCATIONS_UNWATCHED  // Its operator new is linked in and cannot be replaced.
+#endif
+#endif
+#ifdef OCTET_ALLOCATIONS_UNWATCHED
+inline constexpr bool kWatchesAllocations = false;
+#else
+inline constexpr bool kWatchesAllocations = true;
+#endif
+
 }  // namespace octet::testing
 
+#ifndef OCTET_ALLOCATIONS_UNWATCHED
 // All forms that the standard library uses (the others call these): a sanitizer's own operator new must not meet the delete
 // below. Not inlined: g++ 12 would otherwise see malloc and delete meet and warn.
 [[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
@@ -45,5 +57,6 @@ inline void* WatchedAllocate(size_t bytes, size_t alignment) {
 [[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
 [[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+#endif
 
 #endif  // OCTET_TESTS_WATCHED_ALLOCATIONS_H_

@@ -74,7 +74,7 @@ Result<CalibrationTable> CalibrateOn(const std::string& data, Graph graph, int s
   return Calibrate(graph, source->next, options, {});
 }
 
-/// Probabilities of all images through the serialized file, in batches of 10.
+/// Probabilities of all images through the serialized file, in batches of 10 and with two threads.
 std::vector<float> RunAll(const Graph& graph, const std::vector<float>& input, int64_t* file_size) {
   auto bytes = SerializeOctet(graph, {});
   EXPECT_TRUE(bytes.ok()) << bytes.status().message();
@@ -83,6 +83,7 @@ std::vector<float> RunAll(const Graph& graph, const std::vector<float>& input, i
   EXPECT_TRUE(model.ok()) << model.status().message();
   SessionOptions options;
   options.max_batch = 10;
+  options.num_threads = 2;
   auto session = Session::Create(*model, options);
   EXPECT_TRUE(session.ok()) << session.status().message();
   const int images = static_cast<int>(input.size() / kPixels);
