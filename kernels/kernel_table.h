@@ -194,7 +194,7 @@ struct KernelTable {
   /// By activations, weights and output as the convolutions above; null when the instruction set has
   /// none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;
-  int winograd_tiles;  ///< Fewest tiles with which they are faster.
+  int winograd_u8_tiles;  ///< Fewest tiles of an image with which the integer ones are faster.
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
   /// lines, with the same result; faster when few activations are 128 or more. Null when the
   /// instruction set has none.

@@ -89,7 +89,10 @@ class Planner {
     const Shape& y = tensor(n.output).shape;
     // Below 7 pixels most of a 4x4 tile is outside the image.
     if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 ||
-        y[2] < 7 || CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_tiles)
+        y[2] < 7)
+      return false;
+    if (weights.dtype == DType::kI8 &&
+        CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_u8_tiles)
       return false;
     return WinogradFunction(n) != nullptr;
   }
