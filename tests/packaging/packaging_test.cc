@@ -95,7 +95,7 @@ TEST_F(PackagingTest, FindPackage) {
 TEST_F(PackagingTest, AddSubdirectory) { BuildAndRun("add_subdirectory", "-DOCTET_SOURCE=" OCTET_SOURCE_DIR); }
 
 TEST_F(PackagingTest, LibraryKeepsToItself) {
-#if !defined(NDEBUG) || defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#if !defined(NDEBUG) || defined(OCTET_SANITIZED)
   GTEST_SKIP() << "assertions and sanitizers bring symbols of their own";
 #endif
   std::string archives;
@@ -108,7 +108,11 @@ TEST_F(PackagingTest, LibraryKeepsToItself) {
   ASSERT_EQ(undefined.code, 0) << undefined.err;
   const std::regex forbidden(
       "^ +U (abort|exit|_exit|quick_exit|__assert_fail|__cxa_throw|raise|kill|signal|v?f?printf|v?dprintf|puts|fputs|putchar|fputc|perror|"
-      "__v?f?printf_chk|stdout|stderr|std::(cout|cerr|clog|wcout|terminate|exit|abort)\\b.*)(@.*)?$");
+      "__v?f?printf_chk|stdout|stderr|std::(cout|cerr|clog|wcout|"
+#ifndef __clang__  // Calls it where an exception would leave a noexcept function; g++ needs no call.
+      "terminate|"
+#endif
+      "exit|abort)\\b.*)(@.*)?$");
   int symbols = 0;
   for (const std::string& line : Lines(undefined.out)) {
     EXPECT_FALSE(std::regex_search(line, forbidden)) << line;
