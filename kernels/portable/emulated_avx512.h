@@ -181,6 +181,9 @@ inline V512 _mm512_srai_epi16(V512 a, int count) {
   const auto x = As<int16_t>(a);
   return MapLanes<int16_t>([&](int i) { return x.lane[i] >> count; });
 }
+inline V512 _mm512_cvtepu8_epi16(V256 a) {
+  return MapLanes<uint16_t>([&](int i) { return a.bytes[i]; });
+}
 // Within 128-bit lanes; 0 where the index has its upper bit set.
 inline V512 _mm512_shuffle_epi8(V512 a, V512 index) {
   return MapLanes<uint8_t>([&](int i) {

@@ -137,6 +137,7 @@ struct WinogradFloat {
   using Kernel = OutputKernel;
   using Mac = Vec::MacF32;
   using Value = Vec::F32;  // 16 channels of V.
+  using WideValue = Value;
   using Acc = Vec::F32;
   using Line = Vec::F32;  // 16 output channels of U.
   using ValueOps = FloatOps;
@@ -148,9 +149,7 @@ struct WinogradFloat {
   static constexpr int kMaxPanels = MinPanels(Vec::kFloatMaxPanels);
   static constexpr int MaxTiles(int panels) { return Vec::FloatMaxPixels(panels); }
 
-  static OCTET_INLINE Value Load(const uint8_t* p) {
-    return Vec::LoadF32(reinterpret_cast<const float*>(p));
-  }
+  static OCTET_INLINE void Load(const uint8_t* p, Value* v) { *v = LoadAcc(p); }
   static OCTET_INLINE void Store(uint8_t* p, Value v) {
     Vec::StoreF32(reinterpret_cast<float*>(p), v);
   }
@@ -159,7 +158,9 @@ struct WinogradFloat {
     return WeightMac::LoadWeights(p);
   }
   static OCTET_INLINE void StoreLine(uint8_t* p, Line v) { Store(p, v); }
-  static OCTET_INLINE Acc LoadAcc(const uint8_t* p) { return Load(p); }
+  static OCTET_INLINE Acc LoadAcc(const uint8_t* p) {
+    return Vec::LoadF32(reinterpret_cast<const float*>(p));
+  }
   static OCTET_INLINE void StoreAcc(uint8_t* p, Acc v) { Store(p, v); }
   static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int channel) {
     return Vec::Add(Vec::Mul(y, Vec::SplatF32(1.0f / 576.0f)),
@@ -171,7 +172,8 @@ template <class OutputKernel>
 struct WinogradU8 {
   using Kernel = OutputKernel;
   using Mac = Vec::MacI16;
-  using Value = Vec::I16;  // 16 channels of V.
+  using Value = Vec::I16;          // 16 channels of V.
+  using WideValue = Vec::WideI16;  // 32, if registers are that wide.
   using Acc = Vec::I32;
   using Line = Vec::I32;  // Two input channels of 16 output channels of U.
   using ValueOps = ShortOps;
@@ -183,8 +185,14 @@ struct WinogradU8 {
   static constexpr int kMaxPanels = MinPanels(Vec::kIntMaxPanels);
   static constexpr int MaxTiles(int panels) { return Vec::IntMaxPixels(panels); }
 
-  static OCTET_INLINE Value Load(const uint8_t* p) { return Vec::WidenU8ToI16(p); }
-  static OCTET_INLINE void Store(uint8_t* p, Value v) { Vec::StoreI16(p, v); }
+  template <class V>
+  static OCTET_INLINE void Load(const uint8_t* p, V* v) {
+    Vec::WidenU8ToI16(p, v);
+  }
+  template <class V>
+  static OCTET_INLINE void Store(uint8_t* p, V v) {
+    Vec::StoreI16(p, v);
+  }
   template <int kPart>
   static OCTET_INLINE Line LoadWeights(const uint8_t* p) {
     return Vec::template WidenPairs<kPart>(p);
@@ -209,23 +217,37 @@ struct ValueStrides {
   int64_t row, point, chunk;
 };
 
+// Channels [0, kLanes or 2 * kLanes) of one tile, as Value holds them.
+template <class K, class Value>
+OCTET_INLINE void TransformChannels(const uint8_t* in, int64_t row_step, int64_t pixel_step,
+                                    uint8_t* v, const ValueStrides& strides) {
+  Value d[kWinogradPoints], e[kWinogradPoints];
+  OCTET_KEEP_LOOP for (int x = 0; x < 6; ++x) {
+    Value column[6];
+    const uint8_t* p = in + x * pixel_step;
+    OCTET_UNROLL for (int y = 0; y < 6; ++y) K::Load(p + y * row_step, &column[y]);
+    InputTransform<typename K::ValueOps>(column, 1, d + x, 6);
+  }
+  OCTET_KEEP_LOOP for (int y = 0; y < 6; ++y) {
+    InputTransform<typename K::ValueOps>(d + y * 6, 1, e, 1);
+    uint8_t* out = v + y * strides.row;
+    OCTET_UNROLL for (int x = 0; x < 6; ++x) K::Store(out + x * strides.point, e[x]);
+  }
+}
+
 template <class K>
 OCTET_INLINE void TransformTile(const uint8_t* in, int64_t row_step, int64_t pixel_step,
                                 int channels, uint8_t* v, const ValueStrides& strides) {
-  using Value = typename K::Value;
-  for (int c = 0; c < channels; c += kLanes, v += strides.chunk) {
-    Value d[kWinogradPoints], e[kWinogradPoints];
-    OCTET_KEEP_LOOP for (int x = 0; x < 6; ++x) {
-      Value column[6];
-      const uint8_t* p = in + x * pixel_step + c * K::kInputBytes;
-      OCTET_UNROLL for (int y = 0; y < 6; ++y) column[y] = K::Load(p + y * row_step);
-      InputTransform<typename K::ValueOps>(column, 1, d + x, 6);
+  int c = 0;
+  if constexpr (sizeof(typename K::WideValue) > sizeof(typename K::Value)) {
+    for (; c + 2 * kLanes <= channels; c += 2 * kLanes, v += 2 * strides.chunk) {
+      TransformChannels<K, typename K::WideValue>(in + c * K::kInputBytes, row_step, pixel_step, v,
+                                                  strides);
     }
-    OCTET_KEEP_LOOP for (int y = 0; y < 6; ++y) {
-      InputTransform<typename K::ValueOps>(d + y * 6, 1, e, 1);
-      uint8_t* out = v + y * strides.row;
-      OCTET_UNROLL for (int x = 0; x < 6; ++x) K::Store(out + x * strides.point, e[x]);
-    }
+  }
+  for (; c < channels; c += kLanes, v += strides.chunk) {
+    TransformChannels<K, typename K::Value>(in + c * K::kInputBytes, row_step, pixel_step, v,
+                                            strides);
   }
 }
 
