@@ -27,8 +27,8 @@ constexpr int64_t kArenaSlack = 64;
 // Inputs of a pixel block that still leave room for weights in a 32 KiB level-1 cache.
 constexpr int64_t kBlockBytes = 24 * 1024;
 // V and M of a block of Winograd tiles. They are read in order and may go a little beyond a level-2
-// cache of 1 MiB, as every block transforms the weights again: ResNet-50 in fp32 takes 24.54 ms with
-// 700 KiB, 24.27 with 1300, 24.37 with 2600; int8, batch 8, 7.41, 7.30 and 7.23 ms an image.
+// cache of 1 MiB, as every block transforms the weights again: ResNet-50 in fp32 takes 24.54 ms
+// with 700 KiB, 24.27 with 1300, 24.37 with 2600; int8, batch 8, 7.41, 7.30 and 7.23 ms an image.
 constexpr int64_t kWinogradBlockBytes = 1300 * 1024;
 // Weights that stay in the level-2 cache while pixel blocks pass by; larger ones are streamed once.
 constexpr int64_t kCachedWeightBytes = 384 * 1024;

@@ -21,7 +21,8 @@ struct PairShuffles {
   constexpr PairShuffles() : order() {
     for (int pair = 0; pair < 2; ++pair) {
       for (int i = 0; i < 64; ++i) {
-        order[pair][i] = static_cast<uint8_t>(i % 2 == 0 ? 128 : i % 16 / 4 * 4 + pair * 2 + i % 4 / 2);
+        order[pair][i] =
+            static_cast<uint8_t>(i % 2 == 0 ? 128 : i % 16 / 4 * 4 + pair * 2 + i % 4 / 2);
       }
     }
   }

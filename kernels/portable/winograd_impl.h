@@ -5,13 +5,16 @@
 //
 // Weights are transformed when they are used, for a few panels at a time: what is read from memory
 // are the 9 values of the file, not the 36 of the transform (four times the bytes, eight times of
-// int8), and nothing is kept.
+// int8), and nothing is kept. A block of tiles goes through four steps: V, the transformed input;
+// then for some panels U, the transformed weights; M, their products; and the output. With few
+// tiles (FusedRow) U exists in registers only.
 //
 // The factors 1/4, -1/6 and 1/24 of the weight transform are moved into the output transform, where
 // they cost least and leave integers whole:
 //   G' has the rows (1,0,0) (1,1,1) (1,-1,1) (1,2,4) (1,-2,4) (0,0,1), so |U| <= 49*127 = 6223;
 //   B^T is as it is; of u8 inputs |V| <= (2*2 + 8*8)*255 = 17340; both fit 16 bits;
-//   A^T's columns are scaled by (6,-4,-4,1,1,24), so the sums are 24*24 = 576 times the convolution.
+//   A^T's columns are scaled by (6,-4,-4,1,1,24), so the sums are 24*24 = 576 times the
+//   convolution.
 // Integers are exact: sums wrap modulo 2^32, multiplying by the inverse of 9 leaves 64 times the
 // convolution modulo 2^32, and an arithmetic shift by 6 gives it exactly when its magnitude is
 // below 2^25, which the planner proves per output channel from the weights.
@@ -55,8 +58,8 @@ OCTET_INLINE void OutputTransform(const V* m, int step, V* y, int out_step) {
   y[0] = Ops::Add(Ops::Sub(Ops::template Times<6>(m[0]), s12), s34);
   y[out_step] = Ops::Add(d21, d34);
   y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
-  y[3 * out_step] = Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)),
-                             Ops::template Times<24>(m[5 * step]));
+  y[3 * out_step] =
+      Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)), Ops::template Times<24>(m[5 * step]));
 }
 
 // One dimension of the input transform: d and o are six vectors `step` apart. Ops gives Add, Sub,
@@ -83,9 +86,7 @@ struct FloatOps {
   static OCTET_INLINE V Times(V a) {
     return Vec::Mul(a, Vec::SplatF32(static_cast<float>(N)));
   }
-  static OCTET_INLINE V AddFourTimes(V a, V b) {
-    return Vec::MulAddF32(b, Vec::SplatF32(4.0f), a);
-  }
+  static OCTET_INLINE V AddFourTimes(V a, V b) { return Vec::MulAddF32(b, Vec::SplatF32(4.0f), a); }
   static OCTET_INLINE V Twice(V a) { return Vec::Add(a, a); }
   static OCTET_INLINE V FourTimes(V a) { return Times<4>(a); }
 };
@@ -100,7 +101,8 @@ struct SumOps {
     static_assert(N == 2 || N == 4 || N == 6 || N == 24);
     if constexpr (N == 2) return Vec::ShiftLeft<1>(a);
     if constexpr (N == 4) return Vec::ShiftLeft<2>(a);
-    return Vec::ShiftLeft<N == 6 ? 1 : 3>(Vec::AddI32(a, Vec::ShiftLeft<1>(a)));
+    constexpr int kTwiceOrEight = N == 6 ? 1 : 3;  // Of three times.
+    return Vec::ShiftLeft<kTwiceOrEight>(Vec::AddI32(a, Vec::ShiftLeft<1>(a)));
   }
 };
 
@@ -211,8 +213,8 @@ struct WinogradU8 {
   }
 };
 
-// Where V of a tile is: a point x of row y has channels [c, c + 16) at y * row + x * point + c / 16 *
-// chunk bytes from the tile's own place.
+// Where V of a tile is: a point x of row y has channels [c, c + 16) at y * row + x * point + c / 16
+// * chunk bytes from the tile's own place.
 struct ValueStrides {
   int64_t row, point, chunk;
 };
@@ -257,10 +259,10 @@ OCTET_INLINE void TransformLine(const uint8_t* from, int64_t tap_bytes, uint8_t*
                                 int64_t point_bytes) {
   typename K::Line half[3][6];
   OCTET_UNROLL for (int x = 0; x < 3; ++x) {
-    WeightTransform<typename K::LineOps>(
-        K::template LoadWeights<kPart>(from + x * tap_bytes),
-        K::template LoadWeights<kPart>(from + (3 + x) * tap_bytes),
-        K::template LoadWeights<kPart>(from + (6 + x) * tap_bytes), half[x]);
+    WeightTransform<typename K::LineOps>(K::template LoadWeights<kPart>(from + x * tap_bytes),
+                                         K::template LoadWeights<kPart>(from + (3 + x) * tap_bytes),
+                                         K::template LoadWeights<kPart>(from + (6 + x) * tap_bytes),
+                                         half[x]);
   }
   OCTET_UNROLL for (int y = 0; y < 6; ++y) {
     typename K::Line o[6];
@@ -286,12 +288,13 @@ OCTET_NOINLINE void TransformWeights(const ConvArgs& a, int panel, int panels, u
 
 // Operands of the products at one point.
 struct WinogradOperands {
-  const uint8_t* v;    // [tile][channel]
+  const uint8_t* v;  // [tile][channel]
   int64_t tile_bytes;
-  const uint8_t* u;    // [panel][line], 64 bytes a line
+  const uint8_t* u;  // [panel][line], 64 bytes a line
   int64_t panel_bytes;
-  uint8_t* m;          // [tile][panel], 64 bytes a panel
-  const uint8_t* fetch;  // Each step fetches into the L2 cache from here, `fetch_step` bytes further.
+  uint8_t* m;  // [tile][panel], 64 bytes a panel
+  const uint8_t*
+      fetch;  // Each step fetches into the L2 cache from here, `fetch_step` bytes further.
   int fetch_step;
 };
 
@@ -369,9 +372,9 @@ OCTET_NOINLINE void FusedRow(const FusedOperands& o) {
       Line half[3][6], u[6];
       OCTET_UNROLL for (int x = 0; x < 3; ++x) {
         const uint8_t* const column = w + x * tap;
-        WeightTransform<typename K::LineOps>(
-            K::template LoadWeights<0>(column), K::template LoadWeights<0>(column + row),
-            K::template LoadWeights<0>(column + 2 * row), half[x]);
+        WeightTransform<typename K::LineOps>(K::template LoadWeights<0>(column),
+                                             K::template LoadWeights<0>(column + row),
+                                             K::template LoadWeights<0>(column + 2 * row), half[x]);
       }
       WeightTransform<typename K::LineOps>(half[0][kRow], half[1][kRow], half[2][kRow], u);
       OCTET_UNROLL for (int x = 0; x < 6; ++x) {
@@ -391,8 +394,8 @@ OCTET_NOINLINE void FusedRow(const FusedOperands& o) {
 
 template <class K, int kRow>
 void PickFusedRow(int tiles, const FusedOperands& o) {
-  constexpr void (*kRun[])(const FusedOperands&) = {
-      &FusedRow<K, kRow, 1>, &FusedRow<K, kRow, 2>, &FusedRow<K, kRow, 3>, &FusedRow<K, kRow, 4>};
+  constexpr void (*kRun[])(const FusedOperands&) = {&FusedRow<K, kRow, 1>, &FusedRow<K, kRow, 2>,
+                                                    &FusedRow<K, kRow, 3>, &FusedRow<K, kRow, 4>};
   static_assert(sizeof(kRun) / sizeof(kRun[0]) == kFusedTiles);
   kRun[tiles - 1](o);
 }
@@ -461,7 +464,8 @@ struct WinogradScratch {
   int64_t fused_group_bytes;
 };
 
-// All tiles of a block for panels [panel, panel + NR); fetches the weights of the next `next_panels`.
+// All tiles of a block for panels [panel, panel + NR); fetches the weights of the next
+// `next_panels`.
 template <class K, int NR>
 void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, int next_panels,
                     int64_t first, int tiles) {
@@ -479,8 +483,8 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
   TransformWeights<K>(a, panel, NR, s.u, u_point);
   // The next panels come into the L2 cache evenly spread over the steps of the products.
   const uint8_t* fetch = a.weights + (panel + (next_panels > 0 ? NR : 0)) * a.panel_bytes;
-  const int fetch_step = static_cast<int>(
-      PartCount(next_panels * a.panel_bytes, kWinogradPoints * lines * parts));
+  const int fetch_step =
+      static_cast<int>(PartCount(next_panels * a.panel_bytes, kWinogradPoints * lines * parts));
   for (int x = 0; x < kWinogradPoints; ++x) {
     WinogradOperands o{.v = s.v + x * s.strides.point,
                        .tile_bytes = tile_bytes,
@@ -521,9 +525,8 @@ void FusedPanel(const WinogradArgs& w, const WinogradScratch& s, int panel, bool
       o.fetch += fetched;
     }
   };
-  [&]<int... I>(std::integer_sequence<int, I...>) {
-    (row.template operator()<I>(), ...);
-  }(std::make_integer_sequence<int, 6>());
+  [&]<int... I>(std::integer_sequence<int, I...>) { (row.template operator()<I>(), ...); }
+  (std::make_integer_sequence<int, 6>());
   FinishTiles<K, 1>(a, panel, first, tiles, tiles_w, per_image, s.m, 64, m_point, s.spare);
 }
 
@@ -531,8 +534,7 @@ template <class K, int NR>
 void PickPanels(int panels, const WinogradArgs& w, const WinogradScratch& s, int panel,
                 int next_panels, int64_t first, int tiles) {
   if constexpr (NR > 1) {
-    if (panels < NR)
-      return PickPanels<K, NR - 1>(panels, w, s, panel, next_panels, first, tiles);
+    if (panels < NR) return PickPanels<K, NR - 1>(panels, w, s, panel, next_panels, first, tiles);
   }
   WinogradPanels<K, NR>(w, s, panel, next_panels, first, tiles);
 }
@@ -561,6 +563,8 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
     s.strides = {.row = 6 * point, .point = point, .chunk = kLanes * K::kValueBytes};
     const int fused_groups = static_cast<int>(PartCount(tiles, kFusedTiles));
     if (fused) {
+      // Groups have room for four tiles each. What V gets too long by that lies in U, which is not
+      // used then.
       s.strides.point = kFusedTiles * 64;
       s.strides.chunk = 6 * s.strides.point;
       s.strides.row = w.channels / kLanes * s.strides.chunk;
@@ -574,8 +578,7 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
       uint8_t* v = s.v + t * tile_bytes;
       if (fused) {
         if (t == tiles * (fused_group + 1) / fused_groups) ++fused_group;
-        v = s.v + fused_group * s.fused_group_bytes +
-            (t - tiles * fused_group / fused_groups) * 64;
+        v = s.v + fused_group * s.fused_group_bytes + (t - tiles * fused_group / fused_groups) * 64;
       }
       TransformTile<K>(in, a.in_row_step, a.in_pixel_step, w.channels, v, s.strides);
     }

@@ -103,8 +103,8 @@ struct Vec {
   static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
   }
-  // 4 tiles of 512 channels: 0.58 ms, split kernel 0.67 ms. AVX-VNNI: 0.50 ms, direct 0.43 ms; 9 tiles
-  // of 128: 56 us both.
+  // 4 tiles of 512 channels: 0.58 ms, split kernel 0.67 ms. AVX-VNNI: 0.50 ms, direct 0.43 ms; 9
+  // tiles of 128: 56 us both.
 #ifdef OCTET_AVXVNNI
   static constexpr int kWinogradIntTiles = 16;
 #else

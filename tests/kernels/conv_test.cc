@@ -138,8 +138,7 @@ class Problem {
     const int64_t read = (depthwise ? panels * 16 : shape_.padded_depth) * in_bytes;
     const int64_t last_tap =
         span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
-    const int64_t last_pixel = (c.batch - 1) * image +
-                               (c.read_h() - 1) * c.stride * row +
+    const int64_t last_pixel = (c.batch - 1) * image + (c.read_h() - 1) * c.stride * row +
                                (c.read_w() - 1) * c.stride * pixel;
     input_ = std::make_unique<GuardedBuffer>(last_pixel + last_tap + read);
     for (int ky = 0; ky < c.kernel; ++ky) {
@@ -319,8 +318,9 @@ class Problem {
 
   /// Null if the instruction set has none, or none that is exact with these weights.
   WinogradFn WinogradFunction(const KernelTable& table) const {
-    if (IsInteger(kind_) && !WinogradIsExact(weights_->as<int8_t>(), static_cast<int>(shape_.panels),
-                                             static_cast<int>(shape_.depth))) {
+    if (IsInteger(kind_) &&
+        !WinogradIsExact(weights_->as<int8_t>(), static_cast<int>(shape_.panels),
+                         static_cast<int>(shape_.depth))) {
       return nullptr;
     }
     switch (kind_) {
@@ -456,8 +456,8 @@ void CheckFloat(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* m
   }
 }
 
-// Winograd's error spreads over a tile, so the whole is measured: 2e-5 of the norm. Bytes around the
-// results are compared exactly.
+// Winograd's error spreads over a tile, so the whole is measured: 2e-5 of the norm. Bytes around
+// the results are compared exactly.
 void CheckNorm(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* magnitude) {
   double error = 0, norm = 0;
   for (size_t i = 0; i < expected->size() / 4; ++i) {
