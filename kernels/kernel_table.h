@@ -116,6 +116,12 @@ struct WinogradArgs {
 using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end,
                             int panel_begin, int panel_end, uint8_t* scratch);
 
+/// Fewest tiles of an image and fewest input channels with which it is faster for integers than other
+/// kernels.
+struct WinogradLimit {
+  int tiles, channels;
+};
+
 // Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads
 // and writes channels 16*p..16*p+15 of each pixel.
 
@@ -194,7 +200,7 @@ struct KernelTable {
   /// By activations, weights and output as the convolutions above; null when the instruction set has
   /// none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;
-  int winograd_u8_tiles;  ///< Fewest tiles of an image with which the integer ones are faster.
+  WinogradLimit winograd_u8;
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
   /// lines, with the same result; faster when few activations are 128 or more. Null when the
   /// instruction set has none.

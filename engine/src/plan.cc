@@ -93,7 +93,8 @@ class Planner {
         y[2] < 7)
       return false;
     if (weights.dtype == DType::kI8 &&
-        CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_u8_tiles)
+        (CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_u8.tiles ||
+         weights.shape.back() < table_.winograd_u8.channels))
       return false;
     return WinogradFunction(n) != nullptr;
   }

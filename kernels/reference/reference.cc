@@ -35,7 +35,7 @@ const KernelTable kReferenceTable = {
     .winograd_u8_f32 = nullptr,
     .winograd_f32 = nullptr,
     .winograd_f16 = nullptr,
-    .winograd_u8_tiles = 0,
+    .winograd_u8 = {0, 0},
 };
 
 }  // namespace octet::kernels

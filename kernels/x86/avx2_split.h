@@ -6,7 +6,7 @@
 // 128 [a >= 128]:
 //  - Of the lower 7 bits a sum of two products fits (2 * 127 * 127 = 32258), and so does the sum of
 //    several instructions' results while the positive and the negative weights of each 16-bit lane
-//    add up to at most 258. FindChains puts lines of weights together that way, in fours as far as
+//    add up to at most 258 (255 here, see LaneSums). FindChains puts lines of weights together that way, in fours as far as
 //    possible; a sum is widened once a chain.
 //  - Few activations are 128 or more, as they are scaled by the largest one: each adds 128 times
 //    its row of weights when a tile begins. A tile that has too many goes to the plain kernel.
@@ -348,27 +348,34 @@ void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
 
 // ---- Which lines fit together. ----
 
-// The positive and the negative weights of each 16-bit lane, for 32 lanes.
+// What the positive and what the negative weights of each 16-bit lane add up to, at most 254, as
+// bytes. 127 times sums up to 258 fit 16 bits; bytes end at 255.
 struct LaneSums {
-  __m256i v[4];
+  __m256i positive, negative;
 
   static OCTET_INLINE LaneSums Of(const uint8_t* line) {
     const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
     const __m256i lo = Vec::Load(line), hi = Vec::Load(line + 32);
-    return {{_mm256_maddubs_epi16(_mm256_max_epi8(lo, zero), ones),
-             _mm256_maddubs_epi16(_mm256_max_epi8(hi, zero), ones),
-             _mm256_maddubs_epi16(_mm256_max_epi8(_mm256_sub_epi8(zero, lo), zero), ones),
-             _mm256_maddubs_epi16(_mm256_max_epi8(_mm256_sub_epi8(zero, hi), zero), ones)}};
+    const auto pairs = [&](__m256i x) { return _mm256_maddubs_epi16(_mm256_max_epi8(x, zero), ones); };
+    return {_mm256_packus_epi16(pairs(lo), pairs(hi)),
+            _mm256_packus_epi16(pairs(_mm256_sub_epi8(zero, lo)),
+                                pairs(_mm256_sub_epi8(zero, hi)))};
   }
-  OCTET_INLINE void Add(const LaneSums& other) {
-    OCTET_UNROLL for (int i = 0; i < 4; ++i) v[i] = _mm256_add_epi16(v[i], other.v[i]);
-  }
-  // Products with activations up to 127 then fit 16 bits in any order.
-  OCTET_INLINE bool Fit() const {
-    const __m256i most =
-        _mm256_max_epi16(_mm256_max_epi16(v[0], v[1]), _mm256_max_epi16(v[2], v[3]));
-    const __m256i over = _mm256_cmpgt_epi16(most, _mm256_set1_epi16(32767 / 127));
+};
+
+// How much more the lanes of a chain take.
+struct LaneRoom {
+  __m256i positive, negative;
+
+  static OCTET_INLINE LaneRoom All() { return {_mm256_set1_epi8(-1), _mm256_set1_epi8(-1)}; }
+  OCTET_INLINE bool Fits(const LaneSums& sums) const {
+    const __m256i over = _mm256_or_si256(_mm256_subs_epu8(sums.positive, positive),
+                                         _mm256_subs_epu8(sums.negative, negative));
     return _mm256_testz_si256(over, over) != 0;
+  }
+  OCTET_INLINE void Take(const LaneSums& sums) {
+    positive = _mm256_sub_epi8(positive, sums.positive);
+    negative = _mm256_sub_epi8(negative, sums.negative);
   }
 };
 
@@ -398,7 +405,7 @@ class ChainFinder {
   // a third of that.
   static constexpr int kOpen = 32;
   struct Open {
-    LaneSums sums;
+    LaneRoom room;
     int count;
     uint16_t lines[4];
   };
@@ -406,17 +413,16 @@ class ChainFinder {
   void Add(const uint8_t* panel, uint16_t line, int most) {
     const LaneSums sums = LaneSums::Of(panel + line * 64);
     for (int i = 0; i < num_open_; ++i) {
-      LaneSums both = open_[i].sums;
-      both.Add(sums);
-      if (!both.Fit()) continue;
-      open_[i].sums = both;
+      if (!open_[i].room.Fits(sums)) continue;
+      open_[i].room.Take(sums);
       open_[i].lines[open_[i].count++] = line;
       if (open_[i].count == most) Close(i);
       return;
     }
     if (num_open_ == kOpen) Close(0);
     Open& o = open_[num_open_++];
-    o.sums = sums;
+    o.room = LaneRoom::All();
+    o.room.Take(sums);
     o.count = 1;
     o.lines[0] = line;
   }
