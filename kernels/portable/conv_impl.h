@@ -283,20 +283,19 @@ OCTET_INLINE void FinishAny(const ConvArgs& a, int channel, const T& tile, uint8
   K::template Finish<false, MR, NR>(a, channel, tile, out, res);
 }
 
-/// The same for accumulators in memory: one small function instead of a copy in every tile, where speed is not all.
-template <class K, class Acc>
+/// The same for accumulators in memory: one function for all numbers of pixels instead of a copy in
+/// every tile.
+template <class K, int NR, class Acc>
 OCTET_NOINLINE void FinishStored(const ConvArgs& a, int channel, const Acc* acc, int pixels,
-                                 int panels, uint8_t* const* out, const uint8_t* const* res) {
-  struct One {
+                                 uint8_t* const* out, const uint8_t* const* res) {
+  struct Row {
     const Acc* acc;
-    OCTET_INLINE Acc Get(int, int) const { return *acc; }
+    OCTET_INLINE Acc Get(int, int j) const { return acc[j]; }
   };
-  for (int i = 0; i < pixels; ++i) {
-    for (int j = 0; j < panels; ++j, ++acc) {
-      uint8_t* const to[1] = {out[i] + j * kLanes * K::kOutputBytes};
-      const uint8_t* const add[1] = {res[i] + j * kLanes * K::kOutputBytes};
-      FinishAny<K, 1, 1>(a, channel + j * kLanes, One{acc}, to, add);
-    }
+  for (int i = 0; i < pixels; ++i, acc += NR) {
+    uint8_t* const to[1] = {out[i]};
+    const uint8_t* const add[1] = {res[i]};
+    FinishAny<K, 1, NR>(a, channel, Row{acc}, to, add);
   }
 }
 
@@ -312,7 +311,7 @@ OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         OCTET_UNROLL for (int j = 0; j < NR; ++j) stored[i * NR + j] = tile.Get(i, j);
       }
-      FinishStored<K>(a, channel, stored, MR, NR, out, res);
+      FinishStored<K, NR>(a, channel, stored, MR, out, res);
     } else if (a.residual != nullptr) {
       K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
     } else {
