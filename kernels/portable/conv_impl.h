@@ -109,37 +109,41 @@ OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMult
   return static_cast<uint8_t>((v < low ? low : v > high ? high : v) + a.out_zero);
 }
 
-// `v` is acc * multiplier. Two roundings are one behind a small step away from zero (engine/src/tflite_rounding.h); floats tell which
-// result that gives, but for the few that lie too close to the limit between two. Those are found by rounding a little above and below,
-// and computed exactly.
+// `v` is acc * multiplier. Two roundings are one behind a small step away from zero
+// (engine/src/tflite_rounding.h); floats tell which result that gives, but for the few that lie too
+// close to the limit between two. Those are computed exactly.
 template <int NR, class GetAcc>
-OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR], const GetAcc& acc, uint8_t* out) {
-  static_assert(sizeof(Vec::I32) == kLanes * sizeof(int32_t));
-  // Three roundings of numbers up to 256, each at most 2^-24 of it, and two additions: less than 2^-13.
-  const Vec::F32 error = Vec::SplatF32(0x1p-13f), minus = Vec::SplatF32(-1.0f);
+OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR], const GetAcc& acc,
+                              uint8_t* out) {
+  // Three roundings of numbers up to 256, each at most 2^-24 of it, and two additions: less than
+  // 2^-13. So close to a half, the square of the distance from the rounded number is at least
+  // 1/4 - 2^-13.
+  constexpr float kClose = 0x1p-2f - 0x1p-13f - 0x1p-20f;
+  const Vec::F32 minus = Vec::SplatF32(-1.0f), close = Vec::SplatF32(kClose);
   const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
-  Vec::F32 below[NR];
+  Vec::F32 square[NR], largest = Vec::SplatF32(0.0f);
   OCTET_UNROLL for (int j = 0; j < NR; ++j) {
     const Vec::F32 nudge = Vec::LoadF32(a.nudge + channel + j * kLanes);
     const Vec::F32 sign = Vec::Mul(v[j], Vec::SplatF32(0x1p100f));
     v[j] = Vec::Add(v[j], Vec::Min(Vec::Max(sign, Vec::Mul(nudge, minus)), nudge));
-    below[j] = Vec::Min(Vec::Max(Vec::Add(v[j], Vec::Mul(error, minus)), low), high);
-    v[j] = Vec::Min(Vec::Max(Vec::Add(v[j], error), low), high);
+    v[j] = Vec::Min(Vec::Max(v[j], low), high);
+    const Vec::F32 rounded = Vec::ToFloat(Vec::Round(v[j]));
+    const Vec::F32 distance = Vec::Add(v[j], Vec::Mul(rounded, minus));
+    square[j] = Vec::Mul(distance, distance);
+    largest = Vec::Max(largest, square[j]);
   }
-  uint8_t other[NR * kLanes];
   Vec::StoreU8<NR>(out, v, a.out_zero);
-  Vec::StoreU8<NR>(other, below, a.out_zero);
-  OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-    uint64_t x[2], y[2];
-    __builtin_memcpy(x, out + j * kLanes, sizeof(x));
-    __builtin_memcpy(y, other + j * kLanes, sizeof(y));
-    if (__builtin_expect((x[0] ^ y[0]) | (x[1] ^ y[1]), 0) == 0) continue;
+  if (__builtin_expect(!Vec::AnyAbove(largest, close), 1)) return;
+  static_assert(sizeof(Vec::I32) == kLanes * 4 && sizeof(Vec::F32) == kLanes * 4);
+  for (int j = 0; j < NR; ++j) {
     const Vec::I32 sums = acc(j);
     int32_t sum[kLanes];
+    float squares[kLanes];
     __builtin_memcpy(sum, &sums, sizeof(sum));
+    __builtin_memcpy(squares, &square[j], sizeof(squares));
     for (int i = 0; i < kLanes; ++i) {
       const int at = j * kLanes + i;
-      if (out[at] != other[at]) out[at] = FixedResult(a, sum[i], a.fixed[channel + at]);
+      if (squares[i] > kClose) out[at] = FixedResult(a, sum[i], a.fixed[channel + at]);
     }
   }
 }

@@ -137,6 +137,12 @@ inline V512 _mm512_cvtps_epi32(V512F a) {
                                                     : INT32_MIN;
   });
 }
+constexpr int _CMP_GT_OQ = 30;
+inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, [[maybe_unused]] int comparison) {
+  uint16_t mask = 0;
+  for (int i = 0; i < 16; ++i) mask |= static_cast<uint16_t>((a.lane[i] > b.lane[i]) << i);
+  return mask;
+}
 inline V512 _mm512_cvtepu8_epi32(V128 a) {
   return MapLanes<int32_t>([&](int i) { return a.bytes[i]; });
 }

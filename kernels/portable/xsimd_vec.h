@@ -56,6 +56,15 @@ struct Vec {
     return {{xsimd::to_float(x.v[0]), xsimd::to_float(x.v[1]), xsimd::to_float(x.v[2]),
              xsimd::to_float(x.v[3])}};
   }
+  static OCTET_INLINE I32 Round(F32 x) {
+    I32 r;
+    OCTET_UNROLL for (int q = 0; q < kParts; ++q) r.v[q] = xsimd::nearbyint_as_int(x.v[q]);
+    return r;
+  }
+  static OCTET_INLINE bool AnyAbove(F32 a, F32 b) {
+    return xsimd::any((a.v[0] > b.v[0]) | (a.v[1] > b.v[1]) | (a.v[2] > b.v[2]) |
+                      (a.v[3] > b.v[3]));
+  }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = a.v[q] - b.v[q];
     return a;

@@ -51,6 +51,13 @@ struct Vec {
   static OCTET_INLINE F32 ToFloat(I32 v) {
     return {_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi)};
   }
+  static OCTET_INLINE I32 Round(F32 v) {
+    return {_mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi)};
+  }
+  static OCTET_INLINE bool AnyAbove(F32 a, F32 b) {
+    return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ),
+                                           _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ))) != 0;
+  }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) {
     return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
   }

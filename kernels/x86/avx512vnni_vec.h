@@ -81,6 +81,10 @@ struct Vec {
   static OCTET_INLINE void StoreF32(float* p, F32 v) { _mm512_storeu_ps(p, v); }
   static OCTET_INLINE I32 WidenU8(const uint8_t* p) { return _mm512_cvtepu8_epi32(LoadV128(p)); }
   static OCTET_INLINE F32 ToFloat(I32 v) { return _mm512_cvtepi32_ps(v); }
+  static OCTET_INLINE I32 Round(F32 v) { return _mm512_cvtps_epi32(v); }
+  static OCTET_INLINE bool AnyAbove(F32 a, F32 b) {
+    return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0;
+  }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }
   static OCTET_INLINE F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
   static OCTET_INLINE F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
