@@ -359,7 +359,7 @@ TEST_F(ToolsTest, BenchPrintsNothingButJson) {
 
 // Whoever sizes a machine counts on it: a network needs its file, its activations and at most 8 MiB.
 TEST_F(ToolsTest, ResidentMemoryIsFileAndActivations) {
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#ifdef OCTET_SANITIZED
   GTEST_SKIP() << "sanitizers need memory of their own";
 #endif
   if (!std::ifstream("/proc/self/statm")) GTEST_SKIP() << "no /proc";
