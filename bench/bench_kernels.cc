@@ -206,7 +206,7 @@ class PreparedLayer {
       } else if (auto* winograd = dynamic_cast<WinogradOp*>(op.get())) {
         p->op_ = winograd;
         p->weights_ = &winograd->args.conv.weights;
-        p->weight_bytes_ = winograd->args.conv.panel_bytes * ((layer.output[3] + 15) / 16);
+        p->weight_bytes_ = winograd->args.conv.panel_bytes * winograd->panels;
       }
     }
     if (p->op_ == nullptr)

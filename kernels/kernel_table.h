@@ -106,8 +106,7 @@ using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel
 /// geometry, weights, epilogue and addresses; its input must be readable (a halo) up to the last
 /// whole 4x4 tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
 struct WinogradArgs {
-  ConvArgs conv;
-  int channels = 16;    ///< Input channels, a multiple of 16.
+  ConvArgs conv;        ///< `depth`, the input channels, is a multiple of 16.
   int tile_block = 16;  ///< Tiles computed together; chosen to stay in the level-2 cache.
 };
 /// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], output

@@ -519,11 +519,8 @@ class Planner {
       Push(std::move(op));
     };
     if (winograd_[node_]) {
-      if (hybrid) {
-        AddWinograd(n, w, a, panels, source, suffix, std::make_unique<HybridWinogradOp>());
-      } else {
-        AddWinograd(n, w, a, panels, source, suffix, std::make_unique<WinogradOp>());
-      }
+      AddWinograd(n, w, a, panels, source, suffix,
+                  hybrid ? std::make_unique<HybridWinogradOp>() : std::make_unique<WinogradOp>());
     } else if (hybrid) {
       bind(std::make_unique<HybridConvOp>());
     } else {
@@ -550,21 +547,13 @@ class Planner {
 
   const uint16_t* Chains(const Tensor& w, int panels, int64_t lines) {
     const int64_t bytes = panels * kernels::ChainEntries(lines) * 2;
-    return static_cast<const uint16_t*>(
-        Prepared(PreparedWeights::Kind::kChains, bytes, [&](std::byte* out) {
+    plan_->prepared.push_back(
+        options_.prepared->Get(node_, static_cast<size_t>(bytes), [&](std::byte* out) {
           table_.find_chains(reinterpret_cast<const uint8_t*>(w.data.data()), panels, lines,
                              reinterpret_cast<uint16_t*>(out));
         }));
-  }
-
-  /// `bytes` that all sessions of the model share for this node; `fill` makes them if it is the
-  /// first.
-  const void* Prepared(PreparedWeights::Kind kind, int64_t bytes,
-                       const std::function<void(std::byte*)>& fill) {
-    plan_->transformed.push_back(
-        options_.prepared->Get(kind, node_, static_cast<size_t>(bytes), fill));
-    plan_->transformed_bytes += bytes;
-    return plan_->transformed.back().get();
+    plan_->prepared_bytes += bytes;
+    return static_cast<const uint16_t*>(plan_->prepared.back().get());
   }
 
   /// `bytes` of working memory for each thread: part of the arena, other operators' tensors may lie
@@ -602,12 +591,11 @@ class Planner {
 
   void AddWinograd(const Node& n, const Tensor& w, const ConvArgs& a, int panels, Placement* source,
                    const std::string& suffix, std::unique_ptr<WinogradOp> op) {
-    const int channels = static_cast<int>(w.shape.back());
+    const int channels = a.depth;
     const int value_bytes = w.dtype == DType::kI8 ? 2 : 4;
     op->fn = WinogradFunction(n);
     op->kernel = "winograd_" + suffix;
     op->args.conv = a;
-    op->args.channels = channels;
     op->panels = panels;
     const int64_t tiles = options_.max_batch * CeilDiv(a.out_h, 4) * CeilDiv(a.out_w, 4);
     const int64_t tile_bytes = kernels::WinogradScratchBytes(2, channels, value_bytes) -

@@ -48,9 +48,8 @@ struct Plan {
   std::unique_ptr<uint8_t, void (*)(void*)> arena{nullptr, nullptr};
   int64_t arena_bytes = 0;
   int64_t constant_bytes = 0;
-  std::vector<std::shared_ptr<const void>>
-      transformed;  ///< Keeps the model's prepared weights alive.
-  int64_t transformed_bytes = 0;
+  std::vector<std::shared_ptr<const void>> prepared;  ///< Keeps them alive.
+  int64_t prepared_bytes = 0;
 };
 
 /// Errors: kUnsupported when an operator has no kernel for its types (a validated graph has none,

@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <mutex>
-#include <utility>
 
 #include "formats/model/graph.h"
 
@@ -16,13 +15,11 @@ namespace octet {
 /// Thread-safe. A buffer is made by the first session that wants it and lives as long as the model.
 class PreparedWeights {
  public:
-  enum class Kind { kChains };
-
-  /// The buffer of this kind for node `index`, `bytes` long; filled by `fill` when it does not exist yet.
-  std::shared_ptr<const void> Get(Kind kind, int index, size_t bytes,
+  /// The buffer for node `index`, `bytes` long; filled by `fill` when it does not exist yet.
+  std::shared_ptr<const void> Get(int index, size_t bytes,
                                   const std::function<void(std::byte*)>& fill) {
     const std::lock_guard<std::mutex> lock(mutex_);
-    std::shared_ptr<const void>& entry = buffers_[{kind, index}];
+    std::shared_ptr<const void>& entry = buffers_[index];
     if (entry == nullptr) {
       std::byte* data = nullptr;
       entry = MakeAlignedBuffer(bytes, &data);
@@ -33,7 +30,7 @@ class PreparedWeights {
 
  private:
   std::mutex mutex_;
-  std::map<std::pair<Kind, int>, std::shared_ptr<const void>> buffers_;
+  std::map<int, std::shared_ptr<const void>> buffers_;
 };
 
 }  // namespace octet

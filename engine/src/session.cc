@@ -301,7 +301,7 @@ void Session::ResetProfile() {
 
 MemoryReport Session::Memory() const {
   return {impl_->model->impl().file.file_size, impl_->plan->arena_bytes,
-          impl_->plan->constant_bytes + impl_->plan->transformed_bytes};
+          impl_->plan->constant_bytes + impl_->plan->prepared_bytes};
 }
 
 const Model& Session::GetModel() const { return *impl_->model; }

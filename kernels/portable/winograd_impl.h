@@ -38,7 +38,7 @@ namespace {
 // One dimension of the weight transform.
 template <class Ops, class V>
 OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[6]) {
-  const V s = Ops::Add(g0, g2), t = Ops::AddFourTimes(g0, g2), twice = Ops::Twice(g1);
+  const V s = Ops::Add(g0, g2), t = Ops::AddFourTimes(g0, g2), twice = Ops::template Times<2>(g1);
   o[0] = g0;
   o[1] = Ops::Add(s, g1);
   o[2] = Ops::Sub(s, g1);
@@ -62,20 +62,21 @@ OCTET_INLINE void OutputTransform(const V* m, int step, V* y, int out_step) {
       Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)), Ops::template Times<24>(m[5 * step]));
 }
 
-// One dimension of the input transform: d and o are six vectors `step` apart. Ops gives Add, Sub,
-// Twice and FourTimes.
+// One dimension of the input transform: d and o are six vectors `step` apart. Ops gives Add, Sub
+// and Times.
 template <class Ops, class V>
 OCTET_INLINE void InputTransform(const V* d, int step, V* o, int out_step) {
   const V d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step],
           d5 = d[5 * step];
-  const V t0 = Ops::Sub(d4, Ops::FourTimes(d2)), t1 = Ops::Sub(d3, Ops::FourTimes(d1));
-  const V t2 = Ops::Sub(d4, d2), t3 = Ops::Twice(Ops::Sub(d3, d1));
-  o[0] = Ops::Add(Ops::FourTimes(Ops::Sub(d0, d2)), t2);
+  const V t0 = Ops::Sub(d4, Ops::template Times<4>(d2)),
+          t1 = Ops::Sub(d3, Ops::template Times<4>(d1));
+  const V t2 = Ops::Sub(d4, d2), t3 = Ops::template Times<2>(Ops::Sub(d3, d1));
+  o[0] = Ops::Add(Ops::template Times<4>(Ops::Sub(d0, d2)), t2);
   o[out_step] = Ops::Add(t0, t1);
   o[2 * out_step] = Ops::Sub(t0, t1);
   o[3 * out_step] = Ops::Add(t2, t3);
   o[4 * out_step] = Ops::Sub(t2, t3);
-  o[5 * out_step] = Ops::Add(Ops::FourTimes(Ops::Sub(d1, d3)), Ops::Sub(d5, d3));
+  o[5 * out_step] = Ops::Add(Ops::template Times<4>(Ops::Sub(d1, d3)), Ops::Sub(d5, d3));
 }
 
 struct FloatOps {
@@ -84,11 +85,11 @@ struct FloatOps {
   static OCTET_INLINE V Sub(V a, V b) { return Vec::SubF32(a, b); }
   template <int N>
   static OCTET_INLINE V Times(V a) {
+    // Without a register for the factor, of which FusedRow has none to spare.
+    if constexpr (N == 2) return Vec::Add(a, a);
     return Vec::Mul(a, Vec::SplatF32(static_cast<float>(N)));
   }
   static OCTET_INLINE V AddFourTimes(V a, V b) { return Vec::MulAddF32(b, Vec::SplatF32(4.0f), a); }
-  static OCTET_INLINE V Twice(V a) { return Vec::Add(a, a); }
-  static OCTET_INLINE V FourTimes(V a) { return Times<4>(a); }
 };
 
 // 32-bit sums, which wrap.
@@ -116,17 +117,15 @@ struct ShortOps {
   static OCTET_INLINE V Sub(V a, V b) {
     return Vec::SubI16(a, b);
   }
+  template <int N, class V>
+  static OCTET_INLINE V Times(V a) {
+    static_assert(N == 2 || N == 4);
+    if constexpr (N == 2) return Vec::AddI16(a, a);
+    return Vec::template ShiftLeftI16<2>(a);
+  }
   template <class V>
   static OCTET_INLINE V AddFourTimes(V a, V b) {
-    return Vec::AddI16(a, FourTimes(b));
-  }
-  template <class V>
-  static OCTET_INLINE V Twice(V a) {
-    return Vec::AddI16(a, a);
-  }
-  template <class V>
-  static OCTET_INLINE V FourTimes(V a) {
-    return Vec::template ShiftLeftI16<2>(a);
+    return Vec::AddI16(a, Times<4>(b));
   }
 };
 
@@ -210,6 +209,19 @@ struct WinogradU8 {
     // 9 * 0x38E38E39 = 1 modulo 2^32.
     const Acc exact = Vec::ShiftRight<6>(Vec::MulLow(y, static_cast<int32_t>(0x38E38E39)));
     return Vec::AddI32(exact, Vec::LoadI32(a.bias + channel));
+  }
+};
+
+// Where a tile of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)] begins in the output.
+struct TilePlace {
+  int n, y, x;
+
+  TilePlace(const ConvArgs& a, int64_t tile) {
+    const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
+    const int at = static_cast<int>(tile % per_image);
+    n = static_cast<int>(tile / per_image);
+    y = at / tiles_w * 4;
+    x = at % tiles_w * 4;
   }
 };
 
@@ -406,9 +418,9 @@ struct OutputRow {
   OCTET_INLINE Acc Get(int i, int j) const { return y[i][j]; }
 };
 
-// Output of one tile for NR panels: columns [x, x+4) of rows [y, y+4), as far as they exist.
+// Output of one tile for NR panels, as far as its rows and columns exist.
 template <class K, int NR>
-OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, int n, int y0, int x0, const uint8_t* m,
+OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace& at, const uint8_t* m,
                              int64_t point_bytes, uint8_t* spare) {
   using Acc = typename K::Acc;
   Acc rows[4][4][NR];
@@ -428,19 +440,19 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, int n, int y0, int x0
     }
   }
   const int channel = panel * kLanes;
-  for (int y = 0; y < 4 && y0 + y < a.out_h; ++y) {
+  for (int y = 0; y < 4 && at.y + y < a.out_h; ++y) {
     OutputRow<4, NR, Acc> row;
     uint8_t* out[4];
     const uint8_t* res[4];
     OCTET_UNROLL for (int x = 0; x < 4; ++x) {
       OCTET_UNROLL for (int j = 0; j < NR; ++j) row.y[x][j] = rows[y][x][j];
-      const bool inside = x0 + x < a.out_w;
-      out[x] = inside ? a.output + n * a.out_image_stride + (y0 + y) * a.out_row_stride +
-                            (x0 + x) * a.out_pixel_stride + channel * K::Kernel::kOutputBytes
+      const bool inside = at.x + x < a.out_w;
+      out[x] = inside ? a.output + at.n * a.out_image_stride + (at.y + y) * a.out_row_stride +
+                            (at.x + x) * a.out_pixel_stride + channel * K::Kernel::kOutputBytes
                       : spare;
       res[x] = inside && a.residual != nullptr
-                   ? a.residual + n * a.res_image_stride + (y0 + y) * a.res_row_stride +
-                         (x0 + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes
+                   ? a.residual + at.n * a.res_image_stride + (at.y + y) * a.res_row_stride +
+                         (at.x + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes
                    : spare;
     }
     FinishAny<typename K::Kernel, 4, NR>(a, channel, row, out, res);
@@ -448,12 +460,10 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, int n, int y0, int x0
 }
 
 template <class K, int NR>
-void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, int tiles_w, int per_image,
-                 const uint8_t* m, int64_t m_bytes, int64_t point_bytes, uint8_t* spare) {
-  for (int t = 0; t < tiles; ++t, m += m_bytes) {
-    const int n = static_cast<int>((first + t) / per_image),
-              at = static_cast<int>((first + t) % per_image);
-    FinishTile<K, NR>(a, panel, n, at / tiles_w * 4, at % tiles_w * 4, m, point_bytes, spare);
+void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const uint8_t* m,
+                 int64_t point_bytes, uint8_t* spare) {
+  for (int t = 0; t < tiles; ++t, m += NR * 64) {
+    FinishTile<K, NR>(a, panel, TilePlace(a, first + t), m, point_bytes, spare);
   }
 }
 
@@ -470,11 +480,10 @@ template <class K, int NR>
 void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, int next_panels,
                     int64_t first, int tiles) {
   const ConvArgs& a = w.conv;
-  const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
-  const int64_t tile_bytes = static_cast<int64_t>(w.channels) * K::kValueBytes;
+  const int64_t tile_bytes = static_cast<int64_t>(a.depth) * K::kValueBytes;
   const int64_t lines = tile_bytes / 4;
   const int64_t u_panel = lines * 64, u_point = NR * u_panel + kWinogradPad;
-  const int64_t m_tile = NR * 64, m_point = tiles * m_tile + kWinogradPad;
+  const int64_t m_point = int64_t{NR} * 64 * tiles + kWinogradPad;
   constexpr int kMaxTiles = K::MaxTiles(NR);
   const int parts = static_cast<int>(PartCount(tiles, kMaxTiles));
   const int small = tiles / parts, large_parts = tiles % parts;
@@ -497,7 +506,7 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
     kRun[small - 1](o, parts - large_parts);
     fetch = o.fetch;
   }
-  FinishTiles<K, NR>(a, panel, first, tiles, tiles_w, per_image, s.m, m_tile, m_point, s.spare);
+  FinishTiles<K, NR>(a, panel, first, tiles, s.m, m_point, s.spare);
 }
 
 // One panel without U; V as FusedRow reads it.
@@ -505,29 +514,28 @@ template <class K>
 void FusedPanel(const WinogradArgs& w, const WinogradScratch& s, int panel, bool last,
                 int64_t first, int tiles) {
   const ConvArgs& a = w.conv;
-  const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
   const int64_t m_point = int64_t{64} * tiles + kWinogradPad;
   const int groups = static_cast<int>(PartCount(tiles, kFusedTiles));
   FusedOperands o;
   o.weights = a.weights + panel * a.panel_bytes;
   o.tap_bytes = a.panel_bytes / 9;
-  o.chunks = w.channels / kLanes;
+  o.chunks = a.depth / kLanes;
   o.m_point = m_point;
   o.fetch = o.weights + (last ? 0 : a.panel_bytes);
-  o.fetch_step = last ? 0 : PartCount(a.panel_bytes, int64_t{6} * groups * w.channels);
-  const int64_t fetched = o.fetch_step * w.channels;
+  o.fetch_step = last ? 0 : PartCount(a.panel_bytes, int64_t{6} * groups * a.depth);
+  const int64_t fetched = o.fetch_step * a.depth;
   const auto row = [&]<int kRow>() {
     for (int group = 0; group < groups; ++group) {
-      const int tile = tiles * group / groups, next = tiles * (group + 1) / groups;
+      const int tile = group * kFusedTiles, left = tiles - tile;
       o.v = s.v + group * s.fused_group_bytes + kRow * s.strides.row;
       o.m = s.m + kRow * 6 * m_point + tile * 64;
-      PickFusedRow<K, kRow>(next - tile, o);
+      PickFusedRow<K, kRow>(left < kFusedTiles ? left : kFusedTiles, o);
       o.fetch += fetched;
     }
   };
   [&]<int... I>(std::integer_sequence<int, I...>) { (row.template operator()<I>(), ...); }
   (std::make_integer_sequence<int, 6>());
-  FinishTiles<K, 1>(a, panel, first, tiles, tiles_w, per_image, s.m, 64, m_point, s.spare);
+  FinishTiles<K, 1>(a, panel, first, tiles, s.m, m_point, s.spare);
 }
 
 template <class K, int NR>
@@ -543,16 +551,15 @@ template <class K>
 void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int panel_begin,
               int panel_end, uint8_t* scratch) {
   const ConvArgs& a = w.conv;
-  const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
   const int panels = panel_end - panel_begin;
   const int groups = static_cast<int>(PartCount(panels, K::kMaxPanels));
   const auto group_begin = [&](int group) { return panel_begin + panels * group / groups; };
-  const int64_t tile_bytes = static_cast<int64_t>(w.channels) * K::kValueBytes;
+  const int64_t tile_bytes = static_cast<int64_t>(a.depth) * K::kValueBytes;
   WinogradScratch s;
   s.spare = scratch;
   s.v = scratch + kWinogradSpareBytes;
-  s.u = s.v + WinogradValueBytes(w.tile_block, w.channels, K::kValueBytes);
-  s.m = s.u + WinogradLineBytes(w.channels, K::kValueBytes);
+  s.u = s.v + WinogradValueBytes(w.tile_block, a.depth, K::kValueBytes);
+  s.m = s.u + WinogradLineBytes(a.depth, K::kValueBytes);
   const int64_t blocks = PartCount(tile_end - tile_begin, w.tile_block);
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t begin = tile_begin + (tile_end - tile_begin) * b / blocks;
@@ -561,26 +568,21 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
     const bool fused = K::kFused && tiles <= kMostFusedTiles;
     const int64_t point = tiles * tile_bytes + kWinogradPad;
     s.strides = {.row = 6 * point, .point = point, .chunk = kLanes * K::kValueBytes};
-    const int fused_groups = static_cast<int>(PartCount(tiles, kFusedTiles));
     if (fused) {
       // Groups have room for four tiles each. What V gets too long by that lies in U, which is not
       // used then.
       s.strides.point = kFusedTiles * 64;
       s.strides.chunk = 6 * s.strides.point;
-      s.strides.row = w.channels / kLanes * s.strides.chunk;
+      s.strides.row = a.depth / kLanes * s.strides.chunk;
       s.fused_group_bytes = 6 * s.strides.row;
     }
-    for (int t = 0, fused_group = 0; t < tiles; ++t) {
-      const int n = static_cast<int>((begin + t) / per_image),
-                at = static_cast<int>((begin + t) % per_image);
-      const uint8_t* in = a.input + n * a.in_image_stride + at / tiles_w * 4 * a.in_row_step +
-                          at % tiles_w * 4 * a.in_pixel_step;
-      uint8_t* v = s.v + t * tile_bytes;
-      if (fused) {
-        if (t == tiles * (fused_group + 1) / fused_groups) ++fused_group;
-        v = s.v + fused_group * s.fused_group_bytes + (t - tiles * fused_group / fused_groups) * 64;
-      }
-      TransformTile<K>(in, a.in_row_step, a.in_pixel_step, w.channels, v, s.strides);
+    for (int t = 0; t < tiles; ++t) {
+      const TilePlace at(a, begin + t);
+      const uint8_t* in =
+          a.input + at.n * a.in_image_stride + at.y * a.in_row_step + at.x * a.in_pixel_step;
+      uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
+                         : s.v + t * tile_bytes;
+      TransformTile<K>(in, a.in_row_step, a.in_pixel_step, a.depth, v, s.strides);
     }
     if constexpr (K::kFused) {
       for (int panel = panel_begin; fused && panel < panel_end; ++panel)

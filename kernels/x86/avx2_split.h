@@ -6,8 +6,8 @@
 // 128 [a >= 128]:
 //  - Of the lower 7 bits a sum of two products fits (2 * 127 * 127 = 32258), and so does the sum of
 //    several instructions' results while the positive and the negative weights of each 16-bit lane
-//    add up to at most 258 (255 here, see LaneSums). FindChains puts lines of weights together that way, in fours as far as
-//    possible; a sum is widened once a chain.
+//    add up to at most 258 (255 here, see LaneSums). FindChains puts lines of weights together that
+//    way, in fours as far as possible; a sum is widened once a chain.
 //  - Few activations are 128 or more, as they are scaled by the largest one: each adds 128 times
 //    its row of weights when a tile begins. A tile that has too many goes to the plain kernel.
 //

@@ -343,12 +343,11 @@ class Problem {
     WinogradArgs args;
     args.conv = args_;
     args.conv.output = output->data() + first_;
-    args.channels = case_.ic;
     const int64_t tiles = case_.batch * case_.read_h() / 4 * case_.read_w() / 4;
     const int panels = static_cast<int>(shape_.panels);
     args.tile_block = case_.oc % 5 + (case_.batch == 1 ? 14 : 3);
     GuardedBuffer scratch(RoundUp(
-        WinogradScratchBytes(args.tile_block, args.channels, IsInteger(kind_) ? 2 : 4), 64));
+        WinogradScratchBytes(args.tile_block, args.conv.depth, IsInteger(kind_) ? 2 : 4), 64));
     const WinogradFn fn = WinogradFunction(table);
     const int64_t cut = tiles / 3;
     const int panel_cut = panels / 2;
