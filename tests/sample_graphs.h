@@ -2,7 +2,9 @@
 #ifndef OCTET_TESTS_SAMPLE_GRAPHS_H_
 #define OCTET_TESTS_SAMPLE_GRAPHS_H_
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -227,6 +229,35 @@ inline Graph SampleGraph(Precision precision) {
                               g.AddActivation("rounded", DType::kF32, {1, 5})));
   }
   return std::move(g);
+}
+
+/// SampleGraph without its grouped convolution, for which there are no kernels.
+inline Graph RunnableGraph(Precision precision) {
+  Graph g = SampleGraph(precision);
+  for (Node& n : g.nodes) {
+    if (precision == Precision::kHybrid && n.input(kInputScales) != kNoTensor) {
+      // Small enough that values stay around 1 and the steps of dynamic quantization with them.
+      const std::span<const float> scales = g.tensor(n.input(kInputScales)).values<float>();
+      std::vector<float> smaller;
+      for (float v : scales) smaller.push_back(v / 50.0f);
+      n.set_input(kInputScales, g.AddConstant(n.name + ".scales", DType::kF32, {static_cast<int64_t>(smaller.size())},
+                                              smaller.data(), smaller.size() * sizeof(float)));
+    }
+    if (n.name != "grouped") continue;
+    const Tensor like = g.tensor(n.inputs[kInputWeights]);
+    const size_t size = DTypeSize(like.dtype), row = like.data.size() / static_cast<size_t>(like.shape[0]);
+    // The same rows twice make the weights of one group.
+    std::vector<std::byte> bytes;
+    for (int64_t oc = 0; oc < like.shape[0]; ++oc) {
+      const std::byte* from = like.data.data() + static_cast<size_t>(oc) * row;
+      for (size_t tap = 0; tap < row / (10 * size); ++tap) {
+        for (int copy = 0; copy < 2; ++copy) bytes.insert(bytes.end(), from + tap * 10 * size, from + (tap + 1) * 10 * size);
+      }
+    }
+    n.inputs[kInputWeights] = g.AddConstant("grouped.weight", like.dtype, {20, 1, 3, 20}, bytes.data(), bytes.size());
+    n.groups = 1;
+  }
+  return g;
 }
 
 inline constexpr Precision kAllPrecisions[] = {Precision::kFp32, Precision::kFp16,

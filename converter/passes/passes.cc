@@ -11,6 +11,7 @@
 
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {
@@ -85,37 +86,6 @@ class Editor {
       ++uses_[to];
     }
     if (output) graph_.tensor(to).name = graph_.tensor(from).name;  // What the caller knows it by.
-    return true;
-  }
-
-  /// Whether no value can be below 0, from the operators that made the tensor.
-  bool NonNegative(TensorId tensor) {
-    std::vector<bool> seen(graph_.tensors.size(), false);
-    std::vector<TensorId> stack = {tensor};
-    while (!stack.empty()) {
-      const TensorId id = stack.back();
-      stack.pop_back();
-      if (seen[id]) continue;
-      seen[id] = true;
-      const Node* n = Producer(id);
-      if (n == nullptr) return false;
-      if (n->activation != Activation::kNone) continue;
-      switch (n->type) {
-        case OpType::kRelu:
-        case OpType::kRelu6:
-        case OpType::kSoftmax: break;
-        case OpType::kPad:
-          if (n->pad_value < 0.0f) return false;
-          [[fallthrough]];
-        case OpType::kMaxPool:
-        case OpType::kAveragePool:
-        case OpType::kGlobalAveragePool:
-        case OpType::kReshape:
-        case OpType::kSlice:
-        case OpType::kConcat: stack.insert(stack.end(), n->inputs.begin(), n->inputs.end()); break;
-        default: return false;
-      }
-    }
     return true;
   }
 
@@ -215,7 +185,7 @@ TensorId AddFloats(Graph* graph, std::string name, const Shape& shape, const std
 }
 
 /// Nodes that give their input back.
-bool IsIdentity(const Graph& g, const Node& n, Editor* editor) {
+bool IsIdentity(const Graph& g, const Node& n, const std::vector<bool>& non_negative) {
   const Tensor& x = g.tensor(n.inputs[0]);
   switch (n.type) {
     case OpType::kReshape: return x.shape == g.tensor(n.output).shape;
@@ -226,7 +196,7 @@ bool IsIdentity(const Graph& g, const Node& n, Editor* editor) {
     case OpType::kMaxPool:
     case OpType::kAveragePool: return x.dtype == DType::kF32 && n.window == Window{};
     case OpType::kGlobalAveragePool: return x.dtype == DType::kF32 && x.shape[1] == 1 && x.shape[2] == 1;
-    case OpType::kRelu: return editor->NonNegative(n.inputs[0]);
+    case OpType::kRelu: return non_negative[n.inputs[0]];
     case OpType::kScaleShift: {
       if (x.dtype != DType::kF32 || n.activation != Activation::kNone) return false;
       const std::span<const float> scale = g.tensor(n.inputs[1]).values<float>();
@@ -386,6 +356,8 @@ Status FuseResidualAndActivation(Graph* graph) {
 
 Status Legalize(Graph* graph) {
   OCTET_RETURN_IF_ERROR(InferShapes(graph));
+  // Nothing here changes the values of a tensor.
+  std::vector<bool> non_negative = FindNonNegative(*graph);
   Editor editor(graph);
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     if (!editor.alive(i)) continue;
@@ -396,10 +368,11 @@ Status Legalize(Graph* graph) {
     }
     if (before != nullptr && before->type == OpType::kPad && before->pad_value == 0.0f) {
       // A max pool ignores its padding, which equals zeros where nothing is below 0.
-      const bool takes = n->type == OpType::kConv2d || (n->type == OpType::kMaxPool && editor.NonNegative(before->inputs[0]));
+      const bool takes = n->type == OpType::kConv2d || (n->type == OpType::kMaxPool && non_negative[before->inputs[0]]);
       if (takes && AddPadding(*before, &n->window)) editor.SetInput(n, 0, before->inputs[0]);
     }
     if (n->type == OpType::kConv2d) OCTET_RETURN_IF_ERROR(Ungroup(graph, n, &editor));
+    non_negative.resize(graph->tensors.size(), false);  // What Ungroup has added.
     if (n->type == OpType::kAveragePool) {
       const Shape& x = graph->tensor(n->inputs[0]).shape;
       Window whole;
@@ -411,7 +384,7 @@ Status Legalize(Graph* graph) {
         n->count_include_pad = false;
       }
     }
-    if (IsIdentity(*graph, *n, &editor)) editor.Bypass(n);
+    if (IsIdentity(*graph, *n, non_negative)) editor.Bypass(n);
   }
   return Finish(graph, editor);
 }

@@ -46,7 +46,6 @@ struct Session::Impl {
   std::vector<double> seconds;  ///< Per operator, summed over `runs`.
   int64_t runs = 0;
   int group = 1;  ///< Images computed at once.
-  int batch = 1;  ///< Of the group that is being computed.
   std::vector<const void*> group_inputs;
   std::vector<void*> group_outputs;
   TensorObserver observer;  ///< Only with one thread.

@@ -10,15 +10,18 @@
 namespace octet {
 
 void HaloFill::Run(int batch) const {
-  const int64_t row_bytes = (left + view.w + right) * view.pixel_stride;
+  if (halo.empty()) return;
+  const auto fill = [&](int n, int y, int x, int64_t pixels) {
+    std::memset(view.pixel(n, y, x), value, static_cast<size_t>(pixels * view.pixel_stride));
+  };
+  const int64_t row = int64_t{halo.left} + view.w + halo.right;
   for (int n = 0; n < batch; ++n) {
-    for (int y = -top; y < 0; ++y) std::memset(view.pixel(n, y, -left), value, row_bytes);
+    for (int y = -halo.top; y < 0; ++y) fill(n, y, -halo.left, row);
     for (int y = 0; y < view.h; ++y) {
-      if (left > 0) std::memset(view.pixel(n, y, -left), value, left * view.pixel_stride);
-      if (right > 0) std::memset(view.pixel(n, y, view.w), value, right * view.pixel_stride);
+      fill(n, y, -halo.left, halo.left);
+      fill(n, y, view.w, halo.right);
     }
-    for (int y = view.h; y < view.h + bottom; ++y)
-      std::memset(view.pixel(n, y, -left), value, row_bytes);
+    for (int y = view.h; y < view.h + halo.bottom; ++y) fill(n, y, -halo.left, row);
   }
 }
 
@@ -109,7 +112,7 @@ void DynamicQuantizeOp::Run(int thread, int num_threads) const {
       int32_t* b = bias + static_cast<int64_t>(n) * channels;
       for (int c = 0; c < channels; ++c) m[c] = range.scale * weight_scale[c];
       for (int c = 0; c < channels; ++c) b[c] = -range.zero_point * weight_sum[c];
-      HaloFill fill = halo;
+      HaloFill fill = range_halo;
       fill.value = static_cast<uint8_t>(range.zero_point);
       fill.view.data += n * fill.view.image_stride;
       fill.Run(1);
@@ -159,14 +162,6 @@ void GlobalPoolOp::Run(int thread, int num_threads) const {
   if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
 }
 
-void EltwiseOp::Bind(const RunIo& io) {
-  args.batch = io.batch;
-  if (external_input >= 0) {
-    // Kernels take one view type for reading and writing; inputs are only read.
-    args.a.data = static_cast<uint8_t*>(const_cast<void*>(io.inputs[external_input]));
-  }
-}
-
 void EltwiseOp::Run(int thread, int num_threads) const {
   int64_t begin, end;
   SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin,
@@ -186,13 +181,6 @@ void SoftmaxOp::Run(int thread, int num_threads) const {
   }
 }
 
-void CopyOp::Bind(const RunIo& io) {
-  batch = io.batch;
-  if (external_input >= 0)
-    input.data = static_cast<uint8_t*>(const_cast<void*>(io.inputs[external_input]));
-  if (external_output >= 0) output.data = static_cast<uint8_t*>(io.outputs[external_output]);
-}
-
 namespace {
 
 void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {
@@ -207,13 +195,15 @@ void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {
 }  // namespace
 
 void CopyOp::Run(int thread, int num_threads) const {
+  // Rows of the output that there is something to do for.
+  const int first = clear_channels > 0 ? 0 : out_y, rows = clear_channels > 0 ? output.h : h;
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(batch) * output.h, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(batch) * rows, 1, thread, num_threads, &begin, &end);
   const bool whole_rows = step_x == 1 && step_c == 1 && in_c == 0 && out_c == 0 &&
                           clear_channels == 0 && input.pixel_stride == output.pixel_stride &&
                           c * element_size == input.pixel_stride;
   for (int64_t row = begin; row < end; ++row) {
-    const int n = static_cast<int>(row / output.h), oy = static_cast<int>(row % output.h);
+    const int n = static_cast<int>(row / rows), oy = first + static_cast<int>(row % rows);
     if (clear_channels > 0) {
       for (int x = 0; x < output.w; ++x) {
         FillElements(output.pixel(n, oy, x), clear_channels, element_size, clear_value);

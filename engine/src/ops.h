@@ -7,43 +7,65 @@
 #include <string>
 #include <vector>
 
-#include "formats/base/dtype.h"
+#include "engine/src/placement.h"
 #include "kernels/kernel_table.h"
 
 namespace octet {
 
-/// What changes from run to run.
-struct RunIo {
-  const void* const* inputs = nullptr;
-  void* const* outputs = nullptr;
-  int batch = 1;
-};
-
 /// Fills the padding pixels around a tensor's images.
 struct HaloFill {
   kernels::ActivationView view;
-  int top = 0, left = 0, bottom = 0, right = 0;
+  Halo halo;
   uint8_t value = 0;  ///< Zero point of u8 tensors; floats are padded with 0.
   void Run(int batch) const;
 };
 
+/// One address in an operator's arguments: a byte of a buffer of the plan (plan.h). Lifetimes of
+/// buffers and the addresses themselves follow from these, and what is not inside its buffer is
+/// refused before a plan is returned.
+struct Slot {
+  const char* argument;  ///< For messages.
+  void* pointer;         ///< To a T*, which is set when the arena exists.
+  int buffer;            ///< Index into Plan::buffers.
+  int64_t at;            ///< Where the pointer points, from the beginning of the buffer.
+  Reach reach;           ///< What is touched, from the pointer.
+  bool written;          ///< Working memory is written and read.
+};
+
+/// The same for a tensor that the caller brings to each run.
+struct ExternalSlot {
+  void* pointer;  ///< As Slot::pointer.
+  int index;      ///< Of the inputs or outputs.
+  bool output;
+};
+
 class Op {
  public:
+  static constexpr int kCopyIn = -1, kCopyOut = -2;  ///< Values of `node`.
+
   virtual ~Op() = default;
-  /// Called once before each run, by one thread.
-  virtual void Bind(const RunIo& io) = 0;
+  /// Called before each run, by one thread.
+  virtual void SetBatch(int images) { batch = images; }
   /// Writes part `thread` of `num_threads` of the output, which may take place on any thread.
   virtual void Run(int thread, int num_threads) const = 0;
+  /// With the padding around the output, which belongs to the last part.
+  void RunWithHalo(int thread, int num_threads) const {
+    if (thread == num_threads - 1) halo.Run(batch);
+    Run(thread, num_threads);
+  }
 
-  std::vector<HaloFill> halos;  ///< Of the output; filled with the last part.
-  int node = -1;                ///< Index into Graph::nodes; -1 for copies in and out.
-  std::string kernel;           ///< For the profile.
+  std::vector<Slot> slots;
+  std::vector<ExternalSlot> external_slots;
+  HaloFill halo;         ///< Around the output.
+  int batch = 1;         ///< Images of the present run.
+  int node = kCopyIn;    ///< Index into Graph::nodes, kCopyIn or kCopyOut.
+  std::string kernel;    ///< For the profile.
 };
 
 /// Convolution or dense layer with static quantization or in float.
 class ConvOp : public Op {
  public:
-  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void SetBatch(int images) override { batch = args.batch = images; }
   void Run(int thread, int num_threads) const override;
 
   kernels::ConvArgs args;
@@ -66,7 +88,7 @@ class ConvOp : public Op {
 /// 3x3 convolution of stride 1 by Winograd's algorithm.
 class WinogradOp : public Op {
  public:
-  void Bind(const RunIo& io) override { args.conv.batch = io.batch; }
+  void SetBatch(int images) override { batch = args.conv.batch = images; }
   void Run(int thread, int num_threads) const override { RunShare(args, thread, num_threads); }
 
   kernels::WinogradArgs args;
@@ -89,7 +111,7 @@ struct DynamicRange {
 /// Range of each image of a float tensor, one partial result per thread.
 class MinMaxOp : public Op {
  public:
-  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void SetBatch(int images) override { batch = args.batch = images; }
   void Run(int thread, int num_threads) const override;
 
   kernels::EltwiseArgs args;
@@ -101,7 +123,7 @@ class MinMaxOp : public Op {
 /// Quantizes each image with its own range and prepares the convolution's epilogue.
 class DynamicQuantizeOp : public Op {
  public:
-  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void SetBatch(int images) override { batch = args.batch = images; }
   void Run(int thread, int num_threads) const override;
 
   kernels::EltwiseArgs args;
@@ -114,30 +136,26 @@ class DynamicQuantizeOp : public Op {
   float* multiplier = nullptr;          ///< [batch][padded channels]
   int32_t* bias = nullptr;              ///< [batch][padded channels]
   int channels = 0;                     ///< Padded.
-  HaloFill halo;                        ///< Value set at run time.
+  HaloFill range_halo;                  ///< Around the output; its value is found at run time.
 };
 
 /// Convolution over images quantized on the fly; `args` are for one image.
 class HybridConvOp : public ConvOp {
  public:
-  void Bind(const RunIo& io) override { batch = io.batch; }
+  void SetBatch(int images) override { batch = images; }
   void Run(int thread, int num_threads) const override;
-
-  int batch = 1;
 };
 
 /// The same by Winograd's algorithm.
 class HybridWinogradOp : public WinogradOp {
  public:
-  void Bind(const RunIo& io) override { batch = io.batch; }
+  void SetBatch(int images) override { batch = images; }
   void Run(int thread, int num_threads) const override;
-
-  int batch = 1;
 };
 
 class PoolOp : public Op {
  public:
-  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void SetBatch(int images) override { batch = args.batch = images; }
   void Run(int thread, int num_threads) const override;
   kernels::PoolArgs args;
   kernels::PoolFn fn = nullptr;
@@ -145,7 +163,7 @@ class PoolOp : public Op {
 
 class GlobalPoolOp : public Op {
  public:
-  void Bind(const RunIo& io) override { args.batch = io.batch; }
+  void SetBatch(int images) override { batch = args.batch = images; }
   void Run(int thread, int num_threads) const override;
   kernels::PoolArgs args;
   kernels::GlobalPoolFn fn = nullptr;
@@ -153,27 +171,23 @@ class GlobalPoolOp : public Op {
 
 class EltwiseOp : public Op {
  public:
-  void Bind(const RunIo& io) override;
+  void SetBatch(int images) override { batch = args.batch = images; }
   void Run(int thread, int num_threads) const override;
   kernels::EltwiseArgs args;
   kernels::EltwiseFn fn = nullptr;
-  int external_input = -1;  ///< `a` is this input of the caller.
 };
 
 class SoftmaxOp : public Op {
  public:
-  void Bind(const RunIo& io) override { batch = io.batch; }
   void Run(int thread, int num_threads) const override;
   kernels::ActivationView input, output;
   kernels::SoftmaxFn fn = nullptr;
-  int batch = 1;
 };
 
 /// Copies a box of pixels and channels; covers Pad, Slice, Concat, and copies from and to the
 /// caller's buffers.
 class CopyOp : public Op {
  public:
-  void Bind(const RunIo& io) override;
   void Run(int thread, int num_threads) const override;
 
   kernels::ActivationView input, output;
@@ -184,19 +198,15 @@ class CopyOp : public Op {
   int out_y = 0, out_x = 0, out_c = 0;     ///< First output element.
   int clear_channels = 0;    ///< > 0: first fill the whole output, this many channels a pixel.
   uint32_t clear_value = 0;  ///< Bit pattern of one element.
-  int batch = 1;
-  int external_input = -1, external_output = -1;
 };
 
 /// Copies elements in NHWC order between tensors of different shapes.
 class ReshapeOp : public Op {
  public:
-  void Bind(const RunIo& io) override { batch = io.batch; }
   void Run(int thread, int num_threads) const override;
   kernels::ActivationView input, output;
   int element_size = 1;
   int out_padded_c = 0;  ///< Channels of an output pixel as stored; the surplus is zeroed.
-  int batch = 1;
 };
 
 }  // namespace octet

@@ -4,11 +4,12 @@
 #define OCTET_ENGINE_SRC_PLAN_H_
 
 #include <cstdint>
+#include <limits>
 #include <memory>
-#include <string>
 #include <vector>
 
 #include "engine/src/ops.h"
+#include "engine/src/placement.h"
 #include "engine/src/prepared.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
@@ -20,40 +21,54 @@ struct PlanOptions {
   const kernels::KernelTable* table = nullptr;
   int num_threads = 1;
   int max_batch = 1;
-  bool winograd = true;                 ///< As SessionOptions.
-  PreparedWeights* prepared = nullptr;  ///< Where they are kept, and what else is found out about weights.
+  bool winograd = true;  ///< As SessionOptions.
+  PreparedWeights* prepared =
+      nullptr;  ///< Where they are kept, and what else is found out about weights.
+  /// Most bytes of activations, constants and prepared weights.
+  int64_t max_memory = std::numeric_limits<int64_t>::max();
 };
 
-/// Where a tensor lives while the session runs.
+/// What changes from run to run.
+struct RunIo {
+  const void* const* inputs = nullptr;
+  void* const* outputs = nullptr;
+  int batch = 1;
+};
+
+/// Memory of a tensor or of an operator's work, for the whole batch.
+struct Buffer {
+  int64_t bytes = 0;                ///< kArenaSlack included.
+  int first_op = -1, last_op = -1;  ///< That have a slot in it; -1: none, so it has no memory.
+  int64_t offset = -1;              ///< In the arena.
+};
+
+/// Where a tensor lives while the session runs. Reshapes that move nothing share a buffer.
 struct Placement {
-  kernels::ActivationView view;  ///< `data` is valid once the arena exists.
-  int element_size = 0;
-  int halo_top = 0, halo_left = 0, halo_bottom = 0, halo_right = 0;
-  bool tight = false;  ///< Pixels without channel padding: the input of a kPanelRow convolution.
-  TensorId alias = kNoTensor;  ///< Shares the memory of this tensor (a reshape without movement).
-  int64_t image_bytes = 0;
-  bool shared_by_batch = false;  ///< Working memory: `image_bytes` whatever the batch.
-  int64_t arena_bytes = 0;       ///< For the whole batch.
-  int64_t offset = -1;  ///< In the arena, of the first byte including the halo; -1 = not in memory.
-  int first_op = -1, last_op = -1;
-
-  /// Channels that kernels process: all that are stored.
-  int stored_channels() const { return static_cast<int>(view.pixel_stride / element_size); }
+  Geometry geometry;
+  int buffer = -1;               ///< Index into Plan::buffers; -1: a constant.
+  kernels::ActivationView view;  ///< `data` is null when the tensor has no memory.
 };
 
+/// Borrows the graph's constants, so it lives no longer than its model.
 struct Plan {
   std::vector<std::unique_ptr<Op>> ops;
   std::vector<Placement> placements;  ///< By tensor.
+  std::vector<Buffer> buffers;
   std::vector<std::unique_ptr<uint8_t[]>> constants;
   std::unique_ptr<uint8_t, void (*)(void*)> arena{nullptr, nullptr};
+  uint8_t* memory = nullptr;  ///< The first aligned byte of the arena.
   int64_t arena_bytes = 0;
   int64_t constant_bytes = 0;
   std::vector<std::shared_ptr<const void>> prepared;  ///< Keeps them alive.
   int64_t prepared_bytes = 0;
+
+  /// Points the operators at the caller's tensors.
+  void Bind(const RunIo& io);
 };
 
 /// Errors: kUnsupported when an operator has no kernel for its types (a validated graph has none,
-/// save for what its message says).
+/// save for what its message says) or an image is too large for its kernel, kOutOfMemory when
+/// max_memory would not do.
 Result<std::unique_ptr<Plan>> BuildPlan(const Graph& graph, const PlanOptions& options);
 
 }  // namespace octet

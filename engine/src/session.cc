@@ -101,12 +101,7 @@ void Session::Impl::RunOps(int thread, int num_threads) {
   const std::vector<std::unique_ptr<Op>>& ops = plan->ops;
   for (size_t i = 0; i < ops.size(); ++i) {
     const Op& op = *ops[i];
-    const auto work = [&](int part) {
-      if (part == num_threads - 1) {
-        for (const HaloFill& halo : op.halos) halo.Run(batch);
-      }
-      op.Run(part, num_threads);
-    };
+    const auto work = [&](int part) { op.RunWithHalo(part, num_threads); };
     if (num_threads > 1) {
       sharing.RunStep(i, thread, work);
     } else {
@@ -125,8 +120,7 @@ void Session::Impl::RunOps(int thread, int num_threads) {
 }
 
 void Session::Impl::Execute(const RunIo& io) {
-  batch = io.batch;
-  for (const std::unique_ptr<Op>& op : plan->ops) op->Bind(io);
+  plan->Bind(io);
   if (options.num_threads == 1) {
     RunOps(0, 1);
   } else {
@@ -273,7 +267,7 @@ std::vector<LayerProfile> Session::Profile() const {
     layer.milliseconds =
         impl_->runs > 0 ? impl_->seconds[i] * 1e3 / static_cast<double>(impl_->runs) : 0.0;
     if (op.node < 0) {
-      layer.type = i == 0 ? "input" : "output";
+      layer.type = op.node == Op::kCopyIn ? "input" : "output";
     } else {
       const Node& n = graph.nodes[op.node];
       layer.name = n.name;

@@ -1,5 +1,5 @@
 // Error values of the whole project. No exception crosses a library boundary: everything that can
-// fail because of a file or a caller returns Status or Result<T>.
+// fail because of a file, a caller or a lack of memory returns Status or Result<T>.
 #ifndef OCTET_FORMATS_BASE_STATUS_H_
 #define OCTET_FORMATS_BASE_STATUS_H_
 
@@ -18,6 +18,7 @@ enum class StatusCode {
   kUnsupported,      ///< Well-formed, but this program cannot do it.
   kIo,               ///< The operating system refused to read or write.
   kInternal,         ///< A broken invariant of octet itself.
+  kOutOfMemory,      ///< The system has no memory left, or a limit that the caller set is reached.
 };
 
 /// Success, or a code with a one-line message. Cheap to move; never throws apart from
@@ -52,6 +53,7 @@ inline Status Corrupt(std::string m) { return {StatusCode::kCorrupt, std::move(m
 inline Status Unsupported(std::string m) { return {StatusCode::kUnsupported, std::move(m)}; }
 inline Status IoError(std::string m) { return {StatusCode::kIo, std::move(m)}; }
 inline Status InternalError(std::string m) { return {StatusCode::kInternal, std::move(m)}; }
+inline Status OutOfMemory(std::string m) { return {StatusCode::kOutOfMemory, std::move(m)}; }
 
 /// Either a value or the Status that says why there is none. Call `value()` only when `ok()`.
 template <typename T>

@@ -1,0 +1,437 @@
+// Planning of convolutions and dense layers: where the input is read, in which strides, what
+// happens to the sums, and which kernel does it.
+#include <algorithm>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "engine/src/planner.h"
+#include "engine/src/tflite_rounding.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "kernels/winograd.h"
+
+namespace octet {
+namespace {
+
+using kernels::ConvArgs;
+
+// Inputs of a pixel block that still leave room for weights in a 32 KiB level-1 cache.
+constexpr int64_t kBlockBytes = 24 * 1024;
+// V and M of a block of Winograd tiles. They are read in order and may go a little beyond a level-2
+// cache of 1 MiB, as every block transforms the weights again: ResNet-50 in fp32 takes 24.54 ms
+// with 700 KiB, 24.27 with 1300, 24.37 with 2600; int8, batch 8, 7.41, 7.30 and 7.23 ms an image.
+constexpr int64_t kWinogradBlockBytes = 1300 * 1024;
+// Weights that stay in the level-2 cache while pixel blocks pass by; larger ones are streamed once.
+constexpr int64_t kCachedWeightBytes = 384 * 1024;
+
+}  // namespace
+
+/// One layer while it is planned.
+struct Planner::Conv {
+  const Node& n;
+  const Tensor &x, &w, &y;
+  PanelShape panel;
+  int panels, lanes;  ///< Output channels as stored: 16 a panel.
+  bool dense, depthwise, row, integer;
+  bool hybrid;        ///< int8 weights, float activations that are quantized on the fly.
+  std::string types;  ///< The end of the kernel's name.
+
+  // ChooseSource: the input as the kernel reads it, which is the tensor itself, a tight copy, or
+  // images quantized on the fly.
+  int source = -1;  ///< A buffer.
+  Geometry in{};
+  DynamicQuantizeOp* quantize = nullptr;         ///< Hybrid only.
+  int multiplier_buffer = -1, bias_buffer = -1;  ///< The same; [max_batch][lanes].
+
+  ConvArgs args{};  ///< Without addresses in the arena.
+  bool split = false;
+
+  Window window() const { return dense ? Window{} : n.window; }
+  int64_t element_bytes() const { return static_cast<int64_t>(DTypeSize(w.dtype)); }
+  int64_t ranges_bytes(int max_batch) const { return int64_t{4} * lanes * max_batch; }
+};
+
+// ---- Winograd
+// -------------------------------------------------------------------------------------
+
+bool Planner::ReadsInPlace(const Node& n) const {
+  return !(tensor(n.inputs[kInputWeights]).dtype == DType::kI8 &&
+           tensor(n.inputs[kInputX]).dtype == DType::kF32);
+}
+
+kernels::WinogradFn Planner::WinogradFunction(const Node& n) const {
+  const Tensor& w = tensor(n.inputs[kInputWeights]);
+  if (w.dtype != DType::kI8)
+    return w.dtype == DType::kF16 ? table_.winograd_f16 : table_.winograd_f32;
+  return tensor(n.output).dtype == DType::kU8 ? table_.winograd_u8_u8 : table_.winograd_u8_f32;
+}
+
+bool Planner::CanUseWinograd(const Node& n) const {
+  if (n.type != OpType::kConv2d || n.groups != 1) return false;
+  const Window& w = n.window;
+  if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1 ||
+      w.dilation_h != 1 || w.dilation_w != 1)
+    return false;
+  const Tensor& weights = tensor(n.inputs[kInputWeights]);
+  const Shape& y = tensor(n.output).shape;
+  // Below 7 pixels most of a 4x4 tile is outside the image.
+  if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 ||
+      y[2] < 7)
+    return false;
+  if (weights.dtype == DType::kI8 &&
+      (CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_u8.tiles ||
+       weights.shape.back() < table_.winograd_u8.channels))
+    return false;
+  return WinogradFunction(n) != nullptr;
+}
+
+/// Reads all weights of the layer, so it is asked last.
+bool Planner::IsExactWithWinograd(const Node& n) const {
+  const Tensor& w = tensor(n.inputs[kInputWeights]);
+  return w.dtype != DType::kI8 ||
+         kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(w.data.data()),
+                                  static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)),
+                                  static_cast<int>(w.shape.back()));
+}
+
+void Planner::ChooseWinograd() {
+  winograd_.assign(graph_.nodes.size(), false);
+  if (!options_.winograd) return;
+  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
+    const Node& n = graph_.nodes[i];
+    winograd_[i] = CanUseWinograd(n) && IsExactWithWinograd(n);
+  }
+}
+
+Window Planner::HaloWindow(int node) const {
+  Window w = graph_.nodes[node].window;
+  if (!winograd_[node]) return w;
+  const Shape& y = tensor(graph_.nodes[node].output).shape;
+  w.pad_bottom += static_cast<int>(RoundUp(y[1], 4) - y[1]);
+  w.pad_right += static_cast<int>(RoundUp(y[2], 4) - y[2]);
+  return w;
+}
+
+// ---- One layer
+// ------------------------------------------------------------------------------------
+
+Status Planner::AddConv(const Node& n) {
+  const Tensor& x = tensor(n.inputs[kInputX]);
+  const Tensor& w = tensor(n.inputs[kInputWeights]);
+  const Tensor& y = tensor(n.output);
+  if (w.layout == Layout::kPlain) {
+    return Unsupported(StrCat("node ", n.name, ": grouped convolution with ", n.groups,
+                              " groups of ", w.shape.back(),
+                              " channels; only depthwise (one channel a group) has a kernel"));
+  }
+  const PanelShape panel = MakePanelShape(w.shape, w.dtype, w.layout);
+  const int panels = static_cast<int>(panel.panels);
+  const bool integer = w.dtype == DType::kI8, hybrid = integer && x.dtype == DType::kF32;
+  Conv c{.n = n,
+         .x = x,
+         .w = w,
+         .y = y,
+         .panel = panel,
+         .panels = panels,
+         .lanes = panels * kPanelWidth,
+         .dense = n.type == OpType::kDense,
+         .depthwise = w.layout == Layout::kDepthwise,
+         .row = w.layout == Layout::kPanelRow,
+         .integer = integer,
+         .hybrid = hybrid,
+         .types = StrCat(integer ? "u8_" : "", w.dtype == DType::kF16  ? "f16"
+                                               : y.dtype == DType::kU8 ? "u8"
+                                                                       : "f32")};
+  OCTET_RETURN_IF_ERROR(ChooseSource(&c));
+  OCTET_RETURN_IF_ERROR(FillGeometry(&c));
+  OCTET_RETURN_IF_ERROR(FillEpilogue(&c));
+  ChooseBlocking(&c);
+  return winograd_[node_] ? AddWinograd(&c) : AddDirect(&c);
+}
+
+Status Planner::ChooseSource(Conv* c) {
+  const TensorId x = c->n.inputs[kInputX];
+  const Placement& p = plan_->placements[x];
+  const bool copied = c->row && !p.geometry.tight;
+  if (!c->hybrid && !copied) {
+    c->source = p.buffer;
+    c->in = p.geometry;
+    return OkStatus();
+  }
+  Halo halo;
+  if (!c->dense) halo.Cover(HaloWindow(node_));
+  Tensor like = c->x;
+  if (c->hybrid) like.dtype = DType::kU8;
+  OCTET_ASSIGN_OR_RETURN(c->in, MakeGeometry(like, c->row, halo));
+  OCTET_ASSIGN_OR_RETURN(c->source, NewBuffer(c->in));
+  return c->hybrid ? AddDynamicQuantization(c) : AddCopyTo(c->source, c->in, x, -1);
+}
+
+Status Planner::AddDynamicQuantization(Conv* c) {
+  const TensorId x = c->n.inputs[kInputX];
+  const Geometry& from = geometry(x);
+  const int64_t partial_bytes =
+      int64_t{2} * options_.max_batch * options_.num_threads * static_cast<int64_t>(sizeof(float));
+  OCTET_ASSIGN_OR_RETURN(const int partial, NewBuffer(partial_bytes));
+  auto min_max = std::make_unique<MinMaxOp>();
+  min_max->kernel = "min_max";
+  min_max->fn = table_.min_max;
+  min_max->max_threads = options_.num_threads;
+  min_max->args.count = from.c;
+  ReadView(min_max.get(), "input", x, from.c, &min_max->args.a);
+  UseWhole(min_max.get(), "range", partial, partial_bytes, true, &min_max->partial);
+  OCTET_RETURN_IF_ERROR(Push(std::move(min_max)));
+
+  auto quantize = std::make_unique<DynamicQuantizeOp>();
+  DynamicQuantizeOp* q = quantize.get();
+  c->quantize = q;
+  q->kernel = "quantize";
+  q->fn = table_.quantize;
+  q->max_threads = options_.num_threads;
+  q->non_negative = non_negative_[x];
+  // Stored channels where both have them: whole registers.
+  const int stored = c->in.stored_channels();
+  q->args.count = stored <= from.stored_channels() ? stored : from.c;
+  q->channels = c->lanes;
+  OCTET_ASSIGN_OR_RETURN(float* weight_scale, Constant<float>(c->lanes));
+  const std::span<const float> scales = tensor(c->n.inputs[kInputScales]).values<float>();
+  std::copy_n(scales.data(), c->w.shape[0], weight_scale);
+  q->weight_scale = weight_scale;
+  OCTET_ASSIGN_OR_RETURN(q->weight_sum, WeightSums(*c, q->non_negative));
+  const int64_t bytes = c->ranges_bytes(options_.max_batch);
+  OCTET_ASSIGN_OR_RETURN(c->multiplier_buffer, NewBuffer(bytes));
+  OCTET_ASSIGN_OR_RETURN(c->bias_buffer, NewBuffer(bytes));
+  UseWhole(q, "range", partial, partial_bytes, false, &q->partial);
+  UseWhole(q, "multiplier", c->multiplier_buffer, bytes, true, &q->multiplier);
+  UseWhole(q, "bias", c->bias_buffer, bytes, true, &q->bias);
+  ReadView(q, "input", x, q->args.count, &q->args.a);
+  WriteView(q, "output", c->source, c->in, q->args.count, &q->args.output);
+  FillHalo(q, c->source, c->in, 0, &q->range_halo);
+  return Push(std::move(quantize));
+}
+
+/// Sum of each output channel's weights, for the zero-point correction; zeros when none is needed.
+Result<const int32_t*> Planner::WeightSums(const Conv& c, bool skip) {
+  OCTET_ASSIGN_OR_RETURN(int32_t * sums, Constant<int32_t>(c.lanes));
+  if (skip) return sums;
+  const int8_t* data = reinterpret_cast<const int8_t*>(c.w.data.data());
+  const int64_t panel_elements = c.panel.panel_elements();
+  for (int64_t p = 0; p < c.panel.panels; ++p) {
+    for (int64_t i = 0; i < panel_elements; ++i) {
+      const int64_t lane = c.depthwise ? i % kPanelWidth : i / kGroup % kPanelWidth;
+      sums[p * kPanelWidth + lane] += data[p * panel_elements + i];
+    }
+  }
+  return sums;
+}
+
+Status Planner::FillGeometry(Conv* c) {
+  ConvArgs& a = c->args;
+  const Window window = c->window();
+  a.in_image_stride = c->in.image_stride;
+  a.in_row_step = window.stride_h * c->in.row_stride;
+  a.in_pixel_step = window.stride_w * c->in.pixel_stride;
+  a.taps = static_cast<int>(c->panel.taps);
+  a.depth = static_cast<int>(c->panel.padded_depth);
+  OCTET_ASSIGN_OR_RETURN(int32_t * offsets, Constant<int32_t>(a.taps));
+  for (int t = 0; t < a.taps; ++t) {
+    const int ty = c->row ? t : t / window.kernel_w, tx = c->row ? 0 : t % window.kernel_w;
+    const int64_t offset = int64_t{ty} * window.dilation_h * c->in.row_stride +
+                           int64_t{tx} * window.dilation_w * c->in.pixel_stride;
+    offsets[t] = static_cast<int32_t>(offset);
+    if (offsets[t] != offset) {
+      return Unsupported(StrCat(NodeName(), ": tap ", t, " lies ", offset,
+                                " bytes behind the first in the padded input, expected less than "
+                                "2 GiB"));
+    }
+  }
+  a.tap_offsets = offsets;
+  a.weights = reinterpret_cast<const uint8_t*>(c->w.data.data());
+  a.panel_bytes = c->panel.panel_elements() * c->element_bytes();
+  const Geometry& out = geometry(c->n.output);
+  a.out_h = out.h;
+  a.out_w = out.w;
+  a.out_c = static_cast<int>(c->w.shape[0]);
+  a.out_image_stride = out.image_stride;
+  a.out_row_stride = out.row_stride;
+  a.out_pixel_stride = out.pixel_stride;
+  return OkStatus();
+}
+
+Status Planner::FillEpilogue(Conv* c) {
+  ConvArgs& a = c->args;
+  ClampLimits(c->n.activation, c->y, &a.low, &a.high);
+  a.out_zero = c->y.quantization.zero_point;
+  OCTET_ASSIGN_OR_RETURN(float* float_bias, Constant<float>(c->lanes));
+  const TensorId bias = c->n.input(kInputBias);
+  if (bias != kNoTensor && tensor(bias).dtype == DType::kF32)
+    std::copy_n(tensor(bias).values<float>().data(), a.out_c, float_bias);
+  a.float_bias = float_bias;
+  const TensorId residual = c->n.input(kInputResidual);
+  if (residual != kNoTensor) {
+    const Geometry& r = geometry(residual);
+    a.res_image_stride = r.image_stride;
+    a.res_row_stride = r.row_stride;
+    a.res_pixel_stride = r.pixel_stride;
+  }
+  // A hybrid layer's multipliers and biases are written by DynamicQuantizeOp, for each image.
+  return c->integer && !c->hybrid ? FillIntegerEpilogue(c) : OkStatus();
+}
+
+Status Planner::FillIntegerEpilogue(Conv* c) {
+  ConvArgs& a = c->args;
+  const Tensor& y = c->y;
+  const TensorId bias = c->n.input(kInputBias), residual = c->n.input(kInputResidual);
+  OCTET_ASSIGN_OR_RETURN(int32_t * integer_bias, Constant<int32_t>(c->lanes));
+  if (bias != kNoTensor) std::copy_n(tensor(bias).values<int32_t>().data(), a.out_c, integer_bias);
+  a.bias = integer_bias;
+  OCTET_ASSIGN_OR_RETURN(float* multiplier, Constant<float>(c->lanes));
+  a.multiplier = multiplier;
+  const double out_scale = y.dtype == DType::kU8 ? y.quantization.scale : 1.0;
+  const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8 &&
+                      residual == kNoTensor;
+  float* nudge = nullptr;
+  kernels::FixedMultiplier* fixed = nullptr;
+  if (tflite) {
+    OCTET_ASSIGN_OR_RETURN(nudge, Constant<float>(c->lanes));
+    OCTET_ASSIGN_OR_RETURN(fixed, Constant<kernels::FixedMultiplier>(c->lanes));
+  }
+  const std::span<const float> scales = tensor(c->n.inputs[kInputScales]).values<float>();
+  for (int i = 0; i < a.out_c; ++i) {
+    double real = static_cast<double>(c->x.quantization.scale) * scales[i] / out_scale;
+    if (tflite) {
+      fixed[i] = ToFixedMultiplier(real);
+      nudge[i] = c->dense ? 0.0f : TwiceRoundedNudge(fixed[i]);
+      real = FixedValue(fixed[i]);
+    }
+    multiplier[i] = static_cast<float>(real);
+  }
+  a.fixed = fixed;
+  a.nudge = nudge;
+  a.round_once = c->dense;
+  if (residual != kNoTensor && y.dtype == DType::kU8) {
+    const Quantization& r = tensor(residual).quantization;
+    a.residual_multiplier = static_cast<float>(static_cast<double>(r.scale) / y.quantization.scale);
+    a.residual_zero = r.zero_point;
+  }
+  return OkStatus();
+}
+
+void Planner::ChooseBlocking(Conv* c) const {
+  // Weights that fit the level-2 cache are passed over once per block of pixels, so that the pixels
+  // stay in level 1.
+  ConvArgs& a = c->args;
+  if (c->panels <= 4 || c->panels * a.panel_bytes > kCachedWeightBytes) return;
+  const int64_t pixel_bytes = std::max<int64_t>(1, a.in_pixel_step);
+  a.pixel_block = static_cast<int>(std::max<int64_t>(24, kBlockBytes / pixel_bytes));
+}
+
+/// Whether the split kernel is likely to be the faster one. Activations around a zero point near
+/// 128 are too often above; a single pixel waits for memory whatever the kernel; looking for the
+/// large activations of every tap pays when three panels share it (3x3 of 16 channels: 38 us,
+/// plain 27 us).
+bool Planner::UseSplit(const Conv& c) const {
+  constexpr int64_t kFewestPixels = 4;
+  constexpr int32_t kLargestZero = 64;
+  constexpr int kFewestChannels = 33;
+  const ConvArgs& a = c.args;
+  const int32_t zero_point = c.hybrid ? 0 : c.x.quantization.zero_point;
+  return c.integer && table_.split_u8_u8 != nullptr && !c.depthwise && a.depth % 16 == 0 &&
+         a.panel_bytes / 64 <= kernels::kSplitLines &&
+         int64_t{a.out_h} * a.out_w >= kFewestPixels && zero_point <= kLargestZero &&
+         (a.taps == 1 || a.out_c >= kFewestChannels);
+}
+
+kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
+  const bool u8 = c.y.dtype == DType::kU8;
+  if (c.split) return u8 ? table_.split_u8_u8 : table_.split_u8_f32;
+  if (c.integer) {
+    if (u8) return c.depthwise ? table_.depthwise_u8_u8 : table_.conv_u8_u8;
+    return c.depthwise ? table_.depthwise_u8_f32 : table_.conv_u8_f32;
+  }
+  if (c.w.dtype == DType::kF16) return c.depthwise ? table_.depthwise_f16 : table_.conv_f16;
+  return c.depthwise ? table_.depthwise_f32 : table_.conv_f32;
+}
+
+Status Planner::AddDirect(Conv* c) {
+  c->split = UseSplit(*c);
+  std::unique_ptr<ConvOp> op =
+      c->hybrid ? std::make_unique<HybridConvOp>() : std::make_unique<ConvOp>();
+  op->fn = ConvFunction(*c);
+  op->kernel = (c->depthwise ? "depthwise_" : c->split ? "split_" : "conv_") + c->types;
+  op->panels = c->panels;
+  const int64_t weight_bytes = c->panels * c->args.panel_bytes;
+  op->split_panels = !c->depthwise && c->panels >= 2 * options_.num_threads &&
+                     weight_bytes > c->in.image_stride * options_.max_batch;
+  if (c->split) {
+    OCTET_RETURN_IF_ERROR(AddChains(*c, &c->args));
+    const int64_t bytes = kernels::kSplitScratchBytes * options_.num_threads;
+    OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
+    UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
+  }
+  op->args = c->args;
+  OCTET_RETURN_IF_ERROR(BindConv(*c, false, op.get(), &op->args));
+  return Push(std::move(op));
+}
+
+Status Planner::AddChains(const Conv& c, ConvArgs* args) {
+  const int64_t lines = args->panel_bytes / 64;
+  const int64_t bytes = c.panels * kernels::ChainEntries(lines) * 2;
+  OCTET_RETURN_IF_ERROR(Charge(bytes));
+  plan_->prepared.push_back(
+      options_.prepared->Get(node_, static_cast<size_t>(bytes), [&](std::byte* out) {
+        table_.find_chains(args->weights, c.panels, lines, reinterpret_cast<uint16_t*>(out));
+      }));
+  plan_->prepared_bytes += bytes;
+  args->chains = static_cast<const uint16_t*>(plan_->prepared.back().get());
+  return OkStatus();
+}
+
+Status Planner::AddWinograd(Conv* c) {
+  std::unique_ptr<WinogradOp> op =
+      c->hybrid ? std::make_unique<HybridWinogradOp>() : std::make_unique<WinogradOp>();
+  const ConvArgs& a = c->args;
+  const int channels = a.depth, value_bytes = c->integer ? 2 : 4;
+  op->fn = WinogradFunction(c->n);
+  op->kernel = "winograd_" + c->types;
+  op->panels = c->panels;
+  const int64_t tiles = options_.max_batch * CeilDiv(a.out_h, 4) * CeilDiv(a.out_w, 4);
+  const int64_t tile_bytes = kernels::WinogradScratchBytes(2, channels, value_bytes) -
+                             kernels::WinogradScratchBytes(1, channels, value_bytes);
+  op->args.tile_block = static_cast<int>(
+      std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
+  op->scratch_bytes = RoundUp(
+      kernels::WinogradScratchBytes(op->args.tile_block, channels, value_bytes), kArenaAlignment);
+  const int64_t bytes = op->scratch_bytes * options_.num_threads;
+  OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
+  UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
+  op->args.conv = a;
+  OCTET_RETURN_IF_ERROR(BindConv(*c, true, op.get(), &op->args.conv));
+  return Push(std::move(op));
+}
+
+Status Planner::BindConv(const Conv& c, bool winograd, Op* op, ConvArgs* args) {
+  const Window window = c.window();
+  const int batch = options_.max_batch;
+  const int64_t in_bytes = (c.depthwise ? c.lanes : args->depth) * int64_t{c.in.element_size};
+  op->slots.push_back(
+      {"input", &args->input, c.source,
+       c.in.first_pixel() - window.pad_top * c.in.row_stride - window.pad_left * c.in.pixel_stride,
+       winograd ? ReachOfTiles(*args, batch, in_bytes) : ReachOfTaps(*args, batch, in_bytes),
+       false});
+  const int64_t out_bytes = c.lanes * static_cast<int64_t>(DTypeSize(c.y.dtype));
+  WriteTensor(op, "output", c.n.output, out_bytes, &args->output);
+  const TensorId residual = c.n.input(kInputResidual);
+  if (residual != kNoTensor) ReadTensor(op, "residual", residual, out_bytes, &args->residual);
+  if (c.hybrid) {
+    const int64_t bytes = c.ranges_bytes(batch);
+    UseWhole(op, "multiplier", c.multiplier_buffer, bytes, false, &args->multiplier);
+    UseWhole(op, "bias", c.bias_buffer, bytes, false, &args->bias);
+  }
+  FillHalo(op, c.n.output);
+  return CheckReach(*op, "weights", Reach(args->panel_bytes).Steps(c.panels, args->panel_bytes), 0,
+                    static_cast<int64_t>(c.w.data.size()));
+}
+
+}  // namespace octet

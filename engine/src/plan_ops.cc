@@ -1,0 +1,398 @@
+// Planning of everything but convolutions and dense layers.
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <utility>
+
+#include "engine/src/planner.h"
+#include "engine/src/tflite_rounding.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+using kernels::ActivationView;
+using kernels::EltwiseArgs;
+using kernels::PoolArgs;
+
+float Ratio(const Quantization& from, const Quantization& to) {
+  return static_cast<float>(static_cast<double>(from.scale) / to.scale);
+}
+
+/// TFLite's average of int8 values rounds halves away from its 0, which is 128 here.
+void SetTfliteHalves(PoolArgs* a) {
+  // Above a float's error at 255, below the distance of anything but a half.
+  a->nudge = 0x1p-13f;
+  a->pivot = static_cast<float>(128 - a->out_zero);
+}
+
+uint32_t PadBits(float value, const Tensor& t) {
+  if (t.dtype == DType::kU8) {
+    const float q = std::nearbyint(value / t.quantization.scale) +
+                    static_cast<float>(t.quantization.zero_point);
+    return static_cast<uint32_t>(std::min(255.0f, std::max(0.0f, q)));
+  }
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  return bits;
+}
+
+/// Axis of a rank-2 or rank-4 tensor as position in (n, y, x, c).
+int Position(int axis, int rank) { return rank == 4 ? axis : axis == 0 ? 0 : 3; }
+
+}  // namespace
+
+// ---- Pools
+// ----------------------------------------------------------------------------------------
+
+Status Planner::AddPool(const Node& n) {
+  const Tensor& x = tensor(n.inputs[0]);
+  const Tensor& y = tensor(n.output);
+  auto op = std::make_unique<PoolOp>();
+  PoolArgs& a = op->args;
+  a.kernel_h = n.window.kernel_h, a.kernel_w = n.window.kernel_w;
+  a.stride_h = n.window.stride_h, a.stride_w = n.window.stride_w;
+  a.pad_top = n.window.pad_top, a.pad_left = n.window.pad_left;
+  a.count_include_pad = n.count_include_pad;
+  const bool u8 = x.dtype == DType::kU8;
+  if (u8) {
+    a.multiplier = Ratio(x.quantization, y.quantization);
+    a.in_zero = x.quantization.zero_point;
+    a.out_zero = y.quantization.zero_point;
+    if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(&a);
+  }
+  const bool max = n.type == OpType::kMaxPool;
+  op->fn = max ? (u8 ? table_.max_pool_u8 : table_.max_pool_f32)
+               : (u8 ? table_.average_pool_u8 : table_.average_pool_f32);
+  op->kernel = StrCat(max ? "max_pool_" : "average_pool_", u8 ? "u8" : "f32");
+  return FinishPool(n, std::move(op), &a);
+}
+
+Status Planner::AddGlobalPool(const Node& n) {
+  const Tensor& x = tensor(n.inputs[0]);
+  const Tensor& y = tensor(n.output);
+  auto op = std::make_unique<GlobalPoolOp>();
+  const bool u8 = x.dtype == DType::kU8, u8_out = y.dtype == DType::kU8;
+  if (u8) {
+    const double pixels = static_cast<double>(x.shape[1] * x.shape[2]);
+    const double out_scale = u8_out ? y.quantization.scale : 1.0;
+    op->args.multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
+    op->args.in_zero = x.quantization.zero_point;
+    op->args.out_zero = y.quantization.zero_point;
+    if (u8_out && graph_.metadata.rounding == Rounding::kTflite) {
+      if (x.quantization == y.quantization) {  // AVERAGE_POOL_2D; MEAN has scales of its own.
+        SetTfliteHalves(&op->args);
+      } else {
+        const kernels::FixedMultiplier mean = ToFixedMean(
+            static_cast<double>(x.quantization.scale) / out_scale, x.shape[1] * x.shape[2]);
+        op->args.multiplier = static_cast<float>(FixedValue(mean));
+        op->args.nudge = TwiceRoundedNudge(mean);
+      }
+    }
+  }
+  op->fn = !u8      ? table_.global_pool_f32
+           : u8_out ? table_.global_pool_u8_u8
+                    : table_.global_pool_u8_f32;
+  op->kernel = StrCat("global_pool_", u8 ? "u8_" : "", u8_out ? "u8" : "f32");
+  PoolArgs* args = &op->args;
+  return FinishPool(n, std::move(op), args);
+}
+
+Status Planner::FinishPool(const Node& n, std::unique_ptr<Op> op, PoolArgs* args) {
+  // Whole registers where both tensors have room for them, as the kernels do it.
+  const Geometry& in = geometry(n.inputs[0]);
+  const Geometry& out = geometry(n.output);
+  const int64_t padded = RoundUp(out.c, kPanelWidth);
+  const bool room = in.stored_channels() >= padded && out.stored_channels() >= padded;
+  ReadView(op.get(), "input", n.inputs[0], room ? padded : out.c, &args->input);
+  WriteView(op.get(), "output", n.output, room ? padded : out.c, &args->output);
+  FillHalo(op.get(), n.output);
+  return Push(std::move(op));
+}
+
+// ---- Elementwise
+// ----------------------------------------------------------------------------------
+
+Status Planner::FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op, bool binary) {
+  EltwiseArgs& a = op->args;
+  a.count = geometry(n.output).stored_channels();
+  for (int i = 0; i < (binary ? 2 : 1); ++i) {
+    if (geometry(n.inputs[i]).stored_channels() < a.count) a.count = geometry(n.output).c;
+  }
+  ReadView(op.get(), "first input", n.inputs[0], a.count, &a.a);
+  if (binary) ReadView(op.get(), "second input", n.inputs[1], a.count, &a.b);
+  WriteView(op.get(), "output", n.output, a.count, &a.output);
+  FillHalo(op.get(), n.output);
+  if (a.scale != nullptr) {
+    const int64_t constants = RoundUp(geometry(n.output).c, kPanelWidth);
+    OCTET_RETURN_IF_ERROR(CheckReach(*op, "scale and shift", Reach(a.count), 0, constants));
+  }
+  return Push(std::move(op));
+}
+
+Status Planner::SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y, EltwiseArgs* args) {
+  const TfliteSum sum =
+      ToTfliteSum(a.quantization.scale, b.quantization.scale, y.quantization.scale);
+  OCTET_ASSIGN_OR_RETURN(int32_t * fixed_a, Constant<int32_t>(256));
+  OCTET_ASSIGN_OR_RETURN(int32_t * fixed_b, Constant<int32_t>(256));
+  for (int q = 0; q < 256; ++q) {
+    fixed_a[q] = TfliteTerm(q - a.quantization.zero_point, sum.a);
+    fixed_b[q] = TfliteTerm(q - b.quantization.zero_point, sum.b);
+  }
+  args->fixed_a = fixed_a;
+  args->fixed_b = fixed_b;
+  args->fixed_sum = sum.sum;
+  // Three roundings of floats up to 255 times the multipliers, and those of the terms.
+  args->fixed_margin = std::min(0.5f, (args->a_multiplier + args->b_multiplier) * 0x1p-14f);
+  return OkStatus();
+}
+
+Status Planner::AddBinary(const Node& n) {
+  const Tensor& a = tensor(n.inputs[0]);
+  const Tensor& b = tensor(n.inputs[1]);
+  const Tensor& y = tensor(n.output);
+  auto op = std::make_unique<EltwiseOp>();
+  const bool u8 = y.dtype == DType::kU8;
+  if (u8 && n.type == OpType::kMul) {
+    return Unsupported(StrCat("node ", n.name, ": Mul has no uint8 kernel; it must stay in float"));
+  }
+  ClampLimits(n.activation, y, &op->args.low, &op->args.high);
+  if (u8) {
+    op->args.a_multiplier = Ratio(a.quantization, y.quantization);
+    op->args.b_multiplier = Ratio(b.quantization, y.quantization);
+    op->args.a_zero = a.quantization.zero_point;
+    op->args.b_zero = b.quantization.zero_point;
+    op->args.out_zero = y.quantization.zero_point;
+    if (graph_.metadata.rounding == Rounding::kTflite)
+      OCTET_RETURN_IF_ERROR(SetTfliteSum(a, b, y, &op->args));
+  }
+  op->fn = n.type == OpType::kMul ? table_.mul_f32 : u8 ? table_.add_u8 : table_.add_f32;
+  op->kernel = n.type == OpType::kMul ? "mul_f32" : u8 ? "add_u8" : "add_f32";
+  return FinishEltwise(n, std::move(op), true);
+}
+
+Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
+  const Tensor& x = tensor(n.inputs[0]);
+  const Tensor& y = tensor(n.output);
+  const bool scale_shift = n.type == OpType::kScaleShift;
+  if (graph_.metadata.rounding != Rounding::kTflite ||
+      !(scale_shift || n.type == OpType::kQuantize))
+    return false;
+  const int c = static_cast<int>(x.shape.back());
+  std::span<const float> constant;
+  float unit = 1.0f;
+  TfliteAffine affine = TfliteAffine::Requantize(x.quantization.scale, y.quantization.scale);
+  if (scale_shift) {
+    const auto all = [&](int slot, float value) {
+      const std::span<const float> values = tensor(n.inputs[slot]).values<float>();
+      return std::all_of(values.begin(), values.end(), [value](float v) { return v == value; });
+    };
+    const bool no_scale = all(kInputScale, 1.0f), no_shift = all(kInputShift, 0.0f);
+    const TensorId unit_id = n.input(kInputUnit);
+    if (unit_id != kNoTensor) {
+      if (!no_scale && !no_shift) return false;
+      unit = tensor(unit_id).values<float>()[0];
+      constant = tensor(n.inputs[no_shift ? kInputScale : kInputShift]).values<float>();
+      // What is no multiple of the unit was not made by the importer.
+      const auto multiple = [unit](float v) {
+        const float k = v / unit;
+        return std::fabs(k) <= 512.0f && std::fabs(k - std::nearbyint(k)) < 0.01f;
+      };
+      if (!std::all_of(constant.begin(), constant.end(), multiple)) return false;
+      affine = no_shift ? TfliteAffine::Mul(x.quantization.scale, unit, y.quantization.scale)
+                        : TfliteAffine::Add(x.quantization.scale, unit, y.quantization.scale);
+    } else if (!no_scale || !no_shift) {
+      return false;
+    }
+  }
+  OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(c, kPanelWidth)));
+  OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(c, kPanelWidth)));
+  for (int i = 0; i < c; ++i) {
+    if (i > 0 && constant.empty()) {
+      scale[i] = scale[0];
+      shift[i] = shift[0];
+      continue;
+    }
+    const int32_t k =
+        constant.empty() ? 1 : static_cast<int32_t>(std::nearbyint(constant[i] / unit));
+    affine.Fit(k, x.quantization.zero_point, args->low, args->high, &scale[i], &shift[i]);
+  }
+  args->scale = scale;
+  args->shift = shift;
+  args->nudge = affine.nudge();
+  return true;
+}
+
+Status Planner::AddScaleShift(const Node& n) {
+  const Tensor& x = tensor(n.inputs[0]);
+  const Tensor& y = tensor(n.output);
+  auto op = std::make_unique<EltwiseOp>();
+  EltwiseArgs& a = op->args;
+  const bool u8 = x.dtype == DType::kU8;
+  const Activation activation = n.type == OpType::kRelu    ? Activation::kRelu
+                                : n.type == OpType::kRelu6 ? Activation::kRelu6
+                                                           : n.activation;
+  ClampLimits(activation, y, &a.low, &a.high);
+  const double in_scale = u8 ? x.quantization.scale : 1.0,
+               out_scale = u8 ? y.quantization.scale : 1.0;
+  a.a_zero = x.quantization.zero_point;
+  a.out_zero = y.quantization.zero_point;
+  a.a_multiplier = static_cast<float>(in_scale / out_scale);
+  bool tflite = false;
+  if (u8) {
+    OCTET_ASSIGN_OR_RETURN(tflite, SetTfliteAffine(n, &a));
+  }
+  if (!tflite && n.type == OpType::kScaleShift) {
+    const int c = static_cast<int>(x.shape.back());
+    OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(c, kPanelWidth)));
+    OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(c, kPanelWidth)));
+    const std::span<const float> from_scale = tensor(n.inputs[kInputScale]).values<float>();
+    const std::span<const float> from_shift = tensor(n.inputs[kInputShift]).values<float>();
+    for (int i = 0; i < c; ++i) {
+      scale[i] = static_cast<float>(in_scale * from_scale[i] / out_scale);
+      shift[i] = static_cast<float>(from_shift[i] / out_scale);
+    }
+    a.scale = scale;
+    a.shift = shift;
+  }
+  op->fn = u8 ? table_.scale_shift_u8 : table_.scale_shift_f32;
+  op->kernel = u8 ? "scale_shift_u8" : "scale_shift_f32";
+  return FinishEltwise(n, std::move(op), false);
+}
+
+Status Planner::AddConversion(const Node& n) {
+  const TensorId id = n.inputs[0];
+  const Tensor& x = tensor(id);
+  const Tensor& y = tensor(n.output);
+  if (x.dtype == y.dtype) {  // Requantization: another scale or zero point.
+    OCTET_RETURN_IF_ERROR(NeedsInMemory(id));
+    return AddScaleShift(n);
+  }
+  auto op = std::make_unique<EltwiseOp>();
+  EltwiseArgs& a = op->args;
+  const bool quantize = n.type == OpType::kQuantize;
+  const Quantization& q = quantize ? y.quantization : x.quantization;
+  a.a_multiplier = quantize ? 1.0f / q.scale : q.scale;
+  (quantize ? a.out_zero : a.a_zero) = q.zero_point;
+  ClampLimits(Activation::kNone, y, &a.low, &a.high);
+  op->fn = quantize ? table_.quantize : table_.dequantize;
+  op->kernel = quantize ? "quantize" : "dequantize";
+  const int external = input_index_[id];
+  if (external < 0) return FinishEltwise(n, std::move(op), false);
+  // A graph input that nobody needed in memory so far is read where the caller has it.
+  a.a = ExternalView(x);
+  a.count = a.a.c;
+  OCTET_RETURN_IF_ERROR(UseExternal(op.get(), x, external, false, a.a, &a.a.data));
+  WriteView(op.get(), "output", n.output, a.count, &a.output);
+  FillHalo(op.get(), n.output);
+  return Push(std::move(op));
+}
+
+Status Planner::AddSoftmax(const Node& n) {
+  auto op = std::make_unique<SoftmaxOp>();
+  op->fn = table_.softmax;
+  op->kernel = "softmax";
+  const int c = geometry(n.output).c;
+  ReadView(op.get(), "input", n.inputs[0], c, &op->input);
+  WriteView(op.get(), "output", n.output, c, &op->output);
+  FillHalo(op.get(), n.output);
+  return Push(std::move(op));
+}
+
+// ---- Operators that move values
+// -------------------------------------------------------------------
+
+std::unique_ptr<CopyOp> Planner::NewCopy(TensorId x, TensorId y) const {
+  const Geometry& in = geometry(x);
+  auto op = std::make_unique<CopyOp>();
+  op->kernel = "copy";
+  op->element_size = geometry(y).element_size;
+  op->h = in.h, op->w = in.w, op->c = in.c;
+  return op;
+}
+
+/// `first`: of those that write `y`; it also clears the channels that nobody writes.
+Status Planner::FinishCopy(TensorId x, TensorId y, bool first, std::unique_ptr<CopyOp> op) {
+  const Geometry& out = geometry(y);
+  if (first && out.stored_channels() != out.c) op->clear_channels = out.stored_channels();
+  ReadView(op.get(), "input", x, geometry(x).c, &op->input);
+  op->slots.back().reach =
+      ReachOfBox(op->input, options_.max_batch, op->element_size, {op->in_y, op->in_x, op->in_c},
+                 {op->step_y, op->step_x, op->step_c}, {op->h, op->w, op->c});
+  WriteView(op.get(), "output", y, out.stored_channels(), &op->output);
+  const Slot& to = op->slots.back();
+  OCTET_RETURN_IF_ERROR(
+      CheckReach(*op, "output",
+                 ReachOfBox(op->output, options_.max_batch, op->element_size,
+                            {op->out_y, op->out_x, op->out_c}, {1, 1, 1}, {op->h, op->w, op->c}),
+                 to.at, plan_->buffers[to.buffer].bytes));
+  if (first) FillHalo(op.get(), y);
+  return Push(std::move(op));
+}
+
+Status Planner::AddPad(const Node& n) {
+  const int rank = tensor(n.output).shape.rank();
+  std::unique_ptr<CopyOp> op = NewCopy(n.inputs[0], n.output);
+  int at[4] = {0, 0, 0, 0};
+  for (int d = 0; d < rank; ++d) at[Position(d, rank)] = n.begin[d];
+  op->out_y = at[1], op->out_x = at[2], op->out_c = at[3];
+  op->clear_channels = geometry(n.output).stored_channels();
+  op->clear_value = PadBits(n.pad_value, tensor(n.output));
+  return FinishCopy(n.inputs[0], n.output, true, std::move(op));
+}
+
+Status Planner::AddSlice(const Node& n) {
+  const int rank = tensor(n.output).shape.rank();
+  std::unique_ptr<CopyOp> op = NewCopy(n.inputs[0], n.output);
+  int first[4] = {0, 0, 0, 0}, step[4] = {1, 1, 1, 1};
+  for (int d = 0; d < rank; ++d) {
+    first[Position(d, rank)] = n.begin[d];
+    // The step behind the only element may be any number.
+    if (tensor(n.output).shape[d] > 1) step[Position(d, rank)] = n.step[d];
+  }
+  const Geometry& out = geometry(n.output);
+  op->h = out.h, op->w = out.w, op->c = out.c;
+  op->in_y = first[1], op->in_x = first[2], op->in_c = first[3];
+  op->step_y = step[1], op->step_x = step[2], op->step_c = step[3];
+  return FinishCopy(n.inputs[0], n.output, true, std::move(op));
+}
+
+Status Planner::AddConcat(const Node& n) {
+  const Tensor& y = tensor(n.output);
+  const int axis = Position(n.axis, y.shape.rank());
+  int at[4] = {0, 0, 0, 0};
+  for (size_t i = 0; i < n.inputs.size(); ++i) {
+    const Tensor& x = tensor(n.inputs[i]);
+    if (x.quantization != y.quantization) {
+      return Unsupported(
+          StrCat("node ", n.name, ": Concat of uint8 tensors needs equal scales and zero points"));
+    }
+    std::unique_ptr<CopyOp> op = NewCopy(n.inputs[i], n.output);
+    op->out_y = at[1], op->out_x = at[2], op->out_c = at[3];
+    OCTET_RETURN_IF_ERROR(FinishCopy(n.inputs[i], n.output, i == 0, std::move(op)));
+    at[axis] += static_cast<int>(x.shape[n.axis]);
+  }
+  return OkStatus();
+}
+
+Status Planner::AddReshape(const Node& n) {
+  const Geometry& in = geometry(n.inputs[0]);
+  const Geometry& out = geometry(n.output);
+  if (SameBytes(in, out)) {
+    // Lifetimes are those of buffers, so that every reader of either tensor extends both.
+    plan_->placements[n.output].buffer = plan_->placements[n.inputs[0]].buffer;
+    return OkStatus();
+  }
+  auto op = std::make_unique<ReshapeOp>();
+  op->kernel = "reshape";
+  op->element_size = out.element_size;
+  op->out_padded_c = out.stored_channels();
+  ReadView(op.get(), "input", n.inputs[0], in.c, &op->input);
+  WriteView(op.get(), "output", n.output, out.stored_channels(), &op->output);
+  FillHalo(op.get(), n.output);
+  return Push(std::move(op));
+}
+
+}  // namespace octet

@@ -1,0 +1,39 @@
+#include "formats/model/analysis.h"
+
+#include <algorithm>
+
+namespace octet {
+namespace {
+
+bool IsNonNegative(const Node& n, const std::vector<bool>& known) {
+  if (n.activation != Activation::kNone) return true;
+  switch (n.type) {
+    case OpType::kRelu:
+    case OpType::kRelu6:
+    case OpType::kSoftmax:
+      return true;
+    case OpType::kPad:
+      if (n.pad_value < 0.0f) return false;
+      [[fallthrough]];
+    case OpType::kMaxPool:
+    case OpType::kAveragePool:
+    case OpType::kGlobalAveragePool:
+    case OpType::kReshape:
+    case OpType::kSlice:
+    case OpType::kConcat:
+      return std::all_of(n.inputs.begin(), n.inputs.end(),
+                         [&](TensorId id) { return known[static_cast<size_t>(id)]; });
+    default:
+      return false;
+  }
+}
+
+}  // namespace
+
+std::vector<bool> FindNonNegative(const Graph& graph) {
+  std::vector<bool> known(graph.tensors.size(), false);
+  for (const Node& n : graph.nodes) known[static_cast<size_t>(n.output)] = IsNonNegative(n, known);
+  return known;
+}
+
+}  // namespace octet

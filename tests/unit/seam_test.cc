@@ -1,0 +1,138 @@
+// What the parts of an operator may not touch, on every kernel: tests/seams.h.
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "formats/model/panel.h"
+#include "kernels/dispatch.h"
+#include "tests/sample_graphs.h"
+#include "tests/seams.h"
+
+namespace octet {
+namespace {
+
+using testing::SampleGraphBuilder;
+using testing::SeamChecker;
+
+/// A convolution of a square kernel with padding that keeps the size.
+TensorId Conv(SampleGraphBuilder* b, const std::string& name, TensorId x, int64_t out, int kernel,
+              TensorId residual = kNoTensor, int stride = 1) {
+  const int64_t in = b->graph().tensor(x).shape.back();
+  return b->Conv(OpType::kConv2d, name, x, {out, kernel, kernel, in}, residual,
+                 b->Activation(name, {1, 1, 1, 1}), [&](Node* n) {
+                   n->window.stride_h = n->window.stride_w = stride;
+                   n->window.pad_top = n->window.pad_left = kernel / 2;
+                   n->window.pad_bottom = n->window.pad_right = kernel / 2;
+                   n->activation = Activation::kRelu;
+                 });
+}
+
+/// Few channels in front of a convolution; channels for the kernels of wide layers; images whose
+/// rows do not divide by the number of threads.
+Graph WideGraph(Precision precision) {
+  SampleGraphBuilder b(precision);
+  TensorId x = b.Input({1, 9, 11, 3});
+  x = Conv(&b, "color", x, 3, 1);
+  x = Conv(&b, "stem", x, 48, 3);
+  const TensorId skip = x;
+  x = Conv(&b, "winograd", x, 48, 3);
+  x = Conv(&b, "expand", x, 48, 1, skip);
+  x = Conv(&b, "one", x, 1, 3);
+  x = Conv(&b, "two", x, 2, 3);
+  x = Conv(&b, "down", x, 33, 3, kNoTensor, 2);
+  b.graph().outputs.push_back(x);
+  return std::move(b.graph());
+}
+
+class SeamTest : public ::testing::TestWithParam<std::tuple<Precision, int>> {};
+
+TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
+  const Precision precision = std::get<0>(GetParam());
+  const kernels::TableInfo info = kernels::AllTables()[std::get<1>(GetParam())];
+  if (info.availability == kernels::Availability::kUnavailable)
+    GTEST_SKIP() << info.name << " does not run here";
+  std::set<std::string> kernels;
+  for (Graph graph : {testing::RunnableGraph(precision), WideGraph(precision)}) {
+    PackGraph(&graph);
+    ASSERT_TRUE(ValidateGraph(graph).ok()) << ValidateGraph(graph).message();
+    for (const int threads : {2, 3}) {
+      for (const bool winograd : {true, false}) {
+        const int batch = threads - 1;
+        PreparedWeights prepared;
+        const PlanOptions options{.table = info.table,
+                                  .num_threads = threads,
+                                  .max_batch = batch,
+                                  .winograd = winograd,
+                                  .prepared = &prepared};
+        auto plan = BuildPlan(graph, options);
+        ASSERT_TRUE(plan.ok()) << plan.status().message();
+        SeamChecker checker(graph, threads, batch, plan->get());
+        EXPECT_EQ(checker.Check(), "") << threads << " threads, batch " << batch;
+        EXPECT_GT(checker.bytes_written(), 1000);
+        for (const auto& op : (*plan)->ops) kernels.insert(op->kernel);
+      }
+    }
+  }
+  EXPECT_GE(kernels.size(), 10u);
+  EXPECT_EQ(std::any_of(kernels.begin(), kernels.end(),
+                        [](const std::string& k) { return k.starts_with("winograd"); }),
+            info.table->winograd_f32 != nullptr &&
+                (precision == Precision::kFp32 || precision == Precision::kFp16 ||
+                 info.table->winograd_u8.tiles <= 9));
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, SeamTest,
+    ::testing::Combine(::testing::ValuesIn(testing::kAllPrecisions),
+                       ::testing::Range(0, static_cast<int>(kernels::AllTables().size()))),
+    [](const auto& p) {
+      return std::string(PrecisionName(std::get<0>(p.param))) + "_" +
+             kernels::AllTables()[std::get<1>(p.param)].name;
+    });
+
+/// A plan whose first convolution was tampered with.
+template <typename Tamper>
+std::string CheckTampered(Tamper tamper) {
+  Graph graph = WideGraph(Precision::kInt8);
+  PackGraph(&graph);
+  PreparedWeights prepared;
+  const PlanOptions options{
+      .table = kernels::SelectTable("reference").value(), .num_threads = 2, .prepared = &prepared};
+  auto plan = BuildPlan(graph, options);
+  EXPECT_TRUE(plan.ok()) << plan.status().message();
+  SeamChecker checker(graph, 2, 1, plan->get());
+  for (const auto& op : (*plan)->ops) {
+    if (auto* conv = dynamic_cast<ConvOp*>(op.get()); conv != nullptr) {
+      tamper(conv);
+      break;
+    }
+  }
+  return checker.Check();
+}
+
+TEST(SeamChecker, FindsWhatPartsDoToEachOther) {
+  EXPECT_EQ(CheckTampered([](ConvOp*) {}), "");
+  // 16 lanes into pixels of 3 bytes, as a tight tensor would have them.
+  EXPECT_NE(CheckTampered([](ConvOp* op) {
+              op->args.out_pixel_stride = 3;
+              op->args.out_row_stride = 33;
+            }).find("was written by an earlier part"),
+            std::string::npos);
+}
+
+TEST(SeamChecker, FindsWhatLiesOutside) {
+  EXPECT_NE(CheckTampered([](ConvOp* op) {
+              op->args.output += op->args.out_row_stride * 9;
+            }).find("is nothing of this operator's and was written"),
+            std::string::npos);
+  EXPECT_NE(CheckTampered([](ConvOp* op) {
+              op->args.input = op->args.output;
+            }).find("depends on what the operator does not name as an input"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace octet
