@@ -178,7 +178,7 @@ Result<Measurement> Measure(const Options& o, const Loader& load, const ModelDes
                            Session::Create(model, session_options));
     OCTET_ASSIGN_OR_RETURN(const std::vector<double> unused,
                            Repeat(o, profiled.get(), buffers, batch));
-    m.layers = profiled->Profile();
+    OCTET_ASSIGN_OR_RETURN(m.layers, profiled->Profile());
   }
   return m;
 }

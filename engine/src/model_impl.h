@@ -18,6 +18,7 @@ namespace octet {
 
 struct Model::Impl {
   OctetFile file;
+  int64_t max_memory = ModelOptions().max_memory;
   ModelDescription description;
   mutable PreparedWeights prepared;
 };
@@ -30,8 +31,18 @@ Result<std::shared_ptr<const Model>> ModelFromGraph(Graph graph);
 /// layers.
 int64_t NodeMacs(const Graph& graph, const Node& node);
 
+/// Bytes of the activations of one image that a node reads and writes.
+int64_t ActivationBytes(const Graph& graph, const Node& node);
+
+/// kOutOfMemory when `what` needs more than `max_memory` bytes.
+Status CheckMemory(const std::string& what, int64_t bytes, int64_t max_memory);
+
+/// Whether the first output has the same bits on every machine: it and all that it is computed from
+/// are integers, save for floats that the caller gives and that are quantized at once.
+bool IsExact(const Graph& graph);
+
 /// Runs the golden input of `seed` (GenerateGoldenInput) through `session`; the first output as
-/// numbers.
+/// numbers. Errors: kOutOfMemory when inputs and outputs take more than the model's max_memory.
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed);
 
 /// Called after each operator that finishes a node, with the tensor it produced.
@@ -55,6 +66,15 @@ struct Session::Impl {
   std::vector<std::vector<uint8_t>> classify_outputs;
   mutable ResizeWorkspace workspace;
 
+  // What the functions of Session do inside Guarded.
+  Status Run(const void* const* inputs, void* const* outputs, int images);
+  Status Preprocess(const Image& image, void* input) const;
+  Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
+  Result<std::vector<Prediction>> Classify(const Image& image, int top_k);
+  std::vector<LayerProfile> Profile() const;
+
+  Status CheckFinite(const void* const* inputs, int images) const;
+  Status MakeClassifyBuffers();
   void Execute(const RunIo& io);
   void RunOps(int thread, int num_threads);
 };

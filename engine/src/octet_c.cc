@@ -1,11 +1,15 @@
 #include "engine/include/octet/octet_c.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <utility>
 
 #include "engine/include/octet/octet.h"
+#include "engine/src/guarded.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
 
 struct octet_model {
   std::shared_ptr<const octet::Model> model;
@@ -18,6 +22,8 @@ namespace {
 
 static_assert(OCTET_INVALID_ARGUMENT == static_cast<int>(octet::StatusCode::kInvalidArgument));
 static_assert(OCTET_INTERNAL == static_cast<int>(octet::StatusCode::kInternal));
+static_assert(OCTET_OUT_OF_MEMORY == static_cast<int>(octet::StatusCode::kOutOfMemory));
+static_assert(OCTET_COPY_AND_LOCK == static_cast<int>(octet::Residency::kCopyAndLock));
 static_assert(OCTET_UINT8 == static_cast<int>(octet::DType::kU8));
 
 octet_status Report(const octet::Status& status, char** error) {
@@ -33,19 +39,81 @@ octet_status Report(const octet::Status& status, char** error) {
 }
 
 octet_status NullArgument(const char* name, char** error) {
-  return Report(octet::InvalidArgument(std::string(name) + " is null"), error);
+  return Report(
+      octet::Guarded([&] { return octet::InvalidArgument(octet::StrCat(name, " is null")); }),
+      error);
 }
 
-octet_status Finish(octet::Result<std::shared_ptr<const octet::Model>> result, octet_model** model,
-                    char** error) {
-  if (result.ok()) *model = new octet_model{std::move(result).value()};
-  return Report(result.status(), error);
+/// Reads a caller's options, which may be those of an older or newer version; what it does not have
+/// is 0.
+template <typename Options>
+octet::Status ReadStruct(const Options* from, const char* type, Options* to) {
+  *to = {};
+  if (from == nullptr) return octet::OkStatus();
+  if (from->size < sizeof(from->size)) {
+    return octet::InvalidArgument(
+        octet::StrCat(type, ": size: found ", from->size, ", expected ", sizeof(Options)));
+  }
+  const auto* bytes = reinterpret_cast<const unsigned char*>(from);
+  for (size_t i = sizeof(Options); i < from->size; ++i) {
+    if (bytes[i] == 0) continue;
+    return octet::Unsupported(octet::StrCat(type, ": byte ", i, ": found ", int{bytes[i]},
+                                            ", expected 0: this version does not know the field"));
+  }
+  std::memcpy(static_cast<void*>(to), from, std::min(from->size, sizeof(Options)));
+  return octet::OkStatus();
 }
 
-octet_status Describe(const std::vector<octet::TensorDescription>& all, int index,
-                      octet_tensor* out) {
-  if (out == nullptr || index < 0 || index >= static_cast<int>(all.size()))
-    return OCTET_INVALID_ARGUMENT;
+octet::Result<octet::ModelOptions> ToModelOptions(const octet_model_options* from) {
+  octet_model_options o;
+  OCTET_RETURN_IF_ERROR(ReadStruct(from, "octet_model_options", &o));
+  octet::ModelOptions options;
+  options.verify_checksum = o.skip_checksum == 0;
+  if (o.residency < OCTET_MAP || o.residency > OCTET_COPY_AND_LOCK) {
+    return octet::InvalidArgument(
+        octet::StrCat("residency: found ", static_cast<int>(o.residency), ", expected 0 to 2"));
+  }
+  options.residency = static_cast<octet::Residency>(o.residency);
+  if (o.max_memory != 0) options.max_memory = o.max_memory;
+  if (o.max_nodes != 0) options.max_nodes = o.max_nodes;
+  return options;
+}
+
+/// Sets *model to what `load` gives for the options.
+template <typename Load>
+octet_status LoadModel(const octet_model_options* c_options, octet_model** model, char** error,
+                       Load load) {
+  if (model == nullptr) return NullArgument("model", error);
+  *model = nullptr;
+  return Report(octet::Guarded([&]() -> octet::Status {
+                  OCTET_ASSIGN_OR_RETURN(const octet::ModelOptions options,
+                                         ToModelOptions(c_options));
+                  OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const octet::Model> loaded, load(options));
+                  *model = new octet_model{std::move(loaded)};
+                  return octet::OkStatus();
+                }),
+                error);
+}
+
+octet_status CreateSession(const octet_model* model, const octet::SessionOptions& options,
+                           octet_session** session, char** error) {
+  if (session == nullptr) return NullArgument("session", error);
+  *session = nullptr;
+  return Report(octet::Guarded([&]() -> octet::Status {
+                  OCTET_ASSIGN_OR_RETURN(std::unique_ptr<octet::Session> created,
+                                         octet::Session::Create(model->model, options));
+                  *session = new octet_session{std::move(created)};
+                  return octet::OkStatus();
+                }),
+                error);
+}
+
+octet_status Describe(const octet_model* model,
+                      std::vector<octet::TensorDescription> octet::ModelDescription::*list,
+                      int index, octet_tensor* out) {
+  if (model == nullptr || out == nullptr) return OCTET_INVALID_ARGUMENT;
+  const std::vector<octet::TensorDescription>& all = model->model->Describe().*list;
+  if (index < 0 || index >= static_cast<int>(all.size())) return OCTET_INVALID_ARGUMENT;
   const octet::TensorDescription& t = all[index];
   *out = {};
   out->name = t.name.c_str();
@@ -60,57 +128,81 @@ octet_status Describe(const std::vector<octet::TensorDescription>& all, int inde
 }  // namespace
 
 octet_status octet_model_load(const char* path, octet_model** model, char** error) {
+  return octet_model_load_with(path, nullptr, model, error);
+}
+
+octet_status octet_model_load_with(const char* path, const octet_model_options* options,
+                                   octet_model** model, char** error) {
   if (path == nullptr) return NullArgument("path", error);
-  if (model == nullptr) return NullArgument("model", error);
-  *model = nullptr;
-  return Finish(octet::Model::Load(path), model, error);
+  return LoadModel(options, model, error,
+                   [&](const octet::ModelOptions& o) { return octet::Model::Load(path, o); });
 }
 
 octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model,
                                      char** error) {
+  return octet_model_from_memory_with(data, size, nullptr, model, error);
+}
+
+octet_status octet_model_from_memory_with(const void* data, size_t size,
+                                          const octet_model_options* options, octet_model** model,
+                                          char** error) {
   if (data == nullptr) return NullArgument("data", error);
-  if (model == nullptr) return NullArgument("model", error);
-  *model = nullptr;
-  return Finish(octet::Model::FromMemory(data, size), model, error);
+  return LoadModel(options, model, error, [&](const octet::ModelOptions& o) {
+    return octet::Model::FromMemory(data, size, o);
+  });
 }
 
 void octet_model_destroy(octet_model* model) { delete model; }
 
 const char* octet_model_name(const octet_model* model) {
-  return model->model->Describe().name.c_str();
+  return model != nullptr ? model->model->Describe().name.c_str() : nullptr;
 }
 int octet_model_num_inputs(const octet_model* model) {
-  return static_cast<int>(model->model->Describe().inputs.size());
+  return model != nullptr ? static_cast<int>(model->model->Describe().inputs.size()) : 0;
 }
 int octet_model_num_outputs(const octet_model* model) {
-  return static_cast<int>(model->model->Describe().outputs.size());
+  return model != nullptr ? static_cast<int>(model->model->Describe().outputs.size()) : 0;
 }
 octet_status octet_model_input(const octet_model* model, int index, octet_tensor* tensor) {
-  return Describe(model->model->Describe().inputs, index, tensor);
+  return Describe(model, &octet::ModelDescription::inputs, index, tensor);
 }
 octet_status octet_model_output(const octet_model* model, int index, octet_tensor* tensor) {
-  return Describe(model->model->Describe().outputs, index, tensor);
+  return Describe(model, &octet::ModelDescription::outputs, index, tensor);
 }
 int octet_model_num_labels(const octet_model* model) {
-  return static_cast<int>(model->model->Describe().labels.size());
+  return model != nullptr ? static_cast<int>(model->model->Describe().labels.size()) : 0;
 }
 const char* octet_model_label(const octet_model* model, int index) {
-  const std::vector<std::string>& labels = model->model->Describe().labels;
-  return index >= 0 && index < static_cast<int>(labels.size()) ? labels[index].c_str() : nullptr;
+  if (index < 0 || index >= octet_model_num_labels(model)) return nullptr;
+  return model->model->Describe().labels[index].c_str();
 }
 
 octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch,
                                   octet_session** session, char** error) {
   if (model == nullptr) return NullArgument("model", error);
-  if (session == nullptr) return NullArgument("session", error);
-  *session = nullptr;
   octet::SessionOptions options;
   options.num_threads = num_threads;
   options.max_batch = max_batch;
-  octet::Result<std::unique_ptr<octet::Session>> result =
-      octet::Session::Create(model->model, options);
-  if (result.ok()) *session = new octet_session{std::move(result).value()};
-  return Report(result.status(), error);
+  return CreateSession(model, options, session, error);
+}
+
+octet_status octet_session_create_with(const octet_model* model,
+                                       const octet_session_options* options,
+                                       octet_session** session, char** error) {
+  if (model == nullptr) return NullArgument("model", error);
+  octet::SessionOptions read;
+  const octet::Status status = octet::Guarded([&]() -> octet::Status {
+    octet_session_options o;
+    OCTET_RETURN_IF_ERROR(ReadStruct(options, "octet_session_options", &o));
+    if (o.num_threads != 0) read.num_threads = o.num_threads;
+    if (o.max_batch != 0) read.max_batch = o.max_batch;
+    if (o.isa != nullptr) read.isa = o.isa;
+    read.winograd = o.no_winograd == 0;
+    read.check_finite = o.check_finite != 0;
+    return octet::OkStatus();
+  });
+  if (!status.ok()) return Report(status, error);
+  return CreateSession(model, read, session, error);
 }
 
 void octet_session_destroy(octet_session* session) { delete session; }
@@ -130,7 +222,7 @@ octet_status octet_session_classify(octet_session* session, const uint8_t* pixel
     return NullArgument("indices, probabilities or written", error);
   }
   *written = 0;
-  octet::Result<std::vector<octet::Prediction>> top =
+  const octet::Result<std::vector<octet::Prediction>> top =
       session->session->Classify({pixels, width, height, channels, row_stride}, count);
   if (top.ok()) {
     for (const octet::Prediction& p : *top) {

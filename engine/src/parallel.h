@@ -21,10 +21,16 @@ namespace octet {
 /// less), then yield.
 class StepSharing {
  public:
-  void Prepare(int steps, int max_threads) {
+  void Prepare(size_t steps, int max_threads) {
     max_threads_ = static_cast<size_t>(max_threads);
-    done_ = std::make_unique<Done[]>(static_cast<size_t>(steps));
-    claimed_ = std::make_unique<std::atomic<uint32_t>[]>(static_cast<size_t>(steps) * max_threads_);
+    done_ = std::make_unique<Done[]>(steps);
+    claimed_ = std::make_unique<std::atomic<uint32_t>[]>(steps * max_threads_);
+  }
+
+  /// Memory that Prepare allocates.
+  static int64_t Bytes(size_t steps, int max_threads) {
+    return static_cast<int64_t>(
+        steps * (sizeof(Done) + sizeof(uint32_t) * static_cast<size_t>(max_threads)));
   }
 
   /// By one thread, before any calls RunStep.

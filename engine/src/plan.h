@@ -4,7 +4,6 @@
 #define OCTET_ENGINE_SRC_PLAN_H_
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <vector>
 
@@ -21,11 +20,10 @@ struct PlanOptions {
   const kernels::KernelTable* table = nullptr;
   int num_threads = 1;
   int max_batch = 1;
-  bool winograd = true;  ///< As SessionOptions.
-  PreparedWeights* prepared =
-      nullptr;  ///< Where they are kept, and what else is found out about weights.
-  /// Most bytes of activations, constants and prepared weights.
-  int64_t max_memory = std::numeric_limits<int64_t>::max();
+  bool winograd = true;                   ///< As SessionOptions.
+  int64_t max_memory = int64_t{4} << 30;  ///< As ModelOptions: of arena, constants and prepared.
+  /// Where they are kept, and what else is found out about weights.
+  PreparedWeights* prepared = nullptr;
 };
 
 /// What changes from run to run.

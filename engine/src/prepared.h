@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <utility>
 
 #include "formats/model/graph.h"
 
@@ -22,8 +23,9 @@ class PreparedWeights {
     std::shared_ptr<const void>& entry = buffers_[index];
     if (entry == nullptr) {
       std::byte* data = nullptr;
-      entry = MakeAlignedBuffer(bytes, &data);
+      std::shared_ptr<const void> buffer = MakeAlignedBuffer(bytes, &data);
       fill(data);
+      entry = std::move(buffer);  // Only now: an exception must leave nothing half-filled.
     }
     return entry;
   }

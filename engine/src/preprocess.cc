@@ -48,6 +48,24 @@ void PairWeights([[maybe_unused]] ResizeTaps* t) {
 #endif
 }
 
+/// What a pass needs for an axis.
+struct TapsPlan {
+  double scale, filter_scale, support;
+  int taps;
+  /// Memory of ResizeTaps for `outputs`, its `pairs` included.
+  int64_t Bytes(int64_t outputs) const { return outputs * (8 + int64_t{taps} * 8); }
+};
+
+TapsPlan PlanTaps(int in_size, int64_t out_size, ResizeFilter filter) {
+  TapsPlan p;
+  p.scale = static_cast<double>(in_size) / static_cast<double>(out_size);
+  p.filter_scale = std::max(p.scale, 1.0);
+  p.support = (filter == ResizeFilter::kBicubic ? 2.0 : 1.0) * p.filter_scale;
+  // Pillow's count, made even for PairWeights.
+  p.taps = static_cast<int>(std::ceil(p.support)) * 2 + 2;
+  return p;
+}
+
 /// Taps for outputs [begin, begin + outputs) of an axis that is resized from in_size to out_size,
 /// after Pillow's precompute_coeffs (src/libImaging/Resample.c). Does nothing when `t` already
 /// holds them.
@@ -57,11 +75,8 @@ void ComputeTaps(int in_size, int64_t out_size, int64_t begin, int outputs, Resi
       t->outputs == outputs && t->filter == filter) {
     return;
   }
-  const double scale = static_cast<double>(in_size) / static_cast<double>(out_size);
-  const double filter_scale = std::max(scale, 1.0);
-  const double support = (filter == ResizeFilter::kBicubic ? 2.0 : 1.0) * filter_scale;
-  const int taps =
-      static_cast<int>(std::ceil(support)) * 2 + 2;  // Pillow's count, made even for PairWeights.
+  const auto [scale, filter_scale, support, taps] = PlanTaps(in_size, out_size, filter);
+  t->outputs = 0;  // Until all is there: an allocation may fail.
   t->first.resize(outputs);
   t->count.resize(outputs);
   t->weights.assign(static_cast<size_t>(outputs) * taps, 0);
@@ -276,6 +291,18 @@ Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int
   const ResizeFilter filter = preprocessing.filter;
   const bool resize_x = resized_w != image.width, resize_y = resized_h != image.height;
   int first_row = static_cast<int>(crop_y), rows = height;
+  // Passes work on one channel when either side is gray: gray becomes colour only at the end.
+  const int work_channels = std::min(image.channels == 1 ? 1 : 3, channels);
+  const int64_t work_row = static_cast<int64_t>(width) * work_channels;
+  const int64_t bytes =
+      int64_t{height} * width * channels + int64_t{2} * image.width * image.channels +
+      (resize_y ? PlanTaps(image.height, resized_h, filter).Bytes(height) + image.height * work_row
+                : 0) +
+      (resize_x ? PlanTaps(image.width, resized_w, filter).Bytes(width) : 0);
+  if (bytes > ws.max_memory) {
+    return OutOfMemory(StrCat("image of ", image.width, "x", image.height, " pixels: needs ", bytes,
+                              " bytes to be resized, max_memory is ", ws.max_memory));
+  }
   if (resize_y) {
     ComputeTaps(image.height, resized_h, crop_y, height, filter, &ws, &ws.vertical_taps);
     const ResizeTaps& t = ws.vertical_taps;
@@ -285,10 +312,7 @@ Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int
   if (resize_x)
     ComputeTaps(image.width, resized_w, crop_x, width, filter, &ws, &ws.horizontal_taps);
 
-  // Passes work on one channel when either side is gray: gray becomes colour only at the end.
-  const int work_channels = std::min(image.channels == 1 ? 1 : 3, channels);
   const bool to_gray = image.channels != 1 && channels == 1;
-  const int64_t work_row = static_cast<int64_t>(width) * work_channels;
   ws.result.resize(static_cast<size_t>(height) * width * channels);
   if (to_gray) ws.gray_row.resize(image.width);
   if (resize_y) ws.horizontal.resize(static_cast<size_t>(rows * work_row));

@@ -3,6 +3,7 @@
 #define OCTET_ENGINE_SRC_PREPROCESS_H_
 
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -27,6 +28,7 @@ struct ResizeTaps {
 /// Memory that ResizeAndCrop reuses: repeated calls with images no larger than before allocate
 /// nothing.
 struct ResizeWorkspace {
+  int64_t max_memory = std::numeric_limits<int64_t>::max();  ///< Bytes that all of it may take.
   ResizeTaps horizontal_taps, vertical_taps;
   std::vector<double> tap_values;
   std::vector<uint8_t>
@@ -43,7 +45,8 @@ struct ResizeWorkspace {
 /// than their width in the other order) followed by the crop; sizes and offsets of kCenterCrop are
 /// torchvision's. Only pixels inside the crop are computed. `*pixels` points into the workspace.
 /// Errors: kInvalidArgument (null or empty image, channels other than 1, 3, 4, sizes above 2^15, no
-/// resize rule and a different size, resize_shorter less than the input size).
+/// resize rule and a different size, resize_shorter less than the input size), kOutOfMemory (more
+/// than the workspace's max_memory).
 Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int height, int width,
                      int channels, ResizeWorkspace* workspace, std::span<const uint8_t>* pixels);
 

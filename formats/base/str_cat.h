@@ -11,6 +11,8 @@ namespace octet {
 template <typename... Args>
 std::string StrCat(const Args&... args) {
   std::ostringstream out;
+  // A stream keeps a failing allocation to itself otherwise, and the text is cut short.
+  out.exceptions(std::ios_base::badbit);
   (out << ... << args);
   return out.str();
 }

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -372,12 +373,15 @@ class ByteReader {
 
 class Reader {
  public:
-  Reader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner)
-      : bytes_(bytes), owner_(std::move(owner)) {}
+  Reader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
+         const ReadOptions& options)
+      : bytes_(bytes), owner_(std::move(owner)), options_(options) {
+    if (options.copy) memory_ = static_cast<int64_t>(bytes.size());
+  }
 
-  Result<OctetFile> Read(const ReadOptions& options) {
+  Result<OctetFile> Read() {
     OCTET_RETURN_IF_ERROR(ReadHeader());
-    if (options.verify_checksum) {
+    if (options_.verify_checksum) {
       const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt),
                      actual = ChecksumAround(bytes_.data(), bytes_.size(), kChecksumAt);
       if (stored != actual) return Bad("checksum", StrCat(actual), stored);
@@ -455,7 +459,21 @@ class Reader {
     }
     OCTET_RETURN_IF_ERROR(CheckZeros("padding in front of the constants", at, offset));
     constants_ = bytes_.subspan(offset);
-    return OkStatus();
+    // Of each byte of the tables at most so many remain: a tensor id takes 1 byte and becomes 4, a
+    // label is kept twice.
+    constexpr size_t kDecoded = 6;
+    return Reserve("bytes of tables", at, kDecoded);
+  }
+
+  /// Counts memory that is about to be taken, `count` times `size` bytes, against max_memory.
+  Status Reserve(const char* what, uint64_t count, size_t size) {
+    int64_t bytes = 0;
+    if (CheckedMul(static_cast<int64_t>(count), static_cast<int64_t>(size), &bytes) &&
+        CheckedAdd(memory_, bytes, &memory_) && memory_ <= options_.max_memory)
+      return OkStatus();
+    return OutOfMemory(StrCat(what, ": found ", count,
+                              ", expected no more than fit in max_memory = ", options_.max_memory,
+                              " bytes"));
   }
 
   Status CheckZeros(const std::string& what, size_t begin, size_t end) const {
@@ -488,6 +506,7 @@ class Reader {
     for (float& v : p.stddev) v = r.Fixed<float>("preprocessing stddev");
     const uint32_t count = sections_[kMetadataSection].count;
     if (!r.CheckCount("number of labels", count, 1)) return r.status();
+    OCTET_RETURN_IF_ERROR(Reserve("labels", count, 2 * sizeof(std::string)));
     m.labels.resize(count);
     for (uint32_t i = 0; i < count && r.status().ok(); ++i) {
       r.SetPlace("label", i);
@@ -500,6 +519,7 @@ class Reader {
     ByteReader r = Open(kTensorSection, "tensor");
     const uint32_t count = sections_[kTensorSection].count;
     if (!r.CheckCount("number of tensors", count, 5)) return r.status();
+    OCTET_RETURN_IF_ERROR(Reserve("tensors", count, sizeof(Tensor) + kHeapBytes));
     file_.graph.tensors.resize(count);
     for (uint32_t i = 0; i < count && r.status().ok(); ++i) {
       r.SetPlace("tensor", i);
@@ -542,6 +562,11 @@ class Reader {
     ByteReader r = Open(kNodeSection, "node");
     const uint32_t count = sections_[kNodeSection].count;
     if (!r.CheckCount("number of nodes", count, 6)) return r.status();
+    if (count > options_.max_nodes) {
+      return Unsupported(
+          StrCat("number of nodes: found ", count, ", expected at most ", options_.max_nodes));
+    }
+    OCTET_RETURN_IF_ERROR(Reserve("nodes", count, sizeof(Node) + kHeapBytes));
     file_.graph.nodes.resize(count);
     for (uint32_t i = 0; i < count && r.status().ok(); ++i) {
       r.SetPlace("node", i);
@@ -608,7 +633,9 @@ class Reader {
     if (sections_[kInterfaceSection].count != count) {
       return Bad("section interface: count", StrCat(count), sections_[kInterfaceSection].count);
     }
-    return OkStatus();
+    // The engine describes each to its user.
+    constexpr size_t kDescription = 128;
+    return Reserve("inputs and outputs", count, kDescription + kHeapBytes);
   }
 
   Status ReadGolden() {
@@ -658,8 +685,13 @@ class Reader {
     return OkStatus();
   }
 
+  /// A small allocation of a record (a name, a list of inputs), and what validation keeps of it.
+  static constexpr size_t kHeapBytes = 96;
+
   std::span<const std::byte> bytes_;
   std::shared_ptr<const void> owner_;
+  ReadOptions options_;
+  int64_t memory_ = 0;  ///< Counted by Reserve.
   std::array<SectionEntry, kNumSections> sections_;
   std::span<const std::byte> constants_;
   OctetFile file_;
@@ -705,6 +737,56 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
   return true;
 }
 
+/// Fills `out` from the beginning of `fd`.
+Status ReadAll(int fd, std::span<std::byte> out) {
+  const size_t size = out.size();
+  while (!out.empty()) {
+    const ssize_t n = ::read(fd, out.data(), std::min<size_t>(out.size(), 1 << 30));
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return IoError(StrCat("cannot read: ", std::strerror(errno)));
+    if (n == 0) {
+      return Corrupt(StrCat("file size: found ", size - out.size(), ", expected ", size,
+                            " as it was before it was read"));
+    }
+    out = out.subspan(static_cast<size_t>(n));
+  }
+  return OkStatus();
+}
+
+/// Keeps the pages of a copy out of the swap.
+Status LockInMemory(const void* data, size_t size) {
+  if (::mlock(data, size) == 0) return OkStatus();
+  const int error = errno;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_MEMLOCK, &limit);
+  return OutOfMemory(StrCat("lock in memory: found ", std::strerror(error),
+                            " with RLIMIT_MEMLOCK = ",
+                            limit.rlim_cur == RLIM_INFINITY ? "unlimited" : StrCat(limit.rlim_cur),
+                            ", expected ", size, " bytes to be locked"));
+}
+
+/// Reads a model from memory of its own, which `fill` writes; read-only from then on, so that
+/// nothing in the process can change weights by mistake.
+template <typename Fill>
+Result<OctetFile> ReadCopy(size_t size, const ReadOptions& options, Fill fill) {
+  if (static_cast<int64_t>(size) > options.max_memory) {
+    return OutOfMemory(StrCat("file size: found ", size,
+                              ", expected at most max_memory = ", options.max_memory, " bytes"));
+  }
+  if (size == 0) return Reader({}, nullptr, options).Read();
+  // Not from the heap, whose pages would have to be zeroed and would share their edges with others.
+  void* map = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED)
+    return OutOfMemory(StrCat("cannot allocate ", size, " bytes: ", std::strerror(errno)));
+  std::shared_ptr<const void> owner(
+      map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+  const std::span<std::byte> copy(static_cast<std::byte*>(map), size);
+  OCTET_RETURN_IF_ERROR(fill(copy));
+  ::mprotect(map, size, PROT_READ);
+  if (options.lock) OCTET_RETURN_IF_ERROR(LockInMemory(map, size));
+  return Reader(copy, std::move(owner), options).Read();
+}
+
 }  // namespace
 
 void GenerateGoldenInput(uint64_t seed, std::span<uint8_t> out) {
@@ -729,11 +811,20 @@ Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& opti
   const auto size = static_cast<size_t>(info.st_size);
   if (size == 0)
     return Corrupt(StrCat(path, ": file size: found 0, expected at least ", kHeaderSize));
+  if (options.copy) {
+    Result<OctetFile> file =
+        ReadCopy(size, options, [&](std::span<std::byte> copy) { return ReadAll(fd.get(), copy); });
+    if (!file.ok()) return Status(file.status()).WithContext(path);
+    return file;
+  }
   // Not MAP_POPULATE: measured, it costs what touching the pages costs (0.04 ms for 25 MB in the
   // page cache), and a file that is not cached would be read as a whole before its header is looked
   // at.
   void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd.get(), 0);
-  if (map == MAP_FAILED) return IoError(ErrnoText("cannot map", path));
+  if (map == MAP_FAILED) {
+    return errno == ENOMEM ? OutOfMemory(ErrnoText("cannot map", path))
+                           : IoError(ErrnoText("cannot map", path));
+  }
   std::shared_ptr<const void> owner(
       map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
   Result<OctetFile> file =
@@ -744,11 +835,17 @@ Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& opti
 
 Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
                                  std::shared_ptr<const void> owner, const ReadOptions& options) {
+  if (options.copy) {
+    return ReadCopy(bytes.size(), options, [&](std::span<std::byte> copy) {
+      std::copy(bytes.begin(), bytes.end(), copy.begin());
+      return OkStatus();
+    });
+  }
   if (reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment != 0) {
     return InvalidArgument(StrCat(
         "address of the model: found an unaligned one, expected a multiple of ", kAlignment));
   }
-  return Reader(bytes, std::move(owner)).Read(options);
+  return Reader(bytes, std::move(owner), options).Read();
 }
 
 Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& golden) {

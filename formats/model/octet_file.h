@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -36,15 +37,22 @@ struct OctetFile {
 struct ReadOptions {
   bool verify_checksum =
       true;  ///< Off saves one pass over the weights; structure is always validated.
+  bool copy =
+      false;  ///< Constants point into a copy, not into the mapped file or the caller's memory.
+  bool lock = false;  ///< The copy is locked in memory.
+  int64_t max_memory =
+      std::numeric_limits<int64_t>::max();  ///< Bytes of the copy and of the decoded tables.
+  int64_t max_nodes = std::numeric_limits<int64_t>::max();
 };
 
-/// Maps `path` and validates everything before returning. Constants point into the mapping, which
-/// lives as long as any of them. Errors: kNotFound, kIo, kCorrupt (names the field, what was found,
-/// what was expected), kUnsupported (version, required feature).
+/// Maps or copies `path` and validates everything before returning. Constants point into the
+/// mapping or copy, which lives as long as any of them. Errors: kNotFound, kIo, kCorrupt (names the
+/// field, what was found, what was expected), kUnsupported (version, required feature, max_nodes),
+/// kOutOfMemory (max_memory; no memory for the copy, or it cannot be locked).
 Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& options = {});
 
-/// The same from memory, which must be 64-byte aligned and outlive the graph unless `owner` keeps
-/// it.
+/// The same from memory, which, unless it is copied, must be 64-byte aligned and outlive the graph
+/// or be kept by `owner`.
 Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
                                  std::shared_ptr<const void> owner,
                                  const ReadOptions& options = {});

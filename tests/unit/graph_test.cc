@@ -267,7 +267,7 @@ const Spoilt kSpoilt[] = {
     {"an infinite scale", kI8, [](Graph* g) { SetConstant(g, "stem.scales", DType::kF32, std::vector<float>(20, kInfinity)); }, {"node 'stem'", "scales: found inf"}},
     {"integer scales", kI8, [](Graph* g) { FindTensor(g, "stem.scales").dtype = DType::kI32; }, {"node 'stem'", "scales: found int32"}},
     {"multiplier overflow", kI8, [](Graph* g) { SetConstant(g, "stem.scales", DType::kF32, std::vector<float>(20, 3e38f)); FindTensor(g, "stem").quantization.scale = 1e-6f; }, {"node 'stem'", "a finite multiplier"}},
-    {"residual multiplier overflow", kI8, [](Graph* g) { FindTensor(g, "stem").quantization.scale = 1e30f; FindTensor(g, "block").quantization.scale = 1e-30f; }, {"node 'block'", "finite"}},
+    {"residual multiplier overflow", kI8, [](Graph* g) { FindTensor(g, "stem").quantization.scale = 1e20f; FindTensor(g, "block").quantization.scale = 1e-20f; }, {"node 'block'", "finite"}},
     {"bias length", kF32, [](Graph* g) { SetConstant(g, "stem.bias", DType::kF32, std::vector<float>(19, 0.0f)); }, {"node 'stem'", "bias: found shape [19], expected [20]"}},
     {"infinite bias", kF32, [](Graph* g) { SetConstant(g, "stem.bias", DType::kF32, std::vector<float>(20, kInfinity)); }, {"node 'stem'", "bias: found inf"}},
     {"float bias of int8", kI8, [](Graph* g) { FindTensor(g, "stem.bias").dtype = DType::kF32; }, {"node 'stem'", "bias: found float32", "int32"}},

@@ -231,7 +231,9 @@ TEST(Session, DescribesInputsAndMemory) {
   EXPECT_GT((*session)->Memory().arena_bytes, 0);
   int64_t macs = 0;
   double time = 0;
-  for (const LayerProfile& layer : (*session)->Profile()) {
+  const auto layers = (*session)->Profile();
+  ASSERT_TRUE(layers.ok());
+  for (const LayerProfile& layer : *layers) {
     macs += layer.macs;
     time += layer.milliseconds;
   }

@@ -1,9 +1,10 @@
 /* octet for C and for anything that calls C. Conventions: handles are opaque and owned by the
  * caller, who destroys them; every function that can fail returns an octet_status and, when `error`
- * is not null, sets *error to a message that the caller frees with octet_free; strings returned as
- * const char* belong to the handle. Handles are not null, except for what destroys them and what
- * returns an octet_status and takes `error`. Thread safety is that of octet.h: models are shared
- * freely, a session is used by one thread at a time. */
+ * is not null, sets *error to a message that the caller frees with octet_free (null on success, and
+ * when there is no memory for it); strings returned as const char* belong to the handle. A null
+ * pointer is never followed: what returns an octet_status says OCTET_INVALID_ARGUMENT, numbers are
+ * 0, strings null. Thread safety is that of octet.h: models are shared freely, a session is used by
+ * one thread at a time. What octet.h says a host may rely on holds here too. */
 #ifndef OCTET_OCTET_C_H_
 #define OCTET_OCTET_C_H_
 
@@ -24,7 +25,8 @@ typedef enum {
   OCTET_CORRUPT = 3,
   OCTET_UNSUPPORTED = 4,
   OCTET_IO = 5,
-  OCTET_INTERNAL = 6
+  OCTET_INTERNAL = 6,
+  OCTET_OUT_OF_MEMORY = 7
 } octet_status;
 
 typedef enum { OCTET_FLOAT32 = 0, OCTET_UINT8 = 2 } octet_dtype;
@@ -43,6 +45,28 @@ octet_status octet_model_load(const char* path, octet_model** model, char** erro
 /* The same for bytes in memory; see Model::FromMemory about their lifetime. */
 octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model,
                                      char** error);
+
+typedef enum { OCTET_MAP = 0, OCTET_COPY = 1, OCTET_COPY_AND_LOCK = 2 } octet_residency;
+
+/* ModelOptions for C; see there. A field that is 0 has its default, so that
+ *   octet_model_options options = {0};
+ *   options.size = sizeof(options);
+ * stands for all of them. */
+typedef struct {
+  size_t size;               /* sizeof(octet_model_options): later versions may add fields. */
+  int skip_checksum;         /* 1: do not verify the checksum. */
+  octet_residency residency; /* OCTET_MAP. */
+  int64_t max_memory;        /* Bytes; 4 GiB. */
+  int64_t max_nodes;         /* 16384. */
+} octet_model_options;
+
+/* As above with options, of which null stands for the defaults. OCTET_INVALID_ARGUMENT for a value
+ * out of its range, OCTET_UNSUPPORTED for a field that this version does not know. */
+octet_status octet_model_load_with(const char* path, const octet_model_options* options,
+                                   octet_model** model, char** error);
+octet_status octet_model_from_memory_with(const void* data, size_t size,
+                                          const octet_model_options* options, octet_model** model,
+                                          char** error);
 void octet_model_destroy(octet_model* model);
 
 const char* octet_model_name(const octet_model* model);
@@ -59,6 +83,19 @@ const char* octet_model_label(const octet_model* model, int index);
  * SessionOptions for both and for what the others' defaults are. */
 octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch,
                                   octet_session** session, char** error);
+
+/* SessionOptions for C; see there. As with octet_model_options, 0 stands for the default. */
+typedef struct {
+  size_t size;      /* sizeof(octet_session_options). */
+  int num_threads;  /* 1 to 1024; 1. */
+  int max_batch;    /* 1 to 65536; 1. */
+  const char* isa;  /* Null: OCTET_ISA, then the best one. */
+  int no_winograd;  /* 1: without Winograd. */
+  int check_finite; /* 1: refuse float inputs with NaN or infinities. */
+} octet_session_options;
+octet_status octet_session_create_with(const octet_model* model,
+                                       const octet_session_options* options,
+                                       octet_session** session, char** error);
 void octet_session_destroy(octet_session* session);
 
 /* Runs `batch` images, 1 to max_batch; inputs and outputs are arrays of pointers to contiguous
