@@ -9,6 +9,7 @@
 
 #include "converter/import/file_bytes.h"
 #include "converter/import/importer.h"
+#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -114,13 +115,14 @@ Result<Graph> Dispatch(const std::string& format, const std::string& path,
 Result<Graph> ImportModel(const std::string& path, const ImportOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const std::string format, DetectFormat(path));
   Result<Graph> graph = Dispatch(format, path, options);
-  if (graph.ok()) return graph;
+  const Status status = graph.ok() ? CheckGraph(*graph).WithContext(path) : graph.status();
+  if (status.ok()) return graph;
   // Messages quote names from the file, which may hold anything; they stay one line.
-  std::string message = graph.status().message();
+  std::string message = status.message();
   for (char& c : message) {
     if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
   }
-  return Status(graph.status().code(), std::move(message));
+  return Status(status.code(), std::move(message));
 }
 
 }  // namespace octet

@@ -16,7 +16,9 @@
 #include "converter/import/importer.h"
 #include "converter/import/json_reader.h"
 #include "converter/import/keras_weights.h"
+#include "converter/import/unique_names.h"
 #include "converter/import/zip_reader.h"
+#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -429,9 +431,7 @@ class KerasImporter {
   }
 
   std::string UniqueName(const std::string& name) {
-    std::string unique = name;
-    for (int& i = name_counts_[name]; !names_.insert(unique).second;) unique = StrCat(name, "_", ++i);
-    return unique;
+    return names_.Make(name);
   }
 
   Status Charge(int64_t bytes) {
@@ -809,8 +809,7 @@ class KerasImporter {
   KerasWeights& weights_;
   int64_t budget_;  ///< Bytes of constants still allowed.
   Graph g_;
-  std::set<std::string> names_;
-  std::map<std::string, int> name_counts_;
+  UniqueNames names_{"_", 1};
   const Place* place_ = nullptr;  ///< Of the layer being converted.
   std::string name_;              ///< Of its node.
 };
@@ -830,7 +829,7 @@ Result<Graph> Import(const json& model, KerasWeights* weights, size_t bytes, con
   }
   OCTET_ASSIGN_OR_RETURN(Graph graph, KerasImporter(weights, bytes).Run(model));
   graph.metadata.source = source;
-  OCTET_RETURN_IF_ERROR(ValidateGraph(graph));
+  OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return graph;
 }
 

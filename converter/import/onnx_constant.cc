@@ -733,8 +733,10 @@ Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
     const double z = static_cast<double>(p.zero_points[c]);
     if (quantize) {
       const double v = std::nearbyint(static_cast<double>(x.floats[i]) / p.scales[c]) + z;
-      // A NaN becomes the lowest value.
-      y.ints.push_back(static_cast<int64_t>(v > low ? std::min(v, low + 255.0) : low));
+      if (!std::isfinite(v)) {
+        return InvalidArgument(StrCat("element ", i, ": found ", x.floats[i], ", expected a finite number"));
+      }
+      y.ints.push_back(static_cast<int64_t>(std::clamp(v, low, low + 255.0)));
     } else {
       y.floats.push_back(static_cast<float>(static_cast<double>(x.ints[i]) - z) * p.scales[c]);
     }

@@ -23,6 +23,7 @@
 #include "converter/import/importer.h"
 #include "converter/import/onnx_constant.h"
 #include "converter/import/onnx_reader.h"
+#include "converter/import/unique_names.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
 #include "formats/base/macros.h"
@@ -194,7 +195,6 @@ class OnnxImporter {
   Result<View> AsView(const OnnxNode& node, const Value& v);
 
   // Emitting.
-  std::string UniqueName(std::set<std::string>* used, const std::string& wanted);
   Result<TensorId> AddFloats(const std::string& name, const Shape& shape,
                              const std::vector<float>& values);
   Result<TensorId> Emit(OpType type, const OnnxNode& node, const std::string& suffix,
@@ -223,7 +223,7 @@ class OnnxImporter {
   std::vector<bool> node_needed_;
   std::map<std::string, Value> values_;
   std::map<std::string, FileBytes> external_files_;
-  std::set<std::string> tensor_names_, node_names_;
+  UniqueNames tensor_names_{"#", 2}, node_names_{"#", 2};
   struct UnsupportedOperator {
     std::string label, reason;
     std::vector<std::string> nodes;
@@ -349,19 +349,9 @@ Result<std::optional<std::vector<int64_t>>> OnnxImporter::Axes(const OnnxNode& n
 // ---------------------------------------------------------------------------------------------------------------------
 // Emitting
 
-std::string OnnxImporter::UniqueName(std::set<std::string>* used, const std::string& wanted) {
-  std::string name = wanted;
-  for (int i = 2; !used->insert(name).second; ++i) name = StrCat(wanted, "#", i);
-  return name;
-}
-
 Result<TensorId> OnnxImporter::AddFloats(const std::string& name, const Shape& shape,
                                          const std::vector<float>& values) {
-  for (float v : values) {
-    if (!std::isfinite(v))
-      return InvalidArgument(StrCat("'", name, "' holds ", v, "; weights must be finite"));
-  }
-  return graph_.AddConstant(UniqueName(&tensor_names_, name), DType::kF32, shape, values.data(),
+  return graph_.AddConstant(tensor_names_.Make(name), DType::kF32, shape, values.data(),
                             values.size() * sizeof(float));
 }
 
@@ -371,8 +361,8 @@ Result<TensorId> OnnxImporter::Emit(OpType type, const OnnxNode& node, const std
                                     std::vector<TensorId> inputs, const Node& attributes,
                                     const Shape& shape) {
   const std::string name =
-      UniqueName(&node_names_, (node.name.empty() ? node.outputs[0] : node.name) + suffix);
-  const TensorId out = graph_.AddActivation(UniqueName(&tensor_names_, node.outputs[0] + suffix),
+      node_names_.Make((node.name.empty() ? node.outputs[0] : node.name) + suffix);
+  const TensorId out = graph_.AddActivation(tensor_names_.Make(node.outputs[0] + suffix),
                                             DType::kF32, shape);
   Node emitted = attributes;
   emitted.type = type;
@@ -1603,7 +1593,7 @@ Status OnnxImporter::AddInputs() {
         shape = Shape{1, dims[2], dims[3], dims[1]};
       }
     }
-    v.id = graph_.AddActivation(UniqueName(&tensor_names_, input.name), DType::kF32, shape);
+    v.id = graph_.AddActivation(tensor_names_.Make(input.name), DType::kF32, shape);
     graph_.inputs.push_back(v.id);
     values_[input.name] = v;
   }
@@ -1790,10 +1780,10 @@ Status OnnxImporter::AddOutputs() {
     // name goes to the output.
     if (graph_.tensor(id).name != output.name) {
       for (Tensor& t : graph_.tensors) {
-        if (t.name == output.name) t.name = UniqueName(&tensor_names_, output.name + "/view");
+        if (t.name == output.name) t.name = tensor_names_.Make(output.name + "/view");
       }
       graph_.tensor(id).name = output.name;
-      tensor_names_.insert(output.name);
+      (void)tensor_names_.Take(output.name);
     }
     graph_.outputs.push_back(id);
   }
@@ -1813,7 +1803,7 @@ Result<Graph> OnnxImporter::Import() {
         StrCat(" (", model_.producer, model_.producer_version.empty() ? "" : " ",
                model_.producer_version, ")");
   OCTET_RETURN_IF_ERROR(InferShapes(&graph_));
-  OCTET_RETURN_IF_ERROR(ValidateGraph(graph_));
+  OCTET_RETURN_IF_ERROR(CheckGraph(graph_));
   if (quantizations_.empty()) return std::move(graph_);
   std::map<std::string, Quantization> by_name;
   for (const auto& [id, q] : quantizations_) by_name[graph_.tensor(id).name] = q;

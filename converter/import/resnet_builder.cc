@@ -7,6 +7,8 @@
 #include <utility>
 #include <vector>
 
+#include "converter/passes/passes.h"
+#include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -95,11 +97,9 @@ class Builder {
       return std::vector<float>();
     }
     OCTET_ASSIGN_OR_RETURN(std::vector<float> values, source_->Read(request));
-    for (float v : values) {
-      if (!std::isfinite(v))
-        return InvalidArgument(
-            StrCat("tensor '", request.name, "' holds ", v, "; weights must be finite"));
-    }
+    // Here, because later they go by other names than the file's.
+    OCTET_RETURN_IF_ERROR(
+        CheckFinite(values).WithContext(StrCat("tensor '", request.name, "'")));
     return values;
   }
 
@@ -467,7 +467,7 @@ Result<Graph> BuildResnet(const GraphDescription& description, TensorSource& sou
     graph.metadata.labels = description.labels;
   }
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
-  OCTET_RETURN_IF_ERROR(ValidateGraph(graph));
+  OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return graph;
 }
 

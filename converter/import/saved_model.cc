@@ -19,6 +19,8 @@
 #include "converter/import/saved_model_inline.h"
 #include "converter/import/saved_model_proto.h"
 #include "converter/import/tensor_bundle.h"
+#include "converter/import/unique_names.h"
+#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -150,7 +152,7 @@ class Converter {
       }
       if (std::find(graph_.outputs.begin(), graph_.outputs.end(), *id) == graph_.outputs.end()) {
         graph_.outputs.push_back(*id);
-        if (names_.insert(name).second) graph_.tensor(*id).name = name;
+        if (names_.Take(name)) graph_.tensor(*id).name = name;
       }
     }
     if (!problems_.empty()) return ListProblems();
@@ -199,15 +201,7 @@ class Converter {
   }
 
   std::string UniqueName(std::string_view wanted) {
-    wanted = wanted.substr(0, kMaxName);
-    std::string name(wanted);
-    if (!names_.insert(name).second) {
-      int& suffix = suffixes_[name];
-      do {
-        name = StrCat(wanted, "_", ++suffix);
-      } while (!names_.insert(name).second);
-    }
-    return name;
+    return names_.Make(std::string(wanted.substr(0, kMaxName)));
   }
 
   static Result<ValuePtr> Constant(HostTensor tensor) {
@@ -1149,8 +1143,7 @@ class Converter {
   std::vector<int> uses_;
   std::vector<ValuePtr> values_;
   std::unordered_map<TensorId, size_t> without_bias_;  ///< Outputs of convolutions and dense layers, to their nodes.
-  std::set<std::string, std::less<>> names_;
-  std::unordered_map<std::string, int> suffixes_;  ///< The last one of each name that was taken.
+  UniqueNames names_{"_", 1};
   std::vector<std::string> problems_;  ///< The first of them.
   size_t problem_count_ = 0;
   Graph graph_;
@@ -1196,7 +1189,7 @@ Result<Graph> Import(std::string_view saved_model, const TensorBundle* bundle) {
   OCTET_ASSIGN_OR_RETURN(const tf::FlatGraph flat, tf::Inline(*meta, outputs));
   OCTET_ASSIGN_OR_RETURN(Graph graph, Converter(*meta, flat, bundle).Run(*signature));
   graph.metadata.source = StrCat("savedmodel tensorflow ", meta->tensorflow_version.empty() ? "?" : meta->tensorflow_version);
-  OCTET_RETURN_IF_ERROR(ValidateGraph(graph));
+  OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return graph;
 }
 

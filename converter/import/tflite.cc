@@ -17,6 +17,8 @@
 #include "converter/import/importer.h"
 #include "converter/import/tflite_reader.h"
 #include "converter/import/tflite_schema_generated.h"
+#include "converter/import/unique_names.h"
+#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -177,7 +179,7 @@ class TfliteImporter {
                             : half_constants_ > 0    ? Precision::kFp16
                                                      : Precision::kFp32;
     g_.metadata.source = StrCat("tflite ", PrecisionName(g_.metadata.precision));
-    OCTET_RETURN_IF_ERROR(ValidateGraph(g_));
+    OCTET_RETURN_IF_ERROR(CheckGraph(g_));
     return std::move(g_);
   }
 
@@ -285,11 +287,7 @@ class TfliteImporter {
   std::string NameOf(int index) const { return tensor(index).name.substr(0, tensor(index).name.find(';')); }
 
   std::string UniqueName(const std::string& wanted) {
-    const std::string name = wanted.empty() ? "tensor" : wanted;
-    std::string unique = name;
-    // The counter goes on per name, so that a file of equal names does not take quadratic time.
-    for (int& i = name_counts_[name]; !names_.insert(unique).second;) unique = StrCat(name, "_", ++i);
-    return unique;
+    return names_.Make(wanted.empty() ? "tensor" : wanted);
   }
 
   Status AddInput(int index) {
@@ -318,7 +316,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const TensorId id, Activation(index));
     const std::string name = NameOf(index);
     // An output that only renames another tensor still goes by its own name.
-    if (g_.tensor(id).name != name && !name.empty() && names_.insert(name).second) g_.tensor(id).name = name;
+    if (g_.tensor(id).name != name && !name.empty() && names_.Take(name)) g_.tensor(id).name = name;
     g_.outputs.push_back(id);
     return OkStatus();
   }
@@ -1299,8 +1297,7 @@ class TfliteImporter {
   bool on_pixels_ = false;    ///< An input of the current operator is.
   std::map<int, Batched> batched_;  ///< By tensor: those between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND.
   std::map<int, const TfliteOperator*> back_to_space_;  ///< BATCH_TO_SPACE_ND by what it reads.
-  std::set<std::string> names_;
-  std::map<std::string, int> name_counts_;
+  UniqueNames names_{"_", 1};
   const TfliteOperator* op_ = nullptr;
   int int8_layers_ = 0, hybrid_layers_ = 0, half_constants_ = 0;
 };

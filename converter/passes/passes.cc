@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
@@ -391,14 +392,30 @@ Status Legalize(Graph* graph) {
 
 Status RemoveUnused(Graph* graph) { return Finish(graph, Editor(graph)); }
 
+Status CheckGraph(const Graph& graph) {
+  for (const Tensor& t : graph.tensors) {
+    Status status;
+    if (t.dtype == DType::kF32) {
+      status = CheckFinite(t.values<float>());
+    } else if (t.dtype == DType::kF16) {
+      std::vector<float> values;
+      for (uint16_t v : t.values<uint16_t>()) values.push_back(HalfToFloat(v));
+      status = CheckFinite(values);
+    }
+    if (!status.ok()) return std::move(status).WithContext(StrCat("tensor '", t.name, "'"));
+  }
+  return ValidateGraph(graph);
+}
+
 Status Optimize(Graph* graph) {
+  OCTET_RETURN_IF_ERROR(CheckGraph(*graph));
   OCTET_RETURN_IF_ERROR(Legalize(graph));
   OCTET_RETURN_IF_ERROR(FoldScaleShift(graph));
   OCTET_RETURN_IF_ERROR(FuseResidualAndActivation(graph));
   // Fusing brings nodes together that can go now, such as a ReLU behind a pool.
   OCTET_RETURN_IF_ERROR(Legalize(graph));
   OCTET_RETURN_IF_ERROR(InferShapes(graph));
-  return ValidateGraph(*graph);
+  return CheckGraph(*graph).WithContext("after folding");
 }
 
 }  // namespace octet

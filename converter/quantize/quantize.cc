@@ -114,7 +114,8 @@ Status ToFloat16(Graph* g) {
     for (size_t i = 0; i < weights.size(); ++i) {
       half[i] = FloatToHalf(weights[i]);
       if ((half[i] & 0x7c00u) == 0x7c00u) {
-        return InvalidArgument(StrCat("node '", n.name, "': weight ", weights[i], " does not fit float16 (at most 65504)"));
+        return InvalidArgument(StrCat("node '", n.name, "': tensor '", g->tensor(id).name, "': element ", i, ": found ", weights[i],
+                                      ", expected at most 65504 to fit float16"));
       }
     }
     const Shape shape = g->tensor(id).shape;
@@ -356,6 +357,10 @@ class Int8Converter {
         bias[c] = g_.tensor(bias_id).values<float>()[c];
         // 1.0001: the scale is rounded to float32 after this.
         min_scale[c] = 1.0001 * std::fabs(bias[c]) / (x_scale * room);
+        if (!(min_scale[c] <= std::numeric_limits<float>::max())) {
+          return InvalidArgument(StrCat("node '", n->name, "': bias of channel ", c, ": found ", bias[c],
+                                        ", expected one that a scale of float32 can express, its input's being ", x_scale));
+        }
       }
     }
     const Int8Weights q = QuantizeWeights(w.values<float>(), channels, min_scale);
@@ -536,6 +541,7 @@ Quantization ChooseQuantization(const Range& range) {
 }
 
 Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options, const CalibrationTable* table) {
+  OCTET_RETURN_IF_ERROR(CheckGraph(float_graph));  // No integer stands for a NaN.
   Graph g = float_graph;
   if (IsQuantized(g)) {
     if (options.precision != Precision::kInt8) {

@@ -35,7 +35,8 @@ bool IsQuantized(const Graph& graph);
 ///  behind a softmax.
 /// A graph that is quantized already only gets the input and output types. `table` is needed for
 /// kInt8 and for most uint8 inputs and outputs; may be null otherwise. Errors: kInvalidArgument (no
-/// table, missing or non-finite range: names the tensor; a weight that does not fit float16),
+/// table, missing or non-finite range, a constant that is not finite: names the tensor; a weight that does
+/// not fit float16),
 /// kUnsupported (require_int8: lists the operators; a quantized graph to another precision).
 Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options,
                             const CalibrationTable* table);

@@ -902,7 +902,7 @@ TEST(OnnxErrors, WeightsThatDoNotFit) {
               HasSubstr("impossible shape"));
   EXPECT_THAT(conv(FloatTensor("w", {1, 3, 5, 5}, std::vector<float>(75, 1))), HasSubstr("window"));
   EXPECT_THAT(conv(FloatTensor("w", {1, 3, 1, 1}, {1, 2, std::nanf("")})),
-              HasSubstr("'w' holds nan"));
+              HasSubstr("tensor 'w': element 2: found nan"));
   EXPECT_THAT(
       conv(FloatTensor("w", {2, 3, 1, 1}, std::vector<float>(6, 1)), {{"strides", Dims{0, 1}}}),
       HasSubstr("strides"));

@@ -163,6 +163,36 @@ TEST(QuantizeTest, Fp16RefusesWhatDoesNotFit) {
   EXPECT_NE(q.status().message().find("'dense'"), std::string::npos) << q.status().message();
 }
 
+// No integer stands for a NaN, and no half float either.
+TEST(QuantizeTest, RefusesWhatIsNotFinite) {
+  const CalibrationTable table = TableFor(Block());
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+      Graph g = Block();
+      const std::span<const float> good = g.tensor(g.nodes[4].inputs[kInputWeights]).values<float>();
+      std::vector<float> w(good.begin(), good.end());
+      w[7] = bad;
+      const Shape shape = g.tensor(g.nodes[4].inputs[kInputWeights]).shape;
+      g.nodes[4].inputs[kInputWeights] = g.AddConstant("bad", DType::kF32, shape, w.data(), w.size() * 4);
+      const auto q = QuantizeGraph(g, {.precision = p}, &table);
+      EXPECT_EQ(q.status().code(), StatusCode::kInvalidArgument);
+      EXPECT_NE(q.status().message().find("tensor 'bad': element 7: found "), std::string::npos) << q.status().message();
+    }
+  }
+}
+
+// At this input's scale no float32 scale of the weights would let an int32 hold the bias.
+TEST(QuantizeTest, RefusesABiasThatNoScaleCanExpress) {
+  Graph g = Block();
+  std::vector<float> bias(5, 3e38f);
+  g.nodes[4].set_input(kInputBias, g.AddConstant("huge", DType::kF32, {5}, bias.data(), bias.size() * 4));
+  CalibrationTable table = TableFor(Block());
+  for (auto& [name, range] : table.ranges) range = {0.0f, 1e-30f};
+  const auto q = QuantizeGraph(g, {.precision = Precision::kInt8}, &table);
+  EXPECT_EQ(q.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_NE(q.status().message().find("'dense': bias of channel 0: found 3e+38"), std::string::npos) << q.status().message();
+}
+
 TEST(QuantizeTest, HybridWeightsAreSymmetricPerChannel) {
   const Graph g = Block(64);
   const Graph q = MustQuantize(g, {.precision = Precision::kHybrid}, nullptr);

@@ -462,7 +462,7 @@ TEST_F(CheckpointTest, ValuesMustBeUsable) {
   MapSource broken = tensors_;
   broken.tensors_.at("conv1.weight").second[5] = std::numeric_limits<float>::quiet_NaN();
   EXPECT_THAT(BuildResnet(description_, broken).status().message(),
-              HasSubstr("'conv1.weight' holds nan"));
+              HasSubstr("tensor 'conv1.weight': element 5: found nan"));
   broken = tensors_;
   broken.tensors_.at("bn1.running_var").second[2] = -1.0f;
   EXPECT_THAT(BuildResnet(description_, broken).status().message(),

@@ -400,6 +400,19 @@ TEST(TfliteImport, NamesTheCorruptPlace) {
   EXPECT_THAT(ErrorOf("something else", StatusCode::kCorrupt), HasSubstr("TFL3"));
 }
 
+// Finite in the file, infinite where the multiplication is folded into the convolution.
+TEST(TfliteImport, OverflowInFoldingIsAnError) {
+  Builder b;
+  const int x = b.Floats("x", {1, 4, 4, 1}), w = b.Floats("w", {1, 1, 1, 1}, {3e38f}), bias = b.Floats("b", {1}, {0.0f}),
+            y = b.Floats("y", {1, 4, 4, 1}), ten = b.Floats("ten", {1}, {10.0f}), z = b.Floats("z", {1, 4, 4, 1});
+  b.Conv({x, w, bias}, y, tflite::Padding::SAME, 1);
+  b.Op(kMulCode, {y, ten}, {z}, tflite::BuiltinOptions::MulOptions, tflite::CreateMulOptions(b.fb()).Union());
+  Graph graph = ImportOrFail(b.Build({x}, {z}));
+  const Status status = Optimize(&graph);
+  EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(status.message(), HasSubstr("after folding: tensor 'y.weight': element 0: found inf, expected a finite number"));
+}
+
 TEST(TfliteImport, RefusesOtherSchemaVersionsAndOpenSizes) {
   {
     Builder b;
