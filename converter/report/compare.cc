@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/npy.h"
@@ -69,6 +70,7 @@ class InputReader {
     }
     values_.resize(static_cast<size_t>(size));
     OCTET_RETURN_IF_ERROR(file_.ReadFloats(n * size, size, values_.data()));
+    OCTET_RETURN_IF_ERROR(CheckFinite(values_));
     const int64_t channels = input_.shape.back(), pixels = size / channels;
     for (int64_t i = 0; i < size; ++i) {
       const int64_t c = i % channels, from = order_ == Order::kChannelsFirst ? c * pixels + i / channels : i;
@@ -77,7 +79,7 @@ class InputReader {
       if (c < 3) v = (v * source_.scale - source_.mean[static_cast<size_t>(c)]) / source_.stddev[static_cast<size_t>(c)];
       if (input_.dtype == DType::kU8) {
         const float q = std::nearbyint(v / input_.scale) + static_cast<float>(input_.zero_point);
-        to[i] = static_cast<uint8_t>(std::isnan(q) ? 0.0f : std::clamp(q, 0.0f, 255.0f));
+        to[i] = static_cast<uint8_t>(std::clamp(q, 0.0f, 255.0f));
       } else {
         reinterpret_cast<float*>(to)[i] = v;
       }
@@ -134,6 +136,7 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
   for (int64_t n = 0; n < result.images; ++n) {
     OCTET_RETURN_IF_ERROR(inputs.Read(n, *session, input.data()).WithContext(StrCat(input_path, ": image ", n)));
     OCTET_RETURN_IF_ERROR(reference.ReadFloats(n * size, size, want.data()));
+    OCTET_RETURN_IF_ERROR(CheckFinite(want).WithContext(StrCat(reference_path, ": image ", n)));
     const void* x = input.data();
     OCTET_RETURN_IF_ERROR(session->Run(&x, output_pointers.data()));
     out.ToFloats(outputs[0].data(), got.data());

@@ -24,7 +24,7 @@ struct Comparison {
 ///    size and go through the model's preprocessing. Everything else is the source's input tensor, [n,height,width,channels],
 ///    [n,channels,height,width] or [n,channels]; `source` says what of the source's arithmetic was moved into the preprocessing since.
 ///  - `reference_path` has the batch in front and the output's number of elements in each row.
-/// Errors: those of NpyReader; kInvalidArgument for shapes that do not fit, with the path in front.
+/// Errors: those of NpyReader; kInvalidArgument for shapes that do not fit and for values that are not finite, with the path in front.
 Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& model, const Preprocessing& source,
                                         const std::string& input_path, const std::string& reference_path);
 

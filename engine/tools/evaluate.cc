@@ -6,6 +6,7 @@
 #include <span>
 
 #include "engine/tools/commands.h"
+#include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset.h"
@@ -65,6 +66,9 @@ Status RunSample(Contender* c, const Sample& sample) {
   const TensorDescription& out = c->description.outputs[0];
   std::vector<float> scores(out.num_elements());
   out.ToFloats(c->outputs[0].data(), scores.data());
+  // Nothing compares with a NaN: the first class would win.
+  OCTET_RETURN_IF_ERROR(
+      CheckFinite(scores).WithContext(StrCat(sample.name, ": output of ", c->path)));
   const auto best = std::max_element(scores.begin(), scores.begin() + out.shape.back());
   c->predicted.push_back(static_cast<int>(best - scores.begin()));
   c->confidence.push_back(*best);

@@ -10,6 +10,7 @@
 #include <system_error>
 #include <utility>
 
+#include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -388,6 +389,10 @@ Result<bool> Dataset::Next(Sample* sample) {
   ++position_;
   ++given_;
   Result<bool> more = ReadNext(sample);
+  if (more.ok()) {
+    Status status = CheckFinite(sample->float_data);
+    if (!status.ok()) more = std::move(status).WithContext(sample->name);
+  }
   if (!more.ok() || !*more) *sample = Sample();
   return more;
 }

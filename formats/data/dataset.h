@@ -50,7 +50,7 @@ class Dataset {
   /// Class names by label as the data set tells them: the folders' names where they made the labels; otherwise empty.
   const std::vector<std::string>& class_names() const { return class_names_; }
 
-  /// Reads the next sample; false at the end. Errors name the file and record; after one, the next call goes on with the
+  /// Reads the next sample; false at the end. Errors (a NaN or infinity in `float_data` is one) name the file and record; after one, the next call goes on with the
   /// next sample where that is possible.
   Result<bool> Next(Sample* sample);
 

@@ -1,5 +1,6 @@
 // The octet and bench_resnet programs as a user runs them: results on stdout, one clear line on stderr and the right exit code
 // for everything that cannot be done.
+#include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <string>
@@ -329,6 +330,38 @@ TEST_F(ToolsTest, ConvertRefusesAnswersThatDoNotFit) {
   Write("none.npy", Npy("<f4", "0, 8, 8, 3", ""));
   ExpectError(convert + input + File("none.npy") + with + good, 1, "no images");
   EXPECT_FALSE(Exists("unfit.octet"));
+}
+
+/// The bytes of float32 values.
+std::string Floats(const std::vector<float>& values) {
+  return std::string(reinterpret_cast<const char*>(values.data()), values.size() * sizeof(float));
+}
+
+// NaN and infinity are found where they come in, with the file, the sample and the element.
+TEST_F(ToolsTest, DataThatIsNotFiniteIsRefused) {
+  const size_t image = 8 * 8 * 3;
+  for (const auto& [bad, text] : {std::pair(std::nanf(""), "nan"), {-INFINITY, "-inf"}}) {
+    std::vector<float> values(4 * image, 0.25f);
+    values[2 * image + 7] = bad;
+    Write("bad.npy", Npy("<f4", "4, 8, 8, 3", Floats(values)));
+    const std::string found = std::string("element 7: found ") + text + ", expected a finite number";
+    const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfinished.octet");
+    ExpectError(convert + " --precision=int8 --calibration-data " + File("bad.npy"), 1, "bad.npy[2]: " + found);
+    ExpectError(convert + " --compare-input " + File("bad.npy") + " --compare-with " + Quote(kTiny + "expected.npy"), 1,
+                "bad.npy: image 2: " + found);
+    std::vector<float> answers(4 * 3, 0.5f);
+    answers[3 + 1] = bad;
+    Write("answers.npy", Npy("<f4", "4, 3", Floats(answers)));
+    ExpectError(convert + " --compare-input " + Quote(kTiny + "input.npy") + " --compare-with " + File("answers.npy"), 1,
+                std::string("answers.npy: image 1: element 1: found ") + text);
+    EXPECT_FALSE(Exists("unfinished.octet"));
+    ASSERT_EQ(RunCommand(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("tiny.octet")).code, 0);
+    ExpectError(kOctet + " evaluate --model " + File("tiny.octet") + " --data " + File("bad.npy"), 1, "bad.npy[2]: " + found);
+  }
+  // Finite inputs whose sums are not.
+  Write("huge.npy", Npy("<f4", "1, 8, 8, 3", Floats(std::vector<float>(image, 3e38f))));
+  ExpectError(kOctet + " evaluate --model " + File("tiny.octet") + " --data " + File("huge.npy"), 1,
+              "huge.npy[0]: output of ");
 }
 
 TEST_F(ToolsTest, AFullDiskIsAnError) {

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <map>
 #include <span>
 #include <string>
@@ -280,6 +281,25 @@ TEST(CifarDatasetTest, HasAHundredTestImagesPerClass) {
     EXPECT_EQ(sample.image.rgb.size(), 32u * 32 * 3);
   }
   for (int c = 0; c < 10; ++c) EXPECT_EQ(count[c], 100);
+}
+
+// Such a sample would vanish in a ReLU, or in the comparison that finds the best class.
+TEST_F(DatasetTest, SamplesThatAreNotFiniteAreNamed) {
+  for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+    std::vector<float> values(3 * 2 * 2 * 1, 0.5f);
+    values[4 + 3] = bad;
+    ASSERT_TRUE(WriteNpy(dir_ / "x.npy", {3, 2, 2, 1}, values).ok());
+    auto dataset = OpenDataset(dir_ / "x.npy");
+    ASSERT_TRUE(dataset.ok()) << dataset.status().message();
+    Sample sample;
+    EXPECT_TRUE((*dataset)->Next(&sample).ok());
+    const Result<bool> more = (*dataset)->Next(&sample);
+    EXPECT_EQ(more.status().code(), StatusCode::kInvalidArgument);
+    EXPECT_THAT(more.status().message(), ::testing::MatchesRegex("x\\.npy\\[1\\]: element 3: found (nan|-inf), expected a finite number"));
+    EXPECT_FALSE(sample.is_float());
+    const Result<bool> third = (*dataset)->Next(&sample);
+    EXPECT_TRUE(third.ok() && *third);
+  }
 }
 
 }  // namespace
