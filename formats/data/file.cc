@@ -34,13 +34,15 @@ Result<InputFile> InputFile::Open(const std::string& path) {
   // O_NONBLOCK: opening a named pipe must not hang; it has no effect on regular files.
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0) {
-    const std::string message = StrCat(path, ": cannot open: ", std::strerror(errno));
-    return errno == ENOENT || errno == ENOTDIR ? NotFound(message) : IoError(message);
+    const int error = errno;  // Before anything else can change it.
+    const std::string message = StrCat(path, ": cannot open: ", std::strerror(error));
+    return error == ENOENT || error == ENOTDIR ? NotFound(message) : IoError(message);
   }
   InputFile file(path, fd, 0);
   struct stat info;
   if (fstat(fd, &info) != 0) {
-    return IoError(StrCat(path, ": cannot read its size: ", std::strerror(errno)));
+    const int error = errno;
+    return IoError(StrCat(path, ": cannot read its size: ", std::strerror(error)));
   }
   if (!S_ISREG(info.st_mode)) return InvalidArgument(StrCat(path, ": not a regular file"));
   file.size_ = info.st_size;
@@ -53,8 +55,9 @@ Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
     const ssize_t n =
         pread(fd_, out.data() + done, out.size() - done, offset + static_cast<int64_t>(done));
     if (n < 0) {
-      if (errno == EINTR) continue;
-      return IoError(StrCat(path_, ": cannot read: ", std::strerror(errno)));
+      const int error = errno;
+      if (error == EINTR) continue;
+      return IoError(StrCat(path_, ": cannot read: ", std::strerror(error)));
     }
     if (n == 0) {
       return Corrupt(StrCat(path_, ": ends at byte ", offset + static_cast<int64_t>(done),

@@ -8,11 +8,9 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <bit>
 #include <cerrno>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -708,8 +706,6 @@ class FileDescriptor {
   FileDescriptor(const FileDescriptor&) = delete;
   FileDescriptor& operator=(const FileDescriptor&) = delete;
   int get() const { return fd_; }
-  /// Closes now, to learn of a late error.
-  bool Close() { return ::close(std::exchange(fd_, -1)) == 0; }
 
  private:
   int fd_;
@@ -725,16 +721,6 @@ uint64_t SplitMix64(uint64_t* state) {
   z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
   z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
   return z ^ (z >> 31);
-}
-
-bool WriteAll(int fd, std::span<const std::byte> bytes) {
-  while (!bytes.empty()) {
-    const ssize_t n = ::write(fd, bytes.data(), std::min<size_t>(bytes.size(), 1 << 30));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return false;
-    bytes = bytes.subspan(static_cast<size_t>(n));
-  }
-  return true;
 }
 
 /// Fills `out` from the beginning of `fd`.
@@ -915,50 +901,6 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
 Status WriteOctetFile(const std::string& path, const Graph& graph, const Golden& golden) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SerializeOctet(graph, golden));
   return WriteFileAtomically(path, bytes);
-}
-
-Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes) {
-  std::string target = path;
-  struct stat info {};
-  if (::stat(path.c_str(), &info) == 0) {
-    // A rename onto a device or a folder would replace or fail on it; onto a link it would replace
-    // the link.
-    if (!S_ISREG(info.st_mode))
-      return IoError(StrCat("cannot write '", path, "': not a regular file"));
-    if (char* real = ::realpath(path.c_str(), nullptr); real != nullptr) {
-      target = real;
-      std::free(real);
-    }
-  }
-  const size_t slash = target.rfind('/');
-  const std::string folder = slash == std::string::npos ? "."
-                             : slash == 0               ? "/"
-                                                        : target.substr(0, slash);
-
-  static std::atomic<uint32_t> counter{0};
-  std::string temporary;
-  int raw_fd = -1;
-  do {
-    temporary = StrCat(target, ".", ::getpid(), ".", counter++, ".tmp");
-    raw_fd = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-  } while (raw_fd < 0 && errno == EEXIST);
-  if (raw_fd < 0) return IoError(ErrnoText("cannot write", path));
-  FileDescriptor fd(raw_fd);
-  const bool written = WriteAll(fd.get(), bytes) && ::fsync(fd.get()) == 0 && fd.Close() &&
-                       ::rename(temporary.c_str(), target.c_str()) == 0;
-  if (!written) {
-    const Status status = IoError(ErrnoText("cannot write", path));
-    ::unlink(temporary.c_str());
-    return status;
-  }
-  // The rename itself must survive a power failure. File systems that cannot sync a folder say
-  // EINVAL.
-  FileDescriptor directory(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (directory.get() >= 0 && ::fsync(directory.get()) != 0 && errno != EINVAL &&
-      errno != ENOTSUP) {
-    return IoError(ErrnoText("cannot sync the folder of", path));
-  }
-  return OkStatus();
 }
 
 }  // namespace octet

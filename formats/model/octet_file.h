@@ -12,6 +12,7 @@
 
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
+#include "formats/model/write_file.h"
 
 namespace octet {
 
@@ -61,12 +62,8 @@ Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
 /// from ValidateGraph.
 Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& golden);
 
-/// Serializes and replaces `path` atomically: a temporary file beside it, fsync, rename, fsync of
-/// the folder.
+/// Serializes, and replaces `path` as WriteFileAtomically does.
 Status WriteOctetFile(const std::string& path, const Graph& graph, const Golden& golden);
-
-/// Replaces `path` with `bytes` atomically, as above. On failure nothing is left behind.
-Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);
 
 }  // namespace octet
 
