@@ -1,5 +1,7 @@
 #include "formats/data/image.h"
 
+#include <zlib.h>
+
 #include <algorithm>
 #include <array>
 #include <cstring>
@@ -65,8 +67,21 @@ struct ImageSize {
   int width = 0, height = 0;
 };
 
+/// What a JPEG has defined so far. Whatever is used without a definition, stb_image takes from memory that it has not written.
+struct JpegState {
+  struct Component {
+    uint8_t id = 0, quantization = 0;
+    bool begun = false;  ///< A scan has set its blocks, or in progressive files the first coefficient of each.
+  };
+  ImageSize size;
+  std::vector<Component> components;
+  bool progressive = false;
+  uint32_t quantization = 0, dc_codes = 0, ac_codes = 0;  ///< Tables by bits.
+  bool restarts = false;
+};
+
 // stb_image 2.27 writes behind its tables when the counts of codes add up to more than 256.
-Status CheckHuffmanTables(Bytes segment, size_t offset) {
+Status CheckHuffmanTables(Bytes segment, size_t offset, JpegState* state) {
   constexpr size_t kCounts = 16;
   while (!segment.empty()) {
     size_t codes = 0;
@@ -76,7 +91,48 @@ Status CheckHuffmanTables(Bytes segment, size_t offset) {
       return Corrupt(StrCat("JPEG Huffman table at byte ", offset, " has ", codes, " codes, expected at most ",
                             std::min<size_t>(256, segment.size() - 1 - kCounts)));
     }
+    (segment[0] >= 0x10 ? state->ac_codes : state->dc_codes) |= 1u << (segment[0] & 15);
     segment = segment.subspan(1 + kCounts + codes);
+  }
+  return OkStatus();
+}
+
+void NoteQuantizationTables(Bytes segment, JpegState* state) {
+  while (!segment.empty()) {
+    const size_t size = 1 + (segment[0] >= 0x10 ? 128u : 64u);
+    if (segment.size() < size) return;  // stb_image refuses it.
+    state->quantization |= 1u << (segment[0] & 15);
+    segment = segment.subspan(size);
+  }
+}
+
+/// A scan header: its components exist, and the tables that it needs were defined.
+Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
+  const size_t count = segment.empty() ? 0 : segment[0];
+  if (count < 1 || count > state->components.size() || segment.size() != 4 + 2 * count) {
+    return Corrupt(StrCat("JPEG scan header at byte ", offset, " has ", count, " components in ", segment.size(), " bytes"));
+  }
+  const int first = segment[1 + 2 * count], last = segment[2 + 2 * count], refines = segment[3 + 2 * count] >> 4;
+  const bool dc = !state->progressive || first == 0, ac = !state->progressive || last > 0;
+  for (size_t i = 0; i < count; ++i) {
+    const uint8_t id = segment[1 + 2 * i], tables = segment[2 + 2 * i];
+    const auto component = std::find_if(state->components.begin(), state->components.end(),
+                                        [&](const JpegState::Component& c) { return c.id == id; });
+    if (component == state->components.end()) {
+      return Corrupt(StrCat("JPEG scan at byte ", offset, " has component ", int{id}, ", which the image has not"));
+    }
+    const auto need = [&](const char* what, uint32_t defined, int table) {
+      if ((defined >> table & 1) != 0) return OkStatus();
+      return Corrupt(StrCat("JPEG scan at byte ", offset, " uses ", what, " table ", table, ", which is not defined"));
+    };
+    OCTET_RETURN_IF_ERROR(need("quantization", state->quantization, component->quantization & 15));
+    if (dc && refines == 0) OCTET_RETURN_IF_ERROR(need("DC Huffman", state->dc_codes, tables >> 4));
+    if (ac) OCTET_RETURN_IF_ERROR(need("AC Huffman", state->ac_codes, tables & 15));
+    component->begun |= dc && refines == 0;
+    // Refinements of nothing; decoders do not agree what that means.
+    if (!component->begun) {
+      return Corrupt(StrCat("JPEG scan at byte ", offset, " refines component ", int{id}, " before its first scan"));
+    }
   }
   return OkStatus();
 }
@@ -84,11 +140,11 @@ Status CheckHuffmanTables(Bytes segment, size_t offset) {
 // stb_image fills whatever is missing with gray and reports success, so the structure is walked first: every segment
 // must lie inside the file, and the image must end with its end marker. The compressed data must also be long enough
 // for the number of blocks, which is what bounds the decoder's work by the size of the file.
-Result<ImageSize> CheckJpeg(Bytes bytes) {
+Result<JpegState> CheckJpeg(Bytes bytes) {
   // Decoders walk all coefficients in every scan; real progressive files have about ten.
   constexpr int kMaxScans = 256;
-  ImageSize size;
-  bool progressive = false;
+  JpegState state;
+  ImageSize& size = state.size;
   int scans = 0;
   int64_t blocks = 0, scan_bytes = 0;
   size_t pos = 2;
@@ -117,7 +173,7 @@ Result<ImageSize> CheckJpeg(Bytes bytes) {
         return Unsupported("JPEG is neither baseline nor progressive (lossless or arithmetic coding)");
       }
       if (size.width != 0) return Corrupt("JPEG has two frame headers");
-      progressive = marker == 0xc2;
+      state.progressive = marker == 0xc2;
       if (segment.size() < 6) return Corrupt("JPEG frame header is too short");
       if (segment[0] != 8) {
         return Unsupported(StrCat("JPEG has ", int{segment[0]}, " bits a sample, expected 8"));
@@ -136,6 +192,7 @@ Result<ImageSize> CheckJpeg(Bytes bytes) {
         if (h < 1 || h > 4 || v < 1 || v > 4) {
           return Corrupt(StrCat("JPEG sampling factors are ", h, "x", v));
         }
+        state.components.push_back({segment[6 + 3 * i], segment[8 + 3 * i], false});
         h_max = std::max<int64_t>(h_max, h);
         v_max = std::max<int64_t>(v_max, v);
       }
@@ -145,9 +202,14 @@ Result<ImageSize> CheckJpeg(Bytes bytes) {
       }
       size = {width, height};
     } else if (marker == 0xc4) {
-      OCTET_RETURN_IF_ERROR(CheckHuffmanTables(segment, segment_offset));
+      OCTET_RETURN_IF_ERROR(CheckHuffmanTables(segment, segment_offset, &state));
+    } else if (marker == 0xdb) {
+      NoteQuantizationTables(segment, &state);
+    } else if (marker == 0xdd) {
+      state.restarts = true;
     } else if (marker == 0xda) {
       if (size.width == 0) return Corrupt("JPEG scan comes before the frame header");
+      OCTET_RETURN_IF_ERROR(CheckScan(segment, segment_offset, &state));
       if (++scans > kMaxScans) return Unsupported(StrCat("JPEG has more than ", kMaxScans, " scans"));
       const size_t begin = pos;
       while (pos + 1 < bytes.size()) {
@@ -168,18 +230,64 @@ Result<ImageSize> CheckJpeg(Bytes bytes) {
     }
   }
   if (scans == 0) return Corrupt("JPEG ends before its image data");
+  for (const JpegState::Component& c : state.components) {
+    if (!c.begun) return Corrupt(StrCat("JPEG has no scan for component ", int{c.id}));
+  }
   // A block needs a bit for its first coefficient and, in sequential files, one for "no more coefficients".
-  if (scan_bytes * 8 < blocks * (progressive ? 1 : 2)) {
+  if (scan_bytes * 8 < blocks * (state.progressive ? 1 : 2)) {
     return Corrupt(StrCat("JPEG is truncated: ", scan_bytes, " bytes of image data cannot hold ",
                           size.width, "x", size.height, " pixels"));
   }
-  return size;
+  return state;
 }
 
-// stb_image ignores the chunks' checksums, and IEND.
-Result<ImageSize> CheckPng(Bytes bytes) {
+/// What a PNG says, its image data still compressed.
+struct PngParts {
   ImageSize size;
-  int64_t row_bits = 0, compressed = 0;
+  int depth = 0, color = 0, interlaced = 0;  ///< As the header has them.
+  int64_t raw_size = 0;                      ///< Bytes of the uncompressed rows with their filter types.
+  std::vector<uint8_t> palette;              ///< RGB; empty when there is none.
+  std::vector<Bytes> compressed;
+
+  bool indexed() const { return color == 3; }
+};
+
+/// Bytes of the rows, each with a filter type in front, of an image or of the seven that make up an interlaced one.
+int64_t PngRawSize(const ImageSize& size, int64_t pixel_bits, bool interlaced) {
+  const auto bytes = [&](int64_t x, int64_t dx, int64_t y, int64_t dy) {
+    const int64_t w = CeilDiv(size.width - x, dx), h = CeilDiv(size.height - y, dy);
+    return w > 0 && h > 0 ? (CeilDiv(w * pixel_bits, 8) + 1) * h : 0;
+  };
+  if (!interlaced) return bytes(0, 1, 0, 1);
+  return bytes(0, 8, 0, 8) + bytes(4, 8, 0, 8) + bytes(0, 4, 4, 8) + bytes(2, 4, 0, 4) + bytes(0, 2, 2, 4) +
+         bytes(1, 2, 0, 2) + bytes(0, 1, 1, 2);
+}
+
+Status ReadPngHeader(Bytes chunk, PngParts* parts) {
+  if (chunk.size() != 13) return Corrupt(StrCat("PNG header has ", chunk.size(), " bytes, expected 13"));
+  OCTET_RETURN_IF_ERROR(CheckSize(Big32(&chunk[0]), Big32(&chunk[4])));
+  parts->size = {static_cast<int>(Big32(&chunk[0])), static_cast<int>(Big32(&chunk[4]))};
+  const int depth = chunk[8], color = chunk[9];
+  const bool whole_bytes = depth == 8 || depth == 16, part_bytes = depth == 1 || depth == 2 || depth == 4;
+  const bool good = color == 0 ? whole_bytes || part_bytes
+                    : color == 3 ? depth == 8 || part_bytes
+                                 : (color == 2 || color == 4 || color == 6) && whole_bytes;
+  if (!good) return Corrupt(StrCat("PNG has color type ", color, " with ", depth, " bits, which do not go together"));
+  if (chunk[10] != 0 || chunk[11] != 0 || chunk[12] > 1) {
+    return Corrupt(StrCat("PNG has compression ", int{chunk[10]}, ", filter ", int{chunk[11]}, " and interlacing ",
+                          int{chunk[12]}, ", expected 0, 0 and 0 or 1"));
+  }
+  parts->depth = depth;
+  parts->color = color;
+  parts->interlaced = chunk[12];
+  const int channels = color == 2 ? 3 : color == 4 ? 2 : color == 6 ? 4 : 1;
+  parts->raw_size = PngRawSize(parts->size, int64_t{depth} * channels, parts->interlaced != 0);
+  return OkStatus();
+}
+
+Result<PngParts> CheckPng(Bytes bytes) {
+  PngParts parts;
+  int64_t compressed = 0;
   size_t pos = kPngSignature.size();
   for (bool end = false; !end;) {
     if (bytes.size() - pos < 12) return Corrupt("PNG is truncated: it has no IEND chunk");
@@ -190,33 +298,122 @@ Result<ImageSize> CheckPng(Bytes bytes) {
     if (Crc32(bytes.subspan(pos + 4, length + 4)) != Big32(&bytes[pos + 8 + length])) {
       return Corrupt(StrCat("PNG chunk at byte ", pos, " has a wrong checksum"));
     }
-    if ((size.width == 0) != (type == "IHDR")) {
+    if ((parts.size.width == 0) != (type == "IHDR")) {
       return Corrupt("PNG does not begin with its one IHDR chunk");
     }
     if (type == "IHDR") {
-      if (length != 13) return Corrupt(StrCat("PNG header has ", length, " bytes, expected 13"));
-      OCTET_RETURN_IF_ERROR(CheckSize(Big32(&chunk[0]), Big32(&chunk[4])));
-      const int depth = chunk[8], color = chunk[9];
-      const int channels = color == 2 ? 3 : color == 4 ? 2 : color == 6 ? 4 : 1;
-      size = {static_cast<int>(Big32(&chunk[0])), static_cast<int>(Big32(&chunk[4]))};
-      row_bits = int64_t{size.width} * channels * depth;
+      OCTET_RETURN_IF_ERROR(ReadPngHeader(chunk, &parts));
     } else if (type == "IDAT") {
       compressed += static_cast<int64_t>(length);
-    } else if (type != "PLTE" && type != "IEND" && (type[0] & 0x20) == 0) {
-      // By the rules a decoder must give up at a chunk that it does not know and that is marked as critical. stb_image
-      // would put the chunk's name, whatever it is, into a message shared by all threads.
+      parts.compressed.push_back(chunk);
+    } else if (type == "PLTE") {
+      if (!parts.palette.empty() || !parts.compressed.empty()) {
+        return Corrupt(StrCat("PNG palette at byte ", pos, " is a second one, or behind image data"));
+      }
+      if (length == 0 || length % 3 != 0 || length > 256 * 3) {
+        return Corrupt(StrCat("PNG palette has ", length, " bytes, expected 3 for each of 1 to 256 colors"));
+      }
+      parts.palette.assign(chunk.begin(), chunk.end());
+    } else if (type != "IEND" && (type[0] & 0x20) == 0) {
+      // By the rules a decoder must give up at a chunk that it does not know and that is marked as critical.
       return Unsupported(StrCat("PNG chunk at byte ", pos, " is critical and of an unknown type"));
     }
     end = type == "IEND";
     pos += 12 + length;
   }
+  if (parts.indexed() && parts.palette.empty()) return Corrupt("PNG has palette indices and no palette");
   // Deflate makes at most 1032 bytes of one. This bounds the decoder's work by the size of the file.
-  const int64_t raw = CeilDiv(row_bits, 8) * size.height;
-  if (compressed < raw / 1032) {
+  if (compressed < parts.raw_size / 1032) {
     return Corrupt(StrCat("PNG is truncated: ", compressed, " bytes of image data cannot hold ",
-                          size.width, "x", size.height, " pixels"));
+                          parts.size.width, "x", parts.size.height, " pixels"));
   }
-  return size;
+  return parts;
+}
+
+/// Ends a zlib stream on every path.
+class Inflater {
+ public:
+  Inflater() { ready_ = inflateInit(&stream_) == Z_OK; }
+  ~Inflater() { inflateEnd(&stream_); }
+  Inflater(const Inflater&) = delete;
+  Inflater& operator=(const Inflater&) = delete;
+
+  /// All of `pieces`, which are one stream that gives `size` bytes. What some programs write behind them is left out.
+  Status Run(const std::vector<Bytes>& pieces, size_t size, std::vector<uint8_t>* out) {
+    out->resize(size);
+    stream_.next_out = out->data();
+    stream_.avail_out = static_cast<uInt>(size);
+    std::array<uint8_t, 4096> rest;
+    int result = ready_ ? Z_OK : Z_MEM_ERROR;
+    for (const Bytes& piece : pieces) {
+      stream_.next_in = const_cast<Bytef*>(piece.data());
+      stream_.avail_in = static_cast<uInt>(piece.size());
+      while (result == Z_OK) {
+        if (stream_.avail_out == 0) {
+          stream_.next_out = rest.data();
+          stream_.avail_out = static_cast<uInt>(rest.size());
+        }
+        result = inflate(&stream_, Z_NO_FLUSH);
+        if (result == Z_BUF_ERROR || (result == Z_OK && stream_.avail_in == 0 && stream_.avail_out > 0)) {
+          result = Z_OK;
+          break;  // It wants the next piece.
+        }
+      }
+    }
+    if (result == Z_STREAM_END && stream_.total_out >= size) return OkStatus();
+    const char* reason = stream_.msg != nullptr       ? stream_.msg
+                         : result == Z_STREAM_END     ? "it is too short for the pixels"
+                         : result == Z_MEM_ERROR      ? "out of memory"
+                                                      : "it is cut off";
+    return Corrupt(StrCat("PNG image data cannot be decompressed: ", reason));
+  }
+
+ private:
+  z_stream stream_{};
+  bool ready_ = false;
+};
+
+void AppendBig32(std::vector<uint8_t>* out, size_t value) {
+  for (int shift = 24; shift >= 0; shift -= 8) out->push_back(static_cast<uint8_t>(value >> shift));
+}
+
+/// Without its checksum, at which stb_image does not look.
+void AppendChunk(std::vector<uint8_t>* out, std::string_view type, Bytes content) {
+  AppendBig32(out, content.size());
+  out->insert(out->end(), type.begin(), type.end());
+  out->insert(out->end(), content.begin(), content.end());
+  AppendBig32(out, 0);
+}
+
+/// The same image as stb_image 2.27 can be trusted with: nothing compressed, as its inflate copies memory that it has not
+/// written when a distance code is invalid, no transparency, and in the palette every index a color of its own, as it reads
+/// its stack for an index behind the palette (nothings/stb#1861).
+Result<std::vector<uint8_t>> PlainPng(Bytes bytes, const PngParts& parts) {
+  std::vector<uint8_t> raw;
+  OCTET_RETURN_IF_ERROR(Inflater().Run(parts.compressed, static_cast<size_t>(parts.raw_size), &raw));
+  constexpr size_t kBlock = 65535;
+  std::vector<uint8_t> stored = {0x78, 0x01};
+  stored.reserve(raw.size() + raw.size() / kBlock * 5 + 16);
+  for (size_t at = 0; at < raw.size(); at += kBlock) {
+    const size_t n = std::min(kBlock, raw.size() - at);
+    stored.push_back(at + n == raw.size() ? 1 : 0);
+    for (size_t v : {n, ~n}) {
+      stored.push_back(static_cast<uint8_t>(v));
+      stored.push_back(static_cast<uint8_t>(v >> 8));
+    }
+    stored.insert(stored.end(), raw.begin() + static_cast<std::ptrdiff_t>(at), raw.begin() + static_cast<std::ptrdiff_t>(at + n));
+  }
+  std::vector<uint8_t> png(kPngSignature.begin(), kPngSignature.end());
+  png.reserve(stored.size() + 1024);
+  AppendChunk(&png, "IHDR", bytes.subspan(kPngSignature.size() + 8, 13));
+  if (parts.indexed()) {
+    std::array<uint8_t, 256 * 3> colors;
+    for (size_t i = 0; i < colors.size(); ++i) colors[i] = static_cast<uint8_t>(i / 3);
+    AppendChunk(&png, "PLTE", colors);
+  }
+  AppendChunk(&png, "IDAT", stored);
+  AppendChunk(&png, "IEND", {});
+  return png;
 }
 
 Result<DecodedImage> DecodeWithStb(Bytes bytes, const ImageSize& size) {
@@ -234,6 +431,36 @@ Result<DecodedImage> DecodeWithStb(Bytes bytes, const ImageSize& size) {
   if (image.width != size.width || image.height != size.height) {
     return Corrupt(StrCat("image decodes to ", image.width, "x", image.height, ", its header says ",
                           size.width, "x", size.height));
+  }
+  return image;
+}
+
+Result<DecodedImage> DecodeJpeg(Bytes bytes) {
+  OCTET_ASSIGN_OR_RETURN(const JpegState state, CheckJpeg(bytes));
+  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeWithStb(bytes, state.size));
+  if (!state.restarts) return image;
+  // Where a restart marker should be and is not, stb_image leaves the rest of the scan unwritten and reports success. Only
+  // what it leaves depends on what was in memory.
+  data_internal::fresh_memory ^= 0xff;
+  const Result<DecodedImage> again = DecodeWithStb(bytes, state.size);
+  data_internal::fresh_memory ^= 0xff;
+  if (!again.ok() || again->rgb != image.rgb) return Corrupt("JPEG is damaged: a restart marker is not where it should be");
+  return image;
+}
+
+Result<DecodedImage> DecodePng(Bytes bytes) {
+  OCTET_ASSIGN_OR_RETURN(const PngParts parts, CheckPng(bytes));
+  OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> plain, PlainPng(bytes, parts));
+  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeWithStb(plain, parts.size));
+  if (!parts.indexed()) return image;
+  const size_t colors = parts.palette.size() / 3;
+  for (size_t i = 0; i < image.rgb.size(); i += 3) {
+    const size_t index = image.rgb[i];
+    if (index >= colors) {
+      return Corrupt(StrCat("PNG palette index of pixel ", i / 3, ": found ", index, ", expected less than ", colors,
+                            ", the number of colors"));
+    }
+    std::memcpy(&image.rgb[i], &parts.palette[3 * index], 3);
   }
   return image;
 }
@@ -379,14 +606,8 @@ Result<DecodedImage> DecodePnm(Bytes bytes) {
 
 Result<DecodedImage> Decode(Bytes bytes) {
   switch (DetectImageFormat(bytes)) {
-    case ImageFormat::kJpeg: {
-      OCTET_ASSIGN_OR_RETURN(const ImageSize size, CheckJpeg(bytes));
-      return DecodeWithStb(bytes, size);
-    }
-    case ImageFormat::kPng: {
-      OCTET_ASSIGN_OR_RETURN(const ImageSize size, CheckPng(bytes));
-      return DecodeWithStb(bytes, size);
-    }
+    case ImageFormat::kJpeg: return DecodeJpeg(bytes);
+    case ImageFormat::kPng: return DecodePng(bytes);
     case ImageFormat::kBmp: return DecodeBmp(bytes);
     case ImageFormat::kPnm: return DecodePnm(bytes);
     case ImageFormat::kUnknown: break;

@@ -1,26 +1,35 @@
 #include "formats/data/stb_decoder.h"
 
 #include <cstdlib>
+#include <cstring>
 
 namespace octet::data_internal {
 namespace {
 
 thread_local size_t allocation_limit = 0;
 
-// Zeroed, so that the pixels of a damaged file (a component without a scan) never depend on earlier memory contents.
-void* LimitedAllocate(size_t size) {
-  return size <= allocation_limit ? std::calloc(1, size) : nullptr;
+// Filled, so that nothing of earlier memory contents can come into an image, whatever stb_image leaves out.
+void* FillFrom(void* p, size_t from, size_t to) {
+  if (p != nullptr && from < to) std::memset(static_cast<uint8_t*>(p) + from, fresh_memory, to - from);
+  return p;
 }
 
-void* LimitedReallocate(void* p, size_t size) {
-  return size <= allocation_limit ? std::realloc(p, size) : nullptr;
+void* LimitedAllocate(size_t size) {
+  return size <= allocation_limit ? FillFrom(std::malloc(size), 0, size) : nullptr;
+}
+
+void* LimitedReallocate(void* p, size_t old_size, size_t size) {
+  return size <= allocation_limit ? FillFrom(std::realloc(p, size), old_size, size) : nullptr;
 }
 
 }  // namespace
+
+thread_local uint8_t fresh_memory = 0;
+
 }  // namespace octet::data_internal
 
 #define STBI_MALLOC(size) ::octet::data_internal::LimitedAllocate(size)
-#define STBI_REALLOC(p, size) ::octet::data_internal::LimitedReallocate(p, size)
+#define STBI_REALLOC_SIZED(p, old_size, size) ::octet::data_internal::LimitedReallocate(p, old_size, size)
 #define STBI_FREE(p) std::free(p)
 #define STBI_ASSERT(condition) ((void)0)  // A file must never abort the program, in debug builds neither.
 #define STBI_ONLY_JPEG

@@ -153,6 +153,77 @@ TEST(ImageTest, DecodesPngs) {
             (Bytes{4, 5, 6, 1, 2, 3, 7, 8, 9}));
 }
 
+// stb_image would take such colors from its stack.
+TEST(ImageTest, RefusesPaletteIndicesBehindThePalette) {
+  const Bytes palette = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+  EXPECT_EQ(MustDecode(MakePng(3, 1, 8, 3, {2, 1, 0}, palette)).rgb, (Bytes{7, 8, 9, 4, 5, 6, 1, 2, 3}));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 3, 0}, palette), StatusCode::kCorrupt),
+              HasSubstr("PNG palette index of pixel 1: found 3, expected less than 3"));
+  EXPECT_THAT(ErrorOf(MakePng(2, 1, 4, 3, {0x2f}, palette), StatusCode::kCorrupt), HasSubstr("pixel 1: found 15"));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 1, 0}), StatusCode::kCorrupt), HasSubstr("no palette"));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 1, 0}, {1, 2, 3, 4}), StatusCode::kCorrupt), HasSubstr("palette has 4 bytes"));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 16, 3, Bytes(6), palette), StatusCode::kCorrupt), HasSubstr("color type 3 with 16 bits"));
+}
+
+TEST(ImageTest, PngDataMayBeInPiecesAndHaveMoreBehind) {
+  const Bytes png = MakeColorPng(300, 100, 1, 2, 3);  // Two blocks of stored data.
+  const size_t idat = 33, length = png.size() - 33 - 12 - 12;
+  const Bytes data(png.begin() + idat + 8, png.begin() + static_cast<std::ptrdiff_t>(idat + 8 + length));
+  for (size_t piece : {size_t{1000}, size_t{7}, length}) {
+    Bytes split(png.begin(), png.begin() + idat);
+    for (size_t at = 0; at < length; at += piece) {
+      AppendPngChunk(&split, "IDAT", Bytes(data.begin() + static_cast<std::ptrdiff_t>(at),
+                                           data.begin() + static_cast<std::ptrdiff_t>(std::min(length, at + piece))));
+    }
+    AppendPngChunk(&split, "IEND", {});
+    EXPECT_EQ(MustDecode(split).rgb, MustDecode(png).rgb) << piece;
+  }
+  // Rows that the image has not, as some programs write them.
+  Bytes longer = MakeColorPng(300, 103, 1, 2, 3), shorter = MakeColorPng(300, 99, 1, 2, 3);
+  for (Bytes* bytes : {&longer, &shorter}) {
+    (*bytes)[23] = 100;
+    FixPng(bytes);
+  }
+  EXPECT_EQ(MustDecode(longer).rgb, MustDecode(png).rgb);
+  EXPECT_THAT(ErrorOf(shorter, StatusCode::kCorrupt), HasSubstr("too short for the pixels"));
+}
+
+// Whatever stb_image would take from memory that it has not written.
+TEST(ImageTest, RefusesJpegsThatUseWhatTheyDoNotDefine) {
+  const Bytes jpeg(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
+  const auto without = [&](uint8_t marker, uint8_t id) {
+    for (size_t at = 2; at + 4 < jpeg.size();) {
+      const size_t length = size_t{jpeg[at + 2]} << 8 | jpeg[at + 3];
+      if (jpeg[at + 1] == marker && jpeg[at + 4] == id) {
+        Bytes cut(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(at));
+        cut.insert(cut.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(at + 2 + length), jpeg.end());
+        return cut;
+      }
+      at += 2 + length;
+    }
+    ADD_FAILURE() << "no such segment";
+    return jpeg;
+  };
+  EXPECT_THAT(ErrorOf(without(0xdb, 1), StatusCode::kCorrupt), HasSubstr("uses quantization table 1, which is not defined"));
+  EXPECT_THAT(ErrorOf(without(0xc4, 0x00), StatusCode::kCorrupt), HasSubstr("uses DC Huffman table 0, which is not defined"));
+  EXPECT_THAT(ErrorOf(without(0xc4, 0x11), StatusCode::kCorrupt), HasSubstr("uses AC Huffman table 1, which is not defined"));
+  // The scan names component 2 twice and component 3 not at all.
+  Bytes twice = jpeg;
+  for (size_t at = 0; at + 12 < twice.size(); ++at) {
+    if (twice[at] == 0xff && twice[at + 1] == 0xda) twice[at + 9] = 2;
+  }
+  EXPECT_THAT(ErrorOf(twice, StatusCode::kCorrupt), HasSubstr("no scan for component 3"));
+  // A restart marker that is gone ends the decoding of the scan.
+  Bytes restart(std::begin(kRestartJpeg), std::end(kRestartJpeg));
+  for (size_t at = restart.size() - 2; at-- > 0;) {
+    if (restart[at] == 0xff && restart[at + 1] >= 0xd0 && restart[at + 1] <= 0xd7) {
+      restart.erase(restart.begin() + static_cast<std::ptrdiff_t>(at), restart.begin() + static_cast<std::ptrdiff_t>(at) + 2);
+      break;
+    }
+  }
+  EXPECT_THAT(ErrorOf(restart, StatusCode::kCorrupt), HasSubstr("a restart marker is not where it should be"));
+}
+
 TEST(ImageTest, NoticesDamagedPngs) {
   const Bytes png = MakeColorPng(5, 4, 1, 2, 3);
   ExpectAllPrefixesFail(png);
