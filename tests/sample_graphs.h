@@ -4,7 +4,6 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -235,14 +234,6 @@ inline Graph SampleGraph(Precision precision) {
 inline Graph RunnableGraph(Precision precision) {
   Graph g = SampleGraph(precision);
   for (Node& n : g.nodes) {
-    if (precision == Precision::kHybrid && n.input(kInputScales) != kNoTensor) {
-      // Small enough that values stay around 1 and the steps of dynamic quantization with them.
-      const std::span<const float> scales = g.tensor(n.input(kInputScales)).values<float>();
-      std::vector<float> smaller;
-      for (float v : scales) smaller.push_back(v / 50.0f);
-      n.set_input(kInputScales, g.AddConstant(n.name + ".scales", DType::kF32, {static_cast<int64_t>(smaller.size())},
-                                              smaller.data(), smaller.size() * sizeof(float)));
-    }
     if (n.name != "grouped") continue;
     const Tensor like = g.tensor(n.inputs[kInputWeights]);
     const size_t size = DTypeSize(like.dtype), row = like.data.size() / static_cast<size_t>(like.shape[0]);

@@ -1,6 +1,7 @@
-// The oracle for everything that handles graphs: evaluates any Graph in the plainest way, knowing nothing of kernels, plans
-// or memory. Float tensors are computed in double precision; uint8 tensors by the integer contract of kernels/kernel_table.h,
-// single-precision step by step, so that the engine must give the same numbers, not similar ones.
+// The oracle for everything that handles graphs: evaluates any Graph in the plainest way, knowing
+// nothing of kernels, plans or memory. It is written from formats/SPEC.md, the comments of
+// kernels/kernel_table.h and TFLite's published arithmetic, and shares no arithmetic with the
+// engine.
 #ifndef OCTET_TESTS_UNIT_NAIVE_INTERPRETER_H_
 #define OCTET_TESTS_UNIT_NAIVE_INTERPRETER_H_
 
@@ -23,36 +24,127 @@ namespace octet::testing {
 /// Values of one tensor in row-major order; uint8 ones as 0 to 255.
 using Values = std::vector<double>;
 
+/// What floating-point tensors hold.
+enum class Arithmetic {
+  /// What the network means: double precision, and the int8 weights of hybrid layers taken as the
+  /// real numbers they stand for.
+  kReal,
+  /// What the engine must answer: each step that has a defined order of operations in single
+  /// precision, the activations of hybrid layers quantized image by image. Sums of products of
+  /// floats and exponentials have no defined order; their values are double precision's, and
+  /// errors() says how far the engine may be from them.
+  kEngine,
+};
+
+/// TFLite's fixed-point numbers, after tensorflow/lite/kernels/internal/{common,quantization_util}.
+struct NaiveFixedPoint {
+  int64_t q = 0;  ///< 2^30 to 2^31 - 1, or 0.
+  int shift = 0;
+
+  /// QuantizeMultiplier.
+  static NaiveFixedPoint Of(double real) {
+    if (real == 0.0) return {};
+    NaiveFixedPoint m;
+    const double fraction = std::frexp(real, &m.shift);
+    m.q = static_cast<int64_t>(std::round(fraction * 0x1p31));
+    if (m.q == int64_t{1} << 31) m.q /= 2, ++m.shift;
+    if (m.shift < -31) return {};
+    if (m.shift > 30) return {(int64_t{1} << 31) - 1, 30};
+    return m;
+  }
+
+  /// The same for a mean of `count` values, into which the division goes.
+  static NaiveFixedPoint OfMean(double real, int64_t count) {
+    NaiveFixedPoint m = Of(real);
+    int bits = 0;
+    while ((int64_t{2} << bits) <= count) ++bits;
+    bits = std::min({bits, 32, 31 + m.shift});
+    m.q = (m.q << bits) / count;
+    m.shift -= bits;
+    return m;
+  }
+
+  /// MultiplyByQuantizedMultiplier with the value in front of its last rounding moved by `nudge`
+  /// times itself: the multiple of 2^min(shift, 0) nearest to value * q * 2^(shift - 31), negative
+  /// halves towards zero, then the nearest whole number, halves away from zero.
+  double Times(double value, double nudge = 0.0) const {
+    const double shifted = Saturated(value * std::ldexp(1.0, std::max(shift, 0)));
+    const __int128 product = static_cast<__int128>(shifted) * q;
+    const __int128 half = product >= 0 ? (__int128{1} << 30) : 1 - (__int128{1} << 30);
+    double high = static_cast<double>((product + half) / (__int128{1} << 31));
+    if (nudge != 0.0)
+      high = std::floor(static_cast<double>(product) * 0x1p-31 * (1.0 + nudge) + 0.5);
+    return std::round(std::ldexp(high, std::min(shift, 0)));
+  }
+
+  /// The one rounding of fully connected layers, halves up.
+  double TimesOnce(double value) const {
+    const double shifted = Saturated(value * std::ldexp(1.0, std::max(shift, 0)));
+    const int bits = 31 + std::max(-shift, 0);
+    const __int128 product = static_cast<__int128>(shifted) * q;
+    return static_cast<double>((product + (__int128{1} << (bits - 1))) >> bits);
+  }
+
+ private:
+  static double Saturated(double v) { return std::min(std::max(v, -0x1p31), 0x1p31); }
+};
+
 class NaiveInterpreter {
  public:
-  /// `graph` must be valid (ValidateGraph) and outlive the interpreter. Weights may be in any layout.
-  explicit NaiveInterpreter(const Graph& graph) : g_(graph) {}
+  /// `graph` must be valid (ValidateGraph) and outlive the interpreter. Weights may be in any
+  /// layout.
+  explicit NaiveInterpreter(const Graph& graph, Arithmetic arithmetic = Arithmetic::kReal)
+      : g_(graph), engine_(arithmetic == Arithmetic::kEngine), weights_(graph.tensors.size()) {}
 
-  /// Values of every activation, by tensor; constants stay empty. `inputs` as Graph::inputs, batch 1.
-  ///
-  /// int8 weights behind float activations ("hybrid") are taken as the real numbers they stand for and activations are not
-  /// quantized, which is what the engine approximates.
+  /// Values of every activation, by tensor; constants stay empty. `inputs` as Graph::inputs,
+  /// batch 1.
   std::vector<Values> Run(const std::vector<Values>& inputs) {
-    values_.assign(g_.tensors.size(), {});
-    for (size_t i = 0; i < inputs.size(); ++i) values_[g_.inputs[i]] = inputs[i];
-    for (const Node& n : g_.nodes) {
-      values_[n.output].assign(static_cast<size_t>(g_.tensor(n.output).shape.num_elements()), 0.0);
-      Evaluate(n);
-    }
+    Evaluate(inputs);
     return values_;
   }
 
   /// The first output.
   Values RunOutput(const std::vector<Values>& inputs) { return Run(inputs)[g_.outputs[0]]; }
 
+  /// As Run; the results stay here.
+  void Evaluate(const std::vector<Values>& inputs) {
+    values_.assign(g_.tensors.size(), {});
+    errors_.assign(g_.tensors.size(), {});
+    for (size_t i = 0; i < inputs.size(); ++i) values_[g_.inputs[i]] = inputs[i];
+    for (const Node& n : g_.nodes) {
+      values_[n.output].assign(static_cast<size_t>(g_.tensor(n.output).shape.num_elements()), 0.0);
+      Evaluate(n);
+    }
+  }
+
+  const Values& values(TensorId id) const { return values_[id]; }
+
+  /// How far the engine's answer may be from each value; empty where it must be the very number.
+  ///
+  /// The bound is the worst case of every rounding on the way, carried through the graph: a sum of
+  /// k products of floats in any order, fused or not, is within k * 2^-24 of the sum of their
+  /// magnitudes, Winograd's within what its transforms' magnitudes allow. Where a uint8 value is
+  /// rounded from floats that have such an error, both ends are rounded: near a limit between two
+  /// results either is allowed, and what is computed from it is allowed both.
+  const Values& errors(TensorId id) const { return errors_[id]; }
+
+  /// Float convolutions may be computed by Winograd's algorithm; for kEngine.
+  void set_winograd(bool on) { winograd_ = on; }
+
  private:
+  static constexpr double kHalfUlp = 0x1p-24;  ///< Of single precision, relative.
+  /// Denormal results lose their relative precision.
+  static constexpr double kSmallest = 0x1p-148;
+
   /// A shape as [h, w, c].
   struct Hwc {
     explicit Hwc(const Shape& s) {
       if (s.rank() == 4) h = s[1], w = s[2];
       c = s.back();
     }
-    size_t At(int64_t y, int64_t x, int64_t ch) const { return static_cast<size_t>((y * w + x) * c + ch); }
+    size_t At(int64_t y, int64_t x, int64_t ch) const {
+      return static_cast<size_t>((y * w + x) * c + ch);
+    }
     int64_t h = 1, w = 1, c = 1;
   };
 
@@ -62,48 +154,102 @@ class NaiveInterpreter {
   Values& OutValues(const Node& n) { return values_[n.output]; }
   static bool IsU8(const Tensor& t) { return t.dtype == DType::kU8; }
   static double Zero(const Tensor& t) { return t.quantization.zero_point; }
+  bool tflite() const { return g_.metadata.rounding == Rounding::kTflite; }
   /// from.scale / to.scale as the engine has it.
   static float Ratio(const Tensor& from, const Tensor& to) {
     return static_cast<float>(static_cast<double>(from.quantization.scale) / to.quantization.scale);
   }
+
+  double ErrorOf(TensorId id, size_t i) const { return errors_[id].empty() ? 0.0 : errors_[id][i]; }
+  double InError(const Node& n, size_t i, int slot = 0) const { return ErrorOf(n.inputs[slot], i); }
+  void SetError(const Node& n, size_t i, double error) {
+    if (!engine_ || error == 0.0) return;
+    Values& errors = errors_[n.output];
+    if (errors.empty()) errors.assign(OutValues(n).size(), 0.0);
+    errors[i] = error;
+  }
+
+  /// A float result: what the engine computes from exact operands, or else a number near it.
+  void Store(const Node& n, size_t i, double v, double error) {
+    OutValues(n)[i] = v;
+    SetError(n, i, error == 0.0 ? 0.0 : error + 4 * kHalfUlp * (std::fabs(v) + error) + kSmallest);
+  }
+
+  /// A uint8 result: `round` goes from a number to a result, monotonously, and the number may be
+  /// off by `error`.
+  template <typename F>
+  void StoreU8(const Node& n, size_t i, double v, double error, F round) {
+    const double q = round(v);
+    OutValues(n)[i] = q;
+    if (error == 0.0) return;
+    const double wide = error + 4 * kHalfUlp * (std::fabs(v) + error);
+    SetError(n, i, std::max(round(v + wide) - q, q - round(v - wide)));
+  }
+
+  /// One operation in the arithmetic of floating-point tensors.
+  double Step(double v) const { return engine_ ? static_cast<double>(static_cast<float>(v)) : v; }
 
   static double ClampReal(double v, Activation a) {
     if (a != Activation::kNone) v = std::max(v, 0.0);
     return a == Activation::kRelu6 ? std::min(v, 6.0) : v;
   }
 
+  /// Limits of a uint8 result relative to the zero point, in steps of the output's scale.
+  static float Low(const Tensor& out, Activation a) {
+    return a == Activation::kNone ? -static_cast<float>(out.quantization.zero_point) : 0.0f;
+  }
+  static float High(const Tensor& out, Activation a) {
+    const float high = 255.0f - static_cast<float>(out.quantization.zero_point);
+    return a == Activation::kRelu6 ? std::min(high, std::nearbyint(6.0f / out.quantization.scale))
+                                   : high;
+  }
+
   /// v is relative to the zero point, in steps of the output's scale.
-  static double RoundU8(float v, const Tensor& out, Activation a) {
-    const float z = static_cast<float>(out.quantization.zero_point);
-    const float low = a == Activation::kNone ? -z : 0.0f;
-    float high = 255.0f - z;
-    if (a == Activation::kRelu6) high = std::min(high, std::nearbyint(6.0f / out.quantization.scale));
-    return std::nearbyint(std::min(std::max(v, low), high)) + z;
+  static double RoundU8(double v, const Tensor& out, Activation a) {
+    const double clamped =
+        std::min(std::max(v, static_cast<double>(Low(out, a))), static_cast<double>(High(out, a)));
+    return std::nearbyint(clamped) + Zero(out);
   }
 
   void Evaluate(const Node& n) {
     switch (n.type) {
       case OpType::kConv2d:
-      case OpType::kDense: return Conv(n);
+      case OpType::kDense:
+        return Conv(n);
       case OpType::kMaxPool:
-      case OpType::kAveragePool: return Pool(n);
-      case OpType::kGlobalAveragePool: return GlobalPool(n);
-      case OpType::kAdd: return Add(n);
+      case OpType::kAveragePool:
+        return Pool(n);
+      case OpType::kGlobalAveragePool:
+        return GlobalPool(n);
+      case OpType::kAdd:
+        return Add(n);
       case OpType::kMul:
-        for (size_t i = 0; i < OutValues(n).size(); ++i) OutValues(n)[i] = InValues(n, 0)[i] * InValues(n, 1)[i];
+        return Mul(n);
+      case OpType::kScaleShift:
+        return ScaleShift(n);
+      case OpType::kRelu:
+        return Relu(n, Activation::kRelu);
+      case OpType::kRelu6:
+        return Relu(n, Activation::kRelu6);
+      case OpType::kPad:
+        return Pad(n);
+      case OpType::kSlice:
+        return Slice(n);
+      case OpType::kConcat:
+        return Concat(n);
+      case OpType::kReshape:
+        OutValues(n) = InValues(n);
+        errors_[n.output] = errors_[n.inputs[0]];
         return;
-      case OpType::kScaleShift: return ScaleShift(n);
-      case OpType::kRelu: return Relu(n, Activation::kRelu);
-      case OpType::kRelu6: return Relu(n, Activation::kRelu6);
-      case OpType::kPad: return Pad(n);
-      case OpType::kSlice: return Slice(n);
-      case OpType::kConcat: return Concat(n);
-      case OpType::kReshape: OutValues(n) = InValues(n); return;
-      case OpType::kSoftmax: return Softmax(n);
-      case OpType::kQuantize: return Quantize(n);
+      case OpType::kSoftmax:
+        return Softmax(n);
+      case OpType::kQuantize:
+        return Quantize(n);
       case OpType::kDequantize:
         for (size_t i = 0; i < OutValues(n).size(); ++i) {
-          OutValues(n)[i] = static_cast<float>(InValues(n)[i] - Zero(In(n))) * In(n).quantization.scale;
+          const double scale = In(n).quantization.scale;
+          Store(n, i, static_cast<float>((InValues(n)[i] - Zero(In(n))) * scale),
+                InError(n, i) * scale);
         }
         return;
     }
@@ -111,80 +257,262 @@ class NaiveInterpreter {
   }
 
   /// Weights as numbers in row-major order, whatever their type and layout.
-  Values Weights(const Tensor& w) const {
+  const Values& Weights(TensorId id) {
+    Values& v = weights_[id];
+    if (!v.empty()) return v;
+    const Tensor& w = g_.tensor(id);
     std::vector<std::byte> plain(w.data.begin(), w.data.end());
     if (w.layout != Layout::kPlain) {
-      plain.assign(static_cast<size_t>(ConstantBytes(w.shape, w.dtype, Layout::kPlain)), std::byte{0});
+      plain.assign(static_cast<size_t>(ConstantBytes(w.shape, w.dtype, Layout::kPlain)),
+                   std::byte{0});
       UnpackWeights(w.data.data(), w.shape, w.dtype, w.layout, plain.data());
     }
-    Values v(static_cast<size_t>(w.shape.num_elements()));
+    v.resize(static_cast<size_t>(w.shape.num_elements()));
     for (size_t i = 0; i < v.size(); ++i) {
       switch (w.dtype) {
-        case DType::kF32: v[i] = reinterpret_cast<const float*>(plain.data())[i]; break;
-        case DType::kF16: v[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(plain.data())[i]); break;
-        default: v[i] = static_cast<int8_t>(plain[i]);
+        case DType::kF32:
+          v[i] = reinterpret_cast<const float*>(plain.data())[i];
+          break;
+        case DType::kF16:
+          v[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(plain.data())[i]);
+          break;
+        default:
+          v[i] = static_cast<int8_t>(plain[i]);
       }
     }
     return v;
   }
 
+  /// What a convolution reads: numbers that the weights multiply, in steps of `scale`.
+  struct Source {
+    const Values* values;
+    const Values* errors;  ///< Empty: none.
+    double padding = 0.0;
+    float scale = 1.0f;        ///< Hybrid only: of the image.
+    double scale_error = 0.0;  ///< Relative.
+  };
+
+  Source SourceOf(const Node& n) {
+    const TensorId id = n.inputs[kInputX];
+    const Tensor& x = g_.tensor(id);
+    Source s{&values_[id], &errors_[id]};
+    if (IsU8(x)) s.padding = Zero(x);
+    if (engine_ && !IsU8(x) && In(n, kInputWeights).dtype == DType::kI8) QuantizeImage(id, &s);
+    return s;
+  }
+
+  /// Hybrid layers: the image as whole numbers relative to its zero point, by its own range, which
+  /// contains 0.
+  void QuantizeImage(TensorId id, Source* s) {
+    const Values& x = values_[id];
+    double min = 0.0, max = 0.0, error = 0.0;
+    for (size_t i = 0; i < x.size(); ++i) {
+      min = std::min(min, x[i]);
+      max = std::max(max, x[i]);
+      error = std::max(error, ErrorOf(id, i));
+    }
+    const float lowest = static_cast<float>(min), highest = static_cast<float>(max);
+    s->scale = std::max((highest - lowest) / 255.0f, 1e-30f);
+    const double zero = std::nearbyint(std::min(255.0f, -lowest / s->scale));
+    const float multiplier = 1.0f / s->scale;
+    if (error > 0.0) s->scale_error = 2.0 * error / (max - min + 1e-30) + 4 * kHalfUlp;
+    // A limit that may fall on either side of a whole number.
+    const double slack = error > 0.0 ? 1.0 : 0.0;
+    image_.resize(x.size());
+    image_errors_.assign(error > 0.0 ? x.size() : 0, 0.0);
+    for (size_t i = 0; i < x.size(); ++i) {
+      const auto quantized = [&](double v, double low, double high) {
+        return std::nearbyint(std::min(std::max(v, low), high));
+      };
+      const double v = static_cast<float>(x[i]) * multiplier;
+      image_[i] = quantized(v, -zero, 255.0 - zero);
+      if (error == 0.0) continue;
+      const double wide =
+          ErrorOf(id, i) * multiplier + (std::fabs(v) + 1.0) * (s->scale_error + 4 * kHalfUlp);
+      image_errors_[i] =
+          std::max(quantized(v + wide, -zero - slack, 255.0 - zero + slack) - image_[i],
+                   image_[i] - quantized(v - wide, -zero - slack, 255.0 - zero + slack));
+    }
+    s->values = &image_;
+    s->errors = &image_errors_;
+  }
+
+  /// A sum of products, the sum of their magnitudes, and how far the sum may be off because of its
+  /// operands.
+  struct Sum {
+    double value = 0.0, magnitude = 0.0, error = 0.0;
+  };
+
   void Conv(const Node& n) {
-    const Tensor& x = In(n);
     const Tensor& w = In(n, kInputWeights);
-    const Tensor& out = Out(n);
-    const Values weights = Weights(w);
-    const Hwc in(x.shape), to(out.shape);
+    const Hwc in(In(n).shape), to(Out(n).shape);
     const bool dense = n.type == OpType::kDense;
     const Window window = dense ? Window{} : n.window;
-    const Values& values = InValues(n);
-    const double padding = IsU8(x) ? Zero(x) : 0.0;
+    const Values& weights = Weights(n.inputs[kInputWeights]);
+    const Source source = SourceOf(n);
+    const bool floats = engine_ && w.dtype != DType::kI8, errors = !source.errors->empty();
     const int64_t out_c = w.shape[0], depth = w.shape.back(), groups = dense ? 1 : n.groups;
+    const std::vector<double> winograd =
+        floats && MayBeWinograd(n) ? WinogradMagnitudes(n) : std::vector<double>();
     for (int64_t y = 0; y < to.h; ++y) {
       for (int64_t xx = 0; xx < to.w; ++xx) {
         for (int64_t oc = 0; oc < out_c; ++oc) {
-          double sum = 0.0;
+          Sum sum;
           for (int64_t ky = 0; ky < window.kernel_h; ++ky) {
             for (int64_t kx = 0; kx < window.kernel_w; ++kx) {
               const int64_t iy = y * window.stride_h - window.pad_top + ky * window.dilation_h;
               const int64_t ix = xx * window.stride_w - window.pad_left + kx * window.dilation_w;
-              const bool inside = iy >= 0 && iy < in.h && ix >= 0 && ix < in.w;
-              const double* tap = weights.data() + ((oc * window.kernel_h + ky) * window.kernel_w + kx) * depth;
-              const double* from = inside ? values.data() + in.At(iy, ix, oc / (out_c / groups) * depth) : nullptr;
-              for (int64_t d = 0; d < depth; ++d) sum += (inside ? from[d] : padding) * tap[d];
+              const double* tap =
+                  weights.data() + ((oc * window.kernel_h + ky) * window.kernel_w + kx) * depth;
+              if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w) {
+                for (int64_t d = 0; source.padding != 0.0 && d < depth; ++d)
+                  sum.value += source.padding * tap[d];
+                continue;
+              }
+              const size_t from = in.At(iy, ix, oc / (out_c / groups) * depth);
+              const double* x = source.values->data() + from;
+              for (int64_t d = 0; d < depth; ++d) sum.value += x[d] * tap[d];
+              if (floats) {
+                for (int64_t d = 0; d < depth; ++d) sum.magnitude += std::fabs(x[d] * tap[d]);
+              }
+              if (errors) {
+                for (int64_t d = 0; d < depth; ++d)
+                  sum.error += (*source.errors)[from + d] * std::fabs(tap[d]);
+              }
             }
           }
-          OutValues(n)[to.At(y, xx, oc)] = Epilogue(n, sum, oc, to.At(y, xx, oc));
+          if (floats) {
+            const double terms =
+                static_cast<double>(window.kernel_h * window.kernel_w * depth) + 2.0;
+            const TensorId bias = n.input(kInputBias);
+            if (bias != kNoTensor)
+              sum.magnitude += std::fabs(g_.tensor(bias).values<float>()[static_cast<size_t>(oc)]);
+            sum.error += kHalfUlp * terms * (sum.magnitude + sum.error) + kSmallest * terms;
+            if (!winograd.empty()) sum.error += winograd[static_cast<size_t>(oc)];
+          }
+          FinishConv(n, source, sum, oc, to.At(y, xx, oc));
         }
       }
     }
   }
 
-  double Epilogue(const Node& n, double sum, int64_t oc, size_t at) const {
-    const Tensor& x = In(n);
-    const Tensor& out = Out(n);
+  bool MayBeWinograd(const Node& n) const {
+    const Window& w = n.window;
+    return winograd_ && n.type == OpType::kConv2d && n.groups == 1 &&
+           In(n).shape.back() % kPanelWidth == 0 && w.kernel_h == 3 && w.kernel_w == 3 &&
+           w.stride_h == 1 && w.stride_w == 1 && w.dilation_h == 1 && w.dilation_w == 1;
+  }
+
+  /// Largest error of each channel by Winograd's F(4x4,3x3). In one dimension an output is
+  /// sum(|A| * |G| * |B|) = 48 times the largest weight times the largest input at most, in
+  /// magnitudes and whatever the scaling of the matrices (4*3*10*2 + 8*7*6*2 + 24*10 over 24 for
+  /// the last output); in two, 48 * 48. Each term is rounded as often as there are channels to sum,
+  /// and 32 times in the transforms.
+  std::vector<double> WinogradMagnitudes(const Node& n) {
+    const Values& weights = Weights(n.inputs[kInputWeights]);
+    const int64_t out_c = Out(n).shape.back(), channels = In(n).shape.back();
+    std::vector<double> largest(static_cast<size_t>(channels), 0.0), result;
+    const Values& x = InValues(n);
+    for (size_t i = 0; i < x.size(); ++i) {
+      double& v = largest[i % largest.size()];
+      v = std::max(v, std::fabs(x[i]) + InError(n, i));
+    }
+    for (int64_t oc = 0; oc < out_c; ++oc) {
+      double sum = 0.0;
+      for (int64_t c = 0; c < channels; ++c) {
+        double weight = 0.0;
+        for (int64_t t = 0; t < 9; ++t) {
+          weight = std::max(weight,
+                            std::fabs(weights[static_cast<size_t>((oc * 9 + t) * channels + c)]));
+        }
+        sum += weight * largest[static_cast<size_t>(c)];
+      }
+      result.push_back(48.0 * 48.0 * kHalfUlp * static_cast<double>(channels + 32) * sum);
+    }
+    return result;
+  }
+
+  void FinishConv(const Node& n, const Source& source, const Sum& sum, int64_t oc, size_t at) {
     const bool int8 = In(n, kInputWeights).dtype == DType::kI8;
+    if (IsU8(In(n))) return FinishInteger(n, sum, oc, at);
+    double v = sum.value, error = sum.error;
+    if (int8) {
+      const float scale =
+          g_.tensor(n.inputs[kInputScales]).values<float>()[static_cast<size_t>(oc)];
+      const double factor = Step(static_cast<double>(source.scale) * scale);
+      v = Step(static_cast<float>(sum.value) * (engine_ ? factor : 1.0));
+      if (!engine_) v = sum.value * scale;
+      error = factor * (error + (std::fabs(sum.value) + error) * source.scale_error);
+    }
     const TensorId bias = n.input(kInputBias), residual = n.input(kInputResidual);
-    if (!IsU8(x)) {
-      if (int8) sum *= g_.tensor(n.inputs[kInputScales]).values<float>()[oc];
-      if (bias != kNoTensor) sum += g_.tensor(bias).values<float>()[oc];
-      if (residual != kNoTensor) sum += values_[residual][at];
-      return ClampReal(sum, n.activation);
-    }
-    if (bias != kNoTensor) sum += g_.tensor(bias).values<int32_t>()[oc];
-    const float scale = g_.tensor(n.inputs[kInputScales]).values<float>()[oc];
-    const double out_scale = IsU8(out) ? out.quantization.scale : 1.0;
-    const float multiplier = static_cast<float>(static_cast<double>(x.quantization.scale) * scale / out_scale);
-    float v = static_cast<float>(sum) * multiplier;
-    if (!IsU8(out)) {
-      if (residual != kNoTensor) v += static_cast<float>(values_[residual][at]);
-      return ClampReal(v, n.activation);
-    }
+    const auto add = [&](double addend) {
+      v = int8 ? Step(v + addend) : v + addend;  // A float sum has no defined order.
+      if (error > 0.0) error += 2 * kHalfUlp * (std::fabs(v) + error + std::fabs(addend));
+    };
+    if (bias != kNoTensor) add(g_.tensor(bias).values<float>()[static_cast<size_t>(oc)]);
     if (residual != kNoTensor) {
-      const Tensor& r = g_.tensor(residual);
-      const float addend = static_cast<float>(values_[residual][at] - Zero(r)) * Ratio(r, out);
-      v += addend;
+      error += ErrorOf(residual, at);
+      add(values_[residual][at]);
     }
-    return RoundU8(v, out, n.activation);
+    Store(n, at, ClampReal(v, n.activation), error);
+  }
+
+  void FinishInteger(const Node& n, const Sum& sum, int64_t oc, size_t at) {
+    const Tensor &x = In(n), &out = Out(n);
+    const TensorId bias = n.input(kInputBias), residual = n.input(kInputResidual);
+    double acc = sum.value;
+    if (bias != kNoTensor) acc += g_.tensor(bias).values<int32_t>()[static_cast<size_t>(oc)];
+    const float scale = g_.tensor(n.inputs[kInputScales]).values<float>()[static_cast<size_t>(oc)];
+    const double out_scale = IsU8(out) ? out.quantization.scale : 1.0;
+    const double real = static_cast<double>(x.quantization.scale) * scale / out_scale;
+    const float multiplier = static_cast<float>(real);
+    const double v = static_cast<float>(acc) * multiplier;
+    if (!IsU8(out)) {
+      const double r = residual == kNoTensor ? 0.0 : values_[residual][at];
+      const double error =
+          sum.error * multiplier + (residual == kNoTensor ? 0.0 : ErrorOf(residual, at));
+      return Store(n, at, ClampReal(static_cast<float>(v + r), n.activation), error);
+    }
+    if (residual == kNoTensor && tflite()) {
+      const NaiveFixedPoint fixed = NaiveFixedPoint::Of(real);
+      // Here the sum is what may be off; it is a whole number.
+      const double q = TfliteResult(n, fixed, acc);
+      OutValues(n)[at] = q;
+      return SetError(n, at,
+                      std::max(TfliteResult(n, fixed, acc + sum.error) - q,
+                               q - TfliteResult(n, fixed, acc - sum.error)));
+    }
+    double r = 0.0, r_error = 0.0;
+    if (residual != kNoTensor) {
+      const Tensor& t = g_.tensor(residual);
+      r = static_cast<float>(values_[residual][at] - Zero(t)) * Ratio(t, out);
+      r_error = ErrorOf(residual, at) * Ratio(t, out);
+    }
+    StoreU8(n, at, static_cast<float>(v) + static_cast<float>(r), sum.error * multiplier + r_error,
+            [&](double value) { return RoundU8(value, out, n.activation); });
+  }
+
+  double TfliteResult(const Node& n, const NaiveFixedPoint& m, double acc) const {
+    return RoundU8(n.type == OpType::kDense ? m.TimesOnce(acc) : m.Times(acc), Out(n),
+                   n.activation);
+  }
+
+  /// TFLite's AVERAGE_POOL_2D: int8 results, which are uint8 ones minus 128, with halves away from
+  /// zero. `sum` is relative to the zero point of x.
+  double TfliteAverage(const Tensor& x, const Tensor& out, double sum, int64_t count) const {
+    const double ratio = Ratio(x, out), pivot = 128.0 - Zero(out);
+    if (ratio == 1.0) {
+      const auto numerator = static_cast<int64_t>(sum - pivot * static_cast<double>(count));
+      const int64_t twice = 2 * std::abs(numerator) + count, magnitude = twice / (2 * count);
+      return RoundU8(pivot + static_cast<double>(numerator < 0 ? -magnitude : magnitude), out,
+                     Activation::kNone);
+    }
+    // TFLite has no such thing; kernel_table.h says what it is: halves, and what is so near to one
+    // that floats cannot tell, away from the pivot.
+    const float v =
+        static_cast<float>(sum) * (static_cast<float>(ratio) / static_cast<float>(count));
+    return RoundU8(v + std::copysign(0x1p-13f, v - static_cast<float>(pivot)), out,
+                   Activation::kNone);
   }
 
   void Pool(const Node& n) {
@@ -196,88 +524,254 @@ class NaiveInterpreter {
     for (int64_t y = 0; y < to.h; ++y) {
       for (int64_t xx = 0; xx < to.w; ++xx) {
         for (int64_t c = 0; c < to.c; ++c) {
-          double sum = 0.0, best = -std::numeric_limits<double>::infinity();
+          double sum = 0.0, best = -std::numeric_limits<double>::infinity(), error = 0.0,
+                 widest = 0.0, magnitude = 0.0;
           int count = 0;
           for (int64_t ky = 0; ky < w.kernel_h; ++ky) {
             for (int64_t kx = 0; kx < w.kernel_w; ++kx) {
-              const int64_t iy = y * w.stride_h - w.pad_top + ky, ix = xx * w.stride_w - w.pad_left + kx;
+              const int64_t iy = y * w.stride_h - w.pad_top + ky,
+                            ix = xx * w.stride_w - w.pad_left + kx;
               if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w) continue;
-              const double v = InValues(n)[in.At(iy, ix, c)];
-              sum += IsU8(x) ? v - Zero(x) : v;
+              const size_t from = in.At(iy, ix, c);
+              const double v = InValues(n)[from];
+              sum = IsU8(x) ? sum + v - Zero(x) : Step(sum + v);
               best = std::max(best, v);
+              error += InError(n, from);
+              widest = std::max(widest, InError(n, from));
+              magnitude += std::fabs(v);
               ++count;
             }
           }
-          if (n.count_include_pad) count = w.kernel_h * w.kernel_w;
-          double result = max ? best : sum / count;
-          if (!max && IsU8(x)) {
-            result = RoundU8(static_cast<float>(sum) * (Ratio(x, out) / static_cast<float>(count)), out, Activation::kNone);
+          const size_t at = to.At(y, xx, c);
+          if (max) {
+            OutValues(n)[at] = best;
+            SetError(n, at, widest);
+            continue;
           }
-          OutValues(n)[to.At(y, xx, c)] = result;
+          if (n.count_include_pad) count = w.kernel_h * w.kernel_w;
+          FinishAverage(n, at, sum, count, error, magnitude);
         }
       }
     }
+  }
+
+  void FinishAverage(const Node& n, size_t at, double sum, int count, double error,
+                     double magnitude) {
+    const Tensor &x = In(n), &out = Out(n);
+    if (!IsU8(x)) {
+      const double factor = Step(1.0 / count);
+      if (error > 0.0) error += kHalfUlp * count * (magnitude + error);
+      return Store(n, at, engine_ ? Step(sum * factor) : sum / count, error * factor);
+    }
+    const double ratio = Ratio(x, out);
+    if (tflite()) {
+      const double q = TfliteAverage(x, out, sum, count);
+      OutValues(n)[at] = q;
+      return SetError(n, at,
+                      std::max(TfliteAverage(x, out, sum + error, count) - q,
+                               q - TfliteAverage(x, out, sum - error, count)));
+    }
+    const float factor = static_cast<float>(ratio) / static_cast<float>(count);
+    StoreU8(n, at, static_cast<float>(sum) * factor, error * factor,
+            [&](double v) { return RoundU8(v, out, Activation::kNone); });
   }
 
   void GlobalPool(const Node& n) {
     const Tensor& x = In(n);
     const Tensor& out = Out(n);
     const Hwc in(x.shape);
+    const int64_t count = in.h * in.w;
+    const double pixels = static_cast<double>(count);
     for (int64_t c = 0; c < in.c; ++c) {
-      double sum = 0.0;
-      for (int64_t p = 0; p < in.h * in.w; ++p) {
-        sum += InValues(n)[static_cast<size_t>(p * in.c + c)] - (IsU8(x) ? Zero(x) : 0.0);
+      double sum = 0.0, error = 0.0, magnitude = 0.0;
+      for (int64_t p = 0; p < count; ++p) {
+        const size_t from = static_cast<size_t>(p * in.c + c);
+        const double v = InValues(n)[from];
+        sum = IsU8(x) ? sum + v - Zero(x) : Step(sum + v);
+        error += InError(n, from);
+        magnitude += std::fabs(v);
       }
-      const double pixels = static_cast<double>(in.h * in.w);
-      double result = sum / pixels;
-      if (IsU8(x)) {
-        const double out_scale = IsU8(out) ? out.quantization.scale : 1.0;
-        const float multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
-        const float v = static_cast<float>(sum) * multiplier;
-        result = IsU8(out) ? RoundU8(v, out, Activation::kNone) : v;
+      const size_t at = static_cast<size_t>(c);
+      if (!IsU8(x) || (IsU8(out) && tflite() && x.quantization == out.quantization)) {
+        FinishAverage(n, at, sum, static_cast<int>(count), error, magnitude);
+        continue;
       }
-      OutValues(n)[static_cast<size_t>(c)] = result;
+      const double out_scale = IsU8(out) ? out.quantization.scale : 1.0;
+      const float multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
+      const double v = static_cast<float>(sum) * multiplier;
+      if (!IsU8(out)) {
+        Store(n, at, v, error * multiplier);
+      } else if (tflite()) {  // MEAN.
+        const auto fixed =
+            NaiveFixedPoint::OfMean(static_cast<double>(x.quantization.scale) / out_scale, count);
+        StoreNearFixed(n, at, sum, error, Activation::kNone,
+                       [&](double s, double nudge) { return fixed.Times(s, nudge); });
+      } else {
+        StoreU8(n, at, v, error * multiplier,
+                [&](double value) { return RoundU8(value, out, Activation::kNone); });
+      }
     }
+  }
+
+  /// A result of TFLite's fixed point that the engine computes with floats, which cannot always
+  /// tell on which side of a limit it lies: `result(x, nudge)` as NaiveFixedPoint::Times.
+  template <typename F>
+  void StoreNearFixed(const Node& n, size_t at, double x, double error, Activation a, F result) {
+    constexpr double kFloats = 0x1p-21;
+    const double q = RoundU8(result(x, 0.0), Out(n), a);
+    OutValues(n)[at] = q;
+    double widest = 0.0;
+    for (const double end : {x - error, x + error}) {
+      for (const double nudge : {-kFloats, kFloats}) {
+        widest = std::max(widest, std::fabs(RoundU8(result(end, nudge), Out(n), a) - q));
+      }
+    }
+    SetError(n, at, widest);
   }
 
   void Add(const Node& n) {
     const Tensor &a = In(n, 0), &b = In(n, 1), &out = Out(n);
+    const NaiveSum sum(a, b.quantization.scale, out);
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
-      const double x = InValues(n, 0)[i], y = InValues(n, 1)[i];
+      const double x = InValues(n, 0)[i], y = InValues(n, 1)[i], ex = InError(n, i, 0),
+                   ey = InError(n, i, 1);
       if (!IsU8(out)) {
-        OutValues(n)[i] = ClampReal(x + y, n.activation);
-        continue;
+        Store(n, i, ClampReal(Step(x + y), n.activation), ex + ey);
+      } else if (tflite()) {
+        const auto result = [&](double from, double to) {
+          return RoundU8(sum.Of(from - Zero(a), to - Zero(b)), out, n.activation);
+        };
+        const double q = result(x, y);
+        OutValues(n)[i] = q;
+        SetError(n, i, std::max(result(x + ex, y + ey) - q, q - result(x - ex, y - ey)));
+      } else {
+        const float va = static_cast<float>(x - Zero(a)) * Ratio(a, out);
+        const float vb = static_cast<float>(y - Zero(b)) * Ratio(b, out);
+        StoreU8(n, i, va + vb, ex * Ratio(a, out) + ey * Ratio(b, out),
+                [&](double v) { return RoundU8(v, out, n.activation); });
       }
-      const float va = static_cast<float>(x - Zero(a)) * Ratio(a, out);
-      const float vb = static_cast<float>(y - Zero(b)) * Ratio(b, out);
-      OutValues(n)[i] = RoundU8(va + vb, out, n.activation);
     }
   }
+
+  void Mul(const Node& n) {
+    for (size_t i = 0; i < OutValues(n).size(); ++i) {
+      const double x = InValues(n, 0)[i], y = InValues(n, 1)[i], ex = InError(n, i, 0),
+                   ey = InError(n, i, 1);
+      Store(n, i, Step(x * y), ex * std::fabs(y) + ey * std::fabs(x) + ex * ey);
+    }
+  }
+
+  /// TFLite's ADD: terms in steps of 2^-20 of twice the larger scale.
+  struct NaiveSum {
+    NaiveSum(const Tensor& a, float b_scale, const Tensor& y) {
+      const double twice = 2.0 * std::max(a.quantization.scale, b_scale);
+      if (twice == 0.0) return;  // Not uint8.
+      a_ = NaiveFixedPoint::Of(a.quantization.scale / twice);
+      b_ = NaiveFixedPoint::Of(b_scale / twice);
+      sum_ = NaiveFixedPoint::Of(twice / (0x1p20 * y.quantization.scale));
+    }
+    double Of(double a, double b, double nudge = 0.0) const {
+      const double ta = a_.Times(a * 0x1p20), tb = b_.Times(b * 0x1p20);
+      // Floats are off by a part of the larger term.
+      const double moved = ta + tb + std::round(nudge * (std::fabs(ta) + std::fabs(tb)));
+      return sum_.Times(moved);
+    }
+
+   private:
+    NaiveFixedPoint a_, b_, sum_;
+  };
 
   void ScaleShift(const Node& n) {
     const Tensor &x = In(n), &out = Out(n);
     const std::span<const float> scale = In(n, 1).values<float>(), shift = In(n, 2).values<float>();
+    const auto all = [](std::span<const float> values, float value) {
+      return std::all_of(values.begin(), values.end(), [value](float v) { return v == value; });
+    };
+    if (IsU8(x) && tflite()) {
+      const bool unscaled = all(scale, 1.0f), unshifted = all(shift, 0.0f);
+      const TensorId unit = n.input(kInputUnit);
+      if (unit == kNoTensor && unscaled && unshifted) return Requantize(n);
+      if (unit != kNoTensor && (unscaled || unshifted)) {
+        const float step = g_.tensor(unit).values<float>()[0];
+        const std::span<const float> constant = unshifted ? scale : shift;
+        const bool whole = std::all_of(constant.begin(), constant.end(), [step](float v) {
+          const float k = v / step;
+          return std::fabs(k) <= 512.0f && std::fabs(k - std::nearbyint(k)) < 0.01f;
+        });
+        if (whole) return unshifted ? TfliteMul(n, scale, step) : TfliteAdd(n, shift, step);
+      }
+    }
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const size_t c = i % scale.size();
-      const double v = InValues(n)[i];
+      const double v = InValues(n)[i], error = InError(n, i);
       if (!IsU8(x)) {
-        OutValues(n)[i] = ClampReal(v * scale[c] + shift[c], n.activation);
+        const double product = Step(v * scale[c]);
+        const double e = error * std::fabs(scale[c]);
+        Store(n, i, ClampReal(Step(product + shift[c]), n.activation),
+              e == 0.0 ? 0.0 : e + 4 * kHalfUlp * (std::fabs(product) + e));
         continue;
       }
       const double in_scale = x.quantization.scale, out_scale = out.quantization.scale;
       const float m = static_cast<float>(in_scale * scale[c] / out_scale);
       const float t = static_cast<float>(shift[c] / out_scale);
       const float product = static_cast<float>(v - Zero(x)) * m;
-      OutValues(n)[i] = RoundU8(product + t, out, n.activation);
+      const double e = error * std::fabs(m);
+      StoreU8(n, i, product + t, e == 0.0 ? 0.0 : e + 4 * kHalfUlp * std::fabs(product),
+              [&](double value) { return RoundU8(value, out, n.activation); });
+    }
+  }
+
+  /// TFLite's MUL with a constant of whole numbers k = scale / unit.
+  void TfliteMul(const Node& n, std::span<const float> scale, float unit) {
+    const Tensor &x = In(n), &out = Out(n);
+    const auto fixed = NaiveFixedPoint::Of(
+        static_cast<double>(x.quantization.scale * unit / out.quantization.scale));
+    for (size_t i = 0; i < OutValues(n).size(); ++i) {
+      const double k = std::nearbyint(scale[i % scale.size()] / unit);
+      StoreNearFixed(n, i, InValues(n)[i] - Zero(x), InError(n, i), n.activation,
+                     [&](double v, double nudge) { return fixed.Times(v * k, nudge); });
+    }
+  }
+
+  /// Its ADD of one.
+  void TfliteAdd(const Node& n, std::span<const float> shift, float unit) {
+    const Tensor& x = In(n);
+    const NaiveSum sum(x, unit, Out(n));
+    for (size_t i = 0; i < OutValues(n).size(); ++i) {
+      const double k = std::nearbyint(shift[i % shift.size()] / unit);
+      StoreNearFixed(n, i, InValues(n)[i] - Zero(x), InError(n, i), n.activation,
+                     [&](double v, double nudge) { return sum.Of(v, k, nudge); });
+    }
+  }
+
+  /// uint8 to uint8 of another quantization.
+  void Requantize(const Node& n) {
+    const Tensor &x = In(n), &out = Out(n);
+    const auto fixed =
+        NaiveFixedPoint::Of(static_cast<double>(x.quantization.scale) / out.quantization.scale);
+    for (size_t i = 0; i < OutValues(n).size(); ++i) {
+      const double v = InValues(n)[i] - Zero(x), error = InError(n, i);
+      if (tflite()) {
+        StoreNearFixed(n, i, v, error, n.activation,
+                       [&](double s, double nudge) { return fixed.Times(s, nudge); });
+      } else {
+        StoreU8(n, i, static_cast<float>(v) * Ratio(x, out), error * Ratio(x, out),
+                [&](double value) { return RoundU8(value, out, n.activation); });
+      }
     }
   }
 
   void Relu(const Node& n, Activation a) {
     const Tensor &x = In(n), &out = Out(n);
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
-      const double v = InValues(n)[i];
-      OutValues(n)[i] =
-          IsU8(x) ? RoundU8(static_cast<float>(v - Zero(x)) * Ratio(x, out), out, a) : ClampReal(v, a);
+      const double v = InValues(n)[i], error = InError(n, i);
+      if (!IsU8(x)) {
+        OutValues(n)[i] = ClampReal(v, a);
+        SetError(n, i, error);
+        continue;
+      }
+      StoreU8(n, i, static_cast<float>(v - Zero(x)) * Ratio(x, out), error * Ratio(x, out),
+              [&](double value) { return RoundU8(value, out, a); });
     }
   }
 
@@ -301,24 +795,31 @@ class NaiveInterpreter {
     return static_cast<size_t>(i);
   }
 
+  /// Element `from` of input `slot` becomes element `to` of the output.
+  void Move(const Node& n, int slot, size_t from, size_t to) {
+    OutValues(n)[to] = InValues(n, slot)[from];
+    SetError(n, to, InError(n, from, slot));
+  }
+
   void Pad(const Node& n) {
     const Tensor& out = Out(n);
     double fill = n.pad_value;
     if (IsU8(out)) {
-      const float q = std::nearbyint(n.pad_value / out.quantization.scale) + static_cast<float>(out.quantization.zero_point);
+      const float q = std::nearbyint(n.pad_value / out.quantization.scale) +
+                      static_cast<float>(out.quantization.zero_point);
       fill = std::min(255.0f, std::max(0.0f, q));
     }
     std::fill(OutValues(n).begin(), OutValues(n).end(), fill);
     ForElements(In(n).shape, [&](size_t i, std::array<int64_t, Shape::kMaxRank> at) {
       for (int d = 0; d < out.shape.rank(); ++d) at[d] += n.begin[d];
-      OutValues(n)[Index(out.shape, at)] = InValues(n)[i];
+      Move(n, 0, i, Index(out.shape, at));
     });
   }
 
   void Slice(const Node& n) {
     ForElements(Out(n).shape, [&](size_t i, std::array<int64_t, Shape::kMaxRank> at) {
       for (int d = 0; d < Out(n).shape.rank(); ++d) at[d] = n.begin[d] + at[d] * n.step[d];
-      OutValues(n)[i] = InValues(n)[Index(In(n).shape, at)];
+      Move(n, 0, Index(In(n).shape, at), i);
     });
   }
 
@@ -328,7 +829,7 @@ class NaiveInterpreter {
       const Shape& s = In(n, static_cast<int>(k)).shape;
       ForElements(s, [&](size_t i, std::array<int64_t, Shape::kMaxRank> at) {
         at[n.axis] += start;
-        OutValues(n)[Index(Out(n).shape, at)] = InValues(n, static_cast<int>(k))[i];
+        Move(n, static_cast<int>(k), i, Index(Out(n).shape, at));
       });
       start += s[n.axis];
     }
@@ -338,26 +839,40 @@ class NaiveInterpreter {
     const size_t row = static_cast<size_t>(Out(n).shape.back());
     Values& out = OutValues(n);
     for (size_t begin = 0; begin < out.size(); begin += row) {
-      const double max = *std::max_element(InValues(n).begin() + static_cast<std::ptrdiff_t>(begin),
-                                           InValues(n).begin() + static_cast<std::ptrdiff_t>(begin + row));
+      double max = InValues(n)[begin], widest = 0.0;
+      for (size_t i = begin; i < begin + row; ++i) {
+        max = std::max(max, InValues(n)[i]);
+        widest = std::max(widest, InError(n, i));
+      }
       double sum = 0.0;
       for (size_t i = begin; i < begin + row; ++i) sum += out[i] = std::exp(InValues(n)[i] - max);
-      for (size_t i = begin; i < begin + row; ++i) out[i] /= sum;
+      for (size_t i = begin; i < begin + row; ++i) {
+        out[i] /= sum;
+        // exp within 2e-7 (tests/kernels/ops_test.cc), the rounding of x - max, of the sum and of
+        // the quotient; below e^-87.3 it may be 0.
+        const double distance = max - InValues(n)[i];
+        const double relative = 2e-7 + kHalfUlp * (static_cast<double>(row) + 4.0 + distance);
+        SetError(n, i, out[i] * ((1.0 + relative) * std::exp(2.0 * widest) - 1.0) + 1.3e-38);
+      }
     }
   }
 
   void Quantize(const Node& n) {
     const Tensor &x = In(n), &out = Out(n);
+    if (IsU8(x)) return Requantize(n);
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
-      const double v = InValues(n)[i];
-      const float scaled = IsU8(x) ? static_cast<float>(v - Zero(x)) * Ratio(x, out)
-                                   : static_cast<float>(v) * (1.0f / out.quantization.scale);
-      OutValues(n)[i] = RoundU8(scaled, out, Activation::kNone);
+      const float multiplier = 1.0f / out.quantization.scale;
+      StoreU8(n, i, static_cast<float>(InValues(n)[i]) * multiplier, InError(n, i) * multiplier,
+              [&](double v) { return RoundU8(v, out, Activation::kNone); });
     }
   }
 
   const Graph& g_;
-  std::vector<Values> values_;
+  const bool engine_;
+  bool winograd_ = false;
+  std::vector<Values> values_, errors_;
+  std::vector<Values> weights_;  ///< By tensor, once they were used.
+  Values image_, image_errors_;  ///< Of the hybrid layer that is being evaluated.
 };
 
 /// Every activation's values, by TensorId, for one image given to the graph's first input.

@@ -1,0 +1,76 @@
+// Random valid graphs of every operator, precision and layout, small enough that one is computed in
+// well under a millisecond. Everything is drawn from a source of choices: a seeded generator for
+// tests, a fuzzer's bytes for coverage-guided search.
+#ifndef OCTET_TESTS_FUZZ_GRAPH_GENERATOR_H_
+#define OCTET_TESTS_FUZZ_GRAPH_GENERATOR_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "formats/model/graph.h"
+
+namespace octet::testing {
+
+/// A source of choices.
+class Choices {
+ public:
+  virtual ~Choices() = default;
+  /// 0 to n - 1; n is at least 1.
+  virtual uint32_t Below(uint32_t n) = 0;
+
+  int Int(int low, int high) {
+    return low + static_cast<int>(Below(static_cast<uint32_t>(high - low + 1)));
+  }
+  bool Percent(uint32_t percent) { return Below(100) < percent; }
+  template <typename T, size_t kCount>
+  T Of(const T (&values)[kCount]) {
+    return values[Below(kCount)];
+  }
+};
+
+/// SplitMix64: the same seed, the same choices, on every machine.
+class SeededChoices : public Choices {
+ public:
+  explicit SeededChoices(uint64_t seed) : state_(seed) {}
+  uint32_t Below(uint32_t n) override { return static_cast<uint32_t>((Next() >> 32) * n >> 32); }
+  uint64_t Next() {
+    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+
+ private:
+  uint64_t state_;
+};
+
+/// One byte a choice of up to 256, four otherwise; 0 when they are used up.
+class ByteChoices : public Choices {
+ public:
+  explicit ByteChoices(std::span<const uint8_t> bytes) : bytes_(bytes) {}
+  uint32_t Below(uint32_t n) override {
+    uint32_t value = 0;
+    for (int i = 0; i < (n <= 256 ? 1 : 4); ++i) {
+      value = value << 8 | (bytes_.empty() ? 0u : bytes_.front());
+      if (!bytes_.empty()) bytes_ = bytes_.subspan(1);
+    }
+    return value % n;
+  }
+
+ private:
+  std::span<const uint8_t> bytes_;
+};
+
+/// A graph that ValidateGraph accepts (the oracle checks that). Weights of floating-point layers
+/// are scaled so that the sum of an output's magnitudes is about 1: worst-case bounds of errors
+/// then stay as small behind many layers as behind one. The one kind without kernels, grouped
+/// convolutions that are not depthwise, comes in 1 of 200.
+Graph GenerateGraph(Choices* choices);
+
+/// Multiply-accumulates and moved elements of one image, roughly.
+int64_t GraphCost(const Graph& graph);
+
+}  // namespace octet::testing
+
+#endif  // OCTET_TESTS_FUZZ_GRAPH_GENERATOR_H_
