@@ -198,6 +198,8 @@ class Generator {
     if (kind < 50) return Heads(x);
     if (kind < 53) return NarrowThenConv(x);
     if (kind < 58) return ForWinograd(x);
+    if (kind < 62) return ResidualBlock(x);
+    if (kind < 65) return Branches(x);
     constexpr OpType kOthers[] = {
         OpType::kMaxPool,    OpType::kAveragePool, OpType::kGlobalAveragePool,
         OpType::kAdd,        OpType::kAdd,         OpType::kMul,
@@ -251,6 +253,40 @@ class Generator {
       Conv(live_.back(), OpType::kConv2d, c_.Percent(30) ? 32 : c_.Int(1, 20));
     }
     winograd_ = false;
+  }
+
+  /// Two convolutions and the sum with what the first one reads.
+  void ResidualBlock(TensorId x) {
+    if (g_.tensor(x).shape.rank() != 4) return;
+    const int64_t channels = g_.tensor(x).shape.back();
+    same_size_ = true;
+    if (Conv(x, OpType::kConv2d, Channels())) {
+      residual_ = x;
+      Conv(live_.back(), OpType::kConv2d, channels);
+    }
+    same_size_ = false;
+    residual_ = kNoTensor;
+  }
+
+  /// Results of several convolutions of one tensor, joined.
+  void Branches(TensorId x) {
+    if (g_.tensor(x).shape.rank() != 4) return;
+    same_size_ = true;
+    Node n;
+    n.type = OpType::kConcat;
+    n.axis = 3;
+    for (int i = c_.Int(2, 3); i > 0; --i) {
+      if (!Conv(x, OpType::kConv2d, Channels())) continue;
+      const TensorId y = live_.back();
+      if (!n.inputs.empty() && g_.tensor(y).dtype != g_.tensor(n.inputs[0]).dtype) continue;
+      n.inputs.push_back(y);
+      // All that are joined have one quantization.
+      g_.tensor(y).quantization = g_.tensor(n.inputs[0]).quantization;
+    }
+    same_size_ = false;
+    if (n.inputs.size() < 2) return;
+    n.output = Like(n.inputs[0]);
+    Push(std::move(n));
   }
 
   TensorId Flatten(TensorId x) {
@@ -499,7 +535,10 @@ class Generator {
     AddVectors(t, g_.tensor(n.output), shape, dtype, &n);
     n.activation = Activate();
     const Result<octet::Shape> y = InferShape(g_, n);
-    if (y.ok() && c_.Percent(40)) {
+    if (y.ok() && residual_ != kNoTensor && g_.tensor(residual_).shape == *y &&
+        g_.tensor(residual_).dtype == (u8_out ? DType::kU8 : DType::kF32)) {
+      n.inputs[kInputResidual] = residual_;
+    } else if (y.ok() && c_.Percent(40)) {
       n.inputs[kInputResidual] = Match(*y, u8_out ? DType::kU8 : DType::kF32, true, x);
     }
     while (n.inputs.back() == kNoTensor) n.inputs.pop_back();
@@ -535,6 +574,13 @@ class Generator {
 
   void ChooseWindow(Node* n) {
     Window& w = n->window;
+    if (same_size_) {
+      w.pad_top = (w.kernel_h - 1) / 2;
+      w.pad_left = (w.kernel_w - 1) / 2;
+      w.pad_bottom = w.kernel_h - 1 - w.pad_top;
+      w.pad_right = w.kernel_w - 1 - w.pad_left;
+      return;
+    }
     if (winograd_ || (large_ && c_.Percent(50))) {
       RandomPadding(&w);
       if (c_.Percent(70)) w.pad_top = w.pad_left = w.pad_bottom = w.pad_right = 1;
@@ -676,9 +722,11 @@ class Generator {
   Choices& c_;
   Graph g_;
   Style style_ = Style::kFp32;
-  bool large_ = false;     ///< For kernels that small layers do not reach.
-  bool winograd_ = false;  ///< The node that is being added is for Winograd's kernels.
-  bool powers_ = false;    ///< All scales are powers of two.
+  bool large_ = false;             ///< For kernels that small layers do not reach.
+  bool winograd_ = false;          ///< The node that is being added is for Winograd's kernels.
+  bool same_size_ = false;         ///< So shall its output's height and width.
+  TensorId residual_ = kNoTensor;  ///< Of that node, where it fits.
+  bool powers_ = false;            ///< All scales are powers of two.
   int names_ = 0;
   int64_t cost_ = 0;
   std::vector<TensorId>

@@ -85,7 +85,8 @@ double ValueAt(const uint8_t* bytes, size_t i, DType dtype) {
 
 class Checker {
  public:
-  Checker(const Graph& graph, uint64_t seed, Coverage* coverage) : g_(graph), coverage_(coverage) {
+  Checker(const Graph& graph, const Graph& expected, uint64_t seed, Coverage* coverage)
+      : g_(graph), coverage_(coverage), interpreter_(expected, Arithmetic::kEngine) {
     for (int i = 0; i < kMaxImages; ++i)
       images_.push_back(MakeImage(g_, seed * kMaxImages + static_cast<uint64_t>(i)));
   }
@@ -254,7 +255,7 @@ class Checker {
   Coverage* coverage_;
   std::vector<Image> images_;
   std::shared_ptr<const Model> model_;
-  NaiveInterpreter interpreter_{g_, Arithmetic::kEngine};
+  NaiveInterpreter interpreter_;
   std::map<std::pair<int, bool>, Expected> expected_;
   std::map<std::pair<std::string, std::pair<int, size_t>>, std::pair<Buffer, RunMode>> known_;
 };
@@ -421,18 +422,24 @@ std::vector<std::string> OracleIsas() {
   return isas;
 }
 
-std::string CheckGraph(const Graph& graph, uint64_t seed, const std::vector<RunMode>& modes,
-                       Coverage* coverage) {
+std::string CheckGraph(const Graph& graph, const Graph& expected, uint64_t seed,
+                       const std::vector<RunMode>& modes, Coverage* coverage) {
   Coverage own;
-  const std::string wrong = Checker(graph, seed, &own).Run(modes);
-  for (const Node& n : graph.nodes) {
-    if (!wrong.empty()) break;
-    ++own.nodes[StrCat(OpTypeName(n.type), " ", NodePrecision(graph, n))];
-    CountNode(graph, n, &own.features);
+  const std::string wrong = Checker(graph, expected, seed, &own).Run(modes);
+  if (wrong.empty()) {
+    for (const Node& n : graph.nodes) {
+      ++own.nodes[StrCat(OpTypeName(n.type), " ", NodePrecision(graph, n))];
+      CountNode(graph, n, &own.features);
+    }
+    CountTensors(graph, &own.features);
   }
-  if (wrong.empty()) CountTensors(graph, &own.features);
   if (coverage != nullptr) coverage->Add(own);
   return wrong;
+}
+
+std::string CheckGraph(const Graph& graph, uint64_t seed, const std::vector<RunMode>& modes,
+                       Coverage* coverage) {
+  return CheckGraph(graph, graph, seed, modes, coverage);
 }
 
 }  // namespace octet::testing

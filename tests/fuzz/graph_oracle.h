@@ -70,6 +70,11 @@ std::vector<std::string> OracleIsas();
 std::string CheckGraph(const Graph& graph, uint64_t seed, const std::vector<RunMode>& modes,
                        Coverage* coverage);
 
+/// The same when the answers of `expected` are wanted instead, a graph with the same inputs and
+/// outputs; for tests of the oracle itself.
+std::string CheckGraph(const Graph& graph, const Graph& expected, uint64_t seed,
+                       const std::vector<RunMode>& modes, Coverage* coverage);
+
 }  // namespace octet::testing
 
 #endif  // OCTET_TESTS_FUZZ_GRAPH_ORACLE_H_

@@ -5,19 +5,28 @@
 //   OCTET_GRAPH_KNOWN=1 also those that are known to fail (HitsKnownDefect)
 #include "tests/fuzz/graph_oracle.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "formats/base/dtype.h"
 #include "formats/model/graph.h"
+#include "formats/model/octet_file.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
+#include "tests/fuzz/graph_code.h"
 #include "tests/fuzz/graph_generator.h"
+#include "tests/fuzz/graph_shrinker.h"
 
 namespace octet::testing {
 namespace {
@@ -219,6 +228,18 @@ void ExpectEverything(const Coverage& c) {
   EXPECT_LT(c.unsupported, c.graphs / 50);
 }
 
+/// What is wrong with a case. Threads may get into each other's way, or not: they get some chances.
+std::string WrongIn(const GraphCase& c) {
+  const bool threads =
+      std::any_of(c.modes.begin(), c.modes.end(), [](const RunMode& m) { return m.threads > 1; });
+  std::string wrong;
+  for (int i = 0; wrong.empty() && i < (threads ? 20 : 1); ++i) {
+    wrong = CheckGraph(c.graph, c.seed, c.modes, nullptr);
+  }
+  return wrong;
+}
+bool Fails(const GraphCase& c) { return !WrongIn(c).empty(); }
+
 TEST(GraphOracle, RandomGraphs) {
   const int64_t count = FromEnvironment("OCTET_GRAPHS", kDefaultGraphs),
                 first = FromEnvironment("OCTET_GRAPH_SEED", 0);
@@ -235,10 +256,231 @@ TEST(GraphOracle, RandomGraphs) {
     const std::string wrong = CheckGraph(graph, static_cast<uint64_t>(seed), modes, &coverage);
     if (wrong.empty()) continue;
     ++failures;
-    ADD_FAILURE() << "OCTET_GRAPH_SEED=" << seed << ": " << wrong;
+    const std::string name = "OCTET_GRAPH_SEED=" + std::to_string(seed);
+    const GraphCase small = Shrink({graph, static_cast<uint64_t>(seed), modes}, Fails);
+    ADD_FAILURE() << name << ": " << wrong << "\nshrunk: " << WrongIn(small) << "\n"
+                  << ToCode(small, name);
   }
   Print(coverage);
   if (count >= kDefaultGraphs && failures == 0) ExpectEverything(coverage);
+}
+
+// ---- The oracle can fail
+// ---------------------------------------------------------------------------
+
+/// Another constant in `slot` of the node, one of whose elements `change` has changed.
+template <typename T, typename F>
+void ChangeElement(Graph* g, Node* n, int slot, Choices* choices, F change) {
+  const Tensor old = g->tensor(n->inputs[slot]);
+  std::vector<T> values(old.values<T>().begin(), old.values<T>().end());
+  T& v = values[choices->Below(static_cast<uint32_t>(values.size()))];
+  v = change(v);
+  n->inputs[slot] =
+      g->AddConstant("changed", old.dtype, old.shape, values.data(), values.size() * sizeof(T));
+}
+
+bool ChangeWeight(Graph* g, Node* n, Choices* choices) {
+  if (n->type != OpType::kConv2d && n->type != OpType::kDense) return false;
+  const Tensor& w = g->tensor(n->inputs[kInputWeights]);
+  const auto step = 16.0f / (64.0f * static_cast<float>(w.shape.num_elements() / w.shape[0]));
+  switch (w.dtype) {
+    case DType::kF32:
+      ChangeElement<float>(g, n, kInputWeights, choices, [=](float v) { return v + step; });
+      return true;
+    case DType::kF16:
+      ChangeElement<uint16_t>(g, n, kInputWeights, choices,
+                              [=](uint16_t v) { return FloatToHalf(HalfToFloat(v) + step); });
+      return true;
+    default:
+      ChangeElement<int8_t>(g, n, kInputWeights, choices,
+                            [](int8_t v) { return static_cast<int8_t>(v > 0 ? v - 64 : v + 64); });
+      return true;
+  }
+}
+
+bool ChangeBias(Graph* g, Node* n, Choices* choices) {
+  const bool conv = n->type == OpType::kConv2d || n->type == OpType::kDense;
+  if (!conv || n->input(kInputBias) == kNoTensor) return false;
+  if (g->tensor(n->inputs[kInputBias]).dtype == DType::kF32) {
+    ChangeElement<float>(g, n, kInputBias, choices, [](float v) { return v + 0.125f; });
+  } else {
+    ChangeElement<int32_t>(g, n, kInputBias, choices, [](int32_t v) { return v + 3000; });
+  }
+  return true;
+}
+
+bool MovePadding(Graph*, Node* n, Choices*) {
+  Window& w = n->window;
+  if (w.pad_left == w.pad_right) return false;
+  std::swap(w.pad_left, w.pad_right);
+  return true;
+}
+
+bool SwapOperands(Graph*, Node* n, Choices*) {
+  if (n->type != OpType::kConcat || n->inputs[0] == n->inputs[1]) return false;
+  std::swap(n->inputs[0], n->inputs[1]);
+  return true;
+}
+
+bool ChangeActivation(Graph*, Node* n, Choices*) {
+  if (n->activation == Activation::kNone) return false;
+  n->activation = Activation::kNone;
+  return true;
+}
+
+bool DropResidual(Graph*, Node* n, Choices*) {
+  const bool conv = n->type == OpType::kConv2d || n->type == OpType::kDense;
+  if (!conv || n->input(kInputResidual) == kNoTensor) return false;
+  n->inputs[kInputResidual] = kNoTensor;
+  return true;
+}
+
+/// An interpreter that computes another graph than the engine is noticed, unless what it computes
+/// otherwise is clamped, rounded or dropped on the way to the outputs. The least shares are a
+/// little below those of these seeds.
+TEST(GraphOracle, NoticesWrongAnswers) {
+  const struct {
+    const char* name;
+    bool (*change)(Graph*, Node*, Choices*);
+    double least;
+  } kChanges[] = {
+      {"one weight", &ChangeWeight, 0.6},
+      {"one bias", &ChangeBias, 0.7},
+      {"padding", &MovePadding, 0.75},
+      {"operands of a concat", &SwapOperands, 0.85},
+      {"activation function", &ChangeActivation, 0.65},
+      {"residual", &DropResidual, 0.85},
+  };
+  const std::vector<RunMode> modes = {{"reference"}};
+  for (const auto& kind : kChanges) {
+    int changed = 0, noticed = 0;
+    for (uint64_t seed = 0; seed < 3000 && changed < 200; ++seed) {
+      SeededChoices choices(seed);
+      const Graph graph = GenerateGraph(&choices);
+      if (HitsKnownDefect(graph) || GraphCost(graph) > 100'000) continue;
+      Graph other = graph;
+      const size_t start = choices.Below(static_cast<uint32_t>(other.nodes.size()));
+      bool done = false;
+      for (size_t i = 0; !done && i < other.nodes.size(); ++i) {
+        Node* n = &other.nodes[(start + i) % other.nodes.size()];
+        done = kind.change(&other, n, &choices);
+      }
+      if (!done || !ValidateGraph(other).ok()) continue;
+      ++changed;
+      noticed += !CheckGraph(graph, other, seed, modes, nullptr).empty();
+    }
+    std::printf("%-24s noticed %d of %d\n", kind.name, noticed, changed);
+    EXPECT_GE(changed, 50) << kind.name;
+    EXPECT_GT(noticed, kind.least * changed) << kind.name;
+  }
+}
+
+TEST(GraphOracle, NoticesInvalidGraphs) {
+  SeededChoices choices(1);
+  Graph graph = GenerateGraph(&choices);
+  graph.outputs.push_back(graph.outputs[0]);
+  EXPECT_THAT(CheckGraph(graph, 1, {{"reference"}}, nullptr), ::testing::HasSubstr("not valid"));
+}
+
+TEST(GraphGenerator, SameChoicesSameGraph) {
+  for (uint64_t seed = 0; seed < 50; ++seed) {
+    SeededChoices a(seed), b(seed);
+    const auto first = SerializeOctet(GenerateGraph(&a), {}),
+               second = SerializeOctet(GenerateGraph(&b), {});
+    ASSERT_TRUE(first.ok()) << first.status().message();
+    EXPECT_EQ(*first, *second);
+  }
+}
+
+/// Every sequence of bytes is a valid graph, the empty one too.
+TEST(GraphGenerator, TakesAnyBytes) {
+  for (uint64_t seed = 0; seed < 2000; ++seed) {
+    SeededChoices random(seed);
+    std::vector<uint8_t> bytes(random.Below(200));
+    for (uint8_t& b : bytes) b = static_cast<uint8_t>(random.Below(256));
+    ByteChoices choices(bytes);
+    const Graph graph = GenerateGraph(&choices);
+    ASSERT_TRUE(ValidateGraph(graph).ok()) << seed << ": " << ValidateGraph(graph).message();
+  }
+}
+
+// ---- Shrinking
+// -------------------------------------------------------------------------------------
+
+/// What a graph is shrunk for when there is no defect: a 3x3 convolution whose result is pooled.
+bool HasPooledConv(const GraphCase& c) {
+  for (const Node& pool : c.graph.nodes) {
+    if (pool.type != OpType::kMaxPool) continue;
+    for (const Node& n : c.graph.nodes) {
+      if (n.type == OpType::kConv2d && n.output == pool.inputs[0] && n.window.kernel_h == 3)
+        return true;
+    }
+  }
+  return false;
+}
+
+TEST(GraphShrinker, KeepsOnlyWhatFails) {
+  int shrunk = 0;
+  for (uint64_t seed = 0; seed < 5000 && shrunk < 20; ++seed) {
+    SeededChoices choices(seed);
+    GraphCase c{GenerateGraph(&choices), seed, {}};
+    c.modes = ChooseModes(&choices, c.graph, {"reference", "sse2"});
+    if (c.graph.nodes.size() < 6 || !HasPooledConv(c)) continue;
+    ++shrunk;
+    const GraphCase small = Shrink(c, HasPooledConv);
+    EXPECT_TRUE(HasPooledConv(small));
+    EXPECT_TRUE(ValidateGraph(small.graph).ok());
+    ASSERT_EQ(small.graph.nodes.size(), 2u) << ToCode(small, "seed " + std::to_string(seed));
+    ASSERT_EQ(small.modes.size(), 1u);
+    EXPECT_EQ(small.modes[0].threads, 1);
+    EXPECT_EQ(small.modes[0].batch, 1);
+    const Node& conv = small.graph.nodes[0];
+    EXPECT_EQ(conv.activation, Activation::kNone);
+    EXPECT_EQ(conv.window.kernel_w, 1);
+    EXPECT_EQ(conv.input(kInputBias), kNoTensor);
+    EXPECT_LE(small.graph.tensor(small.graph.inputs[0]).shape.num_elements(), 3);
+    EXPECT_LE(small.graph.tensors.size(), 5u);
+  }
+  EXPECT_EQ(shrunk, 20);
+}
+
+/// Wrong answers are shrunk to the layer that gives them.
+TEST(GraphShrinker, FindsTheLayer) {
+  // "Wrong" is an answer that the interpreter of a graph without the residual would not give.
+  const auto fails = [](const GraphCase& c) {
+    Graph other = c.graph;
+    bool dropped = false;
+    for (Node& n : other.nodes) dropped |= DropResidual(&other, &n, nullptr);
+    return dropped && !CheckGraph(c.graph, other, c.seed, c.modes, nullptr).empty();
+  };
+  int shrunk = 0;
+  for (uint64_t seed = 0; seed < 3000 && shrunk < 5; ++seed) {
+    SeededChoices choices(seed);
+    GraphCase c{GenerateGraph(&choices), seed, {{"reference"}}};
+    if (HitsKnownDefect(c.graph) || c.graph.nodes.size() < 6 || !fails(c)) continue;
+    ++shrunk;
+    const GraphCase small = Shrink(c, fails);
+    EXPECT_EQ(small.graph.nodes.size(), 1u) << ToCode(small, "seed " + std::to_string(seed));
+    EXPECT_NE(small.graph.nodes[0].input(kInputResidual), kNoTensor);
+  }
+  EXPECT_EQ(shrunk, 5);
+}
+
+/// ToCode's text, compiled: the two must be the same, but for the line of the check.
+Graph PrintedGraph() {
+  // clang-format off
+#include "tests/fuzz/printed_graph.inc"
+  // clang-format on
+  return g;
+}
+
+TEST(GraphShrinker, PrintsCodeThatBuildsTheGraph) {
+  const Graph g = PrintedGraph();
+  ASSERT_TRUE(ValidateGraph(g).ok()) << ValidateGraph(g).message();
+  std::ifstream file(OCTET_SOURCE_DIR "/tests/fuzz/printed_graph.inc");
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_EQ(ToCode({g, 7, {{"reference", 2, 1, 3, false}}}, "Every operator and attribute."), text);
+  EXPECT_EQ(CheckGraph(g, 7, {{"reference", 2, 1, 3, false}}, nullptr), "");
 }
 
 }  // namespace
