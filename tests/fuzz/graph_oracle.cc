@@ -239,7 +239,8 @@ class Checker {
 
   void CountKernels(const RunMode& mode, const Session& session) {
     ++coverage_->sessions;
-    for (const LayerProfile& layer : session.Profile())
+    const auto layers = session.Profile();
+    for (const LayerProfile& layer : *layers)
       ++coverage_->kernels[StrCat(mode.isa, " ", layer.kernel)];
     const std::string names[] = {
         mode.isa, StrCat(mode.threads, mode.threads == 1 ? " thread" : " threads"),

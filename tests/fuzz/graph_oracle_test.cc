@@ -2,7 +2,6 @@
 //
 //   OCTET_GRAPHS=N      how many graphs instead of 20,000
 //   OCTET_GRAPH_SEED=S  number of the first one (0); a failing graph prints its own
-//   OCTET_GRAPH_KNOWN=1 also those that are known to fail (HitsKnownDefect)
 #include "tests/fuzz/graph_oracle.h"
 
 #include <gmock/gmock.h>
@@ -36,47 +35,6 @@ constexpr int64_t kDefaultGraphs = 20'000;
 int64_t FromEnvironment(const char* name, int64_t otherwise) {
   const char* text = std::getenv(name);
   return text == nullptr ? otherwise : std::atoll(text);
-}
-
-/// Defects of the planner that this test finds and that are not mended yet. With each that is, its
-/// lines go.
-bool HitsKnownDefect(const Graph& g) {
-  std::vector<int> readers(g.tensors.size(), 0), rows(g.tensors.size(), 0),
-      quantizes(g.tensors.size(), 0);
-  std::vector<int> producer(g.tensors.size(), -1);
-  const auto is_conv = [](const Node& n) {
-    return n.type == OpType::kConv2d || n.type == OpType::kDense;
-  };
-  for (size_t i = 0; i < g.nodes.size(); ++i) {
-    const Node& n = g.nodes[i];
-    producer[static_cast<size_t>(n.output)] = static_cast<int>(i);
-    for (TensorId id : n.inputs) {
-      if (id != kNoTensor) ++readers[static_cast<size_t>(id)];
-    }
-    const auto x = static_cast<size_t>(n.inputs[0]);
-    quantizes[x] += n.type == OpType::kQuantize;
-    if (is_conv(n))
-      rows[x] += ChooseLayout(n, g.tensor(n.inputs[kInputWeights]).shape) == Layout::kPanelRow;
-    // The memory of a reshaped tensor is given away before its reader comes, or has other halos.
-    const int before = producer[x];
-    if (is_conv(n) && before >= 0 &&
-        g.nodes[static_cast<size_t>(before)].type == OpType::kReshape &&
-        (n.type == OpType::kConv2d || before + 1 != static_cast<int>(i))) {
-      return true;
-    }
-  }
-  for (TensorId id : g.outputs) ++readers[static_cast<size_t>(id)];
-  for (size_t i = 0; i < g.tensors.size(); ++i) {
-    // Whole panels are stored into pixels that have no room for them.
-    const bool from_conv = producer[i] >= 0 && is_conv(g.nodes[static_cast<size_t>(producer[i])]);
-    if (from_conv && rows[i] > 0 && rows[i] == readers[i]) return true;
-    // The network never sees its input.
-    const bool input =
-        std::find(g.inputs.begin(), g.inputs.end(), static_cast<TensorId>(i)) != g.inputs.end();
-    if (input && g.tensors[i].dtype == DType::kU8 && readers[i] > 0 && quantizes[i] == readers[i])
-      return true;
-  }
-  return false;
 }
 
 void Print(const char* title, const std::map<std::string, int64_t>& counts) {
@@ -167,10 +125,10 @@ void ExpectEverything(const Coverage& c) {
                               "rank 2",
                               "several inputs",
                               "several outputs",
-                              "float input that is only quantized"}) {
+                              "float input that is only quantized",
+                              "uint8 input that is only requantized"}) {
     expect(c.features, feature, 20);
   }
-  // Of a known defect: "uint8 input that is only requantized".
   for (const std::string& isa : OracleIsas()) {
     const auto table = kernels::SelectTable(isa);
     ASSERT_TRUE(table.ok()) << table.status().message();
@@ -243,7 +201,6 @@ bool Fails(const GraphCase& c) { return !WrongIn(c).empty(); }
 TEST(GraphOracle, RandomGraphs) {
   const int64_t count = FromEnvironment("OCTET_GRAPHS", kDefaultGraphs),
                 first = FromEnvironment("OCTET_GRAPH_SEED", 0);
-  const bool known = FromEnvironment("OCTET_GRAPH_KNOWN", 0) != 0;
   const std::vector<std::string> isas = OracleIsas();
   constexpr int kMostFailures = 10;
   Coverage coverage;
@@ -251,7 +208,6 @@ TEST(GraphOracle, RandomGraphs) {
   for (int64_t seed = first; seed < first + count && failures < kMostFailures; ++seed) {
     SeededChoices choices(static_cast<uint64_t>(seed));
     const Graph graph = GenerateGraph(&choices);
-    if (!known && HitsKnownDefect(graph)) continue;
     const std::vector<RunMode> modes = ChooseModes(&choices, graph, isas);
     const std::string wrong = CheckGraph(graph, static_cast<uint64_t>(seed), modes, &coverage);
     if (wrong.empty()) continue;
@@ -357,7 +313,7 @@ TEST(GraphOracle, NoticesWrongAnswers) {
     for (uint64_t seed = 0; seed < 3000 && changed < 200; ++seed) {
       SeededChoices choices(seed);
       const Graph graph = GenerateGraph(&choices);
-      if (HitsKnownDefect(graph) || GraphCost(graph) > 100'000) continue;
+      if (GraphCost(graph) > 100'000) continue;
       Graph other = graph;
       const size_t start = choices.Below(static_cast<uint32_t>(other.nodes.size()));
       bool done = false;
@@ -457,7 +413,7 @@ TEST(GraphShrinker, FindsTheLayer) {
   for (uint64_t seed = 0; seed < 3000 && shrunk < 5; ++seed) {
     SeededChoices choices(seed);
     GraphCase c{GenerateGraph(&choices), seed, {{"reference"}}};
-    if (HitsKnownDefect(c.graph) || c.graph.nodes.size() < 6 || !fails(c)) continue;
+    if (c.graph.nodes.size() < 6 || !fails(c)) continue;
     ++shrunk;
     const GraphCase small = Shrink(c, fails);
     EXPECT_EQ(small.graph.nodes.size(), 1u) << ToCode(small, "seed " + std::to_string(seed));
