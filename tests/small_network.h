@@ -1,5 +1,5 @@
-// A small network that every instruction set has kernels for, as a graph and as a file, for tests of
-// what surrounds the numbers.
+// A small network that every instruction set has kernels for, as a graph and as a file, for tests
+// of what surrounds the numbers.
 #ifndef OCTET_TESTS_SMALL_NETWORK_H_
 #define OCTET_TESTS_SMALL_NETWORK_H_
 
@@ -16,8 +16,8 @@
 
 namespace octet::testing {
 
-/// A residual block with a dense head on images of 20x20x3, 5 classes. Int8 networks have uint8 input
-/// and output, and with `float_ends` a quantization in front and a float result.
+/// A residual block with a dense head on images of 20x20x3, 5 classes. Int8 networks have uint8
+/// input and output, and with `float_ends` a quantization in front and a float result.
 inline Graph SmallNetwork(Precision precision, bool float_ends = false) {
   SampleGraphBuilder b(precision);
   Graph& g = b.graph();
@@ -42,18 +42,27 @@ inline Graph SmallNetwork(Precision precision, bool float_ends = false) {
   };
   const auto none = [](Node*) {};
   const TensorId stem = b.Conv(OpType::kConv2d, "stem", x, {16, 3, 3, 3}, kNoTensor,
-                               b.Activation("stem", {1, 1, 1, 1}, 0, 0.5f), same);
+                               b.Activation("stem", {1, 1, 1, 1}, 0, 0.03f), same);
   x = b.Conv(OpType::kConv2d, "a", stem, {48, 3, 3, 16}, kNoTensor,
-             b.Activation("a", {1, 1, 1, 1}, 0, 4.0f), same);
-  x = b.Conv(OpType::kConv2d, "b", x, {16, 1, 1, 48}, stem, b.Activation("b", {1, 1, 1, 1}, 0, 30.0f),
-             none);
-  x = b.Add(OpType::kGlobalAveragePool, "pool", {x}, b.Activation("pool", {1, 1, 1, 1}, 0, 15.0f));
+             b.Activation("a", {1, 1, 1, 1}, 0, 0.04f), same);
+  x = b.Conv(OpType::kConv2d, "b", x, {16, 1, 1, 48}, stem,
+             b.Activation("b", {1, 1, 1, 1}, 100, 0.06f), none);
+  x = b.Add(OpType::kGlobalAveragePool, "pool", {x},
+            b.Activation("pool", {1, 1, 1, 1}, 110, 0.03f));
   const TensorId flat = g.AddActivation("flat", g.tensor(x).dtype, {1, 16});
   g.tensor(flat).quantization = g.tensor(x).quantization;
   x = b.Add(OpType::kReshape, "flatten", {x}, flat);
   const TensorId logits = converts ? g.AddActivation("logits", DType::kF32, {1, 5})
-                                   : b.Activation("logits", {1, 5}, 128, 20.0f);
+                                   : b.Activation("logits", {1, 5}, 128, 0.05f);
   g.outputs = {b.Conv(OpType::kDense, "fc", x, {5, 16}, kNoTensor, logits, none)};
+  // Int8 weights of the size of the float ones.
+  for (Node& n : g.nodes) {
+    if (n.input(kInputScales) == kNoTensor) continue;
+    std::vector<float> scales;
+    for (int64_t c = 0; c < g.tensor(n.inputs[kInputWeights]).shape[0]; ++c)
+      scales.push_back(static_cast<float>(9 + c % 3) / 2560.0f);
+    n.set_input(kInputScales, b.Constant("scales of " + n.name, DType::kF32, scales));
+  }
   return std::move(g);
 }
 

@@ -562,7 +562,8 @@ class Reader {
     if (!r.CheckCount("number of nodes", count, 6)) return r.status();
     if (count > options_.max_nodes) {
       return Unsupported(
-          StrCat("number of nodes: found ", count, ", expected at most ", options_.max_nodes));
+          StrCat("number of nodes: found ", count, ", expected at most max_nodes = ",
+                 options_.max_nodes));
     }
     OCTET_RETURN_IF_ERROR(Reserve("nodes", count, sizeof(Node) + kHeapBytes));
     file_.graph.nodes.resize(count);

@@ -1,6 +1,7 @@
-// Every allocation of every public function fails once: there must be a status, nothing may be lost,
-// and the same object must then give the same answer as ever. The linker passes what the library and
-// this program ask of malloc, calloc, posix_memalign, mmap and their counterparts through here
+// Every allocation of every public function fails once: there must be a status, nothing may be
+// lost, and the same object must then give the same answer as ever. The linker passes what the
+// library and this program ask of malloc, calloc, posix_memalign, mmap and their counterparts
+// through here
 // (--wrap), and operator new is the one of watched_allocations.h.
 #include <gtest/gtest.h>
 #include <sys/mman.h>
@@ -91,7 +92,8 @@ constexpr int kWidth = 33, kHeight = 27;
 class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
  protected:
   void SetUp() override {
-    if (!testing::kWatchesAllocations) GTEST_SKIP() << "this build's operator new cannot be replaced";
+    if (!testing::kWatchesAllocations)
+      GTEST_SKIP() << "this build's operator new cannot be replaced";
     bytes_ = testing::FileOf(testing::SmallNetwork(GetParam()));
     ASSERT_FALSE(bytes_.empty());
     path_ = ::testing::TempDir() + "failing_allocations." + std::to_string(::getpid()) + ".octet";
@@ -259,7 +261,8 @@ TEST_P(FailingAllocationsTest, SessionFunctions) {
   EXPECT_EQ(StatusCode::kOutOfMemory, status.code());
 }
 
-// Resizing keeps its taps from image to image: what a failure leaves of them must not pass for whole.
+// Resizing keeps its taps from image to image: what a failure leaves of them must not pass for
+// whole.
 TEST_P(FailingAllocationsTest, FailureBetweenTwoImagesOfOneSize) {
   for (int n = 0;; ++n) {
     Subject s = MakeSubject();
@@ -342,8 +345,8 @@ TEST_P(FailingAllocationsTest, CInterface) {
     float probability[3];
     char* error = nullptr;
     const auto classify = [&] {
-      const octet_status status = octet_session_classify(session, pixels_.data(), kWidth, kHeight, 3, 0,
-                                                         3, index, probability, &written, &error);
+      const octet_status status = octet_session_classify(
+          session, pixels_.data(), kWidth, kHeight, 3, 0, 3, index, probability, &written, &error);
       return FromC(status, error);
     };
     allocations_left = n;

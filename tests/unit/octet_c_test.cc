@@ -1,0 +1,299 @@
+// The C interface, every function of it, and batches of Classify.
+#include "engine/include/octet/octet_c.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstddef>
+#include <cstring>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "engine/include/octet/octet.h"
+#include "tests/small_network.h"
+
+namespace octet {
+namespace {
+
+using ::testing::HasSubstr;
+
+/// The message of the last call, freed.
+std::string Take(char** error) {
+  const std::string message = *error != nullptr ? *error : "";
+  octet_free(*error);
+  *error = nullptr;
+  return message;
+}
+
+class OctetCTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    bytes_ = testing::FileOf(testing::SmallNetwork(Precision::kInt8));
+    ASSERT_FALSE(bytes_.empty());
+    ASSERT_EQ(OCTET_OK, octet_model_from_memory(bytes_.data(), bytes_.size(), &model_, &error_));
+    ASSERT_EQ(nullptr, error_);
+  }
+  void TearDown() override {
+    octet_model_destroy(model_);
+    octet_model_destroy(nullptr);
+    octet_session_destroy(nullptr);
+    octet_free(nullptr);
+  }
+
+  std::vector<std::byte> bytes_;
+  octet_model* model_ = nullptr;
+  char* error_ = nullptr;
+};
+
+TEST_F(OctetCTest, DescribesTheModel) {
+  EXPECT_STREQ("small", octet_model_name(model_));
+  EXPECT_EQ(1, octet_model_num_inputs(model_));
+  EXPECT_EQ(1, octet_model_num_outputs(model_));
+  EXPECT_EQ(5, octet_model_num_labels(model_));
+  EXPECT_STREQ("roses", octet_model_label(model_, 0));
+  EXPECT_STREQ("tulips", octet_model_label(model_, 4));
+  EXPECT_EQ(nullptr, octet_model_label(model_, 5));
+  EXPECT_EQ(nullptr, octet_model_label(model_, -1));
+  octet_tensor t;
+  ASSERT_EQ(OCTET_OK, octet_model_input(model_, 0, &t));
+  EXPECT_STREQ("image", t.name);
+  EXPECT_EQ(OCTET_UINT8, t.dtype);
+  EXPECT_EQ(4, t.rank);
+  EXPECT_EQ(std::vector<int64_t>({1, 20, 20, 3}), std::vector<int64_t>(t.shape, t.shape + 4));
+  EXPECT_EQ(0.02f, t.scale);
+  EXPECT_EQ(114, t.zero_point);
+  ASSERT_EQ(OCTET_OK, octet_model_output(model_, 0, &t));
+  EXPECT_STREQ("logits", t.name);
+  EXPECT_EQ(2, t.rank);
+  EXPECT_EQ(5, t.shape[1]);
+  EXPECT_EQ(0.05f, t.scale);
+  EXPECT_EQ(128, t.zero_point);
+  for (int index : {-1, 1}) {
+    EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_input(model_, index, &t));
+    EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_output(model_, index, &t));
+  }
+}
+
+TEST_F(OctetCTest, RunsBatchesAsTheCppInterfaceDoes) {
+  octet_session* session = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_session_create(model_, 1, 3, &session, &error_));
+  std::vector<uint8_t> input(3 * 1200), output(3 * 5), expected(3 * 5);
+  for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<uint8_t>(i * 41 + i / 9);
+  const void* in = input.data();
+  void* out = output.data();
+  ASSERT_EQ(OCTET_OK, octet_session_run(session, &in, &out, 3, &error_)) << Take(&error_);
+  auto model = Model::FromMemory(bytes_.data(), bytes_.size());
+  auto one = Session::Create(*model);
+  for (int i = 0; i < 3; ++i) {
+    const void* image = input.data() + i * 1200;
+    void* row = expected.data() + i * 5;
+    ASSERT_TRUE((*one)->Run(&image, &row, 1).ok());
+  }
+  EXPECT_EQ(expected, output);
+  EXPECT_NE(std::vector<uint8_t>(expected.begin(), expected.begin() + 5),
+            std::vector<uint8_t>(expected.begin() + 5, expected.begin() + 10));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, &out, 4, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("batch is 4"));
+  octet_session_destroy(session);
+}
+
+TEST_F(OctetCTest, ClassifiesAsTheCppInterfaceDoes) {
+  octet_session* session = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_session_create_with(model_, nullptr, &session, &error_));
+  std::vector<uint8_t> pixels(31 * 100);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 13);
+  int index[9], written = -1;
+  float probability[9];
+  ASSERT_EQ(OCTET_OK, octet_session_classify(session, pixels.data(), 30, 31, 3, 100, 9, index,
+                                             probability, &written, &error_));
+  ASSERT_EQ(5, written);
+  auto cpp = Session::Create(*Model::FromMemory(bytes_.data(), bytes_.size()));
+  const auto top = (*cpp)->Classify({pixels.data(), 30, 31, 3, 100}, 9);
+  ASSERT_TRUE(top.ok());
+  for (int i = 0; i < 5; ++i) {
+    EXPECT_EQ((*top)[i].index, index[i]);
+    EXPECT_EQ((*top)[i].probability, probability[i]);
+  }
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(session, nullptr, 30, 31, 3, 0, 9, index,
+                                                           probability, &written, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("null"));
+  EXPECT_EQ(0, written);
+  octet_session_destroy(session);
+}
+
+TEST_F(OctetCTest, OptionsSayWhatIsAsked) {
+  octet_model* other = nullptr;
+  octet_model_options options = {};
+  const auto load = [&] {
+    const octet_status status =
+        octet_model_from_memory_with(bytes_.data(), bytes_.size(), &options, &other, &error_);
+    EXPECT_EQ(status == OCTET_OK, other != nullptr);
+    octet_model_destroy(other);
+    return status;
+  };
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, load());
+  EXPECT_THAT(Take(&error_), HasSubstr("octet_model_options: size: found 0"));
+  options.size = sizeof(options);
+  EXPECT_EQ(OCTET_OK, load());
+  options.residency = static_cast<octet_residency>(3);
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, load());
+  EXPECT_THAT(Take(&error_), HasSubstr("residency: found 3"));
+  options.residency = OCTET_COPY;
+  EXPECT_EQ(OCTET_OK, load());
+  options.max_memory = static_cast<int64_t>(bytes_.size()) - 1;
+  EXPECT_EQ(OCTET_OUT_OF_MEMORY, load());
+  EXPECT_THAT(Take(&error_), HasSubstr("max_memory"));
+  options.max_memory = 0;
+  options.max_nodes = 3;
+  EXPECT_EQ(OCTET_UNSUPPORTED, load());
+  EXPECT_THAT(Take(&error_), HasSubstr("max_nodes"));
+  options.max_nodes = 0;
+  std::vector<std::byte> damaged = bytes_;
+  damaged.back() ^= std::byte{1};
+  bytes_.swap(damaged);
+  EXPECT_EQ(OCTET_CORRUPT, load());
+  EXPECT_THAT(Take(&error_), HasSubstr("checksum"));
+  options.skip_checksum = 1;
+  EXPECT_EQ(OCTET_OK, load());
+  bytes_.swap(damaged);
+  // Of an older version, which ends before max_memory, and of a newer one.
+  options = {};
+  options.size = offsetof(octet_model_options, max_memory);
+  options.max_memory = 1;
+  EXPECT_EQ(OCTET_OK, load());
+  struct {
+    octet_model_options known;
+    int64_t unknown;
+  } newer = {{}, 0};
+  newer.known.size = sizeof(newer);
+  EXPECT_EQ(OCTET_OK, octet_model_from_memory_with(bytes_.data(), bytes_.size(), &newer.known,
+                                                   &other, &error_));
+  octet_model_destroy(other);
+  newer.unknown = 1;
+  EXPECT_EQ(OCTET_UNSUPPORTED, octet_model_from_memory_with(bytes_.data(), bytes_.size(),
+                                                            &newer.known, &other, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("does not know"));
+}
+
+TEST_F(OctetCTest, SessionOptionsSayWhatIsAsked) {
+  const std::vector<std::byte> bytes = testing::FileOf(testing::SmallNetwork(Precision::kFp32));
+  octet_model* model = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_model_from_memory(bytes.data(), bytes.size(), &model, &error_));
+  std::vector<float> input(2 * 1200, 1.0f), output(2 * 5);
+  input[7] = std::numeric_limits<float>::quiet_NaN();
+  const void* in = input.data();
+  void* out = output.data();
+  octet_session_options options = {};
+  options.size = sizeof(options);
+  octet_session* session = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_session_create_with(model, &options, &session, &error_));
+  EXPECT_EQ(OCTET_OK, octet_session_run(session, &in, &out, 1, &error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, &out, 2, nullptr));
+  octet_session_destroy(session);
+  options.check_finite = 1;
+  options.max_batch = 2;
+  options.num_threads = 2;
+  options.no_winograd = 1;
+  options.isa = "reference";
+  ASSERT_EQ(OCTET_OK, octet_session_create_with(model, &options, &session, &error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, &out, 2, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("element 7 of image 0: found nan"));
+  octet_session_destroy(session);
+  options.isa = "z80";
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create_with(model, &options, &session, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("z80"));
+  EXPECT_EQ(nullptr, session);
+  octet_model_destroy(model);
+}
+
+TEST_F(OctetCTest, NullIsNeverFollowed) {
+  octet_model* model = nullptr;
+  octet_session* session = nullptr;
+  octet_tensor tensor;
+  int index = 0, written = 0;
+  float probability = 0;
+  const uint8_t pixel[3] = {};
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_load(nullptr, &model, &error_));
+  EXPECT_EQ("path is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_load("x", nullptr, &error_));
+  EXPECT_EQ("model is null", Take(&error_));
+  EXPECT_EQ(OCTET_NOT_FOUND, octet_model_load("no such file", &model, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_from_memory(nullptr, 5, &model, &error_));
+  EXPECT_EQ("data is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_from_memory(pixel, 3, nullptr, &error_));
+  EXPECT_EQ("model is null", Take(&error_));
+  EXPECT_EQ(nullptr, octet_model_name(nullptr));
+  EXPECT_EQ(0, octet_model_num_inputs(nullptr));
+  EXPECT_EQ(0, octet_model_num_outputs(nullptr));
+  EXPECT_EQ(0, octet_model_num_labels(nullptr));
+  EXPECT_EQ(nullptr, octet_model_label(nullptr, 0));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_input(nullptr, 0, &tensor));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_output(model_, 0, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create(nullptr, 1, 1, &session, &error_));
+  EXPECT_EQ("model is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create(model_, 1, 1, nullptr, &error_));
+  EXPECT_EQ("session is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create_with(nullptr, nullptr, &session, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create_with(model_, nullptr, nullptr, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(nullptr, nullptr, nullptr, 1, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(nullptr, pixel, 1, 1, 3, 0, 1, &index,
+                                                           &probability, &written, &error_));
+  EXPECT_EQ("session is null", Take(&error_));
+  ASSERT_EQ(OCTET_OK, octet_session_create(model_, 1, 1, &session, nullptr));
+  const void* in = nullptr;
+  void* out = nullptr;
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, nullptr, &out, 1, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, nullptr, 1, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, &out, 1, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("input 0 (image) is null"));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(session, pixel, 1, 1, 3, 0, 1, nullptr,
+                                                           &probability, &written, nullptr));
+  octet_session_destroy(session);
+}
+
+// Images of different sizes, more than are computed at once, against one at a time.
+TEST(ClassifyBatch, EqualsSingleImages) {
+  for (const Precision precision : {Precision::kFp32, Precision::kHybrid, Precision::kInt8}) {
+    const auto model = ModelFromGraph(testing::SmallNetwork(precision, true));
+    ASSERT_TRUE(model.ok());
+    std::vector<uint8_t> pixels(60 * 60 * 3 + 1000);
+    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 19 + i / 11);
+    std::vector<Image> images;
+    for (int i = 0; i < 7; ++i)
+      images.push_back({pixels.data() + i * 100, 20 + 5 * i, 50 - 4 * i, 3, 0});
+    auto one = Session::Create(*model);
+    std::vector<float> expected;
+    for (const Image& image : images) {
+      const auto row = (*one)->ClassifyBatch(&image, 1);
+      ASSERT_TRUE(row.ok());
+      expected.insert(expected.end(), row->begin(), row->end());
+    }
+    EXPECT_NE(0, std::memcmp(&expected[0], &expected[5], 20));
+    for (int max_batch : {1, 2, 3}) {
+      SessionOptions options;
+      options.max_batch = max_batch;
+      auto session = Session::Create(*model, options);
+      ASSERT_TRUE(session.ok());
+      for (int count : {7, 2, 1, 3}) {
+        const auto rows = (*session)->ClassifyBatch(images.data(), count);
+        ASSERT_TRUE(rows.ok());
+        ASSERT_EQ(static_cast<size_t>(count) * 5, rows->size());
+        EXPECT_EQ(0, std::memcmp(expected.data(), rows->data(), rows->size() * 4))
+            << PrecisionName(precision) << ", " << count << " images by " << max_batch;
+      }
+      EXPECT_TRUE((*session)->ClassifyBatch(nullptr, 0).ok());
+      EXPECT_EQ(StatusCode::kInvalidArgument,
+                (*session)->ClassifyBatch(nullptr, 1).status().code());
+      // One image that is refused: the error, and the session goes on.
+      std::vector<Image> bad(images.begin(), images.begin() + 3);
+      bad[2].channels = 2;
+      EXPECT_EQ(StatusCode::kInvalidArgument,
+                (*session)->ClassifyBatch(bad.data(), 3).status().code());
+      EXPECT_TRUE((*session)->ClassifyBatch(images.data(), 3).ok());
+    }
+  }
+}
+
+}  // namespace
+}  // namespace octet
