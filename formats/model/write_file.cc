@@ -9,13 +9,10 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
-#include <charconv>
 #include <climits>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <optional>
 #include <string_view>
 #include <utility>
 
@@ -70,30 +67,29 @@ Result<Place> Resolve(const std::string& path) {
   return SystemError("cannot write", path, ELOOP);
 }
 
-/// "NAME.PID.N.tmp": the PID, or nothing when it is another file.
-std::optional<pid_t> OwnerOfTemporary(std::string_view entry, std::string_view name) {
-  if (!entry.starts_with(name)) return std::nullopt;
+/// "NAME.PID.N.tmp".
+bool IsTemporaryOf(std::string_view name, std::string_view entry) {
+  if (!entry.starts_with(name) || !entry.ends_with(".tmp")) return false;
   entry.remove_prefix(name.size());
-  long pid = 0, number = 0;
-  const char* end = entry.data() + entry.size();
-  if (!entry.starts_with('.')) return std::nullopt;
-  const auto [after_pid, pid_error] = std::from_chars(entry.data() + 1, end, pid);
-  if (pid_error != std::errc() || pid < 1 || after_pid == end || *after_pid != '.')
-    return std::nullopt;
-  const auto [after, error] = std::from_chars(after_pid + 1, end, number);
-  if (error != std::errc() || std::string_view(after, static_cast<size_t>(end - after)) != ".tmp")
-    return std::nullopt;
-  return static_cast<pid_t>(pid);
+  entry.remove_suffix(4);
+  // Two numbers, each behind a dot.
+  for (int i = 0; i < 2; ++i) {
+    const size_t end = std::min(entry.find('.', 1), entry.size());
+    if (end < 2 || entry[0] != '.') return false;
+    const std::string_view digits = entry.substr(1, end - 1);
+    if (digits.find_first_not_of("0123456789") != digits.npos) return false;
+    entry.remove_prefix(end);
+  }
+  return entry.empty();
 }
 
-/// Removes what processes left that were killed while they wrote the same file. Theirs are locked
-/// as long as they live, which also holds where their PID says nothing: in another container.
+/// Removes what processes left that were killed while they wrote the same file. Those of the living
+/// are locked; a process's number would say nothing about one in another container.
 void RemoveStale(const Place& place) {
   DIR* folder = ::opendir(place.folder.c_str());
   if (folder == nullptr) return;
   while (const dirent* entry = ::readdir(folder)) {
-    const std::optional<pid_t> owner = OwnerOfTemporary(entry->d_name, place.name);
-    if (!owner || ::kill(*owner, 0) == 0 || errno != ESRCH) continue;
+    if (!IsTemporaryOf(place.name, entry->d_name)) continue;
     const std::string path = place.folder + entry->d_name;
     const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
     struct stat info {};
@@ -137,7 +133,6 @@ class Writer {
     }
     Descriptor named = OpenTemporary();
     if (!named.ok()) return Fail(errno);
-    ::flock(named.get(), LOCK_EX | LOCK_NB);
     OCTET_RETURN_IF_ERROR(Fill(named.get(), bytes, replaced));
     return Replace();
   }
@@ -167,8 +162,16 @@ class Writer {
     while (true) {
       const std::string name = NextTemporary();
       Descriptor fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
-      if (fd.ok()) temporary_ = name;
-      if (fd.ok() || errno != EEXIST) return fd;
+      if (!fd.ok()) {
+        if (errno != EEXIST) return fd;
+        continue;
+      }
+      // Before it was locked, another writer may have taken it for stale.
+      struct stat info {};
+      ::flock(fd.get(), LOCK_EX | LOCK_NB);
+      if (::fstat(fd.get(), &info) == 0 && info.st_nlink == 0) continue;
+      temporary_ = name;
+      return fd;
     }
   }
 

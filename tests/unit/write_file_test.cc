@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -232,25 +233,21 @@ TEST_F(WriteFileTest, KillsAtRandomTimes) {
 
 // What the living write, and what only looks alike, stays.
 TEST_F(WriteFileTest, RemovesNothingElse) {
-  const pid_t dead = fork();
-  if (dead == 0) _exit(0);
-  ASSERT_EQ(waitpid(dead, nullptr, 0), dead);
-  const std::string pid = std::to_string(dead);
-  const std::vector<std::string> kept = {"out." + std::to_string(getpid()) + ".0.tmp",
-                                         "out." + pid + ".tmp",
-                                         "out." + pid + ".0.tmp2",
-                                         "out." + pid + "x.0.tmp",
-                                         "out.." + pid + ".0.tmp",
-                                         "other." + pid + ".0.tmp",
-                                         "out.-" + pid + ".0.tmp",
-                                         "out.1.0.tmp"};
+  const std::vector<std::string> kept = {"out.7.0.tmp",  "out.12.tmp",     "out.12.0.tmp2",
+                                         "out.1x.0.tmp", "out..12.0.tmp",  "other.12.0.tmp",
+                                         "out.-1.0.tmp", "out.12.0.1.tmp", "out.12..tmp"};
   for (const std::string& name : kept) std::ofstream(File(name)) << "kept";
-  fs::create_directory(File("out." + pid + ".9.tmp"));
-  std::ofstream(File("out." + pid + ".3.tmp")) << "stale";
+  fs::create_directory(File("out.12.9.tmp"));
+  std::ofstream(File("out.12.3.tmp")) << "stale";
+  const int alive = open(File(kept[0]).c_str(), O_WRONLY);
+  ASSERT_EQ(flock(alive, LOCK_EX), 0);
   ASSERT_TRUE(Write(File("out"), "new").ok());
   for (const std::string& name : kept) EXPECT_EQ(Read(File(name)), "kept") << name;
-  EXPECT_FALSE(fs::exists(File("out." + pid + ".3.tmp")));
+  EXPECT_FALSE(fs::exists(File("out.12.3.tmp")));
   EXPECT_EQ(List().size(), kept.size() + 2);
+  close(alive);
+  ASSERT_TRUE(Write(File("out"), "new").ok());
+  EXPECT_EQ(List().size(), kept.size() + 1);
 }
 
 TEST_F(WriteFileTest, ReplacedFilesKeepTheirModeAndOwner) {
