@@ -24,6 +24,7 @@
 #include "engine/src/ops.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/program.h"
 #include "kernels/dispatch.h"
 
 namespace octet::bench {
@@ -318,6 +319,13 @@ void RunLayer(benchmark::State& state, const Layer& layer, Kernel kernel, const 
 }
 
 int Main(int argc, char** argv) {
+  // The library would end the program itself.
+  for (int i = 1; i < argc; ++i) {
+    if (std::strcmp(argv[i], "--help") == 0) {
+      benchmark::PrintDefaultHelp();
+      return 0;
+    }
+  }
   // Ahead of the caller's arguments, so that they win.
   std::string min_time = "--benchmark_min_time=0.05";
   std::vector<char*> arguments(argv, argv + argc);
@@ -369,4 +377,6 @@ int Main(int argc, char** argv) {
 }  // namespace
 }  // namespace octet::bench
 
-int main(int argc, char** argv) { return octet::bench::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return octet::RunProgram("bench_kernels", [&] { return octet::bench::Main(argc, argv); });
+}

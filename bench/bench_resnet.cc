@@ -25,6 +25,7 @@
 #include "engine/include/octet/octet.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/program.h"
 #include "kernels/cpu_features.h"
 #include "kernels/dispatch.h"
 
@@ -38,7 +39,7 @@ struct Options {
   std::string model;
   int depth = 50;
   std::string network;
-  std::string precision = "int8";
+  std::string precision;  ///< "" = int8, or the model's.
   std::vector<int> threads{1}, batches{1};
   std::string isa;
   bool winograd = true;
@@ -373,7 +374,7 @@ Result<std::vector<Measurement>> MeasureAll(const Options& o) {
   return results;
 }
 
-int Main(const Options& o) {
+int Run(const Options& o) {
   const Result<std::vector<Measurement>> results = MeasureAll(o);
   if (!results.ok()) {
     std::fprintf(stderr, "bench_resnet: %s\n", results.status().message().c_str());
@@ -386,14 +387,11 @@ int Main(const Options& o) {
   } else {
     PrintTable(*results);
   }
-  return std::fflush(stdout) == 0 && std::ferror(stdout) == 0 ? 0 : 1;
+  return 0;
 }
 
-}  // namespace
-}  // namespace octet::bench
-
-int main(int argc, char** argv) {
-  octet::bench::Options o;
+int Main(int argc, char** argv) {
+  Options o;
   CLI::App app("Measures the latency of networks; without --model, of one with synthetic weights.",
                "bench_resnet");
   CLI::Option* model =
@@ -405,7 +403,7 @@ int main(int argc, char** argv) {
           ->check(CLI::IsMember({18, 34, 50, 101, 152, 20, 32, 44, 56, 110}));
   CLI::Option* network = app.add_option(
       "--network", o.network, "Name or path of a graph description (models/), e.g. flowers_resnet");
-  app.add_option("--precision", o.precision, "fp32, fp16, hybrid, int8 (default) or all")
+  app.add_option("--precision", o.precision, "fp32, fp16, hybrid, int8 or all; default int8, with --model the file's")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8", "all"}));
   app.add_option("--threads", o.threads, "Threads (1); several, with commas, are measured in turn")
       ->delimiter(',')
@@ -425,12 +423,21 @@ int main(int argc, char** argv) {
   model->excludes(depth)->excludes(network);
   depth->excludes(network);
   app.failure_message([](const CLI::App*, const CLI::Error& e) {
-    return octet::StrCat("bench_resnet: ", e.what(), " (see --help)\n");
+    return StrCat("bench_resnet: ", e.what(), " (see --help)\n");
   });
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  return octet::bench::Main(o);
+  // A file is measured in the precision that it has.
+  if (o.precision.empty()) o.precision = o.model.empty() ? "int8" : "all";
+  return Run(o);
+}
+
+}  // namespace
+}  // namespace octet::bench
+
+int main(int argc, char** argv) {
+  return octet::RunProgram("bench_resnet", [&] { return octet::bench::Main(argc, argv); });
 }

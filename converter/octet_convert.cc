@@ -25,6 +25,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/labels.h"
+#include "formats/data/program.h"
 #include "formats/data/progress.h"
 #include "formats/model/octet_file.h"
 
@@ -214,11 +215,13 @@ int Main(int argc, char** argv) {
     return 1;
   }
   const std::string text = a.json ? ReportJson(*report) : ReportText(*report);
-  const bool printed = std::fwrite(text.data(), 1, text.size(), stdout) == text.size() && std::fflush(stdout) == 0;
-  return printed ? 0 : 1;
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return 0;
 }
 
 }  // namespace
 }  // namespace octet
 
-int main(int argc, char** argv) { return octet::Main(argc, argv); }
+int main(int argc, char** argv) {
+  return octet::RunProgram("octet_convert", [&] { return octet::Main(argc, argv); });
+}

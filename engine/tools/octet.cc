@@ -1,13 +1,15 @@
 // octet: classifies photos, scores models on labelled data, shows what is in a model file, and
 // verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong command line.
 #include <CLI/CLI.hpp>
-#include <cstdio>
 #include <string>
 
 #include "engine/tools/commands.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/program.h"
 
-int main(int argc, char** argv) {
+namespace {
+
+int Main(int argc, char** argv) {
   CLI::App app("Runs .octet models.", "octet");
   app.require_subcommand(1);
 
@@ -60,12 +62,14 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  const int exit_code = *classify_command   ? octet::Classify(classify)
-                        : *evaluate_command ? octet::Evaluate(evaluate)
-                        : *inspect_command  ? octet::Inspect(inspect)
-                                            : octet::Verify(verify);
-  // A full disk or a closed pipe must not pass for success.
-  if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
-    return octet::Fail(octet::IoError("standard output: cannot write"));
-  return exit_code;
+  return *classify_command   ? octet::Classify(classify)
+         : *evaluate_command ? octet::Evaluate(evaluate)
+         : *inspect_command  ? octet::Inspect(inspect)
+                             : octet::Verify(verify);
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return octet::RunProgram("octet", [&] { return Main(argc, argv); });
 }

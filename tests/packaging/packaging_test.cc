@@ -130,8 +130,9 @@ std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders,
   for (const std::string& folder : folders) {
     for (const auto& entry : std::filesystem::recursive_directory_iterator(OCTET_SOURCE_DIR "/" + folder)) {
       const std::string extension = entry.path().extension().string();
-      // The progress bar is there to print.
-      if ((extension != ".cc" && extension != ".h") || entry.path().stem() == "progress") continue;
+      if (extension != ".cc" && extension != ".h") continue;
+      // The progress bar and the frame of every main are there to print.
+      if (entry.path().stem() == "progress" || entry.path().stem() == "program") continue;
       ++*files;
       int number = 0;
       for (std::string line : Lines(ReadFile(entry.path().string()))) {

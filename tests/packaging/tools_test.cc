@@ -3,7 +3,9 @@
 #include <cmath>
 #include <cstdint>
 #include <fstream>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <gtest/gtest.h>
@@ -364,12 +366,68 @@ TEST_F(ToolsTest, DataThatIsNotFiniteIsRefused) {
               "huge.npy[0]: output of ");
 }
 
-TEST_F(ToolsTest, AFullDiskIsAnError) {
+/// Every program and subcommand, each printing something and succeeding.
+std::vector<std::pair<std::string, std::string>> CommandsThatPrint(const std::string& model, const std::string& photo,
+                                                                   const std::string& data, const std::string& output) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + output;
+  const std::string bench = kBench + " --min-time=0 --warmup=0 --model=" + model, kernels = Quote(OCTET_BENCH_KERNELS_PATH);
+  std::vector<std::pair<std::string, std::string>> commands = {
+      {"octet", kOctet + " inspect --dot " + model},
+      {"octet", kOctet + " verify " + model},
+      {"octet_convert", convert},
+      {"octet_convert", convert + " --json"},
+      {"bench_resnet", bench},
+      {"bench_resnet", bench + " --csv"},
+      {"bench_resnet", bench + " --json"},
+      {"bench_kernels", kernels + " --benchmark_list_tests"},
+      {"bench_kernels", kernels + " --help"},
+      {"octet_convert", kConvert + " --help"},
+      {"bench_resnet", kBench + " --help"},
+      {"octet", kOctet + " --help"},
+  };
+  for (const std::string json : {"", " --json"}) {
+    commands.emplace_back("octet", kOctet + " classify --model " + model + " " + photo + json);
+    commands.emplace_back("octet", kOctet + " evaluate --model " + model + " --data " + data + json);
+    commands.emplace_back("octet", kOctet + " inspect " + model + json);
+  }
+  for (const std::string command : {"classify", "evaluate", "inspect", "verify"}) {
+    commands.emplace_back("octet", kOctet + " " + command + " --help");
+  }
+  return commands;
+}
+
+TEST_F(ToolsTest, OutputThatCannotBeWrittenIsAnError) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
-  const Outcome octet = RunCommand(kOctet + " inspect " + File("int8.octet") + " >/dev/full");
-  EXPECT_EQ(octet.code, 1);
-  EXPECT_NE(octet.err.find("cannot write"), std::string::npos) << octet.err;
-  EXPECT_EQ(RunCommand(kBench + " --min-time=0 --model=" + File("int8.octet") + " >/dev/full").code, 1);
+  for (const auto& [program, command] : CommandsThatPrint(File("int8.octet"), File("red.ppm"), File("classes"), File("printed.octet"))) {
+    ExpectError(command + " >/dev/full", 1, program + ": cannot write to standard output: No space left on device\n");
+    ExpectError(command + " >&-", 1, program + ": cannot write to standard output: Bad file descriptor\n");
+  }
+  // The model must not have become the standard output that is closed.
+  const std::string model = ReadFile(*folder_ / "printed.octet");
+  EXPECT_EQ(RunCommand(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("printed.octet")).code, 0);
+  EXPECT_EQ(model, ReadFile(*folder_ / "printed.octet"));
+}
+
+// Whichever allocation is the first that fails, every program ends with one line, never in std::terminate.
+TEST_F(ToolsTest, OutOfMemoryIsAnError) {
+#ifdef OCTET_SANITIZED
+  GTEST_SKIP() << "sanitizers bring an allocator of their own";
+#endif
+  std::map<std::string, int> found;
+  for (const auto& [program, command] : CommandsThatPrint(File("int8.octet"), File("red.ppm"), File("classes"), File("printed.octet"))) {
+    // Google Benchmark has places of its own where it cannot go on.
+    if (command.find("--help") != std::string::npos || program == "bench_kernels") continue;
+    // The first 11 are CLI11's, before main begins.
+    for (long n = 16;; n += 1 + n / 4) {
+      const Outcome o = RunCommand("LD_PRELOAD=" + Quote(OCTET_FAILING_NEW_PATH) + " OCTET_FAIL_NEW=" + std::to_string(n) + " " + command);
+      if (o.code == 0) break;
+      ASSERT_LT(n, 10'000'000) << command << ": " << o.err;
+      ASSERT_EQ(o.code, 1) << command << ", allocation " << n << ": " << o.err;
+      EXPECT_EQ(std::count(o.err.begin(), o.err.end(), '\n'), 1) << command << "\n" << o.err;
+      found[program] += o.err == program + ": out of memory\n";
+    }
+  }
+  for (const char* program : {"octet", "octet_convert", "bench_resnet"}) EXPECT_GT(found[program], 10) << program;
 }
 
 TEST_F(ToolsTest, BenchPrintsNothingButJson) {
@@ -414,6 +472,13 @@ TEST_F(ToolsTest, BenchTakesModelsAndNames) {
   EXPECT_EQ(std::count(o.out.begin(), o.out.end(), '\n'), 2) << o.out;
   EXPECT_NE(o.out.find("flowers_resnet,int8,1,1,"), std::string::npos) << o.out;
   ExpectError(kBench + " --precision=fp32 --model=" + File("int8.octet"), 1, "precision");
+  // Its own precision, unless another is asked for.
+  for (const std::string precision : {"", " --precision=fp32", " --precision=all"}) {
+    const Outcome own = RunCommand(kBench + " --csv --min-time=0 --model=" + File("fp32.octet") + precision);
+    EXPECT_EQ(own.code, 0) << own.err;
+    EXPECT_NE(own.out.find("flowers_resnet,fp32,1,1,"), std::string::npos) << own.out;
+  }
+  ExpectError(kBench + " --precision=int8 --model=" + File("fp32.octet"), 1, "precision is fp32, expected int8");
   ExpectError(kBench + " --network=alexnet", 1, "alexnet");
   EXPECT_EQ(RunCommand(kBench + " --min-time=0 --network=flowers --precision=hybrid").code, 0);
   const Outcome small = RunCommand(kBench + " --min-time=0 --network=resnet8 --json");
