@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <fstream>
 #include <iterator>
-#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,29 +14,14 @@
 #include "formats/data/labels.h"
 #include "formats/data/npy.h"
 #include "formats/data/tfrecord.h"
+#include "tests/fuzz/data_seeds.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/data_test_util.h"
-#include "tests/unit/tiny_jpegs.h"
 
 namespace octet {
 namespace {
 
 using namespace octet::testing;  // NOLINT: builders of small files.
-
-/// Repairs the checksums of a TFRecord file.
-void FixTfRecord(Bytes* file) {
-  const auto store = [&](size_t at, uint32_t crc) {
-    for (size_t i = 0; i < 4; ++i) (*file)[at + i] = static_cast<uint8_t>(MaskCrc(crc) >> (8 * i));
-  };
-  for (size_t at = 0; at + 16 <= file->size();) {
-    size_t length = 0;
-    for (size_t i = 8; i-- > 0;) length = length << 8 | (*file)[at + i];
-    store(at + 8, Crc32c(std::span(*file).subspan(at, 8)));
-    if (length > file->size() - at - 16) return;
-    store(at + 12 + length, Crc32c(std::span(*file).subspan(at + 12, length)));
-    at += 16 + length;
-  }
-}
 
 struct Counts {
   int64_t good = 0, bad = 0;
@@ -65,8 +49,6 @@ void Decode(const Bytes& bytes, Counts* counts) {
   }
 }
 
-Bytes Jpeg(std::span<const uint8_t> bytes) { return Bytes(bytes.begin(), bytes.end()); }
-
 void FuzzImages(const std::vector<Bytes>& originals, uint64_t seed, void (*fix)(Bytes*)) {
   Mutator mutator(seed);
   Counts counts;
@@ -81,39 +63,14 @@ void FuzzImages(const std::vector<Bytes>& originals, uint64_t seed, void (*fix)(
   EXPECT_GT(counts.bad, iterations / 100);
 }
 
-TEST(ImageFuzzTest, Jpeg) {
-  FuzzImages({Jpeg(kBaselineJpeg), Jpeg(kProgressiveJpeg), Jpeg(kGrayJpeg), Jpeg(kRestartJpeg)}, 1, nullptr);
-}
-
-TEST(ImageFuzzTest, Png) {
-  Bytes rows(6 * 5 * 8);
-  for (size_t i = 0; i < rows.size(); ++i) rows[i] = static_cast<uint8_t>(i * 29);
-  FuzzImages({MakePng(5, 6, 16, 6, rows), MakePng(10, 6, 8, 6, rows), MakePng(20, 12, 8, 0, rows),
-              MakePng(40, 6, 4, 3, Bytes(120, 0x12), {1, 2, 3, 4, 5, 6, 7, 8, 9}), MakePng(64, 6, 1, 0, Bytes(48, 0x5a))},
-             2, FixPng);
-}
-
-TEST(ImageFuzzTest, Bmp) {
-  const Bytes palette = {1, 2, 3, 0, 4, 5, 6, 0, 7, 8, 9, 0};
-  FuzzImages({MakeBmp(5, 4, 24, Bytes(64, 9)), MakeBmp(5, 4, 32, Bytes(80, 9), {}, true),
-              MakeBmp(5, 4, 8, Bytes(32, 2), palette), MakeBmp(5, 4, 4, Bytes(16, 0x12), palette),
-              MakeBmp(5, 4, 1, Bytes(16, 0x55), palette)},
-             3, nullptr);
-}
-
-TEST(ImageFuzzTest, Pnm) {
-  FuzzImages({MakePnm("P6\n5 4\n255\n", Bytes(60, 3)), MakePnm("P5 # c\n5 4 255\n", Bytes(20, 3)),
-              MakePnm("P6 5 4 1000\n", Bytes(120, 3))},
-             4, nullptr);
-}
+TEST(ImageFuzzTest, Jpeg) { FuzzImages(JpegSeeds(), 1, nullptr); }
+TEST(ImageFuzzTest, Png) { FuzzImages(PngSeeds(), 2, FixPng); }
+TEST(ImageFuzzTest, Bmp) { FuzzImages(BmpSeeds(), 3, nullptr); }
+TEST(ImageFuzzTest, Pnm) { FuzzImages(PnmSeeds(), 4, nullptr); }
 
 TEST(DataFuzzTest, TfRecord) {
   const TempDir dir;
-  const Bytes example = MakeExample({{"image/encoded", BytesFeature(MakeColorPng(3, 2, 1, 2, 3))},
-                                     {"image/class/label", IntFeature({1})},
-                                     {"image/class/text", BytesFeature("tulips")},
-                                     {"image/filename", BytesFeature("a.png")}});
-  const Bytes original = MakeTfRecord({example, example, example});
+  const Bytes original = TfRecordSeed();
   Mutator mutator(5);
   Counts counts;
   const int64_t iterations = FuzzIterations(12000);
@@ -146,10 +103,7 @@ TEST(DataFuzzTest, TfRecord) {
 }
 
 TEST(DataFuzzTest, Example) {
-  const Bytes floats = ProtoField(2, Concat({ProtoField(1, {0, 0, 0x80, 0x3f}), {1 << 3 | 5, 0, 0, 0, 0xc0}}));
-  const Bytes original = MakeExample({{"f", floats},
-                                      {"i", IntFeature({1, -1, 1 << 20})},
-                                      {"s", ProtoField(1, Concat({ProtoField(1, ToBytes("a")), ProtoField(1, {})}))}});
+  const Bytes original = ExampleSeed();
   Mutator mutator(6);
   Counts counts;
   const int64_t iterations = FuzzIterations(50000);

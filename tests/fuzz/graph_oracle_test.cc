@@ -21,7 +21,6 @@
 #include "formats/base/dtype.h"
 #include "formats/model/graph.h"
 #include "formats/model/octet_file.h"
-#include "formats/model/panel.h"
 #include "kernels/dispatch.h"
 #include "tests/fuzz/graph_code.h"
 #include "tests/fuzz/graph_generator.h"

@@ -12,50 +12,16 @@
 #include "converter/import/preprocessing_json.h"
 #include "converter/import/resnet_builder.h"
 #include "converter/import/safetensors.h"
-#include "converter/import/synthetic_tensors.h"
-#include "formats/base/dtype.h"
-#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
-#include "tests/unit/safetensors_builder.h"
+#include "tests/fuzz/tiny_checkpoint.h"
+#include "tests/watched_allocations.h"
 
 namespace octet {
 namespace {
 
-constexpr char kTiny[] =
-    R"({"name":"tiny","input":{"name":"image","shape":[8,8,3]},"output":"p",)"
-    R"("preprocessing":{"resize":"center-crop","resize_shorter":9,"filter":"bicubic","order":"bgr","scale":0.5,"mean":[1,2,3],"std":2},)"
-    R"("architecture":{"family":"resnet","version":1,"block":"basic","shortcut":"projection","epsilon":1e-5,)"
-    R"("stem":{"channels":2,"kernel":3,"stride":1,"max_pool":false},)"
-    R"("stages":[{"blocks":1,"channels":2,"stride":1},{"blocks":1,"channels":3,"stride":2}],)"
-    R"("head":[{"dense":4,"activation":"relu","tensor":"fc1"},{"dense":2},"softmax"]},"labels":["a","b"],"names":["torchvision"]})";
-
-/// A complete checkpoint for the tiny network.
-std::string Checkpoint() {
-  class Recorder : public TensorSource {
-   public:
-    std::vector<std::string> Names() const override { return {}; }
-    std::optional<std::vector<int64_t>> FindShape(const TensorRequest& r) const override {
-      return r.shape;
-    }
-    Result<std::vector<float>> Read(const TensorRequest& r) override {
-      auto values = synthetic.Read(r);
-      std::vector<uint16_t> halves;
-      for (float v : *values) halves.push_back(FloatToHalf(v));
-      builder.Add(r.name, "F16", r.shape, halves);
-      return values;
-    }
-    SyntheticTensorSource synthetic{1};
-    testing::SafetensorsBuilder builder;
-  } recorder;
-  const auto description = ParseGraphDescription(kTiny, "tiny");
-  EXPECT_TRUE(description.ok()) << description.status().message();
-  EXPECT_TRUE(BuildResnet(*description, recorder).ok());
-  return recorder.builder.Build();
-}
-
 TEST(SafetensorsFuzz, Mutations) {
-  const std::string original = Checkpoint();
-  const auto description = ParseGraphDescription(kTiny, "tiny");
+  const std::string original = testing::TinySafetensors();
+  const auto description = ParseGraphDescription(testing::kTinyDescription, "tiny");
   ASSERT_TRUE(description.ok());
   testing::Mutator mutator(1);
   int64_t good = 0, bad = 0;
@@ -87,7 +53,7 @@ TEST(SafetensorsFuzz, Mutations) {
 }
 
 TEST(SafetensorsFuzz, Truncations) {
-  const std::string original = Checkpoint();
+  const std::string original = testing::TinySafetensors();
   for (size_t n = 0; n < original.size(); ++n) {
     const std::vector<char> exact(original.begin(), original.begin() + static_cast<std::ptrdiff_t>(n));
     const auto source = SafetensorsSource::Parse({{reinterpret_cast<const std::byte*>(exact.data()), n}, nullptr}, "fuzz");
@@ -97,7 +63,7 @@ TEST(SafetensorsFuzz, Truncations) {
 }
 
 TEST(GraphDescriptionFuzz, Mutations) {
-  const std::string original = kTiny;
+  const std::string original = testing::kTinyDescription;
   testing::Mutator mutator(2);
   int64_t good = 0, bad = 0;
   const int64_t iterations = testing::FuzzIterations(12000);

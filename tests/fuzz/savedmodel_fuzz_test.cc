@@ -12,9 +12,10 @@
 #include "converter/import/saved_model.h"
 #include "converter/import/tensor_bundle.h"
 #include "formats/model/graph.h"
-#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
+#include "tests/fuzz/saved_model_seed.h"
 #include "tests/unit/saved_model_builder.h"
+#include "tests/watched_allocations.h"
 
 namespace octet {
 namespace {
@@ -24,27 +25,6 @@ using Bytes = std::vector<uint8_t>;
 
 std::string_view Text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 Bytes ToBytes(std::string_view text) { return Bytes(text.begin(), text.end()); }
-
-/// The files of one model, in memory.
-struct Files {
-  Files() {
-    const TfSavedModel model = SampleSavedModel(&bundle);
-    // So that the object graph is read too.
-    bundle.AddString("_CHECKPOINTABLE_OBJECT_GRAPH", Message([](auto& w) {
-                       w.add_message(1, Message([](auto& object) {
-                                       object.add_message(2, Message([](auto& attribute) {
-                                                            attribute.add_string(2, "name");
-                                                            attribute.add_string(3, "key");
-                                                          }));
-                                     }));
-                     }));
-    pb = ToBytes(model.Serialize());
-    index = ToBytes(bundle.Index());
-    data = ToBytes(bundle.data());
-  }
-  BundleBuilder bundle;
-  Bytes pb, index, data;
-};
 
 bool ImportAll(const Bytes& pb, const Bytes& index, const Bytes& data);
 
@@ -76,7 +56,7 @@ bool ImportAll(const Bytes& pb, const Bytes& index, const Bytes& data) {
 }
 
 TEST(SavedModelFuzz, Graph) {
-  const Files files;
+  const SavedModelFiles files;
   ASSERT_TRUE(Import(files.pb, files.index, files.data));
   Mutator mutator(1);
   int64_t good = 0;
@@ -96,7 +76,7 @@ TEST(SavedModelFuzz, WellFormedNonsense) {
   static constexpr const char* kAttributes[] = {"axis", "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask",
                                                 "keep_dims", "DstT", "out_type", "transpose_a", "transpose_b", "is_training"};
   static constexpr const char* kLists[] = {"strides", "ksize", "dilations", "squeeze_dims", "explicit_paddings"};
-  const Files files;
+  const SavedModelFiles files;
   BundleBuilder unused;
   const TfSavedModel good = SampleSavedModel(&unused);
   Mutator random(5);
@@ -156,14 +136,14 @@ TEST(SavedModelFuzz, WellFormedNonsense) {
 }
 
 TEST(SavedModelFuzz, IndexAndItsChecksums) {
-  const Files files;
+  const SavedModelFiles files;
   Mutator mutator(2);
   for (int64_t i = FuzzIterations(10000); i > 0; --i) Import(files.pb, mutator.Mutate(files.index), files.data);
 }
 
 TEST(SavedModelFuzz, IndexBehindItsChecksums) {
   // Sizes stay, blocks are signed again: what is in them must be checked too.
-  const Files files;
+  const SavedModelFiles files;
   Mutator mutator(3);
   int64_t good = 0;
   for (int64_t i = FuzzIterations(10000); i > 0; --i) {
@@ -180,7 +160,7 @@ TEST(SavedModelFuzz, IndexBehindItsChecksums) {
 }
 
 TEST(SavedModelFuzz, Data) {
-  const Files files;
+  const SavedModelFiles files;
   Mutator mutator(4);
   int64_t good = 0;
   const int64_t n = FuzzIterations(10000);
@@ -198,7 +178,7 @@ TEST(SavedModelFuzz, Data) {
 }
 
 TEST(SavedModelFuzz, Truncations) {
-  const Files files;
+  const SavedModelFiles files;
   const auto part = [](const Bytes& file, size_t size) { return Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)); };
   for (size_t n = 0; n < files.pb.size(); ++n) Import(part(files.pb, n), files.index, files.data);
   for (size_t n = 0; n < files.index.size(); ++n) EXPECT_FALSE(Import(files.pb, part(files.index, n), files.data));

@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Builds the fuzz preset and runs every target.
+#   tests/fuzz/run.sh SECONDS [TARGET...]   e.g. tests/fuzz/run.sh 600 onnx tflite
+# Corpora grow in build/fuzz/corpus/TARGET and what crashes in build/fuzz/crashes/TARGET, both kept between calls. Prints a table
+# at the end; fails when any target found something. JOBS=N runs as many targets at once (1).
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+seconds=${1:?seconds for each target}
+shift
+cmake --preset fuzz > /dev/null
+targets=("$@")
+if [ ${#targets[@]} -eq 0 ]; then
+  # As CMake has them.
+  mapfile -t targets < <(ninja -C build/fuzz -t query octet_fuzzers | grep -o 'fuzz_[a-z0-9_]*$' | grep -v octet_fuzzers | sed 's/^fuzz_//' | sort -u)
+fi
+ninja -C build/fuzz "${targets[@]/#/fuzz_}"
+
+# Waiting threads sleep; a report of a leak would stop at the allocations of libraries; memory and time of one input.
+export OMP_WAIT_POLICY=passive
+export ASAN_OPTIONS=${ASAN_OPTIONS:-detect_leaks=1:allocator_may_return_null=0}
+export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
+
+run() {
+  local target=$1
+  local corpus=build/fuzz/corpus/$target crashes=build/fuzz/crashes/$target log=build/fuzz/$target.log
+  mkdir -p "$corpus" "$crashes"
+  OCTET_WRITE_CORPUS=$corpus "build/fuzz/tests/fuzz/fuzz_$target" > /dev/null
+  nice -n 19 "build/fuzz/tests/fuzz/fuzz_$target" -fork=1 -ignore_crashes=1 -ignore_ooms=1 -ignore_timeouts=1 -max_total_time="$seconds" \
+    -rss_limit_mb=2048 -timeout=25 -max_len=65536 -artifact_prefix="$crashes/" "$corpus" > "$log" 2>&1 || true
+}
+
+export -f run
+export seconds
+printf '%s\n' "${targets[@]}" | xargs -P "${JOBS:-1}" -I{} bash -c 'run {}'
+
+status=0
+printf '%-16s %12s %8s %8s %8s\n' target executions edges corpus findings
+for target in "${targets[@]}"; do
+  line=$(grep -E '^#[0-9]+: cov: ' "build/fuzz/$target.log" | tail -1)
+  found=$(find "build/fuzz/crashes/$target" -type f | wc -l)
+  printf '%-16s %12s %8s %8s %8s\n' "$target" "$(sed -E 's/^#([0-9]+):.*/\1/' <<< "$line")" \
+    "$(sed -E 's/.*cov: ([0-9]+).*/\1/' <<< "$line")" "$(find "build/fuzz/corpus/$target" -type f | wc -l)" "$found"
+  [ "$found" -eq 0 ] || status=1
+done
+exit "$status"

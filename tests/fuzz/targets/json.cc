@@ -1,0 +1,118 @@
+// Texts that people write, told by the first byte: preprocessing, a calibration table, labels, a
+// graph description (from which a network is built and run).
+#include <unistd.h>
+
+#include <cmath>
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "converter/calibrate/calibration.h"
+#include "converter/import/graph_description.h"
+#include "converter/import/preprocessing_json.h"
+#include "converter/import/resnet_builder.h"
+#include "converter/import/synthetic_tensors.h"
+#include "formats/data/labels.h"
+#include "formats/data/preprocessing_json.h"
+#include "tests/fuzz/targets/fuzz_target.h"
+#include "tests/fuzz/targets/network.h"
+#include "tests/fuzz/tiny_checkpoint.h"
+
+using namespace octet;           // NOLINT: a program of its own.
+using namespace octet::testing;  // NOLINT
+
+namespace {
+
+void Preprocess(std::string_view text) {
+  const auto p = ParsePreprocessing(text, "fuzz");
+  if (!p.ok()) return;
+  // What is written is read as the same.
+  const std::string json = PreprocessingToJson(*p, 4);
+  const auto again = ParsePreprocessing(json, "again");
+  FUZZ_CHECK(again.ok(), json + again.status().message());
+  FUZZ_CHECK(again->mean == p->mean && again->stddev == p->stddev && again->scale == p->scale &&
+                 again->resize == p->resize && again->filter == p->filter &&
+                 again->order == p->order,
+             json);
+  ++deep_inputs;
+}
+
+void Calibration(const uint8_t* data, size_t size) {
+  const MemoryFile file(data, size);
+  const auto table = ReadCalibrationTable(file.path());
+  if (!table.ok()) return;
+  const std::string path =
+      std::filesystem::temp_directory_path() / ("fuzz_table_" + std::to_string(getpid()));
+  const Status written = WriteCalibrationTable(path, *table);
+  FUZZ_CHECK(written.ok(), written.message());
+  const auto again = ReadCalibrationTable(path);
+  std::remove(path.c_str());
+  FUZZ_CHECK(again.ok(), again.status().message());
+  FUZZ_CHECK(again->ranges.size() == table->ranges.size(), "number of ranges");
+  for (const auto& [name, range] : table->ranges) {
+    FUZZ_CHECK(std::isfinite(range.min) && std::isfinite(range.max),
+               "a range that is not finite: " + name);
+    FUZZ_CHECK(again->ranges.at(name).min == range.min && again->ranges.at(name).max == range.max,
+               name);
+  }
+  ++deep_inputs;
+}
+
+void Labels(std::string_view text) {
+  const auto labels = ParseLabels(text, "fuzz");
+  if (!labels.ok()) return;
+  for (const std::string& label : *labels) {
+    FUZZ_CHECK(!label.empty() && label.find('\n') == std::string::npos, "label '" + label + "'");
+  }
+  ++deep_inputs;
+}
+
+void Description(const uint8_t* data, size_t size) {
+  const auto d = ParseGraphDescription(Text(data, size), "fuzz");
+  if (!d.ok()) return;
+  // Weights of so many are made up.
+  constexpr double kMostWeights = 300e3;
+  double weights =
+      static_cast<double>(d->stem.channels) * d->stem.kernel * d->stem.kernel * d->channels;
+  double before = d->stem.channels;
+  for (const auto& stage : d->stages) {
+    const double channels =
+        stage.channels * (d->block == GraphDescription::Block::kBottleneck ? 4.0 : 1.0);
+    weights += stage.blocks * (18.0 * channels * channels + before * channels);
+    before = channels;
+  }
+  for (const auto& layer : d->head) weights += layer.units * before, before = layer.units;
+  if (!(weights < kMostWeights)) return;
+  SyntheticTensorSource source(1);
+  auto graph = BuildResnet(*d, source);
+  if (graph.ok()) deep_inputs += ConvertAndRun(*std::move(graph), HashOf(data, size));
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  if (size < 1) return 0;
+  const uint8_t kind = data[0] % 4;
+  ++data, --size;
+  if (kind == 0) Preprocess(Text(data, size));
+  if (kind == 1) Calibration(data, size);
+  if (kind == 2) Labels(Text(data, size));
+  if (kind == 3) Description(data, size);
+  return 0;
+}
+
+std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
+  std::vector<std::vector<uint8_t>> seeds;
+  const auto add = [&](char kind, const std::string& text) {
+    seeds.push_back(BytesOf(kind + text));
+  };
+  add(0,
+      R"({"resize":"center-crop","resize_shorter":256,"filter":"bicubic","order":"bgr","scale":0.5,"mean":[1,2,3],"std":[0.1,0.2,0.3]})");
+  add(0, R"({"resize":"stretch","filter":"bilinear","order":"rgb","scale":1,"mean":0,"std":1})");
+  add(1,
+      R"({"version":1,"method":"minmax","samples":3,"ranges":{"image":[-1,2.5],"conv1":[0,6]}})");
+  add(2, "\xef\xbb\xbfroses\r\nsunflowers\n daisy \ndandelion\ntulips\n\n");
+  add(3, kTinyDescription);
+  return seeds;
+}

@@ -1,0 +1,21 @@
+// TFLite files: imported, then converted and run.
+#include <string_view>
+#include <vector>
+
+#include "converter/import/importer.h"
+#include "tests/fuzz/targets/fuzz_target.h"
+#include "tests/fuzz/targets/network.h"
+
+using namespace octet;           // NOLINT: a program of its own.
+using namespace octet::testing;  // NOLINT
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  Result<Graph> graph = ImportTfliteBytes(Text(data, size));
+  if (graph.ok()) deep_inputs += ConvertAndRun(*std::move(graph), HashOf(data, size));
+  return 0;
+}
+
+std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
+  return {ReadTiny("fp32.tflite"), ReadTiny("fp16.tflite"), ReadTiny("int8.tflite"),
+          ReadTiny("dilated.tflite"), ReadTiny("int8_float.tflite")};
+}
