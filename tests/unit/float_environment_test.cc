@@ -1,6 +1,7 @@
 // Results are the same bits in every floating-point environment of the host, which finds its own as
 // it was.
 #include <gtest/gtest.h>
+#include <omp.h>
 
 #include <cfenv>
 #include <cmath>
@@ -66,23 +67,33 @@ const Environment kEnvironments[] = {
     {"all", FE_UPWARD, kFlushResults | kFlushOperands},
 };
 
-/// Sets an environment; at its end it must still be there.
+/// Sets an environment, in the threads of OpenMP as well; at its end it must still be there.
 class InEnvironment {
  public:
-  explicit InEnvironment(const Environment& e) : name_(e.name), before_(ReadControl()) {
-    std::fesetround(e.rounding);
-    if (e.bits != 0) WriteControl(ReadControl() | e.bits);
-    set_ = ReadControl();
+  explicit InEnvironment(const Environment& e) : name_(e.name) {
+#pragma omp parallel num_threads(kThreads)
+    {
+      const int i = omp_get_thread_num();
+      before_[i] = ReadControl();
+      std::fesetround(e.rounding);
+      if (e.bits != 0) WriteControl(ReadControl() | e.bits);
+      set_[i] = ReadControl();
+    }
   }
   ~InEnvironment() {
-    EXPECT_EQ(set_, ReadControl()) << name_;
-    std::fesetround(FE_TONEAREST);
-    WriteControl(before_);
+#pragma omp parallel num_threads(kThreads)
+    {
+      const int i = omp_get_thread_num();
+      EXPECT_EQ(set_[i], ReadControl()) << name_ << ", thread " << i;
+      std::fesetround(FE_TONEAREST);
+      WriteControl(before_[i]);
+    }
   }
 
  private:
+  static constexpr int kThreads = 2;
   const char* name_;
-  uint64_t before_, set_;
+  uint64_t before_[kThreads], set_[kThreads];
 };
 
 constexpr size_t kPixels = 20 * 20 * 3;

@@ -323,6 +323,135 @@ std::string TestName(const ::testing::TestParamInfo<Spoilt>& spoilt) {
 }
 INSTANTIATE_TEST_SUITE_P(All, SpoiltGraphTest, ::testing::ValuesIn(kSpoilt), TestName);
 
+// Every operator that computes with a factor from integers to a result: the factor may be 2^95 and
+// no more, as no product or sum is infinite then.
+TEST(GraphTest, FactorsOfEveryOperatorAreLimited) {
+  using Type = OpType;
+  // One line a case reads as a table.
+  // clang-format off
+  enum Case {
+    kRequantize, kDequantize, kAverage, kGlobalU8, kGlobalF32, kFirstOperand, kSecondOperand, kScale,
+    kShift, kUnit, kUnitTimesInput, kConvU8, kConvF32, kResidual, kNumCases
+  };
+  constexpr float kHalf = 0x1p48f;  // 2^48 over 2^-47 is 2^95.
+  for (int i = 0; i < kNumCases; ++i) {
+    const auto c = static_cast<Case>(i);
+    for (const float out_scale : {0x1p-47f, 0x1p-48f}) {
+      SampleGraphBuilder b(Precision::kInt8);
+      Graph& g = b.graph();
+      const bool scaled_here = c == kScale || c == kShift || c == kUnit;
+      const bool operand_two = c == kSecondOperand || c == kResidual;
+      const bool to_float = c == kDequantize || c == kGlobalF32 || c == kConvF32;
+      // With a float output there is no other scale: 2^95 is the input's, or its product's.
+      const float limit = to_float ? (out_scale == 0x1p-47f ? 0x1p95f : 0x1p96f) : kHalf;
+      const float conv_scale = c == kConvU8 || c == kConvF32 ? limit : out_scale;
+      const bool weights_decide = c == kConvU8 || c == kConvF32 || scaled_here;
+      const TensorId x =
+          b.Activation("x", {1, 2, 2, 4}, 3, weights_decide || operand_two ? 1.0f : limit);
+      g.inputs = {x};
+      TensorId second = x;
+      if (operand_two) {
+        second = b.Activation("second", {1, 2, 2, 4}, 3, kHalf);
+        g.inputs.push_back(second);
+      }
+      const TensorId y = to_float ? g.AddActivation("y", DType::kF32, {1, 2, 2, 4})
+                                  : b.Activation("y", {1, 2, 2, 4}, 3, out_scale);
+      const auto vector = [&](float v) {
+        return b.Constant("v" + std::to_string(g.tensors.size()), DType::kF32,
+                          std::vector<float>(4, v));
+      };
+      const auto unit = [&](float v) {
+        return b.Constant("unit", DType::kF32, std::vector<float>(1, v));
+      };
+      const auto conv = [&](TensorId residual) {
+        const std::vector<int8_t> w(16, 1);
+        const TensorId weights = g.AddConstant("w", DType::kI8, {4, 1, 1, 4}, w.data(), 16);
+        g.AddNode(Type::kConv2d, "n", {x, weights, kNoTensor, residual, vector(conv_scale)}, y);
+      };
+      switch (c) {
+        case kRequantize: g.AddNode(Type::kQuantize, "n", {x}, y); break;
+        case kDequantize: g.AddNode(Type::kDequantize, "n", {x}, y); break;
+        case kAverage: g.AddNode(Type::kAveragePool, "n", {x}, y); break;
+        case kGlobalU8:
+        case kGlobalF32:
+          g.AddNode(Type::kGlobalAveragePool, "n", {x}, y);
+          g.tensor(y).shape = {1, 1, 1, 4};
+          break;
+        case kFirstOperand: g.AddNode(Type::kAdd, "n", {x, x}, y); break;
+        case kSecondOperand: g.AddNode(Type::kAdd, "n", {x, second}, y); break;
+        case kScale: g.AddNode(Type::kScaleShift, "n", {x, vector(-kHalf), vector(0)}, y); break;
+        case kShift: g.AddNode(Type::kScaleShift, "n", {x, vector(0), vector(-kHalf)}, y); break;
+        case kUnit:
+          g.AddNode(Type::kScaleShift, "n", {x, vector(0), vector(0), unit(kHalf)}, y);
+          break;
+        case kUnitTimesInput:
+          g.AddNode(Type::kScaleShift, "n", {x, vector(0), vector(0), unit(1)}, y);
+          break;
+        case kConvU8:
+        case kConvF32: conv(kNoTensor); break;
+        case kResidual: conv(second); break;
+        case kNumCases: break;
+      }
+      // clang-format on
+      g.outputs = {y};
+      const Status status = ValidateGraph(g);
+      SCOPED_TRACE(i);
+      if (out_scale == 0x1p-47f) {
+        EXPECT_TRUE(status.ok()) << status.message();
+      } else {
+        EXPECT_EQ(StatusCode::kInvalidArgument, status.code());
+        EXPECT_THAT(status.message(), HasSubstr("at most 2^95"));
+      }
+    }
+  }
+}
+
+// 1 / scale is what floats are multiplied by to be quantized.
+TEST(GraphTest, ScalesHaveFiniteReciprocals) {
+  for (const float scale : {0x1p-127f, 0x1p-128f}) {
+    Graph g;
+    const TensorId x = g.AddActivation("x", DType::kF32, {1, 4});
+    const TensorId y = g.AddActivation("y", DType::kU8, {1, 4});
+    g.tensor(y).quantization = {scale, 0};
+    g.AddNode(OpType::kQuantize, "n", {x}, y);
+    g.inputs = {x};
+    g.outputs = {y};
+    const Status status = ValidateGraph(g);
+    EXPECT_EQ(scale == 0x1p-127f, status.ok()) << status.message();
+    if (!status.ok()) {
+      EXPECT_THAT(status.message(), HasSubstr("whose reciprocal is finite"));
+    }
+  }
+}
+
+// A few constants that thousands of nodes share would make planning take far more than the file.
+TEST(GraphTest, ConstantsAreReadAFewTimesOnly) {
+  constexpr int64_t kChannels = 1 << 14;  // Scale and shift: 2^17 bytes.
+  for (const int nodes : {16 + 8, 16 + 8 + 1}) {
+    Graph g;
+    const std::vector<float> values(kChannels, 1.0f);
+    TensorId x = g.AddActivation("x", DType::kF32, {1, kChannels});
+    g.inputs = {x};
+    const TensorId scale =
+        g.AddConstant("scale", DType::kF32, {kChannels}, values.data(), kChannels * 4);
+    const TensorId shift =
+        g.AddConstant("shift", DType::kF32, {kChannels}, values.data(), kChannels * 4);
+    for (int i = 0; i < nodes; ++i) {
+      const TensorId y = g.AddActivation("y" + std::to_string(i), DType::kF32, {1, kChannels});
+      g.AddNode(OpType::kScaleShift, "n" + std::to_string(i), {x, scale, shift}, y);
+      x = y;
+    }
+    g.outputs = {x};
+    const Status status = ValidateGraph(g);
+    if (nodes == 16 + 8) {
+      EXPECT_TRUE(status.ok()) << status.message();
+    } else {
+      EXPECT_THAT(status.message(),
+                  HasSubstr("node 'n24' (scale_shift): bytes of constants read so far: found"));
+    }
+  }
+}
+
 TEST(GraphTest, Int8ReductionIsLimitedSoThatSumsFit) {
   for (const int64_t features : {kMaxInt8Reduction, kMaxInt8Reduction + 1}) {
     SampleGraphBuilder b(Precision::kInt8);
