@@ -70,8 +70,8 @@ const Environment kEnvironments[] = {
 /// Sets an environment, in the threads of OpenMP as well; at its end it must still be there.
 class InEnvironment {
  public:
-  explicit InEnvironment(const Environment& e) : name_(e.name) {
-#pragma omp parallel num_threads(kThreads)
+  InEnvironment(const Environment& e, int threads) : name_(e.name), threads_(threads) {
+#pragma omp parallel num_threads(threads_)
     {
       const int i = omp_get_thread_num();
       before_[i] = ReadControl();
@@ -81,7 +81,7 @@ class InEnvironment {
     }
   }
   ~InEnvironment() {
-#pragma omp parallel num_threads(kThreads)
+#pragma omp parallel num_threads(threads_)
     {
       const int i = omp_get_thread_num();
       EXPECT_EQ(set_[i], ReadControl()) << name_ << ", thread " << i;
@@ -91,9 +91,9 @@ class InEnvironment {
   }
 
  private:
-  static constexpr int kThreads = 2;
   const char* name_;
-  uint64_t before_[kThreads], set_[kThreads];
+  int threads_;
+  uint64_t before_[2], set_[2];
 };
 
 constexpr size_t kPixels = 20 * 20 * 3;
@@ -178,7 +178,7 @@ TEST_P(FloatEnvironmentTest, ResultsAreTheSameBits) {
       for (const Environment& e : kEnvironments) {
         SCOPED_TRACE(std::string(info.name) + ", " + std::to_string(threads) + " threads, " +
                      e.name);
-        const InEnvironment environment(e);
+        const InEnvironment environment(e, threads);
         const auto model = Model::FromMemory(bytes.data(), bytes.size());
         ASSERT_TRUE(model.ok()) << model.status().message();
         const Status verified = (*model)->Verify();
