@@ -4,6 +4,7 @@
 #include <cstring>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "engine/src/planner.h"
 #include "engine/src/tflite_rounding.h"
@@ -16,6 +17,10 @@ namespace {
 using kernels::ActivationView;
 using kernels::EltwiseArgs;
 using kernels::PoolArgs;
+
+/// Largest constant of TFLite's elementwise operators, in units of its scale: an 8-bit number less
+/// its zero point, with room.
+constexpr int kMostUnits = 512;
 
 float Ratio(const Quantization& from, const Quantization& to) {
   return static_cast<float>(static_cast<double>(from.scale) / to.scale);
@@ -198,7 +203,7 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
       // What is no multiple of the unit was not made by the importer.
       const auto multiple = [unit](float v) {
         const float k = v / unit;
-        return std::fabs(k) <= 512.0f && std::fabs(k - std::nearbyint(k)) < 0.01f;
+        return std::fabs(k) <= kMostUnits && std::fabs(k - std::nearbyint(k)) < 0.01f;
       };
       if (!std::all_of(constant.begin(), constant.end(), multiple)) return false;
       affine = no_shift ? TfliteAffine::Mul(x.quantization.scale, unit, y.quantization.scale)
@@ -209,15 +214,18 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
   }
   OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(c, kPanelWidth)));
   OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(c, kPanelWidth)));
+  // Many channels have the same one of at most 2 * kMostUnits + 1 whole numbers.
+  std::vector<int> first(2 * kMostUnits + 1, -1);
   for (int i = 0; i < c; ++i) {
-    if (i > 0 && constant.empty()) {
-      scale[i] = scale[0];
-      shift[i] = shift[0];
-      continue;
-    }
     const int32_t k =
         constant.empty() ? 1 : static_cast<int32_t>(std::nearbyint(constant[i] / unit));
-    affine.Fit(k, x.quantization.zero_point, args->low, args->high, &scale[i], &shift[i]);
+    int& same = first[static_cast<size_t>(k + kMostUnits)];
+    if (same < 0) {
+      same = i;
+      affine.Fit(k, x.quantization.zero_point, args->low, args->high, &scale[i], &shift[i]);
+    }
+    scale[i] = scale[same];
+    shift[i] = shift[same];
   }
   args->scale = scale;
   args->shift = shift;

@@ -13,19 +13,7 @@
 
 namespace octet::testing {
 
-/// Repairs the checksums of a PNG's chunks, so that a mutation reaches what lies behind them.
-inline void FixPng(Bytes* png) {
-  for (size_t at = 8; at + 12 <= png->size();) {
-    size_t length = 0;
-    for (size_t i = 0; i < 4; ++i) length = length << 8 | (*png)[at + i];
-    if (length > png->size() - at - 12) return;
-    const uint32_t crc = Crc32(std::span(*png).subspan(at + 4, length + 4));
-    for (size_t i = 0; i < 4; ++i) (*png)[at + 8 + length + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
-    at += 12 + length;
-  }
-}
-
-/// The same for the records of a TFRecord file.
+/// Repairs the checksums of a TFRecord file's records, so that a mutation reaches what lies behind them.
 inline void FixTfRecord(Bytes* file) {
   const auto store = [&](size_t at, uint32_t crc) {
     for (size_t i = 0; i < 4; ++i) (*file)[at + i] = static_cast<uint8_t>(MaskCrc(crc) >> (8 * i));

@@ -8,6 +8,7 @@
 
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
+#include "tests/kernels/tested_tables.h"
 #include "tests/sample_graphs.h"
 #include "tests/seams.h"
 
@@ -52,8 +53,7 @@ class SeamTest : public ::testing::TestWithParam<std::tuple<Precision, int>> {};
 TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
   const Precision precision = std::get<0>(GetParam());
   const kernels::TableInfo info = kernels::AllTables()[std::get<1>(GetParam())];
-  if (info.availability == kernels::Availability::kUnavailable)
-    GTEST_SKIP() << info.name << " does not run here";
+  if (!testing::IsTested(info)) GTEST_SKIP() << info.name << " does not run here";
   std::set<std::string> kernels;
   for (Graph graph : {testing::RunnableGraph(precision), WideGraph(precision)}) {
     PackGraph(&graph);
