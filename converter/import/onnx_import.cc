@@ -16,6 +16,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -1761,6 +1763,9 @@ Status OnnxImporter::ImportNodes() {
 }
 
 Status OnnxImporter::AddOutputs() {
+  std::unordered_set<TensorId> taken;
+  std::unordered_map<std::string, TensorId> by_name;
+  size_t listed = 0;  // Tensors in it; making a view may add some.
   for (const OnnxValueInfo& output : model_.outputs) {
     const std::string where = StrCat("output '", output.name, "'");
     const auto it = values_.find(output.name);
@@ -1772,17 +1777,23 @@ Status OnnxImporter::AddOutputs() {
     Result<View> view = AsView(end, v);
     if (!view.ok()) return Status(view.status()).WithContext(where);
     TensorId id = view->id;
-    if (id == graph_.inputs[0] ||
-        std::count(graph_.outputs.begin(), graph_.outputs.end(), id) > 0) {
+    if (id == graph_.inputs[0] || !taken.insert(id).second) {
       return Unsupported(StrCat(where, " is the same value as the input or another output"));
     }
     // Identities and reshapes leave a tensor with the name of an earlier value; the output's own
     // name goes to the output.
+    for (; listed < graph_.tensors.size(); ++listed) {
+      by_name[graph_.tensors[listed].name] = static_cast<TensorId>(listed);
+    }
     if (graph_.tensor(id).name != output.name) {
-      for (Tensor& t : graph_.tensors) {
-        if (t.name == output.name) t.name = tensor_names_.Make(output.name + "/view");
+      if (const auto other = by_name.find(output.name); other != by_name.end()) {
+        const std::string name = tensor_names_.Make(output.name + "/view");
+        graph_.tensor(other->second).name = name;
+        by_name[name] = other->second;
       }
+      by_name.erase(graph_.tensor(id).name);
       graph_.tensor(id).name = output.name;
+      by_name[output.name] = id;
       (void)tensor_names_.Take(output.name);
     }
     graph_.outputs.push_back(id);

@@ -6,6 +6,7 @@
 #include <functional>
 #include <queue>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -18,17 +19,18 @@ namespace octet {
 namespace {
 
 /// Who makes and who reads each tensor. Nodes are never removed while a pass runs, only marked dead, so indices stay good.
+/// Every call takes time by what it changes, not by the size of the graph: a pass over n nodes is linear in n.
 class Editor {
  public:
-  explicit Editor(Graph* graph)
-      : graph_(*graph), producer_(graph->tensors.size(), -1), uses_(graph->tensors.size(), 0), dead_(graph->nodes.size(), false) {
+  explicit Editor(Graph* graph) : graph_(*graph), dead_(graph->nodes.size(), false) {
+    Grow();
     for (size_t i = 0; i < graph->nodes.size(); ++i) {
       producer_[graph->nodes[i].output] = static_cast<int>(i);
       for (TensorId id : graph->nodes[i].inputs) {
-        if (id != kNoTensor) ++uses_[id];
+        if (id != kNoTensor) AddReader(id, i);
       }
     }
-    for (TensorId id : graph->outputs) ++uses_[id];
+    for (size_t i = 0; i < graph->outputs.size(); ++i) outputs_[graph->outputs[i]].push_back(i);
   }
 
   Node* Producer(TensorId id) {
@@ -37,12 +39,10 @@ class Editor {
   bool alive(size_t node) const { return !dead_[node]; }
   /// Read exactly once, by a node and not by the graph's caller.
   bool HasOneReader(TensorId id) const { return uses_[id] == 1 && !IsOutput(id); }
-  bool IsOutput(TensorId id) const {
-    return std::find(graph_.outputs.begin(), graph_.outputs.end(), id) != graph_.outputs.end();
-  }
+  bool IsOutput(TensorId id) const { return outputs_.count(id) > 0; }
 
   void Kill(Node* node) {
-    const size_t index = static_cast<size_t>(node - graph_.nodes.data());
+    const size_t index = IndexOf(node);
     dead_[index] = true;
     for (TensorId id : node->inputs) {
       if (id != kNoTensor) --uses_[id];
@@ -56,7 +56,7 @@ class Editor {
     node->set_input(slot, id);
     if (id == kNoTensor) return;
     Grow();
-    ++uses_[id];
+    AddReader(id, IndexOf(node));
   }
 
   /// `node` computes what `last` did, which is no longer needed: the tensor between them goes away.
@@ -65,7 +65,7 @@ class Editor {
     Kill(last);
     producer_[node->output] = -1;
     node->output = output;
-    producer_[output] = static_cast<int>(node - graph_.nodes.data());
+    producer_[output] = static_cast<int>(IndexOf(node));
   }
 
   /// Removes a node that gives its first input back. False when the graph's caller must see both tensors.
@@ -74,33 +74,42 @@ class Editor {
     const bool output = IsOutput(from);
     if (output && (IsOutput(to) || Producer(to) == nullptr)) return false;
     Kill(node);
-    for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-      if (dead_[i]) continue;
-      for (size_t slot = 0; slot < graph_.nodes[i].inputs.size(); ++slot) {
-        if (graph_.nodes[i].inputs[slot] == from) SetInput(&graph_.nodes[i], static_cast<int>(slot), to);
+    // Each once: a node that reads it twice stands in the list twice, and again after it was rewired.
+    for (size_t reader : std::exchange(readers_[from], {})) {
+      if (dead_[reader]) continue;
+      for (size_t slot = 0; slot < graph_.nodes[reader].inputs.size(); ++slot) {
+        if (graph_.nodes[reader].inputs[slot] == from) SetInput(&graph_.nodes[reader], static_cast<int>(slot), to);
       }
     }
-    for (TensorId& id : graph_.outputs) {
-      if (id != from) continue;
-      id = to;
-      --uses_[from];
-      ++uses_[to];
+    if (output) {
+      for (size_t i : outputs_[from]) graph_.outputs[i] = to;
+      outputs_[to] = std::exchange(outputs_[from], {});
+      outputs_.erase(from);
+      graph_.tensor(to).name = graph_.tensor(from).name;  // What the caller knows it by.
     }
-    if (output) graph_.tensor(to).name = graph_.tensor(from).name;  // What the caller knows it by.
     return true;
   }
 
  private:
+  size_t IndexOf(const Node* node) const { return static_cast<size_t>(node - graph_.nodes.data()); }
+
+  void AddReader(TensorId id, size_t node) {
+    ++uses_[id];
+    readers_[id].push_back(node);
+  }
+
   void Grow() {
     producer_.resize(graph_.tensors.size(), -1);
     uses_.resize(graph_.tensors.size(), 0);
+    readers_.resize(graph_.tensors.size());
   }
 
   Graph& graph_;
-  std::vector<int> producer_;  ///< By tensor; -1 = input, constant or gone.
-  std::vector<int> uses_;      ///< By tensor; graph outputs count.
-  std::vector<bool> dead_;     ///< By node.
-
+  std::vector<int> producer_;                 ///< By tensor; -1 = input, constant or gone.
+  std::vector<int> uses_;                     ///< By tensor: by nodes that are alive.
+  std::vector<std::vector<size_t>> readers_;  ///< By tensor; nodes that read it, and some that did.
+  std::unordered_map<TensorId, std::vector<size_t>> outputs_;  ///< Places among the graph's outputs.
+  std::vector<bool> dead_;                    ///< By node.
 };
 
 /// Drops dead nodes, nodes and tensors that no output needs, and puts the rest in execution order (the given order where

@@ -124,6 +124,31 @@ TEST_F(PackagingTest, LibraryKeepsToItself) {
   for (const std::string& line : Lines(all.out)) EXPECT_EQ(line.find("_GLOBAL__sub_I"), std::string::npos) << line;
 }
 
+// The programs read files of strangers: a stack overwritten, a copy that is too long, a table of addresses redirected must end
+// them, and their own addresses are not the same twice.
+TEST(ProgramsTest, AreHardened) {
+#if !defined(OCTET_HARDENED) || !defined(NDEBUG) || defined(OCTET_SANITIZED)
+  GTEST_SKIP() << "not a hardened build";
+#endif
+  for (const std::string program : {OCTET_TOOL_PATH, OCTET_CONVERT_PATH, OCTET_BENCH_PATH}) {
+    SCOPED_TRACE(program);
+    const Outcome elf = RunCommand("readelf --wide --file-header --dynamic --program-headers " + Quote(program));
+    ASSERT_EQ(elf.code, 0) << elf.err;
+    for (const std::string sign : {"DYN \\((Position-Independent Executable|Shared object) file\\)", "BIND_NOW|\\bNOW\\b", "GNU_RELRO"}) {
+      EXPECT_TRUE(std::regex_search(elf.out, std::regex(sign))) << sign;
+    }
+    const Outcome symbols = RunCommand("nm --dynamic " + Quote(program));
+    ASSERT_EQ(symbols.code, 0) << symbols.err;
+    for (const std::string sign : {"__stack_chk_fail", "__(memcpy|memmove|memset|fprintf|printf|vsnprintf|snprintf|read|pread)_chk"}) {
+      EXPECT_TRUE(std::regex_search(symbols.out, std::regex(sign))) << sign;
+    }
+#ifdef __CET__
+    const Outcome notes = RunCommand("readelf --wide --notes " + Quote(program));
+    EXPECT_NE(notes.out.find("x86 feature"), std::string::npos) << notes.out;
+#endif
+  }
+}
+
 /// Code lines, without comments, of the folders' sources that match.
 std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders, const std::regex& pattern, int* files) {
   std::vector<std::string> found;
