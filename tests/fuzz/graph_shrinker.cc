@@ -182,7 +182,12 @@ class Shrinker {
 
   GraphCase Run() {
     for (bool progress = true; progress && calls_left_ > 0;) {
-      progress = Modes() | Structure() | Operators() | Sizes() | Constants();
+      progress = false;
+      for (bool (Shrinker::*pass)() :
+           {&Shrinker::Modes, &Shrinker::Structure, &Shrinker::Operators, &Shrinker::Sizes,
+            &Shrinker::Constants}) {
+        progress |= (this->*pass)();
+      }
     }
     return std::move(now_);
   }
