@@ -3,15 +3,16 @@
 #include "formats/model/octet_file.h"
 #include "formats/model/panel.h"
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
+#include "formats/model/panel.h"
 #include "tests/fuzz/graph_generator.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"
-#include "tests/sample_graphs.h"
 
 using namespace octet;           // NOLINT: a program of its own.
 using namespace octet::testing;  // NOLINT
