@@ -142,7 +142,9 @@ class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
         allocations_left = -1;
         if (failed) {
           // std::stable_sort does without its buffer.
-          if (!status.ok()) EXPECT_EQ(StatusCode::kOutOfMemory, status.code()) << status.message();
+          if (!status.ok()) {
+            EXPECT_EQ(StatusCode::kOutOfMemory, status.code()) << status.message();
+          }
           reported += !status.ok();
           answer = {};
           status = call(&s, &answer);
