@@ -174,7 +174,8 @@ void Planner::SetAddresses() {
 
 std::string Planner::NodeName() const {
   if (node_ < 0) return node_ == Op::kCopyIn ? "copy of an input" : "copy of an output";
-  return StrCat("node ", graph_.nodes[node_].name);
+  const std::string& name = graph_.nodes[node_].name;
+  return name.empty() ? StrCat("node number ", node_) : StrCat("node ", name);
 }
 
 void Planner::ReadTensor(Op* op, const char* name, TensorId id, int64_t pixel_bytes,

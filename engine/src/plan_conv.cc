@@ -263,11 +263,13 @@ Status Planner::FillEpilogue(Conv* c) {
   ConvArgs& a = c->args;
   ClampLimits(c->n.activation, c->y, &a.low, &a.high);
   a.out_zero = c->y.quantization.zero_point;
-  OCTET_ASSIGN_OR_RETURN(float* float_bias, Constant<float>(c->lanes));
-  const TensorId bias = c->n.input(kInputBias);
-  if (bias != kNoTensor && tensor(bias).dtype == DType::kF32)
-    std::copy_n(tensor(bias).values<float>().data(), a.out_c, float_bias);
-  a.float_bias = float_bias;
+  if (c->y.dtype == DType::kF32) {
+    OCTET_ASSIGN_OR_RETURN(float* float_bias, Constant<float>(c->lanes));
+    const TensorId bias = c->n.input(kInputBias);
+    if (bias != kNoTensor && tensor(bias).dtype == DType::kF32)
+      std::copy_n(tensor(bias).values<float>().data(), a.out_c, float_bias);
+    a.float_bias = float_bias;
+  }
   const TensorId residual = c->n.input(kInputResidual);
   if (residual != kNoTensor) {
     const Geometry& r = geometry(residual);
@@ -298,14 +300,14 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
     OCTET_ASSIGN_OR_RETURN(fixed, Constant<kernels::FixedMultiplier>(c->lanes));
   }
   const std::span<const float> scales = tensor(c->n.inputs[kInputScales]).values<float>();
-  for (int i = 0; i < a.out_c; ++i) {
-    double real = static_cast<double>(c->x.quantization.scale) * scales[i] / out_scale;
-    if (tflite) {
-      fixed[i] = ToFixedMultiplier(real);
-      nudge[i] = c->dense ? 0.0f : TwiceRoundedNudge(fixed[i]);
-      real = FixedValue(fixed[i]);
-    }
-    multiplier[i] = static_cast<float>(real);
+  const double in_scale = c->x.quantization.scale;
+  const int channels = a.out_c;
+  for (int i = 0; i < channels; ++i)
+    multiplier[i] = static_cast<float>(in_scale * scales[i] / out_scale);
+  for (int i = 0; tflite && i < channels; ++i) {
+    fixed[i] = ToFixedMultiplier(in_scale * scales[i] / out_scale);
+    nudge[i] = c->dense ? 0.0f : TwiceRoundedNudge(fixed[i]);
+    multiplier[i] = static_cast<float>(FixedValue(fixed[i]));
   }
   a.fixed = fixed;
   a.nudge = nudge;

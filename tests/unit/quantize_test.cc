@@ -425,9 +425,11 @@ TEST(QuantizeTest, TableErrors) {
     EXPECT_EQ(bad.status().code(), StatusCode::kInvalidArgument);
     EXPECT_NE(bad.status().message().find("'b'"), std::string::npos) << bad.status().message();
   }
-  // Finite, but the width is not.
+  // Finite, but the width is not; nor does the quotient of scales behind it stay small enough.
   table.ranges["b"] = {-3e38f, 3e38f};
-  EXPECT_TRUE(QuantizeGraph(g, {.precision = Precision::kInt8}, &table).ok());
+  const auto wide = QuantizeGraph(g, {.precision = Precision::kInt8}, &table);
+  EXPECT_NE(wide.status().message().find("expected a finite quotient of at most 2^95"), std::string::npos)
+      << wide.status().message();
 }
 
 TEST(QuantizeTest, SameInputsSameGraph) {
