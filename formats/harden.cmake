@@ -1,5 +1,5 @@
-# Files of strangers are read here. What it costs was measured with bench_resnet, ResNet-50 on one thread, 12 interleaved
-# rounds, lowest: nothing that could be told from noise.
+# Files of strangers are read here. What it costs in Session::Run of the flower model with AVX2, in instructions as callgrind
+# counts them: int8 198,962,736 without and 198,978,282 with it (0.008 %), fp32 275,332,230 and 275,340,372 (0.003 %).
 include(CheckCXXCompilerFlag)
 include(CheckCXXSourceCompiles)
 include(CheckPIESupported)
