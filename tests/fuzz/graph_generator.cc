@@ -111,7 +111,8 @@ class Generator {
     return c_.Percent(40) ? c_.Of(kZeros) : c_.Int(0, 255);
   }
 
-  TensorId Activation(DType dtype, const Shape& shape) {
+  /// By value: the shape may be that of a tensor, which moves when there is one more.
+  TensorId Activation(DType dtype, Shape shape) {
     const TensorId id = g_.AddActivation(Name("t"), dtype, shape);
     if (dtype == DType::kU8) g_.tensor(id).quantization = {Scale(), ZeroPoint()};
     return id;
