@@ -18,13 +18,18 @@ ninja -C build/fuzz "${targets[@]/#/fuzz_}"
 export OMP_WAIT_POLICY=passive
 export UBSAN_OPTIONS=${UBSAN_OPTIONS:-print_stacktrace=1}
 
+# A fuzzer ends with what it finds; it is started again until its time is over.
 run() {
   local target=$1
   local corpus=build/fuzz/corpus/$target crashes=build/fuzz/crashes/$target log=build/fuzz/$target.log
   mkdir -p "$corpus" "$crashes"
   OCTET_WRITE_CORPUS=$corpus "build/fuzz/tests/fuzz/fuzz_$target" > /dev/null
-  nice -n 19 "build/fuzz/tests/fuzz/fuzz_$target" -fork=1 -ignore_crashes=1 -ignore_ooms=1 -ignore_timeouts=1 -max_total_time="$seconds" \
-    -rss_limit_mb=2048 -timeout=25 -max_len=65536 -artifact_prefix="$crashes/" "$corpus" > "$log" 2>&1 || true
+  : > "$log"
+  local end=$((SECONDS + seconds))
+  while [ "$SECONDS" -lt "$end" ]; do
+    nice -n 19 "build/fuzz/tests/fuzz/fuzz_$target" -max_total_time=$((end - SECONDS)) -print_final_stats=1 -print_funcs=0 -rss_limit_mb=2048 \
+      -timeout=25 -report_slow_units=25 -max_len=65536 -artifact_prefix="$crashes/" "$corpus" >> "$log" 2>&1 || true
+  done
 }
 
 export -f run
@@ -34,10 +39,11 @@ printf '%s\n' "${targets[@]}" | xargs -P "${JOBS:-1}" -I{} bash -c 'run {}'
 status=0
 printf '%-16s %12s %8s %8s %8s\n' target executions edges corpus findings
 for target in "${targets[@]}"; do
-  line=$(grep -E '^#[0-9]+: cov: ' "build/fuzz/$target.log" | tail -1)
+  log=build/fuzz/$target.log
+  executions=$(awk '/^stat::number_of_executed_units:/ { n += $2 } END { print n + 0 }' "$log")
+  edges=$(grep -oE '\bcov: [0-9]+' "$log" | awk '$2 > n { n = $2 } END { print n + 0 }')
   found=$(find "build/fuzz/crashes/$target" -type f | wc -l)
-  printf '%-16s %12s %8s %8s %8s\n' "$target" "$(sed -E 's/^#([0-9]+):.*/\1/' <<< "$line")" \
-    "$(sed -E 's/.*cov: ([0-9]+).*/\1/' <<< "$line")" "$(find "build/fuzz/corpus/$target" -type f | wc -l)" "$found"
+  printf '%-16s %12s %8s %8s %8s\n' "$target" "$executions" "$edges" "$(find "build/fuzz/corpus/$target" -type f | wc -l)" "$found"
   [ "$found" -eq 0 ] || status=1
 done
 exit "$status"

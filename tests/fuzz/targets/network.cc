@@ -18,8 +18,8 @@ namespace octet::testing {
 namespace {
 
 /// As stored, channels rounded up and padding included, of each tensor and of all.
-constexpr double kMaxElements = 1 << 20;
-constexpr double kMaxMacs = 10e6;
+constexpr double kMaxElements = 1 << 19;
+constexpr double kMaxMacs = 2e6;
 
 double PaddedElements(const Shape& shape, const Window& w) {
   const double channels = static_cast<double>(RoundUp(shape.back(), kPanelWidth));

@@ -31,7 +31,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ByteChoices change({data + 1, changes * kBytesOfAChange});
   ByteChoices choices({data + 1 + changes * kBytesOfAChange, size - 1 - changes * kBytesOfAChange});
   const Graph graph = GenerateGraph(&choices);
-  if (GraphCost(graph) > 100'000) return 0;
+  if (GraphCost(graph) > 20'000) return 0;
   Result<std::vector<std::byte>> bytes = SerializeOctet(graph, {});
   FUZZ_CHECK(bytes.ok(), bytes.status().message());
   // Sections: everything in front of the constants.
@@ -62,7 +62,7 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
     for (uint8_t& b : bytes) b = static_cast<uint8_t>(random.Below(256));
     bytes[0] = 0;  // No change yet.
     ByteChoices choices({bytes.data() + 1, bytes.size() - 1});
-    if (GraphCost(GenerateGraph(&choices)) <= 50'000) seeds.push_back(bytes);
+    if (GraphCost(GenerateGraph(&choices)) <= 20'000) seeds.push_back(bytes);
   }
   return seeds;
 }
