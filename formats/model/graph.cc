@@ -325,7 +325,7 @@ std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data) {
   return std::shared_ptr<void>(buffer, [](void* p) { ::operator delete(p, kAlignment); });
 }
 
-TensorId Graph::AddActivation(std::string name, DType dtype, const Shape& shape) {
+TensorId Graph::AddActivation(std::string name, DType dtype, Shape shape) {
   Tensor& t = tensors.emplace_back();
   t.name = std::move(name);
   t.dtype = dtype;
@@ -333,7 +333,7 @@ TensorId Graph::AddActivation(std::string name, DType dtype, const Shape& shape)
   return static_cast<TensorId>(tensors.size()) - 1;
 }
 
-TensorId Graph::AddConstant(std::string name, DType dtype, const Shape& shape, const void* data,
+TensorId Graph::AddConstant(std::string name, DType dtype, Shape shape, const void* data,
                             size_t bytes) {
   const TensorId id = AddActivation(std::move(name), dtype, shape);
   std::byte* copy = nullptr;

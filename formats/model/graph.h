@@ -146,9 +146,10 @@ struct Graph {
   Tensor& tensor(TensorId id) { return tensors[id]; }
   const Tensor& tensor(TensorId id) const { return tensors[id]; }
 
-  TensorId AddActivation(std::string name, DType dtype, const Shape& shape);
+  /// `shape` by value: it may be another tensor's, which moves when this one is added.
+  TensorId AddActivation(std::string name, DType dtype, Shape shape);
   /// Copies `bytes` of data into a 64-byte aligned buffer owned by the graph.
-  TensorId AddConstant(std::string name, DType dtype, const Shape& shape, const void* data,
+  TensorId AddConstant(std::string name, DType dtype, Shape shape, const void* data,
                        size_t bytes);
   Node& AddNode(OpType type, std::string name, std::vector<TensorId> inputs, TensorId output);
 };
