@@ -86,22 +86,20 @@ bool Planner::CanUseWinograd(const Node& n) const {
   return WinogradFunction(n) != nullptr;
 }
 
-/// Reads all weights of the layer, so it is asked last.
-bool Planner::IsExactWithWinograd(const Node& n) const {
-  const Tensor& w = tensor(n.inputs[kInputWeights]);
-  return w.dtype != DType::kI8 ||
-         kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(w.data.data()),
-                                  static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)),
-                                  static_cast<int>(w.shape.back()));
+bool Planner::IsExactWithWinograd(int node) const {
+  const Tensor& w = tensor(graph_.nodes[node].inputs[kInputWeights]);
+  return w.dtype != DType::kI8 || options_.prepared->Ask(node, [&] {
+    return kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(w.data.data()),
+                                    static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)),
+                                    static_cast<int>(w.shape.back()));
+  });
 }
 
 void Planner::ChooseWinograd() {
   winograd_.assign(graph_.nodes.size(), false);
   if (!options_.winograd) return;
-  for (size_t i = 0; i < graph_.nodes.size(); ++i) {
-    const Node& n = graph_.nodes[i];
-    winograd_[i] = CanUseWinograd(n) && IsExactWithWinograd(n);
-  }
+  for (size_t i = 0; i < graph_.nodes.size(); ++i)
+    winograd_[i] = CanUseWinograd(graph_.nodes[i]) && IsExactWithWinograd(static_cast<int>(i));
 }
 
 Window Planner::HaloWindow(int node) const {

@@ -93,7 +93,7 @@ class Planner {
 
   void ChooseWinograd();
   bool CanUseWinograd(const Node& n) const;
-  bool IsExactWithWinograd(const Node& n) const;
+  bool IsExactWithWinograd(int node) const;
   kernels::WinogradFn WinogradFunction(const Node& n) const;
   /// The window as the halo must cover it: Winograd reads up to the last whole tile.
   Window HaloWindow(int node) const;

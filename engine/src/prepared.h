@@ -1,4 +1,4 @@
-// What is made of weights at load, shared by all sessions of a model.
+// What is made of weights at load or found out about them, shared by all sessions of a model.
 #ifndef OCTET_ENGINE_SRC_PREPARED_H_
 #define OCTET_ENGINE_SRC_PREPARED_H_
 
@@ -30,8 +30,18 @@ class PreparedWeights {
     return entry;
   }
 
+  /// What `ask` says of the weights of node `index`; it reads them all, so only the first session
+  /// asks.
+  bool Ask(int index, const std::function<bool()>& ask) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const auto known = answers_.find(index);
+    if (known != answers_.end()) return known->second;
+    return answers_.emplace(index, ask()).first->second;
+  }
+
  private:
   std::mutex mutex_;
+  std::map<int, bool> answers_;
   std::map<int, std::shared_ptr<const void>> buffers_;
 };
 
