@@ -53,8 +53,7 @@ Result<std::unique_ptr<Plan>> Planner::Build() {
   return std::move(plan_);
 }
 
-// ---- Layouts
-// --------------------------------------------------------------------------------------
+// ---- Layouts ----
 
 Status Planner::DecideLayouts() {
   struct Use {
@@ -95,8 +94,7 @@ Status Planner::DecideLayouts() {
   return OkStatus();
 }
 
-// ---- Memory
-// ---------------------------------------------------------------------------------------
+// ---- Memory ----
 
 Result<int> Planner::NewBuffer(int64_t bytes) {
   if (bytes > kMaxBufferBytes) {
@@ -169,8 +167,7 @@ void Planner::SetAddresses() {
   }
 }
 
-// ---- What operators touch
-// -------------------------------------------------------------------------
+// ---- What operators touch ----
 
 std::string Planner::NodeName() const {
   if (node_ < 0) return node_ == Op::kCopyIn ? "copy of an input" : "copy of an output";
@@ -249,8 +246,7 @@ Status Planner::Push(std::unique_ptr<Op> op) {
   return OkStatus();
 }
 
-// ---- Inputs and outputs
-// ---------------------------------------------------------------------------
+// ---- Inputs and outputs ----
 
 kernels::ActivationView Planner::ExternalView(const Tensor& t) const {
   kernels::ActivationView v;
@@ -312,8 +308,7 @@ Status Planner::AddOutput(int index) {
   return Push(std::move(op));
 }
 
-// ---- Operators
-// ------------------------------------------------------------------------------------
+// ---- Operators ----
 
 Status Planner::AddNode(const Node& n) {
   // Conversions read an input where the caller has it.

@@ -52,8 +52,7 @@ struct Planner::Conv {
   int64_t ranges_bytes(int max_batch) const { return int64_t{4} * lanes * max_batch; }
 };
 
-// ---- Winograd
-// -------------------------------------------------------------------------------------
+// ---- Winograd ----
 
 bool Planner::ReadsInPlace(const Node& n) const {
   return !(tensor(n.inputs[kInputWeights]).dtype == DType::kI8 &&
@@ -111,8 +110,7 @@ Window Planner::HaloWindow(int node) const {
   return w;
 }
 
-// ---- One layer
-// ------------------------------------------------------------------------------------
+// ---- One layer ----
 
 Status Planner::AddConv(const Node& n) {
   const Tensor& x = tensor(n.inputs[kInputX]);

@@ -49,8 +49,7 @@ int Position(int axis, int rank) { return rank == 4 ? axis : axis == 0 ? 0 : 3; 
 
 }  // namespace
 
-// ---- Pools
-// ----------------------------------------------------------------------------------------
+// ---- Pools ----
 
 Status Planner::AddPool(const Node& n) {
   const Tensor& x = tensor(n.inputs[0]);
@@ -117,8 +116,7 @@ Status Planner::FinishPool(const Node& n, std::unique_ptr<Op> op, PoolArgs* args
   return Push(std::move(op));
 }
 
-// ---- Elementwise
-// ----------------------------------------------------------------------------------
+// ---- Elementwise ----
 
 Status Planner::FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op, bool binary) {
   EltwiseArgs& a = op->args;
@@ -309,8 +307,7 @@ Status Planner::AddSoftmax(const Node& n) {
   return Push(std::move(op));
 }
 
-// ---- Operators that move values
-// -------------------------------------------------------------------
+// ---- Operators that move values ----
 
 std::unique_ptr<CopyOp> Planner::NewCopy(TensorId x, TensorId y) const {
   const Geometry& in = geometry(x);

@@ -122,8 +122,7 @@ TEST(Reach, OfAHaloIsTheWholeBuffer) {
   EXPECT_FALSE(reach.Inside(g.first_pixel(), 3 * g.image_stride - kArenaAlignment));
 }
 
-// ---- The arena
-// ------------------------------------------------------------------------------------
+// ---- The arena ----
 
 void ExpectSound(const std::vector<Interval>& intervals, const ArenaLayout& layout) {
   ASSERT_EQ(layout.offsets.size(), intervals.size());
