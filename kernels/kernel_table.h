@@ -115,6 +115,11 @@ struct WinogradArgs {
 using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end,
                             int panel_begin, int panel_end, uint8_t* scratch);
 
+/// Whether the magnitude of every output channel's sum surely stays below 2^25 for any activations
+/// in [0, 255] (255 times the sum of its positive weights does, and that of its negative ones):
+/// what makes the integer algorithm exact. Reads all weights, [panels] of 9 taps of `channels`.
+using WinogradIsExactFn = bool (*)(const int8_t* weights, int panels, int channels);
+
 /// Fewest tiles of an image and fewest input channels with which it is faster for integers than other
 /// kernels.
 struct WinogradLimit {
@@ -200,6 +205,7 @@ struct KernelTable {
   /// none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;
   WinogradLimit winograd_u8;
+  WinogradIsExactFn winograd_is_exact;  ///< Null exactly when winograd_u8_u8 is.
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
   /// lines, with the same result; faster when few activations are 128 or more. Null when the
   /// instruction set has none.

@@ -31,11 +31,6 @@ constexpr int64_t WinogradScratchBytes(int tiles, int channels, int value_bytes)
          kWinogradPoints * (int64_t{64} * kWinogradMaxPanels * tiles + kWinogradPad);
 }
 
-/// Whether the magnitude of every output channel's sum surely stays below 2^25 for any activations
-/// in [0, 255] (255 times the sum of its positive weights does, and that of its negative ones):
-/// what makes the integer algorithm exact.
-bool WinogradIsExact(const int8_t* weights, int panels, int channels);
-
 }  // namespace octet::kernels
 
 #endif  // OCTET_KERNELS_WINOGRAD_H_

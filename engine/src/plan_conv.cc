@@ -88,7 +88,7 @@ bool Planner::CanUseWinograd(const Node& n) const {
 bool Planner::IsExactWithWinograd(int node) const {
   const Tensor& w = tensor(graph_.nodes[node].inputs[kInputWeights]);
   return w.dtype != DType::kI8 || options_.prepared->Ask(node, [&] {
-    return kernels::WinogradIsExact(reinterpret_cast<const int8_t*>(w.data.data()),
+    return table_.winograd_is_exact(reinterpret_cast<const int8_t*>(w.data.data()),
                                     static_cast<int>(CeilDiv(w.shape[0], kPanelWidth)),
                                     static_cast<int>(w.shape.back()));
   });

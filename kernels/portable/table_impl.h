@@ -50,12 +50,14 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32>>,
       .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16>>,
       .winograd_u8 = Vec::kWinogradLimit,
+      .winograd_is_exact = &WinogradIsExact,
 #else
       .winograd_u8_u8 = nullptr,
       .winograd_u8_f32 = nullptr,
       .winograd_f32 = nullptr,
       .winograd_f16 = nullptr,
       .winograd_u8 = {0, 0},
+      .winograd_is_exact = nullptr,
 #endif
 #ifdef OCTET_SPLIT
       .split_u8_u8 = &SplitConv<KernelU8U8>,

@@ -597,6 +597,43 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
   }
 }
 
+// Sums over a panel's lines of 16 output channels by 4 inputs, in loops that compilers turn into
+// vectors: as many weights, at most 128 each, as fit 16 bits.
+void AddLine(const int8_t* __restrict weights, uint16_t* __restrict magnitude,
+             uint16_t* __restrict sum) {
+  for (int i = 0; i < kLanes * 4; ++i) {
+    const int16_t w = weights[i];
+    magnitude[i] = static_cast<uint16_t>(magnitude[i] + static_cast<uint16_t>(w < 0 ? -w : w));
+    sum[i] = static_cast<uint16_t>(sum[i] + static_cast<uint16_t>(w));
+  }
+}
+
+bool WinogradIsExact(const int8_t* weights, int panels, int channels) {
+  constexpr int64_t kLimit = int64_t{1} << 25;
+  constexpr int kMostLines = 255;
+  const int64_t lines = int64_t{9} * channels / 4;
+  if (255 * 128 * 4 * lines < kLimit) return true;
+  for (int p = 0; p < panels; ++p) {
+    int64_t magnitude[kLanes] = {}, sum[kLanes] = {};
+    for (int64_t first = 0; first < lines; first += kMostLines) {
+      uint16_t magnitudes[kLanes * 4] = {}, sums[kLanes * 4] = {};
+      const int64_t count = lines - first < kMostLines ? lines - first : kMostLines;
+      for (int64_t line = 0; line < count; ++line, weights += kLanes * 4)
+        AddLine(weights, magnitudes, sums);
+      for (int i = 0; i < kLanes * 4; ++i) {
+        magnitude[i / 4] += magnitudes[i];
+        sum[i / 4] += static_cast<int16_t>(sums[i]);
+      }
+    }
+    for (int i = 0; i < kLanes; ++i) {
+      // The larger of the sums of positive and of negative weights.
+      const int64_t difference = sum[i] < 0 ? -sum[i] : sum[i];
+      if (255 * (magnitude[i] + difference) / 2 >= kLimit) return false;
+    }
+  }
+  return true;
+}
+
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE
 }  // namespace octet::kernels

@@ -36,6 +36,7 @@ const KernelTable kReferenceTable = {
     .winograd_f32 = nullptr,
     .winograd_f16 = nullptr,
     .winograd_u8 = {0, 0},
+    .winograd_is_exact = nullptr,
 };
 
 }  // namespace octet::kernels
