@@ -38,21 +38,23 @@ class FloatEnvironment {
   // "memory": no computation on values from memory may be moved across.
 #if defined(__x86_64__)
   // MXCSR. The x87 control word is left alone: nothing here computes in long double.
-  static constexpr uint32_t kFlags = 0x3f, kOurs = 0x1f80;
+  using Register = uint32_t;
+  static constexpr Register kFlags = 0x3f, kOurs = 0x1f80;
   void Read() { asm volatile("stmxcsr %0" : "=m"(host_) : : "memory"); }
-  static void Write(uint32_t value) { asm volatile("ldmxcsr %0" : : "m"(value) : "memory"); }
-  uint32_t host_;
-  bool changed_;
+  static void Write(Register value) { asm volatile("ldmxcsr %0" : : "m"(value) : "memory"); }
 #elif defined(__aarch64__)
   // FPCR; the flags are a register of their own, which only traps could make the host notice.
-  static constexpr uint64_t kFlags = 0, kOurs = 0;
+  using Register = uint64_t;
+  static constexpr Register kFlags = 0, kOurs = 0;
   void Read() { asm volatile("mrs %0, fpcr" : "=r"(host_) : : "memory"); }
-  static void Write(uint64_t value) { asm volatile("msr fpcr, %0" : : "r"(value) : "memory"); }
-  uint64_t host_;
-  bool changed_;
+  static void Write(Register value) { asm volatile("msr fpcr, %0" : : "r"(value) : "memory"); }
 #else
+  using Register = std::fenv_t;
   void Read() { std::fegetenv(&host_); }
-  std::fenv_t host_;
+#endif
+  Register host_;
+#if defined(__x86_64__) || defined(__aarch64__)
+  bool changed_;
 #endif
 };
 

@@ -57,8 +57,9 @@ ReadOptions ToReadOptions(const ModelOptions& o) {
 Result<std::shared_ptr<const Model>> MakeModel(OctetFile file, int64_t max_memory) {
   // No session can do with less; to know it now is cheap.
   for (const Node& n : file.graph.nodes) {
-    OCTET_RETURN_IF_ERROR(CheckMemory(StrCat("node '", n.name, "': what it reads and writes"),
-                                      ActivationBytes(file.graph, n), max_memory));
+    const int64_t bytes = ActivationBytes(file.graph, n);
+    if (bytes <= max_memory) continue;
+    return CheckMemory(StrCat("node '", n.name, "': what it reads and writes"), bytes, max_memory);
   }
   auto impl = std::make_unique<Model::Impl>();
   impl->max_memory = max_memory;

@@ -19,6 +19,9 @@ namespace {
 /// Whether kernels of the operator store all 16 lanes of a panel, whatever the channels.
 bool StoresWholePanels(OpType type) { return type == OpType::kConv2d || type == OpType::kDense; }
 
+/// The byte that stands for 0; floats have no quantization and so 0 as their zero point.
+uint8_t PaddingOf(const Tensor& t) { return static_cast<uint8_t>(t.quantization.zero_point); }
+
 /// Arguments are pointers of many types, which memcpy may set without breaking the aliasing rules.
 void SetPointer(void* pointer, const void* value) { std::memcpy(pointer, &value, sizeof(value)); }
 
@@ -212,9 +215,7 @@ void Planner::UseWhole(Op* op, const char* name, int buffer, int64_t bytes, bool
 }
 
 void Planner::FillHalo(Op* op, TensorId output) {
-  const Tensor& t = tensor(output);
-  const int zero = t.dtype == DType::kU8 ? t.quantization.zero_point : 0;
-  FillHalo(op, plan_->placements[output].buffer, geometry(output), static_cast<uint8_t>(zero),
+  FillHalo(op, plan_->placements[output].buffer, geometry(output), PaddingOf(tensor(output)),
            &op->halo);
 }
 
@@ -281,8 +282,7 @@ Status Planner::AddCopyTo(int buffer, const Geometry& to, TensorId id, int exter
   }
   if (to.stored_channels() != to.c) op->clear_channels = to.stored_channels();
   WriteView(op.get(), "output", buffer, to, to.stored_channels(), &op->output);
-  const int zero = t.dtype == DType::kU8 ? t.quantization.zero_point : 0;
-  FillHalo(op.get(), buffer, to, static_cast<uint8_t>(zero), &op->halo);
+  FillHalo(op.get(), buffer, to, PaddingOf(t), &op->halo);
   return Push(std::move(op));
 }
 
@@ -346,7 +346,7 @@ Status Planner::AddNode(const Node& n) {
     case OpType::kDequantize:
       return AddConversion(n);
   }
-  return InternalError(StrCat("node ", n.name, ": operator without a kernel"));
+  return InternalError(StrCat(NodeName(), ": operator without a kernel"));
 }
 
 void Planner::ClampLimits(Activation activation, const Tensor& out, float* low, float* high) {

@@ -41,8 +41,7 @@ struct Planner::Conv {
   // images quantized on the fly.
   int source = -1;  ///< A buffer.
   Geometry in{};
-  DynamicQuantizeOp* quantize = nullptr;         ///< Hybrid only.
-  int multiplier_buffer = -1, bias_buffer = -1;  ///< The same; [max_batch][lanes].
+  int multiplier_buffer = -1, bias_buffer = -1;  ///< Hybrid only; [max_batch][lanes].
 
   ConvArgs args{};  ///< Without addresses in the arena.
   bool split = false;
@@ -117,7 +116,7 @@ Status Planner::AddConv(const Node& n) {
   const Tensor& w = tensor(n.inputs[kInputWeights]);
   const Tensor& y = tensor(n.output);
   if (w.layout == Layout::kPlain) {
-    return Unsupported(StrCat("node ", n.name, ": grouped convolution with ", n.groups,
+    return Unsupported(StrCat(NodeName(), ": grouped convolution with ", n.groups,
                               " groups of ", w.shape.back(),
                               " channels; only depthwise (one channel a group) has a kernel"));
   }
@@ -181,7 +180,6 @@ Status Planner::AddDynamicQuantization(Conv* c) {
 
   auto quantize = std::make_unique<DynamicQuantizeOp>();
   DynamicQuantizeOp* q = quantize.get();
-  c->quantize = q;
   q->kernel = "quantize";
   q->fn = table_.quantize;
   q->max_threads = options_.num_threads;

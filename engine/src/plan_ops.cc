@@ -159,7 +159,7 @@ Status Planner::AddBinary(const Node& n) {
   auto op = std::make_unique<EltwiseOp>();
   const bool u8 = y.dtype == DType::kU8;
   if (u8 && n.type == OpType::kMul) {
-    return Unsupported(StrCat("node ", n.name, ": Mul has no uint8 kernel; it must stay in float"));
+    return Unsupported(StrCat(NodeName(), ": Mul has no uint8 kernel; it must stay in float"));
   }
   ClampLimits(n.activation, y, &op->args.low, &op->args.high);
   if (u8) {
@@ -372,7 +372,7 @@ Status Planner::AddConcat(const Node& n) {
     const Tensor& x = tensor(n.inputs[i]);
     if (x.quantization != y.quantization) {
       return Unsupported(
-          StrCat("node ", n.name, ": Concat of uint8 tensors needs equal scales and zero points"));
+          StrCat(NodeName(), ": Concat of uint8 tensors needs equal scales and zero points"));
     }
     std::unique_ptr<CopyOp> op = NewCopy(n.inputs[i], n.output);
     op->out_y = at[1], op->out_x = at[2], op->out_c = at[3];

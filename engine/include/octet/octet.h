@@ -11,20 +11,17 @@
 // - No function throws, aborts or prints. One that could not get memory says so by kOutOfMemory,
 //   has given back what it had, and can be called again; no object is unusable afterwards.
 // - Results do not depend on the calling thread's floating-point environment (rounding mode,
-// flushing
-//   of denormal numbers, traps), which is as it was when a function returns.
+//   flushing of denormal numbers, traps), which is as it was when a function returns.
 // - Files that anybody may have made can be loaded. ModelOptions bounds the memory and the size of
 //   what they make of themselves; time is proportional to what a model computes.
 // - A model file is deployed by rename: write a temporary file in the same folder, fsync, rename.
-// See
-//   Residency for what happens otherwise.
+//   See Residency for what happens otherwise.
 // - Stack: a thread of 64 KiB is enough for every function. AVX2's integer kernels need that much;
 //   with those of the other x86 sets, 16 KiB do.
 // - Threads: with num_threads of 1 the library never starts a thread. With more, Run uses OpenMP's,
 //   which ends the process when the system refuses to start one.
 // - Fork: a child process may use models and sessions of one thread. Sessions of more threads hang
-// in
-//   a child whose parent has run one before (OpenMP's threads do not live on in it): fork first.
+//   in a child whose parent has run one before (OpenMP's threads do not live on in it): fork first.
 #ifndef OCTET_OCTET_H_
 #define OCTET_OCTET_H_
 
