@@ -21,7 +21,7 @@
 
 #include "bench/peak.h"
 #include "bench/synthetic_network.h"
-#include "converter/import/graph_description.h"
+#include "converter/import/checkpoints/graph_description.h"
 #include "engine/include/octet/octet.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"

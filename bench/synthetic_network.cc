@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "converter/calibrate/calibration.h"
-#include "converter/import/graph_description.h"
-#include "converter/import/resnet_builder.h"
-#include "converter/import/synthetic_tensors.h"
+#include "converter/import/checkpoints/graph_description.h"
+#include "converter/import/checkpoints/resnet_builder.h"
+#include "converter/import/checkpoints/synthetic_tensors.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
 #include "formats/base/macros.h"

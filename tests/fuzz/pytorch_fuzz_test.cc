@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/import/pytorch.h"
+#include "converter/import/checkpoints/pytorch.h"
 #include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/pytorch_builder.h"

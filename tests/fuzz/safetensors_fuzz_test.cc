@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "converter/import/graph_description.h"
+#include "converter/import/checkpoints/graph_description.h"
 #include "converter/import/preprocessing_json.h"
-#include "converter/import/resnet_builder.h"
-#include "converter/import/safetensors.h"
+#include "converter/import/checkpoints/resnet_builder.h"
+#include "converter/import/checkpoints/safetensors.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/fuzz/tiny_checkpoint.h"
 #include "tests/watched_allocations.h"

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "converter/import/saved_model.h"
-#include "converter/import/tensor_bundle.h"
+#include "converter/import/tensorflow/saved_model.h"
+#include "converter/import/tensorflow/tensor_bundle.h"
 #include "formats/model/graph.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/fuzz/saved_model_seed.h"

@@ -10,9 +10,9 @@
 #include <utility>
 #include <vector>
 
-#include "converter/import/graph_description.h"
-#include "converter/import/resnet_builder.h"
-#include "converter/import/synthetic_tensors.h"
+#include "converter/import/checkpoints/graph_description.h"
+#include "converter/import/checkpoints/resnet_builder.h"
+#include "converter/import/checkpoints/synthetic_tensors.h"
 #include "formats/base/dtype.h"
 #include "tests/unit/pytorch_builder.h"
 #include "tests/unit/safetensors_builder.h"

@@ -16,10 +16,10 @@
 #include <string>
 #include <vector>
 
-#include "converter/import/graph_description.h"
+#include "converter/import/checkpoints/graph_description.h"
 #include "converter/import/importer.h"
-#include "converter/import/resnet_builder.h"
-#include "converter/import/synthetic_tensors.h"
+#include "converter/import/checkpoints/resnet_builder.h"
+#include "converter/import/checkpoints/synthetic_tensors.h"
 #include "converter/import/zip_reader.h"
 #include "converter/passes/passes.h"
 #include "formats/base/dtype.h"

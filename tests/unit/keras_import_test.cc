@@ -10,9 +10,9 @@
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
-#include "converter/import/hdf5_reader.h"
+#include "converter/import/keras/hdf5_reader.h"
 #include "converter/import/importer.h"
-#include "converter/import/keras_weights.h"
+#include "converter/import/keras/weights.h"
 #include "converter/import/zip_reader.h"
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"

@@ -9,7 +9,7 @@
 #include <fstream>
 
 #include "converter/import/importer.h"
-#include "converter/import/onnx_reader.h"
+#include "converter/import/onnx/reader.h"
 #include "converter/quantize/quantize.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"

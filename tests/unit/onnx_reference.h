@@ -13,8 +13,8 @@
 #include <string>
 #include <vector>
 
-#include "converter/import/onnx_constant.h"
-#include "converter/import/onnx_reader.h"
+#include "converter/import/onnx/constant.h"
+#include "converter/import/onnx/reader.h"
 
 namespace octet::testing {
 

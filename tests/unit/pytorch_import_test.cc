@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "converter/import/importer.h"
-#include "converter/import/pickle_reader.h"
-#include "converter/import/pytorch.h"
+#include "converter/import/checkpoints/pickle_reader.h"
+#include "converter/import/checkpoints/pytorch.h"
 #include "converter/import/zip_reader.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"

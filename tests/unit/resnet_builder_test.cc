@@ -1,5 +1,5 @@
 // Graph descriptions and the networks built from them.
-#include "converter/import/resnet_builder.h"
+#include "converter/import/checkpoints/resnet_builder.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -9,8 +9,8 @@
 #include <map>
 
 #include "converter/import/importer.h"
-#include "converter/import/onnx_reader.h"
-#include "converter/import/synthetic_tensors.h"
+#include "converter/import/onnx/reader.h"
+#include "converter/import/checkpoints/synthetic_tensors.h"
 #include "tests/data_dir.h"
 #include "tests/unit/naive_interpreter.h"
 #include "tests/unit/onnx_builder.h"

@@ -1,5 +1,5 @@
 // The safetensors reader: types, and everything that can be wrong with a header.
-#include "converter/import/safetensors.h"
+#include "converter/import/checkpoints/safetensors.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

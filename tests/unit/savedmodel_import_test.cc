@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "converter/import/importer.h"
-#include "converter/import/tensor_bundle.h"
+#include "converter/import/tensorflow/tensor_bundle.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
 #include "tests/unit/data_test_util.h"

@@ -12,7 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "converter/import/importer.h"
-#include "converter/import/tflite_schema_generated.h"
+#include "converter/import/tflite/tflite_schema_generated.h"
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"

@@ -1,4 +1,4 @@
-#include "converter/import/unique_names.h"
+#include "converter/import/builder/unique_names.h"
 
 #include <gtest/gtest.h>
 

@@ -6,8 +6,8 @@
 #include <string>
 #include <utility>
 
-#include "converter/import/graph_description.h"
-#include "converter/import/resnet_builder.h"
+#include "converter/import/checkpoints/graph_description.h"
+#include "converter/import/checkpoints/resnet_builder.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"
 #include "tests/fuzz/tiny_checkpoint.h"

@@ -1,5 +1,5 @@
 // PyTorch checkpoints, zip and legacy: imported, then converted and run.
-#include "converter/import/pytorch.h"
+#include "converter/import/checkpoints/pytorch.h"
 
 #include <string>
 #include <string_view>

@@ -1,5 +1,5 @@
 // safetensors files: imported, then converted and run.
-#include "converter/import/safetensors.h"
+#include "converter/import/checkpoints/safetensors.h"
 
 #include <string>
 #include <string_view>

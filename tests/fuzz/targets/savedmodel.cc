@@ -5,8 +5,8 @@
 #include <vector>
 
 #include "converter/import/importer.h"
-#include "converter/import/saved_model.h"
-#include "converter/import/tensor_bundle.h"
+#include "converter/import/tensorflow/saved_model.h"
+#include "converter/import/tensorflow/tensor_bundle.h"
 #include "tests/fuzz/saved_model_seed.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"

@@ -1,0 +1,73 @@
+// PyTorch checkpoints: the zip format and the legacy stream.
+#ifndef OCTET_CONVERTER_IMPORT_CHECKPOINTS_PYTORCH_H_
+#define OCTET_CONVERTER_IMPORT_CHECKPOINTS_PYTORCH_H_
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/import/file_bytes.h"
+#include "converter/import/checkpoints/pickle_reader.h"
+#include "converter/import/checkpoints/tensor_source.h"
+#include "converter/import/zip_reader.h"
+#include "formats/base/status.h"
+
+namespace octet {
+
+/// The tensors of a state dict. `{'state_dict': {...}, 'epoch': 3}` is unwrapped. Views of shared storages and any strides are
+/// followed. Nothing in the file is executed; anything that is not tensors, numbers and containers is refused by name.
+class PytorchSource : public TensorSource {
+ public:
+  static Result<PytorchSource> Open(const std::string& path);
+
+  /// Of a file's bytes; `origin` goes in front of errors.
+  static Result<PytorchSource> Parse(FileBytes file, const std::string& origin);
+
+  std::vector<std::string> Names() const override;
+  std::optional<std::vector<int64_t>> FindShape(const TensorRequest& request) const override;
+  Result<std::vector<float>> Read(const TensorRequest& request) override;
+
+  /// "zip" or "legacy".
+  const char* format() const { return zip_ ? "zip" : "legacy"; }
+
+ private:
+  struct StorageType {
+    const char* name;
+    int64_t size;  ///< Bytes of an element.
+  };
+  struct Storage {
+    std::string key;
+    int64_t bytes = 0;
+    std::string_view data;  ///< Legacy: in the file.
+  };
+  struct Tensor {
+    const StorageType* type = nullptr;
+    size_t storage = 0;  ///< Index into storages_.
+    int64_t byte_offset = 0;
+    std::vector<int64_t> shape, strides;  ///< Strides in elements.
+  };
+
+  static const StorageType* FindType(std::string_view name);
+  static bool IsAllowed(std::string_view global);
+
+  Status ParseZip(FileBytes file);
+  Status ParseLegacy(FileBytes file);
+  Status CollectTensors(const Pickle& pickle);
+  Result<Tensor> ParseTensor(const Pickle& pickle, PickleId id);
+  Result<size_t> ParseStorage(const Pickle& pickle, PickleId id, const StorageType** type, int64_t* view_offset);
+
+  std::string origin_;
+  FileBytes file_;
+  std::optional<ZipReader> zip_;
+  std::string folder_;  ///< In the zip archive, with a slash behind.
+  std::vector<Storage> storages_;
+  std::map<std::string, size_t, std::less<>> storage_index_;
+  std::map<std::string, Tensor, std::less<>> tensors_;
+};
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_IMPORT_CHECKPOINTS_PYTORCH_H_

@@ -1,0 +1,83 @@
+#include "converter/import/checkpoints/synthetic_tensors.h"
+
+#include <cmath>
+
+#include "formats/base/shape.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+class SplitMix64 {
+ public:
+  explicit SplitMix64(uint64_t seed) : state_(seed) {}
+
+  uint64_t Next() {
+    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+  }
+
+  /// In [low, high). 24 bits, so every step is exact until the last multiplication.
+  float Uniform(float low, float high) {
+    return low + (high - low) * (static_cast<float>(Next() >> 40) * 0x1p-24f);
+  }
+
+  /// Mean 0, variance 1: the sum of four 16-bit uniforms, bell-shaped and bounded by 3.5.
+  float Bell() {
+    const uint64_t bits = Next();
+    const int sum = static_cast<int>((bits & 0xffff) + ((bits >> 16) & 0xffff) +
+                                     ((bits >> 32) & 0xffff) + (bits >> 48)) -
+                    2 * 65535;
+    return static_cast<float>(sum) *
+           (1.7320508f / 65536.0f);  // Four uniforms have variance 4 / 12.
+  }
+
+ private:
+  uint64_t state_;
+};
+
+/// FNV-1a, so that a tensor's values do not depend on the order of requests.
+uint64_t HashName(const std::string& name) {
+  uint64_t hash = 0xcbf29ce484222325u;
+  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3u;
+  return hash;
+}
+
+}  // namespace
+
+Result<std::vector<float>> SyntheticTensorSource::Read(const TensorRequest& request) {
+  int64_t count = 1;
+  for (int64_t d : request.shape) {
+    if (d < 1 || !CheckedMul(count, d, &count) || count > (int64_t{1} << 31)) {
+      return InvalidArgument(StrCat("tensor '", request.name, "' has an impossible shape"));
+    }
+  }
+  SplitMix64 random(seed_ ^ HashName(request.name));
+  std::vector<float> values(static_cast<size_t>(count));
+  const bool residual = request.closes_branch;
+  switch (request.role) {
+    case TensorRole::kWeights: {
+      const int64_t fan_in = request.shape.empty() ? 1 : count / request.shape[0];
+      const float deviation = static_cast<float>(std::sqrt(2.0 / static_cast<double>(fan_in))) *
+                              (residual ? 0.2f : 1.0f);
+      for (float& v : values) v = random.Bell() * deviation;
+      break;
+    }
+    case TensorRole::kNormScale:
+      for (float& v : values) v = random.Uniform(0.8f, 1.2f) * (residual ? 0.2f : 1.0f);
+      break;
+    case TensorRole::kNormVariance:
+      for (float& v : values) v = random.Uniform(0.8f, 1.25f);
+      break;
+    case TensorRole::kBias:
+    case TensorRole::kNormShift:
+    case TensorRole::kNormMean:
+      for (float& v : values) v = random.Uniform(-0.1f, 0.1f);
+      break;
+  }
+  return values;
+}
+
+}  // namespace octet

@@ -1,0 +1,120 @@
+// Constants of an ONNX graph: decoding them, and computing operators whose inputs are all constant
+// (shapes, mostly).
+#ifndef OCTET_CONVERTER_IMPORT_ONNX_CONSTANT_H_
+#define OCTET_CONVERTER_IMPORT_ONNX_CONSTANT_H_
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "converter/import/onnx/reader.h"
+#include "formats/base/status.h"
+
+namespace octet {
+
+using OnnxDims = std::vector<int64_t>;
+
+/// Row-major values. Floating-point types are held as float32, integers and booleans as int64.
+struct OnnxConstant {
+  OnnxType type = OnnxType::kUndefined;
+  OnnxDims dims;
+  std::vector<float> floats;  ///< Of a floating-point type.
+  std::vector<int64_t> ints;  ///< Of any other.
+
+  bool is_float() const;
+  int64_t size() const { return static_cast<int64_t>(is_float() ? floats.size() : ints.size()); }
+};
+
+bool IsFloatType(OnnxType type);
+
+/// "[1,64,56,56]".
+std::string DimsText(const OnnxDims& dims);
+
+/// Product of dims; -1 when one is negative or the product does not fit.
+int64_t NumElements(const OnnxDims& dims);
+
+/// The tensor's values. `external` holds its bytes when they lie in another file (already cut to
+/// offset and length). Errors: kCorrupt (number of bytes), kUnsupported (type).
+Result<OnnxConstant> DecodeOnnxTensor(const OnnxTensor& tensor,
+                                      std::optional<std::string_view> external);
+
+/// Typed access to a node's attributes; the first wrong type sticks in status().
+class OnnxAttributes {
+ public:
+  explicit OnnxAttributes(const OnnxNode& node) : node_(node) {}
+
+  bool Has(std::string_view name) const { return Find(name) != nullptr; }
+  int64_t Int(std::string_view name, int64_t otherwise);
+  float Float(std::string_view name, float otherwise);
+  std::string String(std::string_view name, const std::string& otherwise);
+  std::vector<int64_t> Ints(std::string_view name, std::vector<int64_t> otherwise = {});
+  const OnnxAttribute* Find(std::string_view name) const;
+  const Status& status() const { return status_; }
+
+ private:
+  const OnnxAttribute* FindKind(std::string_view name, OnnxAttribute::Kind kind);
+
+  const OnnxNode& node_;
+  Status status_;
+};
+
+/// A non-negative axis for one that may count from the end. Errors: kCorrupt when it is outside
+/// [-rank, rank).
+Result<int> NormalizeAxis(int64_t axis, size_t rank);
+
+/// Reshape's target with 0 (copy, unless `allow_zero`) and -1 (the rest) resolved. Errors: kCorrupt
+/// when the sizes do not fit.
+Result<OnnxDims> ResolveReshape(const OnnxDims& dims, const std::vector<int64_t>& target,
+                                bool allow_zero);
+
+/// Dims without the given axes (all of size 1); without axes, without every 1.
+Result<OnnxDims> ResolveSqueeze(const OnnxDims& dims,
+                                const std::optional<std::vector<int64_t>>& axes);
+Result<OnnxDims> ResolveUnsqueeze(const OnnxDims& dims, const std::vector<int64_t>& axes);
+
+/// What Slice takes of one axis: `count` elements from `begin` on, `step` apart (possibly
+/// negative).
+struct OnnxSliceRange {
+  int64_t begin = 0, step = 1, count = 0;
+};
+/// Slice's clamping rules. `axes` and `steps` may be empty. Errors: kCorrupt for lists of different
+/// lengths, a step of 0, a repeated or impossible axis.
+Result<std::vector<OnnxSliceRange>> ResolveSlice(const OnnxDims& dims,
+                                                 const std::vector<int64_t>& starts,
+                                                 const std::vector<int64_t>& ends,
+                                                 const std::vector<int64_t>& axes,
+                                                 const std::vector<int64_t>& steps);
+
+/// Constant's value. Errors: kUnsupported (strings, sparse tensors).
+Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node);
+
+/// The values as another type. Errors: kCorrupt (an unknown type, a value that no integer holds).
+Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, int64_t* budget);
+
+/// Permutes dimensions; `perm` is a permutation.
+OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& perm);
+
+/// Transpose's permutation; reversed order without the attribute.
+Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank);
+
+/// Scale and zero point of QuantizeLinear and DequantizeLinear: one of each, or one per channel.
+struct LinearParameters {
+  std::vector<float> scales;         ///< At least one; finite and above 0.
+  std::vector<int64_t> zero_points;  ///< As many, as the file has them.
+  bool is_signed = false;            ///< int8 rather than uint8.
+};
+/// `zero` may be null. Errors: kCorrupt, kUnsupported (a zero point that is no integer).
+Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero);
+
+/// Computes `node` from constants. `inputs` has a null for an optional input that is left out.
+/// Returns nothing for an operator that cannot be computed here. `*budget` is the number of
+/// elements that may still be made; graphs that blow up are refused. Errors: kCorrupt.
+Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
+                                                 const std::vector<const OnnxConstant*>& inputs,
+                                                 int64_t opset, int64_t* budget);
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_IMPORT_ONNX_CONSTANT_H_

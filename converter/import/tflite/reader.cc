@@ -1,0 +1,317 @@
+#include "converter/import/tflite/reader.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <iterator>
+#include <utility>
+
+#include "converter/import/file_bytes.h"
+#include "converter/import/tflite/tflite_schema_generated.h"
+#include "formats/base/dtype.h"
+#include "formats/base/macros.h"
+#include "formats/base/shape.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+// FlatBuffers' own limit: offsets are signed 32-bit numbers.
+constexpr size_t kMaxBytes = (size_t{1} << 31) - 1;
+constexpr unsigned kMaxDepth = 64;
+constexpr unsigned kMaxTables = 100000;
+constexpr uint32_t kSchemaVersion = 3;
+
+// BuiltinOperator of the public schema, by number.
+constexpr const char* kOperatorNames[] = {
+    "ADD", "AVERAGE_POOL_2D", "CONCATENATION", "CONV_2D", "DEPTHWISE_CONV_2D", "DEPTH_TO_SPACE", "DEQUANTIZE", "EMBEDDING_LOOKUP",
+    "FLOOR", "FULLY_CONNECTED", "HASHTABLE_LOOKUP", "L2_NORMALIZATION", "L2_POOL_2D", "LOCAL_RESPONSE_NORMALIZATION", "LOGISTIC",
+    "LSH_PROJECTION", "LSTM", "MAX_POOL_2D", "MUL", "RELU", "RELU_N1_TO_1", "RELU6", "RESHAPE", "RESIZE_BILINEAR", "RNN", "SOFTMAX",
+    "SPACE_TO_DEPTH", "SVDF", "TANH", "CONCAT_EMBEDDINGS", "SKIP_GRAM", "CALL", "CUSTOM", "EMBEDDING_LOOKUP_SPARSE", "PAD",
+    "UNIDIRECTIONAL_SEQUENCE_RNN", "GATHER", "BATCH_TO_SPACE_ND", "SPACE_TO_BATCH_ND", "TRANSPOSE", "MEAN", "SUB", "DIV", "SQUEEZE",
+    "UNIDIRECTIONAL_SEQUENCE_LSTM", "STRIDED_SLICE", "BIDIRECTIONAL_SEQUENCE_RNN", "EXP", "TOPK_V2", "SPLIT", "LOG_SOFTMAX", "DELEGATE",
+    "BIDIRECTIONAL_SEQUENCE_LSTM", "CAST", "PRELU", "MAXIMUM", "ARG_MAX", "MINIMUM", "LESS", "NEG", "PADV2", "GREATER", "GREATER_EQUAL",
+    "LESS_EQUAL", "SELECT", "SLICE", "SIN", "TRANSPOSE_CONV", "SPARSE_TO_DENSE", "TILE", "EXPAND_DIMS", "EQUAL", "NOT_EQUAL", "LOG",
+    "SUM", "SQRT", "RSQRT", "SHAPE", "POW", "ARG_MIN", "FAKE_QUANT", "REDUCE_PROD", "REDUCE_MAX", "PACK", "LOGICAL_OR", "ONE_HOT",
+    "LOGICAL_AND", "LOGICAL_NOT", "UNPACK", "REDUCE_MIN", "FLOOR_DIV", "REDUCE_ANY", "SQUARE", "ZEROS_LIKE", "FILL", "FLOOR_MOD", "RANGE",
+    "RESIZE_NEAREST_NEIGHBOR", "LEAKY_RELU", "SQUARED_DIFFERENCE", "MIRROR_PAD", "ABS", "SPLIT_V", "UNIQUE", "CEIL", "REVERSE_V2",
+    "ADD_N", "GATHER_ND", "COS", "WHERE", "RANK", "ELU", "REVERSE_SEQUENCE", "MATRIX_DIAG", "QUANTIZE", "MATRIX_SET_DIAG", "ROUND",
+    "HARD_SWISH", "IF", "WHILE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "SCATTER_ND", "SELECT_V2", "DENSIFY", "SEGMENT_SUM",
+    "BATCH_MATMUL", "PLACEHOLDER_FOR_GREATER_OP_CODES", "CUMSUM", "CALL_ONCE", "BROADCAST_TO", "RFFT2D", "CONV_3D"};
+constexpr int kCustom = 32;
+
+TfliteType TypeOf(tflite::TensorType type) {
+  switch (type) {
+    case tflite::TensorType::FLOAT32: return TfliteType::kFloat32;
+    case tflite::TensorType::FLOAT16: return TfliteType::kFloat16;
+    case tflite::TensorType::INT8: return TfliteType::kInt8;
+    case tflite::TensorType::UINT8: return TfliteType::kUint8;
+    case tflite::TensorType::INT32: return TfliteType::kInt32;
+    case tflite::TensorType::INT64: return TfliteType::kInt64;
+  }
+  return TfliteType::kOther;
+}
+
+int64_t SizeOf(TfliteType type) {
+  switch (type) {
+    case TfliteType::kInt64: return 8;
+    case TfliteType::kFloat32:
+    case TfliteType::kInt32: return 4;
+    case TfliteType::kFloat16: return 2;
+    case TfliteType::kInt8:
+    case TfliteType::kUint8: return 1;
+    case TfliteType::kOther: return 0;
+  }
+  return 0;
+}
+
+/// Copies vectors, but in total no more elements than an honest file can hold: in a forged one, thousands of tensors may point at
+/// the same long vector.
+class Copier {
+ public:
+  explicit Copier(size_t file_bytes) : left_(file_bytes + (size_t{1} << 20)) {}
+
+  template <typename T, typename Vector>
+  std::vector<T> Vec(const Vector* from) {
+    std::vector<T> to;
+    if (from == nullptr || !Take(from->size())) return to;
+    to.reserve(from->size());
+    // The verifier looks at the alignment of a vector's length, not at that of its elements.
+    using V = typename Vector::value_type;
+    for (size_t i = 0; i < from->size(); ++i) {
+      V v;
+      std::memcpy(&v, from->Data() + i * sizeof(V), sizeof(V));
+      to.push_back(static_cast<T>(v));
+    }
+    return to;
+  }
+  std::string Text(const flatbuffers::String* from) {
+    return from == nullptr || !Take(from->size()) ? std::string() : from->str();
+  }
+  Status status() const { return exhausted_ ? Corrupt("vectors are shared beyond measure") : OkStatus(); }
+
+ private:
+  bool Take(size_t n) {
+    exhausted_ = exhausted_ || n > left_;
+    if (!exhausted_) left_ -= n;
+    return !exhausted_;
+  }
+  size_t left_;
+  bool exhausted_ = false;
+};
+
+template <typename T>
+T Load(const std::byte* data, size_t index) {
+  T v;
+  std::memcpy(&v, data + index * sizeof(T), sizeof(T));
+  return v;
+}
+
+Status ReadQuantization(const tflite::QuantizationParameters& q, const std::string& where, Copier* copy,
+                        TfliteTensor* t) {
+  if (q.details_type() != 0) return Unsupported(StrCat(where, ": quantization scheme ", static_cast<int>(q.details_type())));
+  t->scale = copy->Vec<float>(q.scale());
+  t->zero_point = copy->Vec<int64_t>(q.zero_point());
+  t->quantized_dimension = q.quantized_dimension();
+  OCTET_RETURN_IF_ERROR(copy->status());
+  if (t->scale.empty()) {
+    t->zero_point.clear();
+    return OkStatus();
+  }
+  if (t->zero_point.empty()) t->zero_point.assign(t->scale.size(), 0);
+  if (t->zero_point.size() != t->scale.size()) {
+    return Corrupt(StrCat(where, ": ", t->zero_point.size(), " zero points for ", t->scale.size(), " scales"));
+  }
+  for (float s : t->scale) {
+    if (!std::isfinite(s) || s <= 0.0f) return Corrupt(StrCat(where, ": scale ", s, ", expected finite and above 0"));
+  }
+  if (t->scale.size() == 1) return OkStatus();
+  const int d = t->quantized_dimension;
+  if (d < 0 || static_cast<size_t>(d) >= t->shape.size() || static_cast<size_t>(t->shape[d]) != t->scale.size()) {
+    return Corrupt(StrCat(where, ": ", t->scale.size(), " scales for dimension ", d, " of its shape"));
+  }
+  return OkStatus();
+}
+
+Result<TfliteTensor> ReadTensor(const tflite::Model& model, const tflite::Tensor& from, int index, Copier* copy) {
+  TfliteTensor t;
+  t.name = copy->Text(from.name());
+  const std::string where = StrCat("tensor ", index, " '", t.name, "'");
+  t.type = TypeOf(from.type());
+  t.shape = copy->Vec<int32_t>(from.shape());
+  t.signature = copy->Vec<int32_t>(from.shape_signature());
+  OCTET_RETURN_IF_ERROR(copy->status());
+  int64_t elements = 1;
+  for (int32_t d : t.shape) {
+    if (d < 0 || !CheckedMul(elements, d, &elements)) return Corrupt(StrCat(where, ": dimension ", d));
+  }
+  if (!t.signature.empty() && t.signature.size() != t.shape.size()) {
+    return Corrupt(StrCat(where, ": shape signature of rank ", t.signature.size(), ", expected ", t.shape.size()));
+  }
+  if (from.sparsity() != nullptr) return Unsupported(StrCat(where, " is stored sparsely"));
+  if (from.is_variable()) return Unsupported(StrCat(where, " is a variable"));
+  if (from.quantization() != nullptr) OCTET_RETURN_IF_ERROR(ReadQuantization(*from.quantization(), where, copy, &t));
+
+  const auto* buffers = model.buffers();
+  if (from.buffer() == 0) return t;
+  if (buffers == nullptr || from.buffer() >= buffers->size()) {
+    return Corrupt(StrCat(where, ": buffer ", from.buffer(), ", expected less than ", buffers == nullptr ? 0 : buffers->size()));
+  }
+  const tflite::Buffer* buffer = buffers->Get(from.buffer());
+  // 1 is written as a placeholder into models whose data is inside after all.
+  if (buffer->offset() > 1 || buffer->size() > 1) {
+    return Unsupported(StrCat(where, ": data behind the FlatBuffer (models of more than 2 GiB)"));
+  }
+  if (buffer->data() == nullptr || buffer->data()->size() == 0) return t;
+  if (t.type == TfliteType::kOther) return t;  // Only an error for an operator that reads it.
+  int64_t bytes = 0;
+  if (!CheckedMul(elements, SizeOf(t.type), &bytes) || static_cast<uint64_t>(bytes) != buffer->data()->size()) {
+    return Corrupt(StrCat(where, ": ", buffer->data()->size(), " bytes of data, expected ", elements, " elements of ",
+                          TfliteTypeName(t.type)));
+  }
+  t.data = {reinterpret_cast<const std::byte*>(buffer->data()->data()), buffer->data()->size()};
+  return t;
+}
+
+Result<TfliteOperator> ReadOperator(const tflite::Model& model, const tflite::Operator& from, int index, int tensors, Copier* copy) {
+  TfliteOperator op;
+  op.table = &from;
+  const auto* codes = model.operator_codes();
+  if (codes == nullptr || from.opcode_index() >= codes->size()) {
+    return Corrupt(StrCat("operator ", index, ": code ", from.opcode_index(), ", expected less than ",
+                          codes == nullptr ? 0 : codes->size()));
+  }
+  const tflite::OperatorCode* code = codes->Get(from.opcode_index());
+  // Numbers above 127 do not fit the old field, which then holds 127; old files have only that field.
+  op.code = std::max<int>(code->deprecated_builtin_code(), code->builtin_code());
+  if (op.code == kCustom) {
+    op.name = StrCat("custom operator ", copy->Text(code->custom_code()));
+  } else if (op.code >= 0 && op.code < static_cast<int>(std::size(kOperatorNames))) {
+    op.name = kOperatorNames[op.code];
+  } else {
+    op.name = StrCat("builtin operator ", op.code);
+  }
+  op.inputs = copy->Vec<int>(from.inputs());
+  op.outputs = copy->Vec<int>(from.outputs());
+  for (int i : op.inputs) {
+    if (i < -1 || i >= tensors) return Corrupt(StrCat("operator ", index, " (", op.name, "): input tensor ", i, " of ", tensors));
+  }
+  for (int i : op.outputs) {
+    if (i < 0 || i >= tensors) return Corrupt(StrCat("operator ", index, " (", op.name, "): output tensor ", i, " of ", tensors));
+  }
+  return op;
+}
+
+Status ReadEnds(const std::vector<int>& ids, const char* what, int tensors) {
+  if (ids.empty()) return Corrupt(StrCat("the model has no ", what));
+  for (int i : ids) {
+    if (i < 0 || i >= tensors) return Corrupt(StrCat("model ", what, ": tensor ", i, " of ", tensors));
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+const char* TfliteTypeName(TfliteType type) {
+  switch (type) {
+    case TfliteType::kFloat32: return "float32";
+    case TfliteType::kFloat16: return "float16";
+    case TfliteType::kInt8: return "int8";
+    case TfliteType::kUint8: return "uint8";
+    case TfliteType::kInt32: return "int32";
+    case TfliteType::kInt64: return "int64";
+    case TfliteType::kOther: return "another type";
+  }
+  return "another type";
+}
+
+Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
+  if (bytes.size() > kMaxBytes) return Unsupported(StrCat(bytes.size(), " bytes, expected at most ", kMaxBytes));
+  const auto* data = reinterpret_cast<const uint8_t*>(bytes.data());
+  if (bytes.size() < 8 || !tflite::ModelBufferHasIdentifier(data)) return Corrupt("not a TFLite file: no TFL3 at byte 4");
+  flatbuffers::Verifier verifier(data, bytes.size(), kMaxDepth, kMaxTables);
+  if (!tflite::VerifyModelBuffer(verifier)) return Corrupt("damaged or truncated: the FlatBuffer does not verify");
+  const tflite::Model* model = tflite::GetModel(data);
+  if (model->version() != kSchemaVersion) {
+    return Unsupported(StrCat("TFLite schema version ", model->version(), ", expected ", kSchemaVersion));
+  }
+  if (model->subgraphs() == nullptr || model->subgraphs()->size() == 0) return Corrupt("no subgraph");
+  const tflite::SubGraph* graph = model->subgraphs()->Get(0);
+  TfliteFile file;
+  file.owner = std::move(owner);
+  file.bytes = bytes.size();
+  Copier copy(bytes.size());
+  if (graph->tensors() != nullptr) {
+    for (uint32_t i = 0; i < graph->tensors()->size(); ++i) {
+      OCTET_ASSIGN_OR_RETURN(TfliteTensor t, ReadTensor(*model, *graph->tensors()->Get(i), static_cast<int>(i), &copy));
+      file.tensors.push_back(std::move(t));
+    }
+  }
+  const int tensors = static_cast<int>(file.tensors.size());
+  if (graph->operators() != nullptr) {
+    for (uint32_t i = 0; i < graph->operators()->size(); ++i) {
+      OCTET_ASSIGN_OR_RETURN(TfliteOperator op, ReadOperator(*model, *graph->operators()->Get(i), static_cast<int>(i), tensors, &copy));
+      file.operators.push_back(std::move(op));
+    }
+  }
+  file.inputs = copy.Vec<int>(graph->inputs());
+  file.outputs = copy.Vec<int>(graph->outputs());
+  OCTET_RETURN_IF_ERROR(copy.status());
+  OCTET_RETURN_IF_ERROR(ReadEnds(file.inputs, "inputs", tensors));
+  OCTET_RETURN_IF_ERROR(ReadEnds(file.outputs, "outputs", tensors));
+  return file;
+}
+
+Result<TfliteFile> ReadTflite(const std::string& path) {
+  OCTET_ASSIGN_OR_RETURN(FileBytes file, MapFile(path));
+  Result<TfliteFile> read = ReadTfliteBytes(file.bytes, file.owner);
+  if (!read.ok()) return Status(read.status()).WithContext(path);
+  return read;
+}
+
+Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
+  const std::byte* data = t.data.data();
+  const size_t n = t.is_constant() ? t.data.size() / static_cast<size_t>(SizeOf(t.type)) : 0;
+  std::vector<float> values(n);
+  switch (t.type) {
+    case TfliteType::kFloat32:
+      for (size_t i = 0; i < n; ++i) values[i] = Load<float>(data, i);
+      return values;
+    case TfliteType::kFloat16:
+      for (size_t i = 0; i < n; ++i) values[i] = HalfToFloat(Load<uint16_t>(data, i));
+      return values;
+    case TfliteType::kInt8:
+    case TfliteType::kUint8:
+    case TfliteType::kInt32: break;
+    default: return Unsupported(StrCat("constant '", t.name, "' of ", TfliteTypeName(t.type), ", expected numbers of 8 to 32 bits"));
+  }
+  if (t.scale.empty()) return Unsupported(StrCat("constant '", t.name, "' of ", TfliteTypeName(t.type), " without a scale"));
+  // Elements that share a scale stand together `inner` at a time.
+  size_t inner = 1;
+  for (size_t d = static_cast<size_t>(t.quantized_dimension) + 1; t.scale.size() > 1 && d < t.shape.size(); ++d) {
+    inner *= static_cast<size_t>(t.shape[d]);
+  }
+  for (size_t i = 0; i < n; ++i) {
+    const size_t c = t.scale.size() == 1 ? 0 : i / inner % t.scale.size();
+    const int64_t q = t.type == TfliteType::kInt8    ? Load<int8_t>(data, i)
+                      : t.type == TfliteType::kUint8 ? Load<uint8_t>(data, i)
+                                                     : Load<int32_t>(data, i);
+    // In double, since a zero point is any 64-bit number.
+    values[i] = static_cast<float>((static_cast<double>(q) - static_cast<double>(t.zero_point[c])) * t.scale[c]);
+  }
+  return values;
+}
+
+Result<std::vector<int64_t>> ReadTfliteIntegers(const TfliteTensor& t) {
+  if (t.type != TfliteType::kInt32 && t.type != TfliteType::kInt64) {
+    return Unsupported(StrCat("'", t.name, "' of ", TfliteTypeName(t.type), ", expected int32 or int64"));
+  }
+  const size_t n = t.data.size() / static_cast<size_t>(SizeOf(t.type));
+  std::vector<int64_t> values(n);
+  for (size_t i = 0; i < n; ++i) {
+    values[i] = t.type == TfliteType::kInt32 ? Load<int32_t>(t.data.data(), i) : Load<int64_t>(t.data.data(), i);
+  }
+  return values;
+}
+
+}  // namespace octet
