@@ -346,12 +346,6 @@ bool IsFloatType(OnnxType type) {
 
 bool OnnxConstant::is_float() const { return IsFloatType(type); }
 
-std::string DimsText(const OnnxDims& dims) {
-  std::string s = "[";
-  for (size_t i = 0; i < dims.size(); ++i) s += (i ? "," : "") + std::to_string(dims[i]);
-  return s + "]";
-}
-
 int64_t NumElements(const OnnxDims& dims) {
   int64_t n = 1;
   for (int64_t d : dims) {

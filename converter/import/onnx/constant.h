@@ -9,12 +9,13 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/import/builder/view.h"
 #include "converter/import/onnx/reader.h"
 #include "formats/base/status.h"
 
 namespace octet {
 
-using OnnxDims = std::vector<int64_t>;
+using OnnxDims = Dims;
 
 /// Row-major values. Floating-point types are held as float32, integers and booleans as int64.
 struct OnnxConstant {
@@ -28,9 +29,6 @@ struct OnnxConstant {
 };
 
 bool IsFloatType(OnnxType type);
-
-/// "[1,64,56,56]".
-std::string DimsText(const OnnxDims& dims);
 
 /// Product of dims; -1 when one is negative or the product does not fit.
 int64_t NumElements(const OnnxDims& dims);

@@ -25,6 +25,7 @@
 #include "converter/import/importer.h"
 #include "converter/import/onnx/constant.h"
 #include "converter/import/onnx/reader.h"
+#include "converter/import/builder/graph_builder.h"
 #include "converter/import/builder/unique_names.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
@@ -38,8 +39,6 @@ namespace {
 /// There is no upper limit: operators seldom change their meaning, and new ones are listed as
 /// unsupported.
 constexpr int64_t kMinOpset = 9;
-constexpr int64_t kMaxElements = std::numeric_limits<int32_t>::max();
-constexpr int64_t kMaxChannels = 1 << 20;
 constexpr int64_t kMaxExternalElements = 1 << 28;
 
 /// How the elements of a tensor [1,h,w,c] follow each other in the ONNX value.
@@ -62,12 +61,6 @@ struct Value {
   Order order = Order::kChannelsLast;
   OnnxDims dims;  ///< ONNX's shape: the tensor's elements in `order`, cut into these dimensions.
 };
-
-int64_t Product(const OnnxDims& dims, size_t begin, size_t end) {
-  int64_t n = 1;
-  for (size_t i = begin; i < end; ++i) n *= dims[i];
-  return n;
-}
 
 std::string OperatorLabel(const OnnxNode& node) {
   return (node.domain.empty() ? "" : node.domain + ".") + node.op_type;

@@ -34,7 +34,7 @@ using tf::NodeDef;
 using tf::ValueRef;
 
 /// Elements of all constants together, decoded or computed: bounds what a crafted file can make us allocate.
-constexpr int64_t kMaxElements = int64_t{1} << 30;
+constexpr int64_t kMaxConstantElements = int64_t{1} << 30;
 /// Of these, what does not lie in the file: filled and broadcast constants, arithmetic per channel.
 constexpr int64_t kMaxMadeElements = int64_t{1} << 24;
 constexpr size_t kMaxName = 512;  // Inlining can repeat a name any number of times.
@@ -190,7 +190,7 @@ class Converter {
   Status Spend(int64_t elements) {
     elements_left_ -= elements;
     if (elements_left_ >= 0) return OkStatus();
-    return Corrupt(StrCat("constants have more than ", kMaxElements, " elements together"));
+    return Corrupt(StrCat("constants have more than ", kMaxConstantElements, " elements together"));
   }
 
   Status SpendMade(size_t elements) {
@@ -1135,7 +1135,7 @@ class Converter {
   std::string input_name_;
   const tf::TensorInfo* input_ = nullptr;
   int64_t batch_ = kDynamic;
-  int64_t elements_left_ = kMaxElements, made_left_ = kMaxMadeElements;
+  int64_t elements_left_ = kMaxConstantElements, made_left_ = kMaxMadeElements;
   std::map<std::string, std::string, std::less<>> restored_;
   std::map<std::string, std::string> object_keys_;
   std::map<std::string, ValuePtr> variables_;  ///< By key.

@@ -1,0 +1,426 @@
+// The one place where operators of all formats become those of the graph.
+#include "converter/import/builder/graph_builder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+#include "formats/base/macros.h"
+
+namespace octet {
+namespace {
+
+/// Problems listed by name in one message.
+constexpr size_t kMaxListed = 50;
+/// Nodes named for one problem.
+constexpr size_t kMaxNodes = 3;
+
+bool AllEqual(std::span<const float> values, float v) {
+  return std::all_of(values.begin(), values.end(), [v](float x) { return x == v; });
+}
+
+}  // namespace
+
+Padding SamePadding(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, bool odd_in_front,
+                    bool may_crop) {
+  int64_t total = (CeilDiv(in, stride) - 1) * stride + (kernel - 1) * dilation + 1 - in;
+  if (!may_crop) total = std::max<int64_t>(total, 0);
+  // Division truncates, as ONNX Runtime's does where the total is negative.
+  const int64_t front = (odd_in_front ? total + 1 : total) / 2;
+  return {front, total - front};
+}
+
+void Problems::Add(const std::string& op, const std::string& node, const std::string& reason) {
+  ++count_;
+  auto same = std::find_if(list_.begin(), list_.end(),
+                           [&](const Entry& e) { return e.op == op && e.reason == reason; });
+  if (same == list_.end()) {
+    if (list_.size() >= kMaxListed) return;
+    same = list_.insert(same, {op, reason, {}});
+  }
+  same->nodes.push_back(node);
+}
+
+Status Problems::ToStatus() const {
+  if (count_ == 0) return OkStatus();
+  std::string text;
+  size_t shown = 0;
+  for (const Entry& e : list_) {
+    text += StrCat(text.empty() ? "" : "; ", e.op);
+    for (size_t i = 0; i < std::min(e.nodes.size(), kMaxNodes); ++i)
+      text += StrCat(i > 0 ? ", '" : " '", e.nodes[i], "'");
+    if (e.nodes.size() > kMaxNodes) text += StrCat(" and ", e.nodes.size() - kMaxNodes, " more");
+    if (!e.reason.empty()) text += StrCat(" (", e.reason, ")");
+    shown += e.nodes.size();
+  }
+  if (shown < count_) text += StrCat("; and ", count_ - shown, " more");
+  return Unsupported(
+      StrCat(count_, count_ == 1 ? " unsupported operator: " : " unsupported operators: ", text));
+}
+
+// ---- Names, constants, nodes ----
+
+std::string GraphBuilder::UniqueName(const std::string& wanted) {
+  return tensors_.Make(wanted.empty() ? "tensor" : wanted);
+}
+
+bool GraphBuilder::Rename(TensorId id, const std::string& name) {
+  if (name.empty()) return false;
+  if (graph_.tensor(id).name == name) return true;
+  if (!tensors_.Take(name)) return false;
+  graph_.tensor(id).name = name;
+  return true;
+}
+
+Status GraphBuilder::Charge(int64_t bytes) {
+  budget_ -= bytes;
+  if (bytes >= 0 && budget_ >= 0) return OkStatus();
+  budget_ = -1;  // For good: what comes now must not fit by chance.
+  return Corrupt("the constants are many times larger than the file");
+}
+
+TensorId GraphBuilder::AddInput(const std::string& name, const ValueType& type,
+                                const Shape& shape) {
+  const TensorId id = graph_.AddActivation(UniqueName(name), type.dtype, shape);
+  graph_.tensor(id).quantization = type.quantization;
+  graph_.inputs.push_back(id);
+  return id;
+}
+
+Result<TensorId> GraphBuilder::Emit(OpType type, const Label& label, std::vector<TensorId> inputs,
+                                    const ValueType& out,
+                                    const std::function<void(Node*)>& configure,
+                                    const Shape& reshape) {
+  Node node;
+  node.type = type;
+  node.inputs = std::move(inputs);
+  if (configure) configure(&node);
+  const TensorId id = graph_.AddActivation(UniqueName(label.output), out.dtype, reshape);
+  graph_.tensor(id).quantization = out.quantization;
+  node.name = nodes_.Make(label.node.empty() ? graph_.tensor(id).name : label.node);
+  node.output = id;
+  OCTET_ASSIGN_OR_RETURN(const Shape shape, InferShape(graph_, node));
+  const int64_t elements = shape.num_elements();
+  if (elements < 1 || elements > kMaxElements)
+    return Corrupt(StrCat("its result would have the shape ", shape.ToString()));
+  graph_.tensor(id).shape = shape;
+  graph_.nodes.push_back(std::move(node));
+  return id;
+}
+
+// ---- Views ----
+
+View GraphBuilder::Plain(TensorId id) const {
+  const Shape& shape = ShapeOf(id);
+  View v{id, {}, {}};
+  for (int i = 0; i < shape.rank(); ++i) {
+    v.dims.push_back(shape[i]);
+    v.perm.push_back(i);
+  }
+  return v;
+}
+
+View GraphBuilder::ChannelsFirst(TensorId id) const {
+  const Shape& s = ShapeOf(id);
+  return {id, {s[0], s[3], s[1], s[2]}, {0, 3, 1, 2}};
+}
+
+Result<TensorId> GraphBuilder::AsLinear(const Label& label, const View& v, const Shape& shape) {
+  if (!IsLinear(v, ShapeOf(v))) {
+    return Unsupported(StrCat("its input ", DimsText(v.dims), " is the tensor ",
+                              ShapeOf(v).ToString(), " in another order of elements"));
+  }
+  if (ShapeOf(v) == shape) return v.id;
+  return Emit(OpType::kReshape, label + "/reshape", {v.id}, TypeOf(v.id), {}, shape);
+}
+
+Result<TensorId> GraphBuilder::AsImage(const Label& label, const View& v, bool channels_last) {
+  if (v.dims.size() != 4 || v.dims[0] != 1) {
+    return Unsupported(
+        StrCat("its input has shape ", DimsText(v.dims), ", expected ",
+               channels_last ? "[1,height,width,channels]" : "[1,channels,height,width]"));
+  }
+  const Shape nhwc = channels_last ? Shape{1, v.dims[1], v.dims[2], v.dims[3]}
+                                   : Shape{1, v.dims[2], v.dims[3], v.dims[1]};
+  const std::vector<int> order =
+      channels_last ? std::vector<int>{0, 1, 2, 3} : std::vector<int>{0, 3, 1, 2};
+  if (ShapeOf(v) == nhwc && v.perm == order) return v.id;
+  // With one channel or one pixel both orders are the same memory.
+  if (channels_last || nhwc[3] == 1 || nhwc[1] * nhwc[2] == 1) return AsLinear(label, v, nhwc);
+  return Unsupported(StrCat("its input ", DimsText(v.dims), " is the tensor ",
+                            ShapeOf(v).ToString(), " in another order of elements"));
+}
+
+Result<View> GraphBuilder::AsAligned(const Label& label, const View& v) {
+  const Shape& shape = ShapeOf(v);
+  const size_t rank = v.dims.size();
+  bool aligned = rank == v.perm.size();
+  for (size_t d = 0; aligned && d < rank; ++d) aligned = v.dims[d] == shape[v.perm[d]];
+  if (aligned) return v;
+  if (rank == 0 || v.dims[0] != 1 || (rank != 2 && rank != 4)) {
+    return Unsupported(
+        StrCat("its input has shape ", DimsText(v.dims),
+               ", expected [1,channels,height,width], [1,height,width,channels] or [1,features]"));
+  }
+  Shape same;
+  for (int64_t d : v.dims) same.push_back(d);
+  OCTET_ASSIGN_OR_RETURN(const TensorId id, AsLinear(label, v, same));
+  return Plain(id);
+}
+
+// ---- Lowerings ----
+
+Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWindow& wide,
+                                   float fill, bool pads_are_values, Window* window) {
+  std::array<int64_t, 4> pad_front{}, pad_behind{};
+  std::vector<Range> crop;
+  const Shape shape = ShapeOf(x);
+  if (shape.rank() != 4)
+    return Unsupported(StrCat("its input has shape ", shape.ToString(), ", expected an image"));
+  for (int i = 0; i < 4; ++i) crop.push_back({0, 1, shape[i]});
+  int fitted[2][5];
+  bool pads = false, crops = false;
+  for (int d = 0; d < 2; ++d) {
+    const int64_t kernel = wide.kernel[d], stride = wide.stride[d], dilation = wide.dilation[d];
+    for (int64_t v : {kernel, stride, dilation}) {
+      if (v < 1 || v > kMaxWindow)
+        return Unsupported(
+            StrCat("its kernel, stride or dilation is ", v, ", expected 1 to ", kMaxWindow));
+    }
+    Padding p = wide.padding[d];
+    if (p.front > (1 << 20) || p.behind > (1 << 20))
+      return Unsupported(StrCat("its padding is ", std::max(p.front, p.behind)));
+    Range& range = crop[static_cast<size_t>(d) + 1];
+    if (p.front < 0 || p.behind < 0) {
+      range.begin = std::max<int64_t>(-p.front, 0);
+      range.count -= range.begin + std::max<int64_t>(-p.behind, 0);
+      if (range.count < 1) return Corrupt("its negative padding leaves nothing");
+      p = {std::max<int64_t>(p.front, 0), std::max<int64_t>(p.behind, 0)};
+      crops = true;
+    }
+    // What lies beyond the window, or would be counted otherwise, is an operator of its own.
+    const int64_t most = kernel * dilation - 1;
+    if (p.front > most || p.behind > most) pads = true;
+    pad_front[static_cast<size_t>(d) + 1] = p.front;
+    pad_behind[static_cast<size_t>(d) + 1] = p.behind;
+    fitted[d][0] = static_cast<int>(kernel);
+    fitted[d][1] = static_cast<int>(stride);
+    fitted[d][2] = static_cast<int>(dilation);
+    fitted[d][3] = static_cast<int>(p.front);
+    fitted[d][4] = static_cast<int>(p.behind);
+  }
+  if (crops) {
+    OCTET_ASSIGN_OR_RETURN(x, Slice(label + "/crop", x, crop));
+  }
+  if (pads) {
+    if (!pads_are_values) return Unsupported("its padding is larger than its window");
+    OCTET_ASSIGN_OR_RETURN(x, Pad(label + "/pad", x, pad_front, pad_behind, fill));
+    for (auto& f : fitted) f[3] = f[4] = 0;
+  }
+  *window = Window{fitted[0][0], fitted[1][0], fitted[0][1], fitted[1][1], fitted[0][2],
+                   fitted[1][2], fitted[0][3], fitted[1][3], fitted[0][4], fitted[1][4]};
+  return x;
+}
+
+Result<TensorId> GraphBuilder::Conv(const Label& label, TensorId x, const LayerWeights& weights,
+                                    const WideWindow& wide, int64_t groups) {
+  if (groups < 1 || groups > kMaxChannels) return Corrupt(StrCat("it has ", groups, " groups"));
+  Window window;
+  OCTET_ASSIGN_OR_RETURN(x, Fit(label, x, wide, 0.0f, true, &window));
+  std::vector<TensorId> inputs{x, kNoTensor};
+  OCTET_ASSIGN_OR_RETURN(inputs[kInputWeights],
+                         AddFloats(label.output + ".weight", weights.shape, weights.values));
+  if (!weights.bias.empty()) {
+    inputs.push_back(kNoTensor);
+    OCTET_ASSIGN_OR_RETURN(inputs[kInputBias], AddFloats(label.output + ".bias",
+                                                         Shape{weights.shape[0]}, weights.bias));
+  }
+  return Emit(OpType::kConv2d, label, std::move(inputs), {}, [&](Node* n) {
+    n->window = window;
+    n->groups = static_cast<int>(groups);
+  });
+}
+
+Result<TensorId> GraphBuilder::Pool(const Label& label, TensorId x, OpType type,
+                                    const WideWindow& wide, bool count_include_pad) {
+  const bool maximum = type == OpType::kMaxPool;
+  Window window;
+  OCTET_ASSIGN_OR_RETURN(
+      x, Fit(label, x, wide, maximum ? -std::numeric_limits<float>::infinity() : 0.0f,
+             maximum || count_include_pad, &window));
+  if (window.dilation_h != 1 || window.dilation_w != 1) return Unsupported("its window is dilated");
+  return Emit(type, label, {x}, TypeOf(x), [&](Node* n) {
+    n->window = window;
+    n->count_include_pad = !maximum && count_include_pad;
+  });
+}
+
+Result<TensorId> GraphBuilder::GlobalPool(const Label& label, TensorId x, bool mean) {
+  if (mean) return Emit(OpType::kGlobalAveragePool, label, {x}, TypeOf(x));
+  WideWindow window;
+  window.kernel[0] = ShapeOf(x)[1];
+  window.kernel[1] = ShapeOf(x)[2];
+  return Pool(label, x, OpType::kMaxPool, window);
+}
+
+Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWeights weights) {
+  const Shape shape = ShapeOf(x);
+  const int64_t in = weights.shape[1], out = weights.shape[0];
+  if (in < 1 || out < 1 || shape.num_elements() != in) {
+    return Corrupt(
+        StrCat("its weights take ", in, " features, its input has ", shape.num_elements()));
+  }
+  TensorId input = x.id;
+  if (!IsLinear(x, shape)) {
+    // The source counts the features in its own order; the rows of the weights follow the memory.
+    const std::vector<int32_t> order = SourceOrder(x, shape);
+    std::vector<float> row(static_cast<size_t>(in));
+    for (int64_t o = 0; o < out; ++o) {
+      float* const values = weights.values.data() + o * in;
+      for (int64_t i = 0; i < in; ++i)
+        row[static_cast<size_t>(i)] = values[order[static_cast<size_t>(i)]];
+      std::copy(row.begin(), row.end(), values);
+    }
+  }
+  if (!(shape == Shape{1, in})) {
+    OCTET_ASSIGN_OR_RETURN(
+        input, Emit(OpType::kReshape, label + "/flatten", {x.id}, TypeOf(x.id), {}, Shape{1, in}));
+  }
+  std::vector<TensorId> inputs{input, kNoTensor};
+  OCTET_ASSIGN_OR_RETURN(inputs[kInputWeights],
+                         AddFloats(label.output + ".weight", weights.shape, weights.values));
+  if (!weights.bias.empty()) {
+    inputs.push_back(kNoTensor);
+    OCTET_ASSIGN_OR_RETURN(inputs[kInputBias],
+                           AddFloats(label.output + ".bias", Shape{out}, weights.bias));
+  }
+  return Emit(OpType::kDense, label, std::move(inputs));
+}
+
+Result<TensorId> GraphBuilder::PixelDense(const Label& label, TensorId x, LayerWeights weights) {
+  weights.shape = Shape{weights.shape[0], 1, 1, weights.shape[1]};
+  if (weights.shape[3] != ShapeOf(x).back()) {
+    return Corrupt(StrCat("its weights take ", weights.shape[3], " features, its input has ",
+                          ShapeOf(x).back()));
+  }
+  return Conv(label, x, weights, {}, 1);
+}
+
+Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::vector<float> scale,
+                                          std::vector<float> shift, const ValueType& out) {
+  const int64_t channels = ShapeOf(x).back();
+  if (channels > kMaxChannels) return Unsupported(StrCat("its input has ", channels, " channels"));
+  if (scale.size() == 1) scale.assign(static_cast<size_t>(channels), scale[0]);
+  if (shift.size() == 1) shift.assign(static_cast<size_t>(channels), shift[0]);
+  if (out == TypeOf(x) && AllEqual(scale, 1.0f) && AllEqual(shift, 0.0f)) return x;
+  std::vector<TensorId> inputs{x, kNoTensor, kNoTensor};
+  OCTET_ASSIGN_OR_RETURN(inputs[kInputScale],
+                         AddFloats(label.output + ".scale", Shape{channels}, scale));
+  OCTET_ASSIGN_OR_RETURN(inputs[kInputShift],
+                         AddFloats(label.output + ".shift", Shape{channels}, shift));
+  return Emit(OpType::kScaleShift, label, std::move(inputs), out);
+}
+
+Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
+                                         std::span<const float> gamma, std::span<const float> beta,
+                                         std::span<const float> mean,
+                                         std::span<const float> variance, double epsilon) {
+  const size_t channels = static_cast<size_t>(ShapeOf(x).back());
+  const std::pair<const char*, std::span<const float>> parameters[] = {
+      {"scale", gamma}, {"offset", beta}, {"mean", mean}, {"variance", variance}};
+  for (const auto& [name, values] : parameters) {
+    const bool optional = values.data() == gamma.data() || values.data() == beta.data();
+    if (values.size() != channels && !(optional && values.empty())) {
+      return Corrupt(
+          StrCat("its ", name, " has ", values.size(), " values for ", channels, " channels"));
+    }
+  }
+  std::vector<float> scale(channels), shift(channels);
+  for (size_t c = 0; c < channels; ++c) {
+    const double spread = static_cast<double>(variance[c]) + epsilon;
+    if (!(spread > 0.0))
+      return InvalidArgument(StrCat("its variance is ", variance[c], " at channel ", c));
+    const double s = (gamma.empty() ? 1.0 : static_cast<double>(gamma[c])) / std::sqrt(spread);
+    scale[c] = static_cast<float>(s);
+    shift[c] =
+        static_cast<float>((beta.empty() ? 0.0 : static_cast<double>(beta[c])) - mean[c] * s);
+  }
+  return ScaleShift(label, x, std::move(scale), std::move(shift));
+}
+
+Result<TensorId> GraphBuilder::Subtract(const Label& label, TensorId a, TensorId b) {
+  OCTET_ASSIGN_OR_RETURN(const TensorId negative,
+                         ScaleShift(label + ".negative", b, {-1.0f}, {0.0f}));
+  return Emit(OpType::kAdd, label, {a, negative});
+}
+
+Result<TensorId> GraphBuilder::Pad(const Label& label, TensorId x,
+                                   const std::array<int64_t, 4>& begin,
+                                   const std::array<int64_t, 4>& end, float value) {
+  if (std::isnan(value) || value > std::numeric_limits<float>::max())
+    return Unsupported(StrCat("it pads with ", value));
+  bool any = false;
+  for (size_t i = 0; i < 4; ++i) {
+    if (begin[i] < 0 || end[i] < 0)
+      return Unsupported(StrCat("it pads by ", std::min(begin[i], end[i])));
+    if (begin[i] > kMaxElements || end[i] > kMaxElements)
+      return Corrupt(StrCat("it pads by ", std::max(begin[i], end[i])));
+    any = any || begin[i] > 0 || end[i] > 0;
+  }
+  if (!any) return x;
+  if (begin[0] != 0 || end[0] != 0) return Unsupported("it pads the batch");
+  return Emit(OpType::kPad, label, {x}, TypeOf(x), [&](Node* n) {
+    n->pad_value = std::max(value, std::numeric_limits<float>::lowest());
+    for (size_t i = 0; i < 4; ++i) {
+      n->begin[i] = static_cast<int32_t>(begin[i]);
+      n->end[i] = static_cast<int32_t>(end[i]);
+    }
+  });
+}
+
+Result<TensorId> GraphBuilder::Slice(const Label& label, TensorId x,
+                                     const std::vector<Range>& ranges) {
+  const Shape shape = ShapeOf(x);
+  if (ranges.size() != static_cast<size_t>(shape.rank()))
+    return Corrupt(StrCat("ranges of ", ranges.size(), " dimensions for ", shape.ToString()));
+  bool whole = true, channels_backwards = false;
+  for (int i = 0; i < shape.rank(); ++i) {
+    const Range& r = ranges[static_cast<size_t>(i)];
+    const int64_t last = r.begin + (r.count - 1) * r.step;
+    if (r.count < 1) return Unsupported("its result is empty");
+    if (r.begin < 0 || r.begin >= shape[i] || last < 0 || last >= shape[i])
+      return Corrupt(StrCat("a range outside of ", shape.ToString()));
+    if (r.step < 0 && r.count > 1) {
+      channels_backwards = i == shape.rank() - 1 && r.step == -1 && r.count == shape[i];
+      if (!channels_backwards)
+        return Unsupported("its step is negative; only channels can be reversed");
+    }
+    whole = whole && r.count == shape[i];
+  }
+  if (channels_backwards) {
+    if (!whole) return Unsupported("it reverses the channels of a part");
+    return ReverseChannels(label, x);
+  }
+  if (whole) return x;
+  return Emit(OpType::kSlice, label, {x}, TypeOf(x), [&](Node* n) {
+    for (size_t i = 0; i < ranges.size(); ++i) {
+      n->begin[i] = static_cast<int32_t>(ranges[i].begin);
+      n->step[i] = static_cast<int32_t>(ranges[i].count > 1 ? ranges[i].step : 1);
+      n->end[i] = static_cast<int32_t>(ranges[i].begin + (ranges[i].count - 1) * n->step[i] + 1);
+    }
+  });
+}
+
+Result<TensorId> GraphBuilder::ReverseChannels(const Label& label, TensorId x) {
+  const Shape shape = ShapeOf(x);
+  const int64_t n = shape.back();
+  if (n > 64 || shape.rank() != 4)
+    return Unsupported(StrCat("it reverses ", n, " channels of ", shape.ToString(),
+                              "; up to 64 of an image are supported"));
+  LayerWeights weights{Shape{n, n}, std::vector<float>(static_cast<size_t>(n * n), 0.0f), {}};
+  for (int64_t c = 0; c < n; ++c) weights.values[static_cast<size_t>(c * n + n - 1 - c)] = 1.0f;
+  return PixelDense(label, x, std::move(weights));
+}
+
+}  // namespace octet
