@@ -4,12 +4,14 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <limits>
 #include <queue>
 #include <string>
 #include <unordered_map>
 #include <utility>
 #include <vector>
 
+#include "converter/passes/integers.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -376,9 +378,10 @@ Status Legalize(Graph* graph) {
     if (n->type == OpType::kReshape && before != nullptr && before->type == OpType::kReshape) {
       editor.SetInput(n, 0, before->inputs[0]);
     }
-    if (before != nullptr && before->type == OpType::kPad && before->pad_value == 0.0f) {
-      // A max pool ignores its padding, which equals zeros where nothing is below 0.
-      const bool takes = n->type == OpType::kConv2d || (n->type == OpType::kMaxPool && non_negative[before->inputs[0]]);
+    if (before != nullptr && before->type == OpType::kPad) {
+      // A max pool ignores its padding, which equals zeros where nothing is below 0, and the lowest value anywhere.
+      const bool zeros = before->pad_value == 0.0f, lowest = before->pad_value == std::numeric_limits<float>::lowest();
+      const bool takes = n->type == OpType::kConv2d ? zeros : n->type == OpType::kMaxPool && (lowest || (zeros && non_negative[before->inputs[0]]));
       if (takes && AddPadding(*before, &n->window)) editor.SetInput(n, 0, before->inputs[0]);
     }
     if (n->type == OpType::kConv2d) OCTET_RETURN_IF_ERROR(Ungroup(graph, n, &editor));
@@ -397,6 +400,19 @@ Status Legalize(Graph* graph) {
     if (IsIdentity(*graph, *n, non_negative)) editor.Bypass(n);
   }
   return Finish(graph, editor);
+}
+
+/// The lowest number, which also stands for a source's -inf, means "nothing" to a maximum and garbage to everything else.
+Status CheckLowestPads(const Graph& graph) {
+  std::vector<bool> lowest(graph.tensors.size(), false);
+  for (const Node& n : graph.nodes) {
+    for (TensorId id : n.inputs) {
+      if (id == kNoTensor || !lowest[id] || n.type == OpType::kMaxPool) continue;
+      return Unsupported(StrCat("node '", n.name, "' (", OpTypeName(n.type), ") reads padding of the lowest value or -inf, which is supported in front of a max pool only"));
+    }
+    if (n.type == OpType::kPad) lowest[n.output] = n.pad_value == std::numeric_limits<float>::lowest();
+  }
+  return OkStatus();
 }
 
 Status RemoveUnused(Graph* graph) { return Finish(graph, Editor(graph)); }
@@ -420,10 +436,13 @@ Status Optimize(Graph* graph) {
   OCTET_RETURN_IF_ERROR(CheckGraph(*graph));
   OCTET_RETURN_IF_ERROR(Legalize(graph));
   OCTET_RETURN_IF_ERROR(FoldScaleShift(graph));
+  OCTET_RETURN_IF_ERROR(FuseActivation(graph));
+  OCTET_RETURN_IF_ERROR(FuseQuantized(graph));
   OCTET_RETURN_IF_ERROR(FuseResidualAndActivation(graph));
   // Fusing brings nodes together that can go now, such as a ReLU behind a pool.
   OCTET_RETURN_IF_ERROR(Legalize(graph));
   OCTET_RETURN_IF_ERROR(InferShapes(graph));
+  OCTET_RETURN_IF_ERROR(CheckLowestPads(*graph));
   return CheckGraph(*graph).WithContext("after folding");
 }
 

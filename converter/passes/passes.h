@@ -35,8 +35,9 @@ Status RemoveUnused(Graph* graph);
 /// Importers end with it; ImportModel and Optimize ask again, for the importer that did not.
 Status CheckGraph(const Graph& graph);
 
-/// CheckGraph, Legalize, the first two above, Legalize again, then InferShapes and CheckGraph:
-/// folding finite numbers can overflow.
+/// All of it: CheckGraph, Legalize, FoldScaleShift, FuseActivation, FuseQuantized (integers.h),
+/// FuseResidualAndActivation, Legalize again, then InferShapes and CheckGraph: folding finite numbers
+/// can overflow.
 Status Optimize(Graph* graph);
 
 }  // namespace octet

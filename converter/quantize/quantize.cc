@@ -20,6 +20,12 @@ namespace {
 /// Scales of near-dead output channels are kept within this factor of the layer's largest: below it the weights do nothing
 /// in the layer's output, but a tiny scale would blow up the integer bias.
 constexpr double kScaleFloor = 1.0 / (1 << 20);
+/// Of the largest integer bias, what a layer of zero weights uses: its bias is then exact to 2^-22, and sums stay far from 32 bits.
+constexpr double kZeroLayerSteps = 256.0;
+/// Scale of a tensor that was 0 throughout the calibration. A layer that reads it has its bias in steps of this times its weights' scale.
+constexpr double kZeroTensorScale = 1.0 / 256.0;
+/// How many times coarser than its own range a value that others read may become by sharing a quantization: one bit.
+constexpr double kMaxShared = 2.0;
 /// Largest magnitude of an integer bias before the zero-point correction.
 constexpr double kMaxBias = 1 << 30;
 
@@ -55,7 +61,9 @@ Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels, con
   std::vector<double> residue(per_channel);
   std::vector<size_t> order;
   for (size_t c = 0; c < channels; ++c) {
-    double s = largest > 0.0 ? std::max(scale[c], largest * kScaleFloor) : 1.0;
+    double s = std::max(scale[c], largest * kScaleFloor);
+    // A layer of zeros only has its bias, which then counts steps of this scale.
+    if (largest == 0.0) s = min_scale.empty() || min_scale[c] == 0.0 ? 1.0 : min_scale[c] * kZeroLayerSteps;
     if (!min_scale.empty()) s = std::max(s, min_scale[c]);
     // A layer of denormal weights still gets a scale that is a normal number.
     const float rounded = std::max(static_cast<float>(s), std::numeric_limits<float>::min());
@@ -88,16 +96,32 @@ Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels, con
   return q;
 }
 
-Status CheckFloatConvs(const Graph& g) {
+/// int8 weights are those of a source that gave them so; they are kept as they are.
+Status CheckConvs(const Graph& g) {
   for (const Node& n : g.nodes) {
     if (!IsConv(n.type)) continue;
     const Tensor& w = g.tensor(n.inputs[kInputWeights]);
-    if (w.dtype != DType::kF32 || w.layout != Layout::kPlain) {
+    if ((w.dtype != DType::kF32 && w.dtype != DType::kI8) || w.layout != Layout::kPlain) {
       return InvalidArgument(StrCat("node '", n.name, "': weights are ", DTypeName(w.dtype), " in layout ",
                                     static_cast<int>(w.layout), ", expected plain float32 to quantize from"));
     }
   }
   return OkStatus();
+}
+
+/// The source's int8 weights of layers that compute in float, as the numbers they stand for.
+void DequantizeWeights(Graph* g) {
+  for (Node& n : g->nodes) {
+    if (!IsConv(n.type) || g->tensor(n.inputs[kInputX]).dtype != DType::kF32) continue;
+    const Tensor w = g->tensor(n.inputs[kInputWeights]);
+    if (w.dtype != DType::kI8) continue;
+    const std::span<const int8_t> codes = w.values<int8_t>();
+    const std::span<const float> scales = g->tensor(n.inputs[kInputScales]).values<float>();
+    std::vector<float> values(codes.size());
+    for (size_t i = 0; i < codes.size(); ++i) values[i] = static_cast<float>(codes[i]) * scales[i / (codes.size() / scales.size())];
+    n.inputs[kInputScales] = kNoTensor;
+    n.inputs[kInputWeights] = g->AddConstant(w.name, DType::kF32, w.shape, values.data(), values.size() * sizeof(float));
+  }
 }
 
 Status ToFloat16(Graph* g) {
@@ -143,7 +167,7 @@ void ToHybrid(Graph* g) {
   for (Node& n : g->nodes) {
     if (!IsConv(n.type) || Reduction(*g, n) > kMaxInt8Reduction) continue;
     const Tensor& w = g->tensor(n.inputs[kInputWeights]);
-    if (w.shape.num_elements() < kSmallLayer) continue;
+    if (w.dtype == DType::kI8 || w.shape.num_elements() < kSmallLayer) continue;
     SetInt8Weights(g, &n, QuantizeWeights(w.values<float>(), static_cast<size_t>(w.shape[0]), {}));
   }
 }
@@ -175,8 +199,7 @@ class Int8Converter {
     FindReaders();
     DecideTypes();
     if (require_int8) OCTET_RETURN_IF_ERROR(CheckNothingStaysFloat());
-    Unite();
-    OCTET_RETURN_IF_ERROR(ChooseQuantizations());
+    OCTET_RETURN_IF_ERROR(Unite());
     OCTET_RETURN_IF_ERROR(Rewrite());
     return std::move(g_);
   }
@@ -207,6 +230,8 @@ class Int8Converter {
   void FindReaders() {
     readers_.resize(g_.tensors.size());
     producer_.assign(g_.tensors.size(), -1);
+    is_output_.assign(g_.tensors.size(), false);
+    for (TensorId id : g_.outputs) is_output_[id] = true;
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       producer_[g_.nodes[i].output] = static_cast<int>(i);
       for (TensorId id : g_.nodes[i].inputs) {
@@ -254,18 +279,38 @@ class Int8Converter {
     return id;
   }
 
-  void Unite() {
-    parent_.resize(original_tensors_);
-    std::iota(parent_.begin(), parent_.end(), 0);
-    for (size_t i = 0; i < g_.nodes.size(); ++i) {
-      const Node& n = g_.nodes[i];
-      if (float_node_[i] || !Moves(n.type)) continue;
-      for (TensorId id : n.inputs) parent_[Find(id)] = Find(n.output);
-    }
+  /// Whether the values are read by anything but operators that move them on.
+  bool IsOpen(TensorId id) const {
+    return is_output_[id] || std::any_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
+      return float_node_[i] || !Moves(g_.nodes[i].type);
+    });
   }
 
-  /// One quantization per group of tensors, from all their ranges.
-  Status ChooseQuantizations() {
+  /// Tensors that share a quantization, by root.
+  struct Group {
+    Range range;  ///< Of all of them; begins at [0, 0], which every range contains.
+    double finest = std::numeric_limits<double>::infinity();  ///< The least span of those that others read.
+    double Span() const { return static_cast<double>(range.max) - range.min; }
+  };
+
+  static Group Join(const Group& a, const Group& b) {
+    return {{std::min(a.range.min, b.range.min), std::max(a.range.max, b.range.max)}, std::min(a.finest, b.finest)};
+  }
+
+  void Merge(TensorId a, TensorId b) {
+    a = Find(a), b = Find(b);
+    if (a == b) return;
+    groups_[b] = Join(groups_[a], groups_[b]);
+    parent_[a] = b;
+  }
+
+  /// Operators that move values share one quantization with what they read, so that they copy codes. A result whose range
+  /// is wider, which only a concatenation or a padding has, shares it unless that cost another reader more than a bit:
+  /// concat(p, q) of ranges 1 and 200 would leave a convolution that also reads p with 2 of 255 steps.
+  Status Unite() {
+    parent_.resize(original_tensors_);
+    std::iota(parent_.begin(), parent_.end(), 0);
+    groups_.resize(original_tensors_);
     std::vector<bool> needed(original_tensors_, false);
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       if (float_node_[i]) continue;
@@ -274,26 +319,68 @@ class Int8Converter {
       }
       if (is_u8_[g_.nodes[i].output]) needed[g_.nodes[i].output] = true;
     }
-    std::map<TensorId, Range> ranges;  // By root. Starts at [0, 0], which every range contains.
     for (size_t id = 0; id < original_tensors_; ++id) {
       if (!needed[id]) continue;
       OCTET_ASSIGN_OR_RETURN(const Range r, RangeOf(g_, static_cast<TensorId>(id), table_));
-      Range& group = ranges[Find(static_cast<TensorId>(id))];
-      group.min = std::min(group.min, r.min);
-      group.max = std::max(group.max, r.max);
+      Group& group = groups_[id];
+      group.range = {std::min(0.0f, r.min), std::max(0.0f, r.max)};
+      // What only a ReLU reads may saturate where it does.
+      if (!is_output_[id] && !readers_[id].empty() && std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
+            return !float_node_[i] && (g_.nodes[i].type == OpType::kRelu || g_.nodes[i].type == OpType::kRelu6);
+          })) {
+        group.range.min = 0.0f;
+      }
+      if (IsOpen(static_cast<TensorId>(id))) group.finest = group.Span();
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (float_node_[i] || n.type != OpType::kPad) continue;
-      Range& group = ranges[Find(n.output)];
-      group.min = std::min(group.min, n.pad_value);
-      group.max = std::max(group.max, n.pad_value);
+      if (float_node_[i] || !Moves(n.type) || n.type == OpType::kConcat) continue;
+      if (n.type != OpType::kPad) {
+        Merge(n.inputs[0], n.output);
+        continue;
+      }
+      // The lowest value stands in front of a maximum only, where any code below the others does.
+      if (n.pad_value == std::numeric_limits<float>::lowest()) {
+        Merge(n.inputs[0], n.output);
+        continue;
+      }
+      Range& range = groups_[Find(n.output)].range;
+      range = {std::min(range.min, n.pad_value), std::max(range.max, n.pad_value)};
+      MergeIfClose(n.inputs[0], n.output);
+    }
+    for (size_t i = 0; i < g_.nodes.size(); ++i) {
+      const Node& n = g_.nodes[i];
+      if (float_node_[i] || n.type != OpType::kConcat) continue;
+      for (TensorId id : n.inputs) MergeIfClose(id, n.output);
     }
     quantization_.resize(original_tensors_);
     for (size_t id = 0; id < original_tensors_; ++id) {
-      if (needed[id]) quantization_[id] = ChooseQuantization(ranges[Find(static_cast<TensorId>(id))]);
+      if (needed[id]) quantization_[id] = ChooseQuantization(groups_[Find(static_cast<TensorId>(id))].range);
     }
     return OkStatus();
+  }
+
+  void MergeIfClose(TensorId a, TensorId b) {
+    const Group joined = Join(groups_[Find(a)], groups_[Find(b)]);
+    if (joined.Span() <= kMaxShared * joined.finest) Merge(a, b);
+  }
+
+  /// The same values in the quantization of another tensor, for operators that move codes.
+  TensorId Rescaled(TensorId id, const Quantization& q) {
+    if (g_.tensor(id).quantization == q) return id;
+    TensorId& known = rescaled_.try_emplace({id, {q.scale, q.zero_point}}, kNoTensor).first->second;
+    if (known != kNoTensor) return known;
+    const Shape shape = g_.tensor(id).shape;
+    const std::string name = g_.tensor(id).name + ".rescaled";
+    known = g_.AddActivation(name, DType::kU8, shape);
+    g_.tensor(known).quantization = q;
+    Node node;
+    node.type = OpType::kQuantize;
+    node.name = name;
+    node.inputs = {id};
+    node.output = known;
+    nodes_.push_back(std::move(node));
+    return known;
   }
 
   /// The tensor as uint8 or as float, converted at its first such use.
@@ -326,6 +413,10 @@ class Int8Converter {
       for (TensorId& id : n.inputs) {
         if (IsActivation(id)) id = As(id, !float_node_[i]);
       }
+      if (!float_node_[i] && Moves(n.type)) {
+        const Quantization q = g_.tensor(n.output).quantization;
+        for (TensorId& id : n.inputs) id = Rescaled(id, q);
+      }
       if (IsConv(n.type) && !float_node_[i]) OCTET_RETURN_IF_ERROR(QuantizeConv(&n));
       nodes_.push_back(std::move(n));
     }
@@ -337,6 +428,26 @@ class Int8Converter {
     }
     g_.nodes = std::move(nodes_);
     return OkStatus();
+  }
+
+  /// The source's own codes where they leave room for the bias.
+  Int8Weights WeightsOf(const Node& n, const std::vector<double>& min_scale) const {
+    const Tensor& w = g_.tensor(n.inputs[kInputWeights]);
+    const size_t channels = static_cast<size_t>(w.shape[0]);
+    if (w.dtype == DType::kF32) return QuantizeWeights(w.values<float>(), channels, min_scale);
+    const std::span<const int8_t> codes = w.values<int8_t>();
+    const std::span<const float> scales = g_.tensor(n.inputs[kInputScales]).values<float>();
+    const size_t row = codes.size() / channels;
+    Int8Weights q{{codes.begin(), codes.end()}, {scales.begin(), scales.end()}, std::vector<int32_t>(channels)};
+    bool fits = true;
+    for (size_t c = 0; c < channels; ++c) {
+      q.sums[c] = std::accumulate(codes.begin() + static_cast<std::ptrdiff_t>(c * row), codes.begin() + static_cast<std::ptrdiff_t>((c + 1) * row), 0);
+      fits = fits && scales[c] >= min_scale[c];
+    }
+    if (fits) return q;
+    std::vector<float> values(codes.size());
+    for (size_t i = 0; i < codes.size(); ++i) values[i] = static_cast<float>(codes[i]) * scales[i / row];
+    return QuantizeWeights(values, channels, min_scale);
   }
 
   Status QuantizeConv(Node* n) {
@@ -363,7 +474,7 @@ class Int8Converter {
         }
       }
     }
-    const Int8Weights q = QuantizeWeights(w.values<float>(), channels, min_scale);
+    const Int8Weights q = WeightsOf(*n, min_scale);
     std::vector<int32_t> integer_bias(channels);
     bool any = false;
     for (size_t c = 0; c < channels; ++c) {
@@ -393,8 +504,11 @@ class Int8Converter {
   std::vector<bool> float_node_;
   std::vector<bool> is_u8_;  ///< Type in which a tensor's producer gives it.
   std::vector<TensorId> parent_;
+  std::vector<Group> groups_;
+  std::vector<bool> is_output_;
   std::vector<Quantization> quantization_;  ///< Of the uint8 form of each tensor.
   std::map<TensorId, TensorId> as_u8_, as_float_;
+  std::map<std::pair<TensorId, std::pair<float, int32_t>>, TensorId> rescaled_;
   std::vector<Node> nodes_;
 };
 
@@ -522,18 +636,41 @@ class InterfaceTyper {
   const CalibrationTable* table_;
 };
 
+/// A source that quantizes some values of its own but no layer: another quantization on top would not be its.
+Status CheckHasNoCodes(const Graph& g) {
+  for (const Tensor& t : g.tensors) {
+    if (t.is_constant() || t.dtype != DType::kU8) continue;
+    return Unsupported(StrCat("'", t.name, "' is quantized by the source, whose layers compute in float: it can be converted to fp32, fp16 or hybrid, not to int8"));
+  }
+  return OkStatus();
+}
+
+/// For --require-int8 with a source that is quantized: layers and operators that compute in float.
+Status CheckSourceIsInteger(const Graph& g) {
+  std::string list;
+  for (const Node& n : g.nodes) {
+    const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize || n.type == OpType::kSoftmax || n.type == OpType::kReshape;
+    if (converts || g.tensor(n.inputs[0]).dtype != DType::kF32) continue;
+    list += StrCat(list.empty() ? "" : ", ", "'", n.name, "' (", OpTypeName(n.type), ")");
+  }
+  if (list.empty()) return OkStatus();
+  return Unsupported("operators that the source computes in float32: " + list);
+}
+
 }  // namespace
 
 bool IsQuantized(const Graph& graph) {
-  return std::any_of(graph.tensors.begin(), graph.tensors.end(),
-                     [](const Tensor& t) { return !t.is_constant() && t.dtype == DType::kU8; });
+  return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
+    return n.type != OpType::kQuantize && n.type != OpType::kDequantize &&
+           (graph.tensor(n.inputs[0]).dtype == DType::kU8 || graph.tensor(n.output).dtype == DType::kU8);
+  });
 }
 
 Quantization ChooseQuantization(const Range& range) {
   const double min = std::min(0.0, static_cast<double>(range.min)), max = std::max(0.0, static_cast<double>(range.max));
   double scale = (max - min) / 255.0;
-  // A tensor that was 0 throughout: any scale represents it.
-  if (!(scale >= std::numeric_limits<float>::min())) scale = 1.0;
+  // A tensor that was 0 throughout: any scale represents it, but its reader's bias is rounded to steps of it.
+  if (!(scale >= std::numeric_limits<float>::min())) scale = kZeroTensorScale;
   Quantization q;
   q.scale = static_cast<float>(scale);
   q.zero_point = static_cast<int32_t>(std::clamp(std::nearbyint(-min / scale), 0.0, 255.0));
@@ -548,14 +685,20 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
       return Unsupported(StrCat("the network is quantized already: it can be converted to int8, not to ",
                                 PrecisionName(options.precision)));
     }
+    DequantizeWeights(&g);  // Of the layers that compute in float.
+    if (options.require_int8) OCTET_RETURN_IF_ERROR(CheckSourceIsInteger(g));
   } else {
-    OCTET_RETURN_IF_ERROR(CheckFloatConvs(g));
+    OCTET_RETURN_IF_ERROR(CheckConvs(g));
     switch (options.precision) {
-      case Precision::kFp32: break;
-      case Precision::kFp16: OCTET_RETURN_IF_ERROR(ToFloat16(&g)); break;
+      case Precision::kFp32: DequantizeWeights(&g); break;
+      case Precision::kFp16:
+        DequantizeWeights(&g);
+        OCTET_RETURN_IF_ERROR(ToFloat16(&g));
+        break;
       case Precision::kHybrid: ToHybrid(&g); break;
       case Precision::kInt8: {
         if (table == nullptr) return InvalidArgument("int8 needs a calibration table or calibration data");
+        OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
         OCTET_ASSIGN_OR_RETURN(g, Int8Converter(std::move(g), table).Run(options.require_int8));
         break;
       }

@@ -15,6 +15,7 @@ bool IsNonNegative(const Node& n, const std::vector<bool>& known) {
     case OpType::kPad:
       if (n.pad_value < 0.0f) return false;
       [[fallthrough]];
+    case OpType::kDequantize:
     case OpType::kMaxPool:
     case OpType::kAveragePool:
     case OpType::kGlobalAveragePool:
@@ -32,7 +33,14 @@ bool IsNonNegative(const Node& n, const std::vector<bool>& known) {
 
 std::vector<bool> FindNonNegative(const Graph& graph) {
   std::vector<bool> known(graph.tensors.size(), false);
-  for (const Node& n : graph.nodes) known[static_cast<size_t>(n.output)] = IsNonNegative(n, known);
+  // The lowest code stands for 0.
+  for (size_t id = 0; id < graph.tensors.size(); ++id) {
+    const Tensor& t = graph.tensors[id];
+    known[id] = !t.is_constant() && t.dtype == DType::kU8 && t.quantization.zero_point == 0;
+  }
+  for (const Node& n : graph.nodes) {
+    if (IsNonNegative(n, known)) known[static_cast<size_t>(n.output)] = true;
+  }
   return known;
 }
 

@@ -2,6 +2,7 @@
 #include "converter/passes/passes.h"
 
 #include <cmath>
+#include <limits>
 #include <random>
 #include <string>
 #include <vector>
@@ -277,6 +278,19 @@ TEST(LegalizeTest, PadStaysWhereItMatters) {
   d.g.nodes.back().pad_value = 0.5f;
   d.g.outputs = {d.Conv(p, 4, 3)};
   EXPECT_EQ(Count(Apply(d.g, Legalize), OpType::kPad), 1);
+}
+
+TEST(LegalizeTest, LowestPaddingIsAMaxPools) {
+  const auto padded = [](OpType reader) {
+    Builder b;
+    const TensorId y = b.Pad(b.Conv(b.Input({1, 5, 5, 3}), 4, 3), 1, 1, 1, 1);
+    b.g.nodes.back().pad_value = std::numeric_limits<float>::lowest();
+    b.g.outputs = {b.Add(reader, {y}, [](Node* n) { n->window.kernel_h = n->window.kernel_w = 2; })};
+    return b.g;
+  };
+  EXPECT_EQ(Count(Apply(padded(OpType::kMaxPool), Legalize), OpType::kPad), 0);
+  Graph average = padded(OpType::kAveragePool);
+  EXPECT_EQ(Optimize(&average).code(), StatusCode::kUnsupported);
 }
 
 TEST(LegalizeTest, PadWithTwoReadersServesEach) {

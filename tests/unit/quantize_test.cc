@@ -130,7 +130,7 @@ TEST(ChooseQuantizationTest, ContainsZeroAndItsRange) {
   EXPECT_EQ(ChooseQuantization({0.0f, 2.55f}).zero_point, 0);
   EXPECT_NEAR(ChooseQuantization({0.0f, 2.55f}).scale, 0.01f, 1e-9f);
   EXPECT_EQ(ChooseQuantization({-1.0f, 0.0f}).zero_point, 255);
-  EXPECT_EQ(ChooseQuantization({0.0f, 0.0f}), (Quantization{1.0f, 0}));
+  EXPECT_EQ(ChooseQuantization({0.0f, 0.0f}), (Quantization{1.0f / 256.0f, 0}));
 }
 
 TEST(QuantizeTest, Fp32ChangesNothing) {
@@ -285,6 +285,70 @@ TEST(QuantizeTest, AllZeroWeightsAndTensors) {
   const Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
   const Values x = testing::Evaluate(g, RandomInput(g)), y = testing::Evaluate(q, RandomInput(g));
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], 0.02);
+}
+
+TEST(QuantizeTest, LayerOfZeroWeightsIsItsBiasWhateverItsInput) {
+  Graph g = Block();
+  std::vector<float> zeros(8 * 3 * 3 * 8, 0.0f);
+  Node* b = &g.nodes[1];
+  b->inputs[kInputWeights] = g.AddConstant("zeros", DType::kF32, {8, 3, 3, 8}, zeros.data(), zeros.size() * 4);
+  b->set_input(kInputResidual, kNoTensor);
+  CalibrationTable table = TableFor(g);
+  table.ranges["a"] = {0.0f, 1000.0f};  // Its steps are no measure for the bias.
+  const Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
+  const Node* layer = Find(q, "b");
+  const Quantization out = q.tensor(layer->output).quantization;
+  const Values x = testing::EvaluateAll(g, RandomInput(g))[g.nodes[1].output];
+  const Values y = testing::EvaluateAll(q, RandomInput(g))[layer->output];
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], (y[i] - out.zero_point) * out.scale, 0.501 * out.scale);
+}
+
+/// conv p, then a convolution of p, and concat(p, p * factor).
+Graph ConcatOfRanges(float factor) {
+  Graph g = Block();
+  g.nodes.resize(2);
+  const TensorId p = g.nodes[0].output;
+  const std::vector<float> scale(8, factor), shift(8, 0.0f);
+  const TensorId wide = g.AddActivation("wide", DType::kF32, {1, 6, 6, 8}), both = g.AddActivation("both", DType::kF32, {1, 6, 6, 16});
+  g.AddNode(OpType::kScaleShift, "wide", {p, g.AddConstant("scale", DType::kF32, {8}, scale.data(), 32), g.AddConstant("shift", DType::kF32, {8}, shift.data(), 32)}, wide);
+  g.AddNode(OpType::kConcat, "both", {p, wide}, both).axis = 3;
+  g.outputs = {g.nodes[1].output, both};
+  EXPECT_TRUE(RemoveUnused(&g).ok());
+  return g;
+}
+
+TEST(QuantizeTest, ConcatDoesNotCoarsenWhatOthersRead) {
+  Graph g = ConcatOfRanges(200.0f);
+  CalibrationTable table = TableFor(g);
+  Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
+  EXPECT_LT(q.tensor(Find(q, "a")->output).quantization.scale, 0.02 * q.tensor(Find(q, "both")->output).quantization.scale);
+  EXPECT_EQ(Count(q, OpType::kQuantize), 2);  // The image, and p for the concatenation.
+  const Values x = testing::Evaluate(g, RandomInput(g)), y = testing::Evaluate(q, RandomInput(g));
+  const double largest = *std::max_element(x.begin(), x.end());
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], 0.03 * largest);
+  // Within a bit all share one.
+  g = ConcatOfRanges(1.5f);
+  table = TableFor(g);
+  q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
+  EXPECT_EQ(Count(q, OpType::kQuantize), 1);
+}
+
+TEST(QuantizeTest, KeepsTheWeightsOfTheSource) {
+  Graph g = Block();
+  const std::vector<int8_t> codes(8 * 3 * 3 * 3, -64);  // Of 7 bits: rounding them anew would give -127.
+  const std::vector<float> scales(8, 0.01f);
+  Node& a = g.nodes[0];
+  a.inputs[kInputWeights] = g.AddConstant("codes", DType::kI8, {8, 3, 3, 3}, codes.data(), codes.size());
+  a.set_input(kInputScales, g.AddConstant("codes.scale", DType::kF32, {8}, scales.data(), 32));
+  const CalibrationTable table = TableFor(g);
+  const auto weights = [](const Graph& q) { return q.tensor(Find(q, "a")->inputs[kInputWeights]); };
+  for (Precision p : {Precision::kInt8, Precision::kHybrid}) {
+    const Graph q = MustQuantize(g, {.precision = p}, &table);
+    ASSERT_EQ(weights(q).dtype, DType::kI8);
+    EXPECT_EQ(weights(q).values<int8_t>()[0], -64);
+  }
+  const Graph q = MustQuantize(g, {.precision = Precision::kFp32}, nullptr);
+  EXPECT_EQ(weights(q).values<float>()[0], -0.64f);
 }
 
 TEST(QuantizeTest, EveryOperator) {
