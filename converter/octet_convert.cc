@@ -178,7 +178,7 @@ int Main(int argc, char** argv) {
                                           "Print the error against these answers of the source's framework (.npy, one row an image)");
   CLI::Option* inputs = app.add_option("--compare-input", a.compare_input,
                                        "What the answers were computed on (.npy): uint8 images, or the source's input tensor");
-  app.add_flag("--require-int8", a.require_int8, "Fail when an operator would stay in float, naming it (softmax excepted)");
+  app.add_flag("--require-int8", a.require_int8, "Fail when an operator would stay in float, naming it (a softmax, log-softmax, sigmoid or tanh at the end excepted)");
   app.add_flag("--json", a.json, "Print the report as JSON");
   table->excludes(data);
   save->needs(data);

@@ -181,8 +181,8 @@ using EltwiseFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end);
 using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, float* min,
                           float* max);
 
-/// out[i] = exp(x[i]-max)/sum over `n` floats, sequential float32 sum.
-using SoftmaxFn = void (*)(const float* x, float* out, int n);
+/// From one pixel's `n` floats to as many, which may be the same memory.
+using RowFn = void (*)(const float* x, float* out, int n);
 
 /// All kernels of one instruction set. Only the last entries may be null, as they say.
 struct KernelTable {
@@ -200,7 +200,9 @@ struct KernelTable {
   EltwiseFn quantize;    ///< float to u8.
   EltwiseFn dequantize;  ///< u8 to float.
   MinMaxFn min_max;
-  SoftmaxFn softmax;
+  RowFn softmax;       ///< exp(x[i]-max)/sum, sequential float32 sum.
+  RowFn log_softmax;   ///< (x[i]-max) - log(sum), the same sum.
+  RowFn sigmoid, tanh;
   /// By activations, weights and output as the convolutions above; null when the instruction set has
   /// none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;

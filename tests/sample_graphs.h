@@ -205,6 +205,10 @@ inline Graph SampleGraph(Precision precision) {
     n->pad_value = 0.25f;
   });  // [1,4,4,40]
   x = b.Move(OpType::kRelu6, "relu6", {x}, none);
+  x = b.Move(OpType::kClip, "clip", {x}, [](Node* n) {
+    n->clip_low = 0.125f;
+    n->clip_high = 2.0f;
+  });
   x = b.Add(OpType::kAveragePool, "average_pool", {x},
             b.Activation("average_pool", {1, 1, 1, 1}, 1), [](Node* n) {
               n->window.kernel_h = n->window.kernel_w = 2;
@@ -217,6 +221,12 @@ inline Graph SampleGraph(Precision precision) {
   x = b.Add(OpType::kReshape, "flatten", {x}, flat);
   x = b.Conv(OpType::kDense, "fc", x, {5, 40}, kNoTensor,
              g.AddActivation("logits", DType::kF32, {1, 5}), none);
+  const auto same = [&](OpType type, const char* name) {
+    x = b.Add(type, name, {x}, g.AddActivation(name, DType::kF32, {1, 5}));
+  };
+  same(OpType::kTanh, "tanh");
+  same(OpType::kSigmoid, "sigmoid");
+  same(OpType::kLogSoftmax, "log_softmax");
   x = b.Add(OpType::kSoftmax, "softmax", {x},
             g.AddActivation("probabilities", DType::kF32, {1, 5}));
   g.outputs.push_back(x);

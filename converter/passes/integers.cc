@@ -177,13 +177,28 @@ class Fuser {
         return to ? Clamped(n, codes, *to) : Joined(n, codes);
       case OpType::kRelu6:
         return to && Clamped(n, codes, *to);
+      case OpType::kClip:
+        if (!to && IsCode(n->clip_low, codes[0]) && IsCode(n->clip_high, codes[0]))
+          return Moved(n, codes[0], to);
+        return to && Clamped(n, codes, *to);
       case OpType::kMul:
       case OpType::kSoftmax:
+      case OpType::kSigmoid:
+      case OpType::kTanh:
+      case OpType::kLogSoftmax:
       case OpType::kQuantize:
       case OpType::kDequantize:
         return false;
     }
     return false;
+  }
+
+  /// Whether a limit is what a code stands for, or none that a code is beyond.
+  bool IsCode(float limit, TensorId codes) const {
+    const Quantization& q = QuantizationOf(codes);
+    const double code = static_cast<double>(limit) / q.scale + q.zero_point;
+    return code <= 0.0 || code >= 255.0 ||
+           static_cast<float>(q.scale * (std::nearbyint(code) - q.zero_point)) == limit;
   }
 
   /// An operator that computes with both scales.

@@ -210,7 +210,12 @@ class Int8Converter {
   /// Operators without an integer kernel.
   bool HasOnlyFloat(const Node& n) const {
     if (IsConv(n.type)) return Reduction(g_, n) > kMaxInt8Reduction;
-    return n.type == OpType::kMul || n.type == OpType::kSoftmax;
+    return n.type == OpType::kMul || EndsNetworks(n.type);
+  }
+
+  /// Operators that stay in float32 without being missed: networks end in them, and their results are used as they are.
+  static bool EndsNetworks(OpType type) {
+    return type == OpType::kSoftmax || type == OpType::kLogSoftmax || type == OpType::kSigmoid || type == OpType::kTanh;
   }
 
   /// Operators that move values and so share one quantization.
@@ -219,6 +224,7 @@ class Int8Converter {
       case OpType::kMaxPool:
       case OpType::kRelu:
       case OpType::kRelu6:
+      case OpType::kClip:
       case OpType::kPad:
       case OpType::kSlice:
       case OpType::kConcat:
@@ -267,7 +273,7 @@ class Int8Converter {
     std::string list;
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (!HasOnlyFloat(n) || n.type == OpType::kSoftmax) continue;
+      if (!HasOnlyFloat(n) || (EndsNetworks(n.type) && OnlyFloatReaders(n.output))) continue;
       list += StrCat(list.empty() ? "" : ", ", "'", n.name, "' (", OpTypeName(n.type), ")");
     }
     if (list.empty()) return OkStatus();
@@ -614,8 +620,13 @@ class InterfaceTyper {
       *id = u8;
       return OkStatus();
     }
-    Quantization q{1.0f / 256.0f, 0};  // Probabilities: the usual choice, exact in binary.
-    if (producer == nullptr || producer->type != OpType::kSoftmax) {
+    Quantization q;
+    const OpType type = producer == nullptr ? OpType::kReshape : producer->type;
+    if (type == OpType::kSoftmax || type == OpType::kSigmoid) {
+      q = {1.0f / 256.0f, 0};  // From 0 to 1: the usual choice, exact in binary.
+    } else if (type == OpType::kTanh) {
+      q = {1.0f / 128.0f, 128};
+    } else {
       OCTET_ASSIGN_OR_RETURN(const Range range, RangeOf(g_, real, table_));
       q = ChooseQuantization(range);
     }

@@ -169,7 +169,7 @@ void EltwiseOp::Run(int thread, int num_threads) const {
   if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
 }
 
-void SoftmaxOp::Run(int thread, int num_threads) const {
+void RowOp::Run(int thread, int num_threads) const {
   const int pixels = input.h * input.w;
   int64_t begin, end;
   SplitRange(static_cast<int64_t>(batch) * pixels, 1, thread, num_threads, &begin, &end);

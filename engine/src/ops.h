@@ -177,11 +177,12 @@ class EltwiseOp : public Op {
   kernels::EltwiseFn fn = nullptr;
 };
 
-class SoftmaxOp : public Op {
+/// Softmax and other functions of the floats of each pixel.
+class RowOp : public Op {
  public:
   void Run(int thread, int num_threads) const override;
   kernels::ActivationView input, output;
-  kernels::SoftmaxFn fn = nullptr;
+  kernels::RowFn fn = nullptr;
 };
 
 /// Copies a box of pixels and channels; covers Pad, Slice, Concat, and copies from and to the

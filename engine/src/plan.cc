@@ -331,6 +331,7 @@ Status Planner::AddNode(const Node& n) {
     case OpType::kScaleShift:
     case OpType::kRelu:
     case OpType::kRelu6:
+    case OpType::kClip:
       return AddScaleShift(n);
     case OpType::kPad:
       return AddPad(n);
@@ -341,7 +342,13 @@ Status Planner::AddNode(const Node& n) {
     case OpType::kReshape:
       return AddReshape(n);
     case OpType::kSoftmax:
-      return AddSoftmax(n);
+      return AddRow(n, table_.softmax);
+    case OpType::kLogSoftmax:
+      return AddRow(n, table_.log_softmax);
+    case OpType::kSigmoid:
+      return AddRow(n, table_.sigmoid);
+    case OpType::kTanh:
+      return AddRow(n, table_.tanh);
     case OpType::kQuantize:
     case OpType::kDequantize:
       return AddConversion(n);

@@ -241,6 +241,11 @@ Status Planner::AddScaleShift(const Node& n) {
                                 : n.type == OpType::kRelu6 ? Activation::kRelu6
                                                            : n.activation;
   ClampLimits(activation, y, &a.low, &a.high);
+  if (n.type == OpType::kClip) {
+    const int32_t zero = y.quantization.zero_point;
+    a.low = u8 ? static_cast<float>(ClipCode(n.clip_low, y.quantization) - zero) : n.clip_low;
+    a.high = u8 ? static_cast<float>(ClipCode(n.clip_high, y.quantization) - zero) : n.clip_high;
+  }
   const double in_scale = u8 ? x.quantization.scale : 1.0,
                out_scale = u8 ? y.quantization.scale : 1.0;
   a.a_zero = x.quantization.zero_point;
@@ -296,10 +301,10 @@ Status Planner::AddConversion(const Node& n) {
   return Push(std::move(op));
 }
 
-Status Planner::AddSoftmax(const Node& n) {
-  auto op = std::make_unique<SoftmaxOp>();
-  op->fn = table_.softmax;
-  op->kernel = "softmax";
+Status Planner::AddRow(const Node& n, kernels::RowFn fn) {
+  auto op = std::make_unique<RowOp>();
+  op->fn = fn;
+  op->kernel = OpTypeName(n.type);
   const int c = geometry(n.output).c;
   ReadView(op.get(), "input", n.inputs[0], c, &op->input);
   WriteView(op.get(), "output", n.output, c, &op->output);

@@ -124,7 +124,7 @@ class Planner {
   Status AddBinary(const Node& n);
   Status AddScaleShift(const Node& n);
   Status AddConversion(const Node& n);
-  Status AddSoftmax(const Node& n);
+  Status AddRow(const Node& n, kernels::RowFn fn);
   Status AddPad(const Node& n);
   Status AddSlice(const Node& n);
   Status AddConcat(const Node& n);

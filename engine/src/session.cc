@@ -41,12 +41,12 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Whether the model's first output is already a distribution.
-bool EndsInSoftmax(const Graph& graph) {
+/// Whether the values of the model's first output are probabilities already.
+bool EndsInProbabilities(const Graph& graph) {
   TensorId id = graph.outputs[0];
   for (auto it = graph.nodes.rbegin(); it != graph.nodes.rend(); ++it) {
     if (it->output != id) continue;
-    if (it->type == OpType::kSoftmax) return true;
+    if (it->type == OpType::kSoftmax || it->type == OpType::kSigmoid) return true;
     if (it->type != OpType::kQuantize && it->type != OpType::kDequantize &&
         it->type != OpType::kReshape)
       return false;
@@ -282,7 +282,7 @@ Result<std::vector<float>> Session::Impl::ClassifyBatch(const Image* images, int
   OCTET_RETURN_IF_ERROR(MakeClassifyBuffers());
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& buffer : classify_outputs) outputs.push_back(buffer.data());
-  const bool softmax = !EndsInSoftmax(model->impl().file.graph);
+  const bool softmax = !EndsInProbabilities(model->impl().file.graph);
 
   const size_t input_bytes = d.inputs[0].num_bytes();
   std::vector<float> result(static_cast<size_t>(count) * static_cast<size_t>(classes));

@@ -11,11 +11,17 @@ bool IsNonNegative(const Node& n, const std::vector<bool>& known) {
     case OpType::kRelu:
     case OpType::kRelu6:
     case OpType::kSoftmax:
+    case OpType::kSigmoid:
       return true;
+    case OpType::kClip:
+      if (n.clip_low >= 0.0f) return true;
+      if (n.clip_high < 0.0f) return false;
+      return known[static_cast<size_t>(n.inputs[0])];
     case OpType::kPad:
       if (n.pad_value < 0.0f) return false;
       [[fallthrough]];
     case OpType::kDequantize:
+    case OpType::kTanh:
     case OpType::kMaxPool:
     case OpType::kAveragePool:
     case OpType::kGlobalAveragePool:

@@ -31,36 +31,44 @@ constexpr float kMaxFactor = 0x1p95f;
 constexpr int64_t kMaxReads = 16;
 constexpr int64_t kReadsAllowance = int64_t{1} << 20;
 
-/// Number of inputs an operator takes: [min, max] slots, of which the first `required` must be
-/// filled.
-struct Arity {
-  int required, max;
+/// What there is to know of an operator whatever its inputs are.
+struct OpTraits {
+  const char* name;
+  /// Number of inputs: at most `max_inputs` slots, of which the first `required` must be filled.
+  int required, max_inputs;
+  bool window = false, activation = false;  ///< Whether it takes them.
 };
 
-Arity ArityOf(OpType type) {
-  switch (type) {
-    case OpType::kConv2d:
-    case OpType::kDense:
-      return {2, 5};
-    case OpType::kAdd:
-    case OpType::kMul:
-      return {2, 2};
-    case OpType::kScaleShift:
-      return {3, 4};
-    case OpType::kConcat:
-      return {2, std::numeric_limits<int>::max()};
-    default:
-      return {1, 1};
-  }
-}
+constexpr int kAnyNumber = std::numeric_limits<int>::max();
+/// By OpType.
+constexpr OpTraits kOps[kNumOpTypes] = {
+    {"conv2d", 2, 5, true, true},
+    {"dense", 2, 5, false, true},
+    {"max_pool", 1, 1, true},
+    {"average_pool", 1, 1, true},
+    {"global_average_pool", 1, 1},
+    {"add", 2, 2, false, true},
+    {"mul", 2, 2},
+    {"scale_shift", 3, 4, false, true},
+    {"relu", 1, 1},
+    {"relu6", 1, 1},
+    {"pad", 1, 1},
+    {"slice", 1, 1},
+    {"concat", 2, kAnyNumber},
+    {"reshape", 1, 1},
+    {"softmax", 1, 1},
+    {"quantize", 1, 1},
+    {"dequantize", 1, 1},
+    {"clip", 1, 1},
+    {"sigmoid", 1, 1},
+    {"tanh", 1, 1},
+    {"log_softmax", 1, 1},
+};
+static_assert(kOps[kNumOpTypes - 1].name != nullptr);
 
-bool HasWindow(OpType type) {
-  return type == OpType::kConv2d || type == OpType::kMaxPool || type == OpType::kAveragePool;
-}
-
-bool TakesActivation(OpType type) {
-  return type == OpType::kConv2d || type == OpType::kDense || type == OpType::kAdd ||
-         type == OpType::kScaleShift;
+constexpr OpTraits kNoOp = {"invalid", 1, 1};
+const OpTraits& TraitsOf(OpType type) {
+  return static_cast<int>(type) < kNumOpTypes ? kOps[static_cast<int>(type)] : kNoOp;
 }
 
 /// A name for a message. Imported names may be anything; messages are one line.
@@ -95,16 +103,16 @@ bool InRange(const Graph& graph, TensorId id) {
 }
 
 Status CheckInputs(const Graph& graph, const Node& node) {
-  const Arity arity = ArityOf(node.type);
+  const OpTraits& op = TraitsOf(node.type);
   const int count = static_cast<int>(node.inputs.size());
   // kConcat lists everything it takes; the others fill required slots and may fill the rest.
   const int required =
-      node.type == OpType::kConcat ? std::max(count, arity.required) : arity.required;
-  if (count < required || count > arity.max) {
+      node.type == OpType::kConcat ? std::max(count, op.required) : op.required;
+  if (count < required || count > op.max_inputs) {
     return Mismatch(node, "number of inputs", count,
-                    arity.max == arity.required    ? StrCat(required)
+                    op.max_inputs == op.required   ? StrCat(required)
                     : node.type == OpType::kConcat ? StrCat("at least ", required)
-                                                   : StrCat(required, " to ", arity.max));
+                                                   : StrCat(required, " to ", op.max_inputs));
   }
   for (int i = 0; i < count; ++i) {
     if (i >= required && node.inputs[i] == kNoTensor) continue;
@@ -277,44 +285,11 @@ Result<Shape> InferReshape(const Graph& graph, const Node& node) {
 
 }  // namespace
 
-const char* OpTypeName(OpType type) {
-  switch (type) {
-    case OpType::kConv2d:
-      return "conv2d";
-    case OpType::kDense:
-      return "dense";
-    case OpType::kMaxPool:
-      return "max_pool";
-    case OpType::kAveragePool:
-      return "average_pool";
-    case OpType::kGlobalAveragePool:
-      return "global_average_pool";
-    case OpType::kAdd:
-      return "add";
-    case OpType::kMul:
-      return "mul";
-    case OpType::kScaleShift:
-      return "scale_shift";
-    case OpType::kRelu:
-      return "relu";
-    case OpType::kRelu6:
-      return "relu6";
-    case OpType::kPad:
-      return "pad";
-    case OpType::kSlice:
-      return "slice";
-    case OpType::kConcat:
-      return "concat";
-    case OpType::kReshape:
-      return "reshape";
-    case OpType::kSoftmax:
-      return "softmax";
-    case OpType::kQuantize:
-      return "quantize";
-    case OpType::kDequantize:
-      return "dequantize";
-  }
-  return "invalid";
+const char* OpTypeName(OpType type) { return TraitsOf(type).name; }
+
+int32_t ClipCode(float limit, const Quantization& q) {
+  const float code = std::nearbyint(limit / q.scale) + static_cast<float>(q.zero_point);
+  return static_cast<int32_t>(std::min(255.0f, std::max(0.0f, code)));
 }
 
 std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data) {
@@ -391,6 +366,10 @@ Result<Shape> InferShape(const Graph& graph, const Node& node) {
     case OpType::kSoftmax:
     case OpType::kQuantize:
     case OpType::kDequantize:
+    case OpType::kClip:
+    case OpType::kSigmoid:
+    case OpType::kTanh:
+    case OpType::kLogSoftmax:
       return x.shape;
   }
   return Mismatch(node, "type", static_cast<int>(node.type), StrCat("less than ", kNumOpTypes));
@@ -509,7 +488,7 @@ class NodeValidator {
     if (static_cast<int>(node_.activation) > static_cast<int>(Activation::kRelu6)) {
       return Mismatch(node_, "activation", static_cast<int>(node_.activation), "0 to 2");
     }
-    if (node_.activation != Activation::kNone && !TakesActivation(node_.type)) {
+    if (node_.activation != Activation::kNone && !TraitsOf(node_.type).activation) {
       return Mismatch(node_, "activation", static_cast<int>(node_.activation),
                       "0: this operator has none");
     }
@@ -517,7 +496,7 @@ class NodeValidator {
     if (!(shape == out_.shape)) {
       return Mismatch(node_, "output", StrCat("shape ", out_.shape.ToString()), shape.ToString());
     }
-    if (HasWindow(node_.type)) {
+    if (TraitsOf(node_.type).window) {
       const Window& w = node_.window;
       if (!FitsPadded(x_.shape, static_cast<int64_t>(w.pad_top) + w.pad_bottom,
                       static_cast<int64_t>(w.pad_left) + w.pad_right)) {
@@ -551,7 +530,13 @@ class NodeValidator {
       case OpType::kConcat:
       case OpType::kReshape:
         return ExpectSameQuantization();
+      case OpType::kClip:
+        OCTET_RETURN_IF_ERROR(ValidateLimits());
+        return ExpectSameQuantization();
       case OpType::kSoftmax:
+      case OpType::kLogSoftmax:
+      case OpType::kSigmoid:
+      case OpType::kTanh:
         return ExpectTypes(DType::kF32, DType::kF32);
       case OpType::kQuantize:
         OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, DType::kU8));
@@ -597,6 +582,15 @@ class NodeValidator {
       }
     }
     return OkStatus();
+  }
+
+  Status ValidateLimits() const {
+    constexpr float kInfinity = std::numeric_limits<float>::infinity();
+    const float low = node_.clip_low, high = node_.clip_high;
+    // A NaN is no limit in either comparison.
+    if (low <= high && low < kInfinity && high > -kInfinity) return OkStatus();
+    return Mismatch(node_, "limits", StrCat(low, " to ", high),
+                    "two numbers in order, or -infinity and infinity for no limit");
   }
 
   /// Of a float output 1.

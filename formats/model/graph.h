@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <span>
 #include <string>
@@ -48,8 +49,12 @@ enum class OpType : uint8_t {
   kSoftmax = 14,  ///< Over the last dimension.
   kQuantize = 15,  ///< From float32, or from uint8 of another quantization.
   kDequantize = 16,
+  kClip = 17,        ///< min(max(x, clip_low), clip_high).
+  kSigmoid = 18,     ///< 1 / (1 + exp(-x)).
+  kTanh = 19,
+  kLogSoftmax = 20,  ///< Over the last dimension.
 };
-inline constexpr int kNumOpTypes = 17;
+inline constexpr int kNumOpTypes = 21;
 const char* OpTypeName(OpType type);
 
 /// Applied to an operator's result. Stored in files: never renumber.
@@ -114,6 +119,9 @@ struct Node {
   bool count_include_pad = false;             ///< AveragePool.
   int axis = 0;                               ///< Concat.
   float pad_value = 0.0f;                     ///< Pad.
+  /// Clip: low <= high, an infinity for no limit on that side. uint8: see ClipCode.
+  float clip_low = -std::numeric_limits<float>::infinity();
+  float clip_high = std::numeric_limits<float>::infinity();
   std::array<int32_t, 4> begin{0, 0, 0, 0};   ///< Pad: amount in front. Slice: first index.
   std::array<int32_t, 4> end{0, 0, 0, 0};   ///< Pad: amount behind. Slice: one past the last index.
   std::array<int32_t, 4> step{1, 1, 1, 1};  ///< Slice.
@@ -134,7 +142,7 @@ struct Node {
 /// their scales a float constant in kInputScales. A convolution or dense layer with u8 input has an
 /// int32 bias at scale x * w[c], the zero-point correction included, whether its output is u8 or
 /// float; "hybrid" has float activations, int8 weights and a float bias. Operators that only move
-/// values (MaxPool, Relu, Relu6, Pad, Slice, Concat, Reshape) keep the quantization of their
+/// values (MaxPool, Relu, Relu6, Clip, Pad, Slice, Concat, Reshape) keep the quantization of their
 /// inputs. SPEC.md has the whole table.
 struct Graph {
   std::vector<Tensor> tensors;
@@ -153,6 +161,10 @@ struct Graph {
                        size_t bytes);
   Node& AddNode(OpType type, std::string name, std::vector<TensorId> inputs, TensorId output);
 };
+
+/// The uint8 that stands for a limit of kClip: limit / scale in binary32, rounded to nearest even,
+/// plus the zero point, and 0 or 255 where that lies outside.
+int32_t ClipCode(float limit, const Quantization& q);
 
 /// A zeroed 64-byte aligned buffer; `*data` points at its first byte for writing.
 std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data);

@@ -182,6 +182,10 @@ void WriteNode(const Node& n, ByteWriter* w) {
       for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.end[i]));
       for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.step[i]));
       break;
+    case OpType::kClip:
+      w->F32(n.clip_low);
+      w->F32(n.clip_high);
+      break;
     default:
       break;
   }
@@ -614,6 +618,10 @@ class Reader {
         for (int32_t& v : n->begin) v = r->FixedInt("begin");
         for (int32_t& v : n->end) v = r->FixedInt("end");
         for (int32_t& v : n->step) v = r->FixedInt("step");
+        break;
+      case OpType::kClip:
+        n->clip_low = r->Fixed<float>("clip_low");
+        n->clip_high = r->Fixed<float>("clip_high");
         break;
       default:
         break;

@@ -585,6 +585,80 @@ void Softmax(const float* x, float* out, int n) {
   for (int i = 0; i < n; ++i) out[i] = out[i] / sum;
 }
 
+// log for x >= 1, relative error below 2e-7: m + n * ln(2) with m the logarithm of what is left between sqrt(1/2) and
+// sqrt(2), a polynomial of the Cephes library.
+OCTET_INLINE float LogAboveOne(float x) {
+  const uint32_t bits = __builtin_bit_cast(uint32_t, x);
+  int32_t n = static_cast<int32_t>(bits >> 23) - 126;
+  float m = __builtin_bit_cast(float, (bits & 0x007fffffu) | 0x3f000000u);  // 1/2 to 1.
+  if (m < 0.707106781186547524f) {
+    --n;
+    m = m + m;
+  }
+  m = m - 1.0f;
+  const float z = m * m, exponent = static_cast<float>(n);
+  float p = 7.0376836292e-2f;
+  p = p * m - 1.1514610310e-1f;
+  p = p * m + 1.1676998740e-1f;
+  p = p * m - 1.2420140846e-1f;
+  p = p * m + 1.4249322787e-1f;
+  p = p * m - 1.6668057665e-1f;
+  p = p * m + 2.0000714765e-1f;
+  p = p * m - 2.4999993993e-1f;
+  p = p * m + 3.3333331174e-1f;
+  const float y = (p * m * z + exponent * -2.12194440e-4f) - 0.5f * z;
+  return x == x ? (m + y) + exponent * 0.693359375f : x;
+}
+
+void LogSoftmax(const float* x, float* out, int n) {
+  float max = -kOpsInfinity;
+  for (int i = 0; i < n; ++i) max = Larger(x[i], max);
+  float sum = 0.0f;
+  ForBlocks(n, [=, &sum](auto block, int64_t c) {
+    constexpr int N = decltype(block)::value;
+    float e[N];
+    for (int i = 0; i < N; ++i) e[i] = ExpNonPositive(x[c + i] - max);
+    for (int i = 0; i < N; ++i) sum += e[i];
+  });
+  const float log = LogAboveOne(sum);
+  for (int i = 0; i < n; ++i) out[i] = (x[i] - max) - log;
+}
+
+template <class F>
+OCTET_INLINE void ForEach(const float* x, float* out, int n, F f) {
+  ForBlocks(n, [=](auto block, int64_t c) {
+    constexpr int N = decltype(block)::value;
+    float v[N];
+    for (int i = 0; i < N; ++i) v[i] = f(x[c + i]);
+    for (int i = 0; i < N; ++i) out[c + i] = v[i];
+  });
+}
+
+// Of e^-|x|, which cannot overflow. Relative error below 4e-7.
+void Sigmoid(const float* x, float* out, int n) {
+  ForEach(x, out, n, [](float v) {
+    const float e = ExpNonPositive(-__builtin_fabsf(v));
+    return (v < 0.0f ? e : 1.0f) / (1.0f + e);
+  });
+}
+
+// The same of e^-2|x|, and near 0, where 1 - e would cancel, the polynomial of the Cephes library. Relative error below
+// 4e-7.
+void Tanh(const float* x, float* out, int n) {
+  ForEach(x, out, n, [](float v) {
+    const float magnitude = __builtin_fabsf(v), e = ExpNonPositive(-2.0f * magnitude);
+    const float far = __builtin_copysignf((1.0f - e) / (1.0f + e), v);
+    const float z = v * v;
+    float p = -5.70498872745e-3f;
+    p = p * z + 2.06390887954e-2f;
+    p = p * z - 5.37397155531e-2f;
+    p = p * z + 1.33314422036e-1f;
+    p = p * z - 3.33332819422e-1f;
+    const float near = p * z * v + v;
+    return magnitude < 0.625f ? near : far;
+  });
+}
+
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE
 }  // namespace octet::kernels

@@ -44,6 +44,9 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .dequantize = &DequantizeU8,
       .min_max = &MinMaxF32,
       .softmax = &Softmax,
+      .log_softmax = &LogSoftmax,
+      .sigmoid = &Sigmoid,
+      .tanh = &Tanh,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,

@@ -249,4 +249,23 @@ void Softmax(const float* x, float* out, int n) {
   for (int i = 0; i < n; ++i) out[i] /= sum;
 }
 
+void LogSoftmax(const float* x, float* out, int n) {
+  float max = -std::numeric_limits<float>::infinity();
+  for (int i = 0; i < n; ++i) {
+    if (x[i] > max) max = x[i];
+  }
+  float sum = 0.0f;
+  for (int i = 0; i < n; ++i) sum += std::exp(x[i] - max);
+  const float log = std::log(sum);
+  for (int i = 0; i < n; ++i) out[i] = (x[i] - max) - log;
+}
+
+void Sigmoid(const float* x, float* out, int n) {
+  for (int i = 0; i < n; ++i) out[i] = 1.0f / (1.0f + std::exp(-x[i]));
+}
+
+void Tanh(const float* x, float* out, int n) {
+  for (int i = 0; i < n; ++i) out[i] = std::tanh(x[i]);
+}
+
 }  // namespace octet::kernels::reference

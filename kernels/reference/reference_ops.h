@@ -26,6 +26,9 @@ void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end);
 void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max);
 
 void Softmax(const float* x, float* out, int n);
+void LogSoftmax(const float* x, float* out, int n);
+void Sigmoid(const float* x, float* out, int n);
+void Tanh(const float* x, float* out, int n);
 
 }  // namespace octet::kernels::reference
 

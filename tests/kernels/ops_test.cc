@@ -634,7 +634,7 @@ TEST_P(OpsTest, MinMax) {
   }
 }
 
-std::vector<float> RunSoftmax(SoftmaxFn kernel, const std::vector<float>& x) {
+std::vector<float> RunRow(RowFn kernel, const std::vector<float>& x) {
   GuardedBuffer in(x.size() * 4), out(x.size() * 4);
   std::memcpy(in.data(), x.data(), in.size());
   kernel(in.as<float>(), out.as<float>(), static_cast<int>(x.size()));
@@ -647,7 +647,7 @@ TEST_P(OpsTest, Softmax) {
     for (float spread : {0.0f, 0.1f, 1.0f, 12.0f, 1000.0f}) {
       std::vector<float> x;
       for (int i = 0; i < n; ++i) x.push_back(random.Float() * spread + 3.0f);
-      const std::vector<float> out = RunSoftmax(table_->softmax, x);
+      const std::vector<float> out = RunRow(table_->softmax, x);
       double max = x[0], sum = 0.0;
       for (float v : x) max = std::max<double>(max, v);
       for (float v : x) sum += std::exp(static_cast<double>(v) - max);
@@ -660,12 +660,70 @@ TEST_P(OpsTest, Softmax) {
       }
       // All instruction sets but the reference share one arithmetic.
       if (table_ != &reference_) {
-        ASSERT_EQ(out, RunSoftmax(kEmulated512Table.softmax, x));
+        ASSERT_EQ(out, RunRow(kEmulated512Table.softmax, x));
       }
     }
   }
-  for (float v : RunSoftmax(table_->softmax, std::vector<float>{1.0f, kNan, 2.0f})) EXPECT_TRUE(std::isnan(v));
-  EXPECT_EQ(RunSoftmax(table_->softmax, {0.0f, -kInf}), (std::vector<float>{1.0f, 0.0f}));
+  for (float v : RunRow(table_->softmax, std::vector<float>{1.0f, kNan, 2.0f})) EXPECT_TRUE(std::isnan(v));
+  EXPECT_EQ(RunRow(table_->softmax, {0.0f, -kInf}), (std::vector<float>{1.0f, 0.0f}));
+}
+
+TEST_P(OpsTest, LogSoftmax) {
+  Random random(4);
+  for (int n : {1, 2, 5, 15, 16, 17, 64, 100, 1000, 1001}) {
+    for (float spread : {0.0f, 0.1f, 1.0f, 12.0f, 1000.0f}) {
+      std::vector<float> x;
+      for (int i = 0; i < n; ++i) x.push_back(random.Float() * spread + 3.0f);
+      const std::vector<float> out = RunRow(table_->log_softmax, x);
+      double max = x[0], sum = 0.0;
+      for (float v : x) max = std::max<double>(max, v);
+      for (float v : x) sum += std::exp(static_cast<double>(v) - max);
+      const double log = std::log(sum);
+      for (int i = 0; i < n; ++i) {
+        const double expected = static_cast<double>(x[i]) - max - log;
+        // exp and log within 2e-7, the roundings of x - max, of the sum and of the difference.
+        const double roundings = static_cast<double>(n) / 2 + 2 + 2 * std::fabs(expected);
+        ASSERT_NEAR(out[i], expected, 2e-7 * (1.0 + log) + 6e-8 * roundings) << n << " " << spread << " " << i;
+      }
+      if (table_ != &reference_) {
+        ASSERT_EQ(out, RunRow(kEmulated512Table.log_softmax, x));
+      }
+    }
+  }
+  for (float v : RunRow(table_->log_softmax, {1.0f, kNan, 2.0f})) EXPECT_TRUE(std::isnan(v));
+  EXPECT_EQ(RunRow(table_->log_softmax, {0.0f, -kInf}), (std::vector<float>{0.0f, -kInf}));
+}
+
+TEST_P(OpsTest, SigmoidAndTanh) {
+  const struct {
+    RowFn fn, emulated;
+    double (*exact)(double);
+    float lowest;
+  } kFunctions[] = {
+      {table_->sigmoid, kEmulated512Table.sigmoid, [](double v) { return 1.0 / (1.0 + std::exp(-v)); }, 0.0f},
+      {table_->tanh, kEmulated512Table.tanh, [](double v) { return std::tanh(v); }, -1.0f},
+  };
+  Random random(5);
+  for (const auto& f : kFunctions) {
+    for (int n : {1, 2, 15, 16, 17, 64, 65, 10000}) {
+      for (float spread : {1e-30f, 1e-3f, 0.7f, 1.0f, 12.0f, 1000.0f}) {
+        std::vector<float> x;
+        for (int i = 0; i < n; ++i) x.push_back(random.Float() * spread);
+        const std::vector<float> out = RunRow(f.fn, x);
+        for (int i = 0; i < n; ++i) {
+          const double expected = f.exact(x[i]);
+          ASSERT_NEAR(out[i], expected, std::fabs(expected) * 4e-7 + 1.3e-38) << x[i];
+        }
+        if (table_ != &reference_) {
+          ASSERT_EQ(out, RunRow(f.emulated, x));
+        }
+      }
+    }
+    EXPECT_EQ(RunRow(f.fn, {kInf, -kInf, 1e30f, -1e30f}), (std::vector<float>{1.0f, f.lowest, 1.0f, f.lowest}));
+    const std::vector<float> nan = RunRow(f.fn, {kNan, 0.0f});
+    EXPECT_TRUE(std::isnan(nan[0]));
+    EXPECT_EQ(nan[1], static_cast<float>(f.exact(0.0)));
+  }
 }
 
 }  // namespace

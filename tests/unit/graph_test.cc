@@ -28,6 +28,20 @@ TEST(GraphTest, EveryOperatorHasItsOwnName) {
   EXPECT_STREQ(OpTypeName(static_cast<OpType>(kNumOpTypes)), "invalid");
 }
 
+TEST(GraphTest, ClipCodesAreRoundedAndStayInTheirRange) {
+  const Quantization q{0.5f, 10};
+  EXPECT_EQ(ClipCode(0.0f, q), 10);
+  EXPECT_EQ(ClipCode(1.25f, q), 12);  // 2.5 steps: to even.
+  EXPECT_EQ(ClipCode(1.75f, q), 14);
+  EXPECT_EQ(ClipCode(-0.3f, q), 9);
+  EXPECT_EQ(ClipCode(-5.0f, q), 0);
+  EXPECT_EQ(ClipCode(-6.0f, q), 0);
+  EXPECT_EQ(ClipCode(1000.0f, q), 255);
+  EXPECT_EQ(ClipCode(-std::numeric_limits<float>::infinity(), q), 0);
+  EXPECT_EQ(ClipCode(std::numeric_limits<float>::infinity(), q), 255);
+  EXPECT_EQ(ClipCode(3e38f, {1e-30f, 0}), 255);
+}
+
 TEST(GraphTest, AlignedBuffersAreAlignedAndZero) {
   for (size_t bytes : {0u, 1u, 63u, 64u, 1000u}) {
     std::byte* data = nullptr;
@@ -209,7 +223,7 @@ const Spoilt kSpoilt[] = {
     {"activation as bias", kF32, [](Graph* g) { FindNode(g, "block").inputs[2] = FindNode(g, "stem").output; }, {"node 'block'", "input 2", "a constant"}},
 
     // Operators: attributes and shapes.
-    {"operator number", kF32, [](Graph* g) { FindNode(g, "relu").type = static_cast<OpType>(17); }, {"node 'relu'", "type: found 17"}},
+    {"operator number", kF32, [](Graph* g) { FindNode(g, "relu").type = static_cast<OpType>(kNumOpTypes); }, {"node 'relu'", "type: found 21"}},
     {"activation number", kF32, [](Graph* g) { FindNode(g, "stem").activation = static_cast<Activation>(3); }, {"node 'stem'", "activation: found 3"}},
     {"activation of a pool", kF32, [](Graph* g) { FindNode(g, "max_pool").activation = Activation::kRelu; }, {"node 'max_pool'", "activation"}},
     {"output shape", kF32, [](Graph* g) { FindTensor(g, "stem").shape[1] = 7; }, {"node 'stem'", "[1,7,5,20]", "expected [1,6,5,20]"}},
@@ -249,6 +263,10 @@ const Spoilt kSpoilt[] = {
     {"concat axis", kF32, [](Graph* g) { FindNode(g, "concat").axis = 4; }, {"node 'concat'", "axis: found 4"}},
     {"concat over batches", kF32, [](Graph* g) { FindNode(g, "concat").axis = 0; }, {"node 'concat'", "axis: found 0"}},
     {"concat shapes", kF32, [](Graph* g) { FindNode(g, "concat").inputs[1] = FindNode(g, "stem").output; }, {"node 'concat'", "input 1", "[1,6,5,20]", "apart from dimension 3"}},
+    {"limits out of order", kF32, [](Graph* g) { FindNode(g, "clip").clip_low = 2.5f; }, {"node 'clip'", "limits: found 2.5 to 2"}},
+    {"NaN limit", kI8, [](Graph* g) { FindNode(g, "clip").clip_high = kNan; }, {"node 'clip'", "limits: found 0.125 to nan"}},
+    {"lowest limit", kF32, [](Graph* g) { FindNode(g, "clip").clip_low = FindNode(g, "clip").clip_high = kInfinity; }, {"node 'clip'", "limits: found inf to inf"}},
+    {"highest limit", kF32, [](Graph* g) { FindNode(g, "clip").clip_low = FindNode(g, "clip").clip_high = -kInfinity; }, {"node 'clip'", "limits: found -inf to -inf"}},
     {"reshape", kF32, [](Graph* g) { FindTensor(g, "flatten").shape = {1, 41}; }, {"node 'flatten'", "[1,41]", "[1,1,1,40]"}},
 
     // Data types.
@@ -286,6 +304,10 @@ const Spoilt kSpoilt[] = {
     {"concat of another scale", kI8, [](Graph* g) { FindTensor(g, "slice").quantization.scale *= 2; }, {"node 'slice'", "output quantization"}},
     {"mul of uint8", kI8, [](Graph* g) { Node& n = FindNode(g, "add"); n.type = OpType::kMul; n.activation = Activation::kNone; }, {"node 'add' (mul)", "uint8", "float32"}},
     {"softmax of uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kSoftmax; }, {"node 'quantize' (softmax)", "output: found uint8"}},
+    {"clip of another scale", kI8, [](Graph* g) { FindTensor(g, "clip").quantization.scale *= 2; }, {"node 'clip'", "output quantization"}},
+    {"log_softmax of uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kLogSoftmax; }, {"node 'quantize' (log_softmax)", "output: found uint8"}},
+    {"sigmoid of uint8", kI8, [](Graph* g) { FindNode(g, "relu").type = OpType::kSigmoid; }, {"node 'relu' (sigmoid)", "input: found uint8"}},
+    {"tanh to uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kTanh; }, {"node 'quantize' (tanh)", "output: found uint8"}},
     {"quantize to float", kI8, [](Graph* g) { FindNode(g, "dequantize").type = OpType::kQuantize; }, {"node 'dequantize' (quantize)", "output: found float32"}},
     {"dequantize to uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kDequantize; }, {"node 'quantize' (dequantize)", "input: found float32"}},
 

@@ -243,6 +243,14 @@ class NaiveInterpreter {
         return;
       case OpType::kSoftmax:
         return Softmax(n);
+      case OpType::kClip:
+        return Clip(n);
+      case OpType::kSigmoid:
+        return ForEach(n, 0.25, [](double v) { return 1.0 / (1.0 + std::exp(-v)); });
+      case OpType::kTanh:
+        return ForEach(n, 1.0, [](double v) { return std::tanh(v); });
+      case OpType::kLogSoftmax:
+        return LogSoftmax(n);
       case OpType::kQuantize:
         return Quantize(n);
       case OpType::kDequantize:
@@ -775,6 +783,36 @@ class NaiveInterpreter {
     }
   }
 
+  void Clip(const Node& n) {
+    const Tensor& out = Out(n);
+    double low = n.clip_low, high = n.clip_high;
+    if (IsU8(out)) {
+      const auto code = [&](float limit) {
+        const double q = std::nearbyint(limit / out.quantization.scale) + Zero(out);
+        return std::min(std::max(q, 0.0), 255.0);
+      };
+      low = code(n.clip_low);
+      high = code(n.clip_high);
+    }
+    const auto clip = [=](double v) { return std::min(std::max(v, low), high); };
+    for (size_t i = 0; i < OutValues(n).size(); ++i) {
+      const double v = InValues(n)[i], error = InError(n, i), q = clip(v);
+      OutValues(n)[i] = q;
+      SetError(n, i, std::max(clip(v + error) - q, q - clip(v - error)));
+    }
+  }
+
+  /// A function whose slope is at most `slope`; the engine's is within 4e-7 of it
+  /// (tests/kernels/ops_test.cc), and 0 below e^-87.3.
+  template <typename F>
+  void ForEach(const Node& n, double slope, F f) {
+    for (size_t i = 0; i < OutValues(n).size(); ++i) {
+      const double v = f(InValues(n)[i]);
+      OutValues(n)[i] = v;
+      SetError(n, i, 4e-7 * std::fabs(v) + 1.3e-38 + slope * InError(n, i));
+    }
+  }
+
   /// Calls f(index, coordinates) for every element of a tensor of shape `s`.
   template <typename F>
   void ForElements(const Shape& s, F f) {
@@ -853,6 +891,27 @@ class NaiveInterpreter {
         const double distance = max - InValues(n)[i];
         const double relative = 2e-7 + kHalfUlp * (static_cast<double>(row) + 4.0 + distance);
         SetError(n, i, out[i] * ((1.0 + relative) * std::exp(2.0 * widest) - 1.0) + 1.3e-38);
+      }
+    }
+  }
+
+  void LogSoftmax(const Node& n) {
+    const size_t row = static_cast<size_t>(Out(n).shape.back());
+    const Values& x = InValues(n);
+    for (size_t begin = 0; begin < x.size(); begin += row) {
+      double max = x[begin], widest = 0.0, sum = 0.0;
+      for (size_t i = begin; i < begin + row; ++i) {
+        max = std::max(max, x[i]);
+        widest = std::max(widest, InError(n, i));
+      }
+      for (size_t i = begin; i < begin + row; ++i) sum += std::exp(x[i] - max);
+      const double log = std::log(sum);
+      for (size_t i = begin; i < begin + row; ++i) {
+        OutValues(n)[i] = x[i] - max - log;
+        // exp and log within 2e-7 (tests/kernels/ops_test.cc), the roundings of x - max, of the
+        // sum and of the difference.
+        const double roundings = 1.5 * static_cast<double>(row) + 4.0 + 2.0 * (max - x[i] + log);
+        SetError(n, i, 2e-7 * (1.0 + log) + kHalfUlp * roundings + 2.0 * widest);
       }
     }
   }

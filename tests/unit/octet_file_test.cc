@@ -109,6 +109,8 @@ void ExpectSameGraph(const Graph& a, const Graph& b) {
     EXPECT_EQ(m.begin, n.begin);
     EXPECT_EQ(m.end, n.end);
     EXPECT_EQ(m.step, n.step);
+    EXPECT_EQ(m.clip_low, n.clip_low);
+    EXPECT_EQ(m.clip_high, n.clip_high);
   }
   EXPECT_EQ(a.inputs, b.inputs);
   EXPECT_EQ(a.outputs, b.outputs);

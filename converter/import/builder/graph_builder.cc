@@ -349,6 +349,23 @@ Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
   return ScaleShift(label, x, std::move(scale), std::move(shift));
 }
 
+Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {
+  if (std::isnan(low) || std::isnan(high) || low > high) {
+    return Unsupported(StrCat("it clips to ", low, "..", high));
+  }
+  // No float32 is beyond the largest ones.
+  if (low <= std::numeric_limits<float>::lowest()) low = -std::numeric_limits<float>::infinity();
+  if (high >= std::numeric_limits<float>::max()) high = std::numeric_limits<float>::infinity();
+  const ValueType type = TypeOf(x);
+  if (std::isinf(low) && std::isinf(high) && low < high) return x;
+  if (low == 0.0f && std::isinf(high)) return Emit(OpType::kRelu, label, {x}, type);
+  if (low == 0.0f && high == 6.0f) return Emit(OpType::kRelu6, label, {x}, type);
+  return Emit(OpType::kClip, label, {x}, type, [&](Node* n) {
+    n->clip_low = low;
+    n->clip_high = high;
+  });
+}
+
 Result<TensorId> GraphBuilder::Subtract(const Label& label, TensorId a, TensorId b) {
   OCTET_ASSIGN_OR_RETURN(const TensorId negative,
                          ScaleShift(label + ".negative", b, {-1.0f}, {0.0f}));
