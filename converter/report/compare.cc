@@ -99,6 +99,34 @@ class InputReader {
   std::vector<float> values_;
 };
 
+/// How the answers of an output of codes are written: as codes, when they are whole numbers that a code may be and beyond
+/// what codes stand for; else as numbers.
+struct AnswerForm {
+  bool codes = false;
+  double offset = 0.0;  ///< Of int8 codes, which are 128 lower.
+};
+
+Result<AnswerForm> FormOf(const NpyReader& reference, const TensorDescription& out) {
+  AnswerForm form;
+  if (out.dtype != DType::kU8) return form;
+  double low = 0.0, high = 0.0;
+  std::vector<float> values;
+  constexpr int64_t kAtOnce = 1 << 16;
+  for (int64_t at = 0; at < reference.header().elements; at += kAtOnce) {
+    values.resize(static_cast<size_t>(std::min(kAtOnce, reference.header().elements - at)));
+    OCTET_RETURN_IF_ERROR(reference.ReadFloats(at, static_cast<int64_t>(values.size()), values.data()));
+    for (float v : values) {
+      if (!(v == std::nearbyint(v))) return form;
+      low = std::min(low, static_cast<double>(v)), high = std::max(high, static_cast<double>(v));
+    }
+  }
+  const double lowest = -static_cast<double>(out.scale) * out.zero_point, highest = static_cast<double>(out.scale) * (255 - out.zero_point);
+  const bool fits = low >= 0.0 ? high <= 255.0 : low >= -128.0 && high <= 127.0;
+  form.codes = fits && (low < lowest - 0.5 * out.scale || high > highest + 0.5 * out.scale);
+  form.offset = low < 0.0 ? 128.0 : 0.0;
+  return form;
+}
+
 /// `a` unless `b` is larger or not a number.
 double LargerOrNan(double a, double b) { return b <= a || std::isnan(a) ? a : b; }
 
@@ -122,6 +150,7 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
                                   inputs.images(), " inputs of ", input_path));
   }
 
+  OCTET_ASSIGN_OR_RETURN(const AnswerForm form, FormOf(reference, out));
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model));
   std::vector<uint8_t> input(description.inputs[0].num_bytes());
   std::vector<std::vector<uint8_t>> outputs;
@@ -140,6 +169,9 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
     const void* x = input.data();
     OCTET_RETURN_IF_ERROR(session->Run(&x, output_pointers.data()));
     out.ToFloats(outputs[0].data(), got.data());
+    if (form.codes) {
+      for (size_t i = 0; i < got.size(); ++i) got[i] = static_cast<float>(outputs[0][i] - form.offset);
+    }
     for (size_t at = 0; at < got.size(); ++at) {
       const double difference = std::fabs(static_cast<double>(got[at]) - want[at]);
       result.absolute_error = LargerOrNan(result.absolute_error, difference);

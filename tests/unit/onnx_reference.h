@@ -440,6 +440,29 @@ class OnnxReference {
     return y;
   }
 
+  /// Along the axis where there are several scales. `f` gets value, scale and zero point.
+  RefTensor PerScale(const OnnxNode& n, const std::function<double(double, double, double)>& f) {
+    RefTensor y = In(n, 0);
+    RefTensor& s = In(n, 1);
+    int64_t axis = OnnxAttributes(n).Int("axis", 1);
+    if (axis < 0) axis += static_cast<int64_t>(y.dims.size());
+    RefForEach(y.dims, [&](const auto& i) {
+      const size_t c = s.values.size() == 1 ? 0 : static_cast<size_t>(i[static_cast<size_t>(axis)]);
+      const double z = !Has(n, 2) ? 0 : In(n, 2).values[In(n, 2).values.size() == 1 ? 0 : c];
+      double& v = RefAt(y, i);
+      v = f(v, s.values[c], z);
+    });
+    return y;
+  }
+
+  /// Of what has the type of a zero point: an initializer of int8, or uint8.
+  bool IsSigned(const std::string& name) const {
+    for (const OnnxTensor& t : model_.initializers) {
+      if (t.name == name) return t.type == OnnxType::kInt8;
+    }
+    return false;
+  }
+
   RefTensor Eval(const OnnxNode& n) {
     const std::string& op = n.op_type;
     OnnxAttributes a(n);
@@ -462,6 +485,18 @@ class OnnxReference {
       });
       return y;
     }
+    if (op == "QuantizeLinear") {
+      const double low = Has(n, 2) && IsSigned(n.inputs[2]) ? -128 : 0;
+      return PerScale(n, [&](double v, double scale, double z) {
+        return std::clamp(std::nearbyint(v / scale) + z, low, low + 255);
+      });
+    }
+    if (op == "DequantizeLinear") {
+      return PerScale(n, [](double v, double scale, double z) { return (v - z) * scale; });
+    }
+    if (op == "Sigmoid") return Unary(In(n, 0), [](double v) { return 1 / (1 + std::exp(-v)); });
+    if (op == "Tanh") return Unary(In(n, 0), [](double v) { return std::tanh(v); });
+    if (op == "LogSoftmax") return Unary(Softmax(n), [](double v) { return std::log(v); });
     if (op == "Relu") return Unary(In(n, 0), [](double v) { return std::max(v, 0.0); });
     if (op == "Clip") {
       double low = -1e300, high = 1e300;
