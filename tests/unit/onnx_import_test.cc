@@ -248,13 +248,20 @@ TEST(OnnxElementwise, ConstantsPerChannelBecomeScaleShift) {
       }
     }
   }
-  OnnxBuilder per_pixel = Single(13, x, "Add", {"x", "c"});
-  per_pixel.Initializer(FloatTensor("c", {1, 1, 4, 5}, random.Floats(20)));
-  EXPECT_EQ(ImportError(per_pixel).code(), StatusCode::kUnsupported);
-  OnnxBuilder by_column = Single(13, {1, 5, 4, 5}, "Add",
-                                 {"x", "c"});  // [5] is the width, though there are 5 channels.
-  by_column.Initializer(FloatTensor("c", {5}, random.Floats(5)));
-  EXPECT_EQ(ImportError(by_column).code(), StatusCode::kUnsupported);
+  // One for each pixel, or for each column though there are as many channels: what ScaleShift does
+  // to a vector.
+  for (const char* op : {"Add", "Sub", "Mul", "Div"}) {
+    for (const Dims& c : {Dims{1, 1, 4, 5}, Dims{5}, Dims{5, 4, 1}, Dims{1, 5, 4, 5}}) {
+      std::vector<float> values = random.Floats(NumElements(c));
+      for (float& v : values) v += 2.0f;
+      OnnxBuilder b = Single(13, {1, 5, 4, 5}, op, {"x", "c"});
+      b.Initializer(FloatTensor("c", c, values));
+      EXPECT_EQ(CountNodes(ExpectSame(b, {1, 5, 4, 5}), OpType::kReshape), 2);
+    }
+  }
+  OnnxBuilder more = Single(13, x, "Add", {"x", "c"});
+  more.Initializer(FloatTensor("c", {2, 1, 1, 1}, {1, 2}));
+  EXPECT_THAT(ImportError(more).message(), HasSubstr("[2,1,1,1] does not fit [1,3,4,5]"));
   OnnxBuilder divided = Single(13, x, "Div", {"c", "x"});
   divided.Initializer(FloatTensor("c", {}, {1}));
   EXPECT_THAT(ImportError(divided).message(), HasSubstr("of a constant by an activation"));
@@ -307,6 +314,13 @@ TEST(OnnxPool, RandomWindows) {
       const auto graph = ImportOnnxBytes(b.Build(), "test");
       if (!graph.ok()) {
         EXPECT_THAT(graph.status().message(), HasSubstr("ceil_mode adds a partial window"));
+        continue;
+      }
+    }
+    if (padding >= 3) {
+      const auto graph = ImportOnnxBytes(b.Build(), "test");
+      if (!graph.ok()) {
+        EXPECT_THAT(graph.status().message(), HasSubstr("beyond its window"));
         continue;
       }
     }
@@ -465,7 +479,7 @@ TEST(OnnxDense, OnEveryPixel) {
   EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kConv2d), 1);
   OnnxBuilder rows = Single(13, x, "MatMul", {"x", "w"});
   rows.Initializer(FloatTensor("w", {5, 6}, random.Floats(30)));
-  EXPECT_THAT(ImportError(rows).message(), HasSubstr("expected [1,features] or"));
+  EXPECT_THAT(ImportError(rows).message(), HasSubstr("whose channels are not the input's last dimension"));
 }
 
 TEST(OnnxDense, BiasForms) {
@@ -492,7 +506,7 @@ TEST(OnnxSoftmax, AxesOfOldAndNewOpsets) {
   ExpectSame(Single(13, {1, 6}, "Softmax", {"x"}), {1, 6});
   const Dims image{1, 6, 3, 2};
   ExpectSame(Single(13, image, "Softmax", {"x"}, {{"axis", One()}}), image);
-  EXPECT_EQ(ImportError(Single(9, image, "Softmax", {"x"})).code(), StatusCode::kUnsupported);
+  ExpectSame(Single(9, image, "Softmax", {"x"}), image);
   EXPECT_EQ(ImportError(Single(13, image, "Softmax", {"x"}, {{"axis", int64_t{2}}})).code(),
             StatusCode::kUnsupported);
 }
@@ -727,7 +741,7 @@ TEST(OnnxMoves, TransposesOfTensorflowVanish) {
   ExpectSame(flat, x, {.nhwc_input = true});
   OnnxBuilder rotated = Single(13, {1, 3, 4, 5}, "Transpose", {"x"}, {{"perm", Dims{0, 1, 3, 2}}});
   EXPECT_THAT(ImportError(rotated).message(),
-              HasSubstr("does not only move between NCHW and NHWC"));
+              HasSubstr("moves nothing when they are flattened or transposed"));
 }
 
 /// Random chains of operators that keep an image an image.
@@ -840,15 +854,19 @@ TEST(OnnxErrors, GraphsThatDoNotHangTogether) {
   EXPECT_THAT(ImportError(missing).message(),
               HasSubstr("node Conv 'the_node': input 'w' is no initializer"));
   OnnxBuilder unsorted(13);
-  unsorted.Input("x", x).Output("y").Node("Relu", {"a"}, {"y"}).Node("Relu", {"x"}, {"a"});
-  EXPECT_THAT(ImportError(unsorted).message(), HasSubstr("input 'a' is computed by a later node"));
+  unsorted.Input("x", x).Output("y").Node("Relu", {"a"}, {"y"}).Node("Clip", {"x"}, {"b"});
+  unsorted.Node("GlobalMaxPool", {"b"}, {"a"});
+  const auto sorted = ImportOnnxBytes(unsorted.Build(), "test");
+  ASSERT_TRUE(sorted.ok()) << sorted.status().message();
+  EXPECT_EQ(sorted->nodes.back().type, OpType::kRelu);
   OnnxBuilder cycle(13);
   cycle.Input("x", x)
       .Output("y")
       .Node("Add", {"x", "b"}, {"a"})
       .Node("Relu", {"a"}, {"b"})
       .Node("Relu", {"b"}, {"y"});
-  EXPECT_THAT(ImportError(cycle).message(), HasSubstr("form a cycle"));
+  EXPECT_THAT(ImportError(cycle).message(),
+              HasSubstr("depends on its own output; the nodes form a cycle"));
   OnnxBuilder twice(13);
   twice.Input("x", x).Output("y").Node("Relu", {"x"}, {"y"}).Node("Relu", {"x"}, {"y"});
   EXPECT_THAT(ImportError(twice).message(), HasSubstr("'y' is computed by"));

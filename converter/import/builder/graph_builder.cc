@@ -20,6 +20,11 @@ bool AllEqual(std::span<const float> values, float v) {
   return std::all_of(values.begin(), values.end(), [v](float x) { return x == v; });
 }
 
+Status OtherOrder(const View& v, const Shape& shape) {
+  return Unsupported(StrCat("its input ", DimsText(v.dims), " is the tensor ", shape.ToString(),
+                            " in another order of elements"));
+}
+
 }  // namespace
 
 Padding SamePadding(int64_t in, int64_t kernel, int64_t stride, int64_t dilation, bool odd_in_front,
@@ -126,13 +131,17 @@ View GraphBuilder::ChannelsFirst(TensorId id) const {
   return {id, {s[0], s[3], s[1], s[2]}, {0, 3, 1, 2}};
 }
 
-Result<TensorId> GraphBuilder::AsLinear(const Label& label, const View& v, const Shape& shape) {
-  if (!IsLinear(v, ShapeOf(v))) {
-    return Unsupported(StrCat("its input ", DimsText(v.dims), " is the tensor ",
-                              ShapeOf(v).ToString(), " in another order of elements"));
-  }
+Result<TensorId> GraphBuilder::AsOrdered(const Label& label, const View& v, const Shape& shape,
+                                         const std::vector<int>& perm) {
+  if (!SameOrder(v, ShapeOf(v), {v.id, {}, perm}, shape)) return OtherOrder(v, ShapeOf(v));
   if (ShapeOf(v) == shape) return v.id;
   return Emit(OpType::kReshape, label + "/reshape", {v.id}, TypeOf(v.id), {}, shape);
+}
+
+Result<TensorId> GraphBuilder::AsLinear(const Label& label, const View& v, const Shape& shape) {
+  std::vector<int> perm(static_cast<size_t>(shape.rank()));
+  std::iota(perm.begin(), perm.end(), 0);
+  return AsOrdered(label, v, shape, perm);
 }
 
 Result<TensorId> GraphBuilder::AsImage(const Label& label, const View& v, bool channels_last) {
@@ -141,32 +150,51 @@ Result<TensorId> GraphBuilder::AsImage(const Label& label, const View& v, bool c
         StrCat("its input has shape ", DimsText(v.dims), ", expected ",
                channels_last ? "[1,height,width,channels]" : "[1,channels,height,width]"));
   }
-  const Shape nhwc = channels_last ? Shape{1, v.dims[1], v.dims[2], v.dims[3]}
-                                   : Shape{1, v.dims[2], v.dims[3], v.dims[1]};
-  const std::vector<int> order =
-      channels_last ? std::vector<int>{0, 1, 2, 3} : std::vector<int>{0, 3, 1, 2};
-  if (ShapeOf(v) == nhwc && v.perm == order) return v.id;
-  // With one channel or one pixel both orders are the same memory.
-  if (channels_last || nhwc[3] == 1 || nhwc[1] * nhwc[2] == 1) return AsLinear(label, v, nhwc);
-  return Unsupported(StrCat("its input ", DimsText(v.dims), " is the tensor ",
-                            ShapeOf(v).ToString(), " in another order of elements"));
+  if (channels_last) return AsLinear(label, v, Shape{1, v.dims[1], v.dims[2], v.dims[3]});
+  return AsOrdered(label, v, Shape{1, v.dims[2], v.dims[3], v.dims[1]}, {0, 3, 1, 2});
 }
 
 Result<View> GraphBuilder::AsAligned(const Label& label, const View& v) {
-  const Shape& shape = ShapeOf(v);
-  const size_t rank = v.dims.size();
-  bool aligned = rank == v.perm.size();
-  for (size_t d = 0; aligned && d < rank; ++d) aligned = v.dims[d] == shape[v.perm[d]];
-  if (aligned) return v;
-  if (rank == 0 || v.dims[0] != 1 || (rank != 2 && rank != 4)) {
-    return Unsupported(
-        StrCat("its input has shape ", DimsText(v.dims),
-               ", expected [1,channels,height,width], [1,height,width,channels] or [1,features]"));
+  OCTET_ASSIGN_OR_RETURN(std::vector<View> one, AsAlike(label, {v}));
+  return std::move(one[0]);
+}
+
+Result<std::vector<View>> GraphBuilder::AsAlike(const Label& label, std::vector<View> views) {
+  const size_t rank = views.at(0).dims.size();
+  const auto axes = [&](const View& v) {
+    std::vector<int> found;
+    for (size_t d = 0; d < rank; ++d) found.push_back(AxisOf(v, ShapeOf(v), d).value_or(-1));
+    return found;
+  };
+  const std::vector<int> first = axes(views[0]);
+  bool alike = std::count(first.begin(), first.end(), -1) == 0;
+  for (const View& v : views) alike = alike && axes(v) == first;
+  if (alike) return views;
+  std::vector<std::vector<int>> orders;
+  if (rank == 2) orders = {{0, 1}};
+  if (rank == 4) orders = {{0, 3, 1, 2}, {0, 1, 2, 3}};
+  for (const std::vector<int>& perm : orders) {
+    std::vector<Shape> shapes;
+    for (const View& v : views) {
+      Shape shape = rank == 2 ? Shape{0, 0} : Shape{0, 0, 0, 0};
+      for (size_t d = 0; d < rank; ++d) shape[perm[d]] = v.dims[d];
+      if (shape[0] != 1 || !SameOrder(v, ShapeOf(v), {v.id, {}, perm}, shape)) break;
+      shapes.push_back(shape);
+    }
+    if (shapes.size() != views.size()) continue;
+    for (size_t i = 0; i < views.size(); ++i) {
+      OCTET_ASSIGN_OR_RETURN(views[i].id, AsOrdered(label, views[i], shapes[i], perm));
+      views[i].perm = perm;
+    }
+    return views;
   }
-  Shape same;
-  for (int64_t d : v.dims) same.push_back(d);
-  OCTET_ASSIGN_OR_RETURN(const TensorId id, AsLinear(label, v, same));
-  return Plain(id);
+  if (!orders.empty() && views[0].dims[0] == 1) {
+    if (views.size() == 1) return OtherOrder(views[0], ShapeOf(views[0]));
+    return Unsupported("of activations in different orders of elements");
+  }
+  return Unsupported(
+      StrCat("its input has shape ", DimsText(views[0].dims),
+             ", expected [1,channels,height,width], [1,height,width,channels] or [1,features]"));
 }
 
 // ---- Lowerings ----
@@ -223,19 +251,26 @@ Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWin
   return x;
 }
 
+Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w,
+                                std::vector<TensorId>* inputs) {
+  OCTET_ASSIGN_OR_RETURN(
+      (*inputs)[kInputWeights],
+      AddFloats(w.name.empty() ? label.output + ".weight" : w.name, w.shape, w.values));
+  if (w.bias.empty()) return OkStatus();
+  OCTET_ASSIGN_OR_RETURN(const TensorId bias,
+                         AddFloats(w.bias_name.empty() ? label.output + ".bias" : w.bias_name,
+                                   Shape{w.shape[0]}, w.bias));
+  inputs->push_back(bias);
+  return OkStatus();
+}
+
 Result<TensorId> GraphBuilder::Conv(const Label& label, TensorId x, const LayerWeights& weights,
                                     const WideWindow& wide, int64_t groups) {
   if (groups < 1 || groups > kMaxChannels) return Corrupt(StrCat("it has ", groups, " groups"));
   Window window;
   OCTET_ASSIGN_OR_RETURN(x, Fit(label, x, wide, 0.0f, true, &window));
   std::vector<TensorId> inputs{x, kNoTensor};
-  OCTET_ASSIGN_OR_RETURN(inputs[kInputWeights],
-                         AddFloats(label.output + ".weight", weights.shape, weights.values));
-  if (!weights.bias.empty()) {
-    inputs.push_back(kNoTensor);
-    OCTET_ASSIGN_OR_RETURN(inputs[kInputBias], AddFloats(label.output + ".bias",
-                                                         Shape{weights.shape[0]}, weights.bias));
-  }
+  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, &inputs));
   return Emit(OpType::kConv2d, label, std::move(inputs), {}, [&](Node* n) {
     n->window = window;
     n->groups = static_cast<int>(groups);
@@ -288,13 +323,7 @@ Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWei
         input, Emit(OpType::kReshape, label + "/flatten", {x.id}, TypeOf(x.id), {}, Shape{1, in}));
   }
   std::vector<TensorId> inputs{input, kNoTensor};
-  OCTET_ASSIGN_OR_RETURN(inputs[kInputWeights],
-                         AddFloats(label.output + ".weight", weights.shape, weights.values));
-  if (!weights.bias.empty()) {
-    inputs.push_back(kNoTensor);
-    OCTET_ASSIGN_OR_RETURN(inputs[kInputBias],
-                           AddFloats(label.output + ".bias", Shape{out}, weights.bias));
-  }
+  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, &inputs));
   return Emit(OpType::kDense, label, std::move(inputs));
 }
 
@@ -307,37 +336,158 @@ Result<TensorId> GraphBuilder::PixelDense(const Label& label, TensorId x, LayerW
   return Conv(label, x, weights, {}, 1);
 }
 
-Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::vector<float> scale,
-                                          std::vector<float> shift, const ValueType& out) {
-  const int64_t channels = ShapeOf(x).back();
-  if (channels > kMaxChannels) return Unsupported(StrCat("its input has ", channels, " channels"));
-  if (scale.size() == 1) scale.assign(static_cast<size_t>(channels), scale[0]);
-  if (shift.size() == 1) shift.assign(static_cast<size_t>(channels), shift[0]);
-  if (out == TypeOf(x) && AllEqual(scale, 1.0f) && AllEqual(shift, 0.0f)) return x;
-  std::vector<TensorId> inputs{x, kNoTensor, kNoTensor};
-  OCTET_ASSIGN_OR_RETURN(inputs[kInputScale],
-                         AddFloats(label.output + ".scale", Shape{channels}, scale));
-  OCTET_ASSIGN_OR_RETURN(inputs[kInputShift],
-                         AddFloats(label.output + ".shift", Shape{channels}, shift));
-  return Emit(OpType::kScaleShift, label, std::move(inputs), out);
+Result<View> GraphBuilder::LastDense(const Label& label, const View& x, LayerWeights weights) {
+  const Shape shape = ShapeOf(x);
+  const size_t rank = x.dims.size();
+  const int64_t in = weights.shape[1];
+  if (rank == 0 || x.dims[rank - 1] != in) {
+    return Corrupt(StrCat("its weights take ", in, " features, its input is ", DimsText(x.dims)));
+  }
+  View y = x;
+  y.dims.back() = weights.shape[0];
+  const int64_t rows = Product(x.dims, 0, rank - 1);
+  if (rows == 1) {
+    y.perm = {0, 1};
+    OCTET_ASSIGN_OR_RETURN(y.id, Dense(label, x, std::move(weights)));
+    return y;
+  }
+  if (shape.rank() != 4 || AxisOf(x, shape, rank - 1) != 3) {
+    if (!IsLinear(x, shape)) {
+      return Unsupported(StrCat("its input ", DimsText(x.dims), " is the tensor ", shape.ToString(),
+                                ", whose channels are not the input's last dimension"));
+    }
+    OCTET_ASSIGN_OR_RETURN(y.id, AsLinear(label, x, Shape{1, 1, rows, in}));
+    y.perm = {0, 1, 2, 3};
+  }
+  OCTET_ASSIGN_OR_RETURN(y.id, PixelDense(label, y.id, std::move(weights)));
+  return y;
 }
 
-Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
-                                         std::span<const float> gamma, std::span<const float> beta,
-                                         std::span<const float> mean,
-                                         std::span<const float> variance, double epsilon) {
-  const size_t channels = static_cast<size_t>(ShapeOf(x).back());
+Result<std::vector<float>> GraphBuilder::Spread(const View& x, const Dims& dims,
+                                                std::span<const float> values) const {
+  const Shape& shape = ShapeOf(x);
+  const size_t rank = x.dims.size(), missing = rank - std::min(rank, dims.size());
+  bool fits = dims.size() <= rank;
+  std::optional<size_t> varies;  // The one dimension along which the values differ.
+  std::vector<int64_t> stride(rank, 0);
+  int64_t step = 1;
+  for (size_t i = rank; fits && i-- > missing;) {
+    const int64_t d = dims[i - missing];
+    if (d == 1) continue;
+    fits = d == x.dims[i];
+    varies = step == 1 ? i : rank;
+    stride[i] = step;
+    step *= d;
+  }
+  if (!fits || step != static_cast<int64_t>(values.size())) {
+    return Unsupported(
+        StrCat("its constant operand ", DimsText(dims), " does not fit ", DimsText(x.dims)));
+  }
+  if (!varies ||
+      (*varies < rank && AxisOf(x, shape, *varies) == shape.rank() - 1 && step == shape.back())) {
+    return std::vector<float>(values.begin(), values.end());
+  }
+  if (shape.num_elements() > kMaxChannels)
+    return Unsupported(StrCat("its constant operand ", DimsText(dims), " differs from pixel to ",
+                              "pixel, and its input has more than ", kMaxChannels, " elements"));
+  std::vector<float> spread;
+  for (int64_t index : SourceOrder(x, shape)) {
+    int64_t from = 0;
+    for (size_t i = rank; i-- > 0;) {
+      from += index % x.dims[i] * stride[i];
+      index /= x.dims[i];
+    }
+    spread.push_back(values[static_cast<size_t>(from)]);
+  }
+  return spread;
+}
+
+Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::vector<float> scale,
+                                          std::vector<float> shift, const ValueType& out) {
+  const Shape shape = ShapeOf(x);
+  const int64_t channels = shape.back();
+  const size_t n = std::max({static_cast<size_t>(channels), scale.size(), shift.size()});
+  if (static_cast<int64_t>(n) > kMaxChannels)
+    return Unsupported(StrCat("its input has ", n, " channels"));
+  for (std::vector<float>* v : {&scale, &shift}) {
+    const size_t period = v->size();
+    if (period != 1 && period != n && period != static_cast<size_t>(channels))
+      return Corrupt(StrCat("it has ", period, " values for ", shape.ToString()));
+    v->resize(n);
+    for (size_t i = period; i < n; ++i) (*v)[i] = (*v)[i - period];
+  }
+  if (out == TypeOf(x) && AllEqual(scale, 1.0f) && AllEqual(shift, 0.0f)) return x;
+  // A value for each element is one for each channel of a vector.
+  const bool elements = n != static_cast<size_t>(channels);
+  const Shape vector{1, static_cast<int64_t>(n)};
+  const Label inner = elements ? label + "/elements" : label;
+  if (elements) {
+    OCTET_ASSIGN_OR_RETURN(x,
+                           Emit(OpType::kReshape, label + "/vector", {x}, TypeOf(x), {}, vector));
+  }
+  std::vector<TensorId> inputs{x, kNoTensor, kNoTensor};
+  OCTET_ASSIGN_OR_RETURN(inputs[kInputScale],
+                         AddFloats(label.output + ".scale", Shape{vector[1]}, scale));
+  OCTET_ASSIGN_OR_RETURN(inputs[kInputShift],
+                         AddFloats(label.output + ".shift", Shape{vector[1]}, shift));
+  OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kScaleShift, inner, std::move(inputs), out));
+  if (!elements) return x;
+  return Emit(OpType::kReshape, label, {x}, out, {}, shape);
+}
+
+Result<View> GraphBuilder::Softmax(const Label& label, const View& x, OpType type, size_t first,
+                                   size_t last) {
+  const Shape shape = ShapeOf(x);
+  const auto groups = AxesOf(x, shape);
+  std::vector<bool> over(static_cast<size_t>(shape.rank()), false);
+  for (size_t d = first; groups && d < last; ++d) {
+    for (int axis : (*groups)[d]) over[static_cast<size_t>(axis)] = true;
+  }
+  // The axes must be the last ones of the memory.
+  int64_t size = 1;
+  bool fits = groups.has_value(), inside = true;
+  for (int axis = shape.rank(); axis-- > 0;) {
+    if (shape[axis] == 1) continue;
+    inside = inside && over[static_cast<size_t>(axis)];
+    fits = fits && inside == over[static_cast<size_t>(axis)];
+    if (inside) size *= shape[axis];
+  }
+  if (!fits) {
+    return Unsupported(StrCat("over dimension ", first, " of ", DimsText(x.dims),
+                              "; only over all elements or over the channels"));
+  }
+  View y = x;
+  if (shape.back() == size) {
+    OCTET_ASSIGN_OR_RETURN(y.id, Emit(type, label, {x.id}));
+    return y;
+  }
+  const int64_t rows = shape.num_elements() / size;
+  const bool final = rows == 1 && IsLinear(x, shape);  // Needs no way back.
+  OCTET_ASSIGN_OR_RETURN(y.id, Emit(OpType::kReshape, label + "/reshape", {x.id}, TypeOf(x.id), {},
+                                    rows == 1 ? Shape{1, size} : Shape{1, 1, rows, size}));
+  OCTET_ASSIGN_OR_RETURN(y.id, Emit(type, final ? label : label + "/rows", {y.id}));
+  if (final) {
+    y.perm = {0, 1};
+  } else {
+    OCTET_ASSIGN_OR_RETURN(y.id, Emit(OpType::kReshape, label, {y.id}, {}, {}, shape));
+  }
+  return y;
+}
+
+Result<std::pair<std::vector<float>, std::vector<float>>> GraphBuilder::FoldBatchNorm(
+    int64_t channels, std::span<const float> gamma, std::span<const float> beta,
+    std::span<const float> mean, std::span<const float> variance, double epsilon) {
+  const size_t n = static_cast<size_t>(channels);
   const std::pair<const char*, std::span<const float>> parameters[] = {
       {"scale", gamma}, {"offset", beta}, {"mean", mean}, {"variance", variance}};
   for (const auto& [name, values] : parameters) {
     const bool optional = values.data() == gamma.data() || values.data() == beta.data();
-    if (values.size() != channels && !(optional && values.empty())) {
+    if (values.size() != n && !(optional && values.empty()))
       return Corrupt(
           StrCat("its ", name, " has ", values.size(), " values for ", channels, " channels"));
-    }
   }
-  std::vector<float> scale(channels), shift(channels);
-  for (size_t c = 0; c < channels; ++c) {
+  std::vector<float> scale(n), shift(n);
+  for (size_t c = 0; c < n; ++c) {
     const double spread = static_cast<double>(variance[c]) + epsilon;
     if (!(spread > 0.0))
       return InvalidArgument(StrCat("its variance is ", variance[c], " at channel ", c));
@@ -346,7 +496,35 @@ Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
     shift[c] =
         static_cast<float>((beta.empty() ? 0.0 : static_cast<double>(beta[c])) - mean[c] * s);
   }
-  return ScaleShift(label, x, std::move(scale), std::move(shift));
+  return std::pair(std::move(scale), std::move(shift));
+}
+
+Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
+                                         std::span<const float> gamma, std::span<const float> beta,
+                                         std::span<const float> mean,
+                                         std::span<const float> variance, double epsilon) {
+  OCTET_ASSIGN_OR_RETURN(auto folded,
+                         FoldBatchNorm(ShapeOf(x).back(), gamma, beta, mean, variance, epsilon));
+  return ScaleShift(label, x, std::move(folded.first), std::move(folded.second));
+}
+
+/// The engine has the limits 0 and 6; others are moved there and back.
+Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {
+  constexpr float kMax = std::numeric_limits<float>::max();
+  const bool has_low = low > -kMax, has_high = high < kMax;
+  if (!has_low && !has_high) return x;
+  if (!(low < high)) return Unsupported(StrCat("it clips to ", low, "..", high));
+  const OpType relu = has_low && has_high ? OpType::kRelu6 : OpType::kRelu;
+  if (low == 0 && (high == 6 || !has_high)) return Emit(relu, label, {x}, TypeOf(x));
+  // With both limits (x - low) / unit is clipped to 0..6, with one x - low or high - x to 0 and up.
+  const double unit = relu == OpType::kRelu6 ? (static_cast<double>(high) - low) / 6
+                      : has_low              ? 1.0
+                                             : -1.0;
+  const float origin = has_low ? low : high;
+  OCTET_ASSIGN_OR_RETURN(x, ScaleShift(label + "/before", x, {static_cast<float>(1 / unit)},
+                                       {static_cast<float>(-origin / unit)}));
+  OCTET_ASSIGN_OR_RETURN(x, Emit(relu, label + "/clipped", {x}));
+  return ScaleShift(label, x, {static_cast<float>(unit)}, {origin});
 }
 
 Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {

@@ -67,7 +67,8 @@ struct WideWindow {
 struct LayerWeights {
   Shape shape;
   std::vector<float> values;
-  std::vector<float> bias;  ///< One for each output, or empty.
+  std::vector<float> bias;          ///< One for each output, or empty.
+  std::string name{}, bias_name{};  ///< The source's; from the layer's without.
 };
 
 /// From `in` with `dims` to the order `perm`: result[i0, i1, ...] has dimension dims[perm[0]]
@@ -153,11 +154,17 @@ class GraphBuilder {
   View Plain(TensorId id) const;
   /// A result [1,h,w,c] read as [1,c,h,w].
   View ChannelsFirst(TensorId id) const;
+  /// A tensor of `shape` whose axes in the order `perm` are the view's elements in the source's
+  /// order, which costs nothing or is refused.
+  Result<TensorId> AsOrdered(const Label& label, const View& v, const Shape& shape,
+                             const std::vector<int>& perm);
   /// A tensor [1,h,w,c] for a view whose dimensions are [1,c,h,w], or [1,h,w,c] with
   /// `channels_last`.
   Result<TensorId> AsImage(const Label& label, const View& v, bool channels_last);
   /// A tensor whose axes stand for the view's dimensions one by one, AxisOf() saying which.
   Result<View> AsAligned(const Label& label, const View& v);
+  /// The same for several views of one rank, whose axes are all in one order then.
+  Result<std::vector<View>> AsAlike(const Label& label, std::vector<View> views);
   /// The view's elements in the source's order as a tensor of `shape`, which is refused when they
   /// lie in another order.
   Result<TensorId> AsLinear(const Label& label, const View& v, const Shape& shape);
@@ -176,13 +183,26 @@ class GraphBuilder {
   /// A dense layer on all elements of the view, whose order the rows of the weights [out, in]
   /// follow. Gives [1, out].
   Result<TensorId> Dense(const Label& label, const View& x, LayerWeights weights);
+  /// A dense layer on the view's last dimension, weights [out, in], whatever the others are.
+  Result<View> LastDense(const Label& label, const View& x, LayerWeights weights);
   /// A dense layer on the channels of every pixel of [1,h,w,c], weights [out, in].
   Result<TensorId> PixelDense(const Label& label, TensorId x, LayerWeights weights);
-  /// x * scale + shift; each has one value, or one for each channel. What changes nothing is left
-  /// out.
+  /// x * scale + shift; each has one value, one for each channel, or one for each element in the
+  /// order of the memory. What changes nothing is left out.
   Result<TensorId> ScaleShift(const Label& label, TensorId x, std::vector<float> scale,
                               std::vector<float> shift, const ValueType& out = {});
-  /// (x - mean) / sqrt(variance + epsilon) * gamma + beta, where gamma and beta may be empty.
+  /// Values of `dims` that broadcast to the view's, as ScaleShift takes them. kUnsupported when
+  /// they do not broadcast.
+  Result<std::vector<float>> Spread(const View& x, const Dims& dims,
+                                    std::span<const float> values) const;
+  /// Softmax, or another `type` that normalizes, over the dimensions [first, last) of the view.
+  Result<View> Softmax(const Label& label, const View& x, OpType type, size_t first, size_t last);
+  /// (x - mean) / sqrt(variance + epsilon) * gamma + beta as scale and shift of `channels` values;
+  /// gamma and beta may be empty.
+  static Result<std::pair<std::vector<float>, std::vector<float>>> FoldBatchNorm(
+      int64_t channels, std::span<const float> gamma, std::span<const float> beta,
+      std::span<const float> mean, std::span<const float> variance, double epsilon);
+  /// The same on the channels of a tensor.
   Result<TensorId> BatchNorm(const Label& label, TensorId x, std::span<const float> gamma,
                              std::span<const float> beta, std::span<const float> mean,
                              std::span<const float> variance, double epsilon);
@@ -203,6 +223,7 @@ class GraphBuilder {
   Result<TensorId> ReverseChannels(const Label& label, TensorId x);
 
  private:
+  Status AddWeights(const Label& label, const LayerWeights& weights, std::vector<TensorId>* inputs);
   /// Brings a window into the graph's form; emits what does not fit it.
   Result<TensorId> Fit(const Label& label, TensorId x, const WideWindow& wide, float fill,
                        bool pads_are_values, Window* window);

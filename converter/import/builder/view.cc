@@ -95,6 +95,25 @@ std::optional<View> Transposed(const View& v, const Shape& shape, const std::vec
   return moved;
 }
 
+bool SameOrder(const View& a, const Shape& a_shape, const View& b, const Shape& b_shape) {
+  // Loops over the memory, outermost first: sizes and strides, each as long as it can be.
+  const auto loops = [](const View& v, const Shape& shape) {
+    std::vector<std::pair<int64_t, int64_t>> found;
+    for (int axis : v.perm) {
+      if (shape[axis] == 1) continue;
+      int64_t stride = 1;
+      for (int i = axis + 1; i < shape.rank(); ++i) stride *= shape[i];
+      if (!found.empty() && found.back().second == stride * shape[axis]) {
+        found.back() = {found.back().first * shape[axis], stride};
+      } else {
+        found.emplace_back(shape[axis], stride);
+      }
+    }
+    return found;
+  };
+  return loops(a, a_shape) == loops(b, b_shape);
+}
+
 std::vector<int32_t> SourceOrder(const View& v, const Shape& shape) {
   const size_t rank = v.perm.size();
   std::vector<int64_t> stride(rank);  // In the source's order, by axis of the tensor.

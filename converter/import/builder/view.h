@@ -48,6 +48,10 @@ std::optional<int> AxisOf(const View& v, const Shape& shape, size_t d);
 /// The view with its dimensions in another order; nothing when a dimension cuts through an axis.
 std::optional<View> Transposed(const View& v, const Shape& shape, const std::vector<int>& perm);
 
+/// Whether both views name the same elements of a memory in the same order, whatever shapes the
+/// memory has: with one channel or one pixel, NCHW and NHWC do.
+bool SameOrder(const View& a, const Shape& a_shape, const View& b, const Shape& b_shape);
+
 /// For each element in memory order its index in the source's order, for rows of weights.
 /// The elements of `shape` must fit 31 bits.
 std::vector<int32_t> SourceOrder(const View& v, const Shape& shape);

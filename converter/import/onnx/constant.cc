@@ -92,12 +92,6 @@ OnnxConstant Pick(const OnnxConstant& x, const OnnxDims& dims, const std::vector
   return y;
 }
 
-Status Charge(int64_t elements, int64_t* budget) {
-  if (elements < 0 || elements > *budget) return Corrupt("its constant result is too large");
-  *budget -= elements;
-  return OkStatus();
-}
-
 Result<OnnxDims> BroadcastDims(const OnnxDims& a, const OnnxDims& b) {
   OnnxDims out(std::max(a.size(), b.size()), 1);
   for (size_t i = 0; i < out.size(); ++i) {
@@ -121,10 +115,10 @@ OnnxConstant BroadcastTo(const OnnxConstant& x, const OnnxDims& dims) {
 }
 
 Result<OnnxConstant> FoldBinary(const std::string& op, const OnnxConstant& a, const OnnxConstant& b,
-                                int64_t* budget) {
+                                const OnnxBudget& budget) {
   if (a.is_float() != b.is_float()) return Corrupt("its inputs have different types");
   OCTET_ASSIGN_OR_RETURN(const OnnxDims dims, BroadcastDims(a.dims, b.dims));
-  OCTET_RETURN_IF_ERROR(Charge(NumElements(dims), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(dims), a.is_float()));
   OnnxConstant x = BroadcastTo(a, dims);
   const OnnxConstant y = BroadcastTo(b, dims);
   for (size_t i = 0; i < x.floats.size(); ++i) {
@@ -165,12 +159,12 @@ Result<OnnxConstant> FoldBinary(const std::string& op, const OnnxConstant& a, co
 }
 
 Result<OnnxConstant> FoldWhere(const OnnxConstant& condition, const OnnxConstant& a,
-                               const OnnxConstant& b, int64_t* budget) {
+                               const OnnxConstant& b, const OnnxBudget& budget) {
   if (condition.is_float() || a.is_float() != b.is_float())
     return Corrupt("its inputs have the wrong types");
   OCTET_ASSIGN_OR_RETURN(const OnnxDims both, BroadcastDims(a.dims, b.dims));
   OCTET_ASSIGN_OR_RETURN(const OnnxDims dims, BroadcastDims(both, condition.dims));
-  OCTET_RETURN_IF_ERROR(Charge(NumElements(dims), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(dims), a.is_float()));
   const OnnxConstant pick = BroadcastTo(condition, dims), otherwise = BroadcastTo(b, dims);
   OnnxConstant x = BroadcastTo(a, dims);
   for (size_t i = 0; i < pick.ints.size(); ++i) {
@@ -202,8 +196,9 @@ Result<OnnxConstant> FoldProduct(const OnnxNode& node, const OnnxConstant& x) {
   return y;
 }
 
-Result<OnnxConstant> FoldUnary(const std::string& op, const OnnxConstant& x, int64_t* budget) {
-  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+Result<OnnxConstant> FoldUnary(const std::string& op, const OnnxConstant& x,
+                               const OnnxBudget& budget) {
+  OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   OnnxConstant y = x;
   for (float& v : y.floats) {
     if (op == "Neg") v = -v;
@@ -219,7 +214,8 @@ Result<OnnxConstant> FoldUnary(const std::string& op, const OnnxConstant& x, int
   return y;
 }
 
-Result<OnnxConstant> FoldCast(const OnnxNode& node, const OnnxConstant& x, int64_t* budget) {
+Result<OnnxConstant> FoldCast(const OnnxNode& node, const OnnxConstant& x,
+                              const OnnxBudget& budget) {
   OnnxAttributes attributes(node);
   const auto to = static_cast<OnnxType>(attributes.Int("to", 0));
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
@@ -227,7 +223,7 @@ Result<OnnxConstant> FoldCast(const OnnxNode& node, const OnnxConstant& x, int64
 }
 
 Result<OnnxConstant> FoldGather(const OnnxNode& node, const OnnxConstant& x,
-                                const OnnxConstant& indices, int64_t* budget) {
+                                const OnnxConstant& indices, const OnnxBudget& budget) {
   OnnxAttributes attributes(node);
   const int64_t raw_axis = attributes.Int("axis", 0);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
@@ -237,7 +233,7 @@ Result<OnnxConstant> FoldGather(const OnnxNode& node, const OnnxConstant& x,
   dims.insert(dims.end(), indices.dims.begin(), indices.dims.end());
   dims.insert(dims.end(), x.dims.begin() + axis + 1, x.dims.end());
   if (dims.size() > kMaxRank) return Corrupt("its result has too many dimensions");
-  OCTET_RETURN_IF_ERROR(Charge(NumElements(dims), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(dims), x.is_float()));
   const int64_t outer = NumElements({x.dims.begin(), x.dims.begin() + axis});
   const int64_t inner = NumElements({x.dims.begin() + axis + 1, x.dims.end()});
   const int64_t extent = x.dims[axis];
@@ -261,7 +257,8 @@ Result<OnnxConstant> FoldGather(const OnnxNode& node, const OnnxConstant& x,
 }
 
 Result<OnnxConstant> FoldConcat(const OnnxNode& node,
-                                const std::vector<const OnnxConstant*>& inputs, int64_t* budget) {
+                                const std::vector<const OnnxConstant*>& inputs,
+                                const OnnxBudget& budget) {
   OnnxAttributes attributes(node);
   const OnnxConstant& first = *inputs[0];
   const int64_t raw_axis = attributes.Int("axis", 0);
@@ -280,7 +277,7 @@ Result<OnnxConstant> FoldConcat(const OnnxNode& node,
     if (!same || !CheckedAdd(y.dims[axis], x->dims[axis], &y.dims[axis]))
       return Corrupt("its inputs do not fit each other");
   }
-  OCTET_RETURN_IF_ERROR(Charge(NumElements(y.dims), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(y.dims), y.is_float()));
   if (NumElements(y.dims) == 0) return y;  // The loops below could be long for nothing.
   const int64_t outer = NumElements({first.dims.begin(), first.dims.begin() + axis});
   const int64_t inner = NumElements({first.dims.begin() + axis + 1, first.dims.end()});
@@ -299,20 +296,20 @@ Result<OnnxConstant> FoldConcat(const OnnxNode& node,
 }
 
 Result<OnnxConstant> FoldConstantOfShape(const OnnxNode& node, const OnnxConstant& shape,
-                                         int64_t* budget) {
+                                         const OnnxBudget& budget) {
   if (shape.is_float() || shape.ints.size() > kMaxRank)
     return Corrupt("its shape is not a list of integers");
   OnnxConstant y;
   y.type = OnnxType::kFloat;
   y.dims = shape.ints;
-  const int64_t n = NumElements(y.dims);
-  OCTET_RETURN_IF_ERROR(Charge(n, budget));
   OnnxConstant value{OnnxType::kFloat, {1}, {0.0f}, {}};
   if (const OnnxAttribute* a = OnnxAttributes(node).Find("value")) {
     if (a->kind != OnnxAttribute::Kind::kTensor) return Corrupt("its 'value' is not a tensor");
     OCTET_ASSIGN_OR_RETURN(value, DecodeOnnxTensor(a->t, std::nullopt));
     if (value.size() != 1) return Corrupt("its 'value' is not one element");
   }
+  const int64_t n = NumElements(y.dims);
+  OCTET_RETURN_IF_ERROR(budget.Charge(n, value.is_float()));
   y.type = value.type;
   if (value.is_float()) {
     y.floats.assign(static_cast<size_t>(n), value.floats[0]);
@@ -322,9 +319,9 @@ Result<OnnxConstant> FoldConstantOfShape(const OnnxNode& node, const OnnxConstan
   return y;
 }
 
-Result<OnnxConstant> WithDims(const OnnxConstant& x, OnnxDims dims, int64_t* budget) {
+Result<OnnxConstant> WithDims(const OnnxConstant& x, OnnxDims dims, const OnnxBudget& budget) {
   if (dims.size() > kMaxRank) return Corrupt("its result has too many dimensions");
-  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   OnnxConstant y = x;
   y.dims = std::move(dims);
   return y;
@@ -342,6 +339,13 @@ Result<std::vector<int64_t>> IntList(const OnnxConstant* x, const char* what) {
 bool IsFloatType(OnnxType type) {
   return type == OnnxType::kFloat || type == OnnxType::kDouble || type == OnnxType::kFloat16 ||
          type == OnnxType::kBfloat16;
+}
+
+Status OnnxBudget::Charge(int64_t elements, bool is_float) const {
+  int64_t bytes = 0;
+  if (elements < 0 || !CheckedMul(elements, is_float ? 4 : 8, &bytes) || bytes > largest)
+    return Corrupt("its constant result is too large");
+  return builder->Charge(bytes);
 }
 
 bool OnnxConstant::is_float() const { return IsFloatType(type); }
@@ -621,9 +625,9 @@ Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node) {
   return Unsupported("its value is neither a dense tensor nor a list of numbers");
 }
 
-Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, int64_t* budget) {
+Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, const OnnxBudget& budget) {
   if (TypeSize(to) == 0) return Corrupt(StrCat("it casts to type ", static_cast<int>(to)));
-  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   OnnxConstant y;
   y.type = to;
   y.dims = x.dims;
@@ -703,7 +707,7 @@ namespace {
 /// they stand for.
 Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
                                 const OnnxConstant* scale, const OnnxConstant* zero,
-                                int64_t* budget) {
+                                const OnnxBudget& budget) {
   const bool quantize = node.op_type == "QuantizeLinear";
   if (x.is_float() != quantize)
     return Corrupt(quantize ? "its input is not floating-point" : "its input is not an integer");
@@ -711,7 +715,7 @@ Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
   OnnxAttributes attributes(node);
   const int64_t raw_axis = attributes.Int("axis", 1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+  OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   int64_t inner = std::max<int64_t>(1, x.size());  // Consecutive elements of one channel.
   if (p.scales.size() > 1) {
     OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, x.dims.size()));
@@ -728,7 +732,8 @@ Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
     if (quantize) {
       const double v = std::nearbyint(static_cast<double>(x.floats[i]) / p.scales[c]) + z;
       if (!std::isfinite(v)) {
-        return InvalidArgument(StrCat("element ", i, ": found ", x.floats[i], ", expected a finite number"));
+        return InvalidArgument(
+            StrCat("element ", i, ": found ", x.floats[i], ", expected a finite number"));
       }
       y.ints.push_back(static_cast<int64_t>(std::clamp(v, low, low + 255.0)));
     } else {
@@ -742,7 +747,7 @@ Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
 
 Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
                                                  const std::vector<const OnnxConstant*>& inputs,
-                                                 int64_t opset, int64_t* budget) {
+                                                 int64_t opset, const OnnxBudget& budget) {
   using Folded = std::optional<OnnxConstant>;
   const std::string& op = node.op_type;
   const auto input = [&](size_t i) { return i < inputs.size() ? inputs[i] : nullptr; };
@@ -784,7 +789,7 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
   }
   if (op == "Transpose") {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int> perm, TransposePermutation(node, x.dims.size()));
-    OCTET_RETURN_IF_ERROR(Charge(x.size(), budget));
+    OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
     return Folded(TransposeConstant(x, perm));
   }
   if (op == "Shape") {
@@ -826,7 +831,7 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
       base = Wrap(static_cast<uint64_t>(base) +
                   static_cast<uint64_t>(WrapMul(own[i], ranges[i].begin)));
     }
-    OCTET_RETURN_IF_ERROR(Charge(NumElements(dims), budget));
+    OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(dims), x.is_float()));
     return Folded(Pick(x, dims, strides, base));
   }
 
@@ -849,7 +854,7 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
     if (y.is_float() || y.ints.size() > kMaxRank)
       return Corrupt("its shape is not a list of integers");
     OCTET_ASSIGN_OR_RETURN(const OnnxDims dims, BroadcastDims(x.dims, y.ints));
-    OCTET_RETURN_IF_ERROR(Charge(NumElements(dims), budget));
+    OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(dims), x.is_float()));
     return Folded(BroadcastTo(x, dims));
   }
   return Folded();

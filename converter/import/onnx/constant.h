@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-#include "converter/import/builder/view.h"
+#include "converter/import/builder/graph_builder.h"
 #include "converter/import/onnx/reader.h"
 #include "formats/base/status.h"
 
@@ -29,6 +29,14 @@ struct OnnxConstant {
 };
 
 bool IsFloatType(OnnxType type);
+
+/// Bounds what folding may make, whatever a small file asks for.
+struct OnnxBudget {
+  GraphBuilder* builder;  ///< Counts all constants.
+  int64_t largest;        ///< Bytes of one.
+
+  Status Charge(int64_t elements, bool is_float) const;
+};
 
 /// Product of dims; -1 when one is negative or the product does not fit.
 int64_t NumElements(const OnnxDims& dims);
@@ -89,7 +97,7 @@ Result<std::vector<OnnxSliceRange>> ResolveSlice(const OnnxDims& dims,
 Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node);
 
 /// The values as another type. Errors: kCorrupt (an unknown type, a value that no integer holds).
-Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, int64_t* budget);
+Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, const OnnxBudget& budget);
 
 /// Permutes dimensions; `perm` is a permutation.
 OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& perm);
@@ -107,11 +115,10 @@ struct LinearParameters {
 Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero);
 
 /// Computes `node` from constants. `inputs` has a null for an optional input that is left out.
-/// Returns nothing for an operator that cannot be computed here. `*budget` is the number of
-/// elements that may still be made; graphs that blow up are refused. Errors: kCorrupt.
+/// Returns nothing for an operator that cannot be computed here. Errors: kCorrupt.
 Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
                                                  const std::vector<const OnnxConstant*>& inputs,
-                                                 int64_t opset, int64_t* budget);
+                                                 int64_t opset, const OnnxBudget& budget);
 
 }  // namespace octet
 

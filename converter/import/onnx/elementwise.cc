@@ -1,0 +1,198 @@
+// ONNX operators on each element, and those that normalize.
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "converter/import/onnx/importer.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
+}  // namespace
+
+Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  OnnxAttributes attributes(node);
+  const float epsilon = attributes.Float("epsilon", 1e-5f);
+  const bool training = attributes.Int("training_mode", 0) != 0;
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (training) return Unsupported("it is in training mode; export the network in evaluation mode");
+  const OnnxDims& dims = x->view.dims;
+  if (dims.size() < 2) return Unsupported(StrCat("its input ", DimsText(dims), " has no channels"));
+  OCTET_RETURN_IF_ERROR(NotBatch(*x, 1, "normalizes"));
+  std::array<const OnnxConstant*, 4> p{};
+  constexpr const char* kNames[] = {"scale", "bias", "mean", "variance"};
+  for (size_t i = 0; i < 4; ++i) {
+    OCTET_ASSIGN_OR_RETURN(p[i], Floats(node, i + 1, kNames[i]));
+    if (p[i]->dims != OnnxDims{dims[1]}) {
+      return Corrupt(StrCat("its ", kNames[i], " has shape ", DimsText(p[i]->dims), ", expected [",
+                            dims[1], "]"));
+    }
+  }
+  OCTET_ASSIGN_OR_RETURN(
+      auto folded, GraphBuilder::FoldBatchNorm(dims[1], p[0]->floats, p[1]->floats, p[2]->floats,
+                                               p[3]->floats, epsilon));
+  OnnxDims channels(dims.size() - 1, 1);
+  channels[0] = dims[1];
+  OCTET_ASSIGN_OR_RETURN(auto scale, builder_.Spread(x->view, channels, folded.first));
+  OCTET_ASSIGN_OR_RETURN(auto shift, builder_.Spread(x->view, channels, folded.second));
+  View y = x->view;
+  OCTET_ASSIGN_OR_RETURN(y.id,
+                         builder_.ScaleShift(At(node), y.id, std::move(scale), std::move(shift)));
+  Set(node, std::move(y), x->batch);
+  return OkStatus();
+}
+
+Status OnnxImporter::Relu(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  View y = x->view;
+  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kRelu, At(node), {y.id}));
+  Set(node, std::move(y), x->batch);
+  return OkStatus();
+}
+
+Status OnnxImporter::Clip(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  float limits[2] = {-kInfinity, kInfinity};
+  constexpr const char* kNames[] = {"min", "max"};
+  OnnxAttributes attributes(node);
+  for (size_t i = 0; i < 2; ++i) {
+    if (opset_ < 11) {
+      limits[i] = attributes.Float(kNames[i], limits[i]);
+    } else if (HasInput(node, i + 1)) {
+      OCTET_ASSIGN_OR_RETURN(const OnnxConstant* limit, Floats(node, i + 1, kNames[i]));
+      if (limit->size() != 1) return Corrupt("its limits are not single values");
+      limits[i] = limit->floats[0];
+    }
+  }
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  View y = x->view;
+  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Clip(At(node), y.id, limits[0], limits[1]));
+  Set(node, std::move(y), x->batch);
+  return OkStatus();
+}
+
+/// Add, Sub, Mul, Div, Max or Min of two values, not both of them constants.
+Result<OnnxValue> OnnxImporter::Combine(const Label& label, const std::string& op,
+                                        const OnnxValue& a, const OnnxValue& b) {
+  OnnxValue y = a.is_activation() ? a : b;
+  if (a.is_activation() && b.is_activation()) {
+    if (op != "Add" && op != "Sub" && op != "Mul") return Unsupported("of two activations");
+    if (a.view.dims != b.view.dims || a.batch != b.batch) {
+      return Unsupported(StrCat("of activations of different shapes, ", DimsText(a.view.dims),
+                                " and ", DimsText(b.view.dims)));
+    }
+    const Shape shape = builder_.ShapeOf(a.view);
+    Result<TensorId> other = builder_.AsOrdered(label, b.view, shape, a.view.perm);
+    if (!other.ok()) return Unsupported("of activations in different orders of elements");
+    if (op == "Sub") {
+      OCTET_ASSIGN_OR_RETURN(y.view.id, builder_.Subtract(label, a.view.id, *other));
+    } else {
+      OCTET_ASSIGN_OR_RETURN(y.view.id, builder_.Emit(op == "Add" ? OpType::kAdd : OpType::kMul,
+                                                      label, {a.view.id, *other}));
+    }
+    return y;
+  }
+  const bool constant_first = a.is_constant();
+  const OnnxConstant& c = *(constant_first ? a : b).constant;
+  if (!c.is_float()) return Unsupported("its constant operand is not floating-point");
+  if (op == "Max" || op == "Min") {
+    if (c.size() != 1 || c.dims.size() > y.view.dims.size())
+      return Unsupported("with more than one constant");
+    OCTET_ASSIGN_OR_RETURN(y.view.id,
+                           builder_.Clip(label, y.view.id, op == "Max" ? c.floats[0] : -kInfinity,
+                                         op == "Min" ? c.floats[0] : kInfinity));
+    return y;
+  }
+  if (op == "Div" && constant_first) return Unsupported("of a constant by an activation");
+  OCTET_ASSIGN_OR_RETURN(std::vector<float> values, builder_.Spread(y.view, c.dims, c.floats));
+  std::vector<float> scale{op == "Sub" && constant_first ? -1.0f : 1.0f}, shift{0.0f};
+  if (op == "Div") {
+    for (float& v : values) v = static_cast<float>(1.0 / static_cast<double>(v));
+  } else if (op == "Sub" && !constant_first) {
+    for (float& v : values) v = -v;
+  }
+  (op == "Mul" || op == "Div" ? scale : shift) = std::move(values);
+  OCTET_ASSIGN_OR_RETURN(y.view.id,
+                         builder_.ScaleShift(label, y.view.id, std::move(scale), std::move(shift)));
+  return y;
+}
+
+Status OnnxImporter::Arithmetic(const OnnxNode& node) {
+  if (node.inputs.size() != 2 || !HasInput(node, 0) || !HasInput(node, 1))
+    return Corrupt("it does not have two inputs");
+  OCTET_ASSIGN_OR_RETURN(OnnxValue y,
+                         Combine(At(node), node.op_type, Input(node, 0), Input(node, 1)));
+  Set(node.outputs[0], std::move(y));
+  return OkStatus();
+}
+
+Status OnnxImporter::Sum(const OnnxNode& node) {
+  for (size_t i = 0; i < std::max<size_t>(node.inputs.size(), 1); ++i) {
+    if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " is missing"));
+  }
+  if (node.inputs.size() == 1) return PassThrough(node);
+  // One addition after the other, each a node of two inputs.
+  OnnxValue sum = Input(node, 0);
+  for (size_t i = 1; i < node.inputs.size(); ++i) {
+    const Label label = i + 1 == node.inputs.size() ? At(node) : At(node) + StrCat("/sum", i);
+    OCTET_ASSIGN_OR_RETURN(sum, Combine(label, "Add", sum, Input(node, i)));
+  }
+  Set(node.outputs[0], std::move(sum));
+  return OkStatus();
+}
+
+Status OnnxImporter::PassThrough(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  if (node.op_type == "Dropout" && HasInput(node, 2)) {
+    const OnnxValue& training = Input(node, 2);
+    const bool off = training.is_constant() && training.constant->size() == 1 &&
+                     !training.constant->is_float() && training.constant->ints[0] == 0;
+    if (!off) return Unsupported("it is in training mode; export the network in evaluation mode");
+  }
+  Set(node.outputs[0], *x);
+  return OkStatus();
+}
+
+/// All floating-point types are computed as float32, and an integer image becomes its values.
+Status OnnxImporter::Cast(const OnnxNode& node) {
+  OnnxAttributes attributes(node);
+  const auto to = static_cast<OnnxType>(attributes.Int("to", 0));
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (!IsFloatType(to)) return Unsupported(StrCat("to element type ", static_cast<int>(to)));
+  return PassThrough(node);
+}
+
+Status OnnxImporter::CastLike(const OnnxNode& node) {
+  if (!HasInput(node, 0) || !HasInput(node, 1)) return Corrupt("it does not have two inputs");
+  const OnnxValue& like = Input(node, 1);
+  if (like.is_constant() && !like.constant->is_float())
+    return Unsupported(StrCat("to element type ", static_cast<int>(like.constant->type)));
+  const OnnxValue& x = Input(node, 0);
+  if (!x.is_constant()) return PassThrough(node);
+  OCTET_ASSIGN_OR_RETURN(OnnxConstant cast, CastConstant(*x.constant, OnnxType::kFloat, budget_));
+  Set(node, std::move(cast));
+  return OkStatus();
+}
+
+Status OnnxImporter::Softmax(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  OnnxAttributes attributes(node);
+  const int64_t raw_axis = attributes.Int("axis", opset_ < 13 ? 1 : -1);
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  const size_t rank = x->view.dims.size();
+  OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, rank));
+  // Before opset 13 the axis is where the input is cut into two dimensions.
+  const size_t first = static_cast<size_t>(axis), last = opset_ < 13 ? rank : first + 1;
+  for (size_t d = first; d < last; ++d) OCTET_RETURN_IF_ERROR(NotBatch(*x, d, "normalizes across"));
+  OCTET_ASSIGN_OR_RETURN(View y,
+                         builder_.Softmax(At(node), x->view, OpType::kSoftmax, first, last));
+  Set(node, std::move(y), x->batch);
+  return OkStatus();
+}
+
+}  // namespace octet
