@@ -178,8 +178,7 @@ class Fuser {
       case OpType::kRelu6:
         return to && Clamped(n, codes, *to);
       case OpType::kClip:
-        if (!to && IsCode(n->clip_low, codes[0]) && IsCode(n->clip_high, codes[0]))
-          return Moved(n, codes[0], to);
+        if (!to && LimitsCodes(*n, codes[0])) return Moved(n, codes[0], to);
         return to && Clamped(n, codes, *to);
       case OpType::kMul:
       case OpType::kSoftmax:
@@ -193,12 +192,18 @@ class Fuser {
     return false;
   }
 
-  /// Whether a limit is what a code stands for, or none that a code is beyond.
-  bool IsCode(float limit, TensorId codes) const {
+  /// Whether both limits are what codes stand for, or do not limit any code.
+  bool LimitsCodes(const Node& n, TensorId codes) const {
     const Quantization& q = QuantizationOf(codes);
-    const double code = static_cast<double>(limit) / q.scale + q.zero_point;
-    return code <= 0.0 || code >= 255.0 ||
-           static_cast<float>(q.scale * (std::nearbyint(code) - q.zero_point)) == limit;
+    const auto code = [&](float limit) {
+      return static_cast<double>(limit) / q.scale + q.zero_point;
+    };
+    const auto exact = [&](float limit) {
+      const double c = std::nearbyint(code(limit));
+      return c >= 0.0 && c <= 255.0 && static_cast<float>(q.scale * (c - q.zero_point)) == limit;
+    };
+    return (code(n.clip_low) <= 0.0 || exact(n.clip_low)) &&
+           (code(n.clip_high) >= 255.0 || exact(n.clip_high));
   }
 
   /// An operator that computes with both scales.

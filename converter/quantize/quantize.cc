@@ -189,6 +189,21 @@ Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table
   return r;
 }
 
+/// Operators that move values and so share one quantization.
+bool MovesValues(OpType type) {
+  switch (type) {
+    case OpType::kMaxPool:
+    case OpType::kRelu:
+    case OpType::kRelu6:
+    case OpType::kClip:
+    case OpType::kPad:
+    case OpType::kSlice:
+    case OpType::kConcat:
+    case OpType::kReshape: return true;
+    default: return false;
+  }
+}
+
 /// Turns a float graph into one that computes in uint8 wherever there are kernels; float inputs and outputs.
 class Int8Converter {
  public:
@@ -216,21 +231,6 @@ class Int8Converter {
   /// Operators that stay in float32 without being missed: networks end in them, and their results are used as they are.
   static bool EndsNetworks(OpType type) {
     return type == OpType::kSoftmax || type == OpType::kLogSoftmax || type == OpType::kSigmoid || type == OpType::kTanh;
-  }
-
-  /// Operators that move values and so share one quantization.
-  static bool Moves(OpType type) {
-    switch (type) {
-      case OpType::kMaxPool:
-      case OpType::kRelu:
-      case OpType::kRelu6:
-      case OpType::kClip:
-      case OpType::kPad:
-      case OpType::kSlice:
-      case OpType::kConcat:
-      case OpType::kReshape: return true;
-      default: return false;
-    }
   }
 
   void FindReaders() {
@@ -288,7 +288,7 @@ class Int8Converter {
   /// Whether the values are read by anything but operators that move them on.
   bool IsOpen(TensorId id) const {
     return is_output_[id] || std::any_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
-      return float_node_[i] || !Moves(g_.nodes[i].type);
+      return float_node_[i] || !MovesValues(g_.nodes[i].type);
     });
   }
 
@@ -340,7 +340,7 @@ class Int8Converter {
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (float_node_[i] || !Moves(n.type) || n.type == OpType::kConcat) continue;
+      if (float_node_[i] || !MovesValues(n.type) || n.type == OpType::kConcat) continue;
       if (n.type != OpType::kPad) {
         Merge(n.inputs[0], n.output);
         continue;
@@ -419,7 +419,7 @@ class Int8Converter {
       for (TensorId& id : n.inputs) {
         if (IsActivation(id)) id = As(id, !float_node_[i]);
       }
-      if (!float_node_[i] && Moves(n.type)) {
+      if (!float_node_[i] && MovesValues(n.type)) {
         const Quantization q = g_.tensor(n.output).quantization;
         for (TensorId& id : n.inputs) id = Rescaled(id, q);
       }
@@ -672,7 +672,8 @@ Status CheckSourceIsInteger(const Graph& g) {
 
 bool IsQuantized(const Graph& graph) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
-    return n.type != OpType::kQuantize && n.type != OpType::kDequantize &&
+    const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize;
+    return !converts && !MovesValues(n.type) &&
            (graph.tensor(n.inputs[0]).dtype == DType::kU8 || graph.tensor(n.output).dtype == DType::kU8);
   });
 }

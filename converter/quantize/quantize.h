@@ -19,7 +19,7 @@ struct QuantizeOptions {
       false;  ///< Fail when an operator would stay in float (softmax excepted), listing them all.
 };
 
-/// Whether operators compute on uint8 already, as in quantized sources.
+/// Whether operators compute on uint8 already, as in quantized sources; moving codes is not computing.
 bool IsQuantized(const Graph& graph);
 
 /// Quantizes.

@@ -98,8 +98,13 @@ void RunNetworks(bool quantized, double limit) {
     Values values = IsChannelsLast(in, x.dims) ? ChannelsLast(x.values, x.dims) : x.values;
     Values got = NaiveInterpreter(*graph).RunOutput({values});
     ASSERT_EQ(got.size(), y.values.size()) << "seed " << seed;
-    const double error =
-        Difference(got, IsChannelsLast(out, y.dims) ? ChannelsLast(y.values, y.dims) : y.values);
+    // Where both orders have one shape the graph does not say which it is.
+    double error = Difference(got, y.values);
+    if (IsChannelsLast(out, y.dims)) {
+      const double last = Difference(got, ChannelsLast(y.values, y.dims));
+      const bool either = out == Shape{1, y.dims[1], y.dims[2], y.dims[3]};
+      error = either ? std::min(error, last) : last;
+    }
     ASSERT_LE(error, limit) << "seed " << seed;
     worst = std::max(worst, error);
   }

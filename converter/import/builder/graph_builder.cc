@@ -110,6 +110,10 @@ Result<TensorId> GraphBuilder::Emit(OpType type, const Label& label, std::vector
   if (elements < 1 || elements > kMaxElements)
     return Corrupt(StrCat("its result would have the shape ", shape.ToString()));
   graph_.tensor(id).shape = shape;
+  if (type == OpType::kDequantize ||
+      (type == OpType::kReshape && dequantized_.count(node.inputs[0]) > 0)) {
+    dequantized_.insert(id);
+  }
   graph_.nodes.push_back(std::move(node));
   return id;
 }
@@ -251,16 +255,64 @@ Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWin
   return x;
 }
 
-Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w,
+Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, bool may_double,
+                                    std::vector<TensorId>* inputs) {
+  if (w.steps.empty()) return false;
+  const size_t outputs = static_cast<size_t>(w.shape[0]), row = w.values.size() / outputs;
+  std::vector<float> steps = w.steps;
+  if (steps.size() == 1) steps.assign(outputs, steps[0]);
+  std::vector<int16_t> wide(w.values.size());
+  int low = 0, high = 0;
+  for (size_t i = 0; i < wide.size(); ++i) {
+    const double step = steps[i / row], code = std::nearbyint(w.values[i] / step);
+    // The product of code and step was rounded once or twice.
+    if (!(std::fabs(code) <= 255.0) ||
+        !(std::fabs(w.values[i] - code * step) <= 0x1p-20 * std::fabs(w.values[i])))
+      return false;
+    wide[i] = static_cast<int16_t>(code);
+    low = std::min<int>(low, wide[i]), high = std::max<int>(high, wide[i]);
+  }
+  Shape shape = w.shape;
+  std::vector<int8_t> codes(wide.begin(), wide.end());
+  if (low < -128 || high > 127) {
+    // Of uint8 with a zero point: nine bits, as the sum of two times eight over the input twice.
+    if (!may_double || low < -254 || high > 254 || dequantized_.count((*inputs)[kInputX]) == 0)
+      return false;
+    const int axis = shape.rank() - 1;
+    const size_t channels = static_cast<size_t>(shape[axis]);
+    shape[axis] *= 2;
+    codes.assign(2 * wide.size(), 0);
+    for (size_t i = 0; i < wide.size(); ++i) {
+      const size_t at = i / channels * 2 * channels + i % channels;
+      codes[at] = static_cast<int8_t>(wide[i] / 2);
+      codes[at + channels] = static_cast<int8_t>(wide[i] - wide[i] / 2);
+    }
+    const TensorId x = (*inputs)[kInputX];
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputX], Emit(OpType::kConcat, label + "/twice", {x, x}, {},
+                                                    [&](Node* n) { n->axis = axis; }));
+  }
+  const std::string name = w.name.empty() ? label.output + ".weight" : w.name;
+  inputs->resize(kInputScales + 1, kNoTensor);
+  OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],
+                         AddConstant<int8_t>(name, DType::kI8, shape, codes));
+  OCTET_ASSIGN_OR_RETURN((*inputs)[kInputScales],
+                         AddFloats(name + ".scale", Shape{w.shape[0]}, steps));
+  return true;
+}
+
+Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w, bool may_double,
                                 std::vector<TensorId>* inputs) {
-  OCTET_ASSIGN_OR_RETURN(
-      (*inputs)[kInputWeights],
-      AddFloats(w.name.empty() ? label.output + ".weight" : w.name, w.shape, w.values));
+  OCTET_ASSIGN_OR_RETURN(const bool codes, AddCodes(label, w, may_double, inputs));
+  if (!codes) {
+    OCTET_ASSIGN_OR_RETURN(
+        (*inputs)[kInputWeights],
+        AddFloats(w.name.empty() ? label.output + ".weight" : w.name, w.shape, w.values));
+  }
   if (w.bias.empty()) return OkStatus();
-  OCTET_ASSIGN_OR_RETURN(const TensorId bias,
+  if (inputs->size() <= kInputBias) inputs->resize(kInputBias + 1, kNoTensor);
+  OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
                          AddFloats(w.bias_name.empty() ? label.output + ".bias" : w.bias_name,
                                    Shape{w.shape[0]}, w.bias));
-  inputs->push_back(bias);
   return OkStatus();
 }
 
@@ -270,7 +322,7 @@ Result<TensorId> GraphBuilder::Conv(const Label& label, TensorId x, const LayerW
   Window window;
   OCTET_ASSIGN_OR_RETURN(x, Fit(label, x, wide, 0.0f, true, &window));
   std::vector<TensorId> inputs{x, kNoTensor};
-  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, &inputs));
+  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, groups == 1, &inputs));
   return Emit(OpType::kConv2d, label, std::move(inputs), {}, [&](Node* n) {
     n->window = window;
     n->groups = static_cast<int>(groups);
@@ -323,7 +375,7 @@ Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWei
         input, Emit(OpType::kReshape, label + "/flatten", {x.id}, TypeOf(x.id), {}, Shape{1, in}));
   }
   std::vector<TensorId> inputs{input, kNoTensor};
-  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, &inputs));
+  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, true, &inputs));
   return Emit(OpType::kDense, label, std::move(inputs));
 }
 
@@ -509,24 +561,6 @@ Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
 }
 
 /// The engine has the limits 0 and 6; others are moved there and back.
-Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {
-  constexpr float kMax = std::numeric_limits<float>::max();
-  const bool has_low = low > -kMax, has_high = high < kMax;
-  if (!has_low && !has_high) return x;
-  if (!(low < high)) return Unsupported(StrCat("it clips to ", low, "..", high));
-  const OpType relu = has_low && has_high ? OpType::kRelu6 : OpType::kRelu;
-  if (low == 0 && (high == 6 || !has_high)) return Emit(relu, label, {x}, TypeOf(x));
-  // With both limits (x - low) / unit is clipped to 0..6, with one x - low or high - x to 0 and up.
-  const double unit = relu == OpType::kRelu6 ? (static_cast<double>(high) - low) / 6
-                      : has_low              ? 1.0
-                                             : -1.0;
-  const float origin = has_low ? low : high;
-  OCTET_ASSIGN_OR_RETURN(x, ScaleShift(label + "/before", x, {static_cast<float>(1 / unit)},
-                                       {static_cast<float>(-origin / unit)}));
-  OCTET_ASSIGN_OR_RETURN(x, Emit(relu, label + "/clipped", {x}));
-  return ScaleShift(label, x, {static_cast<float>(unit)}, {origin});
-}
-
 Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {
   if (std::isnan(low) || std::isnan(high) || low > high) {
     return Unsupported(StrCat("it clips to ", low, "..", high));

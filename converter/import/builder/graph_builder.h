@@ -10,6 +10,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -69,6 +70,9 @@ struct LayerWeights {
   std::vector<float> values;
   std::vector<float> bias;          ///< One for each output, or empty.
   std::string name{}, bias_name{};  ///< The source's; from the layer's without.
+  /// What the values are multiples of in a quantized source, one for all or one for each output: they then
+  /// become int8 codes, the source's bit for bit. Empty for floats.
+  std::vector<float> steps{};
 };
 
 /// From `in` with `dims` to the order `perm`: result[i0, i1, ...] has dimension dims[perm[0]]
@@ -223,7 +227,13 @@ class GraphBuilder {
   Result<TensorId> ReverseChannels(const Label& label, TensorId x);
 
  private:
-  Status AddWeights(const Label& label, const LayerWeights& weights, std::vector<TensorId>* inputs);
+  /// Weights, their scales and bias as inputs of a layer whose first input is there. `may_double`: the
+  /// input may be read twice, side by side.
+  Status AddWeights(const Label& label, const LayerWeights& weights, bool may_double,
+                    std::vector<TensorId>* inputs);
+  /// The weights as int8 codes; false where they are none.
+  Result<bool> AddCodes(const Label& label, const LayerWeights& weights, bool may_double,
+                        std::vector<TensorId>* inputs);
   /// Brings a window into the graph's form; emits what does not fit it.
   Result<TensorId> Fit(const Label& label, TensorId x, const WideWindow& wide, float fill,
                        bool pads_are_values, Window* window);
@@ -231,6 +241,7 @@ class GraphBuilder {
   Graph graph_;
   UniqueNames nodes_, tensors_;
   int64_t budget_;
+  std::unordered_set<TensorId> dequantized_;  ///< Codes as numbers.
 };
 
 template <typename T>

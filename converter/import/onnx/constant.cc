@@ -324,6 +324,20 @@ Result<OnnxConstant> WithDims(const OnnxConstant& x, OnnxDims dims, const OnnxBu
   OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   OnnxConstant y = x;
   y.dims = std::move(dims);
+  if (y.steps.size() > 1) {
+    // The dimension of the steps may stand elsewhere now, or be cut.
+    const int64_t outside = NumElements({x.dims.begin(), x.dims.begin() + x.step_axis});
+    int64_t before = 1;
+    size_t axis = 0;
+    while (axis < y.dims.size() && (before < outside || y.dims[axis] == 1))
+      before *= y.dims[axis++];
+    if (axis < y.dims.size() && before == outside &&
+        y.dims[axis] == static_cast<int64_t>(y.steps.size())) {
+      y.step_axis = static_cast<int>(axis);
+    } else {
+      y.steps.clear();
+    }
+  }
   return y;
 }
 
@@ -652,7 +666,10 @@ OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& pe
     dims.push_back(x.dims[p]);
     strides.push_back(own[p]);
   }
-  return Pick(x, dims, strides, 0);
+  OnnxConstant y = Pick(x, dims, strides, 0);
+  y.steps = x.steps;
+  y.step_axis = static_cast<int>(std::find(perm.begin(), perm.end(), x.step_axis) - perm.begin());
+  return y;
 }
 
 Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank) {
@@ -677,28 +694,98 @@ Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank)
   return out;
 }
 
-Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero) {
+std::vector<float> StepsOf(const OnnxConstant& weights, int axis) {
+  return weights.steps.size() == 1 || weights.step_axis == axis ? weights.steps
+                                                                : std::vector<float>();
+}
+
+const char* OnnxTypeName(OnnxType type) {
+  switch (type) {
+    case OnnxType::kUndefined:
+      return "undefined";
+    case OnnxType::kFloat:
+      return "float32";
+    case OnnxType::kUint8:
+      return "uint8";
+    case OnnxType::kInt8:
+      return "int8";
+    case OnnxType::kUint16:
+      return "uint16";
+    case OnnxType::kInt16:
+      return "int16";
+    case OnnxType::kInt32:
+      return "int32";
+    case OnnxType::kInt64:
+      return "int64";
+    case OnnxType::kString:
+      return "string";
+    case OnnxType::kBool:
+      return "bool";
+    case OnnxType::kFloat16:
+      return "float16";
+    case OnnxType::kDouble:
+      return "float64";
+    case OnnxType::kUint32:
+      return "uint32";
+    case OnnxType::kUint64:
+      return "uint64";
+    case OnnxType::kBfloat16:
+      return "bfloat16";
+  }
+  return "a type that is not known";
+}
+
+Result<LinearParameters> ReadLinearParameters(const OnnxNode& node, const OnnxConstant* scale,
+                                              const OnnxConstant* zero, OnnxType codes) {
   if (scale == nullptr || !scale->is_float() || scale->floats.empty())
     return Corrupt("its scale is missing, empty or not floating-point");
+  OnnxAttributes attributes(node);
+  const int64_t block = attributes.Int("block_size", 0);
+  const auto written = static_cast<OnnxType>(attributes.Int("output_dtype", 0));
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (block != 0)
+    return Unsupported(StrCat("block_size is ", block, "; scales per block are not supported"));
   LinearParameters p;
   p.scales = scale->floats;
   for (float s : p.scales) {
     if (!std::isfinite(s) || s <= 0.0f)
       return Corrupt(StrCat("its scale is ", s, ", expected a positive number"));
   }
-  p.zero_points.assign(p.scales.size(), 0);
-  if (zero == nullptr) return p;
-  if (zero->is_float()) return Unsupported("its zero point is not an integer");
-  p.is_signed = zero->type == OnnxType::kInt8;
-  if (zero->ints.size() == p.scales.size()) {
-    p.zero_points = zero->ints;
-  } else if (zero->ints.size() == 1) {
-    p.zero_points.assign(p.scales.size(), zero->ints[0]);
-  } else {
+  const bool quantizes = node.op_type == "QuantizeLinear";
+  if (quantizes && written != OnnxType::kUndefined) p.type = written;
+  if (!quantizes && written != OnnxType::kUndefined && !IsFloatType(written))
     return Corrupt(
-        StrCat("it has ", p.scales.size(), " scales and ", zero->ints.size(), " zero points"));
+        StrCat("output_dtype is ", OnnxTypeName(written), ", expected a floating-point type"));
+  if (!quantizes && codes != OnnxType::kUndefined) p.type = codes;
+  p.zero_points.assign(p.scales.size(), 0);
+  if (zero != nullptr) {
+    const bool differs = (quantizes && written != OnnxType::kUndefined) ||
+                         (!quantizes && codes != OnnxType::kUndefined);
+    if (differs && zero->type != p.type) {
+      return Corrupt(StrCat("its zero point is of ", OnnxTypeName(zero->type), ", its codes of ",
+                            OnnxTypeName(p.type)));
+    }
+    p.type = zero->type;
+    if (!zero->is_float() && zero->ints.size() == p.scales.size()) {
+      p.zero_points = zero->ints;
+    } else if (!zero->is_float() && zero->ints.size() == 1) {
+      p.zero_points.assign(p.scales.size(), zero->ints[0]);
+    } else if (!zero->is_float()) {
+      return Corrupt(
+          StrCat("it has ", p.scales.size(), " scales and ", zero->ints.size(), " zero points"));
+    }
   }
-  return p;
+  switch (p.type) {
+    case OnnxType::kUint8:
+    case OnnxType::kInt8:
+    case OnnxType::kUint16:
+    case OnnxType::kInt16:
+    case OnnxType::kInt32:
+      return p;
+    default:
+      return Unsupported(StrCat("its codes are of ", OnnxTypeName(p.type),
+                                ", expected integers of 8, 16 or 32 bits"));
+  }
 }
 
 namespace {
@@ -711,21 +798,28 @@ Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
   const bool quantize = node.op_type == "QuantizeLinear";
   if (x.is_float() != quantize)
     return Corrupt(quantize ? "its input is not floating-point" : "its input is not an integer");
-  OCTET_ASSIGN_OR_RETURN(const LinearParameters p, ReadLinearParameters(scale, zero));
+  OCTET_ASSIGN_OR_RETURN(
+      const LinearParameters p,
+      ReadLinearParameters(node, scale, zero, quantize ? OnnxType::kUndefined : x.type));
   OnnxAttributes attributes(node);
   const int64_t raw_axis = attributes.Int("axis", 1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   int64_t inner = std::max<int64_t>(1, x.size());  // Consecutive elements of one channel.
+  int axis = 0;
   if (p.scales.size() > 1) {
-    OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, x.dims.size()));
+    OCTET_ASSIGN_OR_RETURN(axis, NormalizeAxis(raw_axis, x.dims.size()));
     if (x.dims[axis] != static_cast<int64_t>(p.scales.size()))
-      return Corrupt("its scales do not fit the axis");
+      return Corrupt(StrCat("it has ", p.scales.size(), " scales along axis ", axis, " of ",
+                            DimsText(x.dims)));
     inner = std::max<int64_t>(1, NumElements({x.dims.begin() + axis + 1, x.dims.end()}));
   }
-  OnnxConstant y{OnnxType::kFloat, x.dims, {}, {}};
-  if (quantize) y.type = p.is_signed ? OnnxType::kInt8 : OnnxType::kUint8;
-  const double low = p.is_signed ? -128.0 : 0.0;
+  OnnxConstant y{quantize ? p.type : OnnxType::kFloat, x.dims, {}, {}};
+  double low = 0.0, high = 255.0;
+  if (p.type == OnnxType::kInt8) low = -128.0, high = 127.0;
+  if (p.type == OnnxType::kUint16) high = 65535.0;
+  if (p.type == OnnxType::kInt16) low = -32768.0, high = 32767.0;
+  if (quantize && p.type == OnnxType::kInt32) return Corrupt("it quantizes to int32");
   for (int64_t i = 0; i < x.size(); ++i) {
     const size_t c = static_cast<size_t>(i / inner) % p.scales.size();
     const double z = static_cast<double>(p.zero_points[c]);
@@ -735,10 +829,14 @@ Result<OnnxConstant> FoldLinear(const OnnxNode& node, const OnnxConstant& x,
         return InvalidArgument(
             StrCat("element ", i, ": found ", x.floats[i], ", expected a finite number"));
       }
-      y.ints.push_back(static_cast<int64_t>(std::clamp(v, low, low + 255.0)));
+      y.ints.push_back(static_cast<int64_t>(std::clamp(v, low, high)));
     } else {
       y.floats.push_back(static_cast<float>(static_cast<double>(x.ints[i]) - z) * p.scales[c]);
     }
+  }
+  if (!quantize) {
+    y.steps = p.scales;
+    y.step_axis = axis;
   }
   return y;
 }

@@ -23,6 +23,10 @@ struct OnnxConstant {
   OnnxDims dims;
   std::vector<float> floats;  ///< Of a floating-point type.
   std::vector<int64_t> ints;  ///< Of any other.
+  /// Of weights that DequantizeLinear gave: what one step of their codes is, one for all or one for
+  /// each index of `step_axis`. Empty when they are no multiples of such steps.
+  std::vector<float> steps{};
+  int step_axis = 0;
 
   bool is_float() const;
   int64_t size() const { return static_cast<int64_t>(is_float() ? floats.size() : ints.size()); }
@@ -105,14 +109,24 @@ OnnxConstant TransposeConstant(const OnnxConstant& x, const std::vector<int>& pe
 /// Transpose's permutation; reversed order without the attribute.
 Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank);
 
+/// The steps of weights whose outputs are counted by dimension `axis`; empty when they run along
+/// another.
+std::vector<float> StepsOf(const OnnxConstant& weights, int axis);
+
+/// "uint8", "float16".
+const char* OnnxTypeName(OnnxType type);
+
 /// Scale and zero point of QuantizeLinear and DequantizeLinear: one of each, or one per channel.
 struct LinearParameters {
   std::vector<float> scales;         ///< At least one; finite and above 0.
   std::vector<int64_t> zero_points;  ///< As many, as the file has them.
-  bool is_signed = false;            ///< int8 rather than uint8.
+  OnnxType type = OnnxType::kUint8;  ///< Of the codes.
 };
-/// `zero` may be null. Errors: kCorrupt, kUnsupported (a zero point that is no integer).
-Result<LinearParameters> ReadLinearParameters(const OnnxConstant* scale, const OnnxConstant* zero);
+/// `zero` may be null: codes then have the type `codes` of what is dequantized, or the attribute's,
+/// or are uint8. Errors: kCorrupt, kUnsupported (scales per block, types other than 8, 16 and 32
+/// bits).
+Result<LinearParameters> ReadLinearParameters(const OnnxNode& node, const OnnxConstant* scale,
+                                              const OnnxConstant* zero, OnnxType codes);
 
 /// Computes `node` from constants. `inputs` has a null for an optional input that is left out.
 /// Returns nothing for an operator that cannot be computed here. Errors: kCorrupt.

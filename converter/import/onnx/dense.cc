@@ -1,4 +1,5 @@
 // Dense layers of ONNX: Gemm and MatMul.
+#include <cmath>
 #include <utility>
 
 #include "converter/import/onnx/importer.h"
@@ -25,6 +26,7 @@ Status OnnxImporter::Gemm(const OnnxNode& node) {
   OCTET_RETURN_IF_ERROR(NotBatch(*x, 1, "sums"));
   LayerWeights layer = OutputFirst(node, *weights, transpose_b);
   for (float& v : layer.values) v *= alpha;
+  for (float& v : layer.steps) v *= std::fabs(alpha);
   if (HasInput(node, 2)) {
     OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c, Floats(node, 2, "bias"));
     const int64_t out = layer.shape[0];
@@ -63,8 +65,10 @@ Status OnnxImporter::MatMul(const OnnxNode& node) {
 LayerWeights OnnxImporter::OutputFirst(const OnnxNode& node, const OnnxConstant& weights,
                                        bool transposed) {
   const OnnxDims& d = weights.dims;
-  if (transposed) return {Shape{d[0], d[1]}, weights.floats, {}, node.inputs[1], {}};
-  return {Shape{d[1], d[0]}, Permuted<float>(weights.floats, d, {1, 0}), {}, node.inputs[1], {}};
+  if (transposed)
+    return {Shape{d[0], d[1]}, weights.floats, {}, node.inputs[1], {}, StepsOf(weights, 0)};
+  return {Shape{d[1], d[0]},  Permuted<float>(weights.floats, d, {1, 0}), {}, node.inputs[1], {},
+          StepsOf(weights, 1)};
 }
 
 }  // namespace octet

@@ -50,7 +50,8 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
 Status OnnxImporter::Relu(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   View y = x->view;
-  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kRelu, At(node), {y.id}));
+  OCTET_ASSIGN_OR_RETURN(
+      y.id, builder_.Clip(At(node), y.id, IsCodes(*x) ? Meaning(*x, 0) : 0.0f, kInfinity));
   Set(node, std::move(y), x->batch);
   return OkStatus();
 }
@@ -64,9 +65,7 @@ Status OnnxImporter::Clip(const OnnxNode& node) {
     if (opset_ < 11) {
       limits[i] = attributes.Float(kNames[i], limits[i]);
     } else if (HasInput(node, i + 1)) {
-      OCTET_ASSIGN_OR_RETURN(const OnnxConstant* limit, Floats(node, i + 1, kNames[i]));
-      if (limit->size() != 1) return Corrupt("its limits are not single values");
-      limits[i] = limit->floats[0];
+      OCTET_ASSIGN_OR_RETURN(limits[i], Number(node, i + 1, *x, kNames[i]));
     }
   }
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
@@ -182,12 +181,13 @@ Status OnnxImporter::CastLike(const OnnxNode& node) {
 Status OnnxImporter::Softmax(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   OnnxAttributes attributes(node);
-  const int64_t raw_axis = attributes.Int("axis", opset_ < 13 ? 1 : -1);
+  const int64_t opset = node.opset > 0 ? node.opset : opset_;
+  const int64_t raw_axis = attributes.Int("axis", opset < 13 ? 1 : -1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   const size_t rank = x->view.dims.size();
   OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, rank));
   // Before opset 13 the axis is where the input is cut into two dimensions.
-  const size_t first = static_cast<size_t>(axis), last = opset_ < 13 ? rank : first + 1;
+  const size_t first = static_cast<size_t>(axis), last = opset < 13 ? rank : first + 1;
   for (size_t d = first; d < last; ++d) OCTET_RETURN_IF_ERROR(NotBatch(*x, d, "normalizes across"));
   OCTET_ASSIGN_OR_RETURN(View y,
                          builder_.Softmax(At(node), x->view, OpType::kSoftmax, first, last));

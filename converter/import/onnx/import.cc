@@ -10,7 +10,7 @@
 
 #include "converter/import/importer.h"
 #include "converter/import/onnx/importer.h"
-#include "converter/import/onnx/quantized.h"
+#include "converter/import/onnx/quantized_operators.h"
 #include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
@@ -92,7 +92,7 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
       {"Clip", &OnnxImporter::Clip},
       {"Concat", &OnnxImporter::Concat},
       {"Conv", &OnnxImporter::Conv},
-      {"DequantizeLinear", &OnnxImporter::NoteQuantization},
+      {"DequantizeLinear", &OnnxImporter::DequantizeLinear},
       {"Div", &OnnxImporter::Arithmetic},
       {"Dropout", &OnnxImporter::PassThrough},
       {"Flatten", &OnnxImporter::Reshape},
@@ -106,7 +106,7 @@ OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
       {"Min", &OnnxImporter::Arithmetic},
       {"Mul", &OnnxImporter::Arithmetic},
       {"Pad", &OnnxImporter::Pad},
-      {"QuantizeLinear", &OnnxImporter::NoteQuantization},
+      {"QuantizeLinear", &OnnxImporter::QuantizeLinear},
       {"ReduceMax", &OnnxImporter::Reduce},
       {"ReduceMean", &OnnxImporter::Reduce},
       {"Relu", &OnnxImporter::Relu},
@@ -134,6 +134,8 @@ Result<const OnnxValue*> OnnxImporter::Activation(const OnnxNode& node, size_t i
   if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " is missing"));
   const OnnxValue& v = Input(node, i);
   if (!v.is_activation()) return Unsupported(StrCat("its input ", i, " is a constant"));
+  if (IsCodes(v) && !TakesCodes(node.op_type))
+    return Unsupported("it computes on the codes of a quantized value");
   return &v;
 }
 
@@ -287,10 +289,11 @@ Status OnnxImporter::SortNodes() {
 }
 
 /// Whether an image is NHWC: the first operator on its way that cares is a transpose to NCHW. One
-/// that does not care leaves it to the sizes.
+/// that does not care leaves it to the sizes: one or three channels last, and more rows than a channel
+/// dimension of four.
 bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
   const auto color = [&](size_t d) { return input.dims[d] == 1 || input.dims[d] == 3; };
-  const bool looks_last = color(3) && !color(1);
+  const bool looks_last = color(3) && !color(1) && input.dims[1] > 4;
   std::unordered_set<std::string> seen;
   std::vector<std::string> open{input.name};
   while (!open.empty()) {
@@ -307,9 +310,10 @@ bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
                                                     "Conv",          "GlobalAveragePool",
                                                     "GlobalMaxPool", "MaxPool"};
       if (kImages.count(node.op_type) > 0) return false;
-      static const std::set<std::string> kNeutral = {"Add",     "Cast",     "Clip", "Div",
-                                                     "Dropout", "Identity", "Mul",  "Pad",
-                                                     "Relu",    "Slice",    "Sub"};
+      static const std::set<std::string> kNeutral = {
+          "Add",      "Cast", "Clip", "DequantizeLinear", "Div",  "Dropout",
+          "Identity", "Mul",  "Pad",  "QuantizeLinear",   "Relu", "Slice",
+          "Sub"};
       if (kNeutral.count(node.op_type) > 0) open.push_back(node.outputs[0]);
     }
   }
@@ -324,9 +328,26 @@ Status OnnxImporter::AddInputs() {
       return Corrupt(StrCat(where, " is given twice"));
     if (!builder_.graph().inputs.empty())
       return Unsupported(StrCat(where, " is the second input; an image classifier has one"));
-    if (!IsFloatType(input.type) && input.type != OnnxType::kUint8) {
-      return Unsupported(StrCat(where, " has element type ", static_cast<int>(input.type),
-                                ", expected floating-point or uint8"));
+    const bool is_signed = input.type == OnnxType::kInt8;
+    if (!IsFloatType(input.type) && input.type != OnnxType::kUint8 && !is_signed) {
+      return Unsupported(StrCat(where, " is of ", OnnxTypeName(input.type),
+                                ", expected floating-point, uint8 or int8"));
+    }
+    ValueType type;
+    if (!IsFloatType(input.type)) {
+      Result<std::optional<Quantization>> q = InputQuantization(input.name, is_signed);
+      if (!q.ok()) return Status(q.status()).WithContext(where);
+      if (*q) {
+        type = {DType::kU8, **q};
+        if (!is_signed) {
+          // Bytes of the source's input are its codes.
+          Preprocessing& pre = builder_.graph().metadata.preprocessing;
+          pre.scale = (*q)->scale;
+          pre.mean.fill((*q)->scale * static_cast<float>((*q)->zero_point));
+        }
+      } else if (is_signed) {
+        return Unsupported(StrCat(where, " is of int8, and nothing dequantizes it"));
+      }
     }
     OnnxDims dims = input.dims;
     if (!input.has_shape || (dims.size() != 4 && dims.size() != 2)) {
@@ -349,17 +370,17 @@ Status OnnxImporter::AddInputs() {
       return Corrupt(StrCat(where, " has shape ", DimsText(dims)));
     View view;
     if (dims.size() == 2) {
-      view = {builder_.AddInput(input.name, {}, Shape{1, dims[1]}), dims, {0, 1}};
+      view = {builder_.AddInput(input.name, type, Shape{1, dims[1]}), dims, {0, 1}};
     } else if (InputIsChannelsLast(input)) {
-      view = {builder_.AddInput(input.name, {}, Shape{1, dims[1], dims[2], dims[3]}),
+      view = {builder_.AddInput(input.name, type, Shape{1, dims[1], dims[2], dims[3]}),
               dims,
               {0, 1, 2, 3}};
     } else {
-      view = {builder_.AddInput(input.name, {}, Shape{1, dims[2], dims[3], dims[1]}),
+      view = {builder_.AddInput(input.name, type, Shape{1, dims[2], dims[3], dims[1]}),
               dims,
               {0, 3, 1, 2}};
     }
-    Set(input.name, {nullptr, std::move(view), 0});
+    Set(input.name, {nullptr, std::move(view), 0, is_signed});
   }
   if (builder_.graph().inputs.empty()) return Corrupt("no input of the graph leads to its outputs");
   return OkStatus();
@@ -473,7 +494,16 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const bool folded, TryFold(node));
   if (folded) return OkStatus();
   if (handler == nullptr) return Unsupported("of an activation");
-  return (this->*handler)(node);
+  OCTET_RETURN_IF_ERROR((this->*handler)(node));
+  // Codes stay what they are.
+  if (!node.inputs.empty() && node.op_type != "QuantizeLinear" && HasInput(node, 0) &&
+      Input(node, 0).is_signed) {
+    for (const std::string& name : node.outputs) {
+      if (const auto it = values_.find(name); it != values_.end())
+        it->second.is_signed = IsCodes(it->second);
+    }
+  }
+  return OkStatus();
 }
 
 Status OnnxImporter::ImportNodes() {
@@ -565,16 +595,16 @@ Result<Graph> OnnxImporter::Import() {
                model_.producer_version, ")");
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
   OCTET_RETURN_IF_ERROR(CheckGraph(graph));
-  if (quantizations_.empty()) return std::move(graph);
-  std::map<std::string, Quantization> by_name;
-  for (const auto& [id, q] : quantizations_) by_name[graph.tensor(id).name] = q;
-  return QuantizeLikeSource(graph, by_name);
+  return std::move(graph);
 }
 
 Result<Graph> ImportOnnxBytes(std::string_view bytes, const std::string& path) {
   OCTET_ASSIGN_OR_RETURN(OnnxModel model, ParseOnnx(bytes, path));
-  ExpandQuantizedOperators(&model);
+  bool dynamic = false;
+  Status expanded = ExpandQuantizedOperators(&model, &dynamic);
+  if (!expanded.ok()) return std::move(expanded).WithContext(path);
   Result<Graph> graph = OnnxImporter(model, path, static_cast<int64_t>(bytes.size())).Import();
+  if (graph.ok() && dynamic) graph->metadata.precision = Precision::kHybrid;
   if (!graph.ok()) return Status(graph.status()).WithContext(path);
   return graph;
 }

@@ -28,7 +28,8 @@ namespace octet {
 struct OnnxValue {
   std::shared_ptr<const OnnxConstant> constant;
   View view;
-  int batch = 0;  ///< Dimension whose outermost part is the batch.
+  int batch = 0;           ///< Dimension whose outermost part is the batch.
+  bool is_signed = false;  ///< Codes of int8, which the tensor has 128 higher.
 
   bool is_constant() const { return constant != nullptr; }
   bool is_activation() const { return view.id != kNoTensor; }
@@ -98,7 +99,17 @@ class OnnxImporter {
                                   bool transposed);
 
   // quantized.cc
-  Status NoteQuantization(const OnnxNode& node);
+  Status QuantizeLinear(const OnnxNode& node);
+  Status DequantizeLinear(const OnnxNode& node);
+  Result<LinearParameters> Linear(const OnnxNode& node, OnnxType codes) const;
+  Result<std::optional<Quantization>> InputQuantization(const std::string& name, bool is_signed);
+  static bool TakesCodes(const std::string& op_type);
+  bool IsCodes(const OnnxValue& x) const {
+    return x.is_activation() && builder_.TypeOf(x.view.id).dtype == DType::kU8;
+  }
+  float Meaning(const OnnxValue& codes, int64_t code) const;
+  /// A limit or fill value, input `i`, for `x`: a number, or the code of one.
+  Result<float> Number(const OnnxNode& node, size_t i, const OnnxValue& x, const char* what) const;
 
   // What handlers read.
   static std::string NodeName(const OnnxNode& node);
@@ -149,8 +160,6 @@ class OnnxImporter {
   std::vector<size_t> order_;  ///< Needed nodes, each behind what it reads.
   std::map<std::string, OnnxValue> values_;
   std::map<std::string, FileBytes> external_files_;
-  /// What QuantizeLinear and DequantizeLinear say.
-  std::map<TensorId, Quantization> quantizations_;
 };
 
 }  // namespace octet

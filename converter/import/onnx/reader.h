@@ -63,6 +63,7 @@ struct OnnxNode {
   std::string name, op_type, domain;
   std::vector<std::string> inputs, outputs;  ///< "" for an optional one that is left out.
   std::vector<OnnxAttribute> attributes;
+  int64_t opset = 0;  ///< Whose rules it follows where that is not the model's.
 };
 
 struct OnnxValueInfo {

@@ -94,7 +94,7 @@ Status OnnxImporter::Pad(const OnnxNode& node) {
   const std::string mode = attributes.String("mode", "constant");
   const size_t rank = x->view.dims.size();
   std::vector<int64_t> pads, axes;
-  float value = 0;
+  float value = IsCodes(*x) ? Meaning(*x, 0) : 0.0f;
   for (size_t i = 0; i < rank; ++i) axes.push_back(static_cast<int64_t>(i));
   if (opset_ < 11) {
     pads = attributes.Ints("pads");
@@ -102,9 +102,7 @@ Status OnnxImporter::Pad(const OnnxNode& node) {
   } else {
     OCTET_ASSIGN_OR_RETURN(pads, Integers(node, 1, "pads"));
     if (HasInput(node, 2)) {
-      OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c, Floats(node, 2, "value"));
-      if (c->size() != 1) return Corrupt("its value is not one element");
-      value = c->floats[0];
+      OCTET_ASSIGN_OR_RETURN(value, Number(node, 2, *x, "value"));
     }
     if (HasInput(node, 3)) {
       OCTET_ASSIGN_OR_RETURN(axes, Integers(node, 3, "axes"));
@@ -257,16 +255,20 @@ Status OnnxImporter::Concat(const OnnxNode& node) {
     if (!fits)
       return Corrupt(
           StrCat("its inputs ", DimsText(dims), " and ", DimsText(other), " do not fit"));
+    if (x->is_signed != first->is_signed ||
+        !(builder_.TypeOf(x->view.id) == builder_.TypeOf(first->view.id)))
+      return Unsupported("it joins codes of different quantizations");
     total += other[axis];
     views.push_back(x->view);
   }
   const int batch = first->batch;
   OCTET_ASSIGN_OR_RETURN(views, builder_.AsAlike(At(node), std::move(views)));
   View y = views[0];
+  const ValueType type = builder_.TypeOf(y.id);
   const int along = *AxisOf(y, builder_.ShapeOf(y), axis);
   std::vector<TensorId> inputs;
   for (const View& v : views) inputs.push_back(v.id);
-  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kConcat, At(node), std::move(inputs), {},
+  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kConcat, At(node), std::move(inputs), type,
                                              [&](Node* n) { n->axis = along; }));
   y.dims[axis] = total;
   Set(node, std::move(y), batch);

@@ -88,7 +88,8 @@ Status OnnxImporter::Conv(const OnnxNode& node) {
                      Permuted<float>(weights->floats, d, {0, 2, 3, 1}),
                      {},
                      node.inputs[1],
-                     {}};
+                     {},
+                     StepsOf(*weights, 0)};
   if (HasInput(node, 2)) {
     OCTET_ASSIGN_OR_RETURN(const OnnxConstant* bias, Floats(node, 2, "bias"));
     if (bias->dims != OnnxDims{d[0]})
