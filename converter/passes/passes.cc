@@ -190,6 +190,8 @@ Status Finish(Graph* graph, const Editor& editor) {
   return OkStatus();
 }
 
+constexpr float kInfinity = std::numeric_limits<float>::infinity();
+
 bool IsConv(const Node* n) { return n != nullptr && (n->type == OpType::kConv2d || n->type == OpType::kDense); }
 
 TensorId AddFloats(Graph* graph, std::string name, const Shape& shape, const std::vector<float>& values) {
@@ -209,6 +211,9 @@ bool IsIdentity(const Graph& g, const Node& n, const std::vector<bool>& non_nega
     case OpType::kAveragePool: return x.dtype == DType::kF32 && n.window == Window{};
     case OpType::kGlobalAveragePool: return x.dtype == DType::kF32 && x.shape[1] == 1 && x.shape[2] == 1;
     case OpType::kRelu: return non_negative[n.inputs[0]];
+    case OpType::kClip:
+      if (x.dtype == DType::kU8) return ClipCode(n.clip_low, x.quantization) == 0 && ClipCode(n.clip_high, x.quantization) == 255;
+      return n.clip_low == -kInfinity && n.clip_high == kInfinity;
     case OpType::kScaleShift: {
       if (x.dtype != DType::kF32 || n.activation != Activation::kNone) return false;
       const std::span<const float> scale = g.tensor(n.inputs[1]).values<float>();
@@ -218,6 +223,15 @@ bool IsIdentity(const Graph& g, const Node& n, const std::vector<bool>& non_nega
     }
     default: return false;
   }
+}
+
+/// A clip that is a ReLU or ReLU6 becomes one, which goes into the operator in front of it.
+void NameClip(bool non_negative, Node* n) {
+  const bool from_zero = n->clip_low == 0.0f || (non_negative && n->clip_low <= 0.0f);
+  if (!from_zero || (n->clip_high != 6.0f && n->clip_high != kInfinity)) return;
+  n->type = n->clip_high == 6.0f ? OpType::kRelu6 : OpType::kRelu;
+  n->clip_low = -kInfinity;
+  n->clip_high = kInfinity;
 }
 
 /// Adds the amounts of a Pad node to a window, or returns false when the window cannot take them.
@@ -397,6 +411,7 @@ Status Legalize(Graph* graph) {
         n->count_include_pad = false;
       }
     }
+    if (n->type == OpType::kClip) NameClip(non_negative[n->inputs[0]], n);
     if (IsIdentity(*graph, *n, non_negative)) editor.Bypass(n);
   }
   return Finish(graph, editor);

@@ -208,7 +208,8 @@ class Generator {
         OpType::kRelu6,      OpType::kPad,         OpType::kSlice,
         OpType::kConcat,     OpType::kConcat,      OpType::kReshape,
         OpType::kReshape,    OpType::kSoftmax,     OpType::kQuantize,
-        OpType::kDequantize};
+        OpType::kDequantize, OpType::kClip,        OpType::kClip,
+        OpType::kSigmoid,    OpType::kTanh,        OpType::kLogSoftmax};
     Unary(c_.Of(kOthers), x);
   }
 
@@ -331,7 +332,12 @@ class Generator {
         return Concat(x);
       case OpType::kReshape:
         return Reshape(x);
+      case OpType::kClip:
+        return Clip(x);
       case OpType::kSoftmax:
+      case OpType::kLogSoftmax:
+      case OpType::kSigmoid:
+      case OpType::kTanh:
         if (!u8) Push(type, {x}, Like(x));
         return;
       case OpType::kQuantize:
@@ -402,6 +408,19 @@ class Generator {
     if (kind == 1 || kind == 2) n.inputs.push_back(Vector(DType::kF32, std::vector<float>{unit}));
     n.output = Activation(t.dtype, t.shape);
     n.activation = Activate();
+    Push(std::move(n));
+  }
+
+  void Clip(TensorId x) {
+    Node n;
+    n.type = OpType::kClip;
+    n.inputs = {x};
+    if (!c_.Percent(25)) n.clip_low = static_cast<float>(c_.Int(-24, 8)) / 8.0f;
+    if (!c_.Percent(25)) {
+      const float from = std::isinf(n.clip_low) ? -2.0f : n.clip_low;
+      n.clip_high = from + static_cast<float>(c_.Int(0, 40)) / 16.0f;
+    }
+    n.output = Like(x);
     Push(std::move(n));
   }
 

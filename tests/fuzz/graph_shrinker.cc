@@ -519,7 +519,8 @@ const char* OpTypeText(OpType type) {
       "kConv2d",   "kDense",     "kMaxPool",    "kAveragePool", "kGlobalAveragePool",
       "kAdd",      "kMul",       "kScaleShift", "kRelu",        "kRelu6",
       "kPad",      "kSlice",     "kConcat",     "kReshape",     "kSoftmax",
-      "kQuantize", "kDequantize"};
+      "kQuantize", "kDequantize", "kClip",      "kSigmoid",     "kTanh",
+      "kLogSoftmax"};
   return kNames[static_cast<int>(type)];
 }
 
@@ -548,6 +549,8 @@ std::string AttributesText(const Node& n) {
   if (n.count_include_pad) s += "  n->count_include_pad = true;\n";
   if (n.axis != 0) s += StrCat("  n->axis = ", n.axis, ";\n");
   if (n.pad_value != 0.0f) s += "  n->pad_value = " + FloatText(n.pad_value) + ";\n";
+  if (std::isfinite(n.clip_low)) s += "  n->clip_low = " + FloatText(n.clip_low) + ";\n";
+  if (std::isfinite(n.clip_high)) s += "  n->clip_high = " + FloatText(n.clip_high) + ";\n";
   if (n.type == OpType::kPad || n.type == OpType::kSlice) {
     const auto array = [](const char* name, const std::array<int32_t, 4>& a) {
       return StrCat("  n->", name, " = {", a[0], ", ", a[1], ", ", a[2], ", ", a[3], "};\n");

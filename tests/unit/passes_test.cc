@@ -9,6 +9,7 @@
 
 #include <gtest/gtest.h>
 
+#include "formats/model/analysis.h"
 #include "tests/sample_graphs.h"
 #include "tests/unit/naive_interpreter.h"
 
@@ -366,6 +367,75 @@ TEST(LegalizeTest, OrderIsRestoredAndCirclesAreErrors) {
   const Status status = RemoveUnused(&c.g);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
   EXPECT_NE(status.message().find("depends on its own result"), std::string::npos) << status.message();
+}
+
+TEST(OptimizeTest, ClipsBecomeWhatTheyAre) {
+  constexpr float kInf = std::numeric_limits<float>::infinity();
+  const struct {
+    const char* name;
+    bool non_negative;  ///< The clip's input.
+    float low, high;
+    OpType expected;  ///< kConv2d: nothing is left of the clip but an activation.
+    Activation activation;
+  } kCases[] = {
+      {"relu", false, 0.0f, kInf, OpType::kConv2d, Activation::kRelu},
+      {"relu6", false, 0.0f, 6.0f, OpType::kConv2d, Activation::kRelu6},
+      {"relu of a negative zero", false, -0.0f, kInf, OpType::kConv2d, Activation::kRelu},
+      {"no limits", false, -kInf, kInf, OpType::kConv2d, Activation::kNone},
+      {"nothing below", true, -1.0f, kInf, OpType::kConv2d, Activation::kRelu},
+      {"nothing below 6", true, -kInf, 6.0f, OpType::kConv2d, Activation::kRelu6},
+      {"only above", false, -kInf, 6.0f, OpType::kClip, Activation::kNone},
+      {"another limit", false, 0.0f, 5.0f, OpType::kClip, Activation::kNone},
+      {"hard tanh", false, -1.0f, 1.0f, OpType::kClip, Activation::kNone},
+      {"from above 0", true, 0.5f, kInf, OpType::kClip, Activation::kRelu},
+  };
+  for (const auto& c : kCases) {
+    SCOPED_TRACE(c.name);
+    Builder b;
+    TensorId x = b.Conv(b.Input({1, 4, 4, 3}), 4, 1);
+    if (c.non_negative) x = b.Relu(x);
+    b.g.outputs = {b.Add(OpType::kClip, {x}, [&](Node* n) {
+      n->clip_low = c.low;
+      n->clip_high = c.high;
+    })};
+    const Graph after = Apply(b.g, Optimize);
+    EXPECT_EQ(after.nodes[0].activation, c.activation);
+    EXPECT_EQ(after.nodes.back().type, c.expected);
+    ASSERT_EQ(after.nodes.size(), c.expected == OpType::kConv2d ? 1u : 2u);
+  }
+}
+
+TEST(OptimizeTest, BytesThatNoClipChangesNeedNone) {
+  for (const float high : {127.4f, 126.0f}) {
+    Graph g;
+    const TensorId x = g.AddActivation("x", DType::kF32, {1, 3}), q = g.AddActivation("q", DType::kU8, {1, 3}),
+                   y = g.AddActivation("y", DType::kU8, {1, 3});
+    g.inputs = {x};
+    g.outputs = {y};
+    g.tensor(q).quantization = g.tensor(y).quantization = {1.0f, 128};
+    g.AddNode(OpType::kQuantize, "quantize", {x}, q);
+    Node& clip = g.AddNode(OpType::kClip, "clip", {q}, y);
+    clip.clip_low = -127.6f;
+    clip.clip_high = high;
+    ASSERT_TRUE(Optimize(&g).ok());
+    EXPECT_EQ(g.nodes.size(), high > 127.0f ? 1u : 2u);
+  }
+}
+
+TEST(FindNonNegativeTest, ClipsAndFunctions) {
+  Builder b;
+  const TensorId x = b.Input({1, 4}), relu = b.Relu(x);
+  const auto clip = [&](TensorId from, float low, float high) {
+    return b.Add(OpType::kClip, {from}, [&](Node* n) {
+      n->clip_low = low;
+      n->clip_high = high;
+    });
+  };
+  const TensorId yes[] = {clip(x, 0.0f, 1.0f), clip(relu, -1.0f, 1.0f), b.Add(OpType::kSigmoid, {x}), b.Add(OpType::kTanh, {relu})};
+  const TensorId no[] = {clip(x, -1.0f, 1.0f), clip(relu, -2.0f, -1.0f), b.Add(OpType::kTanh, {x}), b.Add(OpType::kLogSoftmax, {relu})};
+  const std::vector<bool> known = FindNonNegative(b.g);
+  for (TensorId id : yes) EXPECT_TRUE(known[id]) << b.g.tensor(id).name;
+  for (TensorId id : no) EXPECT_FALSE(known[id]) << b.g.tensor(id).name;
 }
 
 TEST(OptimizeTest, EveryOperatorKeepsItsMeaning) {
