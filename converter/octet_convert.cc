@@ -41,6 +41,7 @@ struct Arguments {
   std::string calibration_data, calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::string preprocessing, labels, name, graph;
+  WeightsChoice weights = WeightsChoice::kDefault;
   std::string compare_with, compare_input;
   std::optional<DType> input_type, output_type;
   bool require_int8 = false;
@@ -54,6 +55,7 @@ std::string OptionsLine(const Arguments& a, Precision precision, const std::opti
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
   if (a.require_int8) s += " --require-int8";
+  if (a.weights != WeightsChoice::kDefault) s += a.weights == WeightsChoice::kRaw ? " --weights=raw" : " --weights=ema";
   return s;
 }
 
@@ -96,11 +98,11 @@ Result<std::vector<float>> ComputeGolden(const Graph& graph) {
   return RunGolden(session.get(), kGoldenSeed);
 }
 
-Result<ConversionReport> Convert(const Arguments& a) {
+Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* notes) {
   OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
   if (!a.save_calibration_table.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
 
-  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph}));
+  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph, .weights = a.weights, .notes = notes}));
   // What the importer moved out of the network; a description's preprocessing never was in it.
   const Preprocessing moved = a.graph.empty() ? graph.metadata.preprocessing : Preprocessing{};
   if (!a.preprocessing.empty()) {
@@ -138,6 +140,7 @@ Result<ConversionReport> Convert(const Arguments& a) {
 
   ConversionReport report = MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()));
   report.output = a.output;
+  report.notes = *notes;
   if (table) {
     report.calibration_method = table->method;
     report.calibration_samples = table->samples;
@@ -150,7 +153,7 @@ Result<ConversionReport> Convert(const Arguments& a) {
 int Main(int argc, char** argv) {
   CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
   Arguments a;
-  std::string precision, method = "minmax", input_type, output_type;
+  std::string precision, method = "minmax", input_type, output_type, weights;
   app.add_option("INPUT", a.input,
                  "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
       ->required();
@@ -158,6 +161,8 @@ int Main(int argc, char** argv) {
   app.add_option("--precision", precision, "fp32, fp16, hybrid or int8; default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or hybrid")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8"}));
   app.add_option("--graph", a.graph, "Graph description (.json, or the name of one that ships) for files that hold only tensors");
+  app.add_option("--weights", weights, "ema or raw: which weights of a checkpoint that has averaged ones too; default raw")
+      ->check(CLI::IsMember({"ema", "raw"}));
   app.add_option("--name", a.name, "Name stored in the file");
   app.add_option("--labels", a.labels, "Class names, one a line");
   app.add_option("--preprocessing", a.preprocessing, "JSON: resize, resize_shorter, filter, order, scale, mean, std");
@@ -209,7 +214,11 @@ int Main(int argc, char** argv) {
   a.input_type = type(input_type);
   a.output_type = type(output_type);
 
-  const Result<ConversionReport> report = Convert(a);
+  if (!weights.empty()) a.weights = weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
+
+  std::vector<std::string> notes;
+  const Result<ConversionReport> report = Convert(a, &notes);
+  for (const std::string& note : notes) std::fprintf(stderr, "octet_convert: note: %s\n", note.c_str());
   if (!report.ok()) {
     std::fprintf(stderr, "octet_convert: %s\n", report.status().message().c_str());
     return 1;

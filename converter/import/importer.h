@@ -4,16 +4,32 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
 namespace octet {
 
+/// Which weights of a checkpoint that holds more than one set.
+enum class WeightsChoice {
+  kDefault,   ///< The raw ones with a note, or the averaged ones where there are no others.
+  kRaw,       ///< As the optimizer left them.
+  kAveraged,  ///< Moving averages (EMA, SWA), which training scripts evaluate.
+};
+
 struct ImportOptions {
   /// Graph description (models/*.json), by path or by the name of one that ships; for formats that carry only tensors.
   std::string graph;
+  WeightsChoice weights = WeightsChoice::kDefault;
+  /// Where to put sentences on choices that were made for the user, who should see them. May be null. Not owned.
+  std::vector<std::string>* notes = nullptr;
 };
+
+inline void AddNote(const ImportOptions& options, std::string note) {
+  if (options.notes != nullptr) options.notes->push_back(std::move(note));
+}
 
 /// Recognizes the format by content and imports it. Conventions of the result:
 ///  - activations NHWC or NC with batch 1; weights OHWI / OI float32, Layout::kPlain;

@@ -104,6 +104,7 @@ std::string ReportJson(const ConversionReport& r) {
   json["macs"] = r.macs;
   json["operators"] = r.operators;
   json["float_operators"] = r.float_operators;
+  if (!r.notes.empty()) json["notes"] = r.notes;
   json["inputs"] = r.inputs;
   json["outputs"] = r.outputs;
   if (!r.calibration_method.empty()) {

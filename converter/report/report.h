@@ -27,9 +27,10 @@ struct ConversionReport {
   int calibration_samples = 0;
   std::string reference;                     ///< Path of the answers compared with; empty for none.
   std::optional<Comparison> comparison;
+  std::vector<std::string> notes;            ///< Choices that were made for the user; the text has none, they go to stderr.
 };
 
-/// Fills everything but `output`, the calibration and the comparison from the graph that was written and the optimized float graph
+/// Fills everything but `output`, the calibration, the comparison and the notes from the graph that was written and the optimized float graph
 /// that it was made from.
 ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size);
 

@@ -24,9 +24,13 @@
 #include "formats/data/npy.h"
 #include "formats/model/octet_file.h"
 #include "tests/data_dir.h"
+#include "tests/fuzz/tiny_checkpoint.h"
 
 namespace octet {
 namespace {
+
+using testing::SafetensorsBuilder;
+using testing::TinyTensors;
 
 const std::string kFlowers = OCTET_SOURCE_DIR "/models/flowers/flowers_resnet.safetensors";
 
@@ -155,6 +159,39 @@ TEST_F(ConvertTest, SamplesAndMethod) {
   EXPECT_EQ(report["calibration"]["method"], "percentile");
   EXPECT_EQ(report["calibration"]["samples"], 2);
   EXPECT_EQ(report["float_operators"], nlohmann::json::array({"softmax (softmax)"}));
+}
+
+TEST_F(ConvertTest, AveragedWeightsAreSaidAndChosen) {
+  SafetensorsBuilder builder;
+  for (const std::string prefix : {"", "model_ema.module."}) {
+    for (const TinyTensors::Entry& e : TinyTensors().entries) {
+      std::vector<float> values = e.values;
+      if (!prefix.empty() && e.name == "fc.bias") values.assign(values.size(), 3.0f);
+      builder.Add(prefix + e.name, "F32", e.shape, values);
+    }
+  }
+  const std::string model = Write("both.safetensors", builder.Build());
+  const std::string command = model + " --graph " + Write("tiny.json", testing::kTinyDescription) + " --output " + File("m.octet") + " --json";
+  const Outcome both = Run(command);
+  ASSERT_EQ(both.code, 0) << both.err;
+  EXPECT_NE(both.err.find("octet_convert: note: the checkpoint also holds averaged weights ('model_ema')"), std::string::npos) << both.err;
+  EXPECT_EQ(nlohmann::json::parse(both.out)["notes"].size(), 1u);
+  const std::string unsaid = Read(File("m.octet"));
+  const Outcome raw = Run(command + " --weights=raw");
+  EXPECT_EQ(raw.code, 0) << raw.err;
+  EXPECT_EQ(raw.err, "");
+  EXPECT_FALSE(nlohmann::json::parse(raw.out).contains("notes"));
+  const Outcome averaged = Run(command + " --weights=ema");
+  EXPECT_EQ(averaged.code, 0) << averaged.err;
+  EXPECT_EQ(averaged.err, "");
+  EXPECT_NE(Read(File("m.octet")), unsaid);
+  ExpectError(Flowers("--weights=ema"), 1, "--weights=ema: the checkpoint has no averaged weights");
+  ExpectError(Flowers("--weights=best"), 2, "--weights");
+}
+
+TEST_F(ConvertTest, DescriptionsThatFitAreNamed) {
+  ExpectError("\"" + kFlowers + "\" --output " + File("m.octet"), 1, "name the network with --graph, its tensors are those of flowers_resnet;");
+  ExpectError("\"" + kFlowers + "\" --graph=resnet18 --output " + File("m.octet"), 1, "; they fit --graph=flowers_resnet");
 }
 
 TEST_F(ConvertTest, PreprocessingAndLabelsReplaceTheSources) {

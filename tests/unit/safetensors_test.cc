@@ -53,6 +53,19 @@ TEST(Safetensors, ReadsEveryFloatingPointType) {
   EXPECT_EQ(source->DescribeTypes(), "BF16 (1), F16 (1), F32 (1), F64 (1), I64 (1)");
 }
 
+TEST(Safetensors, TypesWithoutAMeaningAsWeightsAreNamed) {
+  for (const char* type :
+       {"F8_E4M3", "F8_E5M2", "F8_E4M3FNUZ", "F8_E5M2FNUZ", "F8_E8M0", "I8", "U8", "BOOL"}) {
+    SafetensorsBuilder builder;
+    builder.Add<uint8_t>("w", type, {2}, {1, 2});
+    const std::string bytes = builder.Build();
+    auto source = SafetensorsSource::Parse(Borrow(bytes), "x");
+    ASSERT_TRUE(source.ok()) << source.status().message();
+    EXPECT_THAT(source->Read(Ask("w")).status().message(),
+                HasSubstr(std::string("tensor 'w' has dtype ") + type + ", expected one of"));
+  }
+}
+
 TEST(Safetensors, MetadataAndEmptyTensorsAreFine) {
   const std::string bytes = SafetensorsBytes(
       R"({"__metadata__":{"format":"pt"},"e":{"dtype":"F32","shape":[0,3],"data_offsets":[0,0]},)"
@@ -86,6 +99,8 @@ TEST(Safetensors, RefusesWrongHeaders) {
   EXPECT_THAT(header(R"({"a":{"shape":[2],"data_offsets":[0,8]}})"), HasSubstr("'dtype'"));
   EXPECT_THAT(header(R"({"a":{"dtype":"F33","shape":[2],"data_offsets":[0,8]}})"),
               HasSubstr("unknown dtype 'F33'"));
+  EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"scale":2}})"),
+              HasSubstr("'a': 'scale' is not a known field"));
   EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":2,"data_offsets":[0,8]}})"),
               HasSubstr("'shape'"));
   EXPECT_THAT(header(R"({"a":{"dtype":"F32","shape":[-2],"data_offsets":[0,8]}})"),

@@ -26,8 +26,8 @@ const EmbeddedModel* FindEmbedded(std::string_view name) {
 /// Roles that a network of this description asks its scheme for.
 std::vector<std::string> NeededRoles(const GraphDescription& d) {
   std::vector<std::string> roles{"stem.conv", "block.conv", "block.norm", "dense"};
-  if (d.version == 1) roles.push_back("stem.norm");
-  if (d.version == 2) roles.push_back("final.norm");
+  if (d.stem_norm) roles.push_back("stem.norm");
+  if (d.version == 2 && d.final_norm) roles.push_back("final.norm");
   if (d.shortcut == GraphDescription::Shortcut::kProjection) {
     roles.push_back("shortcut.conv");
     if (d.version == 1) roles.push_back("shortcut.norm");
@@ -35,32 +35,63 @@ std::vector<std::string> NeededRoles(const GraphDescription& d) {
   return roles;
 }
 
+/// A string or a list of strings, none of them empty.
+Status ReadPatterns(const nlohmann::json& json, const std::string& where,
+                    std::vector<std::string>* patterns) {
+  const nlohmann::json list = json.is_array() ? json : nlohmann::json::array({json});
+  for (const nlohmann::json& item : list) {
+    if (!item.is_string() || item.get_ref<const std::string&>().empty())
+      return InvalidArgument(StrCat(where, " is not a name or a list of names"));
+    patterns->push_back(item.get<std::string>());
+  }
+  if (list.empty() || list.size() > 16)
+    return InvalidArgument(StrCat(where, " is not a list of 1 to 16 names"));
+  return OkStatus();
+}
+
 Status ReadScheme(const nlohmann::json& json, const std::string& where, NameScheme* scheme) {
   JsonReader reader(json, where,
                     {"stem.conv", "stem.norm", "block.conv", "block.norm", "shortcut.conv",
-                     "shortcut.norm", "final.norm", "dense"});
+                     "shortcut.norm", "final.norm", "dense", "unused"});
   OCTET_RETURN_IF_ERROR(reader.status());
   for (const auto& item : json.items()) {
-    std::string pattern;
-    reader.String(item.key().c_str(), &pattern);
-    if (reader.ok() && pattern.empty()) reader.Fail(item.key(), "is empty");
-    scheme->patterns[item.key()] = pattern;
+    OCTET_RETURN_IF_ERROR(
+        ReadPatterns(item.value(), StrCat(where, ": '", item.key(), "'"),
+                     item.key() == "unused" ? &scheme->unused : &scheme->patterns[item.key()]));
   }
-  return reader.status();
+  return OkStatus();
 }
 
-/// "names": names of schemes in models/names.json, or schemes themselves.
+/// "names": names of schemes in models/names.json, "*" for all of them that have what the network
+/// needs, or schemes themselves.
 Status ReadSchemes(const nlohmann::json& json, const std::string& origin, GraphDescription* d) {
   if (!json.is_array() || json.empty())
     return InvalidArgument(StrCat(origin, ": 'names' is not a list of naming schemes"));
+  const EmbeddedModel* names = FindEmbedded(kNamesFile);
+  if (names == nullptr) return InternalError("models/names.json is not embedded");
+  OCTET_ASSIGN_OR_RETURN(const nlohmann::json known, ParseJson(names->json, "models/names.json"));
+  const std::vector<std::string> roles = NeededRoles(*d);
+  const auto missing = [&](const NameScheme& scheme) {
+    for (const std::string& role : roles) {
+      if (!scheme.patterns.count(role)) return role;
+    }
+    return std::string();
+  };
   for (const nlohmann::json& item : json) {
     NameScheme scheme;
+    if (item == "*") {
+      for (const auto& k : known.items()) {
+        const bool listed = std::any_of(d->schemes.begin(), d->schemes.end(),
+                                        [&](const NameScheme& s) { return s.name == k.key(); });
+        if (listed) continue;
+        NameScheme other{k.key(), {}, {}};
+        OCTET_RETURN_IF_ERROR(ReadScheme(k.value(), "models/names.json: " + k.key(), &other));
+        if (missing(other).empty()) d->schemes.push_back(std::move(other));
+      }
+      continue;
+    }
     if (item.is_string()) {
       scheme.name = item.get<std::string>();
-      const EmbeddedModel* names = FindEmbedded(kNamesFile);
-      if (names == nullptr) return InternalError("models/names.json is not embedded");
-      OCTET_ASSIGN_OR_RETURN(const nlohmann::json known,
-                             ParseJson(names->json, "models/names.json"));
       const auto it = known.find(scheme.name);
       if (it == known.end()) {
         std::string list;
@@ -73,11 +104,9 @@ Status ReadSchemes(const nlohmann::json& json, const std::string& origin, GraphD
       scheme.name = d->name;
       OCTET_RETURN_IF_ERROR(ReadScheme(item, origin + ": 'names'", &scheme));
     }
-    for (const std::string& role : NeededRoles(*d)) {
-      if (!scheme.patterns.count(role)) {
-        return InvalidArgument(
-            StrCat(origin, ": naming scheme '", scheme.name, "' has no '", role, "'"));
-      }
+    if (const std::string role = missing(scheme); !role.empty()) {
+      return InvalidArgument(
+          StrCat(origin, ": naming scheme '", scheme.name, "' has no '", role, "'"));
     }
     d->schemes.push_back(std::move(scheme));
   }
@@ -114,14 +143,25 @@ Status ReadHead(const nlohmann::json& json, const std::string& where, GraphDescr
 
 Status ReadArchitecture(const nlohmann::json& json, const std::string& where, GraphDescription* d) {
   JsonReader reader(
-      json, where, {"family", "version", "block", "shortcut", "epsilon", "stem", "stages", "head"});
-  int family = 0, block = 0, shortcut = 0;
+      json, where,
+      {"family", "version", "block", "expansion", "strided_conv", "shortcut", "shortcut_from",
+       "stem_norm", "final_norm", "epsilon", "stem", "stages", "head"});
+  int family = 0, block = 0, shortcut = 0, shortcut_from = 1;
   reader.Need("family");
   reader.Choice("family", {"resnet"}, &family);
   reader.Integer("version", 1, 2, &d->version);
   reader.Need("block");
   reader.Choice("block", {"basic", "bottleneck"}, &block);
-  reader.Choice("shortcut", {"projection", "pad"}, &shortcut);
+  reader.Choice("shortcut", {"projection", "pad", "pad-behind"}, &shortcut);
+  const bool bottleneck = block == static_cast<int>(GraphDescription::Block::kBottleneck);
+  d->expansion = bottleneck ? 4 : 1;
+  d->strided_conv = bottleneck ? 2 : 1;
+  d->stem_norm = d->version == 1;
+  reader.Integer("expansion", 1, 16, &d->expansion);
+  reader.Integer("strided_conv", 1, bottleneck ? 3 : 2, &d->strided_conv);
+  reader.Choice("shortcut_from", {"input", "activated"}, &shortcut_from);
+  reader.Bool("stem_norm", &d->stem_norm);
+  reader.Bool("final_norm", &d->final_norm);
   reader.Number("epsilon", &d->epsilon);
   const nlohmann::json* stem = reader.Need("stem");
   const nlohmann::json* stages = reader.Need("stages");
@@ -129,10 +169,19 @@ Status ReadArchitecture(const nlohmann::json& json, const std::string& where, Gr
   OCTET_RETURN_IF_ERROR(reader.status());
   d->block = static_cast<GraphDescription::Block>(block);
   d->shortcut = static_cast<GraphDescription::Shortcut>(shortcut);
+  d->activated_shortcut = shortcut_from == 1;
   if (!(d->epsilon >= 0) || !std::isfinite(d->epsilon))
     return InvalidArgument(StrCat(where, ": 'epsilon' is negative"));
-  if (d->version == 2 && d->shortcut == GraphDescription::Shortcut::kPad) {
+  const bool pads = d->shortcut != GraphDescription::Shortcut::kProjection;
+  if (d->version == 2 && pads)
     return InvalidArgument(StrCat(where, ": 'shortcut' pad goes with version 1 only"));
+  if (d->version == 1) {
+    for (const char* key : {"shortcut_from", "final_norm"}) {
+      if (reader.Find(key) != nullptr)
+        return InvalidArgument(StrCat(where, ": '", key, "' goes with version 2 only"));
+    }
+    if (!d->stem_norm)
+      return InvalidArgument(StrCat(where, ": 'stem_norm' false goes with version 2 only"));
   }
 
   JsonReader stem_reader(*stem, where + ".stem", {"channels", "kernel", "stride", "max_pool"});
@@ -156,11 +205,10 @@ Status ReadArchitecture(const nlohmann::json& json, const std::string& where, Gr
     OCTET_RETURN_IF_ERROR(r.status());
     d->stages.push_back(stage);
   }
-  if (d->shortcut == GraphDescription::Shortcut::kPad) {
+  if (pads) {
     int channels = d->stem.channels;
     for (size_t i = 0; i < d->stages.size(); ++i) {
-      const int out =
-          d->stages[i].channels * (d->block == GraphDescription::Block::kBottleneck ? 4 : 1);
+      const int out = d->stages[i].channels * d->expansion;
       if (out < channels) {
         return InvalidArgument(StrCat(where, ".stages[", i, "]: ", out, " channels after ",
                                       channels, "; shortcut pad can only add channels"));
@@ -195,7 +243,22 @@ Result<GraphDescription> ParseGraphDescription(std::string_view text, const std:
     return InvalidArgument(
         StrCat(origin, ": ", text.size(), " bytes are too many for a graph description"));
   }
-  OCTET_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, origin));
+  OCTET_ASSIGN_OR_RETURN(nlohmann::json json, ParseJson(text, origin));
+  // A description may be like a shipped one, which may be like another one.
+  constexpr int kMaxBases = 4;
+  for (int i = 0; json.is_object() && json.contains("like"); ++i) {
+    const nlohmann::json& like = json["like"];
+    const EmbeddedModel* base =
+        like.is_string() && like != kNamesFile ? FindEmbedded(like.get<std::string>()) : nullptr;
+    if (base == nullptr || i == kMaxBases)
+      return InvalidArgument(
+          StrCat(origin, ": 'like' is not the name of a description that ships"));
+    OCTET_ASSIGN_OR_RETURN(nlohmann::json merged,
+                           ParseJson(base->json, StrCat("models/", base->name, ".json")));
+    json.erase("like");
+    merged.merge_patch(json);
+    json = std::move(merged);
+  }
   JsonReader reader(
       json, origin,
       {"name", "title", "input", "output", "preprocessing", "labels", "architecture", "names"});

@@ -13,14 +13,16 @@
 namespace octet {
 
 /// How one family of checkpoints names its tensors: from a role to a pattern without the
-/// parameter's own name
-/// ("layer{S}.{b}.conv{K}", to which ".weight" or ".bias" is added). {s} is the stage, {b} the
-/// block in it, {k} the convolution in the block, counted from 0; {S}, {B} and {K} count from 1.
+/// parameter's own name ("layer{S}.{b}.conv{K}", to which ".weight" or ".bias" is added). {s} is
+/// the stage, {b} the block in it, {k} the convolution in the block, counted from 0; {S}, {B} and
+/// {K} count from 1, {a} is the convolution as a letter, and {3k+1} is arithmetic.
 /// Roles: stem.conv, stem.norm, block.conv, block.norm, shortcut.conv, shortcut.norm, final.norm,
-/// dense.
+/// dense. Each may have several patterns, of which the checkpoint has one.
 struct NameScheme {
   std::string name;
-  std::map<std::string, std::string> patterns;
+  std::map<std::string, std::vector<std::string>> patterns;
+  /// Beginnings of names that belong to modules which the network has but never runs.
+  std::vector<std::string> unused;
 };
 
 /// A residual network for classification.
@@ -29,6 +31,7 @@ struct GraphDescription {
   enum class Shortcut {
     kProjection,  ///< A strided 1x1 convolution wherever the shape changes.
     kPad,  ///< Option A: every second pixel, new channels filled with zeros, half of them in front.
+    kPadBehind,  ///< The same with all new channels behind.
   };
   struct Stem {
     int channels = 64;
@@ -38,8 +41,9 @@ struct GraphDescription {
   };
   struct Stage {
     int blocks = 1;
-    int channels = 64;  ///< Of the 3x3 convolutions; a bottleneck's output has four times as many.
-    int stride = 1;     ///< Of the first block, in its (first) 3x3 convolution.
+    int channels =
+        64;          ///< Of the 3x3 convolutions; the block's output has `expansion` times as many.
+    int stride = 1;  ///< Of the first block, in its convolution `strided_conv`.
   };
   struct Layer {
     enum class Type { kDense, kSoftmax };
@@ -61,16 +65,24 @@ struct GraphDescription {
   int version = 1;  ///< 1: convolution, norm, ReLU, with the last ReLU after the addition. 2: norm,
                     ///< ReLU, convolution (pre-activation).
   Block block = Block::kBasic;
+  int expansion = 1;     ///< 4 by default for bottlenecks.
+  int strided_conv = 1;  ///< Which convolution of a block has the stride, from 1; by default the
+                         ///< first 3x3 one.
   Shortcut shortcut = Shortcut::kProjection;
-  float epsilon = 1e-5f;  ///< Of every batch norm.
+  /// Whether a projection reads what the block's first norm and ReLU give; version 2 only.
+  bool activated_shortcut = true;
+  bool stem_norm = true;   ///< Norm and ReLU after the stem's convolution; default in version 1.
+  bool final_norm = true;  ///< Norm and ReLU before pooling; version 2 only.
+  float epsilon = 1e-5f;   ///< Of every batch norm.
   Stem stem;
   std::vector<Stage> stages;
   std::vector<Layer> head;  ///< After global average pooling.
   std::vector<NameScheme> schemes;
 };
 
-/// Reads a description. `origin` is the name used in errors. Errors: kCorrupt for what is not JSON,
-/// kInvalidArgument for an unknown, missing or impossible field, naming it.
+/// Reads a description. With `"like": "resnet18"` it is that shipped one, with the fields given
+/// here in place of its own. `origin` is the name used in errors. Errors: kCorrupt for what is not
+/// JSON, kInvalidArgument for an unknown, missing or impossible field, naming it.
 Result<GraphDescription> ParseGraphDescription(std::string_view json, const std::string& origin);
 
 /// By the name of one that ships ("resnet50"), or by path. Errors: kNotFound lists the names that

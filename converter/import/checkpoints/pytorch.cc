@@ -5,8 +5,8 @@
 #include <cstring>
 #include <utility>
 
+#include "converter/import/checkpoints/checkpoint.h"
 #include "converter/import/importer.h"
-#include "converter/import/checkpoints/resnet_builder.h"
 #include "formats/base/dtype.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
@@ -384,16 +384,7 @@ Result<std::vector<float>> PytorchSource::Read(const TensorRequest& request) {
 
 Result<Graph> ImportPytorch(const std::string& path, const ImportOptions& options) {
   OCTET_ASSIGN_OR_RETURN(PytorchSource source, PytorchSource::Open(path));
-  if (options.graph.empty()) {
-    std::string list;
-    for (const std::string& name : GraphDescriptionNames()) list += (list.empty() ? "" : ", ") + name;
-    return InvalidArgument(StrCat(path, ": a PyTorch checkpoint holds only tensors; name the network with --graph, a file or one of: ", list));
-  }
-  OCTET_ASSIGN_OR_RETURN(const GraphDescription description, LoadGraphDescription(options.graph));
-  Result<Graph> graph = BuildResnet(description, source);
-  if (!graph.ok()) return Status(graph.status()).WithContext(path);
-  graph->metadata.source = StrCat("pytorch ", source.format(), " with graph ", description.name);
-  return graph;
+  return ImportCheckpoint(path, source, StrCat("pytorch ", source.format()), options);
 }
 
 }  // namespace octet

@@ -2,11 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
+#include "converter/import/checkpoints/checkpoint.h"
 #include "converter/passes/passes.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
@@ -21,40 +26,57 @@ struct Place {
   int stage = 0, block = 0, conv = 0;
 };
 
+/// What a placeholder's text stands for, as "S" or "3k+1"; nothing where it is none.
+std::optional<std::string> Placeholder(std::string_view text, const Place& place) {
+  int factor = 0, value = 0, addend = 0;
+  size_t i = 0;
+  const auto number = [&](int* out) {
+    const size_t begin = i;
+    for (*out = 0; i < text.size() && text[i] >= '0' && text[i] <= '9' && i < begin + 4; ++i)
+      *out = *out * 10 + (text[i] - '0');
+    return i > begin;
+  };
+  if (!number(&factor)) factor = 1;
+  if (i == text.size()) return std::nullopt;
+  switch (text[i++]) {
+    case 's':
+      value = place.stage;
+      break;
+    case 'S':
+      value = place.stage + 1;
+      break;
+    case 'b':
+      value = place.block;
+      break;
+    case 'B':
+      value = place.block + 1;
+      break;
+    case 'k':
+      value = place.conv;
+      break;
+    case 'K':
+      value = place.conv + 1;
+      break;
+    case 'a':
+      if (text.size() > 1) return std::nullopt;
+      return std::string(1, static_cast<char>('a' + place.conv));
+    default:
+      return std::nullopt;
+  }
+  if (i < text.size() && (text[i++] != '+' || !number(&addend))) return std::nullopt;
+  if (i != text.size()) return std::nullopt;
+  return std::to_string(factor * value + addend);
+}
+
 std::string Expand(const std::string& pattern, const Place& place) {
   std::string out;
-  for (size_t i = 0; i < pattern.size(); ++i) {
-    if (pattern[i] == '{' && i + 2 < pattern.size() && pattern[i + 2] == '}') {
-      int value = -1;
-      switch (pattern[i + 1]) {
-        case 's':
-          value = place.stage;
-          break;
-        case 'S':
-          value = place.stage + 1;
-          break;
-        case 'b':
-          value = place.block;
-          break;
-        case 'B':
-          value = place.block + 1;
-          break;
-        case 'k':
-          value = place.conv;
-          break;
-        case 'K':
-          value = place.conv + 1;
-          break;
-        default:
-          break;
-      }
-      if (value >= 0) {
-        out += std::to_string(value);
-        i += 2;
-        continue;
-      }
-    }
-    out += pattern[i];
+  for (size_t i = 0; i < pattern.size();) {
+    const size_t end = pattern[i] == '{' ? pattern.find('}', i) : std::string::npos;
+    std::optional<std::string> value;
+    if (end != std::string::npos)
+      value = Placeholder(std::string_view(pattern).substr(i + 1, end - i - 1), place);
+    out += value ? *value : std::string(1, pattern[i]);
+    i = value ? end + 1 : i + 1;
   }
   return out;
 }
@@ -71,35 +93,47 @@ struct Value {
   int h = 0, w = 0, c = 0;
 };
 
+/// How one checkpoint calls its tensors.
+struct Naming {
+  const NameScheme* scheme = nullptr;
+  std::map<std::string, std::string> patterns;  ///< By role.
+  std::string prefix;                           ///< Of all tensors but the head's.
+  std::string head_prefix;
+  const std::set<std::string>* names = nullptr;  ///< All that there are.
+};
+
 /// Walks the network. Without a source it only lists the tensors that the network needs, with one
 /// it builds the graph; the same walk does both, so the two cannot disagree.
 class Builder {
  public:
-  Builder(const GraphDescription& description, const NameScheme& scheme, std::string prefix,
-          TensorSource* source)
-      : d_(description), scheme_(scheme), prefix_(std::move(prefix)), source_(source) {}
+  Builder(const GraphDescription& description, const Naming& naming, TensorSource* source)
+      : d_(description), naming_(naming), source_(source) {}
 
   Status Walk();
 
   Graph TakeGraph() { return std::move(graph_); }
   const std::vector<TensorRequest>& requests() const { return requests_; }
+  /// The role of each request's name.
+  const std::vector<std::string>& roles() const { return roles_; }
 
  private:
-  std::string TensorName(const std::string& role, const Place& place) const {
-    const auto it = scheme_.patterns.find(role);
+  std::string TensorName(const std::string& role, const Place& place) {
+    role_ = role;
+    const auto it = naming_.patterns.find(role);
     // The description's parser has checked that the scheme has every role that the network needs.
-    return prefix_ + Expand(it == scheme_.patterns.end() ? role : it->second, place);
+    return (role == "dense" ? naming_.head_prefix : naming_.prefix) +
+           Expand(it == naming_.patterns.end() ? role : it->second, place);
   }
 
   Result<std::vector<float>> Fetch(TensorRequest request) {
     if (source_ == nullptr) {
       requests_.push_back(std::move(request));
+      roles_.push_back(role_);
       return std::vector<float>();
     }
     OCTET_ASSIGN_OR_RETURN(std::vector<float> values, source_->Read(request));
     // Here, because later they go by other names than the file's.
-    OCTET_RETURN_IF_ERROR(
-        CheckFinite(values).WithContext(StrCat("tensor '", request.name, "'")));
+    OCTET_RETURN_IF_ERROR(CheckFinite(values).WithContext(StrCat("tensor '", request.name, "'")));
     return values;
   }
 
@@ -137,11 +171,12 @@ class Builder {
   Status Head(Value* x);
 
   const GraphDescription& d_;
-  const NameScheme& scheme_;
-  std::string prefix_;
+  const Naming& naming_;
   TensorSource* source_;
   Graph graph_;
   std::vector<TensorRequest> requests_;
+  std::vector<std::string> roles_;
+  std::string role_;
 };
 
 Status Builder::Conv(const std::string& node, const std::string& tensor, int out_channels,
@@ -150,6 +185,11 @@ Status Builder::Conv(const std::string& node, const std::string& tensor, int out
   OCTET_ASSIGN_OR_RETURN(
       const std::vector<float> oihw,
       Fetch({tensor + ".weight", {out, in, k, k}, TensorRole::kWeights, closes_branch}));
+  std::vector<float> bias;
+  const bool has_bias = naming_.names != nullptr && naming_.names->count(tensor + ".bias") > 0;
+  if (has_bias) {
+    OCTET_ASSIGN_OR_RETURN(bias, Fetch({tensor + ".bias", {out}, TensorRole::kBias, false}));
+  }
   Value y{kNoTensor, Window1D(x->h, kernel, stride, kernel / 2),
           Window1D(x->w, kernel, stride, kernel / 2), out_channels};
   if (y.h < 1 || y.w < 1) {
@@ -165,7 +205,9 @@ Status Builder::Conv(const std::string& node, const std::string& tensor, int out
       }
     }
     const TensorId weights = Constant(node + ".weight", Shape{out, k, k, in}, ohwi);
-    Node& n = AddNode(OpType::kConv2d, node, {x->id, weights}, &y);
+    std::vector<TensorId> inputs{x->id, weights};
+    if (has_bias) inputs.push_back(Constant(node + ".bias", Shape{out}, bias));
+    Node& n = AddNode(OpType::kConv2d, node, std::move(inputs), &y);
     const int pad = kernel / 2;
     n.window = Window{kernel, kernel, stride, stride, 1, 1, pad, pad, pad, pad};
   }
@@ -221,7 +263,8 @@ void Builder::PadShortcut(const std::string& node, int stride, int out_channels,
     *x = y;
   }
   if (out_channels != x->c) {
-    const int front = (out_channels - x->c) / 2;
+    const bool behind_only = d_.shortcut == GraphDescription::Shortcut::kPadBehind;
+    const int front = behind_only ? 0 : (out_channels - x->c) / 2;
     const int behind = out_channels - x->c - front;
     Value y{kNoTensor, x->h, x->w, out_channels};
     Node& pad = AddNode(OpType::kPad, node + ".pad", {x->id}, &y);
@@ -233,10 +276,9 @@ void Builder::PadShortcut(const std::string& node, int stride, int out_channels,
 
 Status Builder::Block(const Place& place, int width, int stride, Value* x) {
   const bool bottleneck = d_.block == GraphDescription::Block::kBottleneck;
-  const int out_channels = bottleneck ? 4 * width : width;
+  const int out_channels = d_.expansion * width;
   const std::string name = StrCat("layer", place.stage + 1, ".", place.block);
   const int convs = bottleneck ? 3 : 2;
-  const int strided = bottleneck ? 1 : 0;
   const bool preactivation = d_.version == 2;
 
   Value shortcut = *x;
@@ -252,10 +294,10 @@ Status Builder::Block(const Place& place, int width, int stride, Value* x) {
       Relu(name + ".relu" + number, &y);
     }
     if (k == 0 && (stride != 1 || x->c != out_channels)) {
-      if (d_.shortcut == GraphDescription::Shortcut::kPad) {
+      if (d_.shortcut != GraphDescription::Shortcut::kProjection) {
         PadShortcut(name + ".shortcut", stride, out_channels, &shortcut);
       } else {
-        if (preactivation) shortcut = y;
+        if (preactivation && d_.activated_shortcut) shortcut = y;
         OCTET_RETURN_IF_ERROR(Conv(name + ".shortcut.conv", TensorName("shortcut.conv", place),
                                    out_channels, 1, stride, false, &shortcut));
         if (!preactivation) {
@@ -265,7 +307,8 @@ Status Builder::Block(const Place& place, int width, int stride, Value* x) {
       }
     }
     OCTET_RETURN_IF_ERROR(Conv(name + ".conv" + number, TensorName("block.conv", at), channels,
-                               kernel, k == strided ? stride : 1, last && preactivation, &y));
+                               kernel, k + 1 == d_.strided_conv ? stride : 1, last && preactivation,
+                               &y));
     if (!preactivation) {
       OCTET_RETURN_IF_ERROR(Norm(name + ".bn" + number, TensorName("block.norm", at), last, &y));
       if (!last) Relu(name + ".relu" + number, &y);
@@ -304,7 +347,9 @@ Status Builder::Head(Value* x) {
     ++dense_index;
     const std::string node = num_dense == 1 ? "fc" : "fc" + std::to_string(dense_index);
     const std::string tensor =
-        layer.tensor.empty() ? TensorName("dense", {}) : prefix_ + layer.tensor;
+        layer.tensor.empty() ? TensorName("dense", {}) : naming_.head_prefix + layer.tensor;
+    // A name that the description gives is none of the scheme's.
+    if (!layer.tensor.empty()) role_.clear();
     TensorRequest weights{tensor + ".weight", {layer.units, features}, TensorRole::kWeights, false};
     if (i == last_dense && source_ != nullptr) {
       const auto shape = source_->FindShape(weights);
@@ -339,7 +384,7 @@ Status Builder::Walk() {
   graph_.inputs = {x.id};
   OCTET_RETURN_IF_ERROR(Conv("conv1", TensorName("stem.conv", {}), d_.stem.channels, d_.stem.kernel,
                              d_.stem.stride, false, &x));
-  if (d_.version == 1) {
+  if (d_.stem_norm) {
     OCTET_RETURN_IF_ERROR(Norm("bn1", TensorName("stem.norm", {}), false, &x));
     Relu("relu1", &x);
   }
@@ -351,7 +396,7 @@ Status Builder::Walk() {
           Block({static_cast<int>(s), b, 0}, stage.channels, b == 0 ? stage.stride : 1, &x));
     }
   }
-  if (d_.version == 2) {
+  if (d_.version == 2 && d_.final_norm) {
     OCTET_RETURN_IF_ERROR(Norm("bn", TensorName("final.norm", {}), false, &x));
     Relu("relu", &x);
   }
@@ -365,52 +410,134 @@ std::vector<int64_t> WithoutTrailingOnes(std::vector<int64_t> shape, size_t keep
 }
 
 std::string ListNames(const std::vector<std::string>& names) {
-  constexpr size_t kShown = 20;
+  constexpr size_t kShown = 6;
   std::string text;
   for (size_t i = 0; i < names.size() && i < kShown; ++i) text += (i ? ", " : "") + names[i];
   if (names.size() > kShown) text += StrCat(" and ", names.size() - kShown, " more");
   return text;
 }
 
-/// The scheme and prefix under which `names` has the most of the tensors that the network needs.
+/// The naming under which the source has the most of the tensors that the network needs.
 struct Choice {
-  const NameScheme* scheme = nullptr;
-  std::string prefix;
+  Naming naming;
   std::vector<TensorRequest> requests;
   size_t found = 0;
 };
 
-Result<Choice> ChooseScheme(const GraphDescription& d, const std::set<std::string>& names) {
-  Choice best;
-  for (const NameScheme& scheme : d.schemes) {
-    Builder lister(d, scheme, "", nullptr);
-    OCTET_RETURN_IF_ERROR(lister.Walk());
-    Choice choice{&scheme, "", lister.requests(), 0};
-    // The stem is the first request. Block convolutions may end like it; the stem's prefix is the
-    // shortest.
-    const std::string& stem = choice.requests.front().name;
-    bool have_stem = false;
-    for (const std::string& name : names) {
-      if (!name.ends_with(stem)) continue;
-      const std::string prefix = name.substr(0, name.size() - stem.size());
-      if (!prefix.empty() && prefix.back() != '.') continue;
-      if (!have_stem || prefix.size() < choice.prefix.size()) choice.prefix = prefix;
-      have_stem = true;
+/// The last component of `prefix` taken off: "a.b." becomes "a.".
+std::string ParentPrefix(const std::string& prefix) {
+  const size_t dot = prefix.size() < 2 ? std::string::npos : prefix.rfind('.', prefix.size() - 2);
+  return dot == std::string::npos ? "" : prefix.substr(0, dot + 1);
+}
+
+/// The prefix under which the most of the names that end like `wanted` lie; the shortest of equals.
+std::string FindPrefix(const std::set<std::string>& names,
+                       const std::unordered_set<std::string>& wanted) {
+  constexpr int kMaxComponents = 8;
+  std::map<std::string, size_t> votes;
+  for (const std::string& name : names) {
+    size_t begin = 0;
+    for (int i = 0; i < kMaxComponents; ++i) {
+      if (wanted.count(name.substr(begin))) ++votes[name.substr(0, begin)];
+      const size_t dot = name.find('.', begin);
+      if (dot == std::string::npos) break;
+      begin = dot + 1;
     }
-    for (TensorRequest& request : choice.requests) {
-      request.name = choice.prefix + request.name;
-      choice.found += names.count(request.name);
-    }
-    if (best.scheme == nullptr || choice.found > best.found) best = std::move(choice);
   }
-  if (best.scheme == nullptr)
-    return InvalidArgument(StrCat(d.name, ": the description has no naming scheme"));
+  std::string best;
+  size_t most = votes.count("") ? votes[""] : 0;
+  for (const auto& [prefix, n] : votes) {
+    if (n > most || (n == most && prefix.size() < best.size())) {
+      best = prefix;
+      most = n;
+    }
+  }
   return best;
 }
 
+/// How this scheme would name the tensors.
+Result<Choice> TryScheme(const GraphDescription& d, const NameScheme& scheme,
+                         const std::set<std::string>& names) {
+  size_t alternatives = 1;
+  for (const auto& [role, patterns] : scheme.patterns)
+    alternatives = std::max(alternatives, patterns.size());
+  // The i-th names of all roles at once.
+  std::vector<std::vector<TensorRequest>> lists;
+  std::vector<std::string> roles;
+  std::unordered_set<std::string> wanted;
+  Choice choice;
+  choice.naming.scheme = &scheme;
+  for (const auto& [role, patterns] : scheme.patterns) choice.naming.patterns[role] = patterns[0];
+  for (size_t i = 0; i < alternatives && !names.empty(); ++i) {
+    Naming naming = choice.naming;
+    for (const auto& [role, patterns] : scheme.patterns)
+      naming.patterns[role] = patterns[std::min(i, patterns.size() - 1)];
+    Builder lister(d, naming, nullptr);
+    OCTET_RETURN_IF_ERROR(lister.Walk());
+    for (const TensorRequest& request : lister.requests()) wanted.insert(request.name);
+    lists.push_back(lister.requests());
+    roles = lister.roles();
+  }
+  if (!names.empty()) {
+    const std::string prefix = FindPrefix(names, wanted);
+    choice.naming.prefix = choice.naming.head_prefix = prefix;
+    std::map<std::string, size_t> most;
+    for (size_t i = 0; i < lists.size(); ++i) {
+      std::map<std::string, size_t> found;
+      std::map<std::string, std::string> head;
+      for (size_t j = 0; j < lists[i].size(); ++j) {
+        const std::string& name = lists[i][j].name;
+        bool there = names.count(prefix + name) > 0;
+        // A classifier may stand outside of what it classifies for: "backbone.conv1", "fc".
+        for (std::string p = prefix; !there && roles[j] == "dense" && !p.empty();) {
+          p = ParentPrefix(p);
+          there = names.count(p + name) > 0;
+          if (there) head["dense"] = p;
+        }
+        found[roles[j]] += there;
+      }
+      for (const auto& [role, n] : found) {
+        if (role.empty() || n <= most[role]) continue;
+        most[role] = n;
+        const std::vector<std::string>& patterns = scheme.patterns.at(role);
+        choice.naming.patterns[role] = patterns[std::min(i, patterns.size() - 1)];
+        if (role == "dense") choice.naming.head_prefix = head.empty() ? prefix : head["dense"];
+      }
+    }
+    choice.naming.names = &names;
+  }
+  Builder lister(d, choice.naming, nullptr);
+  OCTET_RETURN_IF_ERROR(lister.Walk());
+  choice.requests = lister.requests();
+  for (const TensorRequest& request : choice.requests) choice.found += names.count(request.name);
+  return choice;
+}
+
+Result<Choice> ChooseNaming(const GraphDescription& d, const std::set<std::string>& names) {
+  std::optional<Choice> best;
+  for (const NameScheme& scheme : d.schemes) {
+    OCTET_ASSIGN_OR_RETURN(Choice choice, TryScheme(d, scheme, names));
+    if (!best || choice.found > best->found) best = std::move(choice);
+    if (names.empty()) break;
+  }
+  if (!best) return InvalidArgument(StrCat(d.name, ": the description has no naming scheme"));
+  return *std::move(best);
+}
+
+/// Counters of training: of batch norms, of averages, of what profilers found.
+bool IsCounter(std::string_view name) {
+  for (const std::string_view counter :
+       {"num_batches_tracked", "n_averaged", "total_ops", "total_params"}) {
+    const std::string_view behind = name.substr(name.rfind('.') + 1);
+    if (behind == counter) return true;
+  }
+  return false;
+}
+
 Status CheckTensors(const GraphDescription& d, const TensorSource& source,
-                    const std::set<std::string>& names, const Choice& choice) {
-  std::vector<std::string> missing, wrong, unused;
+                    const std::set<std::string>& names, const Choice& choice,
+                    const ImportOptions& options) {
+  std::vector<std::string> missing, wrong, unused, never_run;
   std::set<std::string> needed;
   // The last dense layer may have any number of units: models are fine-tuned for other classes.
   const std::string last_bias = choice.requests.back().name;
@@ -435,13 +562,25 @@ Status CheckTensors(const GraphDescription& d, const TensorSource& source,
           StrCat(request.name, " is ", ShapeText(*found), " instead of ", ShapeText(expected)));
     }
   }
+  const std::vector<std::string>& skipped = choice.naming.scheme->unused;
   for (const std::string& name : names) {
-    // A counter that PyTorch's batch norm keeps for training.
-    if (!needed.count(name) && !name.ends_with(".num_batches_tracked")) unused.push_back(name);
+    if (needed.count(name) || IsCounter(name)) continue;
+    const bool skip = std::any_of(skipped.begin(), skipped.end(), [&](const std::string& s) {
+      return name.starts_with(choice.naming.prefix + s);
+    });
+    (skip ? never_run : unused).push_back(name);
   }
-  if (missing.empty() && wrong.empty() && unused.empty()) return OkStatus();
+  if (missing.empty() && wrong.empty() && unused.empty()) {
+    if (!never_run.empty()) {
+      AddNote(options,
+              StrCat(never_run.size(), " tensors are of a module that such networks never run: ",
+                     ListNames(never_run)));
+    }
+    return OkStatus();
+  }
   std::string text =
-      StrCat("the tensors do not fit ", d.name, " (names of ", choice.scheme->name, ")");
+      StrCat("the tensors do not fit ", d.name, " (names of ", choice.naming.scheme->name, ", ",
+             choice.found, " of ", choice.requests.size(), " found)");
   if (!missing.empty()) text += StrCat("; ", missing.size(), " missing: ", ListNames(missing));
   if (!wrong.empty()) text += StrCat("; ", wrong.size(), " of wrong shape: ", ListNames(wrong));
   if (!unused.empty()) text += StrCat("; ", unused.size(), " not used: ", ListNames(unused));
@@ -450,13 +589,15 @@ Status CheckTensors(const GraphDescription& d, const TensorSource& source,
 
 }  // namespace
 
-Result<Graph> BuildResnet(const GraphDescription& description, TensorSource& source) {
-  const std::vector<std::string> list = source.Names();
+Result<Graph> BuildResnet(const GraphDescription& description, TensorSource& source,
+                          const ImportOptions& options) {
+  OCTET_ASSIGN_OR_RETURN(NetworkTensors tensors, NetworkTensors::Make(source, options));
+  const std::vector<std::string> list = tensors.Names();
   const std::set<std::string> names(list.begin(), list.end());
-  OCTET_ASSIGN_OR_RETURN(const Choice choice, ChooseScheme(description, names));
-  OCTET_RETURN_IF_ERROR(CheckTensors(description, source, names, choice));
+  OCTET_ASSIGN_OR_RETURN(const Choice choice, ChooseNaming(description, names));
+  OCTET_RETURN_IF_ERROR(CheckTensors(description, tensors, names, choice, options));
 
-  Builder builder(description, *choice.scheme, choice.prefix, &source);
+  Builder builder(description, choice.naming, &tensors);
   OCTET_RETURN_IF_ERROR(builder.Walk());
   Graph graph = builder.TakeGraph();
   graph.metadata.name = description.name;
@@ -469,6 +610,17 @@ Result<Graph> BuildResnet(const GraphDescription& description, TensorSource& sou
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
   OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return graph;
+}
+
+bool Fits(const GraphDescription& description, TensorSource& source, WeightsChoice weights) {
+  ImportOptions options;
+  options.weights = weights;
+  const Result<NetworkTensors> tensors = NetworkTensors::Make(source, options);
+  if (!tensors.ok()) return false;
+  const std::vector<std::string> list = tensors->Names();
+  const std::set<std::string> names(list.begin(), list.end());
+  const Result<Choice> choice = ChooseNaming(description, names);
+  return choice.ok() && CheckTensors(description, *tensors, names, *choice, options).ok();
 }
 
 }  // namespace octet

@@ -5,9 +5,9 @@
 #include <cstring>
 #include <utility>
 
+#include "converter/import/checkpoints/checkpoint.h"
 #include "converter/import/importer.h"
 #include "converter/import/json_reader.h"
-#include "converter/import/checkpoints/resnet_builder.h"
 #include "formats/base/dtype.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
@@ -26,9 +26,10 @@ struct ElementType {
   int64_t size;
 };
 constexpr ElementType kElementTypes[] = {
-    {"BOOL", 1}, {"U8", 1},  {"I8", 1},  {"F8_E5M2", 1}, {"F8_E4M3", 1},
-    {"I16", 2},  {"U16", 2}, {"F16", 2}, {"BF16", 2},    {"I32", 4},
-    {"U32", 4},  {"F32", 4}, {"F64", 8}, {"I64", 8},     {"U64", 8},
+    {"BOOL", 1},        {"U8", 1},          {"I8", 1},      {"F8_E5M2", 1}, {"F8_E4M3", 1},
+    {"F8_E5M2FNUZ", 1}, {"F8_E4M3FNUZ", 1}, {"F8_E8M0", 1}, {"I16", 2},     {"U16", 2},
+    {"F16", 2},         {"BF16", 2},        {"I32", 4},     {"U32", 4},     {"F32", 4},
+    {"F64", 8},         {"I64", 8},         {"U64", 8},     {"C64", 8},
 };
 
 template <typename T>
@@ -83,6 +84,10 @@ Result<SafetensorsSource> SafetensorsSource::Parse(FileBytes file, const std::st
     };
     const nlohmann::json& fields = item.value();
     if (!fields.is_object()) return bad("its entry is not a JSON object");
+    for (const auto& field : fields.items()) {
+      if (field.key() != "dtype" && field.key() != "shape" && field.key() != "data_offsets")
+        return bad(StrCat("'", field.key(), "' is not a known field"));
+    }
     const auto dtype = fields.find("dtype"), shape = fields.find("shape"),
                offsets = fields.find("data_offsets");
     if (dtype == fields.end() || !dtype->is_string()) return bad("'dtype' is not a string");
@@ -189,21 +194,7 @@ std::string SafetensorsSource::DescribeTypes() const {
 
 Result<Graph> ImportSafetensors(const std::string& path, const ImportOptions& options) {
   OCTET_ASSIGN_OR_RETURN(SafetensorsSource source, SafetensorsSource::Open(path));
-  if (options.graph.empty()) {
-    std::string list;
-    for (const std::string& name : GraphDescriptionNames())
-      list += (list.empty() ? "" : ", ") + name;
-    return InvalidArgument(StrCat(path,
-                                  ": a safetensors file holds only tensors; name the network with "
-                                  "--graph, a file or one of: ",
-                                  list));
-  }
-  OCTET_ASSIGN_OR_RETURN(const GraphDescription description, LoadGraphDescription(options.graph));
-  Result<Graph> graph = BuildResnet(description, source);
-  if (!graph.ok()) return Status(graph.status()).WithContext(path);
-  graph->metadata.source =
-      StrCat("safetensors ", source.DescribeTypes(), " with graph ", description.name);
-  return graph;
+  return ImportCheckpoint(path, source, StrCat("safetensors ", source.DescribeTypes()), options);
 }
 
 }  // namespace octet

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "converter/import/file_bytes.h"
 #include "converter/import/checkpoints/tensor_source.h"
+#include "converter/import/file_bytes.h"
 #include "formats/base/status.h"
 
 namespace octet {
