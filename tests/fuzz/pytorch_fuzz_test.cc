@@ -29,9 +29,15 @@ std::string SampleObject() {
        {"module.half", pickle::Tensor(pickle::Storage("HalfStorage", "1", 8), 1, {7}, {1})},
        {"module.parameter", pickle::Call(pickle::Global("torch._utils", "_rebuild_parameter"),
                                          pickle::Tuple({pickle::Tensor(storage("0", 24), 0, {24}, {1}), "\x88", pickle::OrderedDict()}))},
+       {"module.expanded", pickle::Tensor(storage("0", 24), 3, {2, 5}, {1, 0})},
+       {"module.negative", pickle::Call(pickle::Global("torch._utils", "_rebuild_tensor_v2"),
+                                        pickle::Tuple({storage("0", 24), pickle::Int(0), pickle::Ints({4}), pickle::Ints({1}), "\x89",
+                                                       pickle::OrderedDict(), pickle::Dict({{"neg", "\x88"}})}))},
        {"module.steps", pickle::Tensor(pickle::Storage("LongStorage", "2", 1), 0, {}, {})}},
       pickle::OrderedDict());
-  return pickle::Dict({{"epoch", pickle::Int(90)}, {"state_dict", state + "q\x05"}, {"again", "h\x05"}});
+  const std::string args = pickle::Global("argparse", "Namespace") + ")\x81" + pickle::Dict({{"lr", pickle::Int(1)}}) + "b";
+  const std::string counter = pickle::Call(pickle::Global("collections", "Counter"), pickle::Tuple({pickle::Dict({{"30", pickle::Int(1)}})}));
+  return pickle::Dict({{"epoch", pickle::Int(90)}, {"args", args}, {"milestones", counter}, {"state_dict", state + "q\x05"}, {"model_ema", "](h\x05" "e"}});
 }
 
 StorageBytes SampleStorages() { return {{"0", FloatBytes(std::vector<float>(24, 0.5f))}, {"1", std::string(16, 'a')}, {"2", std::string(8, '\0')}}; }
@@ -52,9 +58,11 @@ bool Read(const Bytes& bytes) {
     const TensorRequest request{name, {}, TensorRole::kWeights, false};
     const auto shape = source->FindShape(request);
     EXPECT_TRUE(shape.has_value());
-    const Result<std::vector<float>> values = source->Read(request);
     int64_t n = 1;
     for (const int64_t d : *shape) n *= d;
+    // A view that repeats its elements may be larger than the file; networks ask for what they need.
+    if (n > static_cast<int64_t>(kMostMemory / 8)) continue;
+    const Result<std::vector<float>> values = source->Read(request);
     if (values.ok()) {
       EXPECT_EQ(static_cast<int64_t>(values.value().size()), n);
     }

@@ -147,10 +147,12 @@ TEST_P(PyTorch, StateDicts) {
   for (const auto& entry : std::filesystem::directory_iterator(exports.path())) {
     if (entry.path().extension() != ".pth") continue;
     SCOPED_TRACE(entry.path().filename().string());
+    options.weights = entry.path().stem() == "ema_beside_raw" ? WeightsChoice::kAveraged : WeightsChoice::kDefault;
     Compare(entry.path().string(), exports.path(), options);
     ++models;
   }
-  EXPECT_EQ(models, 12);
+  // PyTorch 1.13 has no parametrized weight norm and does not save that a view is negative.
+  EXPECT_EQ(models, std::string(GetParam()) == "torch" ? 26 : 24);
 }
 
 /// Quantized files against their exact evaluation: 255 steps an activation, each of which may be rounded another way.

@@ -3,7 +3,6 @@
 #define OCTET_CONVERTER_IMPORT_CHECKPOINTS_PICKLE_READER_H_
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,17 +17,19 @@ using PickleId = int32_t;
 struct PickleValue {
   enum class Kind : uint8_t {
     kNone,
-    kBool,        ///< `integer`.
-    kInt,         ///< `integer`; numbers of more than 64 bits have their little-endian bytes in `text`.
-    kFloat,       ///< `real`.
-    kString,      ///< `text`, UTF-8.
-    kBytes,       ///< `text`.
-    kTuple,       ///< `items`.
-    kList,        ///< `items`.
-    kSet,         ///< `items`.
-    kDict,        ///< `items`: key, value, key, value... Also collections.OrderedDict.
-    kGlobal,      ///< `text` is "module.name".
-    kCall,        ///< items[0] applied to the tuple items[1]: what unpickling would execute.
+    kBool,    ///< `integer`.
+    kInt,     ///< `integer`; numbers of more than 64 bits have their little-endian bytes in `text`.
+    kFloat,   ///< `real`.
+    kString,  ///< `text`, UTF-8.
+    kBytes,   ///< `text`.
+    kTuple,   ///< `items`.
+    kList,    ///< `items`.
+    kSet,     ///< `items`.
+    kDict,    ///< `items`: key, value, key, value... Also collections.OrderedDict and defaultdict.
+    kGlobal,  ///< `text` is "module.name".
+    kCall,    ///< items[0] applied to the tuple items[1]: an object that unpickling would make by
+            ///< running code, which is never done. Whatever would change the object afterwards (its
+            ///< state, items it is given) follows as items[2], ...
     kPersistent,  ///< items[0] is the identifier.
   };
   Kind kind = Kind::kNone;
@@ -48,10 +49,11 @@ struct Pickle {
   const PickleValue& operator[](PickleId id) const { return values[id]; }
 };
 
-/// Reads one pickle from the front of `*bytes` and takes it off. Binary opcodes of protocols 2 to 5 are understood, apart from
-/// extensions and out-of-band buffers. `allowed` says which globals ("module.name") may occur. Texts point into `*bytes`.
-/// Errors: kCorrupt; kUnsupported names the opcode or global.
-Result<Pickle> ReadPickle(std::string_view* bytes, const std::function<bool(std::string_view)>& allowed);
+/// Reads one pickle from the front of `*bytes` and takes it off. Binary opcodes of protocols 2 to 5
+/// are understood, apart from extensions and out-of-band buffers. Classes and functions stay names
+/// and objects stay kCall, whatever they are: it is for the reader of a value to know which of them
+/// it understands. Texts point into `*bytes`. Errors: kCorrupt; kUnsupported names the opcode.
+Result<Pickle> ReadPickle(std::string_view* bytes);
 
 }  // namespace octet
 
