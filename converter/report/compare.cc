@@ -38,6 +38,10 @@ Result<Order> OrderOf(const NpyHeader& header, const TensorDescription& input) {
       return Order::kChannelsFirst;
     }
   }
+  // Gray images as many sources have them.
+  if (want.size() == 4 && want[3] == 1 && header.shape.size() == 3 && header.shape[1] == want[1] && header.shape[2] == want[2]) {
+    return Order::kAsModel;
+  }
   return InvalidArgument(StrCat("shape ", ShapeText(header.shape), " of ", NpyTypeName(header.type), ", expected ", WantedShape(want),
                                 want.size() == 4 ? ", channels last or first" : "", image ? ", or uint8 images" : ""));
 }

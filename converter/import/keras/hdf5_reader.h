@@ -1,8 +1,9 @@
 // The part of HDF5 that Keras writes, read strictly from bytes in memory.
 //
-// The HDF5 library is not used: it is large, its releases are known to crash and to hang on damaged files, and it would have to be
-// fenced off in a process of its own. What Keras (h5py) writes is a small part of the format: groups, attributes of numbers and
-// strings, and contiguous arrays. Everything else is refused by name.
+// The HDF5 library is not used: it is large, its releases are known to crash and to hang on damaged
+// files, and it would have to be fenced off in a process of its own. What Keras (h5py) writes is a
+// small part of the format: groups, attributes of numbers and strings, and contiguous arrays.
+// Everything else is refused by name.
 #ifndef OCTET_CONVERTER_IMPORT_KERAS_HDF5_READER_H_
 #define OCTET_CONVERTER_IMPORT_KERAS_HDF5_READER_H_
 
@@ -59,7 +60,8 @@ class Hdf5GlobalHeap;
 /// A file read as a whole: its tree, whose arrays are parts of the bytes.
 class Hdf5File {
  public:
-  /// `bytes` must outlive the file. Errors: kCorrupt (place, what is wrong), kUnsupported (part of HDF5 that Keras does not use).
+  /// `bytes` must outlive the file. Errors: kCorrupt (place, what is wrong), kUnsupported (part of
+  /// HDF5 that Keras does not use).
   static Result<Hdf5File> Read(std::span<const std::byte> bytes);
 
   const Hdf5Object& root() const { return *root_; }
@@ -67,7 +69,8 @@ class Hdf5File {
   /// An array of fixed or variable-length strings. Errors: kCorrupt, kUnsupported (other types).
   Result<std::vector<std::string>> Strings(const Hdf5Array& array) const;
 
-  /// An array of floats of any size, as float32. Errors: kUnsupported (other types, compressed data).
+  /// An array of floats of any size, as float32. Errors: kUnsupported (other types, compressed
+  /// data).
   static Result<std::vector<float>> Floats(const Hdf5Array& array);
 
  private:

@@ -1,6 +1,8 @@
 #include "converter/import/keras/weights.h"
 
+#include <bit>
 #include <cctype>
+#include <cstring>
 #include <utility>
 
 #include "formats/base/macros.h"
@@ -27,34 +29,65 @@ std::vector<std::string_view> Components(std::string_view weight) {
   }
 }
 
+/// The first weight below `object` that is not in `read` and means something at inference.
+const std::string* FirstUnread(const Hdf5Object& object, const std::set<const Hdf5Object*>& read,
+                               std::string* path) {
+  if (object.is_dataset) return read.count(&object) == 0 ? path : nullptr;
+  for (const auto& [name, child] : object.children) {
+    // States of random numbers, and how many samples a Normalization saw.
+    const std::string_view plain = std::string_view(name).substr(0, name.find(':'));
+    if (plain == "count" || plain == "StateVar" ||
+        plain.find("seed_generator") != std::string_view::npos ||
+        plain.find("random_generator") != std::string_view::npos) {
+      continue;
+    }
+    const size_t length = path->size();
+    *path += (path->empty() ? "" : "/") + name;
+    if (const std::string* found = FirstUnread(*child, read, path)) return found;
+    path->resize(length);
+  }
+  return nullptr;
+}
+
 class Legacy : public KerasWeights {
  public:
-  Legacy(const Hdf5File& file, const Hdf5Object& group) : file_(file), group_(group) {}
+  Legacy(const Hdf5File& file, const Hdf5Object& group) : KerasWeights(file, group) {}
 
-  Result<const Hdf5Array*> Find(const std::vector<KerasStep>& path, std::string_view name, int) override {
-    const Hdf5Object* layer = group_.Find(path[0].name);
-    if (layer == nullptr) return NotFound(StrCat("the file has no weights of layer '", path[0].name, "'"));
+  bool by_name() const override { return true; }
+
+  Result<const Hdf5Object*> Locate(const std::vector<KerasStep>& path, std::string_view name,
+                                   int) override {
+    const Hdf5Object* layer = root_.Find(path[0].name);
+    if (layer == nullptr)
+      return NotFound(StrCat("the file has no weights of layer '", path[0].name, "'"));
     OCTET_ASSIGN_OR_RETURN(const auto* names, Names(path[0].name, *layer));
-    // Weights of a model inside the model stand in the group of the inner model, under the inner layer's name.
+    // Weights of a model inside the model stand in the group of the outermost one, under names that
+    // hold more or less of the way: the one with most of it is meant.
     const std::string* found = nullptr;
-    bool found_is_named = false;
+    size_t best = 0;
     int matches = 0;
     for (const std::string& candidate : *names) {
       const std::vector<std::string_view> parts = Components(candidate);
       if (parts.back() != name) continue;
-      bool named = false;
-      for (size_t i = 0; i + 1 < parts.size(); ++i) named = named || parts[i] == path.back().name;
-      if (path.size() > 1 && !named) continue;
-      if (found != nullptr && found_is_named && !named) continue;
-      matches = found != nullptr && named == found_is_named ? matches + 1 : 1;
+      size_t steps = path.size(), part = parts.size() - 1;
+      while (steps > 0 && part > 0) steps -= parts[--part] == path[steps - 1].name;
+      const size_t matched = path.size() - steps;
+      if (matched == 0 && path.size() > 1) continue;
+      if (found != nullptr && matched < best) continue;
+      matches = found != nullptr && matched == best ? matches + 1 : 1;
       found = &candidate;
-      found_is_named = named;
+      best = matched;
     }
-    if (found == nullptr) return NotFound(StrCat("the file has no weight '", name, "' of layer '", PathText(path), "'"));
-    if (matches > 1) return Corrupt(StrCat("the file has ", matches, " weights '", name, "' of layer '", PathText(path), "'"));
+    if (found == nullptr)
+      return NotFound(
+          StrCat("the file has no weight '", name, "' of layer '", PathText(path), "'"));
+    if (matches > 1)
+      return Corrupt(StrCat("the file has ", matches, " weights '", name, "' of layer '",
+                            PathText(path), "'"));
     const Hdf5Object* object = layer->Find(*found);
-    if (object == nullptr || !object->is_dataset) return Corrupt(StrCat("weight_names lists '", *found, "', which is not in the file"));
-    return &object->dataset;
+    if (object == nullptr || !object->is_dataset)
+      return Corrupt(StrCat("weight_names lists '", *found, "', which is not in the file"));
+    return object;
   }
 
  private:
@@ -75,35 +108,47 @@ class Legacy : public KerasWeights {
     return &(names_[name] = std::move(names));
   }
 
-  const Hdf5File& file_;
-  const Hdf5Object& group_;
   std::map<std::string, std::vector<std::string>> names_;
 };
 
 class Numbered : public KerasWeights {
  public:
-  explicit Numbered(const Hdf5File& file) : file_(file) {}
+  explicit Numbered(const Hdf5File& file) : KerasWeights(file, LayersOf(file.root())) {}
 
-  Result<const Hdf5Array*> Find(const std::vector<KerasStep>& path, std::string_view name, int index) override {
+  bool by_name() const override { return false; }
+
+  Result<const Hdf5Object*> Locate(const std::vector<KerasStep>& path, std::string_view name,
+                                   int index) override {
     const Hdf5Object* at = &file_.root();
     for (const KerasStep& step : path) {
-      const Hdf5Object* layers = at->Find("layers");
-      if (layers == nullptr) layers = at->Find("_layer_checkpoint_dependencies");  // Keras 2.12 to 2.15.
-      if (layers != nullptr) {
-        OCTET_ASSIGN_OR_RETURN(at, FindLayer(*layers, step));
+      const Hdf5Object& layers = LayersOf(*at);
+      if (&layers == at) at = nullptr;
+      if (at != nullptr) {
+        OCTET_ASSIGN_OR_RETURN(at, FindLayer(layers, step));
       }
-      if (layers == nullptr || at == nullptr) return NotFound(StrCat("the weights file has no layer '", PathText(path), "'"));
+      if (at == nullptr)
+        return NotFound(StrCat("the weights file has no layer '", PathText(path), "'"));
     }
     const Hdf5Object* weight = at->Find(StrCat("vars/", index));
     if (weight == nullptr || !weight->is_dataset) {
-      return NotFound(StrCat("the weights file has no weight ", index, " (", name, ") of layer '", PathText(path), "'"));
+      return NotFound(StrCat("the weights file has no weight ", index, " (", name, ") of layer '",
+                             PathText(path), "'"));
     }
-    return &weight->dataset;
+    return weight;
   }
 
  private:
-  /// Newer files say which layer a group belongs to; otherwise the group is found by the name Keras makes up for it, or by the
-  /// layer's own.
+  /// The group of an object's layers, or the object where it has none.
+  static const Hdf5Object& LayersOf(const Hdf5Object& object) {
+    for (const char* name :
+         {"layers", "_layer_checkpoint_dependencies"}) {  // The latter in Keras 2.12 to 2.15.
+      if (const Hdf5Object* layers = object.Find(name)) return *layers;
+    }
+    return object;
+  }
+
+  /// Newer files say which layer a group belongs to; otherwise the group is found by the name Keras
+  /// makes up for it, or by the layer's own.
   Result<const Hdf5Object*> FindLayer(const Hdf5Object& layers, const KerasStep& step) {
     auto it = by_name_.find(&layers);
     if (it == by_name_.end()) {
@@ -123,7 +168,6 @@ class Numbered : public KerasWeights {
     return stored != nullptr ? stored : layers.Find(step.name);
   }
 
-  const Hdf5File& file_;
   std::map<const Hdf5Object*, std::map<std::string, const Hdf5Object*>> by_name_;
 };
 
@@ -132,18 +176,57 @@ bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
 
 }  // namespace
 
+Result<const Hdf5Object*> KerasWeights::Find(const std::vector<KerasStep>& path,
+                                             std::string_view name, int index) {
+  OCTET_ASSIGN_OR_RETURN(const Hdf5Object* object, Locate(path, name, index));
+  read_.insert(object);
+  return object;
+}
+
+Result<std::vector<float>> KerasWeights::Floats(const Hdf5Object& weight) const {
+  const Hdf5Array* type = weight.Attribute("dtype");
+  const Hdf5Array& array = weight.dataset;
+  if (type == nullptr || array.type.kind != Hdf5Type::Kind::kOther || array.type.size != 2 ||
+      !array.problem.empty()) {
+    return Hdf5File::Floats(array);
+  }
+  OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> name, file_.Strings(*type));
+  if (name != std::vector<std::string>{"bfloat16"}) return Hdf5File::Floats(array);
+  std::vector<float> values(static_cast<size_t>(array.elements()));
+  for (size_t i = 0; i < values.size(); ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, array.data.data() + 2 * i, 2);
+    values[i] = std::bit_cast<float>(uint32_t{bits} << 16);
+  }
+  return values;
+}
+
+Status KerasWeights::CheckAllRead() const {
+  std::string path;
+  const std::string* unread = FirstUnread(root_, read_, &path);
+  if (unread == nullptr) return OkStatus();
+  return Unsupported(
+      StrCat("the file has a weight '", *unread,
+             "' that its layer's configuration does not account for; octet reads no such weight"));
+}
+
 std::unique_ptr<KerasWeights> LegacyKerasWeights(const Hdf5File& file, const Hdf5Object& group) {
   return std::make_unique<Legacy>(file, group);
 }
 
-std::unique_ptr<KerasWeights> NumberedKerasWeights(const Hdf5File& file) { return std::make_unique<Numbered>(file); }
+std::unique_ptr<KerasWeights> NumberedKerasWeights(const Hdf5File& file) {
+  return std::make_unique<Numbered>(file);
+}
 
 std::string KerasSnakeCase(std::string_view name) {
-  // Keras's two substitutions: (.)([A-Z][a-z]+) and ([a-z])([A-Z]), both to "\1_\2", then lower case.
+  // Keras's two substitutions: (.)([A-Z][a-z]+) and ([a-z])([A-Z]), both to "\1_\2", then lower
+  // case.
   std::string words;
   for (size_t i = 0; i < name.size(); ++i) {
     const char c = name[i];
-    const bool begins_word = IsUpper(c) && i > 0 && ((i + 1 < name.size() && IsLower(name[i + 1])) || IsLower(name[i - 1]));
+    const bool begins_word =
+        IsUpper(c) && i > 0 &&
+        ((i + 1 < name.size() && IsLower(name[i + 1])) || IsLower(name[i - 1]));
     if (begins_word) words += '_';
     words += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
