@@ -17,10 +17,10 @@ inline std::string QuantizedOnnxSeed() {
   b.Input("x", {-1, 3, 8, 8}).Output("y");
   b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(ByteTensor("z", {}, {128}));
   b.Initializer(FloatTensor("ws", {4}, {0.01f, 0.02f, 0.03f, 0.04f}))
-      .Initializer(IntTensor("wz", {4}, {0, 0, 0, 0}))
+      .Initializer(ByteTensor("wz", {4}, {0, 0, 0, 0}, 3))
       .Initializer(FloatTensor("w", {4, 3, 1, 1}, random.Floats(12)))
-      .Initializer(IntTensor("v", {4, 4, 1, 1}, Dims(16, 3)))
-      .Initializer(IntTensor("b", {4}, {5, -6, 7, 0}));
+      .Initializer(ByteTensor("v", {4, 4, 1, 1}, Dims(16, 3), 3))
+      .Initializer(ByteTensor("b", {4}, {5, -6, 7, 0}, 6));
   b.Node("QuantizeLinear", {"x", "s", "z"}, {"xq"})
       .Node("DequantizeLinear", {"xq", "s", "z"}, {"xd"});
   b.Node("QuantizeLinear", {"w", "ws", "wz"}, {"wq"}, {{"axis", int64_t{0}}})
