@@ -57,6 +57,8 @@ class OnnxGenerator {
   struct Val {
     std::string name;
     Dims dims;
+    std::vector<std::string>
+        codes{};  ///< Codes, scale and zero point that it was dequantized from.
   };
 
   int64_t Channels() { return 1 + Below(4); }
@@ -148,7 +150,81 @@ class OnnxGenerator {
     if (Below(8) == 0 && opset_ >= 13) codes = Op("Clip", {codes.name, Zero(z, is_signed)}, v.dims);
     back = {codes.name, Below(10) == 0 ? Scale(2 * s) : scale};
     if (!leave_out) back.push_back(q[2]);
-    return Op("DequantizeLinear", back, v.dims);
+    Val y = Op("DequantizeLinear", back, v.dims);
+    if (!leave_out) y.codes = back;
+    return y;
+  }
+
+  /// An operator on codes, of those that hold their quantizations.
+  void CodesStep() {
+    const Val x = Any();
+    if (x.codes.empty()) return;
+    const bool image = x.dims.size() == 4, is_signed = Below(2) == 0;
+    const std::string scale = Scale(std::ldexp(1.0f, -2 - Below(4)));
+    const std::string zero = Zero((is_signed ? -128 : 0) + 16 * Below(9), is_signed);
+    std::vector<std::string> in = x.codes;
+    const auto give = [&](const std::string& op, std::vector<std::string> inputs, Dims dims,
+                          const std::vector<OnnxAttr>& a = {}) {
+      const Val codes = Op(op, std::move(inputs), std::move(dims), a);
+      Val y = Op("DequantizeLinear", {codes.name, scale, zero}, codes.dims);
+      y.codes = {codes.name, scale, zero};
+      vals_.push_back(std::move(y));
+    };
+    switch (Below(image ? 5 : 4)) {
+      case 0:
+      case 1: {
+        const int64_t out = 1 + Below(5), k = image ? x.dims[1] : x.dims[1];
+        const bool wide = Below(4) == 0;  // uint8 with a zero point.
+        const Dims dims = image ? Dims{out, k, 1, 1} : Dims{k, out};
+        std::vector<int64_t> codes(static_cast<size_t>(Count(dims)));
+        for (int64_t& q : codes) q = wide ? Below(256) : Below(31) - 15;
+        const std::string w = Name("w");
+        b_.Initializer(ByteTensor(w, dims, codes, wide ? 2 : 3));
+        in.insert(in.end(), {w, Scale(std::ldexp(1.0f, wide ? -7 : -4)),
+                             wide ? Zero(Below(256), false) : Zero(0, true)});
+        if (!image && Below(2) == 0) {
+          std::vector<int64_t> bias(static_cast<size_t>(out));
+          for (int64_t& v : bias) v = Below(101) - 50;
+          const std::string c = Name("b");
+          b_.Initializer(ByteTensor(c, {out}, bias, 6));
+          in.insert(in.end(), {c, scale, zero});
+          return give("QGemm", in, {1, out}, {{"alpha", 0.5f}});
+        }
+        in.insert(in.end(), {scale, zero});
+        if (!image) return give("QLinearMatMul", in, {1, out});
+        if (Below(2) == 0) {
+          std::vector<int64_t> bias(static_cast<size_t>(out));
+          for (int64_t& v : bias) v = Below(101) - 50;
+          const std::string c = Name("b");
+          b_.Initializer(ByteTensor(c, {out}, bias, 6));
+          in.push_back(c);
+        }
+        return give("QLinearConv", in, {1, out, x.dims[2], x.dims[3]});
+      }
+      case 2:
+      case 3: {
+        for (const Val& y : vals_) {
+          if (y.codes.empty() || y.dims != x.dims) continue;
+          if (Below(3) == 0) {
+            Dims dims = x.dims;
+            dims[1] *= 2;
+            std::vector<std::string> parts{scale, zero};
+            parts.insert(parts.end(), x.codes.begin(), x.codes.end());
+            parts.insert(parts.end(), y.codes.begin(), y.codes.end());
+            return give("QLinearConcat", parts, dims, {{"axis", int64_t{1}}});
+          }
+          in.insert(in.end(), y.codes.begin(), y.codes.end());
+          in.insert(in.end(), {scale, zero});
+          return give(Below(2) == 0 ? "QLinearAdd" : "QLinearMul", in, x.dims);
+        }
+        return;
+      }
+      default:
+        if (x.dims[2] < 2 || x.dims[3] < 2) return;
+        in.insert(in.end(), {scale, zero});
+        return give("QLinearAveragePool", in, {1, x.dims[1], x.dims[2] - 1, x.dims[3] - 1},
+                    {{"kernel_shape", Dims{2, 2}}});
+    }
   }
 
   const Val& Any() {
@@ -232,6 +308,7 @@ class OnnxGenerator {
   }
 
   void Step() {
+    if (quantized_ && Below(3) == 0) return CodesStep();
     const Val x = Any();
     const bool image = x.dims.size() == 4;
     switch (Below(26)) {

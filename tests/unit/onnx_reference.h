@@ -463,6 +463,48 @@ class OnnxReference {
     return false;
   }
 
+  /// Codes, scale and zero point, inputs `at` to `at` + 2, as numbers; scales of several along the
+  /// axis.
+  RefTensor Dequantized(const OnnxNode& n, size_t at, int64_t axis) {
+    OnnxNode one;
+    one.inputs = {n.inputs[at], n.inputs[at + 1], n.inputs[at + 2]};
+    OnnxAttribute a;
+    a.name = "axis";
+    a.kind = OnnxAttribute::Kind::kInt;
+    a.i = axis;
+    one.attributes = {a};
+    return PerScale(one, [](double v, double scale, double z) { return (v - z) * scale; });
+  }
+
+  /// `op` on dequantized operands, quantized with the scale and zero point at input `result`.
+  RefTensor OnCodes(const OnnxNode& n, const std::string& op, std::vector<size_t> operands,
+                    size_t result, double factor = 1.0) {
+    OnnxNode inner = n;
+    inner.op_type = op;
+    inner.inputs.clear();
+    for (size_t i = 0; i < operands.size(); ++i) {
+      const std::string name = "#" + std::to_string(i);
+      values_[name] = Dequantized(n, operands[i], op == "Conv" ? 0 : 1);
+      inner.inputs.push_back(name);
+    }
+    // An int32 bias at the product of both scales.
+    const size_t bias = n.op_type == "QLinearConv" ? 8 : n.op_type == "QGemm" ? 6 : 0;
+    if (bias > 0 && Has(n, bias)) {
+      RefTensor b = In(n, bias);
+      for (size_t i = 0; i < b.values.size(); ++i) {
+        const RefTensor& s = In(n, 4);
+        b.values[i] *= factor * In(n, 1).values[0] * s.values[s.values.size() == 1 ? 0 : i];
+      }
+      values_["#bias"] = b;
+      inner.inputs.push_back("#bias");
+    }
+    RefTensor y = Eval(inner);
+    const double scale = In(n, result).values[0], z = In(n, result + 1).values[0];
+    const double low = IsSigned(n.inputs[result + 1]) ? -128 : 0;
+    return Unary(
+        y, [&](double v) { return std::clamp(std::nearbyint(v / scale) + z, low, low + 255); });
+  }
+
   RefTensor Eval(const OnnxNode& n) {
     const std::string& op = n.op_type;
     OnnxAttributes a(n);
@@ -494,6 +536,13 @@ class OnnxReference {
     if (op == "DequantizeLinear") {
       return PerScale(n, [](double v, double scale, double z) { return (v - z) * scale; });
     }
+    if (op == "QLinearConv") return OnCodes(n, "Conv", {0, 3}, 6);
+    if (op == "QLinearMatMul") return OnCodes(n, "MatMul", {0, 3}, 6);
+    if (op == "QGemm") return OnCodes(n, "Gemm", {0, 3}, 7, a.Float("alpha", 1));
+    if (op == "QLinearAdd") return OnCodes(n, "Add", {0, 3}, 6);
+    if (op == "QLinearMul") return OnCodes(n, "Mul", {0, 3}, 6);
+    if (op == "QLinearConcat") return OnCodes(n, "Concat", {2, 5}, 0);
+    if (op == "QLinearAveragePool") return OnCodes(n, "AveragePool", {0}, 3);
     if (op == "Sigmoid") return Unary(In(n, 0), [](double v) { return 1 / (1 + std::exp(-v)); });
     if (op == "Tanh") return Unary(In(n, 0), [](double v) { return std::tanh(v); });
     if (op == "LogSoftmax") return Unary(Softmax(n), [](double v) { return std::log(v); });
