@@ -879,7 +879,7 @@ TEST_F(CheckpointTest, ValuesMustBeUsable) {
   broken = tensors_;
   broken.tensors_.at("bn1.running_var").second[2] = -1.0f;
   EXPECT_THAT(BuildResnet(description_, broken).status().message(),
-              HasSubstr("'bn1.running_var' has the value -1 at channel 2"));
+              HasSubstr("tensor 'bn1.running_var': its variance is -1 at channel 2"));
 }
 
 // -- Weights that are stored in parts, and several sets of them

@@ -1,7 +1,7 @@
 #include "converter/import/checkpoints/resnet_builder.h"
 
 #include <algorithm>
-#include <cmath>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/import/builder/graph_builder.h"
 #include "converter/import/checkpoints/checkpoint.h"
 #include "converter/passes/passes.h"
 #include "formats/base/finite.h"
@@ -87,11 +88,14 @@ std::string ShapeText(const std::vector<int64_t>& shape) {
   return s + "]";
 }
 
-/// An activation while the network is being built.
+/// An activation while the network is being built; only its channels are known while it is listed.
 struct Value {
   TensorId id = kNoTensor;
-  int h = 0, w = 0, c = 0;
+  int c = 0;
 };
+
+/// Weights are bounded by what the description asks for.
+constexpr int64_t kBudget = std::numeric_limits<int64_t>::max();
 
 /// How one checkpoint calls its tensors.
 struct Naming {
@@ -107,11 +111,11 @@ struct Naming {
 class Builder {
  public:
   Builder(const GraphDescription& description, const Naming& naming, TensorSource* source)
-      : d_(description), naming_(naming), source_(source) {}
+      : d_(description), naming_(naming), source_(source), b_("_", 2, kBudget) {}
 
   Status Walk();
 
-  Graph TakeGraph() { return std::move(graph_); }
+  Graph TakeGraph() { return std::move(b_.graph()); }
   const std::vector<TensorRequest>& requests() const { return requests_; }
   /// The role of each request's name.
   const std::vector<std::string>& roles() const { return roles_; }
@@ -137,43 +141,29 @@ class Builder {
     return values;
   }
 
-  TensorId Constant(const std::string& name, const Shape& shape, const std::vector<float>& values) {
-    return graph_.AddConstant(name, DType::kF32, shape, values.data(),
-                              values.size() * sizeof(float));
-  }
+  /// Whether the walk builds; otherwise there are no activations.
+  bool builds() const { return source_ != nullptr; }
 
-  /// Adds a node whose output has the node's name.
-  Node& AddNode(OpType type, const std::string& name, std::vector<TensorId> inputs, Value* out) {
-    out->id = graph_.AddActivation(name, DType::kF32, Shape{1, out->h, out->w, out->c});
-    return graph_.AddNode(type, name, std::move(inputs), out->id);
-  }
-
-  static int Window1D(int in, int kernel, int stride, int pad) {
-    return static_cast<int>(WindowOutput(in, kernel, stride, 1, pad, pad));
+  static Status Set(Result<TensorId> result, Value* x) {
+    if (!result.ok()) return result.status();
+    x->id = *result;
+    return OkStatus();
   }
 
   Status Conv(const std::string& node, const std::string& tensor, int out_channels, int kernel,
               int stride, bool closes_branch, Value* x);
   Status Norm(const std::string& node, const std::string& tensor, bool closes_branch, Value* x);
-  void Relu(const std::string& node, Value* x) {
-    Value y = *x;
-    AddNode(OpType::kRelu, node, {x->id}, &y);
-    *x = y;
+  Status Relu(const std::string& node, Value* x) {
+    return builds() ? Set(b_.Emit(OpType::kRelu, node, {x->id}), x) : OkStatus();
   }
-  void Add(const std::string& node, const Value& a, Value* x) {
-    Value y = *x;
-    AddNode(OpType::kAdd, node, {x->id, a.id}, &y);
-    *x = y;
-  }
-  Status MaxPool(Value* x);
-  void PadShortcut(const std::string& node, int stride, int out_channels, Value* x);
+  Status PadShortcut(const std::string& node, int stride, int out_channels, Value* x);
   Status Block(const Place& place, int width, int stride, Value* x);
   Status Head(Value* x);
 
   const GraphDescription& d_;
   const Naming& naming_;
   TensorSource* source_;
-  Graph graph_;
+  GraphBuilder b_;
   std::vector<TensorRequest> requests_;
   std::vector<std::string> roles_;
   std::string role_;
@@ -190,29 +180,17 @@ Status Builder::Conv(const std::string& node, const std::string& tensor, int out
   if (has_bias) {
     OCTET_ASSIGN_OR_RETURN(bias, Fetch({tensor + ".bias", {out}, TensorRole::kBias, false}));
   }
-  Value y{kNoTensor, Window1D(x->h, kernel, stride, kernel / 2),
-          Window1D(x->w, kernel, stride, kernel / 2), out_channels};
-  if (y.h < 1 || y.w < 1) {
-    return InvalidArgument(StrCat(d_.name, ": '", node, "' would have an empty output; the input ",
-                                  d_.height, "x", d_.width, " is too small for this network"));
+  x->c = out_channels;
+  if (!builds()) return OkStatus();
+  WideWindow window;
+  for (int d = 0; d < 2; ++d) {
+    window.kernel[d] = kernel;
+    window.stride[d] = stride;
+    window.padding[d] = {kernel / 2, kernel / 2};
   }
-  if (source_ != nullptr) {
-    std::vector<float> ohwi(oihw.size());
-    for (int64_t o = 0; o < out; ++o) {
-      for (int64_t i = 0; i < in; ++i) {
-        for (int64_t t = 0; t < k * k; ++t)
-          ohwi[(o * k * k + t) * in + i] = oihw[(o * in + i) * k * k + t];
-      }
-    }
-    const TensorId weights = Constant(node + ".weight", Shape{out, k, k, in}, ohwi);
-    std::vector<TensorId> inputs{x->id, weights};
-    if (has_bias) inputs.push_back(Constant(node + ".bias", Shape{out}, bias));
-    Node& n = AddNode(OpType::kConv2d, node, std::move(inputs), &y);
-    const int pad = kernel / 2;
-    n.window = Window{kernel, kernel, stride, stride, 1, 1, pad, pad, pad, pad};
-  }
-  *x = y;
-  return OkStatus();
+  const LayerWeights weights{Shape{out, k, k, in},
+                             Permuted<float>(oihw, {out, in, k, k}, {0, 2, 3, 1}), bias};
+  return Set(b_.Conv(node, x->id, weights, window, 1), x);
 }
 
 Status Builder::Norm(const std::string& node, const std::string& tensor, bool closes_branch,
@@ -226,52 +204,27 @@ Status Builder::Norm(const std::string& node, const std::string& tensor, bool cl
                          Fetch({tensor + ".running_mean", shape, TensorRole::kNormMean, false}));
   OCTET_ASSIGN_OR_RETURN(const auto variance,
                          Fetch({tensor + ".running_var", shape, TensorRole::kNormVariance, false}));
-  if (source_ == nullptr) return OkStatus();
-  std::vector<float> scale(gamma.size()), shift(gamma.size());
-  for (size_t c = 0; c < gamma.size(); ++c) {
-    const double spread = static_cast<double>(variance[c]) + d_.epsilon;
-    if (!(spread > 0)) {
-      return InvalidArgument(StrCat("tensor '", tensor, ".running_var' has the value ", variance[c],
-                                    " at channel ", c, "; a variance is not negative"));
-    }
-    const double s = gamma[c] / std::sqrt(spread);
-    scale[c] = static_cast<float>(s);
-    shift[c] = static_cast<float>(beta[c] - mean[c] * s);
-  }
-  const TensorId scale_id = Constant(node + ".scale", Shape{x->c}, scale);
-  const TensorId shift_id = Constant(node + ".shift", Shape{x->c}, shift);
-  Value y = *x;
-  AddNode(OpType::kScaleShift, node, {x->id, scale_id, shift_id}, &y);
-  *x = y;
-  return OkStatus();
+  if (!builds()) return OkStatus();
+  return Set(b_.BatchNorm(node, x->id, gamma, beta, mean, variance, d_.epsilon), x)
+      .WithContext(StrCat("tensor '", tensor, ".running_var'"));
 }
 
-Status Builder::MaxPool(Value* x) {
-  Value y{kNoTensor, Window1D(x->h, 3, 2, 1), Window1D(x->w, 3, 2, 1), x->c};
-  AddNode(OpType::kMaxPool, "maxpool", {x->id}, &y).window = Window{3, 3, 2, 2, 1, 1, 1, 1, 1, 1};
-  *x = y;
-  return OkStatus();
-}
-
-void Builder::PadShortcut(const std::string& node, int stride, int out_channels, Value* x) {
+Status Builder::PadShortcut(const std::string& node, int stride, int out_channels, Value* x) {
+  const int new_channels = out_channels - x->c;
+  x->c = out_channels;
+  if (!builds()) return OkStatus();
   if (stride != 1) {
-    Value y{kNoTensor, (x->h + stride - 1) / stride, (x->w + stride - 1) / stride, x->c};
-    Node& slice = AddNode(OpType::kSlice, node + ".slice", {x->id}, &y);
-    slice.begin = {0, 0, 0, 0};
-    slice.end = {1, x->h, x->w, x->c};
-    slice.step = {1, stride, stride, 1};
-    *x = y;
+    const Shape shape = b_.ShapeOf(x->id);
+    std::vector<GraphBuilder::Range> ranges;
+    for (int i = 0; i < 4; ++i) ranges.push_back({0, 1, shape[i]});
+    for (const int i : {1, 2}) ranges[i] = {0, stride, CeilDiv(shape[i], stride)};
+    OCTET_RETURN_IF_ERROR(Set(b_.Slice(node + ".slice", x->id, ranges), x));
   }
-  if (out_channels != x->c) {
-    const bool behind_only = d_.shortcut == GraphDescription::Shortcut::kPadBehind;
-    const int front = behind_only ? 0 : (out_channels - x->c) / 2;
-    const int behind = out_channels - x->c - front;
-    Value y{kNoTensor, x->h, x->w, out_channels};
-    Node& pad = AddNode(OpType::kPad, node + ".pad", {x->id}, &y);
-    pad.begin = {0, 0, 0, front};
-    pad.end = {0, 0, 0, behind};
-    *x = y;
-  }
+  if (new_channels == 0) return OkStatus();
+  const bool behind_only = d_.shortcut == GraphDescription::Shortcut::kPadBehind;
+  const int front = behind_only ? 0 : new_channels / 2;
+  return Set(b_.Pad(node + ".pad", x->id, {0, 0, 0, front}, {0, 0, 0, new_channels - front}, 0.0f),
+             x);
 }
 
 Status Builder::Block(const Place& place, int width, int stride, Value* x) {
@@ -291,11 +244,11 @@ Status Builder::Block(const Place& place, int width, int stride, Value* x) {
     const std::string number = std::to_string(k + 1);
     if (preactivation) {
       OCTET_RETURN_IF_ERROR(Norm(name + ".bn" + number, TensorName("block.norm", at), false, &y));
-      Relu(name + ".relu" + number, &y);
+      OCTET_RETURN_IF_ERROR(Relu(name + ".relu" + number, &y));
     }
     if (k == 0 && (stride != 1 || x->c != out_channels)) {
       if (d_.shortcut != GraphDescription::Shortcut::kProjection) {
-        PadShortcut(name + ".shortcut", stride, out_channels, &shortcut);
+        OCTET_RETURN_IF_ERROR(PadShortcut(name + ".shortcut", stride, out_channels, &shortcut));
       } else {
         if (preactivation && d_.activated_shortcut) shortcut = y;
         OCTET_RETURN_IF_ERROR(Conv(name + ".shortcut.conv", TensorName("shortcut.conv", place),
@@ -311,21 +264,22 @@ Status Builder::Block(const Place& place, int width, int stride, Value* x) {
                                &y));
     if (!preactivation) {
       OCTET_RETURN_IF_ERROR(Norm(name + ".bn" + number, TensorName("block.norm", at), last, &y));
-      if (!last) Relu(name + ".relu" + number, &y);
+      if (!last) OCTET_RETURN_IF_ERROR(Relu(name + ".relu" + number, &y));
     }
   }
-  Add(name + ".add", shortcut, &y);
-  if (!preactivation) Relu(name + ".relu" + std::to_string(convs), &y);
   *x = y;
-  return OkStatus();
+  if (!builds()) return OkStatus();
+  OCTET_RETURN_IF_ERROR(Set(b_.Emit(OpType::kAdd, name + ".add", {y.id, shortcut.id}), x));
+  return preactivation ? OkStatus() : Relu(name + ".relu" + std::to_string(convs), x);
 }
 
 Status Builder::Head(Value* x) {
-  Value pooled{kNoTensor, 1, 1, x->c};
-  AddNode(OpType::kGlobalAveragePool, "avgpool", {x->id}, &pooled);
-  TensorId id = graph_.AddActivation("flatten", DType::kF32, Shape{1, x->c});
-  graph_.AddNode(OpType::kReshape, "flatten", {pooled.id}, id);
   int64_t features = x->c;
+  if (builds()) {
+    OCTET_RETURN_IF_ERROR(Set(b_.GlobalPool("avgpool", x->id, true), x));
+    OCTET_RETURN_IF_ERROR(
+        Set(b_.Emit(OpType::kReshape, "flatten", {x->id}, {}, {}, Shape{1, features}), x));
+  }
 
   size_t last_dense = d_.head.size();
   int num_dense = 0;
@@ -339,9 +293,7 @@ Status Builder::Head(Value* x) {
   for (size_t i = 0; i < d_.head.size(); ++i) {
     const GraphDescription::Layer& layer = d_.head[i];
     if (layer.type == GraphDescription::Layer::Type::kSoftmax) {
-      const TensorId y = graph_.AddActivation("softmax", DType::kF32, Shape{1, features});
-      graph_.AddNode(OpType::kSoftmax, "softmax", {id}, y);
-      id = y;
+      if (builds()) OCTET_RETURN_IF_ERROR(Set(b_.Emit(OpType::kSoftmax, "softmax", {x->id}), x));
       continue;
     }
     ++dense_index;
@@ -356,39 +308,38 @@ Status Builder::Head(Value* x) {
       if (shape && !shape->empty()) weights.shape[0] = (*shape)[0];
     }
     const int64_t units = weights.shape[0];
-    OCTET_ASSIGN_OR_RETURN(const auto w, Fetch(weights));
-    OCTET_ASSIGN_OR_RETURN(const auto b,
+    LayerWeights layer_weights{Shape{units, features}, {}, {}};
+    OCTET_ASSIGN_OR_RETURN(layer_weights.values, Fetch(weights));
+    OCTET_ASSIGN_OR_RETURN(layer_weights.bias,
                            Fetch({tensor + ".bias", {units}, TensorRole::kBias, false}));
-    TensorId y = graph_.AddActivation(node, DType::kF32, Shape{1, units});
-    if (source_ != nullptr) {
-      const TensorId w_id = Constant(node + ".weight", Shape{units, features}, w);
-      const TensorId b_id = Constant(node + ".bias", Shape{units}, b);
-      graph_.AddNode(OpType::kDense, node, {id, w_id, b_id}, y);
+    if (builds()) {
+      OCTET_RETURN_IF_ERROR(Set(b_.Dense(node, b_.Plain(x->id), std::move(layer_weights)), x));
     }
-    id = y;
-    if (layer.relu) {
-      y = graph_.AddActivation(node + ".relu", DType::kF32, Shape{1, units});
-      graph_.AddNode(OpType::kRelu, node + ".relu", {id}, y);
-      id = y;
-    }
+    if (layer.relu) OCTET_RETURN_IF_ERROR(Relu(node + ".relu", x));
     features = units;
   }
-  graph_.tensor(id).name = d_.output_name;
-  graph_.outputs = {id};
+  if (!builds()) return OkStatus();
+  if (!b_.Rename(x->id, d_.output_name)) {
+    return InvalidArgument(
+        StrCat(d_.name, ": 'output' is '", d_.output_name, "', the name of another tensor"));
+  }
+  b_.graph().outputs = {x->id};
   return OkStatus();
 }
 
 Status Builder::Walk() {
-  Value x{kNoTensor, d_.height, d_.width, d_.channels};
-  x.id = graph_.AddActivation(d_.input_name, DType::kF32, Shape{1, x.h, x.w, x.c});
-  graph_.inputs = {x.id};
+  Value x{kNoTensor, d_.channels};
+  x.id = b_.AddInput(d_.input_name, {}, Shape{1, d_.height, d_.width, d_.channels});
   OCTET_RETURN_IF_ERROR(Conv("conv1", TensorName("stem.conv", {}), d_.stem.channels, d_.stem.kernel,
                              d_.stem.stride, false, &x));
   if (d_.stem_norm) {
     OCTET_RETURN_IF_ERROR(Norm("bn1", TensorName("stem.norm", {}), false, &x));
-    Relu("relu1", &x);
+    OCTET_RETURN_IF_ERROR(Relu("relu1", &x));
   }
-  if (d_.stem.max_pool) OCTET_RETURN_IF_ERROR(MaxPool(&x));
+  if (d_.stem.max_pool && builds()) {
+    const WideWindow window{{3, 3}, {2, 2}, {1, 1}, {{1, 1}, {1, 1}}};
+    OCTET_RETURN_IF_ERROR(Set(b_.Pool("maxpool", x.id, OpType::kMaxPool, window), &x));
+  }
   for (size_t s = 0; s < d_.stages.size(); ++s) {
     const GraphDescription::Stage& stage = d_.stages[s];
     for (int b = 0; b < stage.blocks; ++b) {
@@ -398,7 +349,7 @@ Status Builder::Walk() {
   }
   if (d_.version == 2 && d_.final_norm) {
     OCTET_RETURN_IF_ERROR(Norm("bn", TensorName("final.norm", {}), false, &x));
-    Relu("relu", &x);
+    OCTET_RETURN_IF_ERROR(Relu("relu", &x));
   }
   return Head(&x);
 }
@@ -607,7 +558,6 @@ Result<Graph> BuildResnet(const GraphDescription& description, TensorSource& sou
       graph.tensor(graph.outputs[0]).shape.back()) {
     graph.metadata.labels = description.labels;
   }
-  OCTET_RETURN_IF_ERROR(InferShapes(&graph));
   OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return graph;
 }
