@@ -327,6 +327,20 @@ Status FoldScaleShift(Graph* graph) {
       editor.SetInput(before, kInputWeights, AddFloats(graph, std::move(weights_name), shape, new_weights));
       editor.SetInput(before, kInputBias,
                       AddFloats(graph, before->name + ".bias", {static_cast<int64_t>(channels)}, new_bias));
+    } else if (IsConv(before) && before->input(kInputResidual) == kNoTensor && graph->tensor(before->inputs[kInputX]).dtype == DType::kF32 &&
+               graph->tensor(before->inputs[kInputWeights]).dtype == DType::kI8 && std::all_of(scale.begin(), scale.end(), [](float v) { return v > 0.0f; })) {
+      // A source's int8 weights stay as they are; their scales take the factor.
+      const std::span<const float> steps = graph->tensor(before->inputs[kInputScales]).values<float>();
+      const TensorId bias_id = before->input(kInputBias);
+      std::vector<float> new_steps(channels), new_bias(channels);
+      for (size_t c = 0; c < channels; ++c) {
+        const double bias = bias_id == kNoTensor ? 0.0 : graph->tensor(bias_id).values<float>()[c];
+        new_steps[c] = static_cast<float>(static_cast<double>(steps[c]) * scale[c]);
+        new_bias[c] = static_cast<float>(bias * scale[c] + shift[c]);
+      }
+      const Shape shape{static_cast<int64_t>(channels)};
+      editor.SetInput(before, kInputScales, AddFloats(graph, before->name + ".scale", shape, new_steps));
+      editor.SetInput(before, kInputBias, AddFloats(graph, before->name + ".bias", shape, new_bias));
     } else {
       continue;
     }

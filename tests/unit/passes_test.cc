@@ -131,6 +131,23 @@ TEST(FoldScaleShiftTest, FoldsIntoConvolutionsAndDense) {
   EXPECT_EQ(after.nodes.size(), 5u);
 }
 
+TEST(FoldScaleShiftTest, ScalesOfInt8WeightsTakeTheFactor) {
+  for (const float factor : {0.5f, -0.5f}) {
+    Builder b;
+    const TensorId x = b.Conv(b.Input({1, 4, 4, 2}), 3, 1);
+    Node& conv = b.g.nodes.back();
+    const std::vector<int8_t> codes{1, -2, 3, -4, 5, -128};
+    const std::vector<float> steps{0.5f, 0.25f, 2.0f}, scale(3, factor), shift{1.0f, 2.0f, 3.0f};
+    conv.inputs = {conv.inputs[0], b.g.AddConstant("codes", DType::kI8, {3, 1, 1, 2}, codes.data(), 6), kNoTensor, kNoTensor,
+                   b.g.AddConstant("steps", DType::kF32, {3}, steps.data(), 12)};
+    b.g.outputs = {b.Add(OpType::kScaleShift, {x, b.g.AddConstant("scale", DType::kF32, {3}, scale.data(), 12),
+                                               b.g.AddConstant("shift", DType::kF32, {3}, shift.data(), 12)})};
+    const Graph after = Apply(b.g, FoldScaleShift);  // Compares the values, too.
+    EXPECT_EQ(Count(after, OpType::kScaleShift), factor > 0 ? 0 : 1);
+    EXPECT_EQ(after.tensor(after.nodes[0].inputs[kInputWeights]).values<int8_t>()[5], -128);
+  }
+}
+
 TEST(FoldScaleShiftTest, LeavesWhatOthersRead) {
   Builder b;
   const TensorId conv = b.Conv(b.Input({1, 5, 5, 3}), 4, 3);
