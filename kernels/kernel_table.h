@@ -140,13 +140,15 @@ struct PoolArgs {
   float multiplier = 1.0f;
   int32_t in_zero = 0, out_zero = 0;
   float nudge = 0.0f, pivot = 0.0f;
+  FixedMultiplier fixed;  ///< Global u8 to u8 only; with a q of 0 there is none.
 };
 /// Output rows [row_begin, row_end) of the flattened [batch][out_h].
 using PoolFn = void (*)(const PoolArgs& args, int row_begin, int row_end);
 
 /// Mean over all pixels of an image: in h x w x c, out c values. u8 in: v = float(sum -
 /// h*w*in_zero) * multiplier, where multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) +
-/// out_zero, 0, 255), with the nudge in front of rne; float in: sequential sum * (1/(h*w)).
+/// out_zero, 0, 255), with the nudge in front of rne; with a `fixed`, rne(v) is replaced by (sum -
+/// h*w*in_zero) * fixed, rounded as in ConvArgs; float in: sequential sum * (1/(h*w)).
 using GlobalPoolFn = void (*)(const PoolArgs& args, int image_begin, int image_end);
 
 /// Elementwise work on `count` channels (padding channels included, so a multiple of 16 where
@@ -161,16 +163,19 @@ struct EltwiseArgs {
   // rounded) as Add. For u8, unary: v + copysign(nudge, v) is what is clamped. Add, Mul, float:
   // clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale). Dequantize:
   // float(a - a_zero) * a_multiplier.
+  // Mul, u8: v = float((a-a_zero)*(b-b_zero)) * a_multiplier, then as Add.
   // Add, u8, with `fixed_a`: TFLite's fixed-point arithmetic, q = clamp(rounded((fixed_a[a] +
-  // fixed_b[b]) * fixed_sum)) + out_zero, the product rounded as in ConvArgs. v is then within
-  // fixed_margin of the unrounded product wherever clamping leaves it.
+  // fixed_b[b]) * fixed)) + out_zero, the product rounded as in ConvArgs. v is then within
+  // fixed_margin of the unrounded product wherever clamping leaves it. Mul, u8, with a `fixed`: the
+  // same of (a-a_zero)*(b-b_zero) * fixed, and v + copysign(nudge, v) is what is so near, where
+  // nudge is 2^(shift-1) for a negative shift, else 0.
   float a_multiplier = 1.0f, b_multiplier = 1.0f;
   int32_t a_zero = 0, b_zero = 0, out_zero = 0;
   float low = 0.0f, high = 0.0f;
   float nudge = 0.0f;
   const int32_t* fixed_a = nullptr;  ///< [256], by the byte; null for none.
   const int32_t* fixed_b = nullptr;  ///< The same for `b`.
-  FixedMultiplier fixed_sum;
+  FixedMultiplier fixed;
   float fixed_margin = 0.0f;
   const float* scale = nullptr;  ///< Per channel, `count` entries; null = one multiplier for all.
   const float* shift = nullptr;  ///< As `scale`; null exactly when `scale` is.
@@ -196,7 +201,7 @@ struct KernelTable {
   ConvFn depthwise_u8_u8, depthwise_u8_f32, depthwise_f32, depthwise_f16;
   PoolFn max_pool_u8, max_pool_f32, average_pool_u8, average_pool_f32;
   GlobalPoolFn global_pool_u8_u8, global_pool_u8_f32, global_pool_f32;
-  EltwiseFn add_u8, add_f32, mul_f32, scale_shift_u8, scale_shift_f32;
+  EltwiseFn add_u8, add_f32, mul_u8, mul_f32, scale_shift_u8, scale_shift_f32;
   EltwiseFn quantize;    ///< float to u8.
   EltwiseFn dequantize;  ///< u8 to float.
   MinMaxFn min_max;

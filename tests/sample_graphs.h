@@ -187,7 +187,7 @@ inline Graph SampleGraph(Precision precision) {
   const TensorId shift_id = b.Constant("bn.shift", DType::kF32, shift);
   x = b.Add(OpType::kScaleShift, "bn", {x, scale_id, shift_id},
             b.Activation("bn", {1, 1, 1, 1}, 20, 0.06f));
-  if (!b.quantized()) x = b.Add(OpType::kMul, "mul", {x, skip}, b.Activation("mul", {1, 1, 1, 1}));
+  x = b.Add(OpType::kMul, "mul", {x, skip}, b.Activation("mul", {1, 1, 1, 1}, 40, 0.08f));
   x = b.Move(OpType::kRelu, "relu", {x}, none);
   const TensorId max = b.Move(OpType::kMaxPool, "max_pool", {x}, [](Node* n) {
     n->window.kernel_h = n->window.kernel_w = 3;
@@ -216,7 +216,8 @@ inline Graph SampleGraph(Precision precision) {
               n->count_include_pad = true;
             });  // [1,2,2,40]
   x = b.Add(OpType::kGlobalAveragePool, "global_pool", {x},
-            b.Activation("global_pool", {1, 1, 1, 1}));
+            b.Activation("global_pool", {1, 1, 1, 1}),
+            [](Node* n) { n->tflite_kernel = TfliteKernel::kMean; });
   const TensorId flat = b.Activation("flatten", {1, 40});
   x = b.Add(OpType::kReshape, "flatten", {x}, flat);
   x = b.Conv(OpType::kDense, "fc", x, {5, 40}, kNoTensor,

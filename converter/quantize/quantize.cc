@@ -225,7 +225,7 @@ class Int8Converter {
   /// Operators without an integer kernel.
   bool HasOnlyFloat(const Node& n) const {
     if (IsConv(n.type)) return Reduction(g_, n) > kMaxInt8Reduction;
-    return n.type == OpType::kMul || EndsNetworks(n.type);
+    return EndsNetworks(n.type);
   }
 
   /// Operators that stay in float32 without being missed: networks end in them, and their results are used as they are.

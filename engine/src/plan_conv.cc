@@ -294,18 +294,18 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
     OCTET_ASSIGN_OR_RETURN(fixed, Constant<kernels::FixedMultiplier>(c->lanes));
   }
   const std::span<const float> scales = tensor(c->n.inputs[kInputScales]).values<float>();
+  a.round_once = c->dense || c->n.tflite_kernel == TfliteKernel::kFullyConnected;
   const double in_scale = c->x.quantization.scale;
   const int channels = a.out_c;
   for (int i = 0; i < channels; ++i)
     multiplier[i] = static_cast<float>(in_scale * scales[i] / out_scale);
   for (int i = 0; tflite && i < channels; ++i) {
     fixed[i] = ToFixedMultiplier(in_scale * scales[i] / out_scale);
-    nudge[i] = c->dense ? 0.0f : TwiceRoundedNudge(fixed[i]);
+    nudge[i] = a.round_once ? 0.0f : TwiceRoundedNudge(fixed[i]);
     multiplier[i] = static_cast<float>(FixedValue(fixed[i]));
   }
   a.fixed = fixed;
   a.nudge = nudge;
-  a.round_once = c->dense;
   if (residual != kNoTensor && y.dtype == DType::kU8) {
     const Quantization& r = tensor(residual).quantization;
     a.residual_multiplier = static_cast<float>(static_cast<double>(r.scale) / y.quantization.scale);

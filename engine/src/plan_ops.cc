@@ -86,13 +86,12 @@ Status Planner::AddGlobalPool(const Node& n) {
     op->args.in_zero = x.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
     if (u8_out && graph_.metadata.rounding == Rounding::kTflite) {
-      if (x.quantization == y.quantization) {  // AVERAGE_POOL_2D; MEAN has scales of its own.
+      if (n.tflite_kernel != TfliteKernel::kMean && x.quantization == y.quantization) {
         SetTfliteHalves(&op->args);
       } else {
-        const kernels::FixedMultiplier mean = ToFixedMean(
-            static_cast<double>(x.quantization.scale) / out_scale, x.shape[1] * x.shape[2]);
-        op->args.multiplier = static_cast<float>(FixedValue(mean));
-        op->args.nudge = TwiceRoundedNudge(mean);
+        op->args.fixed = ToFixedMean(static_cast<double>(x.quantization.scale) / out_scale,
+                                     x.shape[1] * x.shape[2]);
+        op->args.multiplier = static_cast<float>(FixedValue(op->args.fixed));
       }
     }
   }
@@ -135,6 +134,17 @@ Status Planner::FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op, bool
   return Push(std::move(op));
 }
 
+void Planner::SetTfliteProduct(const Tensor& a, const Tensor& b, const Tensor& y,
+                               EltwiseArgs* args) {
+  // In single precision, as TFLite computes it.
+  args->fixed = ToFixedMultiplier(
+      static_cast<double>(a.quantization.scale * b.quantization.scale / y.quantization.scale));
+  args->a_multiplier = static_cast<float>(FixedValue(args->fixed));
+  args->nudge = TwiceRoundedNudge(args->fixed);
+  // Three roundings of floats up to 256.
+  args->fixed_margin = 0x1p-13f;
+}
+
 Status Planner::SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y, EltwiseArgs* args) {
   const TfliteSum sum =
       ToTfliteSum(a.quantization.scale, b.quantization.scale, y.quantization.scale);
@@ -146,7 +156,7 @@ Status Planner::SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y, 
   }
   args->fixed_a = fixed_a;
   args->fixed_b = fixed_b;
-  args->fixed_sum = sum.sum;
+  args->fixed = sum.sum;
   // Three roundings of floats up to 255 times the multipliers, and those of the terms.
   args->fixed_margin = std::min(0.5f, (args->a_multiplier + args->b_multiplier) * 0x1p-14f);
   return OkStatus();
@@ -158,21 +168,25 @@ Status Planner::AddBinary(const Node& n) {
   const Tensor& y = tensor(n.output);
   auto op = std::make_unique<EltwiseOp>();
   const bool u8 = y.dtype == DType::kU8;
-  if (u8 && n.type == OpType::kMul) {
-    return Unsupported(StrCat(NodeName(), ": Mul has no uint8 kernel; it must stay in float"));
-  }
+  const bool mul = n.type == OpType::kMul;
   ClampLimits(n.activation, y, &op->args.low, &op->args.high);
   if (u8) {
-    op->args.a_multiplier = Ratio(a.quantization, y.quantization);
-    op->args.b_multiplier = Ratio(b.quantization, y.quantization);
+    const bool tflite = graph_.metadata.rounding == Rounding::kTflite;
     op->args.a_zero = a.quantization.zero_point;
     op->args.b_zero = b.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
-    if (graph_.metadata.rounding == Rounding::kTflite)
-      OCTET_RETURN_IF_ERROR(SetTfliteSum(a, b, y, &op->args));
+    if (mul) {
+      op->args.a_multiplier = static_cast<float>(static_cast<double>(a.quantization.scale) *
+                                                 b.quantization.scale / y.quantization.scale);
+      if (tflite) SetTfliteProduct(a, b, y, &op->args);
+    } else {
+      op->args.a_multiplier = Ratio(a.quantization, y.quantization);
+      op->args.b_multiplier = Ratio(b.quantization, y.quantization);
+      if (tflite) OCTET_RETURN_IF_ERROR(SetTfliteSum(a, b, y, &op->args));
+    }
   }
-  op->fn = n.type == OpType::kMul ? table_.mul_f32 : u8 ? table_.add_u8 : table_.add_f32;
-  op->kernel = n.type == OpType::kMul ? "mul_f32" : u8 ? "add_u8" : "add_f32";
+  op->fn = mul ? (u8 ? table_.mul_u8 : table_.mul_f32) : (u8 ? table_.add_u8 : table_.add_f32);
+  op->kernel = StrCat(mul ? "mul_" : "add_", u8 ? "u8" : "f32");
   return FinishEltwise(n, std::move(op), true);
 }
 

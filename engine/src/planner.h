@@ -135,6 +135,8 @@ class Planner {
   Status FinishCopy(TensorId x, TensorId y, bool first, std::unique_ptr<CopyOp> op);
   Status SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y,
                       kernels::EltwiseArgs* args);
+  static void SetTfliteProduct(const Tensor& a, const Tensor& b, const Tensor& y,
+                               kernels::EltwiseArgs* args);
   /// Fills `args` for operators that TFLite computes in fixed point; false for all others.
   Result<bool> SetTfliteAffine(const Node& n, kernels::EltwiseArgs* args);
 

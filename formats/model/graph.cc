@@ -492,6 +492,7 @@ class NodeValidator {
       return Mismatch(node_, "activation", static_cast<int>(node_.activation),
                       "0: this operator has none");
     }
+    OCTET_RETURN_IF_ERROR(ValidateTfliteKernel());
     OCTET_ASSIGN_OR_RETURN(const Shape shape, InferShape(graph_, node_));
     if (!(shape == out_.shape)) {
       return Mismatch(node_, "output", StrCat("shape ", out_.shape.ToString()), shape.ToString());
@@ -509,7 +510,7 @@ class NodeValidator {
       case OpType::kDense:
         return ValidateConv();
       case OpType::kMul:
-        return ExpectTypes(DType::kF32, DType::kF32);
+        return ValidateMul();
       case OpType::kScaleShift:
         return ValidateScaleShift();
       case OpType::kAdd:
@@ -582,6 +583,35 @@ class NodeValidator {
       }
     }
     return OkStatus();
+  }
+
+  Status ValidateTfliteKernel() const {
+    const Window pixel{.stride_h = node_.window.stride_h, .stride_w = node_.window.stride_w};
+    switch (node_.tflite_kernel) {
+      case TfliteKernel::kUsual:
+        return OkStatus();
+      case TfliteKernel::kFullyConnected:
+        if (node_.type == OpType::kConv2d && node_.groups == 1 && node_.window == pixel)
+          return OkStatus();
+        break;
+      case TfliteKernel::kMean:
+        if (node_.type == OpType::kGlobalAveragePool) return OkStatus();
+        break;
+    }
+    return Mismatch(node_, "TFLite kernel", static_cast<int>(node_.tflite_kernel),
+                    "0, or 1 of a conv2d of 1x1 pixels, or 2 of a global_average_pool");
+  }
+
+  Status ValidateMul() const {
+    OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, x_.dtype));
+    if (x_.dtype != DType::kU8) return OkStatus();
+    const float a = x_.quantization.scale, b = graph_.tensor(node_.inputs[1]).quantization.scale;
+    // The product in single precision, as TFLite multiplies, and exactly.
+    if (IsFactor(static_cast<double>(a * b / out_.quantization.scale)) &&
+        IsFactor(static_cast<double>(a) * b / out_.quantization.scale))
+      return OkStatus();
+    return Mismatch(node_, "scales", StrCat(a, " times ", b, " over ", out_.quantization.scale),
+                    "a finite quotient of at most 2^95");
   }
 
   Status ValidateLimits() const {

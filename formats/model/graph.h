@@ -107,6 +107,14 @@ inline constexpr int kInputScale = 1, kInputShift = 2, kInputUnit = 3;
 inline constexpr int kInputX = 0, kInputWeights = 1, kInputBias = 2, kInputResidual = 3,
                      kInputScales = 4;
 
+/// Which of TFLite's operators a node stands for, where that one's results are not rounded as those
+/// of the node's usual one. Of use with Rounding::kTflite only. Stored in files: never renumber.
+enum class TfliteKernel : uint8_t {
+  kUsual = 0,           ///< Of GlobalAveragePool: AVERAGE_POOL_2D, or MEAN where scales differ.
+  kFullyConnected = 1,  ///< Conv2d of 1x1 pixels: rounded once, as Dense is.
+  kMean = 2,            ///< GlobalAveragePool: rounded twice whatever the scales.
+};
+
 struct Node {
   OpType type = OpType::kConv2d;
   std::string name;
@@ -118,6 +126,7 @@ struct Node {
   Activation activation = Activation::kNone;  ///< Conv2d, Dense, Add, ScaleShift.
   bool count_include_pad = false;             ///< AveragePool.
   int axis = 0;                               ///< Concat.
+  TfliteKernel tflite_kernel = TfliteKernel::kUsual;
   float pad_value = 0.0f;                     ///< Pad.
   /// Clip: low <= high, an infinity for no limit on that side. uint8: see ClipCode.
   float clip_low = -std::numeric_limits<float>::infinity();

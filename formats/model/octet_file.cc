@@ -42,6 +42,8 @@ constexpr int kNumSections = 5;
 constexpr const char* kSectionNames[kNumSections] = {"metadata", "tensors", "nodes", "interface",
                                                      "golden"};
 
+/// Where in the byte of a node's activation TfliteKernel stands.
+constexpr int kTfliteKernelShift = 4;
 constexpr uint64_t kMaxString = 1 << 16;
 constexpr uint64_t kMaxInt = std::numeric_limits<int32_t>::max();
 
@@ -149,7 +151,8 @@ void WriteTensor(const Tensor& t, uint64_t constant_offset, ByteWriter* w) {
 
 void WriteNode(const Node& n, ByteWriter* w) {
   w->U8(static_cast<uint8_t>(n.type));
-  w->U8(static_cast<uint8_t>(n.activation));
+  w->U8(static_cast<uint8_t>(static_cast<int>(n.activation) |
+                             static_cast<int>(n.tflite_kernel) << kTfliteKernelShift));
   w->String(n.name);
   w->Varint(n.inputs.size());
   for (TensorId id : n.inputs) w->Varint(static_cast<uint64_t>(int64_t{id} + 1));
@@ -580,8 +583,10 @@ class Reader {
 
   static void ReadNode(ByteReader* r, Node* n) {
     n->type = static_cast<OpType>(r->U8("type", kNumOpTypes - 1));
-    n->activation =
-        static_cast<Activation>(r->U8("activation", static_cast<uint8_t>(Activation::kRelu6)));
+    // Which values there are is checked with the graph.
+    const uint8_t rounded = r->U8("activation");
+    n->activation = static_cast<Activation>(rounded & ((1 << kTfliteKernelShift) - 1));
+    n->tflite_kernel = static_cast<TfliteKernel>(rounded >> kTfliteKernelShift);
     n->name = r->String("name");
     n->inputs.resize(r->Count("number of inputs", 1));
     for (TensorId& id : n->inputs) id = r->Int("input") - 1;

@@ -169,6 +169,18 @@ OCTET_INLINE void MaxPool(const PoolArgs& args, int row_begin, int row_end) {
 void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) { MaxPool<uint8_t>(args, row_begin, row_end); }
 void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) { MaxPool<float>(args, row_begin, row_end); }
 
+// value * m, rounded twice, clamped.
+OCTET_INLINE int32_t FixedProduct(int64_t value, const FixedMultiplier& m, float low, float high) {
+  constexpr int64_t kLimit = 0x7fffffff;
+  if (m.shift > 0) {
+    value <<= m.shift;
+    value = value > kLimit ? kLimit : value < -kLimit ? -kLimit : value;
+  }
+  const int64_t v = RoundTwice(value * m.q, m.shift < 0 ? -m.shift : 0);
+  const int64_t smallest = static_cast<int64_t>(low), largest = static_cast<int64_t>(high);
+  return static_cast<int32_t>(v < smallest ? smallest : v > largest ? largest : v);
+}
+
 OCTET_INLINE uint8_t RequantizePooled(uint32_t sum, uint32_t zero, float multiplier, float low, float high,
                                       const PoolArgs& args) {
   // Unsigned, so that windows beyond 2^23 pixels wrap instead of being undefined.
@@ -278,6 +290,13 @@ void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
       constexpr int N = decltype(block)::value;
       uint32_t sum[N];
       SumPixelsU8<N>(args.input, n, c, sum);
+      if (args.fixed.q != 0) {
+        for (int i = 0; i < N; ++i) {
+          const int32_t q = FixedProduct(static_cast<int32_t>(sum[i] - zero), args.fixed, low, high);
+          to[c + i] = static_cast<uint8_t>(q + args.out_zero);
+        }
+        return;
+      }
       for (int i = 0; i < N; ++i) {
         to[c + i] = RequantizePooled(sum[i], zero, args.multiplier, low, high, args);
       }
@@ -344,28 +363,15 @@ OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel
   }
 }
 
-// (fixed_a[a] + fixed_b[b]) * fixed_sum, rounded twice, clamped.
-OCTET_INLINE int32_t FixedSum(const EltwiseArgs& args, uint8_t a, uint8_t b) {
-  constexpr int64_t kLimit = 0x7fffffff;
-  const FixedMultiplier m = args.fixed_sum;
-  int64_t sum = static_cast<int64_t>(args.fixed_a[a]) + args.fixed_b[b];
-  if (m.shift > 0) {
-    sum <<= m.shift;
-    sum = sum > kLimit ? kLimit : sum < -kLimit ? -kLimit : sum;
-  }
-  const int64_t v = RoundTwice(sum * m.q, m.shift < 0 ? -m.shift : 0);
-  const int64_t low = static_cast<int64_t>(args.low), high = static_cast<int64_t>(args.high);
-  return static_cast<int32_t>(v < low ? low : v > high ? high : v);
-}
-
-// With kFixed, floats decide all results but those near a limit between two.
-template <bool kFixed>
-OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) {
+// value(a, b) of two bytes less their zero points, rounded. With kFixed, floats decide all results but those near a limit
+// between two, which are FixedProduct of exact(a, b).
+template <bool kFixed, class Value, class Exact>
+OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, const Value value, const Exact exact) {
   const int32_t a_zero = args.a_zero, b_zero = args.b_zero, out_zero = args.out_zero;
   // A pointer, because clang warns of a capture by name that is unused without kFixed.
-  const EltwiseArgs* const exact = &args;
+  const FixedMultiplier* const fixed = &args.fixed;
   const float near = 0.5f - args.fixed_margin;
-  const float am = args.a_multiplier, bm = args.b_multiplier, low = args.low, high = args.high;
+  const float low = args.low, high = args.high;
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, true, false, row_begin, row_end,
       [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
@@ -373,9 +379,8 @@ OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) 
           constexpr int N = decltype(block)::value;
           int32_t q[N], close[N], any = 0;
           for (int i = 0; i < N; ++i) {
-            const float va = static_cast<float>(a[c + i] - a_zero) * am;
-            const float vb = static_cast<float>(b[c + i] - b_zero) * bm;
-            const float v = ClampNumber(va + vb, low, high);
+            const float va = static_cast<float>(a[c + i] - a_zero), vb = static_cast<float>(b[c + i] - b_zero);
+            const float v = ClampNumber(value(va, vb), low, high);
             const int32_t r = RoundToInt(v);
             if constexpr (kFixed) {
               close[i] = __builtin_fabsf(v - static_cast<float>(r)) >= near;
@@ -386,7 +391,7 @@ OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) 
           if constexpr (kFixed) {
             if (any != 0) {
               for (int i = 0; i < N; ++i) {
-                if (close[i] != 0) q[i] = FixedSum(*exact, a[c + i], b[c + i]) + out_zero;
+                if (close[i] != 0) q[i] = FixedProduct(exact(a[c + i], b[c + i]), *fixed, low, high) + out_zero;
               }
             }
           }
@@ -396,7 +401,29 @@ OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) 
 }
 
 void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
-  return args.fixed_a != nullptr ? AddBytes<true>(args, row_begin, row_end) : AddBytes<false>(args, row_begin, row_end);
+  const float am = args.a_multiplier, bm = args.b_multiplier;
+  const auto sum = [=](float a, float b) {
+    const float first = a * am, second = b * bm;
+    return first + second;
+  };
+  const int32_t *const terms_a = args.fixed_a, *const terms_b = args.fixed_b;
+  const auto exact = [=](uint8_t a, uint8_t b) { return static_cast<int64_t>(terms_a[a]) + terms_b[b]; };
+  return terms_a != nullptr ? BinaryU8<true>(args, row_begin, row_end, sum, exact)
+                            : BinaryU8<false>(args, row_begin, row_end, sum, exact);
+}
+
+void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  const float m = args.a_multiplier, nudge = args.nudge;
+  const int32_t a_zero = args.a_zero, b_zero = args.b_zero;
+  // At most 255 * 255: exact.
+  const auto product = [=](float a, float b) { return a * b * m; };
+  const auto nudged = [=](float a, float b) {
+    const float v = a * b * m;
+    return v + __builtin_copysignf(nudge, v);
+  };
+  const auto exact = [=](uint8_t a, uint8_t b) { return static_cast<int64_t>((a - a_zero) * (b - b_zero)); };
+  return args.fixed.q != 0 ? BinaryU8<true>(args, row_begin, row_end, nudged, exact)
+                           : BinaryU8<false>(args, row_begin, row_end, product, exact);
 }
 
 template <class Op>

@@ -37,6 +37,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .global_pool_f32 = &GlobalPoolF32,
       .add_u8 = &AddU8,
       .add_f32 = &AddF32,
+      .mul_u8 = &MulU8,
       .mul_f32 = &MulF32,
       .scale_shift_u8 = &ScaleShiftU8,
       .scale_shift_f32 = &ScaleShiftF32,

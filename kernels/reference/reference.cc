@@ -24,6 +24,7 @@ const KernelTable kReferenceTable = {
     .global_pool_f32 = &reference::GlobalPoolF32,
     .add_u8 = &reference::AddU8,
     .add_f32 = &reference::AddF32,
+    .mul_u8 = &reference::MulU8,
     .mul_f32 = &reference::MulF32,
     .scale_shift_u8 = &reference::ScaleShiftU8,
     .scale_shift_f32 = &reference::ScaleShiftF32,

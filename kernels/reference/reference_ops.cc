@@ -70,12 +70,10 @@ int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
   return -((-value + half - (negative_halves_to_zero ? 1 : 0)) >> bits);
 }
 
-/// TFLite's sum of two bytes, before it is clamped.
-float FixedSum(const EltwiseArgs& args, uint8_t a, uint8_t b) {
-  const FixedMultiplier& m = args.fixed_sum;
+/// TFLite's product of a whole number and a fixed-point one, before it is clamped.
+float FixedProduct(int64_t value, const FixedMultiplier& m) {
   constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
-  const int64_t sum = int64_t{args.fixed_a[a]} + args.fixed_b[b];
-  const int64_t shifted = std::clamp(sum << std::max(m.shift, 0), -kLimit, kLimit);
+  const int64_t shifted = std::clamp(value << std::max(m.shift, 0), -kLimit, kLimit);
   return static_cast<float>(DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false));
 }
 
@@ -141,8 +139,10 @@ void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
 void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
   for (int n = image_begin; n < image_end; ++n) {
     for (int c = 0; c < args.output.c; ++c) {
-      const float v = static_cast<float>(SumOfImage(args, n, c)) * args.multiplier;
-      const float nudged = v + std::copysign(args.nudge, v - args.pivot);
+      const int64_t sum = SumOfImage(args, n, c);
+      const float v = static_cast<float>(sum) * args.multiplier;
+      const float nudged =
+          args.fixed.q == 0 ? v + std::copysign(args.nudge, v - args.pivot) : FixedProduct(sum, args.fixed);
       args.output.pixel(n, 0, 0)[c] = Round(nudged, static_cast<float>(-args.out_zero),
                                             static_cast<float>(255 - args.out_zero), args.out_zero);
     }
@@ -174,7 +174,10 @@ void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     const float a = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
     const float b = static_cast<float>(args.b.pixel(n, y, x)[c] - args.b_zero) * args.b_multiplier;
-    const float v = args.fixed_a == nullptr ? a + b : FixedSum(args, args.a.pixel(n, y, x)[c], args.b.pixel(n, y, x)[c]);
+    const float v = args.fixed_a == nullptr
+                        ? a + b
+                        : FixedProduct(int64_t{args.fixed_a[args.a.pixel(n, y, x)[c]]} + args.fixed_b[args.b.pixel(n, y, x)[c]],
+                                       args.fixed);
     args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }
@@ -183,6 +186,14 @@ void AddF32(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     FloatOut(args.output, n, y, x, c) =
         ClampFloat(FloatAt(args.a, n, y, x, c) + FloatAt(args.b, n, y, x, c), args.low, args.high);
+  });
+}
+
+void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const int32_t product = (args.a.pixel(n, y, x)[c] - args.a_zero) * (args.b.pixel(n, y, x)[c] - args.b_zero);
+    const float v = args.fixed.q == 0 ? static_cast<float>(product) * args.a_multiplier : FixedProduct(product, args.fixed);
+    args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }
 

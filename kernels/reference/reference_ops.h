@@ -18,6 +18,7 @@ void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end);
 
 void AddU8(const EltwiseArgs& args, int row_begin, int row_end);
 void AddF32(const EltwiseArgs& args, int row_begin, int row_end);
+void MulU8(const EltwiseArgs& args, int row_begin, int row_end);
 void MulF32(const EltwiseArgs& args, int row_begin, int row_end);
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end);
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end);

@@ -302,7 +302,12 @@ class Generator {
     const TensorId y = u8 && c_.Percent(30)   ? Activation(DType::kF32, {1, 1})
                        : u8 && c_.Percent(50) ? Like(x)
                                               : Activation(g_.tensor(x).dtype, {1, 1});
-    return Push(OpType::kGlobalAveragePool, {x}, y) ? y : x;
+    Node n;
+    n.type = OpType::kGlobalAveragePool;
+    n.inputs = {x};
+    n.output = y;
+    if (c_.Percent(30)) n.tflite_kernel = TfliteKernel::kMean;
+    return Push(std::move(n)) ? y : x;
   }
 
   void Unary(OpType type, TensorId x) {
@@ -367,13 +372,19 @@ class Generator {
 
   void Binary(OpType type, TensorId x) {
     const Tensor t = g_.tensor(x);
-    if (type == OpType::kMul && t.dtype == DType::kU8) return;
     Node n;
     n.type = type;
     n.inputs = {x, Match(t.shape, t.dtype, true, x)};
     if (c_.Percent(50)) std::swap(n.inputs[0], n.inputs[1]);
     n.output = Activation(t.dtype, t.shape);
     if (type == OpType::kAdd) n.activation = Activate();
+    if (type == OpType::kMul && t.dtype == DType::kU8) {
+      // Most products within the range of the result.
+      const float scales =
+          g_.tensor(n.inputs[0]).quantization.scale * g_.tensor(n.inputs[1]).quantization.scale;
+      g_.tensor(n.output).quantization.scale =
+          std::ldexp(powers_ ? scales : scales * 1.37f, c_.Int(4, 9));
+    }
     Push(std::move(n));
   }
 
@@ -546,6 +557,12 @@ class Generator {
       shape = ChooseKernel(t.shape.back(), out_c, &n);
     }
     if (type == OpType::kConv2d) ChooseWindow(&n);
+    const bool pixel = type == OpType::kConv2d && n.groups == 1 && shape[1] == 1 && shape[2] == 1;
+    if (pixel && c_.Percent(40)) {
+      Window& w = n.window;
+      w = Window{.stride_h = w.stride_h, .stride_w = w.stride_w};
+      n.tflite_kernel = TfliteKernel::kFullyConnected;
+    }
     if (shape.num_elements() > (large_ || winograd_ ? 40'000 : 12'000)) return false;
 
     const size_t before = g_.tensors.size();

@@ -282,6 +282,10 @@ void CountNode(const Graph& g, const Node& n, std::map<std::string, int64_t>* fe
   }
   const Window& w = n.window;
   count(w.pad_top != w.pad_bottom || w.pad_left != w.pad_right, "asymmetric padding");
+  const bool fixed =
+      g.metadata.rounding == Rounding::kTflite && g.tensor(n.output).dtype == DType::kU8;
+  count(fixed && n.tflite_kernel == TfliteKernel::kFullyConnected, "fully connected pixels");
+  count(fixed && n.tflite_kernel == TfliteKernel::kMean, "mean");
   count(n.activation == Activation::kRelu, "relu");
   count(n.activation == Activation::kRelu6, "relu6");
 }

@@ -93,11 +93,11 @@ void ExpectEverything(const Coverage& c) {
     }
   }
   for (const char* op : {"max_pool", "average_pool", "global_average_pool", "add", "scale_shift",
-                         "relu", "relu6", "clip", "pad", "slice", "concat", "reshape"}) {
+                         "mul", "relu", "relu6", "clip", "pad", "slice", "concat", "reshape"}) {
     for (const char* p : {"f32", "u8", "u8 tflite"}) expect(c.nodes, std::string(op) + " " + p, 50);
   }
   for (const char* other :
-       {"mul f32", "softmax f32", "log_softmax f32", "sigmoid f32", "tanh f32", "global_average_pool u8 to f32", "dequantize u8 to f32",
+       {"softmax f32", "log_softmax f32", "sigmoid f32", "tanh f32", "global_average_pool u8 to f32", "dequantize u8 to f32",
         "quantize f32 to u8", "quantize u8", "quantize u8 tflite"}) {
     expect(c.nodes, other, 50);
   }
@@ -125,7 +125,9 @@ void ExpectEverything(const Coverage& c) {
                               "several inputs",
                               "several outputs",
                               "float input that is only quantized",
-                              "uint8 input that is only requantized"}) {
+                              "uint8 input that is only requantized",
+                              "fully connected pixels",
+                              "mean"}) {
     expect(c.features, feature, 20);
   }
   for (const std::string& isa : OracleIsas()) {
@@ -148,6 +150,7 @@ void ExpectEverything(const Coverage& c) {
                                       "global_pool_u8_f32",
                                       "add_u8",
                                       "add_f32",
+                                      "mul_u8",
                                       "mul_f32",
                                       "scale_shift_u8",
                                       "scale_shift_f32",

@@ -288,6 +288,16 @@ TEST_P(OpsTest, PoolsWithANudge) {
     table_->global_pool_u8_u8(args, 0, 2);
     out.ExpectEqual(expected, before, 0, 2);
     EXPECT_NE(std::memcmp(expected.view.data, plain.view.data, static_cast<size_t>(c)), 0) << "the nudge changed nothing";
+    // TFLite's MEAN: exact halves of what was rounded once, and beyond both ends.
+    for (const FixedMultiplier fixed : {FixedMultiplier{1 << 30, -1}, FixedMultiplier{1 << 30, -4}, FixedMultiplier{0x51eb851f, -6}, FixedMultiplier{0x7fffffff, 3}}) {
+      args.nudge = 0.0f;
+      args.fixed = fixed;
+      args.output = expected.view;
+      reference_.global_pool_u8_u8(args, 0, 2);
+      args.output = out.view;
+      table_->global_pool_u8_u8(args, 0, 2);
+      out.ExpectEqual(expected, before, 0, 2);
+    }
   }
 }
 
@@ -435,13 +445,46 @@ TEST_P(OpsTest, AddU8InFixedPoint) {
       args.a_zero = a_zero, args.b_zero = b_zero, args.out_zero = out_zero;
       args.fixed_a = fixed_a.data(), args.fixed_b = fixed_b.data();
       int exponent = 0;
-      args.fixed_sum.q = static_cast<int32_t>(std::frexp(larger * 0x1p-20, &exponent) * 0x1p31);
-      args.fixed_sum.shift = exponent;
+      args.fixed.q = static_cast<int32_t>(std::frexp(larger * 0x1p-20, &exponent) * 0x1p31);
+      args.fixed.shift = exponent;
       args.fixed_margin = (args.a_multiplier + args.b_multiplier) * 0x1p-14f;
       for (bool relu : {false, true}) {
         args.low = relu ? 0.0f : static_cast<float>(-out_zero);
         args.high = static_cast<float>(255 - out_zero);
         ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->add_u8, reference_.add_u8, args, g, 1)) << am << " " << bm << " " << out_zero;
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, MulU8) {
+  // Every pair of bytes; powers of two make halves.
+  const Geometry g{1, 256, 16, 16, 0, true};
+  Plane a(g, 1), b(g, 1);
+  int next = 0;
+  a.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++ / 256); });
+  next = 0;
+  b.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
+  for (double real : {0x1p-8, 0x1p-3, 0.0123, 0.37, 1.0, 3.7, 0x1p-20, 0x1p40}) {
+    for (const auto& [a_zero, b_zero, out_zero] : std::vector<std::tuple<int, int, int>>{{0, 0, 0}, {10, 22, 22}, {255, 128, 7}}) {
+      EltwiseArgs args;
+      args.a = a.view, args.b = b.view;
+      args.count = 16;
+      args.a_multiplier = static_cast<float>(real);
+      args.a_zero = a_zero, args.b_zero = b_zero, args.out_zero = out_zero;
+      args.high = static_cast<float>(255 - out_zero);
+      for (bool fixed : {false, true}) {
+        if (fixed) {
+          int exponent = 0;
+          args.fixed.q = static_cast<int32_t>(std::frexp(std::min(real, 0x1p30), &exponent) * 0x1p31);
+          args.fixed.shift = exponent;
+          args.nudge = exponent < 0 ? std::ldexp(1.0f, exponent - 1) : 0.0f;
+          args.fixed_margin = 0x1p-13f;
+        }
+        for (float low : {static_cast<float>(-out_zero), 0.0f}) {
+          args.low = low;
+          ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->mul_u8, reference_.mul_u8, args, g, 1)) << real << " " << out_zero << fixed;
+        }
       }
     }
   }

@@ -302,7 +302,10 @@ const Spoilt kSpoilt[] = {
     {"moved with another scale", kI8, [](Graph* g) { FindTensor(g, "max_pool").quantization.scale *= 2; }, {"node 'max_pool'", "output quantization"}},
     {"moved with another zero point", kI8, [](Graph* g) { FindTensor(g, "relu").quantization.zero_point += 1; }, {"node 'relu'", "output quantization"}},
     {"concat of another scale", kI8, [](Graph* g) { FindTensor(g, "slice").quantization.scale *= 2; }, {"node 'slice'", "output quantization"}},
-    {"mul of uint8", kI8, [](Graph* g) { Node& n = FindNode(g, "add"); n.type = OpType::kMul; n.activation = Activation::kNone; }, {"node 'add' (mul)", "uint8", "float32"}},
+    {"mul of uint8 to float", kI8, [](Graph* g) { Tensor& t = FindTensor(g, "mul"); t.dtype = DType::kF32; t.quantization = {}; }, {"node 'mul'", "output: found float32 in 'mul', expected uint8"}},
+    {"TFLite kernel", kI8, [](Graph* g) { FindNode(g, "stem").tflite_kernel = static_cast<TfliteKernel>(3); }, {"node 'stem'", "TFLite kernel: found 3"}},
+    {"fully connected over a window", kI8, [](Graph* g) { FindNode(g, "stem").tflite_kernel = TfliteKernel::kFullyConnected; }, {"node 'stem'", "TFLite kernel: found 1"}},
+    {"mean of an average pool", kI8, [](Graph* g) { FindNode(g, "average_pool").tflite_kernel = TfliteKernel::kMean; }, {"node 'average_pool'", "TFLite kernel: found 2"}},
     {"softmax of uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kSoftmax; }, {"node 'quantize' (softmax)", "output: found uint8"}},
     {"clip of another scale", kI8, [](Graph* g) { FindTensor(g, "clip").quantization.scale *= 2; }, {"node 'clip'", "output quantization"}},
     {"log_softmax of uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kLogSoftmax; }, {"node 'quantize' (log_softmax)", "output: found uint8"}},
@@ -352,7 +355,7 @@ TEST(GraphTest, FactorsOfEveryOperatorAreLimited) {
   // One line a case reads as a table.
   // clang-format off
   enum Case {
-    kRequantize, kDequantize, kAverage, kGlobalU8, kGlobalF32, kFirstOperand, kSecondOperand, kScale,
+    kRequantize, kDequantize, kAverage, kGlobalU8, kGlobalF32, kFirstOperand, kSecondOperand, kProduct, kScale,
     kShift, kUnit, kUnitTimesInput, kConvU8, kConvF32, kResidual, kNumCases
   };
   constexpr float kHalf = 0x1p48f;  // 2^48 over 2^-47 is 2^95.
@@ -362,7 +365,7 @@ TEST(GraphTest, FactorsOfEveryOperatorAreLimited) {
       SampleGraphBuilder b(Precision::kInt8);
       Graph& g = b.graph();
       const bool scaled_here = c == kScale || c == kShift || c == kUnit;
-      const bool operand_two = c == kSecondOperand || c == kResidual;
+      const bool operand_two = c == kSecondOperand || c == kProduct || c == kResidual;
       const bool to_float = c == kDequantize || c == kGlobalF32 || c == kConvF32;
       // With a float output there is no other scale: 2^95 is the input's, or its product's.
       const float limit = to_float ? (out_scale == 0x1p-47f ? 0x1p95f : 0x1p96f) : kHalf;
@@ -401,6 +404,7 @@ TEST(GraphTest, FactorsOfEveryOperatorAreLimited) {
           break;
         case kFirstOperand: g.AddNode(Type::kAdd, "n", {x, x}, y); break;
         case kSecondOperand: g.AddNode(Type::kAdd, "n", {x, second}, y); break;
+        case kProduct: g.AddNode(Type::kMul, "n", {x, second}, y); break;
         case kScale: g.AddNode(Type::kScaleShift, "n", {x, vector(-kHalf), vector(0)}, y); break;
         case kShift: g.AddNode(Type::kScaleShift, "n", {x, vector(0), vector(-kHalf)}, y); break;
         case kUnit:

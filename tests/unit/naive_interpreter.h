@@ -501,8 +501,8 @@ class NaiveInterpreter {
   }
 
   double TfliteResult(const Node& n, const NaiveFixedPoint& m, double acc) const {
-    return RoundU8(n.type == OpType::kDense ? m.TimesOnce(acc) : m.Times(acc), Out(n),
-                   n.activation);
+    const bool once = n.type == OpType::kDense || n.tflite_kernel == TfliteKernel::kFullyConnected;
+    return RoundU8(once ? m.TimesOnce(acc) : m.Times(acc), Out(n), n.activation);
   }
 
   /// TFLite's AVERAGE_POOL_2D: int8 results, which are uint8 ones minus 128, with halves away from
@@ -600,7 +600,9 @@ class NaiveInterpreter {
         magnitude += std::fabs(v);
       }
       const size_t at = static_cast<size_t>(c);
-      if (!IsU8(x) || (IsU8(out) && tflite() && x.quantization == out.quantization)) {
+      const bool mean =
+          n.tflite_kernel == TfliteKernel::kMean || !(x.quantization == out.quantization);
+      if (!IsU8(x) || (IsU8(out) && tflite() && !mean)) {
         FinishAverage(n, at, sum, static_cast<int>(count), error, magnitude);
         continue;
       }
@@ -609,11 +611,15 @@ class NaiveInterpreter {
       const double v = static_cast<float>(sum) * multiplier;
       if (!IsU8(out)) {
         Store(n, at, v, error * multiplier);
-      } else if (tflite()) {  // MEAN.
+      } else if (tflite()) {
         const auto fixed =
             NaiveFixedPoint::OfMean(static_cast<double>(x.quantization.scale) / out_scale, count);
-        StoreNearFixed(n, at, sum, error, Activation::kNone,
-                       [&](double s, double nudge) { return fixed.Times(s, nudge); });
+        const auto result = [&](double s) {
+          return RoundU8(fixed.Times(s), out, Activation::kNone);
+        };
+        const double q = result(sum);
+        OutValues(n)[at] = q;
+        SetError(n, at, std::max(result(sum + error) - q, q - result(sum - error)));
       } else {
         StoreU8(n, at, v, error * multiplier,
                 [&](double value) { return RoundU8(value, out, Activation::kNone); });
@@ -662,9 +668,30 @@ class NaiveInterpreter {
   }
 
   void Mul(const Node& n) {
+    const Tensor &a = In(n, 0), &b = In(n, 1), &out = Out(n);
+    const float a_scale = a.quantization.scale, b_scale = b.quantization.scale,
+                scale = out.quantization.scale;
+    const auto fixed =
+        IsU8(out) ? NaiveFixedPoint::Of(a_scale * b_scale / scale) : NaiveFixedPoint();
+    const auto m = static_cast<float>(static_cast<double>(a_scale) * b_scale / scale);
+    const auto result = [&](double product) {
+      return RoundU8(tflite() ? fixed.Times(product) : static_cast<float>(product) * m, out,
+                     n.activation);
+    };
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const double x = InValues(n, 0)[i], y = InValues(n, 1)[i], ex = InError(n, i, 0),
                    ey = InError(n, i, 1);
+      if (IsU8(out)) {
+        const double q = result((x - Zero(a)) * (y - Zero(b)));
+        OutValues(n)[i] = q;
+        double widest = 0.0;
+        for (const double from : {x - ex, x + ex}) {
+          for (const double to : {y - ey, y + ey})
+            widest = std::max(widest, std::fabs(result((from - Zero(a)) * (to - Zero(b))) - q));
+        }
+        SetError(n, i, widest);
+        continue;
+      }
       Store(n, i, Step(x * y), ex * std::fabs(y) + ey * std::fabs(x) + ex * ey);
     }
   }

@@ -103,6 +103,7 @@ void ExpectSameGraph(const Graph& a, const Graph& b) {
     EXPECT_EQ(m.window, n.window);
     EXPECT_EQ(m.groups, n.groups);
     EXPECT_EQ(m.activation, n.activation);
+    EXPECT_EQ(m.tflite_kernel, n.tflite_kernel);
     EXPECT_EQ(m.count_include_pad, n.count_include_pad);
     EXPECT_EQ(m.axis, n.axis);
     EXPECT_EQ(m.pad_value, n.pad_value);

@@ -12,6 +12,7 @@
 #include <gtest/gtest.h>
 
 #include "converter/passes/passes.h"
+#include "formats/base/str_cat.h"
 #include "tests/sample_graphs.h"
 #include "tests/unit/naive_interpreter.h"
 
@@ -355,9 +356,10 @@ TEST(QuantizeTest, EveryOperator) {
   const Graph g = Sample();
   const CalibrationTable table = TableFor(g);
   const Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
-  // Mul stays in float, between conversions of its two operands and of its result.
-  EXPECT_EQ(Count(q, OpType::kDequantize), 2);
-  EXPECT_EQ(Count(q, OpType::kQuantize), 2);
+  // Only the input is quantized, and the functions at the end stay in float.
+  EXPECT_EQ(Count(q, OpType::kDequantize), 0);
+  EXPECT_EQ(Count(q, OpType::kQuantize), 1);
+  EXPECT_EQ(q.tensor(Find(q, "mul")->output).dtype, DType::kU8);
   // Operators that move values share one quantization.
   const Node* pad = Find(q, "pad");
   ASSERT_NE(pad, nullptr);
@@ -367,14 +369,25 @@ TEST(QuantizeTest, EveryOperator) {
 }
 
 TEST(QuantizeTest, RequireInt8NamesWhatStaysFloat) {
-  const Graph g = Sample();
-  const CalibrationTable table = TableFor(g);
-  const auto refused = QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table);
-  EXPECT_EQ(refused.status().code(), StatusCode::kUnsupported);
-  EXPECT_EQ(refused.status().message(), "operators that would stay in float32: 'mul' (mul)");
-  const Graph block = Block();
-  const CalibrationTable block_table = TableFor(block);
-  EXPECT_TRUE(QuantizeGraph(block, {.precision = Precision::kInt8, .require_int8 = true}, &block_table).ok());
+  // A function of floats in the middle of the network; at its end it is not missed.
+  for (const OpType type : {OpType::kSigmoid, OpType::kTanh, OpType::kSoftmax, OpType::kLogSoftmax}) {
+    Graph g;
+    const TensorId x = g.AddActivation("x", DType::kF32, {1, 4}), s = g.AddActivation("s", DType::kF32, {1, 4}),
+                   y = g.AddActivation("y", DType::kF32, {1, 4});
+    g.inputs = {x};
+    g.AddNode(type, "function", {x}, s);
+    g.AddNode(OpType::kMul, "mul", {s, x}, y);
+    g.outputs = {y};
+    const CalibrationTable table = TableFor(g);
+    const auto refused = QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table);
+    EXPECT_EQ(refused.status().code(), StatusCode::kUnsupported);
+    EXPECT_EQ(refused.status().message(),
+              StrCat("operators that would stay in float32: 'function' (", OpTypeName(type), ")"));
+  }
+  for (const Graph& g : {Sample(), Block()}) {
+    const CalibrationTable table = TableFor(g);
+    EXPECT_TRUE(QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table).ok());
+  }
 }
 
 TEST(QuantizeTest, LongSumsStayFloat) {
@@ -441,6 +454,23 @@ TEST(QuantizeTest, UInt8EdgesAroundFloat) {
     EXPECT_NE(refused.status().message().find("'image'"), std::string::npos) << refused.status().message();
     // The output of a softmax needs none.
     EXPECT_TRUE(QuantizeGraph(g, {.precision = p, .output_type = DType::kU8}, nullptr).ok());
+  }
+}
+
+TEST(QuantizeTest, UInt8OutputsOfFunctions) {
+  const struct {
+    OpType type;
+    Quantization expected;
+  } kCases[] = {{OpType::kSigmoid, {1.0f / 256.0f, 0}}, {OpType::kTanh, {1.0f / 128.0f, 128}}, {OpType::kLogSoftmax, {8.0f / 255.0f, 255}}};
+  for (const auto& c : kCases) {
+    Graph g = Block();
+    for (Node& n : g.nodes) {
+      if (n.type == OpType::kSoftmax) n.type = c.type;
+    }
+    CalibrationTable table = TableFor(g);
+    table.ranges["probabilities"] = {-8.0f, 0.0f};
+    const Graph q = MustQuantize(g, {.precision = Precision::kInt8, .output_type = DType::kU8}, &table);
+    EXPECT_EQ(q.tensor(q.outputs[0]).quantization, c.expected) << OpTypeName(c.type);
   }
 }
 

@@ -348,6 +348,50 @@ TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
   EXPECT_EQ(1.0f, pre.stddev[0]);
 }
 
+TEST(TfliteImport, ProductsStayIntegers) {
+  Builder b;
+  const int x = b.Int8("x", {1, 2, 2, 3}, 0.5f, -128), z = b.Int8("z", {1, 2, 2, 3}, 0.25f, 3), y = b.Int8("y", {1, 2, 2, 3}, 0.5f, 0);
+  b.Op(kMulCode, {x, z}, {y}, tflite::BuiltinOptions::MulOptions, tflite::CreateMulOptions(b.fb(), tflite::ActivationFunctionType::RELU).Union());
+  const Graph g = ImportOrFail(b.Build({x, z}, {y}));
+  EXPECT_THAT(Types(g), ElementsAre(OpType::kMul, OpType::kRelu));
+  EXPECT_EQ(g.tensor(g.nodes[0].output).dtype, DType::kU8);
+}
+
+TEST(TfliteImport, IntegersWithoutLayersAreRoundedAsTflites) {
+  for (const bool integers : {true, false}) {
+    Builder b;
+    const auto tensor = [&](const char* name, const std::vector<int>& shape) {
+      return integers ? b.Int8(name, shape, 0.5f, 3) : b.Floats(name, shape);
+    };
+    const int x = tensor("x", {1, 4, 4, 3}), y = tensor("y", {1, 1, 1, 3}), axes = b.Ints("axes", {1, 2});
+    b.Op(kMeanCode, {x, axes}, {y}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb(), true).Union());
+    const Graph g = ImportOrFail(b.Build({x}, {y}));
+    EXPECT_EQ(g.metadata.rounding, integers ? Rounding::kTflite : Rounding::kNearestEven);
+    EXPECT_EQ(g.metadata.precision, integers ? Precision::kInt8 : Precision::kFp32);
+    // One scale on both sides: it would be taken for an AVERAGE_POOL_2D.
+    ASSERT_THAT(Types(g), ElementsAre(OpType::kGlobalAveragePool));
+    EXPECT_EQ(g.nodes[0].tflite_kernel, integers ? TfliteKernel::kMean : TfliteKernel::kUsual);
+  }
+}
+
+TEST(TfliteImport, DenseLayersOfPixelsSaySo) {
+  for (const bool integers : {true, false}) {
+    Builder b;
+    const auto tensor = [&](const char* name, const std::vector<int>& shape) {
+      return integers ? b.Int8(name, shape, 0.5f, 3) : b.Floats(name, shape);
+    };
+    const int x = tensor("x", {1, 2, 2, 3}), y = tensor("y", {1, 2, 2, 2});
+    const int w = integers ? b.Tensor("w", tflite::TensorType::INT8, {2, 3}, std::vector<int8_t>{1, 2, 3, 4, 5, 6}, {{0.1f}, {0}})
+                           : b.Floats("w", {2, 3}, {1, 2, 3, 4, 5, 6});
+    b.Op(kDenseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::FullyConnectedOptions,
+         tflite::CreateFullyConnectedOptions(b.fb(), tflite::ActivationFunctionType::NONE, 0, true)
+             .Union());
+    const Graph g = ImportOrFail(b.Build({x}, {y}));
+    ASSERT_THAT(Types(g), ElementsAre(OpType::kConv2d));
+    EXPECT_EQ(g.nodes[0].tflite_kernel, integers ? TfliteKernel::kFullyConnected : TfliteKernel::kUsual);
+  }
+}
+
 TEST(TfliteImport, ListsEveryUnsupportedOperator) {
   Builder b;
   const int x = b.Floats("x", {1, 4}), y = b.Floats("gate", {1, 4}), z = b.Floats("ours", {1, 4});

@@ -5,8 +5,11 @@
 #include <cmath>
 #include <cstdint>
 #include <random>
+#include <vector>
 
 #include <gtest/gtest.h>
+
+#include "engine/src/runner.h"
 
 namespace octet {
 namespace {
@@ -88,6 +91,170 @@ TEST(TfliteRounding, AddKeepsWhatFloatsLose) {
   EXPECT_EQ(add(54, -100), -51);
   EXPECT_EQ(add(-54, 0), -49);
   EXPECT_EQ(add(-54, 100), 52);  // 51.4999994, rounded up on the way as well.
+}
+
+// ---- Whole operators, against the arithmetic of TFLite's reference kernels ----
+
+/// tensorflow/lite/kernels/internal/quantization_util.cc, QuantizeMultiplier.
+struct Multiplier {
+  explicit Multiplier(double real) {
+    const double fraction = std::frexp(real, &shift);
+    int64_t fixed = static_cast<int64_t>(std::round(fraction * (int64_t{1} << 31)));
+    if (fixed == int64_t{1} << 31) fixed /= 2, ++shift;
+    value = static_cast<int32_t>(fixed);
+  }
+  int32_t value;
+  int shift;
+};
+
+/// tensorflow/lite/kernels/internal/common.h and gemmlowp's fixedpoint.h.
+int32_t DoublingHighMul(int32_t a, int32_t b) {
+  const int64_t product = int64_t{a} * b;
+  const int64_t nudge = product >= 0 ? 1 << 30 : 1 - (1 << 30);
+  return static_cast<int32_t>((product + nudge) / (int64_t{1} << 31));
+}
+int32_t DivideByPowerOfTwo(int32_t x, int exponent) {
+  const auto mask = static_cast<int32_t>((int64_t{1} << exponent) - 1);
+  const int32_t remainder = x & mask, threshold = (mask >> 1) + (x < 0 ? 1 : 0);
+  return (x >> exponent) + (remainder > threshold ? 1 : 0);
+}
+int32_t MultiplyTwice(int32_t x, int32_t multiplier, int shift) {
+  const int left = std::max(shift, 0), right = std::max(-shift, 0);
+  return DivideByPowerOfTwo(DoublingHighMul(x * (1 << left), multiplier), right);
+}
+int32_t MultiplyOnce(int32_t x, int32_t multiplier, int shift) {
+  const int total = 31 - shift;
+  return static_cast<int32_t>((int64_t{x} * multiplier + (int64_t{1} << (total - 1))) >> total);
+}
+uint8_t Byte(int32_t q, int32_t zero) { return static_cast<uint8_t>(std::clamp(q + zero, 0, 255)); }
+
+TensorId AddBytes(Graph* g, const char* name, const Shape& shape, Quantization q) {
+  const TensorId id = g->AddActivation(name, DType::kU8, shape);
+  g->tensor(id).quantization = q;
+  return id;
+}
+
+Graph TfliteGraph() {
+  Graph g;
+  g.metadata.precision = Precision::kInt8;
+  g.metadata.rounding = Rounding::kTflite;
+  return g;
+}
+
+/// The first output for one image.
+std::vector<uint8_t> RunBytes(const Graph& g, const std::vector<const void*>& inputs) {
+  auto runner = GraphRunner::Create(g);
+  EXPECT_TRUE(runner.ok()) << runner.status().message();
+  std::vector<uint8_t> out(static_cast<size_t>(g.tensor(g.outputs[0]).shape.num_elements()));
+  void* const outputs[] = {out.data()};
+  const Status status = (*runner)->session()->Run(inputs.data(), outputs, 1);
+  EXPECT_TRUE(status.ok()) << status.message();
+  return out;
+}
+
+TEST(TfliteOperators, ProductOfEveryPairOfBytes) {
+  const Quantization kScales[][3] = {{{0.0235f, 0}, {0.0078125f, 128}, {0.031f, 7}},
+                                     {{0.25f, 128}, {0.125f, 3}, {2.0f, 128}},
+                                     {{0.5f, 10}, {0.5f, 250}, {0.2f, 0}},
+                                     {{0.0117647f, 0}, {0.00390625f, 0}, {0.0117647f, 0}}};
+  for (const auto& [qa, qb, qy] : kScales) {
+    Graph g = TfliteGraph();
+    const Shape shape{1, 256, 16, 16};
+    const TensorId a = AddBytes(&g, "a", shape, qa), b = AddBytes(&g, "b", shape, qb), y = AddBytes(&g, "y", shape, qy);
+    g.inputs = {a, b};
+    g.outputs = {y};
+    g.AddNode(OpType::kMul, "mul", {a, b}, y);
+    std::vector<uint8_t> first(65536), second(65536);
+    for (size_t i = 0; i < first.size(); ++i) first[i] = static_cast<uint8_t>(i >> 8), second[i] = static_cast<uint8_t>(i);
+    const std::vector<uint8_t> out = RunBytes(g, {first.data(), second.data()});
+    const Multiplier m(qa.scale * qb.scale / qy.scale);
+    for (size_t i = 0; i < out.size(); ++i) {
+      const int32_t product = (first[i] - qa.zero_point) * (second[i] - qb.zero_point);
+      ASSERT_EQ(out[i], Byte(MultiplyTwice(product, m.value, m.shift), qy.zero_point)) << int{first[i]} << " * " << int{second[i]};
+    }
+  }
+}
+
+TEST(TfliteOperators, FullyConnectedAtEveryPixelIsRoundedOnce) {
+  const Quantization in{0.02f, 13}, result{0.11f, 100};
+  constexpr int kIn = 5, kOut = 16, kPixels = 4096;
+  std::mt19937 random(3);
+  std::vector<int8_t> weights(kOut * kIn);
+  for (int8_t& w : weights) w = static_cast<int8_t>(random() % 255 - 127);
+  std::vector<float> scales;
+  for (int c = 0; c < kOut; ++c) scales.push_back(0.004f + 0.0007f * static_cast<float>(c));
+  std::vector<int32_t> bias(kOut);
+  for (int c = 0; c < kOut; ++c) {
+    for (int i = 0; i < kIn; ++i) bias[c] -= in.zero_point * weights[c * kIn + i];
+  }
+  std::vector<uint8_t> x(kPixels * kIn);
+  for (uint8_t& v : x) v = static_cast<uint8_t>(random());
+  int differ = 0;
+  for (const bool fully_connected : {true, false}) {
+    Graph g = TfliteGraph();
+    const TensorId image = AddBytes(&g, "x", {1, 64, 64, kIn}, in), y = AddBytes(&g, "y", {1, 64, 64, kOut}, result);
+    g.inputs = {image};
+    g.outputs = {y};
+    Node& n = g.AddNode(OpType::kConv2d, "conv",
+                        {image, g.AddConstant("w", DType::kI8, {kOut, 1, 1, kIn}, weights.data(), weights.size()),
+                         g.AddConstant("b", DType::kI32, {kOut}, bias.data(), kOut * 4), kNoTensor,
+                         g.AddConstant("s", DType::kF32, {kOut}, scales.data(), kOut * 4)},
+                        y);
+    if (fully_connected) n.tflite_kernel = TfliteKernel::kFullyConnected;
+    const std::vector<uint8_t> out = RunBytes(g, {x.data()});
+    for (int p = 0; p < kPixels; ++p) {
+      for (int c = 0; c < kOut; ++c) {
+        int32_t acc = 0;
+        for (int i = 0; i < kIn; ++i) acc += (x[p * kIn + i] - in.zero_point) * weights[c * kIn + i];
+        const Multiplier m(static_cast<double>(in.scale) * scales[c] / result.scale);
+        const int32_t once = MultiplyOnce(acc, m.value, m.shift), twice = MultiplyTwice(acc, m.value, m.shift);
+        differ += once != twice;
+        ASSERT_EQ(out[p * kOut + c], Byte(fully_connected ? once : twice, result.zero_point)) << acc;
+      }
+    }
+  }
+  EXPECT_GT(differ, 100);
+}
+
+TEST(TfliteOperators, MeanIsRoundedTwiceWhateverTheScales) {
+  std::mt19937 random(4);
+  int differ = 0;
+  for (const int size : {2, 3, 5, 7, 8}) {
+    for (const float out_scale : {0.0235294f, 0.01f, 0.031f}) {
+      for (const bool mean : {true, false}) {
+        const Quantization in{0.0235294f, 20}, result{out_scale, 20};
+        constexpr int kChannels = 4096;
+        const int pixels = size * size;
+        Graph g = TfliteGraph();
+        const TensorId x = AddBytes(&g, "x", {1, size, size, kChannels}, in), y = AddBytes(&g, "y", {1, 1, 1, kChannels}, result);
+        g.inputs = {x};
+        g.outputs = {y};
+        g.AddNode(OpType::kGlobalAveragePool, "pool", {x}, y).tflite_kernel = mean ? TfliteKernel::kMean : TfliteKernel::kUsual;
+        std::vector<uint8_t> image(static_cast<size_t>(pixels * kChannels));
+        for (uint8_t& v : image) v = static_cast<uint8_t>(random() % 256);
+        const std::vector<uint8_t> out = RunBytes(g, {image.data()});
+        // tensorflow/lite/kernels/reduce.cc and internal/reference/integer_ops/mean.h.
+        const Multiplier m(static_cast<double>(in.scale) / static_cast<double>(result.scale));
+        int shift = 63 - __builtin_clzll(static_cast<uint64_t>(pixels));
+        shift = std::min(std::min(shift, 32), 31 + m.shift);
+        const auto multiplier = static_cast<int32_t>((int64_t{m.value} << shift) / pixels);
+        for (int c = 0; c < kChannels; ++c) {
+          int32_t acc = 0, sum = 0;
+          for (int p = 0; p < pixels; ++p) {
+            acc += image[p * kChannels + c] - in.zero_point;
+            sum += image[p * kChannels + c] - 128;
+          }
+          const uint8_t as_mean = Byte(MultiplyTwice(acc, multiplier, m.shift - shift), result.zero_point);
+          // internal/reference/integer_ops/pooling.h, of int8 values.
+          const uint8_t average = Byte(sum > 0 ? (sum + pixels / 2) / pixels : (sum - pixels / 2) / pixels, 128);
+          const bool is_mean = mean || !(in == result);
+          differ += in == result && as_mean != average;
+          ASSERT_EQ(out[c], is_mean ? as_mean : average) << size << " " << out_scale << " " << acc;
+        }
+      }
+    }
+  }
+  EXPECT_GT(differ, 100);
 }
 
 }  // namespace

@@ -173,8 +173,10 @@ class TfliteImporter {
     if (!problems.empty()) return Unsupported(problems);
     for (int i : file_.outputs) OCTET_RETURN_IF_ERROR(AddOutput(i));
     MoveHeadToPreprocessing(&g_);
-    if (int8_layers_ > 0) g_.metadata.rounding = Rounding::kTflite;
-    g_.metadata.precision = int8_layers_ > 0         ? Precision::kInt8
+    const bool integers = std::any_of(g_.nodes.begin(), g_.nodes.end(),
+                                      [&](const Node& n) { return g_.tensor(n.output).dtype == DType::kU8; });
+    if (integers) g_.metadata.rounding = Rounding::kTflite;
+    g_.metadata.precision = integers                 ? Precision::kInt8
                             : hybrid_layers_ > 0     ? Precision::kHybrid
                             : half_constants_ > 0    ? Precision::kFp16
                                                      : Precision::kFp32;
@@ -346,6 +348,13 @@ class TfliteImporter {
     return id;
   }
 
+  /// What an integer node's rounding is that of.
+  Configure RoundedAs(TfliteKernel kernel) const {
+    return [this, kernel](Node* n) {
+      if (g_.tensor(n->output).dtype == DType::kU8) n->tflite_kernel = kernel;
+    };
+  }
+
   /// The same with an activation function behind it: a node of its own in float, part of the node or a clamp in integers.
   Result<TensorId> EmitActivated(OpType type, const std::string& name, std::vector<TensorId> inputs, const Type& out,
                                  octet::Activation activation, const Configure& configure = {}) {
@@ -484,7 +493,6 @@ class TfliteImporter {
     if (!integer || t.scale.empty()) {
       return Unsupported(StrCat("weights '", t.name, "' of ", TfliteTypeName(t.type), " for a quantized input, expected int8 with scales"));
     }
-    ++int8_layers_;
     OCTET_RETURN_IF_ERROR(Charge(static_cast<int64_t>(t.data.size()) + channels * 4));
     layer->scales = t.scale;
     if (layer->scales.size() == 1) layer->scales.assign(static_cast<size_t>(channels), t.scale[0]);
@@ -742,7 +750,8 @@ class TfliteImporter {
     Layer layer;
     if ((options->keep_num_dims() || on_pixels_) && shape.rank() == 4) {  // A dense layer at every pixel.
       layer.shape = Shape{w[0], 1, 1, w[1]};
-      OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitLayer(OpType::kConv2d, x, out, std::move(layer), activation, {}));
+      OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitLayer(OpType::kConv2d, x, out, std::move(layer), activation,
+                                                         RoundedAs(TfliteKernel::kFullyConnected)));
       return Finish(out, y);
     }
     if (shape.rank() == 4) {
@@ -819,13 +828,6 @@ class TfliteImporter {
       // -s*(q-z) = s*((255-q) - (255-z)): exact.
       if (negative.dtype == DType::kU8) negative.quantization.zero_point = 255 - negative.quantization.zero_point;
       OCTET_ASSIGN_OR_RETURN(z, ScaleShift(name + ".negative", z, negative, {-1.0f}, {0.0f}));
-    }
-    if (op_->code == kMul && type.dtype == DType::kU8) {  // There is no integer kernel for products.
-      OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kDequantize, name + ".a", {x}, Type{}));
-      OCTET_ASSIGN_OR_RETURN(z, Emit(OpType::kDequantize, name + ".b", {z}, Type{}));
-      OCTET_ASSIGN_OR_RETURN(const TensorId product, EmitActivated(OpType::kMul, name + ".float", {x, z}, Type{}, activation));
-      OCTET_ASSIGN_OR_RETURN(const TensorId y, Emit(OpType::kQuantize, name, {product}, type));
-      return Finish(out, y);
     }
     const OpType op = op_->code == kMul ? OpType::kMul : OpType::kAdd;
     OCTET_ASSIGN_OR_RETURN(const TensorId y, EmitActivated(op, name, {x, z}, type, activation));
@@ -964,7 +966,7 @@ class TfliteImporter {
     OCTET_ASSIGN_OR_RETURN(const bool keep, ReducesImage());
     if (TypeOfValue(x).dtype != type.dtype) return Corrupt("input and output have different types");
     const std::string name = NameOf(out);
-    OCTET_ASSIGN_OR_RETURN(TensorId y, Emit(OpType::kGlobalAveragePool, keep ? name : name + ".pool", {x}, type));
+    OCTET_ASSIGN_OR_RETURN(TensorId y, Emit(OpType::kGlobalAveragePool, keep ? name : name + ".pool", {x}, type, RoundedAs(TfliteKernel::kMean)));
     if (!keep) {
       OCTET_ASSIGN_OR_RETURN(y, Emit(OpType::kReshape, name, {y}, type, {}, Shape{1, g_.tensor(y).shape[3]}));
     }
@@ -1299,7 +1301,7 @@ class TfliteImporter {
   std::map<int, const TfliteOperator*> back_to_space_;  ///< BATCH_TO_SPACE_ND by what it reads.
   UniqueNames names_{"_", 1};
   const TfliteOperator* op_ = nullptr;
-  int int8_layers_ = 0, hybrid_layers_ = 0, half_constants_ = 0;
+  int hybrid_layers_ = 0, half_constants_ = 0;
 };
 
 }  // namespace
