@@ -162,6 +162,7 @@ class Fuser {
         return Computed(n, codes, to);
       case OpType::kAveragePool:
       case OpType::kAdd:
+      case OpType::kMul:
       case OpType::kScaleShift:
         return Computed(n, codes, to);
       case OpType::kReshape:
@@ -180,7 +181,6 @@ class Fuser {
       case OpType::kClip:
         if (!to && LimitsCodes(*n, codes[0])) return Moved(n, codes[0], to);
         return to && Clamped(n, codes, *to);
-      case OpType::kMul:
       case OpType::kSoftmax:
       case OpType::kSigmoid:
       case OpType::kTanh:
