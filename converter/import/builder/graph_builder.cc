@@ -292,7 +292,6 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
                                                     [&](Node* n) { n->axis = axis; }));
   }
   const std::string name = w.name.empty() ? label.output + ".weight" : w.name;
-  inputs->resize(kInputScales + 1, kNoTensor);
   OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],
                          AddConstant<int8_t>(name, DType::kI8, shape, codes));
   OCTET_ASSIGN_OR_RETURN((*inputs)[kInputScales],
@@ -302,17 +301,26 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
 
 Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w, bool may_double,
                                 std::vector<TensorId>* inputs) {
+  const std::string name = w.name.empty() ? label.output + ".weight" : w.name,
+                    bias_name = w.bias_name.empty() ? label.output + ".bias" : w.bias_name;
+  const Shape channels{w.shape[0]};
+  inputs->resize(kInputScales + 1, kNoTensor);
+  if (!w.codes.empty()) {
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],
+                           AddConstant<int8_t>(name, DType::kI8, w.shape, w.codes));
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
+                           AddConstant<int32_t>(bias_name, DType::kI32, channels, w.code_bias));
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputScales], AddFloats(name + ".scale", channels, w.scales));
+    return OkStatus();
+  }
   OCTET_ASSIGN_OR_RETURN(const bool codes, AddCodes(label, w, may_double, inputs));
   if (!codes) {
-    OCTET_ASSIGN_OR_RETURN(
-        (*inputs)[kInputWeights],
-        AddFloats(w.name.empty() ? label.output + ".weight" : w.name, w.shape, w.values));
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights], AddFloats(name, w.shape, w.values));
   }
-  if (w.bias.empty()) return OkStatus();
-  if (inputs->size() <= kInputBias) inputs->resize(kInputBias + 1, kNoTensor);
-  OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
-                         AddFloats(w.bias_name.empty() ? label.output + ".bias" : w.bias_name,
-                                   Shape{w.shape[0]}, w.bias));
+  if (!w.bias.empty()) {
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias], AddFloats(bias_name, channels, w.bias));
+  }
+  while (inputs->back() == kNoTensor) inputs->pop_back();
   return OkStatus();
 }
 
@@ -323,7 +331,8 @@ Result<TensorId> GraphBuilder::Conv(const Label& label, TensorId x, const LayerW
   OCTET_ASSIGN_OR_RETURN(x, Fit(label, x, wide, 0.0f, true, &window));
   std::vector<TensorId> inputs{x, kNoTensor};
   OCTET_RETURN_IF_ERROR(AddWeights(label, weights, groups == 1, &inputs));
-  return Emit(OpType::kConv2d, label, std::move(inputs), {}, [&](Node* n) {
+  return Emit(OpType::kConv2d, label, std::move(inputs), weights.out, [&](Node* n) {
+    n->activation = weights.activation;
     n->window = window;
     n->groups = static_cast<int>(groups);
   });
@@ -362,13 +371,17 @@ Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWei
   if (!IsLinear(x, shape)) {
     // The source counts the features in its own order; the rows of the weights follow the memory.
     const std::vector<int32_t> order = SourceOrder(x, shape);
-    std::vector<float> row(static_cast<size_t>(in));
-    for (int64_t o = 0; o < out; ++o) {
-      float* const values = weights.values.data() + o * in;
-      for (int64_t i = 0; i < in; ++i)
-        row[static_cast<size_t>(i)] = values[order[static_cast<size_t>(i)]];
-      std::copy(row.begin(), row.end(), values);
-    }
+    const auto reorder = [&](auto* values) {
+      auto row = *values;
+      row.resize(static_cast<size_t>(in));
+      for (auto at = values->begin(); at != values->end(); at += in) {
+        for (int64_t i = 0; i < in; ++i)
+          row[static_cast<size_t>(i)] = at[order[static_cast<size_t>(i)]];
+        std::copy(row.begin(), row.end(), at);
+      }
+    };
+    reorder(&weights.values);
+    reorder(&weights.codes);
   }
   if (!(shape == Shape{1, in})) {
     OCTET_ASSIGN_OR_RETURN(
@@ -376,7 +389,8 @@ Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWei
   }
   std::vector<TensorId> inputs{input, kNoTensor};
   OCTET_RETURN_IF_ERROR(AddWeights(label, weights, true, &inputs));
-  return Emit(OpType::kDense, label, std::move(inputs));
+  return Emit(OpType::kDense, label, std::move(inputs), weights.out,
+              [&](Node* n) { n->activation = weights.activation; });
 }
 
 Result<TensorId> GraphBuilder::PixelDense(const Label& label, TensorId x, LayerWeights weights) {
@@ -455,7 +469,8 @@ Result<std::vector<float>> GraphBuilder::Spread(const View& x, const Dims& dims,
 }
 
 Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::vector<float> scale,
-                                          std::vector<float> shift, const ValueType& out) {
+                                          std::vector<float> shift, const ValueType& out,
+                                          Activation activation, float unit) {
   const Shape shape = ShapeOf(x);
   const int64_t channels = shape.back();
   const size_t n = std::max({static_cast<size_t>(channels), scale.size(), shift.size()});
@@ -468,7 +483,10 @@ Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::v
     v->resize(n);
     for (size_t i = period; i < n; ++i) (*v)[i] = (*v)[i - period];
   }
-  if (out == TypeOf(x) && AllEqual(scale, 1.0f) && AllEqual(shift, 0.0f)) return x;
+  if (out == TypeOf(x) && activation == Activation::kNone && AllEqual(scale, 1.0f) &&
+      AllEqual(shift, 0.0f)) {
+    return x;
+  }
   // A value for each element is one for each channel of a vector.
   const bool elements = n != static_cast<size_t>(channels);
   const Shape vector{1, static_cast<int64_t>(n)};
@@ -482,7 +500,13 @@ Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::v
                          AddFloats(label.output + ".scale", Shape{vector[1]}, scale));
   OCTET_ASSIGN_OR_RETURN(inputs[kInputShift],
                          AddFloats(label.output + ".shift", Shape{vector[1]}, shift));
-  OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kScaleShift, inner, std::move(inputs), out));
+  if (unit > 0.0f) {
+    inputs.push_back(kNoTensor);
+    OCTET_ASSIGN_OR_RETURN(inputs[kInputUnit],
+                           AddFloats(label.output + ".unit", Shape{1}, std::array{unit}));
+  }
+  OCTET_ASSIGN_OR_RETURN(x, Emit(OpType::kScaleShift, inner, std::move(inputs), out,
+                                 [&](Node* node) { node->activation = activation; }));
   if (!elements) return x;
   return Emit(OpType::kReshape, label, {x}, out, {}, shape);
 }
@@ -560,7 +584,6 @@ Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
   return ScaleShift(label, x, std::move(folded.first), std::move(folded.second));
 }
 
-/// The engine has the limits 0 and 6; others are moved there and back.
 Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {
   if (std::isnan(low) || std::isnan(high) || low > high) {
     return Unsupported(StrCat("it clips to ", low, "..", high));
@@ -647,8 +670,20 @@ Result<TensorId> GraphBuilder::ReverseChannels(const Label& label, TensorId x) {
   if (n > 64 || shape.rank() != 4)
     return Unsupported(StrCat("it reverses ", n, " channels of ", shape.ToString(),
                               "; up to 64 of an image are supported"));
-  LayerWeights weights{Shape{n, n}, std::vector<float>(static_cast<size_t>(n * n), 0.0f), {}};
-  for (int64_t c = 0; c < n; ++c) weights.values[static_cast<size_t>(c * n + n - 1 - c)] = 1.0f;
+  LayerWeights weights;
+  weights.shape = Shape{n, n};
+  weights.out = TypeOf(x);
+  const auto fill = [&](auto* values) {
+    values->resize(static_cast<size_t>(n * n));
+    for (int64_t c = 0; c < n; ++c) (*values)[static_cast<size_t>(c * n + n - 1 - c)] = 1;
+  };
+  if (weights.out.dtype == DType::kU8) {
+    fill(&weights.codes);
+    weights.scales.assign(static_cast<size_t>(n), 1.0f);
+    weights.code_bias.assign(static_cast<size_t>(n), -weights.out.quantization.zero_point);
+  } else {
+    fill(&weights.values);
+  }
   return PixelDense(label, x, std::move(weights));
 }
 

@@ -64,15 +64,24 @@ struct WideWindow {
   Padding padding[2];
 };
 
-/// Weights of a convolution or dense layer, output channel first: OHWI or OI.
+/// Weights of a convolution or dense layer, output channel first: OHWI or OI. Of an integer layer,
+/// whose input is uint8: `codes`, `scales` and `code_bias` as Graph has them, in place of `values`
+/// and `bias`.
 struct LayerWeights {
   Shape shape;
   std::vector<float> values;
   std::vector<float> bias;          ///< One for each output, or empty.
   std::string name{}, bias_name{};  ///< The source's; from the layer's without.
-  /// What the values are multiples of in a quantized source, one for all or one for each output: they then
-  /// become int8 codes, the source's bit for bit. Empty for floats.
+  /// What the values are multiples of in a quantized source, one for all or one for each output: they
+  /// then become int8 codes, the source's bit for bit. Empty for floats.
   std::vector<float> steps{};
+  /// Instead of values, for an integer layer: codes, one scale for each output, and the bias with the
+  /// correction for the input's zero point.
+  std::vector<int8_t> codes{};
+  std::vector<float> scales{};
+  std::vector<int32_t> code_bias{};
+  ValueType out{};                            ///< Of the result.
+  Activation activation = Activation::kNone;  ///< Inside an integer layer.
 };
 
 /// From `in` with `dims` to the order `perm`: result[i0, i1, ...] has dimension dims[perm[0]]
@@ -192,9 +201,11 @@ class GraphBuilder {
   /// A dense layer on the channels of every pixel of [1,h,w,c], weights [out, in].
   Result<TensorId> PixelDense(const Label& label, TensorId x, LayerWeights weights);
   /// x * scale + shift; each has one value, one for each channel, or one for each element in the
-  /// order of the memory. What changes nothing is left out.
+  /// order of the memory. What changes nothing is left out. `activation` is for integers; `unit` as
+  /// in the graph's kInputUnit, 0 for none.
   Result<TensorId> ScaleShift(const Label& label, TensorId x, std::vector<float> scale,
-                              std::vector<float> shift, const ValueType& out = {});
+                              std::vector<float> shift, const ValueType& out = {},
+                              Activation activation = Activation::kNone, float unit = 0.0f);
   /// Values of `dims` that broadcast to the view's, as ScaleShift takes them. kUnsupported when
   /// they do not broadcast.
   Result<std::vector<float>> Spread(const View& x, const Dims& dims,
