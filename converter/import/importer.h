@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/import/builder/operator_row.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -57,6 +58,7 @@ Result<Graph> ImportPytorch(const std::string& path, const ImportOptions& option
 Result<Graph> ImportTflite(const std::string& path);
 /// The same from memory aligned to 16 bytes.
 Result<Graph> ImportTfliteBytes(std::string_view bytes);
+std::vector<OperatorRow> TfliteOperators();
 /// A whole Keras model in HDF5 (.h5), of Keras 2 or 3. Lambda layers and others that carry code are refused.
 Result<Graph> ImportKerasH5(const std::string& path);
 Result<Graph> ImportKerasH5Bytes(std::string_view bytes);

@@ -37,20 +37,14 @@ constexpr const char* kOperatorNames[] = {
     "RESIZE_NEAREST_NEIGHBOR", "LEAKY_RELU", "SQUARED_DIFFERENCE", "MIRROR_PAD", "ABS", "SPLIT_V", "UNIQUE", "CEIL", "REVERSE_V2",
     "ADD_N", "GATHER_ND", "COS", "WHERE", "RANK", "ELU", "REVERSE_SEQUENCE", "MATRIX_DIAG", "QUANTIZE", "MATRIX_SET_DIAG", "ROUND",
     "HARD_SWISH", "IF", "WHILE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "SCATTER_ND", "SELECT_V2", "DENSIFY", "SEGMENT_SUM",
-    "BATCH_MATMUL", "PLACEHOLDER_FOR_GREATER_OP_CODES", "CUMSUM", "CALL_ONCE", "BROADCAST_TO", "RFFT2D", "CONV_3D"};
+    "BATCH_MATMUL", "PLACEHOLDER_FOR_GREATER_OP_CODES", "CUMSUM", "CALL_ONCE", "BROADCAST_TO", "RFFT2D", "CONV_3D", "IMAG", "REAL",
+    "COMPLEX_ABS", "HASHTABLE", "HASHTABLE_FIND", "HASHTABLE_IMPORT", "HASHTABLE_SIZE", "REDUCE_ALL", "CONV_3D_TRANSPOSE", "VAR_HANDLE",
+    "READ_VARIABLE", "ASSIGN_VARIABLE", "BROADCAST_ARGS", "RANDOM_STANDARD_NORMAL", "BUCKETIZE", "RANDOM_UNIFORM", "MULTINOMIAL", "GELU",
+    "DYNAMIC_UPDATE_SLICE", "RELU_0_TO_1"};
+/// TensorType of the public schema, by number.
+constexpr const char* kTypeNames[] = {"float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8",
+                                      "float64", "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16"};
 constexpr int kCustom = 32;
-
-TfliteType TypeOf(tflite::TensorType type) {
-  switch (type) {
-    case tflite::TensorType::FLOAT32: return TfliteType::kFloat32;
-    case tflite::TensorType::FLOAT16: return TfliteType::kFloat16;
-    case tflite::TensorType::INT8: return TfliteType::kInt8;
-    case tflite::TensorType::UINT8: return TfliteType::kUint8;
-    case tflite::TensorType::INT32: return TfliteType::kInt32;
-    case tflite::TensorType::INT64: return TfliteType::kInt64;
-  }
-  return TfliteType::kOther;
-}
 
 int64_t SizeOf(TfliteType type) {
   switch (type) {
@@ -60,9 +54,17 @@ int64_t SizeOf(TfliteType type) {
     case TfliteType::kFloat16: return 2;
     case TfliteType::kInt8:
     case TfliteType::kUint8: return 1;
-    case TfliteType::kOther: return 0;
+    case TfliteType::kInt16: return 2;
   }
   return 0;
+}
+
+/// An error when the file sets a field of the table that the schema does not declare.
+template <typename T>
+Status CheckKnown(const T& table, const std::string& where) {
+  const int field = UnknownTfliteField(&table, T::MiniReflectTypeTable()->num_elems);
+  if (field < 0) return OkStatus();
+  return Unsupported(StrCat(where, " has a field ", field, " of a newer schema"));
 }
 
 /// Copies vectors, but in total no more elements than an honest file can hold: in a forged one, thousands of tensors may point at
@@ -109,6 +111,7 @@ T Load(const std::byte* data, size_t index) {
 
 Status ReadQuantization(const tflite::QuantizationParameters& q, const std::string& where, Copier* copy,
                         TfliteTensor* t) {
+  OCTET_RETURN_IF_ERROR(CheckKnown(q, where + ": its quantization"));
   if (q.details_type() != 0) return Unsupported(StrCat(where, ": quantization scheme ", static_cast<int>(q.details_type())));
   t->scale = copy->Vec<float>(q.scale());
   t->zero_point = copy->Vec<int64_t>(q.zero_point());
@@ -126,6 +129,7 @@ Status ReadQuantization(const tflite::QuantizationParameters& q, const std::stri
     if (!std::isfinite(s) || s <= 0.0f) return Corrupt(StrCat(where, ": scale ", s, ", expected finite and above 0"));
   }
   if (t->scale.size() == 1) return OkStatus();
+  if (t->shape.size() == 1) t->quantized_dimension = 0;  // Some write a bias with its weights' one.
   const int d = t->quantized_dimension;
   if (d < 0 || static_cast<size_t>(d) >= t->shape.size() || static_cast<size_t>(t->shape[d]) != t->scale.size()) {
     return Corrupt(StrCat(where, ": ", t->scale.size(), " scales for dimension ", d, " of its shape"));
@@ -137,7 +141,8 @@ Result<TfliteTensor> ReadTensor(const tflite::Model& model, const tflite::Tensor
   TfliteTensor t;
   t.name = copy->Text(from.name());
   const std::string where = StrCat("tensor ", index, " '", t.name, "'");
-  t.type = TypeOf(from.type());
+  OCTET_RETURN_IF_ERROR(CheckKnown(from, where));
+  t.type = static_cast<TfliteType>(from.type());
   t.shape = copy->Vec<int32_t>(from.shape());
   t.signature = copy->Vec<int32_t>(from.shape_signature());
   OCTET_RETURN_IF_ERROR(copy->status());
@@ -149,6 +154,9 @@ Result<TfliteTensor> ReadTensor(const tflite::Model& model, const tflite::Tensor
     return Corrupt(StrCat(where, ": shape signature of rank ", t.signature.size(), ", expected ", t.shape.size()));
   }
   if (from.sparsity() != nullptr) return Unsupported(StrCat(where, " is stored sparsely"));
+  if (from.variant_tensors() != nullptr && from.variant_tensors()->size() > 0)
+    return Unsupported(StrCat(where, " has variant tensors"));
+  if (from.external_buffer() != 0) return Unsupported(StrCat(where, ": its data is in another file"));
   if (from.is_variable()) return Unsupported(StrCat(where, " is a variable"));
   if (from.quantization() != nullptr) OCTET_RETURN_IF_ERROR(ReadQuantization(*from.quantization(), where, copy, &t));
 
@@ -158,14 +166,16 @@ Result<TfliteTensor> ReadTensor(const tflite::Model& model, const tflite::Tensor
     return Corrupt(StrCat(where, ": buffer ", from.buffer(), ", expected less than ", buffers == nullptr ? 0 : buffers->size()));
   }
   const tflite::Buffer* buffer = buffers->Get(from.buffer());
+  OCTET_RETURN_IF_ERROR(CheckKnown(*buffer, where + ": its buffer"));
   // 1 is written as a placeholder into models whose data is inside after all.
   if (buffer->offset() > 1 || buffer->size() > 1) {
     return Unsupported(StrCat(where, ": data behind the FlatBuffer (models of more than 2 GiB)"));
   }
   if (buffer->data() == nullptr || buffer->data()->size() == 0) return t;
-  if (t.type == TfliteType::kOther) return t;  // Only an error for an operator that reads it.
   int64_t bytes = 0;
-  if (!CheckedMul(elements, SizeOf(t.type), &bytes) || static_cast<uint64_t>(bytes) != buffer->data()->size()) {
+  // Another type is only an error for an operator that reads it.
+  if (SizeOf(t.type) > 0 &&
+      (!CheckedMul(elements, SizeOf(t.type), &bytes) || static_cast<uint64_t>(bytes) != buffer->data()->size())) {
     return Corrupt(StrCat(where, ": ", buffer->data()->size(), " bytes of data, expected ", elements, " elements of ",
                           TfliteTypeName(t.type)));
   }
@@ -186,10 +196,20 @@ Result<TfliteOperator> ReadOperator(const tflite::Model& model, const tflite::Op
   op.code = std::max<int>(code->deprecated_builtin_code(), code->builtin_code());
   if (op.code == kCustom) {
     op.name = StrCat("custom operator ", copy->Text(code->custom_code()));
-  } else if (op.code >= 0 && op.code < static_cast<int>(std::size(kOperatorNames))) {
-    op.name = kOperatorNames[op.code];
   } else {
-    op.name = StrCat("builtin operator ", op.code);
+    op.name = TfliteOperatorName(op.code);
+  }
+  const std::string where = StrCat("operator ", index, " (", op.name, ")");
+  OCTET_RETURN_IF_ERROR(CheckKnown(*code, where + ": its code"));
+  OCTET_RETURN_IF_ERROR(CheckKnown(from, where));
+  const std::pair<const char*, bool> refused[] = {
+      {"mutating_variable_inputs", from.mutating_variable_inputs() != nullptr && from.mutating_variable_inputs()->size() > 0},
+      {"intermediates", from.intermediates() != nullptr && from.intermediates()->size() > 0},
+      {"custom_options", op.code != kCustom && from.custom_options() != nullptr && from.custom_options()->size() > 0},
+      {"large_custom_options", from.large_custom_options_offset() > 1 || from.large_custom_options_size() > 1},
+      {"builtin_options_2", from.builtin_options_2_type() != 0}};
+  for (const auto& [name, set] : refused) {
+    if (set && op.refused.empty()) op.refused = name;
   }
   op.inputs = copy->Vec<int>(from.inputs());
   op.outputs = copy->Vec<int>(from.outputs());
@@ -212,17 +232,25 @@ Status ReadEnds(const std::vector<int>& ids, const char* what, int tensors) {
 
 }  // namespace
 
-const char* TfliteTypeName(TfliteType type) {
-  switch (type) {
-    case TfliteType::kFloat32: return "float32";
-    case TfliteType::kFloat16: return "float16";
-    case TfliteType::kInt8: return "int8";
-    case TfliteType::kUint8: return "uint8";
-    case TfliteType::kInt32: return "int32";
-    case TfliteType::kInt64: return "int64";
-    case TfliteType::kOther: return "another type";
+std::string TfliteOperatorName(int code) {
+  if (code >= 0 && code < static_cast<int>(std::size(kOperatorNames))) return kOperatorNames[code];
+  return StrCat("builtin operator ", code);
+}
+
+int UnknownTfliteField(const void* table, size_t known) {
+  const auto* t = static_cast<const flatbuffers::Table*>(table);
+  const uint8_t* vtable = t->GetVTable();
+  const size_t fields = flatbuffers::ReadScalar<flatbuffers::voffset_t>(vtable) / sizeof(flatbuffers::voffset_t) - 2;
+  for (size_t n = known; n < fields; ++n) {
+    if (t->GetOptionalFieldOffset(static_cast<flatbuffers::voffset_t>((n + 2) * sizeof(flatbuffers::voffset_t))) != 0)
+      return static_cast<int>(n);
   }
-  return "another type";
+  return -1;
+}
+
+const char* TfliteTypeName(TfliteType type) {
+  const int number = static_cast<int>(type);
+  return number >= 0 && number < static_cast<int>(std::size(kTypeNames)) ? kTypeNames[number] : "a type that is not known";
 }
 
 Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner) {
@@ -236,7 +264,13 @@ Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes, std::shared
     return Unsupported(StrCat("TFLite schema version ", model->version(), ", expected ", kSchemaVersion));
   }
   if (model->subgraphs() == nullptr || model->subgraphs()->size() == 0) return Corrupt("no subgraph");
+  if (model->subgraphs()->size() > 1) {
+    return Unsupported(StrCat("the model has ", model->subgraphs()->size(),
+                              " subgraphs (control flow, or several signatures), expected 1: convert one signature alone"));
+  }
+  OCTET_RETURN_IF_ERROR(CheckKnown(*model, "the model"));
   const tflite::SubGraph* graph = model->subgraphs()->Get(0);
+  OCTET_RETURN_IF_ERROR(CheckKnown(*graph, "the subgraph"));
   TfliteFile file;
   file.owner = std::move(owner);
   file.bytes = bytes.size();
@@ -271,7 +305,8 @@ Result<TfliteFile> ReadTflite(const std::string& path) {
 
 Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
   const std::byte* data = t.data.data();
-  const size_t n = t.is_constant() ? t.data.size() / static_cast<size_t>(SizeOf(t.type)) : 0;
+  const int64_t size = std::max<int64_t>(SizeOf(t.type), 1);
+  const size_t n = t.data.size() / static_cast<size_t>(size);
   std::vector<float> values(n);
   switch (t.type) {
     case TfliteType::kFloat32:

@@ -18,18 +18,26 @@ namespace tflite {
 struct Operator;  // Generated from tflite_schema.fbs.
 }
 
-/// Element types of the public schema that mean something here.
-enum class TfliteType { kFloat32, kFloat16, kInt8, kUint8, kInt32, kInt64, kOther };
+/// Element types by their numbers in the public schema; others than these are only named.
+enum class TfliteType : int8_t {
+  kFloat32 = 0,
+  kFloat16 = 1,
+  kInt32 = 2,
+  kUint8 = 3,
+  kInt64 = 4,
+  kInt16 = 7,
+  kInt8 = 9,
+};
 
 const char* TfliteTypeName(TfliteType type);
 
 /// A tensor of the file's first subgraph. Borrows from the file.
 struct TfliteTensor {
   std::string name;
-  TfliteType type = TfliteType::kOther;
+  TfliteType type = TfliteType::kFloat32;
   std::vector<int32_t> shape;
   std::vector<int32_t> signature;  ///< As `shape`, -1 where the size is open; empty when the file has none.
-  std::span<const std::byte> data;  ///< Of a constant; its size is that of the shape and type. Empty for activations.
+  std::span<const std::byte> data;  ///< Of a constant; its size is that of the shape and type, if that is one of the above. Empty for activations.
   std::vector<float> scale;         ///< Empty, one, or one per index of `quantized_dimension`; finite and above 0.
   std::vector<int64_t> zero_point;  ///< As many as `scale`.
   int quantized_dimension = 0;
@@ -42,6 +50,7 @@ struct TfliteOperator {
   std::string name;         ///< "CONV_2D"; for custom operators their own name.
   std::vector<int> inputs;  ///< Tensor indices; -1 for one that is left out.
   std::vector<int> outputs;
+  std::string refused;      ///< A field that is set and that no operator here has a use for.
   const tflite::Operator* table = nullptr;  ///< For its options.
 };
 
@@ -53,8 +62,14 @@ struct TfliteFile {
   std::vector<int> inputs, outputs;
 };
 
+/// Name of a BuiltinOperator: "CONV_2D".
+std::string TfliteOperatorName(int code);
+
+/// The first field that a table of the file sets and the schema, by which it has `known` fields, does not declare; or -1.
+int UnknownTfliteField(const void* table, size_t known);
+
 /// Maps and verifies a file. Errors: kNotFound, kIo, kCorrupt (what is wrong and where), kUnsupported (schema version, more
-/// than 2 GiB, sparse or block-quantized tensors).
+/// than 2 GiB, several subgraphs, sparse or block-quantized tensors, data in other files, fields that are not known).
 Result<TfliteFile> ReadTflite(const std::string& path);
 
 /// The same from memory, which must be aligned to 16 bytes and outlive the result unless `owner` keeps it.

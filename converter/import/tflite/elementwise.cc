@@ -1,0 +1,337 @@
+// TFLite's arithmetic, activation functions and changes of type.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <utility>
+
+#include "converter/import/tflite/importer.h"
+
+namespace octet {
+namespace {
+
+// Codes in the public schema.
+constexpr int kAdd = 0, kLogistic = 14, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21,
+              kSoftmax = 25, kSub = 41, kDiv = 42, kMaximum = 55, kRelu0To1 = 152;
+
+}  // namespace
+
+Activation TfliteImporter::Limits::inside() const {
+  if (low != 0.0f) return Activation::kNone;
+  if (high == Limits{}.high) return Activation::kRelu;
+  return high == 6.0f ? Activation::kRelu6 : Activation::kNone;
+}
+
+Result<View> TfliteImporter::Requantize(const Label& label, View x, const ValueType& to) {
+  const ValueType own = TypeOf(x);
+  if (own.dtype != to.dtype) {
+    return Corrupt(StrCat("'", builder_.graph().tensor(x.id).name, "' is ", DTypeName(own.dtype),
+                          ", expected ", DTypeName(to.dtype)));
+  }
+  OCTET_ASSIGN_OR_RETURN(x.id, builder_.ScaleShift(label, x.id, {1.0f}, {0.0f}, to));
+  return x;
+}
+
+Result<View> TfliteImporter::Clip(const Label& label, View x, const Limits& limits) {
+  Limits real = limits;
+  const ValueType type = TypeOf(x);
+  if (type.dtype == DType::kU8 && limits.inside() == Activation::kNone) {
+    const Quantization& q = type.quantization;
+    const auto limit = [&](float v, float none) {
+      const float code =
+          std::round(v / q.scale) + static_cast<float>(q.zero_point);  // Halves away from zero.
+      return code > 0.0f && code < 255.0f ? (code - static_cast<float>(q.zero_point)) * q.scale
+                                          : none;
+    };
+    const float low_code = limits.low / q.scale + static_cast<float>(q.zero_point);
+    const float high_code = limits.high / q.scale + static_cast<float>(q.zero_point);
+    if (low_code > 254.0f || high_code < 1.0f)
+      return Unsupported(
+          StrCat("it clips to ", limits.low, "..", limits.high, ", beyond its codes"));
+    real = {limit(limits.low, Limits{}.low), limit(limits.high, Limits{}.high)};
+  }
+  OCTET_ASSIGN_OR_RETURN(x.id, builder_.Clip(label, x.id, real.low, real.high));
+  return x;
+}
+
+Status TfliteImporter::InFloat(
+    std::vector<View> inputs,
+    const std::function<Result<View>(const Label& label, std::vector<View> x)>& emit) {
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  const std::string name = NameOf(out);
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (TypeOf(inputs[i]).dtype != DType::kU8) continue;
+    OCTET_ASSIGN_OR_RETURN(
+        inputs[i].id, builder_.Emit(OpType::kDequantize, StrCat(name, ".real", i), {inputs[i].id}));
+  }
+  const bool quantized = type.dtype == DType::kU8;
+  OCTET_ASSIGN_OR_RETURN(View y, emit(quantized ? name + ".float" : name, std::move(inputs)));
+  if (quantized) {
+    OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kQuantize, name, {y.id}, type));
+  }
+  return Finish(out, std::move(y));
+}
+
+// ---- Arithmetic ----
+
+/// Arithmetic of the activation `x` and a constant, inputs of the operator in either order.
+Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limits& limits) {
+  OCTET_ASSIGN_OR_RETURN(View x, ViewOf(x_index));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  if (TypeOf(x).dtype != type.dtype) return Corrupt("input and output have different types");
+  const TfliteTensor& constant = ConstantOf(constant_index);
+  OCTET_ASSIGN_OR_RETURN(std::vector<float> c, Floats(constant_index));
+  if (c.size() != 1) {
+    const std::vector<int32_t>& shape = constant.shape;
+    OCTET_ASSIGN_OR_RETURN(c, builder_.Spread(x, Dims(shape.begin(), shape.end()), c));
+  }
+  const bool first = op_->inputs[0] == constant_index;
+  std::vector<float> scale{1.0f}, shift{0.0f};
+  switch (op_->code) {
+    case kAdd:
+      shift = std::move(c);
+      break;
+    case kMul:
+      scale = std::move(c);
+      break;
+    case kSub:
+      if (first) {
+        scale = {-1.0f};
+      } else {
+        for (float& v : c) v = -v;
+      }
+      shift = std::move(c);
+      break;
+    default:
+      if (first) return Unsupported("division by an activation");
+      for (float& v : c) v = 1.0f / v;
+      scale = std::move(c);
+  }
+  const bool codes = constant.type == TfliteType::kInt8 || constant.type == TfliteType::kUint8;
+  const bool fixed_point = op_->code == kMul || op_->code == kAdd || (op_->code == kSub && !first);
+  const bool quantized = type.dtype == DType::kU8;
+  const float unit =
+      quantized && codes && constant.scale.size() == 1 && fixed_point ? constant.scale[0] : 0.0f;
+  const std::string name = NameOf(out);
+  const Activation inside = quantized ? limits.inside() : Activation::kNone;
+  const bool clips = limits.any() && inside == Activation::kNone;
+  OCTET_ASSIGN_OR_RETURN(
+      x.id, builder_.ScaleShift(clips ? name + ".linear" : name, x.id, std::move(scale),
+                                std::move(shift), type, inside, unit));
+  if (clips) {
+    OCTET_ASSIGN_OR_RETURN(x, Clip(name, std::move(x), limits));
+  }
+  return Finish(out, std::move(x));
+}
+
+Status TfliteImporter::Binary() {
+  tflite::ActivationFunctionType fused = tflite::ActivationFunctionType::NONE;
+  // pot_scale_int16 speaks of int16 only.
+  if (const auto* o = op_->table->builtin_options_as_AddOptions())
+    fused = o->fused_activation_function();
+  if (const auto* o = op_->table->builtin_options_as_SubOptions())
+    fused = o->fused_activation_function();
+  if (const auto* o = op_->table->builtin_options_as_MulOptions())
+    fused = o->fused_activation_function();
+  if (const auto* o = op_->table->builtin_options_as_DivOptions())
+    fused = o->fused_activation_function();
+  OCTET_ASSIGN_OR_RETURN(const Limits limits, Fused(fused));
+  OCTET_ASSIGN_OR_RETURN(const int a, Input(0));
+  OCTET_ASSIGN_OR_RETURN(const int b, Input(1));
+  if (IsConstant(a) && IsConstant(b)) return Unsupported("both operands are constants");
+  if (IsConstant(a) || IsConstant(b))
+    return WithConstant(IsConstant(a) ? b : a, IsConstant(a) ? a : b, limits);
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  OCTET_ASSIGN_OR_RETURN(View x, ViewOf(a));
+  OCTET_ASSIGN_OR_RETURN(View z, ViewOf(b));
+  if (TypeOf(x).dtype != type.dtype || TypeOf(z).dtype != type.dtype)
+    return Corrupt("operands and output have different types");
+  if (x.dims != z.dims) {
+    return Unsupported(StrCat("operands of shapes ", DimsText(x.dims), " and ", DimsText(z.dims),
+                              ", expected equal ones"));
+  }
+  if (op_->code == kDiv) return Unsupported("division by an activation");
+  const std::string name = NameOf(out);
+  OCTET_ASSIGN_OR_RETURN(std::vector<View> both, Alike(name, {x, z}));
+  const bool quantized = type.dtype == DType::kU8;
+  if (op_->code == kSub) {
+    ValueType negative = TypeOf(both[1]);
+    // -s*(q-z) = s*((255-q) - (255-z)): exact.
+    if (quantized) negative.quantization.zero_point = 255 - negative.quantization.zero_point;
+    OCTET_ASSIGN_OR_RETURN(
+        both[1].id, builder_.ScaleShift(name + ".negative", both[1].id, {-1.0f}, {0.0f}, negative));
+  }
+  const Activation inside = quantized && op_->code != kMul ? limits.inside() : Activation::kNone;
+  const bool clips = limits.any() && inside == Activation::kNone;
+  View y = both[0];
+  OCTET_ASSIGN_OR_RETURN(
+      y.id, builder_.Emit(op_->code == kMul ? OpType::kMul : OpType::kAdd,
+                          clips ? name + ".linear" : name, {both[0].id, both[1].id}, type,
+                          [&](Node* n) { n->activation = inside; }));
+  if (clips) {
+    OCTET_ASSIGN_OR_RETURN(y, Clip(name, std::move(y), limits));
+  }
+  return Finish(out, std::move(y));
+}
+
+Status TfliteImporter::AddN() {
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  if (type.dtype != DType::kF32) return Unsupported("a sum of integers");
+  std::vector<View> views;
+  for (size_t i = 0; i < op_->inputs.size(); ++i) {
+    OCTET_ASSIGN_OR_RETURN(const View x, InputView(i));
+    if (TypeOf(x).dtype != DType::kF32) return Corrupt("operands and output have different types");
+    if (i > 0 && x.dims != views[0].dims) {
+      return Unsupported(StrCat("operands of shapes ", DimsText(views[0].dims), " and ",
+                                DimsText(x.dims), ", expected equal ones"));
+    }
+    views.push_back(x);
+  }
+  if (views.empty()) return Corrupt("no inputs");
+  const std::string name = NameOf(out);
+  OCTET_ASSIGN_OR_RETURN(views, Alike(name, std::move(views)));
+  View sum = views[0];
+  for (size_t i = 1; i < views.size(); ++i) {
+    const bool last = i + 1 == views.size();
+    OCTET_ASSIGN_OR_RETURN(
+        sum.id,
+        builder_.Emit(OpType::kAdd, last ? name : StrCat(name, ".sum", i), {sum.id, views[i].id}));
+  }
+  return Finish(out, std::move(sum));
+}
+
+// ---- Functions of one value ----
+
+Status TfliteImporter::Relu() {
+  constexpr float kNone = std::numeric_limits<float>::infinity();
+  const Limits limits = op_->code == kRelu        ? Limits{0.0f, kNone}
+                        : op_->code == kRelu6     ? Limits{0.0f, 6.0f}
+                        : op_->code == kReluN1To1 ? Limits{-1.0f, 1.0f}
+                                                  : Limits{0.0f, 1.0f};
+  OCTET_ASSIGN_OR_RETURN(View x, InputView(0));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  if (TypeOf(x).dtype != type.dtype) return Corrupt("input and output have different types");
+  const std::string name = NameOf(out);
+  // In integers the limits are those of the output.
+  const bool same = TypeOf(x) == type;
+  const Activation inside = same ? Activation::kNone : limits.inside();
+  if (!same) {
+    OCTET_ASSIGN_OR_RETURN(
+        x.id, builder_.ScaleShift(inside == Activation::kNone ? name + ".moved" : name, x.id,
+                                  {1.0f}, {0.0f}, type, inside));
+  }
+  if (inside == Activation::kNone) {
+    OCTET_ASSIGN_OR_RETURN(x, Clip(name, std::move(x), limits));
+  }
+  return Finish(out, std::move(x));
+}
+
+Status TfliteImporter::MinMax() {
+  OCTET_ASSIGN_OR_RETURN(const int a, Input(0));
+  OCTET_ASSIGN_OR_RETURN(const int b, Input(1));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  if (IsConstant(a) == IsConstant(b))
+    return Unsupported("of two activations; only with a constant");
+  OCTET_ASSIGN_OR_RETURN(const View x, ViewOf(IsConstant(a) ? b : a));
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  const int constant = IsConstant(a) ? a : b;
+  if (type.dtype == DType::kU8) {  // TFLite compares codes.
+    OCTET_ASSIGN_OR_RETURN(const ValueType own, TypeOf(constant_[static_cast<size_t>(constant)]));
+    if (!(own == type))
+      return Unsupported("its constant and its output have different quantizations");
+  }
+  if (!(TypeOf(x) == type))
+    return Unsupported("its input and its output have different types or quantizations");
+  OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Floats(constant));
+  if (values.empty() ||
+      std::any_of(values.begin(), values.end(), [&](float v) { return !(v == values[0]); })) {
+    return Unsupported("its constant has several values");
+  }
+  OCTET_ASSIGN_OR_RETURN(View y, Clip(NameOf(out), x,
+                                      op_->code == kMaximum ? Limits{values[0], Limits{}.high}
+                                                            : Limits{Limits{}.low, values[0]}));
+  return Finish(out, std::move(y));
+}
+
+Status TfliteImporter::Softmax() {
+  OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
+  float beta = 1.0f;
+  if (op_->code == kSoftmax) {
+    OCTET_ASSIGN_OR_RETURN(const auto* options,
+                           Options(op_->table->builtin_options_as_SoftmaxOptions()));
+    beta = options->beta();
+    if (!std::isfinite(beta)) return Corrupt(StrCat("beta ", beta));
+  }
+  return InFloat({x}, [&](const Label& label, std::vector<View> v) -> Result<View> {
+    OCTET_ASSIGN_OR_RETURN(v[0].id, builder_.ScaleShift(label + ".beta", v[0].id, {beta}, {0.0f}));
+    const size_t rank = v[0].dims.size();
+    if (rank < 2) return Unsupported("over the batch");
+    return builder_.Softmax(label, v[0],
+                            op_->code == kSoftmax ? OpType::kSoftmax : OpType::kLogSoftmax,
+                            rank - 1, rank);
+  });
+}
+
+Status TfliteImporter::Function() {
+  OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
+  return InFloat({x}, [&](const Label& label, std::vector<View> v) -> Result<View> {
+    OCTET_ASSIGN_OR_RETURN(
+        v[0].id,
+        builder_.Emit(op_->code == kLogistic ? OpType::kSigmoid : OpType::kTanh, label, {v[0].id}));
+    return v[0];
+  });
+}
+
+// ---- Types ----
+
+Status TfliteImporter::Quantize() {
+  OCTET_ASSIGN_OR_RETURN(View x, InputView(0));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  if (type.dtype != DType::kU8) return Corrupt("output is not quantized");
+  if (TypeOf(x).dtype == DType::kU8) {  // Also from uint8 to int8, where nothing changes here.
+    OCTET_ASSIGN_OR_RETURN(x, Requantize(NameOf(out), std::move(x), type));
+  } else {
+    OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kQuantize, NameOf(out), {x.id}, type));
+  }
+  return Finish(out, std::move(x));
+}
+
+Status TfliteImporter::Dequantize() {
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  if (IsConstant(in)) {  // Weights stored as float16 or int8.
+    if (views_[static_cast<size_t>(out)].id != kNoTensor || IsConstant(out))
+      return Corrupt(StrCat("'", tensor(out).name, "' is computed twice"));
+    constant_[static_cast<size_t>(out)] = constant_[static_cast<size_t>(in)];
+    return OkStatus();
+  }
+  OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  if (type.dtype != DType::kF32 || TypeOf(x).dtype != DType::kU8)
+    return Corrupt("expected a quantized input and a float32 output");
+  OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, NameOf(out), {x.id}));
+  return Finish(out, std::move(x));
+}
+
+Status TfliteImporter::Cast() {
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  if (folded_[static_cast<size_t>(in)]) return Fold(*folded_[static_cast<size_t>(in)]);
+  // The kernel goes by the tensors' types, not by its options. Only raw pixels to float: a cast
+  // looks at the stored number, not at what a scale makes of it.
+  if (tensor(in).type != TfliteType::kUint8 || !tensor(in).scale.empty() ||
+      tensor(out).type != TfliteType::kFloat32) {
+    return Unsupported(StrCat("cast from ", TfliteTypeName(tensor(in).type), " to ",
+                              TfliteTypeName(tensor(out).type)));
+  }
+  OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
+  OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, NameOf(out), {x.id}));
+  return Finish(out, std::move(x));
+}
+
+}  // namespace octet

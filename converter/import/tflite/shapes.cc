@@ -1,0 +1,491 @@
+// TFLite's operators that move values, and the shapes that a model computes from its input's.
+#include <algorithm>
+#include <array>
+#include <set>
+#include <utility>
+
+#include "converter/import/tflite/importer.h"
+
+namespace octet {
+namespace {
+
+// Codes in the public schema.
+constexpr int kPadV2 = 60, kSplit = 49;
+/// Most numbers computed from a shape, and most dimensions.
+constexpr size_t kMaxFolded = 64, kMaxRank = 8;
+constexpr char kPartOfBatch[] = "it takes a part of the batch";
+
+}  // namespace
+
+// ---- Dimensions: only the view changes ----
+
+Status TfliteImporter::Reshape() {
+  std::vector<int64_t> target;
+  if (HasInput(1)) {
+    OCTET_ASSIGN_OR_RETURN(target, InputIntegers(1));
+  } else {
+    OCTET_ASSIGN_OR_RETURN(const auto* options,
+                           Options(op_->table->builtin_options_as_ReshapeOptions()));
+    if (options->new_shape() != nullptr)
+      target.assign(options->new_shape()->begin(), options->new_shape()->end());
+  }
+  if (target.empty() || target.size() > kMaxRank) {
+    return Unsupported(StrCat("a shape of rank ", target.size(), ", expected 1 to ", kMaxRank,
+                              " with the batch first"));
+  }
+  return Move([&](const Label&, View x) -> Result<View> {
+    const int64_t elements = builder_.ShapeOf(x).num_elements() * batch_;
+    int64_t known = 1;
+    std::optional<size_t> open;
+    for (size_t d = 0; d < target.size(); ++d) {
+      if (target[d] == -1 && !open) {
+        open = d;
+      } else if (target[d] < 1 || !CheckedMul(known, target[d], &known)) {
+        return Corrupt(StrCat("dimension ", target[d], " in its shape"));
+      }
+    }
+    if (open && elements % known == 0) target[*open] = elements / known;
+    if (Product(target, 0, target.size()) != elements) {
+      return Corrupt(StrCat("its shape ", DimsText(target), " does not have the ", elements,
+                            " elements of its input"));
+    }
+    if (target[0] % batch_ != 0)
+      return Unsupported(
+          StrCat("a shape that begins with ", target[0], ", expected the batch, ", batch_));
+    x.dims = target;
+    x.dims[0] /= batch_;
+    return x;
+  });
+}
+
+Status TfliteImporter::Squeeze() {
+  const auto* options = op_->table->builtin_options_as_SqueezeOptions();
+  return Move([&](const Label&, View x) -> Result<View> {
+    std::vector<bool> go(x.dims.size(), false);
+    if (options != nullptr && options->squeeze_dims() != nullptr &&
+        options->squeeze_dims()->size() > 0) {
+      for (int a : *options->squeeze_dims()) {
+        OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(a, x.dims.size()));
+        if (x.dims[d] != 1)
+          return Corrupt(StrCat("dimension ", d, " of ", DimsText(x.dims), " is not 1"));
+        go[d] = true;
+      }
+    } else {
+      if (batch_ == 1 && !open_batch_)
+        return Unsupported("without squeeze_dims it removes the batch as well");
+      for (size_t d = 1; d < go.size(); ++d) go[d] = x.dims[d] == 1;
+    }
+    Dims dims;
+    for (size_t d = 0; d < go.size(); ++d) {
+      if (!go[d]) dims.push_back(x.dims[d]);
+    }
+    x.dims = std::move(dims);
+    return x;
+  });
+}
+
+Status TfliteImporter::ExpandDims() {
+  OCTET_ASSIGN_OR_RETURN(const int64_t axis, InputInteger(1));
+  return Move([&](const Label&, View x) -> Result<View> {
+    OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(axis, x.dims.size() + 1));
+    if (x.dims.size() >= kMaxRank)
+      return Unsupported(StrCat("its result has more than ", kMaxRank, " dimensions"));
+    x.dims.insert(x.dims.begin() + static_cast<std::ptrdiff_t>(d), 1);
+    return x;
+  });
+}
+
+Status TfliteImporter::Transpose() {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> order, InputIntegers(1));
+  return Move([&](const Label&, const View& x) -> Result<View> {
+    std::vector<int> perm(order.begin(), order.end());
+    std::vector<int> sorted = perm;
+    std::sort(sorted.begin(), sorted.end());
+    bool permutes = perm.size() == x.dims.size();
+    for (size_t d = 0; permutes && d < sorted.size(); ++d)
+      permutes = sorted[d] == static_cast<int>(d);
+    if (!permutes) return Corrupt("its order is not a permutation of the dimensions");
+    if (perm[0] != 0) return Unsupported("it moves the batch");
+    const std::optional<View> moved = Transposed(x, builder_.ShapeOf(x), perm);
+    if (moved) return *moved;
+    return Unsupported(
+        StrCat("it cuts through the dimensions of the tensor ", builder_.ShapeOf(x).ToString()));
+  });
+}
+
+// ---- Parts ----
+
+std::vector<TfliteImporter::Range> TfliteImporter::Whole(const View& x) const {
+  std::vector<Range> ranges;
+  for (int64_t d : x.dims) ranges.push_back({0, 1, d});
+  return ranges;
+}
+
+Result<View> TfliteImporter::Part(const Label& label, const View& x,
+                                  const std::vector<Range>& ranges,
+                                  const std::vector<bool>& dropped) {
+  bool whole = true;
+  for (size_t d = 0; d < ranges.size(); ++d)
+    whole = whole && ranges[d].step > 0 && ranges[d].count == x.dims[d];
+  View y = x;
+  if (!whole) {
+    OCTET_ASSIGN_OR_RETURN(y, builder_.AsAligned(label, x));
+    const Shape shape = builder_.ShapeOf(y);
+    std::vector<Range> axes;
+    for (int axis = 0; axis < shape.rank(); ++axis) axes.push_back({0, 1, shape[axis]});
+    for (size_t d = 0; d < ranges.size(); ++d)
+      axes[static_cast<size_t>(*AxisOf(y, shape, d))] = ranges[d];
+    OCTET_ASSIGN_OR_RETURN(y.id, builder_.Slice(label, y.id, axes));
+  }
+  y.dims.clear();
+  for (size_t d = 0; d < ranges.size(); ++d) {
+    if (dropped.empty() || !dropped[d]) y.dims.push_back(ranges[d].count);
+  }
+  return y;
+}
+
+Status TfliteImporter::Slice() {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> begin, InputIntegers(1));
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> size, InputIntegers(2));
+  return Move([&](const Label& label, const View& x) -> Result<View> {
+    if (begin.size() != x.dims.size() || size.size() != begin.size())
+      return Corrupt("begin and size do not fit the rank");
+    std::vector<Range> ranges = Whole(x);
+    for (size_t d = 0; d < begin.size(); ++d) {
+      const int64_t limit = d == 0 ? x.dims[0] * batch_ : x.dims[d];
+      if (begin[d] < 0 || begin[d] >= limit || size[d] < -1 || size[d] == 0 ||
+          size[d] > limit - begin[d]) {
+        return Corrupt(StrCat("range of ", size[d], " from ", begin[d], " in dimension ", d, " of ",
+                              DimsText(x.dims)));
+      }
+      const int64_t count = size[d] < 0 ? limit - begin[d] : size[d];
+      // Of an open batch nobody knows what a number takes.
+      if (d == 0 && (count != limit || (open_batch_ && size[d] >= 0)))
+        return Unsupported(kPartOfBatch);
+      if (d > 0) ranges[d] = {begin[d], 1, count};
+    }
+    return Part(label, x, ranges);
+  });
+}
+
+Status TfliteImporter::StridedSlice() {
+  OCTET_ASSIGN_OR_RETURN(const auto* options,
+                         Options(op_->table->builtin_options_as_StridedSliceOptions()));
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+  OCTET_ASSIGN_OR_RETURN(std::vector<int64_t> begin, InputIntegers(1));
+  OCTET_ASSIGN_OR_RETURN(std::vector<int64_t> end, InputIntegers(2));
+  OCTET_ASSIGN_OR_RETURN(std::vector<int64_t> step, InputIntegers(3));
+  const std::pair<const char*, int> refused[] = {{"ellipsis_mask", options->ellipsis_mask()},
+                                                 {"new_axis_mask", options->new_axis_mask()},
+                                                 {"offset", options->offset()}};
+  for (const auto& [name, value] : refused) {
+    if (value != 0) return Unsupported(StrCat("its option ", name, " is ", value, ", expected 0"));
+  }
+  const bool folds = folded_[static_cast<size_t>(in)].has_value();
+  Dims dims;
+  if (folds) {
+    dims = {static_cast<int64_t>(folded_[static_cast<size_t>(in)]->size())};
+  } else {
+    OCTET_ASSIGN_OR_RETURN(const View x, ViewOf(in));
+    dims = x.dims;
+    dims[0] *= batch_;
+  }
+  if (begin.size() > dims.size() || begin.size() != end.size() || begin.size() != step.size()) {
+    return Corrupt(StrCat("begin, end and strides of ", begin.size(), ", ", end.size(), " and ",
+                          step.size(), " elements for rank ", dims.size()));
+  }
+  std::vector<Range> ranges;
+  std::vector<bool> dropped(dims.size(), false);
+  for (size_t d = 0; d < dims.size(); ++d) {
+    ranges.push_back({0, 1, dims[d]});
+    if (d >= begin.size()) continue;
+    Range& r = ranges[d];
+    const auto set = [&](int mask) { return (static_cast<unsigned>(mask) >> d & 1) != 0; };
+    if (step[d] == 0 || std::abs(step[d]) > (1 << 20))
+      return Unsupported(StrCat("stride ", step[d]));
+    const int64_t first = step[d] > 0 ? 0 : -1, last = dims[d] + first;
+    const auto place = [&](int64_t v) { return std::clamp(v < 0 ? v + dims[d] : v, first, last); };
+    r.step = step[d];
+    r.begin = set(options->begin_mask()) ? (step[d] > 0 ? first : last) : place(begin[d]);
+    const int64_t behind = set(options->end_mask()) ? (step[d] > 0 ? last : first) : place(end[d]);
+    r.count = (behind - r.begin + step[d] + (step[d] > 0 ? -1 : 1)) / step[d];
+    if (set(options->shrink_axis_mask())) {
+      r = {begin[d] < 0 ? begin[d] + dims[d] : begin[d], 1, 1};
+      dropped[d] = true;
+    }
+    if (r.count < 1 || r.begin < 0 || r.begin >= dims[d])
+      return Corrupt(StrCat("an empty range in dimension ", d, " of ", DimsText(dims)));
+    const bool whole =
+        r.count == dims[d] && r.step == 1 && (!open_batch_ || set(options->end_mask()));
+    if (d == 0 && !folds && (!whole || dropped[0])) return Unsupported(kPartOfBatch);
+  }
+  if (folds) {
+    std::vector<int64_t> values;
+    for (int64_t i = 0; i < ranges[0].count; ++i) {
+      values.push_back((*folded_[static_cast<size_t>(in)])[static_cast<size_t>(
+          ranges[0].begin + i * ranges[0].step)]);
+    }
+    return Fold(std::move(values));
+  }
+  ranges[0].count /= batch_;
+  return Move([&](const Label& label, const View& x) { return Part(label, x, ranges, dropped); });
+}
+
+Status TfliteImporter::Split() {
+  const bool even = op_->code == kSplit;
+  OCTET_ASSIGN_OR_RETURN(const View x, InputView(even ? 1 : 0));
+  OCTET_ASSIGN_OR_RETURN(const int64_t axis, InputInteger(even ? 0 : 2));
+  OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(axis, x.dims.size()));
+  const int64_t n = static_cast<int64_t>(op_->outputs.size());
+  const auto* split = op_->table->builtin_options_as_SplitOptions();
+  const auto* split_v = op_->table->builtin_options_as_SplitVOptions();
+  const int64_t said = split != nullptr     ? split->num_splits()
+                       : split_v != nullptr ? split_v->num_splits()
+                                            : n;
+  if (said != n || n < 1)
+    return Corrupt(StrCat("its option num_splits is ", said, ", and it has ", n, " outputs"));
+  std::vector<int64_t> sizes(static_cast<size_t>(n), x.dims[d] / n);
+  if (!even) {
+    OCTET_ASSIGN_OR_RETURN(sizes, InputIntegers(1));
+  }
+  int64_t sum = 0;
+  for (int64_t& size : sizes) {
+    if (size < -1 || size > x.dims[d])
+      return Corrupt(StrCat("a part of ", size, " of ", x.dims[d]));
+    sum += size;
+  }
+  const auto rest = std::find(sizes.begin(), sizes.end(), -1);
+  if (rest != sizes.end()) {
+    *rest = x.dims[d] - sum - 1;
+    sum = x.dims[d];
+  }
+  if (static_cast<int64_t>(sizes.size()) != n || sum != x.dims[d] ||
+      *std::min_element(sizes.begin(), sizes.end()) < 1) {
+    return Corrupt(StrCat(sizes.size(), " parts of ", sum, " elements in all, expected ", n, " of ",
+                          x.dims[d]));
+  }
+  std::vector<Range> ranges = Whole(x);
+  ranges[d].count = 0;
+  for (size_t i = 0; i < sizes.size(); ++i) {
+    ranges[d] = {ranges[d].begin + ranges[d].count, 1, sizes[i]};
+    const int out = op_->outputs[i];
+    if (!needed_[static_cast<size_t>(out)]) continue;
+    OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+    if (!(type == TypeOf(x))) return Unsupported("input and output of different quantization");
+    OCTET_ASSIGN_OR_RETURN(View y, Part(NameOf(out), x, ranges));
+    OCTET_RETURN_IF_ERROR(Finish(out, std::move(y)));
+  }
+  return OkStatus();
+}
+
+Status TfliteImporter::Unpack() {
+  OCTET_ASSIGN_OR_RETURN(const auto* options,
+                         Options(op_->table->builtin_options_as_UnpackOptions()));
+  OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
+  OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(options->axis(), x.dims.size()));
+  const int64_t n = static_cast<int64_t>(op_->outputs.size());
+  if (options->num() != n || x.dims[d] != n) {
+    return Corrupt(StrCat("its option num is ", options->num(), ", and it has ", n, " outputs for ",
+                          x.dims[d]));
+  }
+  std::vector<Range> ranges = Whole(x);
+  std::vector<bool> dropped(x.dims.size(), false);
+  dropped[d] = true;
+  for (size_t i = 0; i < op_->outputs.size(); ++i) {
+    const int out = op_->outputs[i];
+    if (!needed_[static_cast<size_t>(out)]) continue;
+    OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+    if (!(type == TypeOf(x))) return Unsupported("input and output of different quantization");
+    ranges[d] = {static_cast<int64_t>(i), 1, 1};
+    OCTET_ASSIGN_OR_RETURN(View y, Part(NameOf(out), x, ranges, dropped));
+    OCTET_RETURN_IF_ERROR(Finish(out, std::move(y)));
+  }
+  return OkStatus();
+}
+
+Status TfliteImporter::Gather() {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> at, InputIntegers(1));
+  const auto* options = op_->table->builtin_options_as_GatherOptions();
+  const int axis = options == nullptr ? 0 : options->axis();
+  if (options != nullptr && options->batch_dims() != 0) {
+    return Unsupported(StrCat("its option batch_dims is ", options->batch_dims(), ", expected 0"));
+  }
+  if (AllFolded()) {
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> from, InputIntegers(0));
+    if (axis != 0 && axis != -1)
+      return Corrupt(StrCat("its option axis is ", axis, " for one dimension"));
+    std::vector<int64_t> values;
+    for (int64_t i : at) {
+      if (i < 0 || i >= static_cast<int64_t>(from.size()))
+        return Corrupt(StrCat("index ", i, ", expected less than ", from.size()));
+      if (values.size() > kMaxFolded) break;
+      values.push_back(from[static_cast<size_t>(i)]);
+    }
+    return Fold(std::move(values));
+  }
+  return Move([&](const Label& label, const View& x) -> Result<View> {
+    OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(axis, x.dims.size()));
+    const std::vector<int32_t>& shape = ConstantOf(op_->inputs[1]).shape;
+    if (at.empty() || shape.size() > 1)
+      return Unsupported(StrCat("indices of rank ", shape.size(), ", expected a list or a number"));
+    std::vector<Range> ranges = Whole(x);
+    ranges[d] = {at[0], at.size() > 1 ? at[1] - at[0] : 1, static_cast<int64_t>(at.size())};
+    for (size_t i = 0; i < at.size(); ++i) {
+      if (at[i] < 0 || at[i] >= x.dims[d])
+        return Corrupt(StrCat("index ", at[i], ", expected less than ", x.dims[d]));
+      if (at[i] != at[0] + static_cast<int64_t>(i) * ranges[d].step || ranges[d].step == 0) {
+        return Unsupported("its indices are not in even steps");
+      }
+    }
+    std::vector<bool> dropped(x.dims.size(), false);
+    dropped[d] = shape.empty();
+    return Part(label, x, ranges, dropped);
+  });
+}
+
+Status TfliteImporter::Reverse() {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, InputIntegers(1));
+  return Move([&](const Label& label, const View& x) -> Result<View> {
+    std::vector<Range> ranges = Whole(x);
+    for (int64_t a : axes) {
+      OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(a, x.dims.size()));
+      ranges[d] = {x.dims[d] - 1, -1, x.dims[d]};
+    }
+    return Part(label, x, ranges);
+  });
+}
+
+// ---- Larger tensors ----
+
+Status TfliteImporter::Pad() {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> amounts, InputIntegers(1));
+  float value = 0.0f;
+  if (op_->code == kPadV2) {
+    OCTET_ASSIGN_OR_RETURN(const int index, Input(2));
+    OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Floats(index));
+    if (values.size() != 1) return Corrupt(StrCat(values.size(), " fill values, expected 1"));
+    value = values[0];
+  }
+  return Move([&](const Label& label, const View& x) -> Result<View> {
+    const size_t rank = x.dims.size();
+    if (amounts.size() != rank * 2)
+      return Corrupt(StrCat(amounts.size(), " amounts, expected ", 2 * rank));
+    OCTET_ASSIGN_OR_RETURN(const View aligned, builder_.AsAligned(label, x));
+    View y = aligned;
+    std::array<int64_t, 4> begin{}, end{};
+    for (size_t d = 0; d < rank; ++d) {
+      const size_t axis = static_cast<size_t>(*AxisOf(aligned, builder_.ShapeOf(aligned), d));
+      begin[axis] = amounts[2 * d];
+      end[axis] = amounts[2 * d + 1];
+      y.dims[d] += begin[axis] + end[axis];
+    }
+    OCTET_ASSIGN_OR_RETURN(y.id, builder_.Pad(label, y.id, begin, end, value));
+    return y;
+  });
+}
+
+Status TfliteImporter::Concat() {
+  OCTET_ASSIGN_OR_RETURN(const auto* options,
+                         Options(op_->table->builtin_options_as_ConcatenationOptions()));
+  OCTET_ASSIGN_OR_RETURN(const Limits limits, Fused(options->fused_activation_function()));
+  if (AllFolded()) {
+    if (options->axis() != 0 && options->axis() != -1)
+      return Corrupt(StrCat("its option axis is ", options->axis(), " for one dimension"));
+    return FoldAll();
+  }
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  const std::string name = NameOf(out);
+  std::vector<View> views;
+  for (size_t i = 0; i < op_->inputs.size(); ++i) {
+    OCTET_ASSIGN_OR_RETURN(View x, InputView(i));
+    OCTET_ASSIGN_OR_RETURN(x, Requantize(StrCat(name, ".input", i), std::move(x), type));
+    if (i > 0 && x.dims.size() != views[0].dims.size()) return Corrupt("inputs of different ranks");
+    views.push_back(std::move(x));
+  }
+  if (views.empty()) return Corrupt("no inputs");
+  OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(options->axis(), views[0].dims.size()));
+  View y = views[0];
+  if (views.size() > 1) {
+    OCTET_ASSIGN_OR_RETURN(views, builder_.AsAlike(name, std::move(views)));
+    y = views[0];
+    const int axis = *AxisOf(y, builder_.ShapeOf(y), d);
+    std::vector<TensorId> ids;
+    y.dims[d] = 0;
+    for (const View& x : views) {
+      ids.push_back(x.id);
+      y.dims[d] += x.dims[d];
+    }
+    OCTET_ASSIGN_OR_RETURN(
+        y.id, builder_.Emit(OpType::kConcat, limits.any() ? name + ".linear" : name, std::move(ids),
+                            type, [&](Node* n) { n->axis = axis; }));
+  }
+  OCTET_ASSIGN_OR_RETURN(y, Clip(name, std::move(y), limits));
+  return Finish(out, std::move(y));
+}
+
+// ---- Shapes computed from the input's, known once the input's size is ----
+
+bool TfliteImporter::AllFolded() const {
+  return !op_->inputs.empty() && std::all_of(op_->inputs.begin(), op_->inputs.end(), [&](int i) {
+    if (i < 0) return false;
+    const TfliteType type = tensor(i).type;
+    return folded_[static_cast<size_t>(i)].has_value() ||
+           (IsConstant(i) && (type == TfliteType::kInt32 || type == TfliteType::kInt64));
+  });
+}
+
+Status TfliteImporter::Fold(std::vector<int64_t> values) {
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  if (values.size() > kMaxFolded)
+    return Unsupported(StrCat(values.size(), " integers computed from a shape"));
+  if (folded_[static_cast<size_t>(out)] || IsConstant(out))
+    return Corrupt(StrCat("'", tensor(out).name, "' is computed twice"));
+  folded_[static_cast<size_t>(out)] = std::move(values);
+  return OkStatus();
+}
+
+Status TfliteImporter::FoldAll() {
+  std::vector<int64_t> all;
+  for (size_t i = 0; i < op_->inputs.size(); ++i) {
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> part, InputIntegers(i));
+    all.insert(all.end(), part.begin(), part.end());
+    if (all.size() > kMaxFolded) break;
+  }
+  return Fold(std::move(all));
+}
+
+Status TfliteImporter::ShapeOf() {
+  OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
+  std::vector<int64_t> values = x.dims;
+  values[0] *= batch_;
+  return Fold(std::move(values));
+}
+
+Status TfliteImporter::ReduceProd() {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, InputIntegers(1));
+  if (!AllFolded()) return Unsupported("a product of activations");
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> from, InputIntegers(0));
+  if (axes.size() != 1 || (axes[0] != 0 && axes[0] != -1))
+    return Unsupported("a product along other dimensions than the first");
+  int64_t product = 1;
+  for (int64_t v : from) {
+    if (!CheckedMul(product, v, &product)) return Corrupt("a product that does not fit 64 bits");
+  }
+  return Fold({product});
+}
+
+Status TfliteImporter::Pack() {
+  OCTET_ASSIGN_OR_RETURN(const auto* options,
+                         Options(op_->table->builtin_options_as_PackOptions()));
+  if (!AllFolded()) return Unsupported("packing activations");
+  if (options->values_count() != static_cast<int>(op_->inputs.size())) {
+    return Corrupt(StrCat("its option values_count is ", options->values_count(), " for ",
+                          op_->inputs.size(), " inputs"));
+  }
+  if (options->axis() != 0 && options->axis() != -1)
+    return Unsupported(StrCat("its option axis is ", options->axis(), ", expected 0"));
+  return FoldAll();
+}
+
+}  // namespace octet
