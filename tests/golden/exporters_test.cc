@@ -171,7 +171,8 @@ TEST_P(PyTorch, QuantizedOnnx) {
     // Where everything is quantized every layer is integer.
     const bool partial = name.find("_partial_") != std::string::npos;
     for (const Node& n : graph->nodes) {
-      if (!partial && (n.type == OpType::kConv2d || n.type == OpType::kDense)) EXPECT_EQ(graph->tensor(n.inputs[0]).dtype, DType::kU8) << n.name;
+      if (partial || (n.type != OpType::kConv2d && n.type != OpType::kDense)) continue;
+      EXPECT_EQ(graph->tensor(n.inputs[0]).dtype, DType::kU8) << n.name;
     }
     // The answers are those of the QDQ graph, from which the other form differs in what it quantizes.
     const float relative = name.find("_qoperator_") != std::string::npos ? 0.04f : 0.01f;
