@@ -238,12 +238,12 @@ std::string TfliteOperatorName(int code) {
 }
 
 int UnknownTfliteField(const void* table, size_t known) {
+  using Slot = flatbuffers::voffset_t;
   const auto* t = static_cast<const flatbuffers::Table*>(table);
-  const uint8_t* vtable = t->GetVTable();
-  const size_t fields = flatbuffers::ReadScalar<flatbuffers::voffset_t>(vtable) / sizeof(flatbuffers::voffset_t) - 2;
-  for (size_t n = known; n < fields; ++n) {
-    if (t->GetOptionalFieldOffset(static_cast<flatbuffers::voffset_t>((n + 2) * sizeof(flatbuffers::voffset_t))) != 0)
-      return static_cast<int>(n);
+  const size_t slots = flatbuffers::ReadScalar<Slot>(t->GetVTable()) / sizeof(Slot);  // Two are no fields.
+  for (size_t n = known; n + 2 < slots; ++n) {
+    // Nothing honest is this long.
+    if (n > known + 64 || t->GetOptionalFieldOffset(static_cast<Slot>((n + 2) * sizeof(Slot))) != 0) return static_cast<int>(n);
   }
   return -1;
 }
