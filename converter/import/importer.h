@@ -48,6 +48,8 @@ Result<std::string> DetectFormat(const std::string& path);
 Result<Graph> ImportOnnx(const std::string& path);
 /// The same from memory. `path` is the name used in errors; its folder is where external data may lie.
 Result<Graph> ImportOnnxBytes(std::string_view bytes, const std::string& path);
+/// The operators that are taken, with their limits, from the table that decides it.
+std::vector<OperatorRow> OnnxOperators();
 Result<Graph> ImportSafetensors(const std::string& path, const ImportOptions& options);
 /// A folder with saved_model.pb and variables/. Takes the signature serving_default, or the only one.
 Result<Graph> ImportSavedModel(const std::string& path);

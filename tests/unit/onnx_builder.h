@@ -73,6 +73,22 @@ class OnnxBuilder {
     graph_.emplace_back(5, Tensor(tensor));
     return *this;
   }
+  /// Values that are not zero, and where they are.
+  OnnxBuilder& SparseInitializer(const OnnxTensorSpec& values, const OnnxTensorSpec& indices,
+                                 const Dims& dims) {
+    std::string data;
+    protozero::pbf_writer writer(data);
+    writer.add_message(1, Tensor(values));
+    writer.add_message(2, Tensor(indices));
+    writer.add_packed_int64(3, dims.begin(), dims.end());
+    graph_.emplace_back(15, data);
+    return *this;
+  }
+  /// The domain of the file's one opset, ONNX's own otherwise.
+  OnnxBuilder& Domain(const std::string& domain) {
+    domain_ = domain;
+    return *this;
+  }
   OnnxBuilder& Node(const std::string& op, const std::vector<std::string>& inputs,
                     const std::vector<std::string>& outputs,
                     const std::vector<OnnxAttr>& attributes = {}, const std::string& name = "",
@@ -97,7 +113,7 @@ class OnnxBuilder {
     for (const auto& [tag, data] : graph_) graph.add_message(tag, data);
     std::string opset_data;
     protozero::pbf_writer opset(opset_data);
-    opset.add_string(1, "");
+    opset.add_string(1, domain_);
     opset.add_int64(2, opset_);
     std::string model_data;
     protozero::pbf_writer model(model_data);
@@ -216,6 +232,7 @@ class OnnxBuilder {
   }
 
   int64_t opset_;
+  std::string domain_;
   std::vector<std::pair<protozero::pbf_tag_type, std::string>> graph_;
 };
 

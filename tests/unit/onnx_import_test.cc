@@ -482,7 +482,8 @@ TEST(OnnxDense, OnEveryPixel) {
   EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kConv2d), 1);
   OnnxBuilder rows = Single(13, x, "MatMul", {"x", "w"});
   rows.Initializer(FloatTensor("w", {5, 6}, random.Floats(30)));
-  EXPECT_THAT(ImportError(rows).message(), HasSubstr("whose channels are not the input's last dimension"));
+  EXPECT_THAT(ImportError(rows).message(),
+              HasSubstr("whose channels are not the input's last dimension"));
 }
 
 TEST(OnnxDense, BiasForms) {
@@ -595,14 +596,7 @@ TEST(OnnxMoves, SliceOldAndNew) {
         .Initializer(IntTensor("e", {n}, ends))
         .Initializer(IntTensor("a", {n}, axes));
     b.Initializer(IntTensor("t", {n}, steps));
-    if (n == 0) {
-      EXPECT_FALSE(ImportOnnxBytes(b.Build(), "test").ok());  // The output is the input.
-    } else {
-      const auto graph = ImportOnnxBytes(b.Build(), "test");
-      const bool whole = !graph.ok() && graph.status().message().find("same value as the input") !=
-                                            std::string::npos;
-      if (!whole) ExpectSame(b, x);
-    }
+    ExpectSame(b, x);
   }
   OnnxBuilder reversed = Single(13, x, "Slice", {"x", "s", "e", "a", "t"});
   reversed.Initializer(IntTensor("s", {1}, {-1}))
@@ -623,6 +617,7 @@ TEST(OnnxMoves, SplitIntoSlices) {
   for (int64_t opset : {11, 13, 18}) {
     for (int64_t axis : {1, 3, -2}) {
       for (bool listed : {false, true}) {
+        if (!listed && opset < 18) continue;  // Equal parts only, which 7, 5 and 6 are not.
         const bool channels = axis == 1;
         const Dims sizes = channels ? Dims{2, 1, 4} : axis == 3 ? Dims{1, 2, 3} : Dims{1, 1, 3};
         OnnxBuilder b(opset);
@@ -658,7 +653,7 @@ TEST(OnnxMoves, CastLikeKeepsFloats) {
   EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kScaleShift), 1);
   OnnxBuilder integer = Single(15, x, "CastLike", {"x", "two"});
   integer.Initializer(IntTensor("two", {}, {2}));
-  EXPECT_THAT(ImportError(integer).message(), HasSubstr("to element type 7"));
+  EXPECT_THAT(ImportError(integer).message(), HasSubstr("to int64"));
 }
 
 TEST(OnnxMoves, Concat) {
@@ -827,6 +822,293 @@ TEST(OnnxNetworks, RandomChains) {
 }
 
 // ---------------------------------------------------------------------------------------------------------------------
+// What was read wrongly, or refused for another reason than the true one
+
+TEST(OnnxViews, OneChannelIsNotBothOrders) {
+  TestNumbers random(21);
+  const Dims x{1, 1, 5, 4};
+  OnnxBuilder b(13);
+  b.Input("x", x).Output("y").Node("Transpose", {"x"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}});
+  b.Initializer(FloatTensor("w", {1, 3}, {1, 2, 3})).Node("MatMul", {"t", "w"}, {"m"});
+  b.Node("Transpose", {"m"}, {"n"}, {{"perm", Dims{0, 3, 1, 2}}});
+  b.Initializer(FloatTensor("k", {2, 3, 3, 3}, random.Floats(54))).Node("Conv", {"n", "k"}, {"y"});
+  ExpectSame(b, x);
+}
+
+TEST(OnnxViews, FlattenedMaps) {
+  // Arithmetic, batch norms and Softmax over features that lie in another order in memory.
+  TestNumbers random(22);
+  const Dims x{1, 4, 3, 5};
+  OnnxBuilder b(13);
+  b.Input("x", x).Output("y").Node("Flatten", {"x"}, {"f"});
+  b.Initializer(FloatTensor("c", {60}, random.Floats(60))).Node("Mul", {"f", "c"}, {"m"});
+  for (const char* p : {"g", "b", "e"}) b.Initializer(FloatTensor(p, {60}, random.Floats(60)));
+  b.Initializer(FloatTensor("v", {60}, std::vector<float>(60, 0.5f)));
+  b.Node("BatchNormalization", {"m", "g", "b", "e", "v"}, {"n"}).Node("Softmax", {"n"}, {"s"});
+  b.Initializer(FloatTensor("w", {60, 3}, random.Floats(180))).Node("MatMul", {"s", "w"}, {"y"});
+  ExpectSame(b, x);
+  OnnxBuilder end(13);
+  end.Input("x", x).Output("y").Node("Flatten", {"x"}, {"y"});
+  EXPECT_THAT(ImportError(end).message(), HasSubstr("octet keeps images with the channels last"));
+}
+
+TEST(OnnxViews, DenseAtEveryPixel) {
+  TestNumbers random(23);
+  for (bool gemm : {false, true}) {
+    OnnxBuilder b(13);
+    b.Input("x", {-1, 4, 5, 6}).Output("y");
+    b.Node("Transpose", {"x"}, {"t"}, {{"perm", Dims{0, 2, 3, 1}}});
+    b.Initializer(IntTensor("rows", {2}, {-1, 4})).Node("Reshape", {"t", "rows"}, {"r"});
+    b.Initializer(FloatTensor("w", {4, 3}, random.Floats(12)));
+    b.Initializer(FloatTensor("b", {3}, random.Floats(3)));
+    b.Node(gemm ? "Gemm" : "MatMul",
+           gemm ? std::vector<std::string>{"r", "w", "b"} : std::vector<std::string>{"r", "w"},
+           {"d"});
+    b.Initializer(IntTensor("image", {4}, {-1, 5, 6, 3})).Node("Reshape", {"d", "image"}, {"i"});
+    b.Node("Transpose", {"i"}, {"y"}, {{"perm", Dims{0, 3, 1, 2}}});
+    EXPECT_EQ(CountNodes(ExpectSame(b, {1, 4, 5, 6}), OpType::kConv2d), 1);
+  }
+}
+
+TEST(OnnxViews, VectorsBecomeImagesBehindADenseLayer) {
+  TestNumbers random(24);
+  const Dims x{1, 6};
+  OnnxBuilder b(13);
+  b.Input("x", x).Output("y").Initializer(FloatTensor("w", {6, 24}, random.Floats(144)));
+  b.Initializer(FloatTensor("b", {24}, random.Floats(24))).Node("Gemm", {"x", "w", "b"}, {"d"});
+  b.Node("Relu", {"d"}, {"r"}).Initializer(IntTensor("s", {4}, {-1, 3, 2, 4}));
+  b.Node("Reshape", {"r", "s"}, {"i"});
+  b.Initializer(FloatTensor("k", {2, 3, 2, 2}, random.Floats(24))).Node("Conv", {"i", "k"}, {"y"});
+  const Graph graph = ExpectSame(b, x);
+  EXPECT_EQ(CountNodes(graph, OpType::kDense), 1);
+}
+
+TEST(OnnxInputs, WithoutChannelsAndWithOnes) {
+  TestNumbers random(25);
+  OnnxBuilder gray(13);
+  gray.Input("x", {-1, 6, 5}).Output("y").Initializer(IntTensor("one", {1}, {1}));
+  gray.Node("Unsqueeze", {"x", "one"}, {"i"});
+  gray.Initializer(FloatTensor("k", {2, 1, 3, 3}, random.Floats(18)));
+  gray.Node("Conv", {"i", "k"}, {"y"});
+  EXPECT_EQ(ExpectSame(gray, {1, 6, 5}).tensor(0).shape, (Shape{1, 6, 5, 1}));
+  OnnxBuilder flat(13);
+  flat.Input("x", {-1, 6, 5}).Output("y").Node("Flatten", {"x"}, {"f"});
+  flat.Initializer(FloatTensor("w", {30, 4}, random.Floats(120))).Node("MatMul", {"f", "w"}, {"y"});
+  ExpectSame(flat, {1, 6, 5});
+  OnnxBuilder vector(13);
+  vector.Input("x", {-1, 30, 1}).Output("y").Initializer(IntTensor("s", {4}, {-1, 1, 6, 5}));
+  vector.Node("Reshape", {"x", "s"}, {"i"});
+  vector.Initializer(FloatTensor("k", {2, 1, 3, 3}, random.Floats(18)));
+  vector.Node("Conv", {"i", "k"}, {"y"});
+  EXPECT_EQ(ExpectSame(vector, {1, 30, 1}).tensor(0).shape, (Shape{1, 30}));
+  // Gray NHWC, as Reshape, and by its sizes alone.
+  OnnxBuilder nhwc(13);
+  nhwc.Input("x", {-1, 6, 5, 1}).Output("y").Initializer(IntTensor("s", {4}, {-1, 1, 6, 5}));
+  nhwc.Node("Reshape", {"x", "s"}, {"i"});
+  nhwc.Initializer(FloatTensor("k", {2, 1, 3, 3}, random.Floats(18)));
+  nhwc.Node("Conv", {"i", "k"}, {"y"});
+  EXPECT_EQ(ExpectSame(nhwc, {1, 6, 5, 1}, {.nhwc_input = true}).tensor(0).shape,
+            (Shape{1, 6, 5, 1}));
+  OnnxBuilder sizes(13);
+  sizes.Input("x", {-1, 6, 5, 3}).Output("y").Node("Flatten", {"x"}, {"f"});
+  sizes.Initializer(FloatTensor("w", {90, 4}, random.Floats(360)))
+      .Node("MatMul", {"f", "w"}, {"y"});
+  EXPECT_EQ(ExpectSame(sizes, {1, 6, 5, 3}, {.nhwc_input = true}).tensor(0).shape,
+            (Shape{1, 6, 5, 3}));
+}
+
+TEST(OnnxBatch, FixedOneIsReplaced) {
+  TestNumbers random(26);
+  const std::vector<float> w = random.Floats(24 * 4);
+  OnnxBuilder b(13);
+  b.Input("x", {5, 2, 3, 4}).Output("y").Initializer(IntTensor("s", {2}, {5, -1}));
+  b.Node("Relu", {"x"}, {"r"}).Node("Reshape", {"r", "s"}, {"f"});
+  b.Initializer(FloatTensor("w", {24, 4}, w)).Node("MatMul", {"f", "w"}, {"m"});
+  b.Initializer(IntTensor("t", {4}, {5, 4, 1, 1})).Node("Reshape", {"m", "t"}, {"i"});
+  b.Node("Flatten", {"i"}, {"y"});
+  const auto graph = ImportOnnxBytes(b.Build(), "test");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  const auto model = ParseOnnx(b.Build(), "test");
+  RefTensor x{{5, 2, 3, 4}, {}};
+  for (float v : random.Floats(120)) x.values.push_back(v);
+  const RefTensor want = testing::OnnxReference(*model).Run(x);
+  for (size_t image = 0; image < 5; ++image) {
+    const auto begin = x.values.begin() + static_cast<std::ptrdiff_t>(image * 24);
+    const RefTensor one{{1, 2, 3, 4}, std::vector<double>(begin, begin + 24)};
+    const std::vector<double> found = Evaluate(*graph, ToNhwc(one));
+    ASSERT_EQ(found.size(), 4u);
+    for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(found[i], want.values[image * 4 + i], 1e-4);
+  }
+}
+
+TEST(OnnxBatch, NothingWorksAcrossIt) {
+  for (int64_t batch : {-1, 4}) {
+    const Dims x{batch, 3, 4, 5};
+    const std::string is = batch < 0 ? "the batch, which is dynamic" : "the batch, which is fixed";
+    const auto refused = [&](const OnnxBuilder& b) {
+      EXPECT_THAT(ImportError(b).message(), HasSubstr(is));
+    };
+    refused(Single(13, x, "ReduceMean", {"x"}, {{"axes", Dims{0}}}));
+    refused(Single(13, x, "ReduceMax", {"x"}));
+    refused(Single(11, x, "Softmax", {"x"}, {{"axis", int64_t{0}}}));
+    refused(Single(13, x, "Softmax", {"x"}, {{"axis", int64_t{-4}}}));
+    refused(Single(13, x, "Flatten", {"x"}, {{"axis", int64_t{0}}}));
+    refused(Single(9, x, "Slice", {"x"}, {{"starts", Dims{0}}, {"ends", Dims{1}}}));
+    refused(Single(11, x, "Squeeze", {"x"}, {{"axes", Dims{0}}}));
+    OnnxBuilder back = Single(13, x, "Slice", {"x", "s", "e", "a", "t"});
+    back.Initializer(IntTensor("s", {1}, {-1})).Initializer(IntTensor("e", {1}, {-1000}));
+    back.Initializer(IntTensor("a", {1}, {0})).Initializer(IntTensor("t", {1}, {-1}));
+    refused(back);
+    OnnxBuilder rows(13);
+    rows.Input("x", x).Output("y").Initializer(IntTensor("s", {2}, {1, -1}));
+    rows.Node("Reshape", {"x", "s"}, {"f"})
+        .Initializer(FloatTensor("w", {60, 1}, std::vector<float>(60, 1.0f)));
+    rows.Node("MatMul", {"f", "w"}, {"y"});
+    refused(rows);
+  }
+  // With a batch of 1 nothing is across.
+  ExpectSame(Single(13, {1, 3, 4, 5}, "Softmax", {"x"}, {{"axis", One()}}), {1, 3, 4, 5});
+}
+
+TEST(OnnxConstants, KeepTheirTypes) {
+  // Each is added to the input.
+  const auto value = [](const OnnxBuilder& b) {
+    const auto graph = ImportOnnxBytes(b.Build(), "test");
+    EXPECT_TRUE(graph.ok()) << graph.status().message();
+    return graph.ok() ? Evaluate(*graph, {0, 0, 0, 0}) : std::vector<double>(4, NAN);
+  };
+  const auto added = [](OnnxBuilder b, const std::string& name) {
+    b.Input("x", {1, 4}).Output("y").Node("Cast", {name}, {"f"}, {{"to", int64_t{1}}});
+    b.Node("Add", {"x", "f"}, {"y"});
+    return b;
+  };
+  using List = std::vector<double>;
+  OnnxBuilder cast(13);
+  cast.Initializer(IntTensor("i", {4}, {-1, 254, 3, 300}));
+  cast.Node("Cast", {"i"}, {"c"}, {{"to", int64_t{2}}});
+  EXPECT_EQ(value(added(cast, "c")), (List{255, 254, 3, 44}));
+  OnnxBuilder to_bool(13);
+  to_bool.Initializer(FloatTensor("i", {4}, {3, 0, -2, 0.5f}));
+  to_bool.Node("Cast", {"i"}, {"c"}, {{"to", int64_t{9}}});
+  EXPECT_EQ(value(added(to_bool, "c")), (List{1, 0, 1, 1}));
+  for (const auto& [op, want] : {std::pair<const char*, List>{"Add", {44, 0, 2, 254}},
+                                 {"Sub", {156, 0, 0, 0}},
+                                 {"Mul", {32, 0, 1, 1}},
+                                 {"Max", {200, 0, 1, 127}}}) {
+    OnnxBuilder b(14);
+    b.Initializer(ByteTensor("i", {4}, {200, 0, 1, 127}, 2));
+    b.Initializer(ByteTensor("j", {4}, {100, 0, 1, 127}, 2)).Node(op, {"i", "j"}, {"c"});
+    List expected = want;
+    if (std::string(op) == "Sub") expected = {100, 0, 0, 0};
+    EXPECT_EQ(value(added(b, "c")), expected) << op;
+  }
+  OnnxBuilder fmod(13);
+  fmod.Initializer(IntTensor("i", {4}, {-7, 7, -7, 7}))
+      .Initializer(IntTensor("j", {4}, {3, 3, -3, -3}));
+  fmod.Node("Mod", {"i", "j"}, {"c"}, {{"fmod", int64_t{1}}});
+  EXPECT_EQ(value(added(fmod, "c")), (List{-1, 1, -1, 1}));
+  OnnxBuilder large(13);  // 2^63 of uint64 is above 1.
+  OnnxTensorSpec i = IntTensor("i", {4}, {INT64_MIN, 1, 1, 1}), j = IntTensor("j", {4}, Dims(4, 1));
+  i.type = j.type = 13;
+  large.Initializer(i).Initializer(j).Node("Min", {"i", "j"}, {"c"});
+  EXPECT_EQ(value(added(large, "c")), (List{1, 1, 1, 1}));
+  OnnxBuilder half(13);
+  half.Initializer(FloatTensor("i", {4}, {60000, 1, 2, 3}, OnnxStorage::kHalf));
+  half.Node("Add", {"i", "i"}, {"s"}).Node("Reciprocal", {"s"}, {"c"});
+  EXPECT_EQ(value(added(half, "c"))[0], 0.0);  // 120000 is infinite.
+  OnnxBuilder sparse(13);
+  sparse.SparseInitializer(FloatTensor("c", {2}, {5, 7}), IntTensor("", {2}, {1, 3}), {4});
+  EXPECT_EQ(value(added(sparse, "c")), (List{0, 5, 0, 7}));
+  OnnxBuilder outside(13);
+  outside.SparseInitializer(FloatTensor("c", {2}, {5, 7}), IntTensor("", {2}, {1, 4}), {4});
+  EXPECT_THAT(ImportError(added(outside, "c")).message(), HasSubstr("index 1 is outside of [4]"));
+  OnnxBuilder four(13);
+  four.Initializer(ByteTensor("c", {4}, {1, 2, 3, 4}, 22));
+  EXPECT_THAT(ImportError(added(four, "c")).message(),
+              HasSubstr("tensor 'c' has the element type int4"));
+}
+
+TEST(OnnxElementwise, SeveralOperandsAndLimits) {
+  const Dims x{1, 3, 2, 2};
+  OnnxBuilder b(13);
+  b.Input("x", x).Output("y").Initializer(FloatTensor("a", {3, 1, 1}, {1, 2, 3}));
+  b.Initializer(FloatTensor("b", {}, {0.5f})).Initializer(FloatTensor("c", {1}, {0.25f}));
+  b.Node("Sum", {"a", "b", "x"}, {"s"}).Node("Min", {"s", "a3", "c3"}, {"m"});
+  b.Initializer(FloatTensor("a3", {}, {3.5f})).Initializer(FloatTensor("c3", {}, {3.25f}));
+  b.Node("Max", {"m"}, {"n"}).Node("Max", {"c", "n", "b"}, {"y"});
+  ExpectSame(b, x);
+  OnnxBuilder two(13);
+  two.Input("x", x).Output("y").Node("Relu", {"x"}, {"r"}).Node("Max", {"x", "r", "x"}, {"y"});
+  EXPECT_THAT(ImportError(two).message(), HasSubstr("of two activations"));
+  OnnxBuilder far(13);
+  far.Input("x", x).Output("y").Node("Clip", {"x", "low", "high"}, {"y"});
+  far.Initializer(FloatTensor("low", {}, {-65504})).Initializer(FloatTensor("high", {}, {65504}));
+  ExpectSame(far, x);
+}
+
+TEST(OnnxHeads, EndsThatNormalize) {
+  for (const char* op : {"Sigmoid", "Tanh", "LogSoftmax"}) {
+    ExpectSame(Single(13, {1, 5}, op, {"x"}), {1, 5});
+  }
+  OnnxBuilder b(13);
+  b.Input("x", {1, 5}).Output("y").Node("Softmax", {"x"}, {"s"}).Node("Log", {"s"}, {"y"});
+  const Graph graph = ExpectSame(b, {1, 5});
+  EXPECT_EQ(graph.nodes.size(), 1u);
+  EXPECT_THAT(ImportError(Single(13, {1, 5}, "Log", {"x"})).message(), HasSubstr("Softmax only"));
+}
+
+TEST(OnnxHeads, OneValueAsSeveralOutputs) {
+  OnnxBuilder b(13);
+  b.Input("x", {1, 5}).Output("y").Output("z").Output("x2").Node("Relu", {"x"}, {"y"});
+  b.Node("Identity", {"y"}, {"z"}).Node("Identity", {"x"}, {"x2"});
+  const auto graph = ImportOnnxBytes(b.Build(), "test");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  ASSERT_EQ(graph->outputs.size(), 3u);
+  for (size_t i = 0; i < 3; ++i) {
+    EXPECT_EQ(graph->tensor(graph->outputs[i]).name, (std::vector<std::string>{"y", "z", "x2"})[i]);
+  }
+}
+
+TEST(OnnxMoves, LowestPaddingInFrontOfAMaximum) {
+  const Dims x{1, 2, 5, 5};
+  OnnxBuilder b(13);
+  b.Input("x", x).Output("y").Initializer(IntTensor("p", {8}, {0, 0, 1, 1, 0, 0, 1, 1}));
+  b.Initializer(FloatTensor("v", {}, {-INFINITY})).Node("Pad", {"x", "p", "v"}, {"q"});
+  b.Node("MaxPool", {"q"}, {"y"}, {{"kernel_shape", Dims{3, 3}}, {"strides", Dims{2, 2}}});
+  ExpectSame(b, x);
+}
+
+TEST(OnnxErrors, NamesTheTrueReason) {
+  const Dims x{1, 3, 4, 4};
+  const auto training = [&](int64_t opset, std::vector<std::string> outputs,
+                            std::vector<OnnxAttr> attributes) {
+    OnnxBuilder b(opset);
+    b.Input("x", x).Output("y").Node("BatchNormalization", {"x", "c", "c", "c", "c"}, outputs,
+                                     attributes, "n");
+    b.Initializer(FloatTensor("c", {3}, {1, 2, 3}));
+    return ImportError(b).message();
+  };
+  EXPECT_THAT(training(12, {"y", "m", "v", "sm", "sv"}, {}), HasSubstr("as in training mode"));
+  EXPECT_THAT(training(14, {"y"}, {{"training_mode", One()}}),
+              HasSubstr("its attribute 'training_mode' is 1, honoured is 0"));
+  EXPECT_THAT(training(8, {"y"}, {{"spatial", int64_t{0}}}),
+              HasSubstr("its attribute 'spatial' is 0, honoured is 1"));
+  OnnxBuilder control(13);
+  control.Input("x", x).Output("y").Initializer(ByteTensor("c", {}, {1}, 9));
+  control.Node("If", {"c"}, {"y"}, {}, "branch");
+  EXPECT_THAT(ImportError(control).message(), HasSubstr("If 'branch' (export it without control"));
+  OnnxBuilder trees(3);
+  trees.Domain("ai.onnx.ml").Input("x", {-1, 4}).Output("y");
+  trees.Node("TreeEnsembleClassifier", {"x"}, {"y", "p"}, {}, "trees", "ai.onnx.ml");
+  EXPECT_THAT(ImportError(trees).message(), HasSubstr("ai.onnx.ml.TreeEnsembleClassifier 'trees'"));
+  OnnxBuilder dynamic(13);
+  dynamic.Input("x", x).Output("y").Node("DynamicQuantizeLinear", {"x"}, {"q", "s", "z"}, {}, "d");
+  dynamic.Initializer(ByteTensor("w", {1, 3, 1, 1}, {1, 2, 3}));
+  dynamic.Node("ConvInteger", {"q", "w", "z"}, {"y"}, {}, "i");
+  EXPECT_EQ(ImportError(dynamic).code(), StatusCode::kUnsupported);
+}
+
+// ---------------------------------------------------------------------------------------------------------------------
 // Refusals
 
 TEST(OnnxErrors, EveryUnsupportedOperatorIsListedOnce) {
@@ -834,7 +1116,7 @@ TEST(OnnxErrors, EveryUnsupportedOperatorIsListedOnce) {
   b.Input("x", {1, 3, 4, 4}).Output("y");
   b.Node("LRN", {"x"}, {"a"}, {}, "norm")
       .Node("Relu", {"a"}, {"r"})
-      .Node("Resize", {"r"}, {"z"}, {}, "up");
+      .Node("NonMaxSuppression", {"r"}, {"z"}, {}, "up");
   b.Node("Div", {"x", "x"}, {"s"}, {}, "ratio")
       .Node("FusedConv", {"z"}, {"f"}, {}, "fused", "com.microsoft");
   b.Node("Add", {"f", "s"}, {"t"}).Node("NonZero", {"x"}, {"unused"}, {}, "not_needed");
@@ -844,10 +1126,10 @@ TEST(OnnxErrors, EveryUnsupportedOperatorIsListedOnce) {
   EXPECT_EQ(status.code(), StatusCode::kUnsupported);
   EXPECT_EQ(status.message(),
             "test: 8 unsupported operators: LRN 'norm'; "
-            "Resize 'up' (give the network images of its size); Div 'ratio' (of two activations); "
+            "NonMaxSuppression 'up'; Div 'ratio' (of two activations); "
             "com.microsoft.FusedConv 'fused' (ONNX Runtime wrote it; convert the file from before "
             "its optimization); Mish 'mish1', 'mish2', 'mish3' and 1 more (of all activation "
-            "functions ReLU, ReLU6 and clipping are supported)");
+            "functions ReLU, ReLU6, clipping, sigmoid and tanh are supported)");
 }
 
 TEST(OnnxErrors, GraphsThatDoNotHangTogether) {
@@ -893,13 +1175,13 @@ TEST(OnnxErrors, InputsAndVersions) {
     b.Input("x", dims, type).Output("y").Node("Relu", {"x"}, {"y"});
     return ImportError(b).message();
   };
-  EXPECT_THAT(of_input({8, 3, 4, 4}), HasSubstr("fixed batch of 8"));
   EXPECT_THAT(of_input({1, 3, -1, -1}), HasSubstr("fixed image size"));
-  EXPECT_THAT(of_input({1, 3, 4}), HasSubstr("has shape [1,3,4]"));
-  EXPECT_THAT(of_input({1, 3, 4, 4}, 7), HasSubstr("is of int64"));
+  EXPECT_THAT(of_input({1, 3, 4, 4, 4}), HasSubstr("has shape [1,3,4,4,4]"));
+  EXPECT_THAT(of_input({1, 3, 4, 4}, 7), HasSubstr("element type int64"));
+  EXPECT_THAT(of_input({1, 3, 4, 4}, 2), HasSubstr("on uint8, which wraps"));
   EXPECT_THAT(of_input({1, 1 << 20, 1 << 20, 1 << 20}), HasSubstr("has shape"));
-  EXPECT_THAT(ImportError(Single(8, {1, 3, 4, 4}, "Relu", {"x"})).message(),
-              HasSubstr("opset 8, expected 9 or newer"));
+  EXPECT_THAT(ImportError(Single(6, {1, 3, 4, 4}, "Relu", {"x"})).message(),
+              HasSubstr("opset 6, expected 7 or newer"));
   OnnxBuilder two(13);
   two.Input("x", {1, 2, 3, 3}).Input("z", {1, 2, 3, 3}).Output("y").Node("Add", {"x", "z"}, {"y"});
   EXPECT_THAT(ImportError(two).message(), HasSubstr("second input"));

@@ -139,7 +139,7 @@ class OnnxReference {
       int64_t out;
       if (auto_pad.starts_with("SAME")) {
         out = (in + w.stride[d] - 1) / w.stride[d];
-        const int64_t total = std::max<int64_t>(0, (out - 1) * w.stride[d] + span - in);
+        const int64_t total = (out - 1) * w.stride[d] + span - in;  // Below 0: pixels left out.
         front = auto_pad == "SAME_UPPER" ? total / 2 : (total + 1) / 2;
         behind = total - front;
       } else {
@@ -562,8 +562,27 @@ class OnnxReference {
     if (op == "Sub") return Binary(In(n, 0), In(n, 1), std::minus<>());
     if (op == "Mul") return Binary(In(n, 0), In(n, 1), std::multiplies<>());
     if (op == "Div") return Binary(In(n, 0), In(n, 1), std::divides<>());
-    if (op == "Max")
-      return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::max(v, w); });
+    if (op == "Max" || op == "Min" || op == "Sum") {
+      RefTensor y = In(n, 0);
+      for (size_t i = 1; i < n.inputs.size(); ++i) {
+        y = Binary(y, In(n, i), [&](double v, double w) {
+          return op == "Sum" ? v + w : op == "Max" ? std::max(v, w) : std::min(v, w);
+        });
+      }
+      return y;
+    }
+    if (op == "Log") return Unary(In(n, 0), [](double v) { return std::log(v); });
+    if (op == "Ceil") return Unary(In(n, 0), [](double v) { return std::ceil(v); });
+    if (op == "Floor") return Unary(In(n, 0), [](double v) { return std::floor(v); });
+    if (op == "Sqrt") return Unary(In(n, 0), [](double v) { return std::sqrt(v); });
+    if (op == "Reciprocal") return Unary(In(n, 0), [](double v) { return 1 / v; });
+    if (op == "Expand") {
+      RefTensor zeros{List(n, 1), {}};
+      zeros.values.assign(static_cast<size_t>(RefCount(zeros.dims)), 0.0);
+      return Binary(In(n, 0), zeros, std::plus<>());
+    }
+    if (op == "Neg") return Unary(In(n, 0), [](double v) { return -v; });
+    if (op == "Resize" || op == "Upsample") return In(n, 0);
     if (op == "ReduceProd") {
       double product = 1;
       for (double v : In(n, 0).values) product *= v;
@@ -571,18 +590,12 @@ class OnnxReference {
               {product}};
     }
     if (op == "Mod")
-      return Binary(In(n, 0), In(n, 1),
-                    [](double v, double w) { return v - std::floor(v / w) * w; });
+      return Binary(In(n, 0), In(n, 1), [&](double v, double w) {
+        return a.Int("fmod", 0) != 0 ? std::fmod(v, w) : v - std::floor(v / w) * w;
+      });
     if (op == "Equal")
       return Binary(In(n, 0), In(n, 1), [](double v, double w) { return v == w ? 1.0 : 0.0; });
     if (op == "Where") return In(n, 0).values[0] != 0 ? In(n, 1) : In(n, 2);
-    if (op == "Min")
-      return Binary(In(n, 0), In(n, 1), [](double v, double w) { return std::min(v, w); });
-    if (op == "Sum") {
-      RefTensor y = In(n, 0);
-      for (size_t i = 1; i < n.inputs.size(); ++i) y = Binary(y, In(n, i), std::plus<>());
-      return y;
-    }
     if (op == "Gemm") return Gemm(n);
     if (op == "MatMul") return MatMul(In(n, 0), In(n, 1));
     if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze")
@@ -597,10 +610,19 @@ class OnnxReference {
     if (op == "Slice") return Slice(n);
     if (op == "Concat") return Concat(n);
     if (op == "Softmax") return Softmax(n);
-    if (op == "Constant") return FromConstant(*ConstantNodeValue(n));
+    if (op == "Constant") {
+      GraphBuilder builder("", 1, 1 << 20);
+      return FromConstant(*ConstantNodeValue(n, {&builder, 1 << 20}, {}));
+    }
     if (op == "Shape") {
-      RefTensor y{{static_cast<int64_t>(In(n, 0).dims.size())}, {}};
-      for (int64_t d : In(n, 0).dims) y.values.push_back(static_cast<double>(d));
+      const std::vector<int64_t>& dims = In(n, 0).dims;
+      const int64_t rank = static_cast<int64_t>(dims.size());
+      RefTensor y{{0}, {}};
+      int64_t start = a.Int("start", 0), end = a.Int("end", rank);
+      if (start < 0) start += rank;
+      if (end < 0) end += rank;
+      for (int64_t d = start; d < std::min(end, rank); ++d, ++y.dims[0])
+        y.values.push_back(static_cast<double>(dims[static_cast<size_t>(d)]));
       return y;
     }
     if (op == "Gather") {  // Along the first axis of a list.

@@ -137,9 +137,67 @@ View GraphBuilder::ChannelsFirst(TensorId id) const {
 
 Result<TensorId> GraphBuilder::AsOrdered(const Label& label, const View& v, const Shape& shape,
                                          const std::vector<int>& perm) {
-  if (!SameOrder(v, ShapeOf(v), {v.id, {}, perm}, shape)) return OtherOrder(v, ShapeOf(v));
+  if (!SameOrder(v, ShapeOf(v), {v.id, {}, perm}, shape)) {
+    std::optional<TensorId> moved;
+    if (ShapeOf(v).rank() == 2 && shape.num_elements() <= kMaxChannels) {
+      OCTET_ASSIGN_OR_RETURN(
+          moved, Reordered(label + "/reordered", v.id, SourceOrder({v.id, {}, perm}, shape)));
+    }
+    if (!moved) return OtherOrder(v, ShapeOf(v));
+    return Emit(OpType::kReshape, label + "/reshape", {*moved}, TypeOf(*moved), {}, shape);
+  }
   if (ShapeOf(v) == shape) return v.id;
   return Emit(OpType::kReshape, label + "/reshape", {v.id}, TypeOf(v.id), {}, shape);
+}
+
+Result<std::optional<TensorId>> GraphBuilder::Reordered(const Label& label, TensorId x,
+                                                        const std::vector<int32_t>& order,
+                                                        int depth) {
+  // Nodes are in the order of what they give.
+  const auto found = std::lower_bound(graph_.nodes.begin(), graph_.nodes.end(), x,
+                                      [](const Node& n, TensorId id) { return n.output < id; });
+  if (found == graph_.nodes.end() || found->output != x || depth > 8)
+    return std::optional<TensorId>();
+  const Node node = *found;
+  const auto moved = [&](TensorId id) -> Result<TensorId> {
+    const Tensor constant = graph_.tensor(id);
+    const std::span<const float> from = constant.values<float>();
+    const size_t row = from.size() / order.size();
+    std::vector<float> to;
+    for (int32_t i : order) {
+      const auto begin = from.begin() + static_cast<std::ptrdiff_t>(static_cast<size_t>(i) * row);
+      to.insert(to.end(), begin, begin + static_cast<std::ptrdiff_t>(row));
+    }
+    return AddFloats(constant.name, constant.shape, to);
+  };
+  std::vector<TensorId> inputs = node.inputs;
+  switch (node.type) {
+    case OpType::kDense:
+      break;
+    case OpType::kRelu:
+    case OpType::kRelu6:
+    case OpType::kClip:
+    case OpType::kSigmoid:
+    case OpType::kTanh:
+    case OpType::kScaleShift: {
+      OCTET_ASSIGN_OR_RETURN(const auto before, Reordered(label, inputs[0], order, depth + 1));
+      if (!before) return std::optional<TensorId>();
+      inputs[0] = *before;
+      break;
+    }
+    default:
+      return std::optional<TensorId>();
+  }
+  for (size_t i = 1; i < inputs.size(); ++i) {
+    if (graph_.tensor(inputs[i]).dtype != DType::kF32) return std::optional<TensorId>();
+    OCTET_ASSIGN_OR_RETURN(inputs[i], moved(inputs[i]));
+  }
+  OCTET_ASSIGN_OR_RETURN(const TensorId y,
+                         Emit(node.type, label, std::move(inputs), TypeOf(x), [&](Node* n) {
+                           n->clip_low = node.clip_low;
+                           n->clip_high = node.clip_high;
+                         }));
+  return std::optional(y);
 }
 
 Result<TensorId> GraphBuilder::AsLinear(const Label& label, const View& v, const Shape& shape) {

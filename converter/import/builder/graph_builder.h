@@ -168,7 +168,8 @@ class GraphBuilder {
   /// A result [1,h,w,c] read as [1,c,h,w].
   View ChannelsFirst(TensorId id) const;
   /// A tensor of `shape` whose axes in the order `perm` are the view's elements in the source's
-  /// order, which costs nothing or is refused.
+  /// order. This moves nothing at run time (behind a dense layer its rows are moved), or is
+  /// refused.
   Result<TensorId> AsOrdered(const Label& label, const View& v, const Shape& shape,
                              const std::vector<int>& perm);
   /// A tensor [1,h,w,c] for a view whose dimensions are [1,c,h,w], or [1,h,w,c] with
@@ -238,6 +239,10 @@ class GraphBuilder {
   Result<TensorId> ReverseChannels(const Label& label, TensorId x);
 
  private:
+  /// A vector with its elements in another order, result[i] = x[order[i]], where they come from a
+  /// dense layer whose rows can be moved instead; else nothing.
+  Result<std::optional<TensorId>> Reordered(const Label& label, TensorId x,
+                                            const std::vector<int32_t>& order, int depth = 0);
   /// Weights, their scales and bias as inputs of a layer whose first input is there. `may_double`: the
   /// input may be read twice, side by side.
   Status AddWeights(const Label& label, const LayerWeights& weights, bool may_double,

@@ -47,6 +47,41 @@ int64_t WrapMul(int64_t a, int64_t b) {
   return Wrap(static_cast<uint64_t>(a) * static_cast<uint64_t>(b));
 }
 
+/// An integer as its type has it.
+int64_t Wrapped(int64_t v, OnnxType type) {
+  switch (type) {
+    case OnnxType::kBool:
+      return v != 0;
+    case OnnxType::kUint8:
+      return static_cast<uint8_t>(v);
+    case OnnxType::kInt8:
+      return static_cast<int8_t>(v);
+    case OnnxType::kUint16:
+      return static_cast<uint16_t>(v);
+    case OnnxType::kInt16:
+      return static_cast<int16_t>(v);
+    case OnnxType::kUint32:
+      return static_cast<uint32_t>(v);
+    case OnnxType::kInt32:
+      return static_cast<int32_t>(v);
+    default:
+      return v;
+  }
+}
+
+/// A number as its type has it, to nearest even.
+float Rounded(float v, OnnxType type) {
+  if (type == OnnxType::kFloat16) return HalfToFloat(FloatToHalf(v));
+  if (type != OnnxType::kBfloat16 || std::isnan(v)) return v;
+  uint32_t bits = std::bit_cast<uint32_t>(v);
+  bits += 0x7fff + ((bits >> 16) & 1);
+  return std::bit_cast<float>(bits & 0xffff0000);
+}
+
+bool Less(int64_t a, int64_t b, OnnxType type) {
+  return type == OnnxType::kUint64 ? static_cast<uint64_t>(a) < static_cast<uint64_t>(b) : a < b;
+}
+
 /// Row-major strides. They may wrap when a dimension is 0, and are not used then.
 std::vector<int64_t> Strides(const OnnxDims& dims) {
   std::vector<int64_t> strides(dims.size(), 1);
@@ -114,9 +149,15 @@ OnnxConstant BroadcastTo(const OnnxConstant& x, const OnnxDims& dims) {
   return Pick(x, dims, strides, 0);
 }
 
-Result<OnnxConstant> FoldBinary(const std::string& op, const OnnxConstant& a, const OnnxConstant& b,
+Result<OnnxConstant> FoldBinary(const OnnxNode& node, const OnnxConstant& a, const OnnxConstant& b,
                                 const OnnxBudget& budget) {
-  if (a.is_float() != b.is_float()) return Corrupt("its inputs have different types");
+  const std::string& op = node.op_type;
+  OnnxAttributes attributes(node);
+  const bool fmod = attributes.Int("fmod", 0) != 0;
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (a.type != b.type)
+    return Corrupt(StrCat("its inputs are ", OnnxTypeName(a.type), " and ", OnnxTypeName(b.type)));
+  if (op == "Mod" && a.is_float() && !fmod) return Corrupt("fmod is 0 for floating-point numbers");
   OCTET_ASSIGN_OR_RETURN(const OnnxDims dims, BroadcastDims(a.dims, b.dims));
   OCTET_RETURN_IF_ERROR(budget.Charge(NumElements(dims), a.is_float()));
   OnnxConstant x = BroadcastTo(a, dims);
@@ -128,27 +169,33 @@ Result<OnnxConstant> FoldBinary(const std::string& op, const OnnxConstant& a, co
     if (op == "Sub") v -= w;
     if (op == "Mul") v *= w;
     if (op == "Div") v /= w;
+    if (op == "Mod") v = std::fmod(v, w);
     if (op == "Min") v = std::min(v, w);
     if (op == "Max") v = std::max(v, w);
+    v = Rounded(v, x.type);
   }
+  const bool is_unsigned = x.type == OnnxType::kUint64;
   for (size_t i = 0; i < x.ints.size(); ++i) {
     int64_t& v = x.ints[i];
     const int64_t w = y.ints[i];
     if (op == "Add") v = Wrap(static_cast<uint64_t>(v) + static_cast<uint64_t>(w));
     if (op == "Sub") v = Wrap(static_cast<uint64_t>(v) - static_cast<uint64_t>(w));
     if (op == "Mul") v = WrapMul(v, w);
-    if (op == "Div") {
+    if (op == "Div" || op == "Mod") {
       if (w == 0) return Corrupt("it divides by zero");
-      v = w == -1 ? Wrap(0 - static_cast<uint64_t>(v)) : v / w;
+      const uint64_t uv = static_cast<uint64_t>(v), uw = static_cast<uint64_t>(w);
+      // -1 apart: the lowest number by it has no result.
+      const int64_t quotient = is_unsigned ? Wrap(uv / uw) : w == -1 ? Wrap(0 - uv) : v / w;
+      if (op == "Div") {
+        v = quotient;
+      } else {  // The result has the divisor's sign, or with fmod the dividend's.
+        const int64_t rest = is_unsigned ? Wrap(uv % uw) : w == -1 ? 0 : v % w;
+        v = !fmod && !is_unsigned && rest != 0 && (rest < 0) != (w < 0) ? rest + w : rest;
+      }
     }
-    if (op == "Mod") {  // The result has the divisor's sign.
-      if (w == 0) return Corrupt("it divides by zero");
-      const int64_t rest = w == -1 ? 0 : v % w;
-      v = rest != 0 && (rest < 0) != (w < 0) ? rest + w : rest;
-    }
-    if (op == "Min") v = std::min(v, w);
-    if (op == "Max") v = std::max(v, w);
-    if (op == "Equal") v = v == w;
+    if (op == "Min" && Less(w, v, x.type)) v = w;
+    if (op == "Max" && Less(v, w, x.type)) v = w;
+    v = op == "Equal" ? v == w : Wrapped(v, x.type);
   }
   if (op == "Equal") {
     for (size_t i = 0; i < x.floats.size(); ++i) x.ints.push_back(x.floats[i] == y.floats[i]);
@@ -186,12 +233,12 @@ Result<OnnxConstant> FoldProduct(const OnnxNode& node, const OnnxConstant& x) {
   OnnxConstant y{x.type, keep ? OnnxDims(x.dims.size(), 1) : OnnxDims(), {}, {}};
   if (x.is_float()) {
     float product = 1.0f;
-    for (float v : x.floats) product *= v;
+    for (float v : x.floats) product = Rounded(product * v, x.type);
     y.floats.push_back(product);
   } else {
     int64_t product = 1;
     for (int64_t v : x.ints) product = WrapMul(product, v);
-    y.ints.push_back(product);
+    y.ints.push_back(Wrapped(product, x.type));
   }
   return y;
 }
@@ -206,9 +253,10 @@ Result<OnnxConstant> FoldUnary(const std::string& op, const OnnxConstant& x,
     if (op == "Reciprocal") v = 1.0f / v;
     if (op == "Floor") v = std::floor(v);
     if (op == "Ceil") v = std::ceil(v);
+    v = Rounded(v, x.type);
   }
   for (int64_t& v : y.ints) {
-    if (op == "Neg") v = Wrap(0 - static_cast<uint64_t>(v));
+    v = Wrapped(Wrap(0 - static_cast<uint64_t>(v)), x.type);
   }
   if (!x.is_float() && op != "Neg") return Corrupt("its input is not floating-point");
   return y;
@@ -362,6 +410,18 @@ Status OnnxBudget::Charge(int64_t elements, bool is_float) const {
   return builder->Charge(bytes);
 }
 
+std::string OnnxTypeName(OnnxType type) {
+  static constexpr const char* kNames[] = {
+      "undefined",      "float32",  "uint8",        "int8",           "uint16",
+      "int16",          "int32",    "int64",        "string",         "bool",
+      "float16",        "float64",  "uint32",       "uint64",         "complex64",
+      "complex128",     "bfloat16", "float8e4m3fn", "float8e4m3fnuz", "float8e5m2",
+      "float8e5m2fnuz", "uint4",    "int4",         "float4e2m1",     "float8e8m0",
+      "uint2",          "int2"};
+  const size_t i = static_cast<size_t>(type);
+  return i < std::size(kNames) ? kNames[i] : StrCat("type ", static_cast<int>(type));
+}
+
 bool OnnxConstant::is_float() const { return IsFloatType(type); }
 
 int64_t NumElements(const OnnxDims& dims) {
@@ -377,8 +437,7 @@ Result<OnnxConstant> DecodeOnnxTensor(const OnnxTensor& t,
   const std::string where = StrCat("tensor '", t.name, "'");
   const int64_t element = TypeSize(t.type);
   if (element == 0)
-    return Unsupported(
-        StrCat(where, ": element type ", static_cast<int>(t.type), " is not supported"));
+    return Unsupported(StrCat(where, " has the element type ", OnnxTypeName(t.type)));
   const int64_t n = NumElements(t.dims);
   int64_t bytes = 0;
   if (n < 0 || t.dims.size() > kMaxRank || !CheckedMul(n, element, &bytes)) {
@@ -460,7 +519,7 @@ Result<OnnxConstant> DecodeOnnxTensor(const OnnxTensor& t,
         c.floats.push_back(std::bit_cast<float>(static_cast<uint32_t>(v & 0xffff) << 16));
       break;
     default:
-      c.ints = t.ints;
+      for (int64_t v : t.ints) c.ints.push_back(Wrapped(v, t.type));
       break;
   }
   if (c.size() != n) {
@@ -620,11 +679,57 @@ Result<std::vector<OnnxSliceRange>> ResolveSlice(const OnnxDims& dims,
   return ranges;
 }
 
-Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node) {
+Result<OnnxConstant> DecodeSparseTensor(const OnnxSparseTensor& t, const OnnxBudget& budget) {
+  const std::string where = StrCat("sparse tensor '", t.values.name, "'");
+  OCTET_ASSIGN_OR_RETURN(const OnnxConstant values, DecodeOnnxTensor(t.values, std::nullopt));
+  OCTET_ASSIGN_OR_RETURN(const OnnxConstant indices, DecodeOnnxTensor(t.indices, std::nullopt));
+  const int64_t n = values.size(), elements = NumElements(t.dims);
+  const int64_t rank = static_cast<int64_t>(t.dims.size());
+  // Each value has one index into the elements, or one for each dimension.
+  const bool split = indices.dims.size() == 2;
+  if (t.dims.size() > kMaxRank || elements < 0 || indices.is_float() ||
+      indices.size() != (split ? n * rank : n)) {
+    return Corrupt(
+        StrCat(where, ": ", n, " values and ", indices.size(), " indices for ", DimsText(t.dims)));
+  }
+  OCTET_RETURN_IF_ERROR(budget.Charge(elements, values.is_float()));
+  OnnxConstant c{values.type, t.dims, {}, {}};
+  if (values.is_float()) {
+    c.floats.resize(static_cast<size_t>(elements));
+  } else {
+    c.ints.resize(static_cast<size_t>(elements));
+  }
+  const std::vector<int64_t> strides = Strides(t.dims);
+  for (int64_t i = 0; i < n; ++i) {
+    int64_t at = split ? 0 : indices.ints[i];
+    bool inside = at >= 0 && at < elements;
+    for (int64_t d = 0; split && d < rank; ++d) {
+      const int64_t index = indices.ints[i * rank + d];
+      inside = inside && index >= 0 && index < t.dims[d];
+      if (inside) at += index * strides[d];
+    }
+    if (!inside) return Corrupt(StrCat(where, ": index ", i, " is outside of ", DimsText(t.dims)));
+    if (values.is_float()) {
+      c.floats[at] = values.floats[i];
+    } else {
+      c.ints[at] = values.ints[i];
+    }
+  }
+  return c;
+}
+
+Result<OnnxConstant> ConstantNodeValue(
+    const OnnxNode& node, const OnnxBudget& budget,
+    const std::function<Result<std::string_view>(const OnnxTensor&)>& external) {
   using Kind = OnnxAttribute::Kind;
-  OnnxConstant c;
   for (const OnnxAttribute& a : node.attributes) {
-    if (a.name == "value" && a.kind == Kind::kTensor) return DecodeOnnxTensor(a.t, std::nullopt);
+    if (a.name == "value" && a.kind == Kind::kTensor) {
+      if (!a.t.external) return DecodeOnnxTensor(a.t, std::nullopt);
+      OCTET_ASSIGN_OR_RETURN(const std::string_view bytes, external(a.t));
+      return DecodeOnnxTensor(a.t, bytes);
+    }
+    if (a.name == "sparse_value" && a.kind == Kind::kSparse)
+      return DecodeSparseTensor(a.sparse, budget);
     if (a.name == "value_float" && a.kind == Kind::kFloat)
       return OnnxConstant{OnnxType::kFloat, {}, {a.f}, {}};
     if (a.name == "value_int" && a.kind == Kind::kInt)
@@ -636,24 +741,34 @@ Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node) {
       return OnnxConstant{OnnxType::kInt64, {static_cast<int64_t>(a.ints.size())}, {}, a.ints};
     }
   }
-  return Unsupported("its value is neither a dense tensor nor a list of numbers");
+  return Unsupported("its value is neither a tensor nor a list of numbers");
 }
 
 Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, const OnnxBudget& budget) {
-  if (TypeSize(to) == 0) return Corrupt(StrCat("it casts to type ", static_cast<int>(to)));
+  if (TypeSize(to) == 0) return Unsupported(StrCat("it casts to ", OnnxTypeName(to)));
   OCTET_RETURN_IF_ERROR(budget.Charge(x.size(), x.is_float()));
   OnnxConstant y;
   y.type = to;
   y.dims = x.dims;
   if (IsFloatType(to)) {
-    y.floats = x.floats;
-    for (int64_t v : x.ints) y.floats.push_back(static_cast<float>(v));
-  } else {
-    y.ints = x.ints;
-    for (float v : x.floats) {
-      if (!(std::fabs(v) < 0x1p62f)) return Corrupt(StrCat("it casts ", v, " to an integer"));
-      y.ints.push_back(static_cast<int64_t>(v));
+    for (float v : x.floats) y.floats.push_back(Rounded(v, to));
+    for (int64_t v : x.ints) {
+      y.floats.push_back(Rounded(x.type == OnnxType::kUint64
+                                     ? static_cast<float>(static_cast<uint64_t>(v))
+                                     : static_cast<float>(v),
+                                 to));
     }
+    return y;
+  }
+  for (int64_t v : x.ints) y.ints.push_back(Wrapped(v, to));
+  for (float v : x.floats) {
+    // Beyond the type's numbers machines differ.
+    const int64_t integer = std::fabs(v) < 0x1p62f ? static_cast<int64_t>(v) : 0;
+    const bool fits = std::fabs(v) < 0x1p62f &&
+                      (to == OnnxType::kBool || (Wrapped(integer, to) == integer &&
+                                                 (to != OnnxType::kUint64 || integer >= 0)));
+    if (!fits) return Corrupt(StrCat("it casts ", v, " to ", OnnxTypeName(to)));
+    y.ints.push_back(to == OnnxType::kBool ? v != 0.0f : integer);
   }
   return y;
 }
@@ -697,42 +812,6 @@ Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank)
 std::vector<float> StepsOf(const OnnxConstant& weights, int axis) {
   return weights.steps.size() == 1 || weights.step_axis == axis ? weights.steps
                                                                 : std::vector<float>();
-}
-
-const char* OnnxTypeName(OnnxType type) {
-  switch (type) {
-    case OnnxType::kUndefined:
-      return "undefined";
-    case OnnxType::kFloat:
-      return "float32";
-    case OnnxType::kUint8:
-      return "uint8";
-    case OnnxType::kInt8:
-      return "int8";
-    case OnnxType::kUint16:
-      return "uint16";
-    case OnnxType::kInt16:
-      return "int16";
-    case OnnxType::kInt32:
-      return "int32";
-    case OnnxType::kInt64:
-      return "int64";
-    case OnnxType::kString:
-      return "string";
-    case OnnxType::kBool:
-      return "bool";
-    case OnnxType::kFloat16:
-      return "float16";
-    case OnnxType::kDouble:
-      return "float64";
-    case OnnxType::kUint32:
-      return "uint32";
-    case OnnxType::kUint64:
-      return "uint64";
-    case OnnxType::kBfloat16:
-      return "bfloat16";
-  }
-  return "a type that is not known";
 }
 
 Result<LinearParameters> ReadLinearParameters(const OnnxNode& node, const OnnxConstant* scale,
@@ -945,9 +1024,9 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
     return wrap(WithDims(x, std::move(dims), budget));
   }
   if (op == "Where" && input(2) != nullptr) return wrap(FoldWhere(x, y, *input(2), budget));
-  const bool binary = op == "Equal" || (op == "Mod" && !x.is_float()) || op == "Add" ||
-                      op == "Sub" || op == "Mul" || op == "Div" || op == "Min" || op == "Max";
-  if (binary && inputs.size() == 2) return wrap(FoldBinary(op, x, y, budget));
+  const bool binary = op == "Equal" || op == "Mod" || op == "Add" || op == "Sub" || op == "Mul" ||
+                      op == "Div" || op == "Min" || op == "Max";
+  if (binary && inputs.size() == 2) return wrap(FoldBinary(node, x, y, budget));
   if (op == "Expand") {
     if (y.is_float() || y.ints.size() > kMaxRank)
       return Corrupt("its shape is not a list of integers");

@@ -4,6 +4,7 @@
 #define OCTET_CONVERTER_IMPORT_ONNX_CONSTANT_H_
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -17,7 +18,8 @@ namespace octet {
 
 using OnnxDims = Dims;
 
-/// Row-major values. Floating-point types are held as float32, integers and booleans as int64.
+/// Row-major values. Floating-point types are held as float32 (of a smaller type, only values that
+/// it has), integers and booleans as int64: those of uint64 with the same bits.
 struct OnnxConstant {
   OnnxType type = OnnxType::kUndefined;
   OnnxDims dims;
@@ -33,6 +35,9 @@ struct OnnxConstant {
 };
 
 bool IsFloatType(OnnxType type);
+
+/// "uint8", "int4"; "type 99" for one that ONNX does not have.
+std::string OnnxTypeName(OnnxType type);
 
 /// Bounds what folding may make, whatever a small file asks for.
 struct OnnxBudget {
@@ -97,10 +102,17 @@ Result<std::vector<OnnxSliceRange>> ResolveSlice(const OnnxDims& dims,
                                                  const std::vector<int64_t>& axes,
                                                  const std::vector<int64_t>& steps);
 
-/// Constant's value. Errors: kUnsupported (strings, sparse tensors).
-Result<OnnxConstant> ConstantNodeValue(const OnnxNode& node);
+/// A sparse tensor's values and zeros.
+Result<OnnxConstant> DecodeSparseTensor(const OnnxSparseTensor& tensor, const OnnxBudget& budget);
 
-/// The values as another type. Errors: kCorrupt (an unknown type, a value that no integer holds).
+/// Constant's value, for which `external` gives the bytes of a tensor in another file. Errors:
+/// kUnsupported (strings).
+Result<OnnxConstant> ConstantNodeValue(
+    const OnnxNode& node, const OnnxBudget& budget,
+    const std::function<Result<std::string_view>(const OnnxTensor&)>& external);
+
+/// The values as another type; integers wrap, as numbers beyond float16 become infinite. Errors:
+/// kUnsupported (the type), kCorrupt (a number that the integer type does not have).
 Result<OnnxConstant> CastConstant(const OnnxConstant& x, OnnxType to, const OnnxBudget& budget);
 
 /// Permutes dimensions; `perm` is a permutation.
@@ -112,9 +124,6 @@ Result<std::vector<int>> TransposePermutation(const OnnxNode& node, size_t rank)
 /// The steps of weights whose outputs are counted by dimension `axis`; empty when they run along
 /// another.
 std::vector<float> StepsOf(const OnnxConstant& weights, int axis);
-
-/// "uint8", "float16".
-const char* OnnxTypeName(OnnxType type);
 
 /// Scale and zero point of QuantizeLinear and DequantizeLinear: one of each, or one per channel.
 struct LinearParameters {

@@ -18,9 +18,7 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   OnnxAttributes attributes(node);
   const float epsilon = attributes.Float("epsilon", 1e-5f);
-  const bool training = attributes.Int("training_mode", 0) != 0;
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  if (training) return Unsupported("it is in training mode; export the network in evaluation mode");
   const OnnxDims& dims = x->view.dims;
   if (dims.size() < 2) return Unsupported(StrCat("its input ", DimsText(dims), " has no channels"));
   OCTET_RETURN_IF_ERROR(NotBatch(*x, 1, "normalizes"));
@@ -47,11 +45,25 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   return OkStatus();
 }
 
-Status OnnxImporter::Relu(const OnnxNode& node) {
+/// Relu, Sigmoid and Tanh.
+Status OnnxImporter::Unary(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   View y = x->view;
-  OCTET_ASSIGN_OR_RETURN(
-      y.id, builder_.Clip(At(node), y.id, IsCodes(*x) ? Meaning(*x, 0) : 0.0f, kInfinity));
+  if (node.op_type == "Relu") {
+    OCTET_ASSIGN_OR_RETURN(
+        y.id, builder_.Clip(At(node), y.id, IsCodes(*x) ? Meaning(*x, 0) : 0.0f, kInfinity));
+  } else {
+    const OpType type = node.op_type == "Sigmoid" ? OpType::kSigmoid : OpType::kTanh;
+    OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(type, At(node), {y.id}));
+  }
+  Set(node, std::move(y), x->batch);
+  return OkStatus();
+}
+
+Status OnnxImporter::Negate(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  View y = x->view;
+  OCTET_ASSIGN_OR_RETURN(y.id, builder_.ScaleShift(At(node), y.id, {-1.0f}, {0.0f}));
   Set(node, std::move(y), x->batch);
   return OkStatus();
 }
@@ -122,26 +134,31 @@ Result<OnnxValue> OnnxImporter::Combine(const Label& label, const std::string& o
 }
 
 Status OnnxImporter::Arithmetic(const OnnxNode& node) {
-  if (node.inputs.size() != 2 || !HasInput(node, 0) || !HasInput(node, 1))
-    return Corrupt("it does not have two inputs");
   OCTET_ASSIGN_OR_RETURN(OnnxValue y,
                          Combine(At(node), node.op_type, Input(node, 0), Input(node, 1)));
   Set(node.outputs[0], std::move(y));
   return OkStatus();
 }
 
-Status OnnxImporter::Sum(const OnnxNode& node) {
-  for (size_t i = 0; i < std::max<size_t>(node.inputs.size(), 1); ++i) {
-    if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " is missing"));
-  }
-  if (node.inputs.size() == 1) return PassThrough(node);
-  // One addition after the other, each a node of two inputs.
-  OnnxValue sum = Input(node, 0);
+/// Sum, Max and Min of any number of inputs: one after the other.
+Status OnnxImporter::Variadic(const OnnxNode& node) {
+  const std::string op = node.op_type == "Sum" ? "Add" : node.op_type;
+  OnnxValue all = Input(node, 0);
   for (size_t i = 1; i < node.inputs.size(); ++i) {
-    const Label label = i + 1 == node.inputs.size() ? At(node) : At(node) + StrCat("/sum", i);
-    OCTET_ASSIGN_OR_RETURN(sum, Combine(label, "Add", sum, Input(node, i)));
+    if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " is missing"));
+    const OnnxValue& next = Input(node, i);
+    if (all.is_constant() && next.is_constant()) {
+      OCTET_ASSIGN_OR_RETURN(
+          auto folded, FoldOnnxNode({"", op, "", {"", ""}, {}, {}},
+                                    {all.constant.get(), next.constant.get()}, opset_, budget_));
+      all.constant = std::make_shared<const OnnxConstant>(std::move(*folded));
+      continue;
+    }
+    const Label label =
+        i + 1 == node.inputs.size() ? At(node) : At(node) + StrCat("/", node.op_type, i);
+    OCTET_ASSIGN_OR_RETURN(all, Combine(label, op, all, next));
   }
-  Set(node.outputs[0], std::move(sum));
+  Set(node.outputs[0], std::move(all));
   return OkStatus();
 }
 
@@ -162,26 +179,53 @@ Status OnnxImporter::Cast(const OnnxNode& node) {
   OnnxAttributes attributes(node);
   const auto to = static_cast<OnnxType>(attributes.Int("to", 0));
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  if (!IsFloatType(to)) return Unsupported(StrCat("to element type ", static_cast<int>(to)));
-  return PassThrough(node);
+  return CastTo(node, to);
+}
+
+Status OnnxImporter::CastTo(const OnnxNode& node, OnnxType to) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  if (!IsFloatType(to) && to != x->type)
+    return Unsupported(StrCat("of an activation to ", OnnxTypeName(to)));
+  Set(node, x->view, x->batch, IsFloatType(to) ? OnnxType::kFloat : to);
+  return OkStatus();
 }
 
 Status OnnxImporter::CastLike(const OnnxNode& node) {
-  if (!HasInput(node, 0) || !HasInput(node, 1)) return Corrupt("it does not have two inputs");
   const OnnxValue& like = Input(node, 1);
-  if (like.is_constant() && !like.constant->is_float())
-    return Unsupported(StrCat("to element type ", static_cast<int>(like.constant->type)));
+  const OnnxType to = like.is_constant() ? like.constant->type : like.type;
   const OnnxValue& x = Input(node, 0);
-  if (!x.is_constant()) return PassThrough(node);
-  OCTET_ASSIGN_OR_RETURN(OnnxConstant cast, CastConstant(*x.constant, OnnxType::kFloat, budget_));
-  Set(node, std::move(cast));
+  if (!x.is_constant()) return CastTo(node, to);
+  OCTET_ASSIGN_OR_RETURN(OnnxConstant cast, CastConstant(*x.constant, to, budget_));
+  Set(node.outputs[0], std::move(cast));
   return OkStatus();
 }
 
 Status OnnxImporter::Softmax(const OnnxNode& node) {
-  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
-  OnnxAttributes attributes(node);
-  const int64_t opset = node.opset > 0 ? node.opset : opset_;
+  OCTET_ASSIGN_OR_RETURN(
+      OnnxValue y, Normalized(At(node), node,
+                              node.op_type == "Softmax" ? OpType::kSoftmax : OpType::kLogSoftmax));
+  Set(node.outputs[0], std::move(y));
+  return OkStatus();
+}
+
+/// Log of Softmax, which is one operator of the graph.
+Status OnnxImporter::Log(const OnnxNode& node) {
+  const auto producer = producers_.find(node.inputs[0]);
+  if (producer == producers_.end() || model_.nodes[producer->second].op_type != "Softmax" ||
+      !model_.nodes[producer->second].domain.empty())
+    return Unsupported("of an activation; octet has Log behind Softmax only");
+  OCTET_ASSIGN_OR_RETURN(OnnxValue y,
+                         Normalized(At(node), model_.nodes[producer->second], OpType::kLogSoftmax));
+  Set(node.outputs[0], std::move(y));
+  return OkStatus();
+}
+
+/// What the node `softmax`, or LogSoftmax, computes, as an operator of `type`.
+Result<OnnxValue> OnnxImporter::Normalized(const Label& label, const OnnxNode& softmax,
+                                           OpType type) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(softmax, 0));
+  OnnxAttributes attributes(softmax);
+  const int64_t opset = OpsetOf(softmax);
   const int64_t raw_axis = attributes.Int("axis", opset < 13 ? 1 : -1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   const size_t rank = x->view.dims.size();
@@ -189,10 +233,9 @@ Status OnnxImporter::Softmax(const OnnxNode& node) {
   // Before opset 13 the axis is where the input is cut into two dimensions.
   const size_t first = static_cast<size_t>(axis), last = opset < 13 ? rank : first + 1;
   for (size_t d = first; d < last; ++d) OCTET_RETURN_IF_ERROR(NotBatch(*x, d, "normalizes across"));
-  OCTET_ASSIGN_OR_RETURN(View y,
-                         builder_.Softmax(At(node), x->view, OpType::kSoftmax, first, last));
-  Set(node, std::move(y), x->batch);
-  return OkStatus();
+  OnnxValue y = *x;
+  OCTET_ASSIGN_OR_RETURN(y.view, builder_.Softmax(label, x->view, type, first, last));
+  return y;
 }
 
 }  // namespace octet

@@ -21,7 +21,7 @@ namespace {
 
 /// There is no upper limit: operators seldom change their meaning, and new ones are listed as
 /// unsupported.
-constexpr int64_t kMinOpset = 9;
+constexpr int64_t kMinOpset = 7;
 /// Stands for a batch of any size: a number that no other dimension is likely to have.
 constexpr int64_t kAnyBatch = 1009;
 /// What the constants of a small file may take in bytes, one and all of them.
@@ -34,11 +34,6 @@ std::string OperatorLabel(const OnnxNode& node) {
 /// What to do about an operator that octet does not have; empty when there is nothing to say.
 std::string Advice(const OnnxNode& node) {
   static const std::map<std::string, std::string> kAdvice = {
-      {"LogSoftmax", "export the network with softmax or without both"},
-      {"Sigmoid",
-       "as the last operator it can be left out of the export; elsewhere it is not supported"},
-      {"Resize", "give the network images of its size"},
-      {"Upsample", "give the network images of its size"},
       {"LayerNormalization", "only batch normalization is supported"},
       {"GroupNormalization", "only batch normalization is supported"},
       {"InstanceNormalization", "only batch normalization is supported"},
@@ -56,21 +51,13 @@ std::string Advice(const OnnxNode& node) {
   };
   static const std::set<std::string> kActivations = {
       "Celu", "Elu",   "Erf",  "Gelu",     "HardSigmoid", "HardSwish", "LeakyRelu",
-      "Mish", "PRelu", "Selu", "Softplus", "Softsign",    "Swish",     "Tanh"};
+      "Mish", "PRelu", "Selu", "Softplus", "Softsign",    "Swish"};
   if (node.domain == "com.microsoft")
     return "ONNX Runtime wrote it; convert the file from before its optimization";
   if (node.domain.empty() && kActivations.count(node.op_type) > 0)
-    return "of all activation functions ReLU, ReLU6 and clipping are supported";
+    return "of all activation functions ReLU, ReLU6, clipping, sigmoid and tanh are supported";
   const auto it = kAdvice.find(node.op_type);
   return node.domain.empty() && it != kAdvice.end() ? it->second : "";
-}
-
-/// Operators that exist only as constants or as a shape that is known here.
-bool IsFoldedOnly(const std::string& op) {
-  static const std::set<std::string> kOps = {
-      "Ceil", "Constant", "ConstantOfShape", "Equal",      "Expand", "Floor", "Gather",
-      "Mod",  "Neg",      "Reciprocal",      "ReduceProd", "Shape",  "Sqrt",  "Where"};
-  return kOps.count(op) > 0;
 }
 
 }  // namespace
@@ -82,48 +69,6 @@ OnnxImporter::OnnxImporter(const OnnxModel& model, std::string path, int64_t fil
       builder_("#", 2, 0),
       budget_{&builder_, 0} {}
 
-OnnxImporter::Handler OnnxImporter::FindHandler(const std::string& op_type) {
-  static const std::map<std::string, Handler> kHandlers = {
-      {"Add", &OnnxImporter::Arithmetic},
-      {"AveragePool", &OnnxImporter::Pool},
-      {"BatchNormalization", &OnnxImporter::BatchNormalization},
-      {"Cast", &OnnxImporter::Cast},
-      {"CastLike", &OnnxImporter::CastLike},
-      {"Clip", &OnnxImporter::Clip},
-      {"Concat", &OnnxImporter::Concat},
-      {"Conv", &OnnxImporter::Conv},
-      {"DequantizeLinear", &OnnxImporter::DequantizeLinear},
-      {"Div", &OnnxImporter::Arithmetic},
-      {"Dropout", &OnnxImporter::PassThrough},
-      {"Flatten", &OnnxImporter::Reshape},
-      {"Gemm", &OnnxImporter::Gemm},
-      {"GlobalAveragePool", &OnnxImporter::GlobalPool},
-      {"GlobalMaxPool", &OnnxImporter::GlobalPool},
-      {"Identity", &OnnxImporter::PassThrough},
-      {"MatMul", &OnnxImporter::MatMul},
-      {"Max", &OnnxImporter::Arithmetic},
-      {"MaxPool", &OnnxImporter::Pool},
-      {"Min", &OnnxImporter::Arithmetic},
-      {"Mul", &OnnxImporter::Arithmetic},
-      {"Pad", &OnnxImporter::Pad},
-      {"QuantizeLinear", &OnnxImporter::QuantizeLinear},
-      {"ReduceMax", &OnnxImporter::Reduce},
-      {"ReduceMean", &OnnxImporter::Reduce},
-      {"Relu", &OnnxImporter::Relu},
-      {"Reshape", &OnnxImporter::Reshape},
-      {"Slice", &OnnxImporter::Slice},
-      {"Softmax", &OnnxImporter::Softmax},
-      {"Split", &OnnxImporter::Split},
-      {"Squeeze", &OnnxImporter::Reshape},
-      {"Sub", &OnnxImporter::Arithmetic},
-      {"Sum", &OnnxImporter::Sum},
-      {"Transpose", &OnnxImporter::Transpose},
-      {"Unsqueeze", &OnnxImporter::Reshape},
-  };
-  const auto it = kHandlers.find(op_type);
-  return it == kHandlers.end() ? nullptr : it->second;
-}
-
 // ---- What handlers read ----
 
 std::string OnnxImporter::NodeName(const OnnxNode& node) {
@@ -134,8 +79,6 @@ Result<const OnnxValue*> OnnxImporter::Activation(const OnnxNode& node, size_t i
   if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " is missing"));
   const OnnxValue& v = Input(node, i);
   if (!v.is_activation()) return Unsupported(StrCat("its input ", i, " is a constant"));
-  if (IsCodes(v) && !TakesCodes(node.op_type))
-    return Unsupported("it computes on the codes of a quantized value");
   return &v;
 }
 
@@ -167,7 +110,7 @@ Result<std::vector<int64_t>> OnnxImporter::Integers(const OnnxNode& node, size_t
 
 Result<OnnxImporter::Axes> OnnxImporter::ReadAxes(const OnnxNode& node, size_t i,
                                                   int64_t since) const {
-  if (opset_ >= since) {
+  if (OpsetOf(node) >= since) {
     if (!HasInput(node, i)) return Axes();
     OCTET_ASSIGN_OR_RETURN(std::vector<int64_t> axes, Integers(node, i, "axes"));
     return Axes(std::move(axes));
@@ -196,8 +139,11 @@ Status OnnxImporter::NotBatch(const OnnxValue& x, size_t d, const char* what) co
 
 Status OnnxImporter::CheckModel() {
   const auto opset = model_.opsets.find("");
-  if (opset == model_.opsets.end()) return Corrupt("no opset of ONNX's own operators is imported");
-  opset_ = opset->second;
+  const bool own = std::any_of(model_.nodes.begin(), model_.nodes.end(),
+                               [](const OnnxNode& n) { return n.domain.empty(); });
+  if (opset == model_.opsets.end() && own)
+    return Corrupt("no opset of ONNX's own operators is imported");
+  opset_ = own ? opset->second : kMinOpset;
   if (opset_ < kMinOpset) {
     return Unsupported(
         StrCat("opset ", opset_, ", expected ", kMinOpset, " or newer; export the model again"));
@@ -216,6 +162,10 @@ Status OnnxImporter::IndexNodes() {
     if (!t.external) continue;
     if (const auto bytes = ExternalBytes(t); bytes.ok())
       stored_ += static_cast<int64_t>(bytes->size());
+  }
+  for (const OnnxSparseTensor& t : model_.sparse_initializers) {
+    if (initializers_.count(t.values.name) > 0 || !sparse_.emplace(t.values.name, &t).second)
+      return Corrupt(StrCat("two initializers are called '", t.values.name, "'"));
   }
   builder_ = GraphBuilder("#", 2, kConstants + 8 * stored_);
   budget_.largest = kConstant + 4 * stored_;
@@ -289,8 +239,8 @@ Status OnnxImporter::SortNodes() {
 }
 
 /// Whether an image is NHWC: the first operator on its way that cares is a transpose to NCHW. One
-/// that does not care leaves it to the sizes: one or three channels last, and more rows than a channel
-/// dimension of four.
+/// that does not care leaves it to the sizes: one or three channels last, and more rows than a
+/// channel dimension of four.
 bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
   const auto color = [&](size_t d) { return input.dims[d] == 1 || input.dims[d] == 3; };
   const bool looks_last = color(3) && !color(1) && input.dims[1] > 4;
@@ -322,7 +272,9 @@ bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
 
 Status OnnxImporter::AddInputs() {
   for (const OnnxValueInfo& input : model_.inputs) {
-    if (initializers_.count(input.name) > 0 || needed_.count(input.name) == 0) continue;
+    if (initializers_.count(input.name) + sparse_.count(input.name) > 0 ||
+        needed_.count(input.name) == 0)
+      continue;
     const std::string where = StrCat("input '", input.name, "'");
     if (producers_.count(input.name) > 0 || values_.count(input.name) > 0)
       return Corrupt(StrCat(where, " is given twice"));
@@ -330,7 +282,7 @@ Status OnnxImporter::AddInputs() {
       return Unsupported(StrCat(where, " is the second input; an image classifier has one"));
     const bool is_signed = input.type == OnnxType::kInt8;
     if (!IsFloatType(input.type) && input.type != OnnxType::kUint8 && !is_signed) {
-      return Unsupported(StrCat(where, " is of ", OnnxTypeName(input.type),
+      return Unsupported(StrCat(where, " has element type ", OnnxTypeName(input.type),
                                 ", expected floating-point, uint8 or int8"));
     }
     ValueType type;
@@ -350,39 +302,38 @@ Status OnnxImporter::AddInputs() {
       }
     }
     OnnxDims dims = input.dims;
-    if (!input.has_shape || (dims.size() != 4 && dims.size() != 2)) {
+    if (!input.has_shape || dims.size() < 2 || dims.size() > 4) {
       return Unsupported(StrCat(where, " has shape ", DimsText(dims),
-                                ", expected [batch,channels,height,width] or [batch,features]"));
+                                ", expected [batch,channels,height,width], [batch,height,width] or "
+                                "[batch,features]"));
     }
     batch_ = dims[0] == -1 ? kAnyBatch : dims[0];
-    dims[0] = 1;
-    if (batch_ != 1 && batch_ != kAnyBatch) {
-      return Unsupported(StrCat(where, " has a fixed batch of ", batch_,
-                                "; export it with a batch of 1 or a dynamic one"));
-    }
+    if (batch_ > 1) dims[0] = 1;
     for (int64_t d : dims) {
       if (d < 1)
         return Unsupported(
             StrCat(where, " has shape ", DimsText(dims), "; export it with a fixed image size"));
     }
     const int64_t elements = NumElements(dims);
-    if (elements < 1 || elements > kMaxElements)
+    if (elements < 1 || elements > kMaxElements || batch_ > kMaxElements)
       return Corrupt(StrCat(where, " has shape ", DimsText(dims)));
-    View view;
-    if (dims.size() == 2) {
-      view = {builder_.AddInput(input.name, type, Shape{1, dims[1]}), dims, {0, 1}};
+    View view{kNoTensor, dims, {0, 1, 2, 3}};
+    Shape shape;
+    if (dims.size() == 2 || (dims.size() == 3 && (dims[1] == 1 || dims[2] == 1))) {
+      shape = Shape{1, elements};  // A vector, also with a dimension of 1.
+      view.perm = {0, 1};
+    } else if (dims.size() == 3) {
+      shape = Shape{1, dims[1], dims[2], 1};  // A gray image.
     } else if (InputIsChannelsLast(input)) {
-      view = {builder_.AddInput(input.name, type, Shape{1, dims[1], dims[2], dims[3]}),
-              dims,
-              {0, 1, 2, 3}};
+      shape = Shape{1, dims[1], dims[2], dims[3]};
     } else {
-      view = {builder_.AddInput(input.name, type, Shape{1, dims[2], dims[3], dims[1]}),
-              dims,
-              {0, 3, 1, 2}};
+      shape = Shape{1, dims[2], dims[3], dims[1]};
+      view.perm = {0, 3, 1, 2};
     }
-    Set(input.name, {nullptr, std::move(view), 0, is_signed});
+    view.id = builder_.AddInput(input.name, type, shape);
+    Set(input.name,
+        {nullptr, std::move(view), 0, IsFloatType(input.type) ? OnnxType::kFloat : input.type});
   }
-  if (builder_.graph().inputs.empty()) return Corrupt("no input of the graph leads to its outputs");
   return OkStatus();
 }
 
@@ -427,15 +378,17 @@ Status OnnxImporter::LoadInitializer(const OnnxTensor& tensor) {
     OCTET_ASSIGN_OR_RETURN(external, ExternalBytes(tensor));
   }
   OCTET_ASSIGN_OR_RETURN(OnnxConstant constant, DecodeOnnxTensor(tensor, external));
-  Set(tensor.name, {std::make_shared<const OnnxConstant>(std::move(constant)), {}, 0});
+  Set(tensor.name, std::move(constant));
   return OkStatus();
 }
 
 /// Computes a node whose inputs are known now. False when it has to become an operator.
 Result<bool> OnnxImporter::TryFold(const OnnxNode& node) {
   if (node.op_type == "Constant") {
-    OCTET_ASSIGN_OR_RETURN(OnnxConstant c, ConstantNodeValue(node));
-    Set(node, std::move(c));
+    OCTET_ASSIGN_OR_RETURN(
+        OnnxConstant c,
+        ConstantNodeValue(node, budget_, [this](const OnnxTensor& t) { return ExternalBytes(t); }));
+    Set(node.outputs[0], std::move(c));
     return true;
   }
   if (node.op_type == "Shape") {
@@ -448,8 +401,9 @@ Result<bool> OnnxImporter::TryFold(const OnnxNode& node) {
     OCTET_RETURN_IF_ERROR(Status(attributes.status()));
     start = std::clamp<int64_t>(start < 0 ? std::max(start, -rank) + rank : start, 0, rank);
     end = std::clamp<int64_t>(end < 0 ? std::max(end, -rank) + rank : end, start, rank);
-    Set(node, OnnxConstant{
-                  OnnxType::kInt64, {end - start}, {}, {dims.begin() + start, dims.begin() + end}});
+    Set(node.outputs[0],
+        OnnxConstant{
+            OnnxType::kInt64, {end - start}, {}, {dims.begin() + start, dims.begin() + end}});
     return true;
   }
   std::vector<const OnnxConstant*> inputs;
@@ -459,7 +413,7 @@ Result<bool> OnnxImporter::TryFold(const OnnxNode& node) {
   }
   OCTET_ASSIGN_OR_RETURN(std::optional<OnnxConstant> folded,
                          FoldOnnxNode(node, inputs, opset_, budget_));
-  if (folded) Set(node, std::move(*folded));
+  if (folded) Set(node.outputs[0], std::move(*folded));
   return folded.has_value();
 }
 
@@ -473,35 +427,47 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
     auto it = values_.find(name);
     if (it == values_.end()) {
       const auto initializer = initializers_.find(name);
-      if (initializer == initializers_.end()) {
+      if (const auto sparse = sparse_.find(name); sparse != sparse_.end()) {
+        OCTET_ASSIGN_OR_RETURN(OnnxConstant c, DecodeSparseTensor(*sparse->second, budget_));
+        Set(name, std::move(c));
+      } else if (initializer != initializers_.end()) {
+        OCTET_RETURN_IF_ERROR(LoadInitializer(*initializer->second));
+      } else {
         return Corrupt(StrCat("input '", name,
                               "' is no initializer, no input of the graph and no node's output"));
       }
-      OCTET_RETURN_IF_ERROR(LoadInitializer(*initializer->second));
       it = values_.find(name);
     }
     ready = ready && (it->second.is_constant() || it->second.is_activation());
   }
-  const Handler handler = node.domain.empty() ? FindHandler(node.op_type) : nullptr;
-  if (handler == nullptr && !(node.domain.empty() && IsFoldedOnly(node.op_type)))
-    return Unsupported(Advice(node));
-  // Indices, masks and running statistics.
-  for (size_t i = 1; i < node.outputs.size() && node.op_type != "Split"; ++i) {
-    if (needed_.count(node.outputs[i]) > 0)
-      return Unsupported(StrCat("its output ", i, " is used"));
-  }
+  const Row* row = FindRow(node);
+  if (row == nullptr) return Unsupported(Advice(node));
+  OCTET_RETURN_IF_ERROR(CheckNode(node, *row));
   if (!ready) return OkStatus();
   OCTET_ASSIGN_OR_RETURN(const bool folded, TryFold(node));
   if (folded) return OkStatus();
-  if (handler == nullptr) return Unsupported("of an activation");
-  OCTET_RETURN_IF_ERROR((this->*handler)(node));
-  // Codes stay what they are.
-  if (!node.inputs.empty() && node.op_type != "QuantizeLinear" && HasInput(node, 0) &&
-      Input(node, 0).is_signed) {
-    for (const std::string& name : node.outputs) {
-      if (const auto it = values_.find(name); it != values_.end())
-        it->second.is_signed = IsCodes(it->second);
-    }
+  if (row->handler == nullptr) return Unsupported("of an activation");
+  static const std::set<std::string> kMoves = {
+      "Cast",     "CastLike",  "Concat",    "DequantizeLinear", "Dropout", "Flatten",
+      "Identity", "MaxPool",   "Reshape",   "Resize",           "Slice",   "Split",
+      "Squeeze",  "Transpose", "Unsqueeze", "Upsample"};
+  // Of codes, limits and what is filled in are codes as well.
+  static const std::set<std::string> kLimits = {"Clip", "Pad", "Relu"};
+  for (const std::string& name : node.inputs) {
+    if (name.empty() || kMoves.count(node.op_type) > 0) continue;
+    const OnnxValue& v = values_.at(name);
+    if (!v.is_activation() || v.type == OnnxType::kFloat) continue;
+    if (IsCodes(v) && kLimits.count(node.op_type) > 0) continue;
+    return Unsupported(StrCat("on ", OnnxTypeName(v.type),
+                              ", which wraps; octet computes on floating-point numbers"));
+  }
+  OCTET_RETURN_IF_ERROR((this->*row->handler)(node));
+  // Codes stay of their type.
+  if (!HasInput(node, 0) || node.op_type == "QuantizeLinear") return OkStatus();
+  const OnnxType type = Input(node, 0).type;
+  for (const std::string& name : node.outputs) {
+    if (const auto it = values_.find(name); it != values_.end() && IsCodes(it->second))
+      it->second.type = type;
   }
   return OkStatus();
 }
@@ -557,9 +523,12 @@ Status OnnxImporter::AddOutputs() {
       return Corrupt(StrCat(where, " is not computed from the input"));
     const Result<TensorId> tensor = OutputTensor(output.name, it->second);
     if (!tensor.ok()) return Status(tensor.status()).WithContext(where);
-    const TensorId id = *tensor;
-    if (id == graph.inputs[0] || !taken.insert(id).second)
-      return Unsupported(StrCat(where, " is the same value as the input or another output"));
+    TensorId id = *tensor;
+    if (id == graph.inputs[0] || !taken.insert(id).second) {  // Each has a name of its own.
+      const Shape shape = builder_.ShapeOf(id);
+      OCTET_ASSIGN_OR_RETURN(id, builder_.Emit(OpType::kReshape, Label(output.name), {id},
+                                               builder_.TypeOf(id), {}, shape));
+    }
     // Identities and reshapes leave a tensor with the name of an earlier value; the output's own
     // name goes to the output.
     for (; listed < graph.tensors.size(); ++listed)
@@ -584,7 +553,8 @@ Result<Graph> OnnxImporter::Import() {
   OCTET_RETURN_IF_ERROR(IndexNodes());
   OCTET_RETURN_IF_ERROR(SortNodes());
   OCTET_RETURN_IF_ERROR(AddInputs());
-  OCTET_RETURN_IF_ERROR(ImportNodes());
+  OCTET_RETURN_IF_ERROR(ImportNodes());  // Names control flow, whose inputs are not seen.
+  if (builder_.graph().inputs.empty()) return Corrupt("no input of the graph leads to its outputs");
   OCTET_RETURN_IF_ERROR(AddOutputs());
   Graph& graph = builder_.graph();
   graph.metadata.name = std::filesystem::path(path_).stem().string();
@@ -593,6 +563,7 @@ Result<Graph> OnnxImporter::Import() {
     graph.metadata.source +=
         StrCat(" (", model_.producer, model_.producer_version.empty() ? "" : " ",
                model_.producer_version, ")");
+  OCTET_RETURN_IF_ERROR(RemoveUnused(&graph));  // Such as the Softmax in front of a Log.
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
   OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return std::move(graph);

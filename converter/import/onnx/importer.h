@@ -8,6 +8,7 @@
 #define OCTET_CONVERTER_IMPORT_ONNX_IMPORTER_H_
 
 #include <cstdint>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -28,8 +29,8 @@ namespace octet {
 struct OnnxValue {
   std::shared_ptr<const OnnxConstant> constant;
   View view;
-  int batch = 0;           ///< Dimension whose outermost part is the batch.
-  bool is_signed = false;  ///< Codes of int8, which the tensor has 128 higher.
+  int batch = 0;                     ///< Dimension whose outermost part is the batch.
+  OnnxType type = OnnxType::kFloat;  ///< Of an activation; kFloat for all floating-point types.
 
   bool is_constant() const { return constant != nullptr; }
   bool is_activation() const { return view.id != kNoTensor; }
@@ -41,12 +42,46 @@ class OnnxImporter {
 
   Result<Graph> Import();
 
- private:
+  /// What an operator's attribute may be, in the opsets that have it.
+  struct Attribute {
+    enum class Rule {
+      kRead,      ///< The handler reads it, and refuses what it cannot do.
+      kOnly,      ///< An integer that must be `value`.
+      kHarmless,  ///< Changes nothing that octet computes.
+    };
+    Attribute(const char* its_name, int64_t since_opset = 1,  // NOLINT: a name is an attribute.
+              int64_t until_opset = std::numeric_limits<int64_t>::max())
+        : Attribute(its_name, Rule::kRead, 0, since_opset, until_opset) {}
+    Attribute(const char* its_name, Rule its_rule, int64_t only, int64_t since_opset,
+              int64_t until_opset)
+        : name(its_name), rule(its_rule), value(only), since(since_opset), until(until_opset) {}
+    const char* name;
+    Rule rule;
+    int64_t value, since, until;
+  };
   using Handler = Status (OnnxImporter::*)(const OnnxNode&);
+  /// An operator. Without a handler it is computed from constants only.
+  struct Row {
+    const char* op;
+    Handler handler;
+    int64_t since;  ///< Opset.
+    size_t min_inputs, max_inputs;
+    size_t outputs;  ///< That may be there. Only a Split's may be read behind the first.
+    std::vector<Attribute> attributes;
+    const char* limits;
+  };
+  /// By name.
+  static const std::vector<Row>& Rows();
+
+ private:
   using Axes = std::optional<std::vector<int64_t>>;
 
+  // operators.cc
+  static const Row* FindRow(const OnnxNode& node);
+  /// Whether all that the node has is in its row.
+  Status CheckNode(const OnnxNode& node, const Row& row) const;
+
   // The graph as a whole: import.cc.
-  static Handler FindHandler(const std::string& op_type);
   Status CheckModel();
   Status IndexNodes();
   Status SortNodes();
@@ -70,14 +105,18 @@ class OnnxImporter {
 
   // elementwise.cc
   Status BatchNormalization(const OnnxNode& node);
-  Status Relu(const OnnxNode& node);
+  Status Unary(const OnnxNode& node);
+  Status Negate(const OnnxNode& node);
   Status Clip(const OnnxNode& node);
   Status Arithmetic(const OnnxNode& node);
-  Status Sum(const OnnxNode& node);
+  Status Variadic(const OnnxNode& node);
   Status PassThrough(const OnnxNode& node);
   Status Cast(const OnnxNode& node);
+  Status CastTo(const OnnxNode& node, OnnxType to);
   Status CastLike(const OnnxNode& node);
   Status Softmax(const OnnxNode& node);
+  Status Log(const OnnxNode& node);
+  Result<OnnxValue> Normalized(const Label& label, const OnnxNode& softmax, OpType type);
   Result<OnnxValue> Combine(const Label& label, const std::string& op, const OnnxValue& a,
                             const OnnxValue& b);
 
@@ -88,6 +127,7 @@ class OnnxImporter {
   Status Slice(const OnnxNode& node);
   Status Split(const OnnxNode& node);
   Status Concat(const OnnxNode& node);
+  Status Resize(const OnnxNode& node);
   Result<OnnxValue> Part(const Label& label, const OnnxValue& x,
                          const std::vector<OnnxSliceRange>& ranges);
   Result<OnnxValue> Regrouped(const OnnxValue& x, OnnxDims dims) const;
@@ -103,7 +143,6 @@ class OnnxImporter {
   Status DequantizeLinear(const OnnxNode& node);
   Result<LinearParameters> Linear(const OnnxNode& node, OnnxType codes) const;
   Result<std::optional<Quantization>> InputQuantization(const std::string& name, bool is_signed);
-  static bool TakesCodes(const std::string& op_type);
   bool IsCodes(const OnnxValue& x) const {
     return x.is_activation() && builder_.TypeOf(x.view.id).dtype == DType::kU8;
   }
@@ -112,6 +151,8 @@ class OnnxImporter {
   Result<float> Number(const OnnxNode& node, size_t i, const OnnxValue& x, const char* what) const;
 
   // What handlers read.
+  /// The opset whose rules the node follows.
+  int64_t OpsetOf(const OnnxNode& node) const { return node.opset > 0 ? node.opset : opset_; }
   static std::string NodeName(const OnnxNode& node);
   static Label At(const OnnxNode& node) { return {NodeName(node), node.outputs[0]}; }
   bool HasInput(const OnnxNode& node, size_t i) const {
@@ -138,11 +179,11 @@ class OnnxImporter {
 
   // What handlers give.
   void Set(const std::string& name, OnnxValue value) { values_[name] = std::move(value); }
-  void Set(const OnnxNode& node, View view, int batch) {
-    Set(node.outputs[0], {nullptr, std::move(view), batch});
+  void Set(const OnnxNode& node, View view, int batch, OnnxType type = OnnxType::kFloat) {
+    Set(node.outputs[0], {nullptr, std::move(view), batch, type});
   }
-  void Set(const OnnxNode& node, OnnxConstant constant) {
-    Set(node.outputs[0], {std::make_shared<const OnnxConstant>(std::move(constant)), {}, 0});
+  void Set(const std::string& name, OnnxConstant constant) {
+    Set(name, {std::make_shared<const OnnxConstant>(std::move(constant)), {}, 0, {}});
   }
 
   const OnnxModel& model_;
@@ -153,7 +194,8 @@ class OnnxImporter {
   GraphBuilder builder_;
   OnnxBudget budget_;
   std::map<std::string, const OnnxTensor*> initializers_;
-  std::map<std::string, size_t> producers_;  ///< Node that computes a name.
+  std::map<std::string, const OnnxSparseTensor*> sparse_;  ///< Initializers, too.
+  std::map<std::string, size_t> producers_;                ///< Node that computes a name.
   std::map<std::string, std::vector<size_t>> consumers_;
   std::set<std::string> needed_;  ///< Names on the way to an output.
   std::vector<bool> node_needed_;

@@ -17,8 +17,6 @@
 namespace octet {
 namespace {
 
-const char* CodesName(bool is_signed) { return is_signed ? "int8" : "uint8"; }
-
 /// One scale and zero point of codes, as the graph has them.
 Result<Quantization> OneQuantization(const LinearParameters& p) {
   if (p.scales.size() != 1) return Unsupported("it quantizes an activation per channel");
@@ -35,15 +33,6 @@ Result<Quantization> OneQuantization(const LinearParameters& p) {
 }
 
 }  // namespace
-
-/// Operators that give codes of their input, or limit them; all others compute with numbers.
-bool OnnxImporter::TakesCodes(const std::string& op_type) {
-  static const std::set<std::string> kOps = {
-      "Clip",      "Concat",   "DequantizeLinear", "Flatten", "Identity", "MaxPool",
-      "Pad",       "Relu",     "Reshape",          "Slice",   "Split",    "Squeeze",
-      "Transpose", "Unsqueeze"};
-  return kOps.count(op_type) > 0;
-}
 
 Result<float> OnnxImporter::Number(const OnnxNode& node, size_t i, const OnnxValue& x,
                                    const char* what) const {
@@ -76,7 +65,7 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
   OnnxValue y = *x;
   OCTET_ASSIGN_OR_RETURN(y.view.id,
                          builder_.Emit(OpType::kQuantize, At(node), {x->view.id}, {DType::kU8, q}));
-  y.is_signed = p.type == OnnxType::kInt8;
+  y.type = p.type;
   Set(node.outputs[0], std::move(y));
   return OkStatus();
 }
@@ -84,11 +73,11 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
 Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   if (!IsCodes(*x)) return Unsupported("it dequantizes what was not quantized");
-  const OnnxType codes = x->is_signed ? OnnxType::kInt8 : OnnxType::kUint8;
+  const OnnxType codes = x->type;
   OCTET_ASSIGN_OR_RETURN(const LinearParameters p, Linear(node, codes));
   if (p.type != codes) {
     return Corrupt(StrCat("its zero point is of ", OnnxTypeName(p.type), ", its input of ",
-                          CodesName(x->is_signed)));
+                          OnnxTypeName(codes)));
   }
   OCTET_ASSIGN_OR_RETURN(const Quantization q, OneQuantization(p));
   const Quantization own = builder_.TypeOf(x->view.id).quantization;
@@ -103,7 +92,7 @@ Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
                                        {static_cast<float>(shift)}, {DType::kU8, q}));
   }
   OCTET_ASSIGN_OR_RETURN(y.view.id, builder_.Emit(OpType::kDequantize, At(node), {y.view.id}));
-  y.is_signed = false;
+  y.type = OnnxType::kFloat;
   Set(node.outputs[0], std::move(y));
   return OkStatus();
 }
@@ -111,7 +100,8 @@ Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
 /// Limits or a fill value given as codes, as the numbers that these stand for.
 float OnnxImporter::Meaning(const OnnxValue& codes, int64_t code) const {
   const Quantization q = builder_.TypeOf(codes.view.id).quantization;
-  return q.scale * static_cast<float>(code + (codes.is_signed ? 128 : 0) - q.zero_point);
+  return q.scale *
+         static_cast<float>(code + (codes.type == OnnxType::kInt8 ? 128 : 0) - q.zero_point);
 }
 
 /// What the first DequantizeLinear on the way of an input of integers says of it; nothing when none

@@ -192,8 +192,11 @@ class Expander {
     if (form.bias >= 0 && !InputOf(n, form.bias).empty()) {
       std::string scale = Add(base, "/bias_scale", "Mul", {InputOf(n, 1), InputOf(n, 4)});
       if (const OnnxAttribute* alpha = Find(n, "alpha"); alpha != nullptr) {
-        OnnxAttribute value = *alpha;
-        value.name = "value_float";
+        OnnxAttribute value;
+        value.name = "value";
+        value.kind = OnnxAttribute::Kind::kTensor;
+        value.t.type = OnnxType::kFloat;
+        value.t.floats = {alpha->f};
         scale = Add(base, "/bias_scale_alpha", "Mul",
                     {scale, Add(base, "/alpha", "Constant", {}, {value})});
       }

@@ -47,6 +47,7 @@ class Parser {
   OnnxNode Node(pbf_reader reader);
   OnnxAttribute Attribute(pbf_reader reader);
   OnnxTensor Tensor(pbf_reader reader);
+  OnnxSparseTensor SparseTensor(pbf_reader reader);
   OnnxValueInfo ValueInfo(pbf_reader reader);
   void TensorType(pbf_reader reader, OnnxValueInfo* info);
 
@@ -115,6 +116,10 @@ void Parser::Graph(pbf_reader reader, OnnxModel* model) {
       case tag_and_type(11, kBytes):
         place_ = StrCat("graph.input[", model->inputs.size(), "]");
         model->inputs.push_back(ValueInfo(reader.get_message()));
+        break;
+      case tag_and_type(15, kBytes):
+        place_ = StrCat("graph.sparse_initializer[", model->sparse_initializers.size(), "]");
+        model->sparse_initializers.push_back(SparseTensor(reader.get_message()));
         break;
       case tag_and_type(12, kBytes):
         place_ = StrCat("graph.output[", model->outputs.size(), "]");
@@ -207,6 +212,9 @@ OnnxAttribute Parser::Attribute(pbf_reader reader) {
         a.strings.push_back(String(reader));
         guessed = Kind::kStrings;
         break;
+      case tag_and_type(22, kBytes):
+        a.sparse = SparseTensor(reader.get_message());
+        break;
       case tag_and_type(20, kVarint):
         type = reader.get_int64();
         break;
@@ -238,6 +246,9 @@ OnnxAttribute Parser::Attribute(pbf_reader reader) {
       break;
     case 8:
       a.kind = Kind::kStrings;
+      break;
+    case 11:
+      a.kind = Kind::kSparse;
       break;
     default:
       a.kind = Kind::kOther;
@@ -316,6 +327,30 @@ OnnxTensor Parser::Tensor(pbf_reader reader) {
       }
       case tag_and_type(14, kVarint):
         t.external = reader.get_int32() == 1;
+        break;
+      default:
+        reader.skip();
+    }
+  }
+  return t;
+}
+
+OnnxSparseTensor Parser::SparseTensor(pbf_reader reader) {
+  Count();
+  OnnxSparseTensor t;
+  while (reader.next()) {
+    switch (reader.tag_and_type()) {
+      case tag_and_type(1, kBytes):
+        t.values = Tensor(reader.get_message());
+        break;
+      case tag_and_type(2, kBytes):
+        t.indices = Tensor(reader.get_message());
+        break;
+      case tag_and_type(3, kBytes):
+        for (int64_t d : reader.get_packed_int64()) t.dims.push_back(d);
+        break;
+      case tag_and_type(3, kVarint):
+        t.dims.push_back(reader.get_int64());
         break;
       default:
         reader.skip();

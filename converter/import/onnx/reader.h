@@ -29,7 +29,7 @@ enum class OnnxType : int32_t {
   kUint32 = 12,
   kUint64 = 13,
   kBfloat16 = 16,
-};
+};  // The others, of 8 bits and fewer, have a name (OnnxTypeName) and no more.
 
 /// As stored: values lie in `raw`, in one of the lists, or in another file.
 struct OnnxTensor {
@@ -45,15 +45,33 @@ struct OnnxTensor {
   std::map<std::string, std::string> external_data;
 };
 
+/// SparseTensorProto: the values that are not zero, and where they are, [n] or [n,rank].
+struct OnnxSparseTensor {
+  OnnxTensor values, indices;
+  std::vector<int64_t> dims;
+};
+
 struct OnnxAttribute {
-  /// AttributeProto.AttributeType; kOther stands for graphs, sparse tensors and the like.
-  enum class Kind { kNone, kFloat, kInt, kString, kTensor, kFloats, kInts, kStrings, kOther };
+  /// AttributeProto.AttributeType; kOther stands for graphs and the like.
+  enum class Kind {
+    kNone,
+    kFloat,
+    kInt,
+    kString,
+    kTensor,
+    kFloats,
+    kInts,
+    kStrings,
+    kSparse,
+    kOther
+  };
   std::string name;
   Kind kind = Kind::kNone;
   float f = 0;
   int64_t i = 0;
   std::string s;
   OnnxTensor t;
+  OnnxSparseTensor sparse;
   std::vector<float> floats;
   std::vector<int64_t> ints;
   std::vector<std::string> strings;
@@ -80,6 +98,7 @@ struct OnnxModel {
   std::string graph_name;
   std::vector<OnnxNode> nodes;
   std::vector<OnnxTensor> initializers;
+  std::vector<OnnxSparseTensor> sparse_initializers;
   std::vector<OnnxValueInfo> inputs, outputs;
 };
 

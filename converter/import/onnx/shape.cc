@@ -84,7 +84,7 @@ Status OnnxImporter::Transpose(const OnnxNode& node) {
                               builder_.ShapeOf(x->view).ToString(), " cut into other dimensions"));
   }
   const auto batch = std::find(perm.begin(), perm.end(), x->batch);
-  Set(node, std::move(*moved), static_cast<int>(batch - perm.begin()));
+  Set(node, std::move(*moved), static_cast<int>(batch - perm.begin()), x->type);
   return OkStatus();
 }
 
@@ -188,7 +188,7 @@ Result<OnnxValue> OnnxImporter::Part(const Label& label, const OnnxValue& x,
     y.dims[d] = ranges[d].count;
   }
   OCTET_ASSIGN_OR_RETURN(y.id, builder_.Slice(label, y.id, parts));
-  return OnnxValue{nullptr, std::move(y), x.batch};
+  return OnnxValue{nullptr, std::move(y), x.batch, x.type};
 }
 
 Status OnnxImporter::Split(const OnnxNode& node) {
@@ -205,7 +205,11 @@ Status OnnxImporter::Split(const OnnxNode& node) {
   }
   const int64_t parts = static_cast<int64_t>(node.outputs.size());
   int64_t rest = dims[axis];
-  if (sizes.empty()) {  // Equal parts, and a smaller last one.
+  if (const int64_t n = attributes.Int("num_outputs", parts); n != parts || n < 1)
+    return Corrupt(StrCat("num_outputs is ", n, ", it has ", parts));
+  if (sizes.empty()) {  // Equal parts, and since opset 18 a smaller last one.
+    if (opset_ < 18 && rest % parts != 0)
+      return Corrupt(StrCat("an axis of ", rest, " in ", parts, " equal parts"));
     const int64_t part = CeilDiv(rest, parts);
     for (int64_t i = 0; i < parts; ++i) {
       sizes.push_back(std::min(part, rest));
@@ -255,23 +259,61 @@ Status OnnxImporter::Concat(const OnnxNode& node) {
     if (!fits)
       return Corrupt(
           StrCat("its inputs ", DimsText(dims), " and ", DimsText(other), " do not fit"));
-    if (x->is_signed != first->is_signed ||
-        !(builder_.TypeOf(x->view.id) == builder_.TypeOf(first->view.id)))
+    if (x->type != first->type || !(builder_.TypeOf(x->view.id) == builder_.TypeOf(first->view.id)))
       return Unsupported("it joins codes of different quantizations");
     total += other[axis];
     views.push_back(x->view);
   }
   const int batch = first->batch;
+  const OnnxType type = first->type;
   OCTET_ASSIGN_OR_RETURN(views, builder_.AsAlike(At(node), std::move(views)));
   View y = views[0];
-  const ValueType type = builder_.TypeOf(y.id);
+  const ValueType quantized = builder_.TypeOf(y.id);
   const int along = *AxisOf(y, builder_.ShapeOf(y), axis);
   std::vector<TensorId> inputs;
   for (const View& v : views) inputs.push_back(v.id);
-  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kConcat, At(node), std::move(inputs), type,
-                                             [&](Node* n) { n->axis = along; }));
+  OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(OpType::kConcat, At(node), std::move(inputs),
+                                             quantized, [&](Node* n) { n->axis = along; }));
   y.dims[axis] = total;
-  Set(node, std::move(y), batch);
+  Set(node, std::move(y), batch, type);
+  return OkStatus();
+}
+
+/// Resize and Upsample to the size that is there.
+Status OnnxImporter::Resize(const OnnxNode& node) {
+  OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  OnnxAttributes attributes(node);
+  const std::string mode = attributes.String("coordinate_transformation_mode", "half_pixel");
+  std::vector<int64_t> axes = attributes.Ints("axes");
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  // These two move by half a pixel, or cut a part out, at any size.
+  if (mode == "tf_half_pixel_for_nn" || mode == "tf_crop_and_resize")
+    return Unsupported(StrCat("its coordinate_transformation_mode is '", mode, "'"));
+  const OnnxDims dims = SourceDims(*x);
+  std::vector<float> scales;
+  std::vector<int64_t> sizes;
+  const size_t at = node.op_type == "Resize" && opset_ >= 11 ? 2 : 1;
+  if (const OnnxAttribute* a = attributes.Find("scales")) {
+    scales = a->floats;
+  } else if (HasInput(node, at)) {
+    OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c, Floats(node, at, "scales"));
+    scales = c->floats;
+  }
+  if (at == 2 && HasInput(node, 3)) {
+    OCTET_ASSIGN_OR_RETURN(sizes, Integers(node, 3, "sizes"));
+  }
+  const size_t rank = axes.empty() ? dims.size() : axes.size();
+  if (std::max(scales.size(), sizes.size()) != rank || std::min(scales.size(), sizes.size()) != 0)
+    return Corrupt(StrCat("it has ", scales.size(), " scales and ", sizes.size(), " sizes for ",
+                          DimsText(x->view.dims)));
+  for (size_t i = 0; i < rank; ++i) {
+    OCTET_ASSIGN_OR_RETURN(
+        const int axis,
+        NormalizeAxis(axes.empty() ? static_cast<int64_t>(i) : axes[i], dims.size()));
+    if (sizes.empty() ? scales[i] != 1.0f : sizes[i] != dims[static_cast<size_t>(axis)])
+      return Unsupported("it changes the size; give the network images of its size");
+  }
+  Set(node.outputs[0], *x);
   return OkStatus();
 }
 
