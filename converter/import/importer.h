@@ -67,6 +67,8 @@ Result<Graph> ImportKerasH5Bytes(std::string_view bytes);
 /// A .keras archive (config.json and model.weights.h5).
 Result<Graph> ImportKerasZip(const std::string& path);
 Result<Graph> ImportKerasZipBytes(std::string_view bytes);
+/// Layers, and bare operations under the names of either version.
+std::vector<OperatorRow> KerasOperators();
 
 }  // namespace octet
 

@@ -38,10 +38,15 @@ Result<Order> OrderOf(const NpyHeader& header, const TensorDescription& input) {
       return Order::kChannelsFirst;
     }
   }
-  // Gray images as many sources have them.
-  if (want.size() == 4 && want[3] == 1 && header.shape.size() == 3 && header.shape[1] == want[1] && header.shape[2] == want[2]) {
-    return Order::kAsModel;
-  }
+  // Gray images and vectors as some sources have them: dimensions of 1 more or less.
+  const auto sizes = [](const std::vector<int64_t>& shape) {
+    std::vector<int64_t> list;
+    for (size_t i = 1; i < shape.size(); ++i) {
+      if (shape[i] != 1) list.push_back(shape[i]);
+    }
+    return list;
+  };
+  if (header.shape.size() > 1 && sizes(header.shape) == sizes(want)) return Order::kAsModel;
   return InvalidArgument(StrCat("shape ", ShapeText(header.shape), " of ", NpyTypeName(header.type), ", expected ", WantedShape(want),
                                 want.size() == 4 ? ", channels last or first" : "", image ? ", or uint8 images" : ""));
 }
@@ -77,7 +82,9 @@ class InputReader {
     OCTET_RETURN_IF_ERROR(CheckFinite(values_));
     const int64_t channels = input_.shape.back(), pixels = size / channels;
     for (int64_t i = 0; i < size; ++i) {
-      const int64_t c = i % channels, from = order_ == Order::kChannelsFirst ? c * pixels + i / channels : i;
+      const int64_t c = i % channels;
+      const int64_t at = source_.order == ChannelOrder::kBgr && channels == 3 ? 2 - c : c;
+      const int64_t from = order_ == Order::kChannelsFirst ? at * pixels + i / channels : i - c + at;
       float v = values_[static_cast<size_t>(from)];
       // A preprocessing speaks of images; others have none.
       if (c < 3) v = (v * source_.scale - source_.mean[static_cast<size_t>(c)]) / source_.stddev[static_cast<size_t>(c)];

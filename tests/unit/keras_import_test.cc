@@ -1,6 +1,9 @@
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -12,11 +15,13 @@
 
 #include "converter/import/keras/hdf5_reader.h"
 #include "converter/import/importer.h"
+#include "converter/import/keras/layers.h"
 #include "converter/import/keras/weights.h"
 #include "converter/import/zip_reader.h"
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
+#include "tests/unit/naive_interpreter.h"
 #include "tests/unit/pytorch_builder.h"
 
 namespace octet {
@@ -161,7 +166,7 @@ TEST(KerasImport, NamesLayerAndReason) {
   {
     Archive archive;
     archive.Layer("conv")["config"]["data_format"] = "channels_first";
-    EXPECT_THAT(ErrorOf(archive), HasSubstr("Conv2D 'conv' ('data_format' is 'channels_first', expected channels_last)"));
+    EXPECT_THAT(ErrorOf(archive), HasSubstr("Conv2D 'conv' ('data_format' is channels_first, expected channels_last)"));
   }
   {
     Archive archive;
@@ -192,6 +197,154 @@ TEST(KerasImport, RefusesWeightsWithoutAModel) {
   const auto graph = ImportKerasH5Bytes(archive.weights);
   ASSERT_FALSE(graph.ok());
   EXPECT_THAT(graph.status().message(), HasSubstr("weights only"));
+}
+
+/// Weights of any name, of the shapes given.
+class MadeWeights : public KerasWeights {
+ public:
+  MadeWeights(const Hdf5File& file, const std::map<std::string, Dims>& shapes) : KerasWeights(file, file.root()) {
+    float value = 0.3f;
+    for (const auto& [name, shape] : shapes) {
+      auto& [object, data] = weights_[name];
+      data.resize(static_cast<size_t>(Product(shape, 0, shape.size())));
+      for (float& v : data) v = value = value * 3.7f - std::floor(value * 3.7f) + 0.1f;
+      object.is_dataset = true;
+      object.dataset = {{Hdf5Type::Kind::kFloat, 4}, shape, std::as_bytes(std::span(data)), ""};
+    }
+  }
+  bool by_name() const override { return true; }
+
+ protected:
+  Result<const Hdf5Object*> Locate(const std::vector<KerasStep>&, std::string_view name, int) override {
+    const auto it = weights_.find(std::string(name));
+    if (it == weights_.end()) return NotFound(StrCat("no weight ", name));
+    return &it->second.first;
+  }
+
+ private:
+  std::map<std::string, std::pair<Hdf5Object, std::vector<float>>> weights_;
+};
+
+/// What a row makes of a configuration: "refused: ..." or the result's shape and values.
+std::string Outcome(const KerasRow& row, const json& config) {
+  const std::string bytes = ReadFile(Tiny("model.h5"));
+  const auto file = Hdf5File::Read(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  std::map<std::string, Dims> shapes{{"bias", {4}},  {"depthwise_kernel", {3, 3, 3, 1}}, {"pointwise_kernel", {1, 1, 3, 4}},
+                                     {"gamma", {3}}, {"beta", {3}}, {"moving_mean", {3}}, {"moving_variance", {3}}};
+  shapes["kernel"] = row.type == "Dense" ? Dims{3, 4} : Dims{3, 3, 3, 4};
+  if (row.type == "DepthwiseConv2D") shapes["bias"] = {3};
+  MadeWeights weights(*file, shapes);
+  GraphBuilder builder("_", 1, 1 << 24);
+  KerasLayers layers(&builder, &weights);
+  const bool two = std::string_view(row.operands).find_first_of(" *") != std::string_view::npos;
+  const std::string squeezed(row.type);
+  const Dims shape = squeezed.find("queeze") != std::string::npos ? Dims{1, 5, 1, 6}
+                     : squeezed.find("tack") != std::string::npos ? Dims{1, 5, 4}
+                                                                  : Dims{1, 5, 4, 3};
+  const auto view = builder.AddInputView("x", shape);
+  const json number = 0.25;
+  std::vector<KerasOperand> operands{{{{*view, false}}, nullptr}};
+  if (two && (row.type.find("ax") != std::string_view::npos || row.type.find("in") != std::string_view::npos ||
+              row.type.find("iv") != std::string_view::npos)) {
+    operands.push_back({{}, &number});
+  } else if (two) {
+    operands[0].values.push_back({*view, false});
+  }
+  const std::vector<KerasStep> path{{"layer", "layer"}};
+  const KerasConfig checked(config, row.keys);
+  const auto value = layers.Convert(row, {"layer", path, checked, operands, 0});
+  if (!value.ok()) return "refused: " + value.status().message();
+  const View& v = value->view;
+  std::string text = DimsText(v.dims);
+  Graph& graph = builder.graph();
+  if (v.id == graph.inputs[0]) return text + " the input";
+  graph.outputs = {v.id};
+  testing::Values x(static_cast<size_t>(Product(shape, 0, shape.size())));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = std::sin(static_cast<double>(i)) * 2;
+  for (double y : testing::NaiveInterpreter(graph).RunOutput({x})) text += StrCat(" ", y);
+  for (int axis : v.perm) text += StrCat(" ", axis);
+  return text;
+}
+
+TEST(KerasLayers, EveryKeyIsUnderstoodOrRefused) {
+  const json defaults = json::parse(R"({
+    "Conv2D": {"filters": 4, "kernel_size": [3, 3]}, "DepthwiseConv2D": {"kernel_size": 3}, "Dense": {"units": 4},
+    "SeparableConv2D": {"filters": 4, "kernel_size": 3}, "ZeroPadding2D": {"padding": 1}, "Cropping2D": {"cropping": 1},
+    "Reshape": {"target_shape": [4, 5, 3], "newshape": [-1, 60]}, "Permute": {"dims": [1, 2, 3]}, "Resizing": {"height": 5, "width": 4},
+    "Normalization": {"mean": 1, "variance": 2}, "Activation": {"activation": "tanh"}, "reshape": {"shape": [-1, 60]},
+    "Stack": {"axis": -1}, "stack": {"axis": -1}, "Mean": {"axis": [1, 2]}, "Max": {"axis": [1, 2]}, "math.reduce_mean": {"axis": [1, 2]},
+    "math.reduce_max": {"axis": [1, 2]}, "ExpandDims": {"axis": 1}, "expand_dims": {"axis": 1}, "Squeeze": {"axis": 2},
+    "squeeze": {"axis": 2}, "compat.v1.squeeze": {"axis": 2}, "Transpose": {"axes": [0, 1, 2, 3]}, "transpose": {"perm": [0, 1, 2, 3]},
+    "compat.v1.transpose": {"perm": [0, 1, 2, 3]}, "GetItem": {"key": [{"start": null, "stop": null}, 1]},
+    "__operators__.getitem": {"slice_spec": [{"start": null, "stop": null}, 1]}, "cast": {"dtype": "float32"}})");
+  const json moved = json::parse(R"({
+    "filters": 5, "kernel_size": 2, "strides": [2, 1], "padding": "same", "dilation_rate": [1, 2], "groups": 3, "use_bias": false,
+    "activation": "relu", "lora_rank": 2, "depth_multiplier": 2, "units": 5, "axis": 3, "epsilon": 0.5, "center": false, "scale": false,
+    "max_value": 0.5, "negative_slope": 0.2, "threshold": 0.1, "cropping": [[0, 1], [1, 0]], "pool_size": [3, 2], "keepdims": true,
+    "target_shape": [5, 2, 6], "dims": [2, 1, 3], "offset": 1, "mean": [1, 2, 3], "variance": 3, "invert": true, "height": 6, "width": 5,
+    "x_min": 0.25, "x_max": 0.5, "clip_value_min": 0.25, "clip_value_max": 0.5, "newshape": [-1, 4, 15], "shape": [-1, 4, 15],
+    "axes": [0, 2, 1, 3], "perm": [0, 2, 1, 3], "key": [{"start": null, "stop": null}, 2], "dtype": "int32",
+    "slice_spec": [{"start": null, "stop": null}, 2]})");
+  const json special = json::parse(R"({
+    "Softmax": {"axis": 1}, "nn.softmax": {"axis": 1}, "LogSoftmax": {"axis": 1}, "nn.log_softmax": {"axis": 1}, "BatchNormalization": {"axis": 1},
+    "Concatenate": {"axis": 1}, "concat": {"axis": 1}, "Stack": {"axis": 1}, "stack": {"axis": 1}, "Rescaling": {"scale": 3}, "Normalization": {"axis": 1},
+    "Mean": {"axis": 1}, "Max": {"axis": 1}, "math.reduce_mean": {"axis": 1}, "math.reduce_max": {"axis": 1},
+    "ZeroPadding2D": {"padding": [[1, 0], [2, 1]]}, "Squeeze": {"axis": 1}, "squeeze": {"axis": 1}, "compat.v1.squeeze": {"axis": 1}})");
+  for (const auto rows : {KerasLayers::Layers(), KerasLayers::Operations(), KerasLayers::Functions()}) {
+    for (const KerasRow& row : rows) {
+      const std::string type(row.type);
+      json base = defaults.value(type, json::object());
+      // The layer and the operation Reshape have keys of their own.
+      for (const char* key : {"target_shape", "newshape"}) {
+        if (!HasWord(row.keys.read, key)) base.erase(key);
+      }
+      const std::string before = Outcome(row, base);
+      EXPECT_EQ(before.find("refused"), std::string::npos) << type << ": " << before;
+      json unknown = base;
+      unknown["surprise"] = 1;
+      EXPECT_THAT(Outcome(row, unknown), HasSubstr("refused: 'surprise' is 1, which octet does not know")) << type;
+      unknown["surprise"] = nullptr;  // Not used.
+      EXPECT_EQ(Outcome(row, unknown), before) << type;
+      AnyWord(row.keys.read, [&](std::string_view word) {
+        const std::string key(word);
+        if (key == "lora_alpha") return false;  // Of no meaning without a rank.
+        json changed = base;
+        changed[key] = special.value(type, json::object()).contains(key) ? special[type][key] : moved.at(key);
+        EXPECT_NE(Outcome(row, changed), before) << type << ": " << key;
+        return false;
+      });
+      AnyWord(row.keys.fixed, [&](std::string_view word) {
+        const std::string key(word.substr(0, word.find('=')));
+        json changed = base;
+        changed[key] = "other";
+        EXPECT_THAT(Outcome(row, changed), HasSubstr("refused: '" + key + "' is other, expected")) << type;
+        return false;
+      });
+    }
+  }
+}
+
+TEST(KerasImport, CallsClassesAndTypesOfOthersAreRefused) {
+  const auto refused = [](const std::function<void(Archive*)>& change, const std::string& what) {
+    Archive archive;
+    change(&archive);
+    EXPECT_THAT(ErrorOf(archive), HasSubstr(what));
+  };
+  refused([](Archive* a) { a->Layer("norm")["inbound_nodes"][0]["kwargs"]["training"] = true; },
+          "BatchNormalization 'norm' (it is called with 'training' true, expected false)");
+  refused([](Archive* a) { a->Layer("conv")["registered_name"] = "Mine>Conv2D"; }, "'Conv2D' is a class of its author's");
+  refused([](Archive* a) { a->Layer("conv")["module"] = nullptr; }, "'Conv2D' is a class of its author's");
+  refused([](Archive* a) { a->Layer("conv")["config"]["dtype"] = "int8_from_float32"; }, "'dtype' is 'int8_from_float32'");
+  refused([](Archive* a) { a->Layer("conv")["surprise"] = 1; }, "'surprise' is 1");
+  refused([](Archive* a) { a->Layer("classes")["config"]["activation"] = json{{"module", "builtins"}, {"class_name", "function"}, {"config", "relu"}}; },
+          "the function 'relu' of the model's author");
+  refused([](Archive* a) { a->Layer("relu")["class_name"] = "TimeDistributed"; }, "a wrapper around another layer");
+  refused([](Archive* a) { a->Layer("classes")["config"]["use_bias"] = false; }, "the file has a weight 'dense/vars/1'");
+  refused([](Archive* a) {
+            a->Layer("classes")["config"]["activation"] =
+                json{{"module", "keras.layers"}, {"class_name", "ReLU"}, {"config", {{"negative_slope", 0.2}}}, {"registered_name", nullptr}};
+          },
+          "negative_slope 0.2");
 }
 
 TEST(Hdf5Reader, ReadsGroupsAttributesAndArrays) {

@@ -259,6 +259,78 @@ Result<std::vector<View>> GraphBuilder::AsAlike(const Label& label, std::vector<
              ", expected [1,channels,height,width], [1,height,width,channels] or [1,features]"));
 }
 
+Result<View> GraphBuilder::AsPlain(const Label& label, const View& v) {
+  const int64_t elements = Product(v.dims, 0, v.dims.size());
+  if (v.dims.empty() || elements < 1 || elements > kMaxElements)
+    return Corrupt(StrCat("a value of shape ", DimsText(v.dims)));
+  const size_t rank = v.dims[0] == 1 ? v.dims.size() : 0;
+  Shape shape{1, 1, elements / v.dims.back(), v.dims.back()};
+  if (rank == 1 || rank == 2) shape = Shape{1, v.dims.back()};
+  if (rank == 4) shape = Shape{1, v.dims[1], v.dims[2], v.dims[3]};
+  OCTET_ASSIGN_OR_RETURN(const TensorId id, AsLinear(label, v, shape));
+  View plain = Plain(id);
+  plain.dims = v.dims;
+  return plain;
+}
+
+Result<View> GraphBuilder::AsRows(const Label& label, const View& v) {
+  const Shape& shape = ShapeOf(v);
+  if (!v.dims.empty() && v.dims.back() == shape.back() && IsLinear(v, shape)) return v;
+  return AsPlain(label, v);
+}
+
+Status GraphBuilder::Align(const Label& label, std::vector<View>* views) {
+  const auto fits = [&](const View& v) {
+    bool aligned = v.perm == views->front().perm && v.dims.size() == v.perm.size();
+    for (size_t d = 0; aligned && d < v.dims.size(); ++d)
+      aligned = v.dims[d] == ShapeOf(v)[v.perm[d]];
+    return aligned;
+  };
+  if (std::all_of(views->begin(), views->end(), fits)) return OkStatus();
+  for (View& v : *views) {
+    OCTET_ASSIGN_OR_RETURN(v, AsPlain(label, v));
+  }
+  return OkStatus();
+}
+
+Result<View> GraphBuilder::AddInputView(const std::string& name, const Dims& dims) {
+  if (dims.size() < 2 || dims.size() > 4)
+    return Unsupported(StrCat("its shape is ", DimsText(dims),
+                              ", expected [n,height,width,channels], [n,height,width] or "
+                              "[n,features]"));
+  Shape shape{1};
+  if (dims.size() == 3 && (dims[1] == 1 || dims[2] == 1)) {
+    shape.push_back(dims[1] * dims[2]);
+  } else {
+    for (size_t d = 1; d < dims.size(); ++d) shape.push_back(dims[d]);
+    if (dims.size() == 3) shape.push_back(1);
+  }
+  if (shape.num_elements() < 1 || shape.num_elements() > kMaxElements)
+    return Corrupt(StrCat("its shape is ", DimsText(dims)));
+  View v = Plain(AddInput(name, {}, shape));
+  v.dims = dims;
+  return v;
+}
+
+Result<std::vector<float>> GraphBuilder::PerChannel(const View& v, const Dims& dims,
+                                                    std::span<const float> values) const {
+  const int64_t channels = ShapeOf(v).back();
+  std::vector<float> list(values.begin(), values.end());
+  bool fits = dims.size() <= v.dims.size();
+  if (fits && list.size() == 1) return list;
+  const std::optional<size_t> axis = ChannelAxis(v, ShapeOf(v));
+  for (size_t d = 0; fits && d < dims.size(); ++d) {
+    const bool at_channels = axis && v.dims.size() - dims.size() + d == *axis;
+    fits = dims[d] == (at_channels ? channels : 1);
+  }
+  if (fits && static_cast<int64_t>(list.size()) == channels && channels <= kMaxChannels)
+    return list;
+  return Unsupported(StrCat("its constant of shape ", DimsText(dims),
+                            " is neither one value nor "
+                            "one for each channel of ",
+                            DimsText(v.dims)));
+}
+
 // ---- Lowerings ----
 
 Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWindow& wide,

@@ -183,6 +183,22 @@ class GraphBuilder {
   /// lie in another order.
   Result<TensorId> AsLinear(const Label& label, const View& v, const Shape& shape);
 
+  /// The view over a tensor in its own order: of its dimensions where they are 2 or 4, else rows of
+  /// the last one.
+  Result<View> AsPlain(const Label& label, const View& v);
+  /// The view over a tensor whose last axis is the view's last dimension.
+  Result<View> AsRows(const Label& label, const View& v);
+  /// The views over tensors of one order, whose axes stand for the dimensions one by one, or are
+  /// rows.
+  Status Align(const Label& label, std::vector<View>* views);
+  /// An input of 2 to 4 dimensions, which are the source's: without channels it is an image of one
+  /// channel, or a vector where a dimension is 1.
+  Result<View> AddInputView(const std::string& name, const Dims& dims);
+  /// A constant that is broadcast to the view as one value, or as one for each channel of its
+  /// tensor.
+  Result<std::vector<float>> PerChannel(const View& v, const Dims& dims,
+                                        std::span<const float> values) const;
+
   // ---- Lowerings ----
 
   /// `x` is [1,h,w,c] and the weights OHWI. Padding beyond the window becomes a Pad, negative

@@ -23,6 +23,25 @@ int OnlyReader(const Graph& g, TensorId id) {
   return std::find(g.outputs.begin(), g.outputs.end(), id) == g.outputs.end() ? reader : -1;
 }
 
+/// Whether a node puts the channels of every pixel in the opposite order, as
+/// GraphBuilder::ReverseChannels() makes it.
+bool ReversesChannels(const Graph& g, const Node& n) {
+  if (n.type != OpType::kConv2d || n.groups != 1 || n.activation != Activation::kNone ||
+      n.window != Window() || n.input(kInputBias) != kNoTensor ||
+      n.input(kInputResidual) != kNoTensor) {
+    return false;
+  }
+  const Tensor& weights = g.tensor(n.inputs[kInputWeights]);
+  const int64_t channels = weights.shape[0];
+  if (!(weights.shape == Shape{channels, 1, 1, channels})) return false;
+  const auto values = weights.values<float>();
+  for (int64_t i = 0; i < channels * channels; ++i) {
+    const float expected = i / channels == channels - 1 - i % channels ? 1.0f : 0.0f;
+    if (values[static_cast<size_t>(i)] != expected) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 void MoveHeadToPreprocessing(Graph* g) {
@@ -30,22 +49,37 @@ void MoveHeadToPreprocessing(Graph* g) {
   const TensorId input = g->inputs[0];
   Preprocessing& pre = g->metadata.preprocessing;
   const Shape shape = g->tensor(input).shape;
-  if (g->tensor(input).dtype != DType::kF32 || shape.rank() != 4 || shape[3] > static_cast<int64_t>(pre.mean.size())) return;
+  // Only images can be prepared outside of the network.
+  if (g->tensor(input).dtype != DType::kF32 || shape.rank() != 4 ||
+      (shape[3] != 1 && shape[3] != 3))
+    return;
   const size_t channels = static_cast<size_t>(shape[3]);
   std::vector<double> scale(channels, 1.0), shift(channels, 0.0);
+  bool reversed = false;
   TensorId end = input;  // What the preprocessing gives so far.
   for (int step = 0; step < kMaxSteps; ++step) {
     const int reader = OnlyReader(*g, end);
     if (reader < 0) break;
     const Node& n = g->nodes[reader];
-    if (n.type != OpType::kScaleShift || n.activation != Activation::kNone || n.inputs[0] != end) break;
+    if (n.inputs[0] == end && channels == 3 && ReversesChannels(*g, n) &&
+        std::find(g->outputs.begin(), g->outputs.end(), n.output) == g->outputs.end()) {
+      std::reverse(scale.begin(), scale.end());
+      std::reverse(shift.begin(), shift.end());
+      reversed = !reversed;
+      end = n.output;
+      continue;
+    }
+    if (n.type != OpType::kScaleShift || n.activation != Activation::kNone || n.inputs[0] != end)
+      break;
     if (std::find(g->outputs.begin(), g->outputs.end(), n.output) != g->outputs.end()) break;
-    const auto s = g->tensor(n.inputs[1]).values<float>(), t = g->tensor(n.inputs[2]).values<float>();
+    const auto s = g->tensor(n.inputs[1]).values<float>(),
+               t = g->tensor(n.inputs[2]).values<float>();
     bool expressible = true;
     for (size_t c = 0; c < channels; ++c) {
       const double a = scale[c] * s[c], b = shift[c] * s[c] + t[c];
       // Also what a stored 1/scale and shift/scale would become.
-      expressible = expressible && a > 0.0 && std::isfinite(a) && std::isfinite(b) && std::isfinite(static_cast<float>(1.0 / a)) &&
+      expressible = expressible && a > 0.0 && std::isfinite(a) && std::isfinite(b) &&
+                    std::isfinite(static_cast<float>(1.0 / a)) &&
                     static_cast<float>(1.0 / a) > 0.0f && std::isfinite(static_cast<float>(b / a));
     }
     if (!expressible) break;
@@ -56,10 +90,13 @@ void MoveHeadToPreprocessing(Graph* g) {
     end = n.output;
   }
   if (end == input) return;
-  const bool uniform = std::all_of(scale.begin(), scale.end(), [&](double v) { return v == scale[0]; });
+  if (reversed) pre.order = ChannelOrder::kBgr;
+  const bool uniform =
+      std::all_of(scale.begin(), scale.end(), [&](double v) { return v == scale[0]; });
   pre.scale = uniform ? static_cast<float>(scale[0]) : 1.0f;
   for (size_t c = 0; c < channels; ++c) {
-    pre.mean[c] = static_cast<float>(uniform ? -shift[c] : -shift[c] / scale[c]) + 0.0f;  // No negative zero.
+    pre.mean[c] =
+        static_cast<float>(uniform ? -shift[c] : -shift[c] / scale[c]) + 0.0f;  // No negative zero.
     pre.stddev[c] = uniform ? 1.0f : static_cast<float>(1.0 / scale[c]);
   }
   // The nodes go; so do their outputs and constants, once nothing refers to them.

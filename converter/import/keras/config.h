@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/import/builder/understood.h"
 #include "formats/base/status.h"
 
 namespace octet {
@@ -36,18 +37,12 @@ Result<KerasNumbers> ReadKerasNumbers(const nlohmann::json& value, const char* k
 /// module and registered name say. Errors: kUnsupported.
 Status CheckKerasOrigin(const nlohmann::json& object);
 
-/// What a layer's class or operation understands. Lists are words separated by spaces.
-struct KerasKeys {
-  const char* read = "";      ///< By the handler.
-  const char* fixed = "";     ///< "key=value" or "key=value|value": the values honoured.
-  const char* harmless = "";  ///< Of no meaning at inference.
-};
-
 /// A configuration with checked access to the keys that `keys` lists as read.
 class KerasConfig {
  public:
   /// Both must outlive the result.
-  KerasConfig(const nlohmann::json& config, const KerasKeys& keys) : config_(config), keys_(keys) {}
+  KerasConfig(const nlohmann::json& config, const Understood& keys)
+      : config_(config), keys_(keys) {}
 
   /// kUnsupported where a key is neither read nor harmless, or does not have the value honoured.
   Status Check() const;
@@ -67,7 +62,7 @@ class KerasConfig {
 
  private:
   const nlohmann::json& config_;
-  const KerasKeys& keys_;
+  const Understood& keys_;
   mutable std::set<std::string, std::less<>> seen_;
 };
 

@@ -34,12 +34,12 @@ constexpr uint64_t kMaxConfigBytes = uint64_t{16} << 20;
 constexpr int64_t kExtraConstantBytes = int64_t{64} << 20;
 
 // Models and inputs are no rows of the layers' table: they are structure.
-constexpr KerasKeys kModelKeys{"", "", "layers input_layers output_layers build_input_shape"};
-constexpr KerasKeys kInputKeys{"", "sparse=false ragged=false", "optional shape"};
+constexpr Understood kModelKeys{"", "", "layers input_layers output_layers build_input_shape"};
+constexpr Understood kInputKeys{"", "sparse=false ragged=false", "optional shape"};
 /// What stands beside a layer's configuration.
-constexpr KerasKeys kLayerKeys{"", "",
-                               "module class_name config registered_name build_config "
-                               "compile_config inbound_nodes shared_object_id"};
+constexpr Understood kLayerKeys{"", "",
+                                "module class_name config registered_name build_config "
+                                "compile_config inbound_nodes shared_object_id"};
 
 bool IsModel(const std::string& type) {
   return type == "Functional" || type == "Model" || type == "Sequential";
@@ -255,22 +255,16 @@ class KerasImporter {
     // Without modules Keras 3 tells its operations from its layers by their configuration only.
     const KerasRow* row = KerasLayers::Find(KerasLayers::Layers(), type);
     const bool says_op = module.find("keras.src.ops.") == 0 || module.find("keras.ops") == 0;
-    const bool looks_so = !layer.contains("module") &&
-                          !KerasMember(layer, "config").contains("trainable") &&
-                          (row == nullptr || Member0IsCall(layer));
+    const json& nodes = KerasMember(layer, "inbound_nodes");
+    const bool looks_so = !layer.contains("module") && KerasMember(layer, "config").is_object() &&
+                          !KerasMember(layer, "config").contains("trainable") && nodes.is_array() &&
+                          !nodes.empty() && nodes[0].is_object();
     if (says_op || looks_so) {
       const KerasRow* op = KerasLayers::Find(KerasLayers::Operations(), type);
       if (says_op || op != nullptr) return op;
     }
     *operation = false;
     return row;
-  }
-
-  /// Whether the first call is one of Keras 3 whose first argument is one tensor or a number.
-  static bool Member0IsCall(const json& layer) {
-    const json& nodes = KerasMember(layer, "inbound_nodes");
-    const json& args = nodes.is_array() && !nodes.empty() ? KerasMember(nodes[0], "args") : nodes;
-    return args.is_array() && args.size() == 2;
   }
 
   /// Converts a model. At depth 0 it is the whole file's and makes its own inputs.
@@ -612,11 +606,8 @@ class KerasImporter {
       return fail(std::move(status));
     const json& given = KerasMember(config, "batch_shape");
     const json& shape = given.is_null() ? KerasMember(config, "batch_input_shape") : given;
-    if (!shape.is_array() || shape.size() < 2 || shape.size() > 4) {
-      return fail(Unsupported(StrCat("its shape is ", KerasShow(shape),
-                                     ", expected [null, height, width, channels], [null, height, "
-                                     "width] or [null, channels]")));
-    }
+    if (!shape.is_array() || shape.empty())
+      return fail(Unsupported(StrCat("its shape is ", KerasShow(shape), ", expected a list")));
     KerasValue x;
     x.view.dims = {1};
     for (size_t d = 1; d < shape.size(); ++d) {
@@ -632,17 +623,9 @@ class KerasImporter {
     batch_ = shape[0].is_number_integer() ? shape[0].get<int64_t>() : 0;
     const std::string text = type.is_string() ? type.get<std::string>() : "float32";
     x.integer = text.find("float") == std::string::npos;
-    // Without channels it is an image of one; a dimension of 1 beside another makes a vector.
-    const Dims& d = x.view.dims;
-    Shape tensor{1};
-    if (d.size() == 3 && (d[1] == 1 || d[2] == 1)) {
-      tensor.push_back(d[1] * d[2]);
-    } else {
-      for (size_t i = 1; i < d.size(); ++i) tensor.push_back(d[i]);
-      if (d.size() == 3) tensor.push_back(1);
-    }
-    x.view.id = b_.AddInput(name, {}, tensor);
-    for (int i = 0; i < tensor.rank(); ++i) x.view.perm.push_back(i);
+    Result<View> view = b_.AddInputView(name, x.view.dims);
+    if (!view.ok()) return fail(view.status());
+    x.view = *std::move(view);
     return x;
   }
 
@@ -697,6 +680,19 @@ Result<Graph> InFile(const std::string& path, const T& import) {
 }
 
 }  // namespace
+
+std::vector<OperatorRow> KerasOperators() {
+  std::vector<OperatorRow> list;
+  for (const auto rows :
+       {KerasLayers::Layers(), KerasLayers::Operations(), KerasLayers::Functions()}) {
+    const char* prefix = rows.data() == KerasLayers::Functions().data()    ? "tf."
+                         : rows.data() == KerasLayers::Operations().data() ? "ops."
+                                                                           : "";
+    for (const KerasRow& row : rows)
+      list.push_back({"keras", StrCat(prefix, row.type), row.limits});
+  }
+  return list;
+}
 
 Result<Graph> ImportKerasH5Bytes(std::string_view bytes) {
   OCTET_ASSIGN_OR_RETURN(const Hdf5File file,

@@ -14,17 +14,6 @@ namespace {
 
 constexpr double kInfinity = std::numeric_limits<double>::infinity();
 
-/// A tensor for values of these dimensions: rank 2 and 4 as they are, others as rows of the last.
-Result<Shape> TensorShape(const Dims& dims) {
-  const int64_t elements = Product(dims, 0, dims.size());
-  if (dims.empty() || dims[0] != 1 || elements < 1 || elements > kMaxElements)
-    return Corrupt(StrCat("a value of shape ", DimsText(dims)));
-  if (dims.size() == 1) return Shape{1, 1};
-  if (dims.size() == 2) return Shape{1, dims[1]};
-  if (dims.size() == 4) return Shape{1, dims[1], dims[2], dims[3]};
-  return Shape{1, 1, elements / dims.back(), dims.back()};
-}
-
 std::vector<int> Order(size_t rank) {
   std::vector<int> perm(rank);
   for (size_t i = 0; i < rank; ++i) perm[i] = static_cast<int>(i);
@@ -45,7 +34,7 @@ constexpr const char* kConvKeys =
 constexpr const char* kSeed = "seed rate noise_shape stddev data_format";
 constexpr const char* kRandom =
     "seed data_format factor height_factor width_factor fill_mode fill_value interpolation mode "
-    "value_range bounding_box_format";
+    "value_range bounding_box_format rng_type";
 constexpr const char* kPlain = "floats of any shape";
 constexpr const char* kImage = "images, channels_last";
 constexpr const char* kOperands2 =
@@ -59,9 +48,8 @@ std::span<const KerasRow> KerasLayers::Layers() {
       {"Conv2D", &L::Conv2D, {kConvKeys, kLastFormat}, "inputs", false, kImage},
       {"DepthwiseConv2D",
        &L::DepthwiseConv2D,
-       {"kernel_size strides padding dilation_rate use_bias activation depth_multiplier groups "
-        "filters",
-        kLastFormat},
+       {"kernel_size strides padding dilation_rate use_bias activation depth_multiplier",
+        "data_format=channels_last groups=1"},
        "inputs",
        false,
        kImage},
@@ -249,6 +237,12 @@ std::span<const KerasRow> KerasLayers::Functions() {
        "a",
        true,
        "in front of a flattening or back"},
+      {"compat.v1.transpose",
+       &L::Transpose,
+       {"perm", "conjugate=false"},
+       "a",
+       true,
+       "in front of a flattening or back"},
       {"__operators__.getitem",
        &L::GetItem,
        {"slice_spec"},
@@ -297,35 +291,13 @@ Result<TensorId> KerasLayers::Output(const std::string& name, const KerasValue& 
   if (dims.size() != 1 && dims.size() != 2 && dims.size() != 4)
     return Unsupported(StrCat("its shape is ", DimsText(dims),
                               ", expected [n,features] or [n,height,width,channels]"));
-  OCTET_ASSIGN_OR_RETURN(const Shape shape, TensorShape(dims));
-  return b_.AsLinear(name, value.view, shape);
-}
-
-Result<KerasValue> KerasLayers::Linear(const std::string& name, const KerasValue& x) {
-  OCTET_ASSIGN_OR_RETURN(const Shape shape, TensorShape(x.view.dims));
-  OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.AsLinear(name, x.view, shape));
-  return KerasValue{{id, x.view.dims, Order(static_cast<size_t>(shape.rank()))}, x.integer};
+  OCTET_ASSIGN_OR_RETURN(const View plain, b_.AsPlain(name, value.view));
+  return plain.id;
 }
 
 Result<KerasValue> KerasLayers::ByChannels(const std::string& name, const KerasValue& x) {
-  const Shape& shape = b_.ShapeOf(x.view);
-  if (x.view.dims.back() == shape.back() && IsLinear(x.view, shape)) return x;
-  return Linear(name, x);
-}
-
-Status KerasLayers::Align(const std::string& name, std::vector<KerasValue>* values) {
-  const auto fits = [&](const KerasValue& v) {
-    bool aligned =
-        v.view.perm == values->front().view.perm && v.view.dims.size() == v.view.perm.size();
-    for (size_t d = 0; aligned && d < v.view.dims.size(); ++d)
-      aligned = v.view.dims[d] == b_.ShapeOf(v.view)[v.view.perm[d]];
-    return aligned;
-  };
-  if (std::all_of(values->begin(), values->end(), fits)) return OkStatus();
-  for (KerasValue& v : *values) {
-    OCTET_ASSIGN_OR_RETURN(v, Linear(name, v));
-  }
-  return OkStatus();
+  OCTET_ASSIGN_OR_RETURN(View view, b_.AsRows(name, x.view));
+  return KerasValue{std::move(view), x.integer};
 }
 
 Result<KerasValue> KerasLayers::WithDims(const std::string& name, const KerasValue& x,
@@ -333,11 +305,12 @@ Result<KerasValue> KerasLayers::WithDims(const std::string& name, const KerasVal
   KerasValue y = x;
   y.view.dims = dims;
   if (!IsLinear(x.view, b_.ShapeOf(x.view)) || (dims.size() != 2 && dims.size() != 4)) return y;
-  OCTET_ASSIGN_OR_RETURN(const Shape shape, TensorShape(dims));
+  Shape shape;
+  for (int64_t d : dims) shape.push_back(d);
   if (!(shape == b_.ShapeOf(x.view))) {
     OCTET_ASSIGN_OR_RETURN(y.view.id, b_.Emit(OpType::kReshape, name, {x.view.id}, {}, {}, shape));
-    y.view.perm = Order(dims.size());
   }
+  y.view.perm = Order(dims.size());
   return y;
 }
 
@@ -532,14 +505,11 @@ Result<KerasValue> KerasLayers::Taps(const KerasCall& call, bool depthwise) {
   OCTET_ASSIGN_OR_RETURN(int64_t groups, call.config.Integer("groups", 1, 1, kMaxChannels));
   WideWindow w{{kernel[0], kernel[1]}, {strides[0], strides[1]}, {dilation[0], dilation[1]}, {}};
   OCTET_RETURN_IF_ERROR(SetWindow(call.config, dims, &w));
-  if (depthwise && groups == 1) groups = dims[3];
+  if (depthwise) groups = dims[3];
   if (dims[3] % groups != 0) return Corrupt(StrCat(groups, " groups for ", dims[3], " channels"));
-  if (depthwise && groups != dims[3])
-    return Unsupported(StrCat("'groups' is ", groups, ", expected 1"));
   // [height, width, in, out], or for depthwise ones [height, width, in, multiplier].
   const char* outputs = depthwise ? "depth_multiplier" : "filters";
   OCTET_ASSIGN_OR_RETURN(const int64_t out, call.config.Integer(outputs, -1, 1, kMaxChannels));
-  if (depthwise) call.config.Raw("filters");  // Keras writes its None there.
   Dims stored{kernel[0], kernel[1], depthwise ? dims[3] : dims[3] / groups, out};
   // Keras 2 calls a depthwise layer's weight depthwise_kernel, Keras 3 kernel.
   const bool renamed =
@@ -705,18 +675,16 @@ Result<KerasValue> KerasLayers::Pair(const std::string& name, Binary op, const K
       return Unsupported(StrCat("inputs of shapes ", DimsText(v[0].view.dims), " and ",
                                 DimsText(v[1].view.dims), ", expected equal ones"));
     if (op == Binary::kDivide) return Unsupported("it divides by what the network computes");
-    if (v[0].view.perm != v[1].view.perm || !(b_.ShapeOf(v[0].view) == b_.ShapeOf(v[1].view))) {
-      for (KerasValue& x : v) {
-        OCTET_ASSIGN_OR_RETURN(x, Linear(name, x));
-      }
-    }
-    const TensorId x = v[0].view.id, y = v[1].view.id;
+    std::vector<View> views{v[0].view, v[1].view};
+    if (views[0].perm != views[1].perm || !(b_.ShapeOf(views[0]) == b_.ShapeOf(views[1])))
+      OCTET_RETURN_IF_ERROR(b_.Align(name, &views));
+    const TensorId x = views[0].id, y = views[1].id;
     OCTET_ASSIGN_OR_RETURN(
         const TensorId id,
         op == Binary::kSubtract
             ? b_.Subtract(name, x, y)
             : b_.Emit(op == Binary::kAdd ? OpType::kAdd : OpType::kMul, name, {x, y}));
-    return Keep(v[0], id);
+    return Keep({views[0]}, id);
   }
   const bool front = a.values.empty();  // The constant.
   const KerasOperand& tensor = front ? b : a;
@@ -821,17 +789,19 @@ Result<KerasValue> KerasLayers::Concatenate(const KerasCall& call) {
     if (v.integer != values[0].integer)
       return Unsupported("it concatenates integers and floating-point numbers");
   }
-  OCTET_RETURN_IF_ERROR(Align(call.name, &values));
-  // As many dimensions as axes, or rows that Linear() put at the end.
-  const size_t tensor_rank = values[0].view.perm.size();
+  std::vector<View> views;
+  for (const KerasValue& v : values) views.push_back(v.view);
+  OCTET_RETURN_IF_ERROR(b_.Align(call.name, &views));
+  // As many dimensions as axes, or rows, which stand at the end.
+  const size_t tensor_rank = views[0].perm.size();
   if (rank > 4 || rank < 2)
     return Unsupported(StrCat("it concatenates values of shape ", DimsText(dims)));
-  const int tensor_axis = values[0].view.perm[d + tensor_rank - dims.size()];
+  const int tensor_axis = views[0].perm[d + tensor_rank - dims.size()];
   std::vector<TensorId> inputs;
-  for (const KerasValue& v : values) inputs.push_back(v.view.id);
+  for (const View& v : views) inputs.push_back(v.id);
   OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.Emit(OpType::kConcat, call.name, std::move(inputs),
                                                     {}, [&](Node* n) { n->axis = tensor_axis; }));
-  return KerasValue{{id, std::move(dims), values[0].view.perm}, integer};
+  return KerasValue{{id, std::move(dims), views[0].perm}, integer};
 }
 
 /// Top, bottom, left, right: one number, [height, width], or [[top, bottom], [left, right]].
@@ -1005,7 +975,7 @@ Result<KerasValue> KerasLayers::Transpose(const KerasCall& call) {
   json rest = axes;
   rest.erase(rest.begin());
   const json config{{"dims", rest}};
-  const KerasKeys keys{"dims"};
+  const Understood keys{"dims"};
   const KerasConfig inner(config, keys);
   return Permute(KerasCall{call.name, call.path, inner, call.operands, call.batch});
 }
@@ -1020,8 +990,8 @@ Result<KerasValue> KerasLayers::GetItem(const KerasCall& call) {
     return KerasText(v, "class_name") == "__ellipsis__" || v == "ellipsis" || v == "Ellipsis" ||
            KerasText(v, "value") == "Ellipsis" || v == "...";
   };
-  OCTET_ASSIGN_OR_RETURN(const KerasValue x, Linear(call.name, call.x()));
-  const Dims& dims = x.view.dims;
+  OCTET_ASSIGN_OR_RETURN(const View x, b_.AsPlain(call.name, call.x().view));
+  const Dims& dims = x.dims;
   size_t taken = 0;
   for (const json& item : list) taken += !item.is_null() && !is_ellipsis(item);
   if (taken > dims.size()) return Corrupt(StrCat("it takes ", KerasShow(spec)));
@@ -1078,11 +1048,11 @@ Result<KerasValue> KerasLayers::GetItem(const KerasCall& call) {
   while (ranges.size() < dims.size()) whole();
   if (out.empty() || ranges.size() > 4)
     return Unsupported(StrCat("it takes ", KerasShow(spec), " of ", DimsText(dims)));
-  // As Linear() lies in memory.
+  // As AsPlain() lies in memory.
   if (ranges.size() == 3) ranges.insert(ranges.begin(), {0, 1, 1});
   if (ranges.size() == 1) ranges.push_back({0, 1, 1});
-  OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.Slice(call.name, x.view.id, ranges));
-  KerasValue y{b_.Plain(id), x.integer};
+  OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.Slice(call.name, x.id, ranges));
+  KerasValue y{b_.Plain(id), call.x().integer};
   y.view.dims = out;
   return y;
 }

@@ -44,7 +44,7 @@ class KerasLayers;
 struct KerasRow {
   std::string_view type;  ///< Class, or function of a TFOpLambda.
   Result<KerasValue> (KerasLayers::*convert)(const KerasCall&);
-  KerasKeys keys;
+  Understood keys;
   /// Names of the arguments that may be tensors, in order; "*" behind a list of them.
   const char* operands = "inputs";
   bool integers = false;    ///< Takes values that are not floating-point.
@@ -77,9 +77,6 @@ class KerasLayers {
   }
   /// The value over a tensor whose last axis is its last dimension.
   Result<KerasValue> ByChannels(const std::string& name, const KerasValue& x);
-  Result<KerasValue> Linear(const std::string& name, const KerasValue& x);
-  /// Values of equal tensors, perm by perm.
-  Status Align(const std::string& name, std::vector<KerasValue>* values);
   Result<KerasValue> WithDims(const std::string& name, const KerasValue& x, const Dims& dims);
   Result<KerasValue> FromImage(const KerasValue& x, Result<TensorId> id);
   Result<TensorId> Image(const KerasCall& call) {
