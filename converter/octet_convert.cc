@@ -40,7 +40,7 @@ struct Arguments {
   std::optional<Precision> precision;  ///< As the source when absent.
   std::string calibration_data, calibration_table, save_calibration_table;
   CalibrationOptions calibration;
-  std::string preprocessing, labels, name, graph;
+  std::string preprocessing, labels, name, graph, signature;
   WeightsChoice weights = WeightsChoice::kDefault;
   std::string compare_with, compare_input;
   std::optional<DType> input_type, output_type;
@@ -102,7 +102,7 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
   if (!a.save_calibration_table.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
 
-  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph, .weights = a.weights, .notes = notes}));
+  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph, .signature = a.signature, .weights = a.weights, .notes = notes}));
   // What the importer moved out of the network; a description's preprocessing never was in it.
   const Preprocessing moved = a.graph.empty() ? graph.metadata.preprocessing : Preprocessing{};
   if (!a.preprocessing.empty()) {
@@ -163,6 +163,7 @@ int Main(int argc, char** argv) {
   app.add_option("--graph", a.graph, "Graph description (.json, or the name of one that ships) for files that hold only tensors");
   app.add_option("--weights", weights, "ema or raw: which weights of a checkpoint that has averaged ones too; default raw")
       ->check(CLI::IsMember({"ema", "raw"}));
+  app.add_option("--signature", a.signature, "Signature of a SavedModel, where serving_default is not wanted");
   app.add_option("--name", a.name, "Name stored in the file");
   app.add_option("--labels", a.labels, "Class names, one a line");
   app.add_option("--preprocessing", a.preprocessing, "JSON: resize, resize_shorter, filter, order, scale, mean, std");

@@ -102,7 +102,7 @@ Result<Graph> Dispatch(const std::string& format, const std::string& path,
                        const ImportOptions& options) {
   if (format == "onnx") return ImportOnnx(path);
   if (format == "safetensors") return ImportSafetensors(path, options);
-  if (format == "savedmodel") return ImportSavedModel(path);
+  if (format == "savedmodel") return ImportSavedModel(path, options);
   if (format == "pytorch") return ImportPytorch(path, options);
   if (format == "tflite") return ImportTflite(path);
   if (format == "h5") return ImportKerasH5(path);

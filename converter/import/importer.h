@@ -23,6 +23,8 @@ enum class WeightsChoice {
 struct ImportOptions {
   /// Graph description (models/*.json), by path or by the name of one that ships; for formats that carry only tensors.
   std::string graph;
+  /// A SavedModel's signature; empty for serving_default, or the only one.
+  std::string signature;
   WeightsChoice weights = WeightsChoice::kDefault;
   /// Where to put sentences on choices that were made for the user, who should see them. May be null. Not owned.
   std::vector<std::string>* notes = nullptr;
@@ -51,8 +53,9 @@ Result<Graph> ImportOnnxBytes(std::string_view bytes, const std::string& path);
 /// The operators that are taken, with their limits, from the table that decides it.
 std::vector<OperatorRow> OnnxOperators();
 Result<Graph> ImportSafetensors(const std::string& path, const ImportOptions& options);
-/// A folder with saved_model.pb and variables/. Takes the signature serving_default, or the only one.
-Result<Graph> ImportSavedModel(const std::string& path);
+/// A folder with saved_model.pb and variables/. Errors: kInvalidArgument lists the signatures when the one asked for is not there.
+Result<Graph> ImportSavedModel(const std::string& path, const ImportOptions& options);
+std::vector<OperatorRow> SavedModelOperators();
 /// A state dict, zip or legacy format, with the graph description that `options.graph` names.
 Result<Graph> ImportPytorch(const std::string& path, const ImportOptions& options);
 /// Float, float16, hybrid and full-integer models. The first two and hybrid ones (whose weights are dequantized, so that any precision

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <type_traits>
 #include <utility>
 
 #include "converter/import/tensorflow/tensor_bundle.h"
@@ -77,6 +78,18 @@ void ForEachIndex(const std::vector<int64_t>& dims, const std::array<std::vector
   }
 }
 
+/// What a number becomes in an integer type that may be too small for it.
+int64_t Wrapped(int dtype, int64_t v) {
+  if (v == kDynamic) return v;
+  switch (dtype) {
+    case kUint8: return static_cast<uint8_t>(v);
+    case kInt8: return static_cast<int8_t>(v);
+    case kInt32: return static_cast<int32_t>(v);
+    case kBool: return v != 0;
+    default: return v;
+  }
+}
+
 enum class Binary { kAdd, kSub, kMul, kDiv, kMax, kMin };
 
 /// False when the operator is none of these.
@@ -134,6 +147,7 @@ Result<HostTensor> FoldBinary(const NodeDef& node, Binary op, const HostTensor& 
     values.resize(static_cast<size_t>(n));
     ForEachIndex<2>(out.dims, strides, [&](int64_t k, const std::array<int64_t, 2>& offset) {
       values[k] = Apply(op, Values<T>(a)[offset[0]], Values<T>(b)[offset[1]]);
+      if constexpr (std::is_integral_v<T>) values[k] = Wrapped(out.dtype, values[k]);
     });
   });
   return out;
@@ -160,6 +174,7 @@ Result<HostTensor> FoldCast(const NodeDef& node, const HostTensor& in) {
   if (in.is_float() == out.is_float()) {
     out.floats = in.floats;
     out.ints = in.ints;
+    for (int64_t& v : out.ints) v = Wrapped(out.dtype, v);
   } else if (out.is_float()) {
     out.floats.reserve(in.ints.size());
     for (const int64_t v : in.ints) {
@@ -169,8 +184,11 @@ Result<HostTensor> FoldCast(const NodeDef& node, const HostTensor& in) {
   } else {
     out.ints.reserve(in.floats.size());
     for (const float v : in.floats) {
-      if (!(std::fabs(v) < 1e15f)) return Unsupported(StrCat("Cast of ", v, " to an integer"));
-      out.ints.push_back(static_cast<int64_t>(v));
+      // Beyond the type's range the result depends on the processor.
+      const bool fits = out.dtype == kBool || (std::fabs(v) < 1e15f &&
+                        Wrapped(out.dtype, static_cast<int64_t>(v)) == static_cast<int64_t>(v));
+      if (!fits || std::isnan(v)) return Unsupported(StrCat("Cast of ", v, " to ", TypeName(out.dtype)));
+      out.ints.push_back(out.dtype == kBool ? v != 0.0f : static_cast<int64_t>(v));
     }
   }
   return out;
@@ -304,7 +322,7 @@ Result<HostTensor> FoldProd(const NodeDef& node, const HostTensor& in) {
   HostTensor out;
   out.dtype = in.dtype;
   int64_t product = 1;
-  for (const int64_t v : in.ints) product = Apply(Binary::kMul, product, v);
+  for (const int64_t v : in.ints) product = Wrapped(in.dtype, Apply(Binary::kMul, product, v));
   out.ints = {product};
   if (node.Bool("keep_dims", false)) out.dims = {1};
   return out;
@@ -326,6 +344,13 @@ Result<HostTensor> FoldFill(const NodeDef& node, const HostTensor& dims, const H
 }
 
 }  // namespace
+
+HostTensor Part(const HostTensor& in, size_t axis, int64_t begin, int64_t size) {
+  const std::vector<int64_t> strides = RowMajorStrides(in.dims);
+  std::vector<int64_t> dims = in.dims;
+  dims[axis] = size;
+  return Gather(in, dims, strides, begin * strides[axis], dims);
+}
 
 Result<int64_t> NormalizeAxis(int64_t axis, int64_t rank) {
   if (axis < -rank || axis >= rank) return Corrupt(StrCat("axis ", axis, " of a tensor of rank ", rank));

@@ -45,6 +45,9 @@ Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const Hos
 /// Resolves a -1 in a target shape for `elements` elements; kDynamic is not looked at. Errors: kCorrupt.
 Result<std::vector<int64_t>> ResolveReshape(const std::vector<int64_t>& target, int64_t elements);
 
+/// `size` elements from `begin` on along `axis`, which must lie inside.
+HostTensor Part(const HostTensor& in, size_t axis, int64_t begin, int64_t size);
+
 /// Negative axes count from the end. Errors: kCorrupt when out of range.
 Result<int64_t> NormalizeAxis(int64_t axis, int64_t rank);
 

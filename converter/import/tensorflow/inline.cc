@@ -54,6 +54,93 @@ Result<Reference> ParseReference(std::string_view text) {
   return reference;
 }
 
+/// Which variables a run may assign. TensorFlow runs what the outputs need by data or by control
+/// edges, and of a function whatever has an effect.
+class AssignmentFinder {
+ public:
+  explicit AssignmentFinder(const MetaGraph& meta) : meta_(meta) {}
+
+  Result<std::set<std::string_view>> Run(const std::vector<std::string_view>& outputs) {
+    const GraphDef& graph = meta_.graph;
+    std::vector<std::string_view> stack(outputs.begin(), outputs.end());
+    std::vector<bool> seen(graph.nodes.size(), false);
+    while (!stack.empty()) {
+      OCTET_ASSIGN_OR_RETURN(const Reference reference, ParseReference(stack.back()));
+      stack.pop_back();
+      const auto it = graph.index.find(reference.node);
+      if (it == graph.index.end() || seen[static_cast<size_t>(it->second)]) continue;
+      seen[static_cast<size_t>(it->second)] = true;
+      const NodeDef& node = graph.nodes[static_cast<size_t>(it->second)];
+      stack.insert(stack.end(), node.inputs.begin(), node.inputs.end());
+      OCTET_RETURN_IF_ERROR(Visit(graph, node, {}, 0));
+    }
+    return std::move(assigned_);
+  }
+
+ private:
+  using Arguments = std::unordered_map<std::string_view, std::string_view>;
+
+  static bool Assigns(std::string_view op) {
+    return op.starts_with("Assign") || op.starts_with("Scatter") ||
+           op.starts_with("ResourceScatter") || op.starts_with("ResourceApply") ||
+           op.starts_with("ResourceStridedSliceAssign");
+  }
+
+  /// The main graph's variable behind a reference, or "".
+  static std::string_view Variable(const GraphDef& graph, const Arguments& arguments,
+                                   std::string_view text) {
+    for (int i = 0; i < 16; ++i) {
+      const Result<Reference> reference = ParseReference(text);
+      if (!reference.ok() || reference->control) return "";
+      if (const auto it = arguments.find(reference->node); it != arguments.end())
+        return it->second;
+      const auto it = graph.index.find(reference->node);
+      if (it == graph.index.end()) return "";
+      const NodeDef& node = graph.nodes[static_cast<size_t>(it->second)];
+      if (node.op == "VarHandleOp" || node.op == "VariableV2" || node.op == "Variable")
+        return node.name;
+      if (!IsIdentity(node.op) || node.inputs.empty()) return "";
+      text = node.inputs[0];
+    }
+    return "";
+  }
+
+  Status Visit(const GraphDef& graph, const NodeDef& node, const Arguments& arguments, int depth) {
+    work_left_ -= 1 + static_cast<int64_t>(node.inputs.size());
+    if (work_left_ < 0 || depth > kMaxDepth)
+      return Unsupported("graph has more than a quarter million nodes and inputs after inlining "
+                         "its functions");
+    const bool call = IsCall(node.op);
+    const auto function = call ? meta_.functions.find(node.Function("f")) : meta_.functions.end();
+    // Branches and loops are not followed: they may assign whatever they are given.
+    const bool branches = node.op == "If" || node.op == "While" || node.op == "Case";
+    if (function == meta_.functions.end()) {
+      for (size_t i = 0; i < node.inputs.size() && (branches || (i == 0 && Assigns(node.op))); ++i) {
+        const std::string_view name = Variable(graph, arguments, node.inputs[i]);
+        if (!name.empty()) assigned_.insert(name);
+      }
+      return OkStatus();
+    }
+    Arguments inner;
+    bool any = false;
+    const std::vector<std::string_view>& names = function->second.inputs;
+    for (size_t i = 0; i < names.size() && i < node.inputs.size(); ++i) {
+      const std::string_view name = Variable(graph, arguments, node.inputs[i]);
+      any = any || !name.empty();
+      inner.emplace(names[i], name);
+    }
+    if (!any) return OkStatus();  // Without variables nothing can be assigned.
+    const GraphDef& body = function->second.body;
+    for (const NodeDef& next : body.nodes)
+      OCTET_RETURN_IF_ERROR(Visit(body, next, inner, depth + 1));
+    return OkStatus();
+  }
+
+  const MetaGraph& meta_;
+  std::set<std::string_view> assigned_;
+  int64_t work_left_ = kMaxWork;
+};
+
 class Inliner {
  public:
   explicit Inliner(const MetaGraph& meta) : meta_(meta) {}
@@ -61,6 +148,7 @@ class Inliner {
   Result<FlatGraph> Run(const std::vector<std::string_view>& outputs) {
     Scope scope(&meta_.graph);
     OCTET_ASSIGN_OR_RETURN(flat_.outputs, Expand(&scope, outputs, 0));
+    OCTET_ASSIGN_OR_RETURN(flat_.assigned, AssignmentFinder(meta_).Run(outputs));
     return std::move(flat_);
   }
 

@@ -3,6 +3,7 @@
 #define OCTET_CONVERTER_IMPORT_TENSORFLOW_INLINE_H_
 
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -29,6 +30,9 @@ struct FlatNode {
 struct FlatGraph {
   std::vector<FlatNode> nodes;
   std::vector<ValueRef> outputs;
+  /// Variables of the main graph, by their nodes' names, that running it may assign: control edges
+  /// and whole function bodies count too.
+  std::set<std::string_view> assigned;
 };
 
 /// Inlines everything that `outputs` ("node:k" of the main graph) depend on. Errors: kCorrupt (unknown nodes or functions, cycles),

@@ -297,6 +297,25 @@ std::vector<int64_t> NodeDef::Ints(std::string_view key) const {
   return ints;
 }
 
+std::string NodeDef::Text(std::string_view key) const {
+  std::string text;
+  if (const std::string_view* value = Find(key)) {
+    for (ProtoReader reader(*value); reader.Next();) {
+      switch (reader.tag()) {
+        case 2: text = reader.View(); break;
+        case 3: text = StrCat(reader.Int()); break;
+        case 4: text = StrCat(reader.Float()); break;
+        case 5: text = reader.Int() != 0 ? "true" : "false"; break;
+        case 6: text = TypeName(static_cast<int>(reader.Int())); break;
+        default:
+          text = reader.tag() == 1 ? "a list" : "of another kind";
+          reader.Skip();
+      }
+    }
+  }
+  return text;
+}
+
 std::string_view NodeDef::Function(std::string_view key) const {
   const auto function = Bytes(key, 10);
   return function ? NameOf(*function) : std::string_view();

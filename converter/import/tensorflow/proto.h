@@ -41,6 +41,8 @@ struct NodeDef {
   std::vector<int64_t> Ints(std::string_view name) const;
   std::string_view Function(std::string_view name) const;           ///< Empty when there is none.
   std::optional<std::string_view> Bytes(std::string_view name, int field) const;  ///< A sub-message, serialized.
+  /// Any attribute for people and for comparison: "true", "3", "NHWC", "[1,2]".
+  std::string Text(std::string_view name) const;
 
  private:
   const std::string_view* Find(std::string_view name) const;

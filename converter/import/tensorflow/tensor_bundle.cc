@@ -7,6 +7,7 @@
 
 #include "converter/import/proto_reader.h"
 #include "converter/import/tensorflow/proto.h"
+#include "converter/import/tensorflow/snappy.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/crc32.h"
@@ -70,8 +71,8 @@ bool ReadHandle(Cursor* cursor, BlockHandle* handle) {
   return cursor->Varint(&handle->offset) && cursor->Varint(&handle->size);
 }
 
-/// The contents of a block, CRC32C checked, without trailer.
-Result<std::string_view> ReadBlock(std::string_view file, const BlockHandle& handle) {
+/// The contents of a block, CRC32C checked, without trailer; `uncompressed` holds those of a compressed one.
+Result<std::string_view> ReadBlock(std::string_view file, const BlockHandle& handle, std::string* uncompressed) {
   if (handle.offset > file.size() || handle.size > file.size() - handle.offset ||
       kBlockTrailerSize > file.size() - handle.offset - handle.size) {
     return Corrupt(StrCat("block at ", handle.offset, " of ", handle.size, " bytes lies outside of the file's ", file.size(), " bytes"));
@@ -85,9 +86,14 @@ Result<std::string_view> ReadBlock(std::string_view file, const BlockHandle& han
   if (stored != computed) {
     return Corrupt(StrCat("block at ", handle.offset, ": CRC32C is ", stored, ", expected ", computed));
   }
+  if (type[0] == 1) {
+    // A copy of 3 bytes gives at most 64.
+    OCTET_ASSIGN_OR_RETURN(*uncompressed, tf::SnappyUncompress(contents, contents.size() * 32 + 64));
+    return std::string_view(*uncompressed);
+  }
   if (type[0] != 0) {
     return Unsupported(StrCat("block at ", handle.offset, " is compressed (type ", static_cast<int>(static_cast<uint8_t>(type[0])),
-                              "); expected an uncompressed table, as TensorFlow writes it"));
+                              "), expected none or Snappy"));
   }
   return contents;
 }
@@ -183,14 +189,15 @@ Status TensorBundle::ReadIndex(std::string_view file, const ShardOpener& open_sh
   uint64_t bytes_left = file.size();
   size_t key_bytes_left = kMaxKeyBytes;
   int shards = 0;  // Known once the header, the first entry, has been read.
-  OCTET_ASSIGN_OR_RETURN(const std::string_view index_block, ReadBlock(file, index));
+  std::string index_bytes, block_bytes;  // Of compressed blocks.
+  OCTET_ASSIGN_OR_RETURN(const std::string_view index_block, ReadBlock(file, index, &index_bytes));
   OCTET_RETURN_IF_ERROR(ForEachEntry(index_block, [&](std::string_view, std::string_view value) -> Status {
     BlockHandle handle;
     Cursor handle_cursor(value);
     if (!ReadHandle(&handle_cursor, &handle)) return Corrupt("index block has an entry that is no block handle");
-    OCTET_ASSIGN_OR_RETURN(const std::string_view block, ReadBlock(file, handle));
-    if (block.size() > bytes_left) return Corrupt("index block lists overlapping blocks");
-    bytes_left -= block.size();
+    if (handle.size > bytes_left) return Corrupt("index block lists overlapping blocks");
+    bytes_left -= handle.size;
+    OCTET_ASSIGN_OR_RETURN(const std::string_view block, ReadBlock(file, handle, &block_bytes));
     return ForEachEntry(block, [&](std::string_view key, std::string_view bytes) -> Status {
       if (shards == 0) {
         if (!key.empty()) return Corrupt(StrCat("first entry is '", key, "', expected the header with an empty key"));

@@ -44,7 +44,7 @@ struct BundleEntry {
 class TensorBundle {
  public:
   /// Reads the whole index, checking every block's CRC32C, and maps the shards. Errors: kNotFound, kCorrupt, kUnsupported
-  /// (compressed blocks, big-endian files).
+  /// (blocks compressed by other means than Snappy, big-endian files).
   static Result<TensorBundle> Open(const std::string& prefix);
 
   /// The same of an index's bytes. `open_shard` gives shard i of n. Errors come without a file's name.
