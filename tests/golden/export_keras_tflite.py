@@ -151,6 +151,67 @@ def pixelwise_dense():
     return finish(x, inputs)
 
 
+STRUCTURES = {}
+
+
+def structure(function):
+    """A case of both versions of Keras, as .keras and .h5 only; `k` is the version's module."""
+    STRUCTURES[function.__name__] = function
+    return function
+
+
+@structure
+def transfer(k):
+    x = base_in = k.Input((12, 11, 3))
+    x = k.layers.ReLU()(k.layers.BatchNormalization()(k.layers.Conv2D(6, 3)(x)))
+    base = k.Model(base_in, x, name="base")
+    inputs = k.Input((12, 11, 3))
+    x = k.layers.GlobalAveragePooling2D()(base(inputs, training=False))
+    return k.Model(inputs, k.layers.Dense(4, "softmax")(k.layers.Dropout(0.2)(x)))
+
+
+@structure
+def called_twice(k):
+    shared_in = k.Input((None, None, 3))
+    shared = k.Model(shared_in, k.layers.Conv2D(3, 3, padding="same")(shared_in), name="shared")
+    inputs = k.Input((8, 8, 3))
+    x = k.layers.Subtract()([shared(shared(inputs)), inputs])
+    return k.Model({"image": inputs}, {"scores": k.layers.Dense(3)(k.layers.Flatten()(x))})
+
+
+@structure
+def separable(k):
+    x = inputs = k.Input((11, 10, 3))
+    x = k.layers.SeparableConv2D(7, 3, 2, padding="same", depth_multiplier=2, activation="tanh")(x)
+    x = k.layers.SeparableConv2D(5, (2, 3), use_bias=False)(k.layers.Cropping2D(((0, 1), 0))(x))
+    return k.Model(inputs, k.layers.Dense(1, "sigmoid")(k.layers.Flatten()(x)))
+
+
+@structure
+def operators(k):
+    inputs = k.Input((9, 8, 3))
+    x = k.layers.Conv2D(3, 1)(inputs) - inputs
+    x = 2.0 - (x + 1.5) * np.array([1, 2, 3], "float32") / 3.0
+    x = k.layers.Concatenate()([x[:, 1:, ::2, 1:], -x[:, :-1, ::2, :2]])
+    x = k.layers.Activation(k.layers.ReLU(max_value=1.5))(k.layers.Conv2D(4, 3)(x))
+    return k.Model(inputs, k.layers.Dense(5, "log_softmax")(k.layers.GlobalMaxPooling2D()(x)))
+
+
+@structure
+def gray(k):
+    x = inputs = k.Input((12, 10))
+    x = k.layers.Rescaling(1 / 255.0)(x)
+    x = k.layers.Permute((2, 1))(k.layers.Dense(4, "relu")(k.layers.BatchNormalization()(x)))
+    return k.Model(inputs, k.layers.Dense(3, "softmax")(k.layers.Flatten()(x)))
+
+
+@structure
+def four_channels(k):
+    x = inputs = k.Input((8, 8, 4))
+    x = k.layers.Resizing(8, 8)(k.layers.Rescaling(1 / 255.0)(x))
+    return k.Model(inputs, k.layers.Dense(3)(k.layers.Flatten()(k.layers.Conv2D(4, 3)(x))))
+
+
 APPLICATIONS = {
     "resnet50": lambda: keras.applications.ResNet50(weights=None, input_shape=(64, 64, 3), classes=10),
     "resnet101": lambda: keras.applications.ResNet101(weights=None, input_shape=(64, 64, 3), classes=10),
@@ -162,6 +223,16 @@ APPLICATIONS = {
 }
 for application_name, build in APPLICATIONS.items():
     CASES[application_name] = lambda build=build: randomize(build(), gain=0.7)
+
+VERSIONS = {"keras3": keras}
+try:
+    import tf_keras
+    VERSIONS["keras2"] = tf_keras
+except ImportError:
+    print("no tf_keras: files of Keras 2 are left out", file=sys.stderr)
+for version, module in VERSIONS.items():
+    for structure_name, build in STRUCTURES.items():
+        CASES[f"{version}_{structure_name}"] = lambda build=build, module=module: randomize(build(module))
 
 # Convolutions in groups and Multiply have no integer kernel in TFLite or octet that would be worth a comparison.
 FLOAT_ONLY = {"reshape", "branches"}
@@ -209,13 +280,18 @@ def export(folder, name):
     keras.utils.clear_session(free_memory=False)
     model = CASES[name]()
     path = lambda file: os.path.join(folder, file)
-    x = images(*model.inputs[0].shape[1:], count=40)
+    shape = [d or 1 for d in model.inputs[0].shape[1:]]
+    structural = name.split("_", 1)[0] in VERSIONS
+    x = images(*(shape if len(shape) == 3 else [*shape, 1]), count=40).reshape(40, *shape)
     if name == "preprocessing":
         x = (x * 60 + 128).astype(np.float32)
     np.save(path("input.npy"), x[:4])
-    np.save(path("expected.npy"), np.asarray(model(x[:4], training=False), np.float32))
+    y = model({"image": x[:4]} if name.endswith("called_twice") else x[:4], training=False)
+    np.save(path("expected.npy"), np.asarray(y["scores"] if isinstance(y, dict) else y, np.float32))
     model.save(path("model.keras"))
     model.save(path("model.h5"))
+    if structural:
+        return
     write(path("fp32.tflite"), convert(model))
     if name in FLOAT_ONLY:
         return

@@ -26,7 +26,7 @@ def randomize(model, seed=0, gain=1.0):
     """Random weights and statistics; deep networks need a gain below 1 to keep activations in range."""
     rng = np.random.default_rng(seed)
     for weight in model.weights:
-        shape, name = tuple(weight.shape), weight.path.split("/")[-1]
+        shape, name = tuple(weight.shape), getattr(weight, "path", weight.name).split("/")[-1].split(":")[0]
         if name == "gamma":
             weight.assign(rng.uniform(0.5, 1.5, shape) * gain)
         elif name == "moving_variance":

@@ -554,7 +554,12 @@ class KerasImporter {
       }
       if (tensor) return Unsupported(StrCat("it is called with a tensor as '", a.name, "'"));
       if (operation && !a.constant.is_null() && a.name != "name") config[a.name] = a.constant;
-      if (!operation && !IsNothing(a.constant))
+      // Keras 3 writes down the default of the layers that prepare images, which predict()
+      // overrides.
+      const bool by_default = a.name == "training" &&
+                              (type == "Resizing" || type.find("Random") == 0) &&
+                              KerasMember(layer, "inbound_nodes")[0].is_object();
+      if (!operation && !by_default && !IsNothing(a.constant))
         return Unsupported(StrCat("it is called with '", a.name, "' ", KerasShow(a.constant),
                                   a.name == "training" ? ", expected false" : ""));
     }
