@@ -150,6 +150,15 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   return report;
 }
 
+/// Of every format, from the tables that do the work.
+std::vector<OperatorRow> AllOperators() {
+  std::vector<OperatorRow> rows;
+  for (const auto& list : {OnnxOperators(), KerasOperators(), SavedModelOperators(), TfliteOperators()}) {
+    rows.insert(rows.end(), list.begin(), list.end());
+  }
+  return rows;
+}
+
 int Main(int argc, char** argv) {
   CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
   Arguments a;
@@ -186,6 +195,14 @@ int Main(int argc, char** argv) {
                                        "What the answers were computed on (.npy): uint8 images, or the source's input tensor");
   app.add_flag("--require-int8", a.require_int8, "Fail when an operator would stay in float, naming it (a softmax, log-softmax, sigmoid or tanh at the end excepted)");
   app.add_flag("--json", a.json, "Print the report as JSON");
+  bool list = false;
+  app.add_flag_callback(
+      "--list-operators",
+      [&list] {
+        list = true;
+        throw CLI::Success();
+      },
+      "Print the operators of each format, with their limits, and exit");
   table->excludes(data);
   save->needs(data);
   samples->needs(data);
@@ -203,6 +220,11 @@ int Main(int argc, char** argv) {
       throw CLI::ValidationError("--calibration-percentile", "goes with --calibration-method=percentile");
     }
   } catch (const CLI::ParseError& e) {
+    if (list) {
+      const std::string text = a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
+      std::fwrite(text.data(), 1, text.size(), stdout);
+      return 0;
+    }
     return app.exit(e) == 0 ? 0 : 2;
   }
   for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {

@@ -24,7 +24,7 @@ struct ImportOptions {
   /// Graph description (models/*.json), by path or by the name of one that ships; for formats that carry only tensors.
   std::string graph;
   /// A SavedModel's signature; empty for serving_default, or the only one.
-  std::string signature;
+  std::string signature{};
   WeightsChoice weights = WeightsChoice::kDefault;
   /// Where to put sentences on choices that were made for the user, who should see them. May be null. Not owned.
   std::vector<std::string>* notes = nullptr;

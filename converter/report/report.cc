@@ -1,5 +1,6 @@
 #include "converter/report/report.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include <nlohmann/json.hpp>
@@ -122,6 +123,26 @@ std::string ReportJson(const ConversionReport& r) {
   }
   // Names come from files and need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string OperatorsText(const std::vector<OperatorRow>& rows) {
+  constexpr size_t kColumn = 34;
+  std::string text, format;
+  for (const OperatorRow& row : rows) {
+    if (row.format != format) text += StrCat(text.empty() ? "" : "\n", row.format, "\n");
+    format = row.format;
+    const std::string gap(std::max<size_t>(kColumn, row.name.size() + 2) - row.name.size(), ' ');
+    text += StrCat("  ", row.name, row.limits.empty() ? "" : gap + row.limits, "\n");
+  }
+  return text;
+}
+
+std::string OperatorsJson(const std::vector<OperatorRow>& rows) {
+  nlohmann::ordered_json all = nlohmann::ordered_json::array();
+  for (const OperatorRow& row : rows) {
+    all.push_back({{"format", row.format}, {"operator", row.name}, {"limits", row.limits}});
+  }
+  return all.dump(1) + "\n";
 }
 
 }  // namespace octet

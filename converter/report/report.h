@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "converter/import/builder/operator_row.h"
 #include "converter/report/compare.h"
 #include "formats/model/graph.h"
 
@@ -39,6 +40,11 @@ std::string ReportText(const ConversionReport& report);
 
 /// One JSON object with the fields' names.
 std::string ReportJson(const ConversionReport& report);
+
+/// Operators with their limits, by format.
+std::string OperatorsText(const std::vector<OperatorRow>& rows);
+/// A list of objects with "format", "operator" and "limits".
+std::string OperatorsJson(const std::vector<OperatorRow>& rows);
 
 }  // namespace octet
 

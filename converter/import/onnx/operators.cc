@@ -190,7 +190,7 @@ const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
        {"axis",
         Only("block_size", 0, 21),
         {"output_dtype", 21},
-        {"precision", 23},
+        Only("precision", 0, 23),
         Harmless("saturate", 19)},
        "int8 and uint8; activations per tensor"},
       {"Reciprocal", nullptr, 6, 1, 1, 1, {}, "of constants"},
