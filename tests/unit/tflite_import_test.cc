@@ -25,7 +25,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Numbers of the public schema.
-constexpr int kAddCode = 0, kConvCode = 3, kDequantizeCode = 6, kDenseCode = 9, kLogisticCode = 14, kSoftmaxCode = 25, kTanhCode = 28, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
+constexpr int kAddCode = 0, kConvCode = 3, kDepthwiseCode = 4, kDequantizeCode = 6, kDenseCode = 9, kLogisticCode = 14, kSoftmaxCode = 25, kTanhCode = 28, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
               kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38, kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83, kQuantizeCode = 114;
 
 struct Quant {
@@ -412,13 +412,26 @@ TEST(TfliteImport, ListsEveryUnsupportedUse) {
   EXPECT_THAT(error, ::testing::Not(HasSubstr("after")));
 }
 
-TEST(TfliteImport, RefusesWhatItCannotKeepExact) {
+TEST(TfliteImport, AsymmetricWeights) {
+  const Quant half{{0.5f}, {128}}, weights{{0.5f}, {100}};
+  {
+    Builder b;
+    const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>(), half);
+    const int w = b.Tensor("w", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>{255, 3}, weights);
+    const int y = b.Tensor("y", tflite::TensorType::UINT8, {1, 1}, std::vector<uint8_t>(), half);
+    b.Dense({x, w, -1}, y);
+    // (130-128)/2 * (155-97)/2 = 29; (132-128)/2 * 155/2 - (126-128)/2 * -97/2 = 106.5, beyond the largest, 63.5.
+    const Graph g = ImportOrFail(b.Build({x}, {y}));
+    EXPECT_THAT(RunGraph<uint8_t>(g, {130, 130}), ElementsAre(128 + 58));
+    EXPECT_THAT(RunGraph<uint8_t>(g, {132, 126}), ElementsAre(255));
+  }
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>(), {{0.5f}, {128}});
-  const int w = b.Tensor("w", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>{255, 3}, {{0.5f}, {100}});
-  const int y = b.Tensor("y", tflite::TensorType::UINT8, {1, 1}, std::vector<uint8_t>(), {{0.5f}, {128}});
-  b.Dense({x, w, -1}, y);
-  EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("asymmetric"));
+  const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
+  const int w = b.Tensor("w", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>{255, 3}, weights);
+  const int y = b.Tensor("y", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
+  b.Op(kDepthwiseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::DepthwiseConv2DOptions,
+       tflite::CreateDepthwiseConv2DOptions(b.fb(), tflite::Padding::SAME, 1, 1, 1).Union());
+  EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("'w' are asymmetric (zero point 100); quantize with TensorFlow 2"));
 }
 
 TEST(TfliteImport, NamesTheCorruptPlace) {

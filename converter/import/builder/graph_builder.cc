@@ -406,7 +406,9 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
   std::vector<int8_t> codes(wide.begin(), wide.end());
   if (low < -128 || high > 127) {
     // Of uint8 with a zero point: nine bits, as the sum of two times eight over the input twice.
-    if (!may_double || low < -254 || high > 254 || dequantized_.count((*inputs)[kInputX]) == 0)
+    const TensorId x = (*inputs)[kInputX];
+    if (!may_double || low < -254 || high > 254 ||
+        (TypeOf(x).dtype != DType::kU8 && dequantized_.count(x) == 0))
       return false;
     const int axis = shape.rank() - 1;
     const size_t channels = static_cast<size_t>(shape[axis]);
@@ -417,9 +419,9 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
       codes[at] = static_cast<int8_t>(wide[i] / 2);
       codes[at + channels] = static_cast<int8_t>(wide[i] - wide[i] / 2);
     }
-    const TensorId x = (*inputs)[kInputX];
-    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputX], Emit(OpType::kConcat, label + "/twice", {x, x}, {},
-                                                    [&](Node* n) { n->axis = axis; }));
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputX],
+                           Emit(OpType::kConcat, label + "/twice", {x, x}, TypeOf(x),
+                                [&](Node* n) { n->axis = axis; }));
   }
   const std::string name = w.name.empty() ? label.output + ".weight" : w.name;
   OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],
@@ -435,20 +437,17 @@ Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w, bool 
                     bias_name = w.bias_name.empty() ? label.output + ".bias" : w.bias_name;
   const Shape channels{w.shape[0]};
   inputs->resize(kInputScales + 1, kNoTensor);
-  if (!w.codes.empty()) {
-    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],
-                           AddConstant<int8_t>(name, DType::kI8, w.shape, w.codes));
-    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
-                           AddConstant<int32_t>(bias_name, DType::kI32, channels, w.code_bias));
-    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputScales], AddFloats(name + ".scale", channels, w.scales));
-    return OkStatus();
-  }
   OCTET_ASSIGN_OR_RETURN(const bool codes, AddCodes(label, w, may_double, inputs));
   if (!codes) {
+    if (TypeOf((*inputs)[kInputX]).dtype == DType::kU8)
+      return Unsupported("its weights do not fit 8 bits, and its input is quantized");
     OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights], AddFloats(name, w.shape, w.values));
   }
   if (!w.bias.empty()) {
     OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias], AddFloats(bias_name, channels, w.bias));
+  } else if (!w.code_bias.empty()) {
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
+                           AddConstant<int32_t>(bias_name, DType::kI32, channels, w.code_bias));
   }
   while (inputs->back() == kNoTensor) inputs->pop_back();
   return OkStatus();
@@ -501,17 +500,13 @@ Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWei
   if (!IsLinear(x, shape)) {
     // The source counts the features in its own order; the rows of the weights follow the memory.
     const std::vector<int32_t> order = SourceOrder(x, shape);
-    const auto reorder = [&](auto* values) {
-      auto row = *values;
-      row.resize(static_cast<size_t>(in));
-      for (auto at = values->begin(); at != values->end(); at += in) {
-        for (int64_t i = 0; i < in; ++i)
-          row[static_cast<size_t>(i)] = at[order[static_cast<size_t>(i)]];
-        std::copy(row.begin(), row.end(), at);
-      }
-    };
-    reorder(&weights.values);
-    reorder(&weights.codes);
+    std::vector<float> row(static_cast<size_t>(in));
+    for (int64_t o = 0; o < out; ++o) {
+      float* const values = weights.values.data() + o * in;
+      for (int64_t i = 0; i < in; ++i)
+        row[static_cast<size_t>(i)] = values[order[static_cast<size_t>(i)]];
+      std::copy(row.begin(), row.end(), values);
+    }
   }
   if (!(shape == Shape{1, in})) {
     OCTET_ASSIGN_OR_RETURN(
@@ -800,19 +795,12 @@ Result<TensorId> GraphBuilder::ReverseChannels(const Label& label, TensorId x) {
   if (n > 64 || shape.rank() != 4)
     return Unsupported(StrCat("it reverses ", n, " channels of ", shape.ToString(),
                               "; up to 64 of an image are supported"));
-  LayerWeights weights;
-  weights.shape = Shape{n, n};
+  LayerWeights weights{Shape{n, n}, std::vector<float>(static_cast<size_t>(n * n), 0.0f), {}};
+  for (int64_t c = 0; c < n; ++c) weights.values[static_cast<size_t>(c * n + n - 1 - c)] = 1.0f;
   weights.out = TypeOf(x);
-  const auto fill = [&](auto* values) {
-    values->resize(static_cast<size_t>(n * n));
-    for (int64_t c = 0; c < n; ++c) (*values)[static_cast<size_t>(c * n + n - 1 - c)] = 1;
-  };
   if (weights.out.dtype == DType::kU8) {
-    fill(&weights.codes);
-    weights.scales.assign(static_cast<size_t>(n), 1.0f);
+    weights.steps = {1.0f};
     weights.code_bias.assign(static_cast<size_t>(n), -weights.out.quantization.zero_point);
-  } else {
-    fill(&weights.values);
   }
   return PixelDense(label, x, std::move(weights));
 }

@@ -64,9 +64,7 @@ struct WideWindow {
   Padding padding[2];
 };
 
-/// Weights of a convolution or dense layer, output channel first: OHWI or OI. Of an integer layer,
-/// whose input is uint8: `codes`, `scales` and `code_bias` as Graph has them, in place of `values`
-/// and `bias`.
+/// Weights of a convolution or dense layer, output channel first: OHWI or OI.
 struct LayerWeights {
   Shape shape;
   std::vector<float> values;
@@ -75,10 +73,7 @@ struct LayerWeights {
   /// What the values are multiples of in a quantized source, one for all or one for each output: they
   /// then become int8 codes, the source's bit for bit. Empty for floats.
   std::vector<float> steps{};
-  /// Instead of values, for an integer layer: codes, one scale for each output, and the bias with the
-  /// correction for the input's zero point.
-  std::vector<int8_t> codes{};
-  std::vector<float> scales{};
+  /// In place of `bias` where the input is uint8, with the correction for its zero point.
   std::vector<int32_t> code_bias{};
   ValueType out{};                            ///< Of the result.
   Activation activation = Activation::kNone;  ///< Inside an integer layer.

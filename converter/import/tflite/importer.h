@@ -83,8 +83,7 @@ class TfliteImporter {
   Result<Dims> WeightDims(size_t rank) const;
   Result<LayerWeights> ReadLayer(int out, const ValueType& in, const Shape& shape, bool depthwise,
                                  const Limits& limits);
-  Status ReadCodes(int index, bool depthwise, LayerWeights* layer);
-  Status ReadBias(float in_scale, int32_t in_zero, LayerWeights* layer);
+  Status ReadIntegers(int index, const Quantization& in, bool depthwise, LayerWeights* layer);
   Result<BatchBlocks> ReadBlocks(const TfliteOperator& op) const;
   static Status SetPadding(tflite::Padding padding, const Shape& x, WideWindow* window);
   static Status CheckBiasType(tflite::TensorType type);

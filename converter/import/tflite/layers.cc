@@ -63,8 +63,7 @@ Result<LayerWeights> TfliteImporter::ReadLayer(int out, const ValueType& in, con
                                 " for a quantized input, expected int8 with scales"));
     }
     layer.activation = limits.inside();
-    OCTET_RETURN_IF_ERROR(ReadCodes(index, depthwise, &layer));
-    OCTET_RETURN_IF_ERROR(ReadBias(in.quantization.scale, in.quantization.zero_point, &layer));
+    OCTET_RETURN_IF_ERROR(ReadIntegers(index, in.quantization, depthwise, &layer));
     return layer;
   }
   if (integer) ++hybrid_layers_;
@@ -77,69 +76,58 @@ Result<LayerWeights> TfliteImporter::ReadLayer(int out, const ValueType& in, con
   return layer;
 }
 
-Status TfliteImporter::ReadCodes(int index, bool depthwise, LayerWeights* layer) {
+/// int8 weights, and the bias at scale in * weights with the correction for the input's zero point:
+/// sum w*(q-z) = sum w*q - z*sum w.
+Status TfliteImporter::ReadIntegers(int index, const Quantization& in, bool depthwise,
+                                    LayerWeights* layer) {
   const TfliteTensor& t = ConstantOf(index);
-  const int64_t channels = layer->shape[0];
-  OCTET_RETURN_IF_ERROR(builder_.Charge(static_cast<int64_t>(t.data.size()) + channels * 4));
-  layer->scales = t.scale;
-  if (t.scale.size() == 1) layer->scales.assign(static_cast<size_t>(channels), t.scale[0]);
-  layer->codes.resize(t.data.size());
+  const size_t channels = static_cast<size_t>(layer->shape[0]), row = t.data.size() / channels;
+  OCTET_RETURN_IF_ERROR(builder_.Charge(static_cast<int64_t>(t.data.size()) * 4));
+  layer->steps = t.scale;
+  if (t.scale.size() == 1) layer->steps.assign(channels, t.scale[0]);
+  layer->values.resize(t.data.size());
+  std::vector<int64_t> bias(channels, 0), sums(channels, 0);
   for (size_t i = 0; i < t.data.size(); ++i) {
     const auto byte = std::to_integer<uint8_t>(t.data[i]);
     const int64_t raw = t.type == TfliteType::kInt8 ? static_cast<int8_t>(byte) : byte;
-    // Per-channel weights are symmetric; only a per-tensor zero point can be other than 0.
-    const size_t c = t.scale.size() == 1 ? 0
-                     : depthwise         ? i % t.scale.size()
-                                         : i / (t.data.size() / t.scale.size());
-    if (t.zero_point[c] < -256 || t.zero_point[c] > 256)
-      return Corrupt(StrCat("weights '", t.name, "' have zero point ", t.zero_point[c]));
-    const int64_t q = raw - t.zero_point[c];
-    if (q < -128 || q > 127) {
-      return Unsupported(StrCat("weights '", t.name, "' are asymmetric (zero point ",
-                                t.zero_point[c],
+    const size_t c = depthwise ? i % channels : i / row;
+    const int64_t zero = t.zero_point[t.scale.size() == 1 ? 0 : c];
+    if (zero < -256 || zero > 256)
+      return Corrupt(StrCat("weights '", t.name, "' have zero point ", zero));
+    const int64_t q = raw - zero;
+    // The builder splits those of nine bits, if the layer sums over channels.
+    if ((q < -128 || q > 127) && depthwise) {
+      return Unsupported(StrCat("weights '", t.name, "' are asymmetric (zero point ", zero,
                                 "); quantize with TensorFlow 2, or convert the float model"));
     }
-    layer->codes[i] = static_cast<int8_t>(q);
+    sums[c] += q;
+    layer->values[depthwise ? c * row + i / channels : i] = static_cast<float>(q) * layer->steps[c];
   }
-  if (depthwise)
-    layer->codes =
-        Permuted<int8_t>(layer->codes, {layer->shape[1] * layer->shape[2], channels}, {1, 0});
-  return OkStatus();
-}
-
-/// int32 bias with the correction for the input's zero point: sum w*(q-z) = sum w*q - z*sum w.
-Status TfliteImporter::ReadBias(float in_scale, int32_t in_zero, LayerWeights* layer) {
-  const size_t channels = layer->scales.size(), row = layer->codes.size() / channels;
-  std::vector<int64_t> bias(channels, 0);
   if (HasInput(2)) {
     OCTET_ASSIGN_OR_RETURN(bias, InputIntegers(2));
     if (bias.size() != channels)
       return Corrupt(StrCat("bias of ", bias.size(), " elements, expected ", channels));
-    const TfliteTensor& t = ConstantOf(op_->inputs[2]);
-    for (size_t c = 0; c < channels && !t.scale.empty(); ++c) {
-      const size_t at = t.scale.size() == 1 ? 0 : c;
-      const double expected = static_cast<double>(in_scale) * layer->scales[c];
-      if (t.zero_point[at] != 0 ||
-          std::fabs(t.scale[at] - expected) > kBiasScaleTolerance * layer->out.quantization.scale) {
-        return Unsupported(StrCat("bias '", t.name, "' has scale ", t.scale[at], " and zero point ",
-                                  t.zero_point[at], " at channel ", c, ", expected ", expected,
+    const TfliteTensor& b = tensor(op_->inputs[2]);
+    for (size_t c = 0; c < channels && !b.scale.empty(); ++c) {
+      const size_t at = b.scale.size() == 1 ? 0 : c;
+      const double expected = static_cast<double>(in.scale) * layer->steps[c];
+      if (b.zero_point[at] != 0 ||
+          std::fabs(b.scale[at] - expected) > kBiasScaleTolerance * layer->out.quantization.scale) {
+        return Unsupported(StrCat("bias '", b.name, "' has scale ", b.scale[at], " and zero point ",
+                                  b.zero_point[at], " at channel ", c, ", expected ", expected,
                                   ", that of input and weights, and 0"));
       }
     }
   }
-  layer->code_bias.resize(channels);
+  const auto fits = [](int64_t v) {
+    return v >= std::numeric_limits<int32_t>::min() && v <= std::numeric_limits<int32_t>::max();
+  };
   for (size_t c = 0; c < channels; ++c) {
-    int64_t sum = 0;
-    for (size_t i = 0; i < row; ++i) sum += layer->codes[c * row + i];
-    // A sum of int8 times a zero point below 256 stays far from the limits of 64 bits; the bias may
-    // not.
-    for (int64_t v :
-         {bias[c], bias[c] - (std::abs(bias[c]) > kMaxElements + 1 ? 0 : in_zero * sum)}) {
-      if (v > std::numeric_limits<int32_t>::max() || v < std::numeric_limits<int32_t>::min()) {
-        return Unsupported(StrCat("bias ", v, " of channel ", c, " does not fit 32 bits"));
-      }
-      layer->code_bias[c] = static_cast<int32_t>(v);
-    }
+    // A sum of 9 bits times a zero point below 256 stays far from the limits of 64 bits.
+    const int64_t v = fits(bias[c]) ? bias[c] - in.zero_point * sums[c] : bias[c];
+    if (!fits(v))
+      return Unsupported(StrCat("bias ", v, " of channel ", c, " does not fit 32 bits"));
+    layer->code_bias.push_back(static_cast<int32_t>(v));
   }
   return OkStatus();
 }
