@@ -303,6 +303,35 @@ TEST_F(ToolsTest, ConvertKeepsTheSourcesPrecision) {
   EXPECT_EQ(Json::parse(wide.out, nullptr, false)["precision"], "fp32");
 }
 
+TEST_F(ToolsTest, ConvertCalibratesOnArraysOfTheNetworksInput) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --precision=int8 --output " + File("arrays.octet") + " --calibration-data ";
+  const std::string data = ReadFile(kTiny + "input.npy"), values = data.substr(data.size() - 4 * 8 * 8 * 3 * 4);
+  // The same image in every place, so that the order does not matter for its ranges.
+  const std::string flat(values.size(), '\0');
+  Write("last.npy", Npy("<f4", "4, 8, 8, 3", flat));
+  Write("first.npy", Npy("<f4", "4, 3, 8, 8", flat));
+  ASSERT_EQ(RunCommand(convert + File("last.npy")).code, 0);
+  const std::string last = ReadFile(*folder_ / "arrays.octet");
+  ASSERT_EQ(RunCommand(convert + File("first.npy")).code, 0);
+  EXPECT_EQ(ReadFile(*folder_ / "arrays.octet"), last);
+  Write("other.npy", Npy("<f4", "4, 8, 8, 2", flat.substr(0, flat.size() / 3 * 2)));
+  const Outcome other = RunCommand(convert + File("other.npy"));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.err.find("samples of shape [8,8,2], expected [8,8,3]"), std::string::npos) << other.err;
+}
+
+TEST_F(ToolsTest, ConvertListsItsOperators) {
+  const Outcome text = RunCommand(kConvert + " --list-operators");
+  ASSERT_EQ(text.code, 0) << text.err;
+  for (const char* line : {"onnx\n", "keras\n", "savedmodel\n", "tflite\n", "  QuantizeLinear", "  SeparableConv2D", "  DepthwiseConv2dNative", "  FULLY_CONNECTED"}) {
+    EXPECT_NE(text.out.find(line), std::string::npos) << line;
+  }
+  const Json json = Json::parse(RunCommand(kConvert + " --json --list-operators").out, nullptr, false);
+  ASSERT_TRUE(json.is_array());
+  EXPECT_GT(json.size(), 150u);
+  for (const Json& row : json) EXPECT_EQ(row.size(), 3u);
+}
+
 TEST_F(ToolsTest, ConvertComparesFlowers) {
   OCTET_REQUIRE_MODELS();
   const std::string from = ModelsDir() + "/flowers/", flowers = OCTET_SOURCE_DIR "/models/flowers/";

@@ -6,6 +6,7 @@
 
 #include "converter/import/importer.h"
 #include "converter/import/onnx/importer.h"
+#include "converter/import/onnx/quantized_operators.h"
 #include "formats/base/str_cat.h"
 
 namespace octet {
@@ -341,6 +342,7 @@ std::vector<OperatorRow> OnnxOperators() {
   std::vector<OperatorRow> operators;
   for (const OnnxImporter::Row& row : OnnxImporter::Rows())
     operators.push_back({"onnx", row.op, row.limits});
+  for (const auto& [name, op] : QuantizedOperators()) operators.push_back({"onnx", name, op});
   return operators;
 }
 

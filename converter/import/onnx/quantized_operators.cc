@@ -297,4 +297,14 @@ Status ExpandQuantizedOperators(OnnxModel* model, bool* dynamic) {
   return Expander(model, dynamic).Run();
 }
 
+std::vector<std::pair<std::string, std::string>> QuantizedOperators() {
+  std::vector<std::pair<std::string, std::string>> list;
+  for (const auto& [name, form] : Forms())
+    list.emplace_back(name, StrCat("as ", form.op, " on codes"));
+  for (const char* name : {"ConvInteger", "DynamicQuantizeLinear", "MatMulInteger"}) {
+    list.emplace_back(name, "in the form of quantize_dynamic");
+  }
+  return list;
+}
+
 }  // namespace octet

@@ -2,6 +2,10 @@
 #ifndef OCTET_CONVERTER_IMPORT_ONNX_QUANTIZED_OPERATORS_H_
 #define OCTET_CONVERTER_IMPORT_ONNX_QUANTIZED_OPERATORS_H_
 
+#include <string>
+#include <utility>
+#include <vector>
+
 #include "converter/import/onnx/reader.h"
 #include "formats/base/status.h"
 
@@ -19,6 +23,9 @@ namespace octet {
 /// What does not have these forms is left, to be refused by name. Errors: kCorrupt, kUnsupported
 /// name node, attribute and what was found.
 Status ExpandQuantizedOperators(OnnxModel* model, bool* dynamic);
+
+/// The operators that this takes apart, with what each stands for.
+std::vector<std::pair<std::string, std::string>> QuantizedOperators();
 
 }  // namespace octet
 
