@@ -2,9 +2,12 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <functional>
 #include <iterator>
+#include <map>
 #include <memory>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,7 +28,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Numbers of the public schema.
-constexpr int kAddCode = 0, kConvCode = 3, kDepthwiseCode = 4, kDequantizeCode = 6, kDenseCode = 9, kLogisticCode = 14, kSoftmaxCode = 25, kTanhCode = 28, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
+constexpr int kAddCode = 0, kConvCode = 3, kDepthwiseCode = 4, kDequantizeCode = 6, kDenseCode = 9, kSoftmaxCode = 25, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
               kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38, kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83, kQuantizeCode = 114;
 
 struct Quant {
@@ -432,6 +435,293 @@ TEST(TfliteImport, AsymmetricWeights) {
   b.Op(kDepthwiseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::DepthwiseConv2DOptions,
        tflite::CreateDepthwiseConv2DOptions(b.fb(), tflite::Padding::SAME, 1, 1, 1).Union());
   EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("'w' are asymmetric (zero point 100); quantize with TensorFlow 2"));
+}
+
+// ---- Options ----
+
+/// A network of one operator, what it gives for 1, 2, 3, ..., or what its refusal says.
+struct Trial {
+  std::string file, refusal;
+  std::vector<float> expected;
+  Shape shape{};  ///< Of the output, where it matters.
+};
+
+/// The operator on x of `from`, and constants behind it; its last output is the network's.
+template <typename MakeOptions>
+Trial One(int code, tflite::BuiltinOptions type, const std::vector<int>& from, const std::vector<int>& to,
+          const std::function<std::vector<int>(Builder&, int x)>& inputs, const MakeOptions& options, std::vector<float> expected,
+          std::string refusal = "", const Shape& shape = {}, int outputs = 1) {
+  Builder b;
+  const int x = b.Floats("x", from);
+  const std::vector<int> in = inputs(b, x);
+  std::vector<int> out;
+  for (int i = 0; i < outputs; ++i) out.push_back(b.Floats("y" + std::to_string(i), to));
+  b.Op(code, in, out, type, options(b.fb()).Union());
+  return {b.Build({x}, {out.back()}), std::move(refusal), std::move(expected), shape};
+}
+
+void Check(const std::string& name, const Trial& t) {
+  SCOPED_TRACE(name);
+  const Result<Graph> graph = ImportTfliteBytes(t.file);
+  if (!t.refusal.empty()) {
+    ASSERT_FALSE(graph.ok());
+    EXPECT_THAT(std::string(graph.status().message()), HasSubstr(t.refusal));
+    return;
+  }
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  if (t.shape.rank() > 0) {
+    EXPECT_EQ(t.shape, graph->tensor(graph->outputs[0]).shape);
+  }
+  std::vector<float> x(static_cast<size_t>(graph->tensor(graph->inputs[0]).shape.num_elements()));
+  for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
+  EXPECT_THAT(RunGraph<float>(*graph, x), ::testing::Pointwise(::testing::FloatNear(1e-5f), t.expected));
+}
+
+using Fb = flatbuffers::FlatBufferBuilder;
+constexpr auto kSame = tflite::Padding::SAME, kValid = tflite::Padding::VALID;
+constexpr auto kNone = tflite::ActivationFunctionType::NONE, kRelu6 = tflite::ActivationFunctionType::RELU6,
+               kBounded = tflite::ActivationFunctionType::RELU_N1_TO_1, kTanh = tflite::ActivationFunctionType::TANH;
+
+std::multimap<std::string, Trial> OptionTrials() {
+  using O = tflite::BuiltinOptions;
+  std::multimap<std::string, Trial> all;
+  const auto add = [&](const std::string& name, Trial t) { all.emplace(name, std::move(t)); };
+  const std::vector<int> image{1, 3, 3, 1}, unknown{};
+  const auto alone = [](Builder&, int x) { return std::vector<int>{x}; };
+  const auto twice = [](Builder&, int x) { return std::vector<int>{x, x}; };
+  for (const bool depthwise : {false, true}) {
+    const std::string n = depthwise ? "DepthwiseConv2DOptions." : "Conv2DOptions.";
+    const auto conv = [&](const std::string& field, tflite::Padding p, int sw, int sh, tflite::ActivationFunctionType a, int dw, int dh,
+                          std::vector<float> expected, const std::string& refusal = "",
+                          tflite::TensorType bias = tflite::TensorType::FLOAT32, int multiplier = 1) {
+      const auto weights = [](Builder& b, int x) { return std::vector<int>{x, b.Floats("w", {1, 2, 2, 1}, {1, 1, 1, 1}), -1}; };
+      const auto options = [&](Fb& fb) {
+        return depthwise ? tflite::CreateDepthwiseConv2DOptions(fb, p, sw, sh, multiplier, a, dw, dh).Union()
+                         : tflite::CreateConv2DOptions(fb, p, sw, sh, a, dw, dh, bias).Union();
+      };
+      Trial t = One(depthwise ? kDepthwiseCode : kConvCode, depthwise ? O::DepthwiseConv2DOptions : O::Conv2DOptions, image, unknown, weights,
+                    options, std::move(expected), refusal);
+      add(n + field, std::move(t));
+    };
+    conv("padding", kValid, 1, 1, kNone, 1, 1, {12, 16, 24, 28});
+    conv("padding", kSame, 1, 1, kNone, 1, 1, {12, 16, 9, 24, 28, 15, 15, 17, 9});
+    conv("stride_w", kValid, 2, 1, kNone, 1, 1, {12, 24});
+    conv("stride_h", kValid, 1, 2, kNone, 1, 1, {12, 16});
+    conv("dilation_w_factor", kValid, 1, 1, kNone, 2, 1, {14, 26});
+    conv("dilation_h_factor", kValid, 1, 1, kNone, 1, 2, {18, 22});
+    conv("fused_activation_function", kValid, 1, 1, kRelu6, 1, 1, {6, 6, 6, 6});
+    conv("fused_activation_function", kValid, 1, 1, kBounded, 1, 1, {1, 1, 1, 1});
+    conv("fused_activation_function", kValid, 1, 1, kTanh, 1, 1, {}, "fused activation function 4");
+    if (depthwise) {
+      conv("depth_multiplier", kValid, 1, 1, kNone, 1, 1, {}, "depth_multiplier is 2", tflite::TensorType::FLOAT32, 2);
+    } else {
+      conv("quantized_bias_type", kValid, 1, 1, kNone, 1, 1, {}, "quantized_bias_type is int64", tflite::TensorType::INT64);
+    }
+  }
+  const auto pool = [&](const std::string& field, tflite::Padding p, int sw, int sh, int fw, int fh, tflite::ActivationFunctionType a,
+                        std::vector<float> expected) {
+    add("Pool2DOptions." + field, One(17, O::Pool2DOptions, image, unknown, alone,
+                                      [&](Fb& fb) { return tflite::CreatePool2DOptions(fb, p, sw, sh, fw, fh, a); }, std::move(expected)));
+  };
+  pool("padding", kSame, 1, 1, 2, 2, kNone, {5, 6, 6, 8, 9, 9, 8, 9, 9});
+  pool("stride_w", kValid, 2, 1, 2, 2, kNone, {5, 8});
+  pool("stride_h", kValid, 1, 2, 2, 2, kNone, {5, 6});
+  pool("filter_width", kValid, 1, 1, 3, 2, kNone, {6, 9});
+  pool("filter_height", kValid, 1, 1, 2, 3, kNone, {8, 9});
+  pool("fused_activation_function", kValid, 1, 1, 2, 2, kRelu6, {5, 6, 6, 6});
+  const auto dense = [&](const std::string& field, tflite::ActivationFunctionType a, int format, bool keep, bool asymmetric,
+                         tflite::TensorType bias, std::vector<float> expected, const std::string& refusal = "") {
+    add("FullyConnectedOptions." + field,
+        One(kDenseCode, O::FullyConnectedOptions, {1, 2, 2, 2}, unknown,
+            [](Builder& b, int x) { return std::vector<int>{x, b.Floats("w", {1, 2}, {1, 1}), -1}; },
+            [&](Fb& fb) { return tflite::CreateFullyConnectedOptions(fb, a, static_cast<int8_t>(format), keep, asymmetric, bias); },
+            std::move(expected), refusal));
+  };
+  const auto not_set = tflite::TensorType::FLOAT32;
+  dense("fused_activation_function", kRelu6, 0, false, false, not_set, {3, 6, 6, 6});
+  dense("weights_format", kNone, 1, false, false, not_set, {}, "weights_format is 1");
+  dense("keep_num_dims", kNone, 0, false, false, not_set, {3, 7, 11, 15});
+  dense("keep_num_dims", kNone, 0, true, false, not_set, {3, 7, 11, 15});
+  dense("asymmetric_quantize_inputs", kNone, 0, true, true, not_set, {3, 7, 11, 15});
+  dense("quantized_bias_type", kNone, 0, true, false, tflite::TensorType::INT64, {}, "quantized_bias_type is int64");
+  add("SoftmaxOptions.beta", One(kSoftmaxCode, O::SoftmaxOptions, {1, 2}, unknown, alone,
+                                 [](Fb& fb) { return tflite::CreateSoftmaxOptions(fb, 0.0f); }, {0.5f, 0.5f}));
+  const auto concat = [&](const std::string& field, int axis, tflite::ActivationFunctionType a, std::vector<float> expected,
+                          const std::string& refusal = "") {
+    add("ConcatenationOptions." + field, One(2, O::ConcatenationOptions, {1, 2, 2, 1}, unknown, twice,
+                                             [&](Fb& fb) { return tflite::CreateConcatenationOptions(fb, axis, a); }, std::move(expected), refusal));
+  };
+  concat("axis", 2, kNone, {1, 2, 1, 2, 3, 4, 3, 4});
+  concat("axis", -1, kNone, {1, 1, 2, 2, 3, 3, 4, 4});
+  concat("axis", 0, kNone, {}, "along the batch");
+  concat("fused_activation_function", 1, kBounded, {1, 1, 1, 1, 1, 1, 1, 1});
+  const auto with_five = [](Builder& b, int x) { return std::vector<int>{x, b.Floats("five", {}, {5})}; };
+  const std::tuple<const char*, int, O, std::vector<float>> binaries[] = {{"Add", kAddCode, O::AddOptions, {6, 6}},
+                                                                          {"Sub", 41, O::SubOptions, {-1, -1}},
+                                                                          {"Mul", kMulCode, O::MulOptions, {5, 6}},
+                                                                          {"Div", 42, O::DivOptions, {0.2f, 0.4f}}};
+  for (const auto& [name, code, type, expected] : binaries) {
+    const std::string n = name;
+    const bool sub = n == "Sub";
+    const auto options = [&](Fb& fb, bool pot) {
+      const auto a = sub ? kBounded : kRelu6;
+      return n == "Add"   ? tflite::CreateAddOptions(fb, a, pot).Union()
+             : n == "Sub" ? tflite::CreateSubOptions(fb, a, pot).Union()
+             : n == "Mul" ? tflite::CreateMulOptions(fb, a).Union()
+                          : tflite::CreateDivOptions(fb, a).Union();
+    };
+    add(n + "Options.fused_activation_function", One(code, type, {1, 2}, unknown, with_five, [&](Fb& fb) { return options(fb, true); }, expected));
+    if (code == kAddCode || sub)
+      add(n + "Options.pot_scale_int16", One(code, type, {1, 2}, unknown, with_five, [&](Fb& fb) { return options(fb, false); }, expected));
+  }
+  add("ReshapeOptions.new_shape", One(kReshapeCode, O::ReshapeOptions, {1, 4}, unknown, alone,
+                                      [](Fb& fb) { return tflite::CreateReshapeOptions(fb, fb.CreateVector(std::vector<int>{1, 2, 2, 1})); },
+                                      {1, 2, 3, 4}, "", {1, 2, 2, 1}));
+  for (const bool keep : {false, true}) {
+    add("ReducerOptions.keep_dims", One(kMeanCode, O::ReducerOptions, {1, 2, 2, 1}, unknown,
+                                        [](Builder& b, int x) { return std::vector<int>{x, b.Ints("axes", {1, 2})}; },
+                                        [&](Fb& fb) { return tflite::CreateReducerOptions(fb, keep); }, {2.5f}, "",
+                                        keep ? Shape{1, 1, 1, 1} : Shape{1, 1}));
+  }
+  add("SqueezeOptions.squeeze_dims", One(43, O::SqueezeOptions, {1, 1, 1, 2}, unknown, alone,
+                                         [](Fb& fb) { return tflite::CreateSqueezeOptions(fb, fb.CreateVector(std::vector<int>{1, -2})); },
+                                         {1, 2}, "", {1, 2}));
+  add("SqueezeOptions.squeeze_dims", One(43, O::SqueezeOptions, {1, 1, 1, 2}, unknown, alone,
+                                         [](Fb& fb) { return tflite::CreateSqueezeOptions(fb); }, {}, "removes the batch"));
+  const auto slice = [&](const std::string& field, int begin, int end, int ellipsis, int axis, int shrink, bool offset,
+                         std::vector<float> expected, const std::string& refusal = "") {
+    add("StridedSliceOptions." + field,
+        One(kStridedSliceCode, O::StridedSliceOptions, image, unknown,
+            [](Builder& b, int x) {
+              return std::vector<int>{x, b.Ints("begin", {0, 1, 1, 0}), b.Ints("end", {1, 2, 2, 1}), b.Ints("step", {1, 1, 1, 1})};
+            },
+            [&](Fb& fb) { return tflite::CreateStridedSliceOptions(fb, begin, end, ellipsis, axis, shrink, offset); }, std::move(expected),
+            refusal));
+  };
+  slice("begin_mask", 2, 0, 0, 0, 0, false, {2, 5});
+  slice("end_mask", 0, 4, 0, 0, 0, false, {5, 6});
+  slice("ellipsis_mask", 0, 0, 1, 0, 0, false, {}, "ellipsis_mask is 1");
+  slice("new_axis_mask", 0, 0, 0, 2, 0, false, {}, "new_axis_mask is 2");
+  slice("shrink_axis_mask", 0, 0, 0, 0, 2, false, {5});
+  slice("shrink_axis_mask", 0, 0, 0, 0, 1, false, {}, "a part of the batch");
+  slice("offset", 0, 0, 0, 0, 0, true, {}, "offset is 1");
+  const auto gather = [&](const std::string& field, int axis, int batch, std::vector<float> expected, const std::string& refusal = "") {
+    add("GatherOptions." + field, One(36, O::GatherOptions, {1, 1, 2, 2}, unknown,
+                                      [](Builder& b, int x) { return std::vector<int>{x, b.Ints("at", {1})}; },
+                                      [&](Fb& fb) { return tflite::CreateGatherOptions(fb, axis, batch); }, std::move(expected), refusal));
+  };
+  gather("axis", 3, 0, {2, 4});
+  gather("axis", 2, 0, {3, 4});
+  gather("axis", 0, 0, {}, "along the batch");
+  gather("batch_dims", 3, 1, {}, "batch_dims is 1");
+  const auto unpack = [&](const std::string& field, int num, int axis, std::vector<float> expected, const std::string& refusal = "") {
+    add("UnpackOptions." + field, One(88, O::UnpackOptions, {1, 1, 2, 2}, unknown, alone,
+                                      [&](Fb& fb) { return tflite::CreateUnpackOptions(fb, num, axis); }, std::move(expected), refusal, {}, 2));
+  };
+  unpack("axis", 2, 3, {2, 4});
+  unpack("axis", 2, 2, {3, 4});
+  unpack("num", 3, 2, {}, "num is 3");
+  for (const int n : {2, 3}) {
+    add("SplitOptions.num_splits", One(49, O::SplitOptions, {1, 1, 2, 2}, unknown,
+                                       [](Builder& b, int x) { return std::vector<int>{b.Ints("axis", {3}), x}; },
+                                       [&](Fb& fb) { return tflite::CreateSplitOptions(fb, n); }, {2, 4}, n == 2 ? "" : "num_splits is 3", {}, 2));
+    add("SplitVOptions.num_splits", One(102, O::SplitVOptions, {1, 1, 1, 4}, unknown,
+                                        [](Builder& b, int x) { return std::vector<int>{x, b.Ints("sizes", {1, -1}), b.Ints("axis", {3})}; },
+                                        [&](Fb& fb) { return tflite::CreateSplitVOptions(fb, n); }, {2, 3, 4}, n == 2 ? "" : "num_splits is 3", {}, 2));
+  }
+  // Kernels go by the tensors' types.
+  for (const char* field : {"in_data_type", "out_data_type"}) {
+    add(std::string("CastOptions.") + field,
+        One(53, O::CastOptions, {1, 2}, unknown, alone,
+            [](Fb& fb) { return tflite::CreateCastOptions(fb, tflite::TensorType::INT32, tflite::TensorType::INT8); }, {}, "cast from float32"));
+  }
+  for (int kind = 0; kind < 4; ++kind) {  // Shapes: SHAPE, PACK and RESHAPE.
+    Builder b;
+    const int x = b.Floats("x", {1, 4}), y = b.Floats("y", {}), shape = b.Tensor("s", tflite::TensorType::INT32, {2}, std::vector<int>());
+    const int one = b.Tensor("one", tflite::TensorType::INT32, {}, std::vector<int>{1}), four = b.Tensor("four", tflite::TensorType::INT32, {}, std::vector<int>{4});
+    if (kind == 0) {
+      b.Op(kShapeCode, {x}, {shape}, O::ShapeOptions, tflite::CreateShapeOptions(b.fb(), tflite::TensorType::INT64).Union());
+    } else {
+      b.Op(kPackCode, {one, four}, {shape}, O::PackOptions, tflite::CreatePackOptions(b.fb(), kind == 1 ? 3 : 2, kind == 2 ? 1 : 0).Union());
+    }
+    const int r = b.Floats("r", {});
+    b.Op(kReshapeCode, {x, shape}, {r});
+    b.Op(kReluCode, {r}, {y});
+    add(kind == 0 ? "ShapeOptions.out_type" : kind == 2 ? "PackOptions.axis" : "PackOptions.values_count",
+        {b.Build({x}, {y}), kind == 1 ? "values_count is 3" : kind == 2 ? "axis is 1" : "", {1, 2, 3, 4}, {1, 4}});
+  }
+  return all;
+}
+
+TEST(TfliteImport, EveryOptionIsHonouredOrRefused) {
+  const std::multimap<std::string, Trial> trials = OptionTrials();
+  for (const auto& [name, trial] : trials) Check(name, trial);
+  // No field of the schema is forgotten.
+  const flatbuffers::TypeTable* all = tflite::BuiltinOptionsTypeTable();
+  for (size_t i = 1; i < all->num_elems; ++i) {
+    const flatbuffers::TypeTable* table = all->type_refs[all->type_codes[i].sequence_ref]();
+    for (size_t f = 0; f < table->num_elems; ++f) {
+      const std::string name = std::string(all->names[i]) + "." + table->names[f];
+      EXPECT_GT(trials.count(name), 0u) << name << " has no trial";
+    }
+  }
+}
+
+TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
+  const std::map<std::string, int> codes{
+      {"Conv2DOptions", 3}, {"DepthwiseConv2DOptions", 4}, {"Pool2DOptions", 1}, {"FullyConnectedOptions", 9}, {"SoftmaxOptions", 25},
+      {"ConcatenationOptions", 2}, {"AddOptions", 0}, {"ReshapeOptions", 22}, {"MulOptions", 18}, {"PadOptions", 34}, {"GatherOptions", 36},
+      {"BatchToSpaceNDOptions", 37}, {"SpaceToBatchNDOptions", 38}, {"TransposeOptions", 39}, {"ReducerOptions", 40}, {"SubOptions", 41},
+      {"DivOptions", 42}, {"SqueezeOptions", 43}, {"StridedSliceOptions", 45}, {"SplitOptions", 49}, {"LogSoftmaxOptions", 50},
+      {"CastOptions", 53}, {"DequantizeOptions", 6}, {"MaximumMinimumOptions", 55}, {"PadV2Options", 60}, {"SliceOptions", 65},
+      {"ExpandDimsOptions", 70}, {"ShapeOptions", 77}, {"PackOptions", 83}, {"UnpackOptions", 88}, {"SplitVOptions", 102},
+      {"ReverseV2Options", 105}, {"AddNOptions", 106}, {"QuantizeOptions", 114}};
+  const flatbuffers::TypeTable* all = tflite::BuiltinOptionsTypeTable();
+  for (size_t i = 1; i < all->num_elems; ++i) {
+    const std::string name = all->names[i];
+    SCOPED_TRACE(name);
+    ASSERT_EQ(1u, codes.count(name));
+    const size_t known = all->type_refs[all->type_codes[i].sequence_ref]()->num_elems;
+    const auto type = static_cast<tflite::BuiltinOptions>(all->values[i]);
+    const auto file = [&](int code) {
+      Builder b;
+      const int x = b.Floats("x", {1, 4}), y = b.Floats("y", {1, 4});
+      const auto start = b.fb().StartTable();
+      b.fb().AddElement<int32_t>(static_cast<flatbuffers::voffset_t>(4 + 2 * known), 7, 0);
+      b.Op(code, {x}, {y}, type, flatbuffers::Offset<void>(b.fb().EndTable(start)));
+      return b.Build({x}, {y});
+    };
+    EXPECT_THAT(ErrorOf(file(codes.at(name))), HasSubstr("its options have a field " + std::to_string(known) + " of a newer schema"));
+    EXPECT_THAT(ErrorOf(file(kReluCode)), HasSubstr("of BuiltinOptions, expected 0"));
+  }
+}
+
+TEST(TfliteImport, OtherWaysOfReadingTheInput) {
+  {  // NCHW with a leading transpose.
+    Builder b;
+    const int x = b.Floats("x", {1, 2, 1, 3}), order = b.Ints("order", {0, 2, 3, 1}), t = b.Floats("t", {1, 1, 3, 2});
+    const int w = b.Floats("w", {1, 1, 1, 2}, {1, 10}), y = b.Floats("y", {1, 1, 3, 1});
+    b.Op(39, {x, order}, {t});
+    b.Conv({t, w, -1}, y, tflite::Padding::SAME, 1);
+    const Graph g = ImportOrFail(b.Build({x}, {y}));
+    EXPECT_THAT(Types(g), ElementsAre(OpType::kConv2d));
+    EXPECT_EQ((Shape{1, 1, 3, 2}), g.tensor(g.inputs[0]).shape);
+  }
+  {  // An image without channels, and an output that is listed twice.
+    Builder b;
+    const int x = b.Floats("x", {1, 2, 2}), target = b.Ints("target", {-1, 4}), y = b.Floats("y", {1, 4}), z = b.Floats("z", {1, 4});
+    b.Op(kReshapeCode, {x, target}, {y});
+    b.Op(kReluCode, {y}, {z});
+    const Graph g = ImportOrFail(b.Build({x}, {z, z}));
+    EXPECT_EQ((Shape{1, 2, 2, 1}), g.tensor(g.inputs[0]).shape);
+    ASSERT_EQ(2u, g.outputs.size());
+    EXPECT_NE(g.outputs[0], g.outputs[1]);
+    EXPECT_THAT(RunGraph<float>(g, {-1, 2, -3, 4}), ElementsAre(0, 2, 0, 4));
+  }
+  Builder b;
+  const int x = b.Tensor("x", tflite::TensorType::INT16, {1, 4}, std::vector<int16_t>(), {{0.5f}, {0}}), y = b.Floats("y", {1, 4});
+  b.Op(kDequantizeCode, {x}, {y});
+  EXPECT_THAT(ErrorOf(b.Build({x}, {y})), AllOf(HasSubstr("'x' of int16"), HasSubstr("int8 activations instead of 16x8")));
 }
 
 TEST(TfliteImport, NamesTheCorruptPlace) {
