@@ -551,7 +551,8 @@ class Converter {
   /// behind or wants them in front.
   bool IsChannelsFirst(const FlatNode& input) const {
     static const std::set<std::string_view> kPassing{"Cast",    "Add", "AddV2",   "Sub", "Mul",
-                                                     "RealDiv", "Div", "BiasAdd", "Pad", "PadV2"};
+                                                     "RealDiv", "Div", "BiasAdd", "Pad", "PadV2",
+                                                     "Split",   "SplitV"};
     std::set<const FlatNode*> seen{&input};
     for (const FlatNode& node : flat_.nodes) {  // In order of computation.
       for (size_t i = 0; i < node.inputs.size(); ++i) {
