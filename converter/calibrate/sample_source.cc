@@ -63,7 +63,8 @@ struct Reader {
 /// without the channels where there is one, and [n,features]. Samples are spread evenly.
 class ArrayReader {
  public:
-  static Result<ArrayReader> Open(NpyReader file, const Shape& input, int64_t max_samples) {
+  static Result<ArrayReader> Open(const std::string& path, NpyReader file, const Shape& input,
+                                  int64_t max_samples) {
     const std::vector<int64_t>& found = file.header().shape;
     const std::vector<int64_t> sample(found.begin() + 1, found.end());
     std::vector<int64_t> as_network;
@@ -78,7 +79,7 @@ class ArrayReader {
     }
     if (found[0] < 1) return InvalidArgument("it has no samples");
     const int64_t count = max_samples > 0 ? std::min(max_samples, found[0]) : found[0];
-    return ArrayReader(std::move(file), sample != as_network && first, input.back(), count);
+    return ArrayReader(path, std::move(file), sample != as_network && first, input.back(), count);
   }
 
   int64_t size() const { return count_; }
@@ -89,7 +90,7 @@ class ArrayReader {
     const int64_t n = next_++ * images / count_;
     values_.resize(static_cast<size_t>(size));
     OCTET_RETURN_IF_ERROR(file_.ReadFloats(n * size, size, values_.data()));
-    OCTET_RETURN_IF_ERROR(CheckFinite(values_).WithContext(StrCat("sample ", n)));
+    OCTET_RETURN_IF_ERROR(CheckFinite(values_).WithContext(StrCat(path_, "[", n, "]")));
     const int64_t pixels = size / channels_;
     for (int64_t i = 0; i < size; ++i) {
       input[i] = values_[static_cast<size_t>(
@@ -99,12 +100,15 @@ class ArrayReader {
   }
 
  private:
-  ArrayReader(NpyReader file, bool channels_first, int64_t channels, int64_t count)
-      : file_(std::move(file)),
+  ArrayReader(std::string path, NpyReader file, bool channels_first, int64_t channels,
+              int64_t count)
+      : path_(std::move(path)),
+        file_(std::move(file)),
         channels_first_(channels_first),
         channels_(channels),
         count_(count) {}
 
+  std::string path_;
   NpyReader file_;
   bool channels_first_;
   int64_t channels_, count_, next_ = 0;
@@ -127,16 +131,14 @@ Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
   const Tensor& input = graph.tensor(graph.inputs[0]);
   OCTET_ASSIGN_OR_RETURN(std::optional<NpyReader> array, OpenArray(path, input.shape.rank() == 4));
   if (array) {
-    Result<ArrayReader> opened = ArrayReader::Open(*std::move(array), input.shape, max_samples);
+    Result<ArrayReader> opened =
+        ArrayReader::Open(path, *std::move(array), input.shape, max_samples);
     if (!opened.ok()) return Status(opened.status()).WithContext(path);
     auto reader = std::make_shared<ArrayReader>(std::move(opened).value());
     DatasetSamples samples;
     samples.size = reader->size();
     samples.description = StrCat("NumPy file of ", samples.size, " prepared inputs");
-    samples.next = [reader, path](float* to) {
-      Result<bool> more = reader->Next(to);
-      return more.ok() ? more : Result<bool>(Status(more.status()).WithContext(path));
-    };
+    samples.next = [reader](float* to) { return reader->Next(to); };
     return samples;
   }
   if (input.shape.rank() != 4) {

@@ -286,7 +286,7 @@ INSTANTIATE_TEST_SUITE_P(
                ""},
         Source{"onnx_half", [](auto& d, auto& f) { return WriteOnnx(d, f, OnnxStorage::kHalf); },
                "w", ""},
-        Source{"savedmodel", WriteTfSavedModel, "conv/weights", ""},
+        Source{"savedmodel", WriteTfSavedModel, "conv.weight", ""},
         Source{"tflite", [](auto& d, auto& f) { return WriteTflite(d, f, "fp32.tflite"); },
                "tiny_1/relu_1/Relu.weight", "", false},
         Source{"tflite_half", [](auto& d, auto& f) { return WriteTflite(d, f, "fp16.tflite"); },

@@ -337,8 +337,8 @@ TEST(TfliteImport, AFixedBatchBecomesAnyBatch) {
 
 TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
   Builder b;
-  const int x = b.Floats("x", {1, 1, 1, 2}), s = b.Floats("s", {}, {0.5f}), t = b.Floats("t", {1, 1, 1, 2}, {1.0f, -3.0f});
-  const int m = b.Floats("m", {1, 1, 1, 2}), n = b.Floats("n", {1, 1, 1, 2}), axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 2});
+  const int x = b.Floats("x", {1, 1, 1, 3}), s = b.Floats("s", {}, {0.5f}), t = b.Floats("t", {1, 1, 1, 3}, {1.0f, -3.0f, 0.5f});
+  const int m = b.Floats("m", {1, 1, 1, 3}), n = b.Floats("n", {1, 1, 1, 3}), axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 3});
   b.Op(kMulCode, {x, s}, {m}, tflite::BuiltinOptions::MulOptions, tflite::CreateMulOptions(b.fb()).Union());
   b.Op(kAddCode, {m, t}, {n}, tflite::BuiltinOptions::AddOptions, tflite::CreateAddOptions(b.fb()).Union());
   b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb()).Union());

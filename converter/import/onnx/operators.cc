@@ -343,6 +343,8 @@ std::vector<OperatorRow> OnnxOperators() {
   for (const OnnxImporter::Row& row : OnnxImporter::Rows())
     operators.push_back({"onnx", row.op, row.limits});
   for (const auto& [name, op] : QuantizedOperators()) operators.push_back({"onnx", name, op});
+  std::sort(operators.begin(), operators.end(),
+            [](const OperatorRow& a, const OperatorRow& b) { return a.name < b.name; });
   return operators;
 }
 
