@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/import/builder/graph_builder.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -161,6 +162,11 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
                                   inputs.images(), " inputs of ", input_path));
   }
 
+  // Feature maps may be written as the source has them.
+  const std::vector<int64_t>& shape = out.shape;
+  const bool maps = shape.size() == 4 && header.shape.size() == 4;
+  const bool channels_first = maps && !std::equal(shape.begin() + 1, shape.end(), header.shape.begin() + 1) &&
+                              header.shape[1] == shape[3] && header.shape[2] == shape[1] && header.shape[3] == shape[2];
   OCTET_ASSIGN_OR_RETURN(const AnswerForm form, FormOf(reference, out));
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model));
   std::vector<uint8_t> input(description.inputs[0].num_bytes());
@@ -177,6 +183,7 @@ Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& mode
     OCTET_RETURN_IF_ERROR(inputs.Read(n, *session, input.data()).WithContext(StrCat(input_path, ": image ", n)));
     OCTET_RETURN_IF_ERROR(reference.ReadFloats(n * size, size, want.data()));
     OCTET_RETURN_IF_ERROR(CheckFinite(want).WithContext(StrCat(reference_path, ": image ", n)));
+    if (channels_first) want = Permuted<float>(want, {shape[3], shape[1], shape[2]}, {1, 2, 0});
     const void* x = input.data();
     OCTET_RETURN_IF_ERROR(session->Run(&x, output_pointers.data()));
     out.ToFloats(outputs[0].data(), got.data());
