@@ -145,8 +145,8 @@ Result<Error> Measure(Graph graph, const std::string& folder, bool channels_firs
 
 /// By how much of the largest answer a door's answers may differ.
 double Tolerance(const std::string& door) {
-  // Dynamic-range kernels round activations by each image's own range; octet keeps them in float,
-  // or to a table's.
+  // Dynamic-range kernels round activations to 8 bits; the imported graph has the file's weights as
+  // floats.
   if (door == "dynamic" || door == "tflitedynamic") return 0.15;
   if (door == "qdq" || door == "qoperator")
     return 0.02;  // Steps that two engines round another way.
@@ -158,7 +158,8 @@ double Tolerance(const std::string& door) {
 /// A refusal without what is particular to one network.
 std::string Reason(const std::string& message, const std::string& path) {
   std::string text = message, reason;
-  for (size_t at; (at = text.find(path)) != std::string::npos;) text.erase(at, path.size());
+  const std::string place = path + ": ";
+  for (size_t at; (at = text.find(place)) != std::string::npos;) text.erase(at, place.size());
   bool quoted = false;
   for (const char c : text) {
     if (c == '\'') {
