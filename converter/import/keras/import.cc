@@ -240,8 +240,10 @@ class KerasImporter {
     if (kWrappers.count(type) > 0) return "a wrapper around another layer";
     const Status origin = CheckKerasOrigin(layer);
     if (!origin.ok()) return origin.message();
+    if (type == "LeakyReLU" || type == "PReLU" || type == "ELU" || type == "ThresholdedReLU")
+      return "of all activation functions octet has ReLU, also with limits, sigmoid and tanh";
     return "not among the layers that octet has; export a SavedModel or TFLite file if its "
-           "operators are";
+           "operators are (octet_convert --list-operators)";
   }
 
   /// The row that converts a layer; `operation` for what is called as a function.

@@ -72,7 +72,8 @@ class Legacy : public KerasWeights {
       size_t steps = path.size(), part = parts.size() - 1;
       while (steps > 0 && part > 0) steps -= parts[--part] == path[steps - 1].name;
       const size_t matched = path.size() - steps;
-      if (matched == 0 && path.size() > 1) continue;
+      // An adapted Normalization's are stored by their own name alone.
+      if (matched == 0 && path.size() > 1 && parts.size() > 1) continue;
       if (found != nullptr && matched < best) continue;
       matches = found != nullptr && matched == best ? matches + 1 : 1;
       found = &candidate;
