@@ -9,9 +9,9 @@
 
 #include "converter/import/file_bytes.h"
 #include "converter/import/importer.h"
-#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {

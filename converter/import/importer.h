@@ -41,7 +41,7 @@ inline void AddNote(const ImportOptions& options, std::string note) {
 ///  - metadata.source says format and version; metadata.preprocessing is what the file knows (identity otherwise);
 ///  - quantized sources give kU8 activations with their own scales (see DESIGN of the format's importer).
 /// Errors: kInvalidArgument for a weight that is NaN or infinite names tensor and element (CheckGraph
-/// in converter/passes/passes.h); kUnsupported lists every unsupported operator at once with its node name; kCorrupt names the place.
+/// in formats/model/analysis.h); kUnsupported lists every unsupported operator at once with its node name; kCorrupt names the place.
 Result<Graph> ImportModel(const std::string& path, const ImportOptions& options);
 
 /// "onnx", "safetensors", "tflite", "savedmodel", "h5", "keras", "pytorch"; kUnsupported when the content is none of them.

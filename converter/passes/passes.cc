@@ -12,7 +12,6 @@
 #include <vector>
 
 #include "converter/passes/integers.h"
-#include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
@@ -445,21 +444,6 @@ Status CheckLowestPads(const Graph& graph) {
 }
 
 Status RemoveUnused(Graph* graph) { return Finish(graph, Editor(graph)); }
-
-Status CheckGraph(const Graph& graph) {
-  for (const Tensor& t : graph.tensors) {
-    Status status;
-    if (t.dtype == DType::kF32) {
-      status = CheckFinite(t.values<float>());
-    } else if (t.dtype == DType::kF16) {
-      std::vector<float> values;
-      for (uint16_t v : t.values<uint16_t>()) values.push_back(HalfToFloat(v));
-      status = CheckFinite(values);
-    }
-    if (!status.ok()) return std::move(status).WithContext(StrCat("tensor '", t.name, "'"));
-  }
-  return ValidateGraph(graph);
-}
 
 Status Optimize(Graph* graph) {
   OCTET_RETURN_IF_ERROR(CheckGraph(*graph));

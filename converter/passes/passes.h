@@ -30,11 +30,6 @@ Status Legalize(Graph* graph);
 /// stay. Errors: kInvalidArgument when nodes depend on each other in a circle.
 Status RemoveUnused(Graph* graph);
 
-/// ValidateGraph, and every float constant must be finite: engines disagree about what a NaN weight
-/// does, and a ReLU can hide it. Errors: kInvalidArgument "tensor 'x': element 5: found nan, ...".
-/// Importers end with it; ImportModel and Optimize ask again, for the importer that did not.
-Status CheckGraph(const Graph& graph);
-
 /// All of it: CheckGraph, Legalize, FoldScaleShift, FuseActivation, FuseQuantized (integers.h),
 /// FuseResidualAndActivation, Legalize again, then InferShapes and CheckGraph: folding finite numbers
 /// can overflow.

@@ -1,6 +1,12 @@
 #include "formats/model/analysis.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <utility>
+#include <vector>
+
+#include "formats/base/finite.h"
+#include "formats/base/str_cat.h"
 
 namespace octet {
 namespace {
@@ -48,6 +54,21 @@ std::vector<bool> FindNonNegative(const Graph& graph) {
     if (IsNonNegative(n, known)) known[static_cast<size_t>(n.output)] = true;
   }
   return known;
+}
+
+Status CheckGraph(const Graph& graph) {
+  for (const Tensor& t : graph.tensors) {
+    Status status;
+    if (t.dtype == DType::kF32) {
+      status = CheckFinite(t.values<float>());
+    } else if (t.dtype == DType::kF16) {
+      std::vector<float> values;
+      for (uint16_t v : t.values<uint16_t>()) values.push_back(HalfToFloat(v));
+      status = CheckFinite(values);
+    }
+    if (!status.ok()) return std::move(status).WithContext(StrCat("tensor '", t.name, "'"));
+  }
+  return ValidateGraph(graph);
 }
 
 }  // namespace octet

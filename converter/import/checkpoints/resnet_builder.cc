@@ -13,11 +13,11 @@
 
 #include "converter/import/builder/graph_builder.h"
 #include "converter/import/checkpoints/checkpoint.h"
-#include "converter/passes/passes.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {

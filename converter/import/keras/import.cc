@@ -16,9 +16,9 @@
 #include "converter/import/keras/layers.h"
 #include "converter/import/keras/weights.h"
 #include "converter/import/zip_reader.h"
-#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {

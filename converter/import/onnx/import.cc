@@ -11,10 +11,10 @@
 #include "converter/import/importer.h"
 #include "converter/import/onnx/importer.h"
 #include "converter/import/onnx/quantized_operators.h"
-#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {
@@ -563,7 +563,6 @@ Result<Graph> OnnxImporter::Import() {
     graph.metadata.source +=
         StrCat(" (", model_.producer, model_.producer_version.empty() ? "" : " ",
                model_.producer_version, ")");
-  OCTET_RETURN_IF_ERROR(RemoveUnused(&graph));  // Such as the Softmax in front of a Log.
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
   OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return std::move(graph);

@@ -21,9 +21,9 @@
 #include "converter/import/tensorflow/inline.h"
 #include "converter/import/tensorflow/proto.h"
 #include "converter/import/tensorflow/tensor_bundle.h"
-#include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {

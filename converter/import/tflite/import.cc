@@ -7,7 +7,7 @@
 #include "converter/import/builder/head_preprocessing.h"
 #include "converter/import/importer.h"
 #include "converter/import/tflite/importer.h"
-#include "converter/passes/passes.h"
+#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {
