@@ -168,10 +168,12 @@ TEST_P(PyTorch, QuantizedOnnx) {
     ASSERT_TRUE(graph.ok()) << graph.status().message();
     ASSERT_TRUE(Optimize(&*graph).ok());
     EXPECT_TRUE(IsQuantized(*graph));
-    // Where everything is quantized every layer is integer.
-    const bool partial = name.find("_partial_") != std::string::npos;
+    // Where everything is quantized every layer is integer, but for depthwise weights of nine bits. Training leaves the mean in
+    // front of the dense layer, and so that, in float.
+    const bool partial = name.find("_partial_") != std::string::npos, training = name.starts_with("training_");
     for (const Node& n : graph->nodes) {
-      if (partial || (n.type != OpType::kConv2d && n.type != OpType::kDense)) continue;
+      if (partial || (n.type != OpType::kConv2d && (training || n.type != OpType::kDense))) continue;
+      if (n.groups > 1 && name.ends_with("_u8u8")) continue;
       EXPECT_EQ(graph->tensor(n.inputs[0]).dtype, DType::kU8) << n.name;
     }
     // The answers are those of the QDQ graph, from which the other form differs in what it quantizes.

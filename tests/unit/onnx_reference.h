@@ -584,6 +584,7 @@ class OnnxReference {
     if (op == "Neg") return Unary(In(n, 0), [](double v) { return -v; });
     if (op == "Resize" || op == "Upsample") return In(n, 0);
     if (op == "ReduceProd") {
+      if (a.Int("noop_with_empty_axes", 0) != 0 && AxesOf(n, 1, 18).empty()) return In(n, 0);
       double product = 1;
       for (double v : In(n, 0).values) product *= v;
       return {a.Int("keepdims", 1) != 0 ? std::vector<int64_t>{1} : std::vector<int64_t>{},

@@ -955,7 +955,14 @@ Result<std::optional<OnnxConstant>> FoldOnnxNode(const OnnxNode& node,
     return wrap(FoldUnary(op, x, budget));
   }
   // Of a list; with axes there is but one that they could name.
-  if (op == "ReduceProd" && x.dims.size() == 1) return wrap(FoldProduct(node, x));
+  if (op == "ReduceProd" && x.dims.size() == 1) {
+    const bool none = opset >= 18 ? input(1) == nullptr || input(1)->size() == 0
+                                  : attributes.Ints("axes").empty();
+    if (none && attributes.Int("noop_with_empty_axes", 0) != 0)
+      return wrap(WithDims(x, x.dims, budget));
+    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+    return wrap(FoldProduct(node, x));
+  }
   if (op == "ConstantOfShape") return wrap(FoldConstantOfShape(node, x, budget));
   if (op == "QuantizeLinear" || op == "DequantizeLinear")
     return wrap(FoldLinear(node, x, input(1), input(2), budget));

@@ -217,7 +217,7 @@ const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
        1,
        2,
        1,
-       {axes(17), "keepdims", Only("noop_with_empty_axes", 0, 18)},
+       {axes(17), "keepdims", {"noop_with_empty_axes", 18}},
        "of constants"},
       {"Relu", &I::Unary, 6, 1, 1, 1, {}, ""},
       {"Reshape", &I::Reshape, 5, 2, 2, 1, {{"allowzero", 14}}, "to a constant shape"},
