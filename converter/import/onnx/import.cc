@@ -563,6 +563,10 @@ Result<Graph> OnnxImporter::Import() {
     graph.metadata.source +=
         StrCat(" (", model_.producer, model_.producer_version.empty() ? "" : " ",
                model_.producer_version, ")");
+  if (std::any_of(graph.nodes.begin(), graph.nodes.end(),
+                  [](const Node& n) { return n.type == OpType::kQuantize; })) {
+    graph.metadata.source += ", quantized";
+  }
   OCTET_RETURN_IF_ERROR(InferShapes(&graph));
   OCTET_RETURN_IF_ERROR(CheckGraph(graph));
   return std::move(graph);
