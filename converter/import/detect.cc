@@ -114,7 +114,12 @@ Result<Graph> Dispatch(const std::string& format, const std::string& path,
 
 Result<Graph> ImportModel(const std::string& path, const ImportOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const std::string format, DetectFormat(path));
-  Result<Graph> graph = Dispatch(format, path, options);
+  // Of a SavedModel people also name the file inside, whose variables stand beside it.
+  std::filesystem::path from(path);
+  if (format == "savedmodel" && from.filename() == "saved_model.pb") {
+    from = from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
+  }
+  Result<Graph> graph = Dispatch(format, from.string(), options);
   const Status status = graph.ok() ? CheckGraph(*graph).WithContext(path) : graph.status();
   if (status.ok()) return graph;
   // Messages quote names from the file, which may hold anything; they stay one line.

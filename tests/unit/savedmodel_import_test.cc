@@ -425,6 +425,9 @@ TEST_F(SavedModelTest, SignatureAndInputAreChecked) {
   EXPECT_EQ(ImportError(model), "accepted");
   const Result<Graph> chosen = ImportModel(Folder(), {.graph = "", .signature = "classify"});
   EXPECT_TRUE(chosen.ok()) << chosen.status().message();
+  const Result<Graph> inside = ImportModel(Folder() + "/saved_model.pb", {.graph = "", .signature = "classify"});
+  ASSERT_TRUE(inside.ok()) << inside.status().message();
+  EXPECT_EQ(inside->nodes.size(), chosen->nodes.size());
   const Result<Graph> missing = ImportModel(Folder(), {.graph = "", .signature = "other"});
   EXPECT_EQ(missing.status().code(), StatusCode::kInvalidArgument);
   EXPECT_THAT(missing.status().message(), HasSubstr("no signature 'other'; those that are there: classify"));
