@@ -328,6 +328,7 @@ class Fuser {
 }  // namespace
 
 Status FuseQuantized(Graph* graph) {
+  if (graph->metadata.rounding == Rounding::kTflite) return OkStatus();
   OCTET_RETURN_IF_ERROR(Fuser(graph).Run());
   return InferShapes(graph);
 }

@@ -210,6 +210,14 @@ TEST(FuseQuantizedTest, RandomGraphsKeepEveryValue) {
   }
 }
 
+TEST(FuseQuantizedTest, TflitesOwnIntegersAreLeftAlone) {
+  Graph g = Source(3).Make();
+  const size_t nodes = g.nodes.size();
+  g.metadata.rounding = Rounding::kTflite;
+  ASSERT_TRUE(FuseQuantized(&g).ok());
+  EXPECT_EQ(g.nodes.size(), nodes);
+}
+
 TEST(FuseQuantizedTest, WithoutConversionsNothingHappens) {
   Graph g;
   const TensorId x = g.AddActivation("x", DType::kF32, {1, 4}),
