@@ -335,6 +335,16 @@ TEST(TfliteImport, AFixedBatchBecomesAnyBatch) {
   EXPECT_EQ((Shape{1, 12}), g.tensor(g.outputs[0]).shape);
 }
 
+TEST(TfliteImport, Negation) {
+  Builder b;
+  const int x = b.Floats("x", {1, 1, 1, 3}), n = b.Floats("n", {1, 1, 1, 3}), axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 3});
+  b.Op(59, {x}, {n}, tflite::BuiltinOptions::NegOptions, tflite::CreateNegOptions(b.fb()).Union());
+  b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb()).Union());
+  const Graph g = ImportOrFail(b.Build({x}, {y}));
+  ASSERT_EQ(g.nodes[0].type, OpType::kScaleShift);
+  EXPECT_THAT(g.tensor(g.nodes[0].inputs[kInputScale]).values<float>(), ElementsAre(-1.0f, -1.0f, -1.0f));
+}
+
 TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
   Builder b;
   const int x = b.Floats("x", {1, 1, 1, 3}), s = b.Floats("s", {}, {0.5f}), t = b.Floats("t", {1, 1, 1, 3}, {1.0f, -3.0f, 0.5f});
@@ -675,7 +685,7 @@ TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
       {"DivOptions", 42}, {"SqueezeOptions", 43}, {"StridedSliceOptions", 45}, {"SplitOptions", 49}, {"LogSoftmaxOptions", 50},
       {"CastOptions", 53}, {"DequantizeOptions", 6}, {"MaximumMinimumOptions", 55}, {"PadV2Options", 60}, {"SliceOptions", 65},
       {"ExpandDimsOptions", 70}, {"ShapeOptions", 77}, {"PackOptions", 83}, {"UnpackOptions", 88}, {"SplitVOptions", 102},
-      {"ReverseV2Options", 105}, {"AddNOptions", 106}, {"QuantizeOptions", 114}};
+      {"NegOptions", 59}, {"ReverseV2Options", 105}, {"AddNOptions", 106}, {"QuantizeOptions", 114}};
   const flatbuffers::TypeTable* all = tflite::BuiltinOptionsTypeTable();
   for (size_t i = 1; i < all->num_elems; ++i) {
     const std::string name = all->names[i];

@@ -286,6 +286,14 @@ Status TfliteImporter::Function() {
   });
 }
 
+Status TfliteImporter::Negate() {
+  OCTET_ASSIGN_OR_RETURN(View x, InputView(0));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  if (TypeOf(x).dtype != DType::kF32) return Unsupported("a negation of integers");
+  OCTET_ASSIGN_OR_RETURN(x.id, builder_.ScaleShift(NameOf(out), x.id, {-1.0f}, {0.0f}));
+  return Finish(out, std::move(x));
+}
+
 // ---- Types ----
 
 Status TfliteImporter::Quantize() {

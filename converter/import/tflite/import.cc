@@ -72,6 +72,7 @@ const std::vector<TfliteImporter::Row>& TfliteImporter::Rows() {
        "of uint8 pixels to float32, and of shapes"},
       {55, &I::MinMax, B::MaximumMinimumOptions, tflite::MaximumMinimumOptionsTypeTable, kLimits},
       {57, &I::MinMax, B::MaximumMinimumOptions, tflite::MaximumMinimumOptionsTypeTable, kLimits},
+      {59, &I::Negate, B::NegOptions, tflite::NegOptionsTypeTable, "in float32"},
       {60, &I::Pad, B::PadV2Options, tflite::PadV2OptionsTypeTable, kNotBatch},
       {65, &I::Slice, B::SliceOptions, tflite::SliceOptionsTypeTable, kNotBatch},
       {70, &I::ExpandDims, B::ExpandDimsOptions, tflite::ExpandDimsOptionsTypeTable, kNotBatch},

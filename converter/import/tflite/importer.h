@@ -96,6 +96,7 @@ class TfliteImporter {
   Status MinMax();
   Status Softmax();
   Status Function();
+  Status Negate();
   Status Quantize();
   Status Dequantize();
   Status Cast();
