@@ -189,11 +189,13 @@ Result<std::optional<TensorId>> GraphBuilder::Reordered(const Label& label, Tens
       return std::optional<TensorId>();
   }
   for (size_t i = 1; i < inputs.size(); ++i) {
+    if (inputs[i] == kNoTensor) continue;
     if (graph_.tensor(inputs[i]).dtype != DType::kF32) return std::optional<TensorId>();
     OCTET_ASSIGN_OR_RETURN(inputs[i], moved(inputs[i]));
   }
   OCTET_ASSIGN_OR_RETURN(const TensorId y,
                          Emit(node.type, label, std::move(inputs), TypeOf(x), [&](Node* n) {
+                           n->activation = node.activation;
                            n->clip_low = node.clip_low;
                            n->clip_high = node.clip_high;
                          }));
@@ -387,10 +389,11 @@ Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWin
 
 Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, bool may_double,
                                     std::vector<TensorId>* inputs) {
-  if (w.steps.empty()) return false;
+  if (w.steps.empty() || w.values.empty()) return false;
   const size_t outputs = static_cast<size_t>(w.shape[0]), row = w.values.size() / outputs;
   std::vector<float> steps = w.steps;
   if (steps.size() == 1) steps.assign(outputs, steps[0]);
+  if (steps.size() != outputs) return false;
   std::vector<int16_t> wide(w.values.size());
   int low = 0, high = 0;
   for (size_t i = 0; i < wide.size(); ++i) {
