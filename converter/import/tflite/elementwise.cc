@@ -11,7 +11,7 @@ namespace {
 
 // Codes in the public schema.
 constexpr int kAdd = 0, kLogistic = 14, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21,
-              kSoftmax = 25, kSub = 41, kDiv = 42, kMaximum = 55, kRelu0To1 = 152;
+              kSoftmax = 25, kSub = 41, kDiv = 42, kMaximum = 55;
 
 }  // namespace
 
