@@ -294,6 +294,16 @@ Status FoldScaleShift(Graph* graph) {
     const std::span<const float> shift = graph->tensor(n->inputs[2]).values<float>();
     const size_t channels = scale.size();
 
+    const auto fold_bias = [&](const Node* conv) {
+      const TensorId bias_id = conv->input(kInputBias);
+      std::vector<float> folded(channels);
+      for (size_t c = 0; c < channels; ++c) {
+        const double bias = bias_id == kNoTensor ? 0.0 : graph->tensor(bias_id).values<float>()[c];
+        folded[c] = static_cast<float>(bias * scale[c] + shift[c]);
+      }
+      return folded;
+    };
+
     if (before->type == OpType::kScaleShift) {  // One after the other: (x*s0 + t0)*s1 + t1.
       const std::span<const float> scale0 = graph->tensor(before->inputs[1]).values<float>();
       const std::span<const float> shift0 = graph->tensor(before->inputs[2]).values<float>();
@@ -312,14 +322,12 @@ Status FoldScaleShift(Graph* graph) {
       const std::span<const float> weights = graph->tensor(weights_id).values<float>();
       const Shape shape = graph->tensor(weights_id).shape;
       const size_t per_channel = weights.size() / channels;
-      std::vector<float> new_weights(weights.size()), new_bias(channels);
-      const TensorId bias_id = before->input(kInputBias);
+      std::vector<float> new_weights(weights.size());
+      const std::vector<float> new_bias = fold_bias(before);
       for (size_t c = 0; c < channels; ++c) {
         for (size_t k = c * per_channel; k < (c + 1) * per_channel; ++k) {
           new_weights[k] = static_cast<float>(static_cast<double>(weights[k]) * scale[c]);
         }
-        const double bias = bias_id == kNoTensor ? 0.0 : graph->tensor(bias_id).values<float>()[c];
-        new_bias[c] = static_cast<float>(bias * scale[c] + shift[c]);
       }
       // New constants, because others may read the old ones. The spans above end here.
       std::string weights_name = graph->tensor(weights_id).name;
@@ -330,12 +338,10 @@ Status FoldScaleShift(Graph* graph) {
                graph->tensor(before->inputs[kInputWeights]).dtype == DType::kI8 && std::all_of(scale.begin(), scale.end(), [](float v) { return v > 0.0f; })) {
       // A source's int8 weights stay as they are; their scales take the factor.
       const std::span<const float> steps = graph->tensor(before->inputs[kInputScales]).values<float>();
-      const TensorId bias_id = before->input(kInputBias);
-      std::vector<float> new_steps(channels), new_bias(channels);
+      std::vector<float> new_steps(channels);
+      const std::vector<float> new_bias = fold_bias(before);
       for (size_t c = 0; c < channels; ++c) {
-        const double bias = bias_id == kNoTensor ? 0.0 : graph->tensor(bias_id).values<float>()[c];
         new_steps[c] = static_cast<float>(static_cast<double>(steps[c]) * scale[c]);
-        new_bias[c] = static_cast<float>(bias * scale[c] + shift[c]);
       }
       const Shape shape{static_cast<int64_t>(channels)};
       editor.SetInput(before, kInputScales, AddFloats(graph, before->name + ".scale", shape, new_steps));

@@ -238,14 +238,11 @@ Status OnnxImporter::SortNodes() {
                         "' depends on its own output; the nodes form a cycle"));
 }
 
-/// Whether an image is NHWC: the first operator on its way that cares is a transpose to NCHW. One
-/// that does not care leaves it to the sizes: one or three channels last, and more rows than a
-/// channel dimension of four.
-bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
-  const auto color = [&](size_t d) { return input.dims[d] == 1 || input.dims[d] == 3; };
-  const bool looks_last = color(3) && !color(1) && input.dims[1] > 4;
+const OnnxNode* OnnxImporter::FirstReader(
+    const std::string& name, const std::set<std::string>& through,
+    const std::function<bool(const OnnxNode&, const std::string&)>& wanted) const {
   std::unordered_set<std::string> seen;
-  std::vector<std::string> open{input.name};
+  std::vector<std::string> open{name};
   while (!open.empty()) {
     const std::string at = std::move(open.back());
     open.pop_back();
@@ -254,20 +251,33 @@ bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
     for (size_t i : users->second) {
       if (!node_needed_[i]) continue;
       const OnnxNode& node = model_.nodes[i];
-      if (node.op_type == "Transpose")
-        return OnnxAttributes(node).Ints("perm") == std::vector<int64_t>{0, 3, 1, 2};
-      static const std::set<std::string> kImages = {"AveragePool",   "BatchNormalization",
-                                                    "Conv",          "GlobalAveragePool",
-                                                    "GlobalMaxPool", "MaxPool"};
-      if (kImages.count(node.op_type) > 0) return false;
-      static const std::set<std::string> kNeutral = {
-          "Add",      "Cast", "Clip", "DequantizeLinear", "Div",  "Dropout",
-          "Identity", "Mul",  "Pad",  "QuantizeLinear",   "Relu", "Slice",
-          "Sub"};
-      if (kNeutral.count(node.op_type) > 0) open.push_back(node.outputs[0]);
+      if (wanted(node, at)) return &node;
+      if (through.count(node.op_type) > 0) open.push_back(node.outputs[0]);
     }
   }
-  return looks_last;
+  return nullptr;
+}
+
+/// Whether an image is NHWC: the first operator on its way that cares is a transpose to NCHW. One
+/// that does not care leaves it to the sizes: one or three channels last, and more rows than a
+/// channel dimension of four.
+bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
+  static const std::set<std::string> kNeutral = {
+      "Add",      "Cast", "Clip", "DequantizeLinear", "Div",  "Dropout",
+      "Identity", "Mul",  "Pad",  "QuantizeLinear",   "Relu", "Slice",
+      "Sub"};
+  static const std::set<std::string> kCares = {"AveragePool",       "BatchNormalization", "Conv",
+                                               "GlobalAveragePool", "GlobalMaxPool",      "MaxPool",
+                                               "Transpose"};
+  const auto cares = [](const OnnxNode& node, const std::string&) {
+    return kCares.count(node.op_type) > 0;
+  };
+  if (const OnnxNode* node = FirstReader(input.name, kNeutral, cares)) {
+    return node->op_type == "Transpose" &&
+           OnnxAttributes(*node).Ints("perm") == std::vector<int64_t>{0, 3, 1, 2};
+  }
+  const auto color = [&](size_t d) { return input.dims[d] == 1 || input.dims[d] == 3; };
+  return color(3) && !color(1) && input.dims[1] > 4;
 }
 
 Status OnnxImporter::AddInputs() {

@@ -8,6 +8,7 @@
 #define OCTET_CONVERTER_IMPORT_ONNX_IMPORTER_H_
 
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <map>
 #include <memory>
@@ -89,6 +90,11 @@ class OnnxImporter {
   Status ImportNodes();
   Status AddOutputs();
   Result<TensorId> OutputTensor(const Label& label, const OnnxValue& x);
+  /// The first needed operator that is `wanted`, asked with the value it reads, of those reached
+  /// from the value `name` through operators of the types in `through`; nullptr when none is.
+  const OnnxNode* FirstReader(
+      const std::string& name, const std::set<std::string>& through,
+      const std::function<bool(const OnnxNode&, const std::string&)>& wanted) const;
   bool InputIsChannelsLast(const OnnxValueInfo& input) const;
   Result<std::string_view> ExternalBytes(const OnnxTensor& tensor);
   Status LoadInitializer(const OnnxTensor& tensor);

@@ -110,32 +110,22 @@ Result<std::optional<Quantization>> OnnxImporter::InputQuantization(const std::s
                                                                     bool is_signed) {
   static const std::set<std::string> kMoves = {"Flatten", "Identity", "MaxPool",   "Reshape",
                                                "Slice",   "Squeeze",  "Transpose", "Unsqueeze"};
-  std::vector<std::string> open{name};
-  std::set<std::string> seen;
-  while (!open.empty()) {
-    const std::string at = std::move(open.back());
-    open.pop_back();
-    const auto users = consumers_.find(at);
-    if (users == consumers_.end() || !seen.insert(at).second) continue;
-    for (size_t i : users->second) {
-      const OnnxNode& node = model_.nodes[i];
-      if (!node_needed_[i]) continue;
-      if (kMoves.count(node.op_type) > 0) open.push_back(node.outputs[0]);
-      if (node.op_type != "DequantizeLinear" || node.inputs[0] != at) continue;
-      for (size_t k = 1; k < node.inputs.size(); ++k) {
-        const auto initializer = initializers_.find(node.inputs[k]);
-        if (node.inputs[k].empty() || values_.count(node.inputs[k]) > 0) continue;
-        if (initializer == initializers_.end())
-          return Unsupported("its scale is computed in the graph");
-        OCTET_RETURN_IF_ERROR(LoadInitializer(*initializer->second));
-      }
-      OCTET_ASSIGN_OR_RETURN(const LinearParameters p,
-                             Linear(node, is_signed ? OnnxType::kInt8 : OnnxType::kUint8));
-      OCTET_ASSIGN_OR_RETURN(const Quantization q, OneQuantization(p));
-      return std::optional<Quantization>(q);
-    }
+  const auto says = [](const OnnxNode& node, const std::string& value) {
+    return node.op_type == "DequantizeLinear" && node.inputs[0] == value;
+  };
+  const OnnxNode* node = FirstReader(name, kMoves, says);
+  if (node == nullptr) return std::optional<Quantization>();
+  for (size_t k = 1; k < node->inputs.size(); ++k) {
+    const auto initializer = initializers_.find(node->inputs[k]);
+    if (node->inputs[k].empty() || values_.count(node->inputs[k]) > 0) continue;
+    if (initializer == initializers_.end())
+      return Unsupported("its scale is computed in the graph");
+    OCTET_RETURN_IF_ERROR(LoadInitializer(*initializer->second));
   }
-  return std::optional<Quantization>();
+  OCTET_ASSIGN_OR_RETURN(const LinearParameters p,
+                         Linear(*node, is_signed ? OnnxType::kInt8 : OnnxType::kUint8));
+  OCTET_ASSIGN_OR_RETURN(const Quantization q, OneQuantization(p));
+  return std::optional<Quantization>(q);
 }
 
 }  // namespace octet
