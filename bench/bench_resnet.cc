@@ -403,7 +403,8 @@ int Main(int argc, char** argv) {
           ->check(CLI::IsMember({18, 34, 50, 101, 152, 20, 32, 44, 56, 110}));
   CLI::Option* network = app.add_option(
       "--network", o.network, "Name or path of a graph description (models/), e.g. flowers_resnet");
-  app.add_option("--precision", o.precision, "fp32, fp16, hybrid, int8 or all; default int8, with --model the file's")
+  app.add_option("--precision", o.precision,
+                 "fp32, fp16, hybrid, int8 or all; default int8, with --model the file's")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8", "all"}));
   app.add_option("--threads", o.threads, "Threads (1); several, with commas, are measured in turn")
       ->delimiter(',')

@@ -54,11 +54,12 @@ struct Loop {
 #define OCTET_FMA_ZMM(n) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" #n "\n"
 #define OCTET_FMA_YMM(n) "vfmadd231ps %%ymm12, %%ymm13, %%ymm" #n "\n"
 // What the split kernels do at best: four products added up in 16 bits, then widened.
-#define OCTET_PMADDUBSW_YMM "vpmaddubsw %%ymm12, %%ymm13, %%ymm15\n vpaddw %%ymm15, %%ymm14, %%ymm14\n"
-#define OCTET_CHAIN_YMM(n)                                                               \
+#define OCTET_PMADDUBSW_YMM \
+  "vpmaddubsw %%ymm12, %%ymm13, %%ymm15\n vpaddw %%ymm15, %%ymm14, %%ymm14\n"
+#define OCTET_CHAIN_YMM(n)                                                                \
   "vpmaddubsw %%ymm12, %%ymm13, %%ymm14\n" OCTET_PMADDUBSW_YMM OCTET_PMADDUBSW_YMM        \
       OCTET_PMADDUBSW_YMM "vpmaddwd %%ymm12, %%ymm14, %%ymm14\n vpaddd %%ymm14, %%ymm" #n \
-                          ", %%ymm" #n "\n"
+  ", %%ymm" #n "\n"
 #define OCTET_PMADDWD_XMM(n) \
   "movdqa %%xmm13, %%xmm14\n pmaddwd %%xmm12, %%xmm14\n paddd %%xmm14, %%xmm" #n "\n"
 #define OCTET_MULADD_XMM(n) \

@@ -1,5 +1,6 @@
 // octet_convert INPUT --output OUT.octet: from an exported model to an .octet file.
 // Exit codes: 0 written, 1 could not be done, 2 wrong command line.
+#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -10,8 +11,6 @@
 #include <thread>
 #include <utility>
 #include <vector>
-
-#include <CLI/CLI.hpp>
 
 #include "converter/calibrate/calibration.h"
 #include "converter/calibrate/sample_source.h"
@@ -32,7 +31,8 @@
 namespace octet {
 namespace {
 
-/// Any number would do; it only has to be the same for all files, so that equal inputs give equal bytes.
+/// Any number would do; it only has to be the same for all files, so that equal inputs give equal
+/// bytes.
 constexpr uint64_t kGoldenSeed = 20241;
 
 struct Arguments {
@@ -48,14 +48,18 @@ struct Arguments {
   bool json = false;
 };
 
-/// The options that shaped the result, for the file. No paths: the same inputs give the same bytes wherever they lie.
-std::string OptionsLine(const Arguments& a, Precision precision, const std::optional<CalibrationTable>& table) {
+/// The options that shaped the result, for the file. No paths: the same inputs give the same bytes
+/// wherever they lie.
+std::string OptionsLine(const Arguments& a, Precision precision,
+                        const std::optional<CalibrationTable>& table) {
   std::string s = StrCat("--precision=", PrecisionName(precision));
-  if (table) s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
+  if (table)
+    s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
   if (a.require_int8) s += " --require-int8";
-  if (a.weights != WeightsChoice::kDefault) s += a.weights == WeightsChoice::kRaw ? " --weights=raw" : " --weights=ema";
+  if (a.weights != WeightsChoice::kDefault)
+    s += a.weights == WeightsChoice::kRaw ? " --weights=raw" : " --weights=ema";
   return s;
 }
 
@@ -67,42 +71,53 @@ Status CheckOutput(const std::string& path) {
   if (!std::filesystem::is_directory(folder, error)) {
     return NotFound(StrCat(path, ": folder ", folder.string(), " does not exist"));
   }
-  if (std::filesystem::is_directory(path, error)) return InvalidArgument(StrCat(path, ": is a folder, expected a file name"));
+  if (std::filesystem::is_directory(path, error))
+    return InvalidArgument(StrCat(path, ": is a folder, expected a file name"));
   return OkStatus();
 }
 
-Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, const Graph& graph) {
+Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a,
+                                                            const Graph& graph) {
   if (!a.calibration_table.empty()) {
     OCTET_ASSIGN_OR_RETURN(CalibrationTable table, ReadCalibrationTable(a.calibration_table));
     return std::optional<CalibrationTable>(std::move(table));
   }
   if (a.calibration_data.empty()) return std::optional<CalibrationTable>();
   if (IsQuantized(graph)) {
-    return InvalidArgument("--calibration-data: the network is quantized already and has its ranges");
+    return InvalidArgument(
+        "--calibration-data: the network is quantized already and has its ranges");
   }
-  OCTET_ASSIGN_OR_RETURN(DatasetSamples samples, OpenSamples(a.calibration_data, graph, a.calibration.max_samples));
+  OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
+                         OpenSamples(a.calibration_data, graph, a.calibration.max_samples));
   const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
   Progress bar("calibrating", total);
-  OCTET_ASSIGN_OR_RETURN(CalibrationTable table,
-                         Calibrate(graph, samples.next, a.calibration, [&bar](int done, int) { bar.Update(done); }));
+  OCTET_ASSIGN_OR_RETURN(
+      CalibrationTable table,
+      Calibrate(graph, samples.next, a.calibration, [&bar](int done, int) { bar.Update(done); }));
   return std::optional<CalibrationTable>(std::move(table));
 }
 
-/// By the reference kernels: a fault of this machine's would otherwise be what other machines are held to.
+/// By the reference kernels: a fault of this machine's would otherwise be what other machines are
+/// held to.
 Result<std::vector<float>> ComputeGolden(const Graph& graph) {
   OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, ModelFromGraph(graph));
   SessionOptions options;
   options.isa = "reference";
   options.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
-  OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(std::move(model), options));
+  OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
+                         Session::Create(std::move(model), options));
   return RunGolden(session.get(), kGoldenSeed);
 }
 
 Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* notes) {
   OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
-  if (!a.save_calibration_table.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
+  if (!a.save_calibration_table.empty())
+    OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
 
-  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph, .signature = a.signature, .weights = a.weights, .notes = notes}));
+  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph,
+                                                            .signature = a.signature,
+                                                            .weights = a.weights,
+                                                            .notes = notes}));
   // What the importer moved out of the network; a description's preprocessing never was in it.
   const Preprocessing moved = a.graph.empty() ? graph.metadata.preprocessing : Preprocessing{};
   if (!a.preprocessing.empty()) {
@@ -112,12 +127,15 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
     OCTET_ASSIGN_OR_RETURN(graph.metadata.labels, ReadLabels(a.labels));
   }
   if (!a.name.empty()) graph.metadata.name = a.name;
-  if (graph.metadata.name.empty()) graph.metadata.name = std::filesystem::path(a.input).stem().string();
+  if (graph.metadata.name.empty())
+    graph.metadata.name = std::filesystem::path(a.input).stem().string();
   OCTET_RETURN_IF_ERROR(Optimize(&graph));
 
-  OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table, GetCalibrationTable(a, graph));
+  OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table,
+                         GetCalibrationTable(a, graph));
   QuantizeOptions options;
-  options.precision = a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision);
+  options.precision =
+      a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision);
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
   options.require_int8 = a.require_int8;
@@ -130,8 +148,10 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SerializeOctet(quantized, golden));
   std::optional<Comparison> comparison;
   if (!a.compare_with.empty()) {
-    OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::FromMemory(bytes.data(), bytes.size()));
-    OCTET_ASSIGN_OR_RETURN(comparison, CompareWithReference(model, moved, a.compare_input, a.compare_with));
+    OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                           Model::FromMemory(bytes.data(), bytes.size()));
+    OCTET_ASSIGN_OR_RETURN(comparison,
+                           CompareWithReference(model, moved, a.compare_input, a.compare_with));
   }
   if (!a.save_calibration_table.empty()) {
     OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *table));
@@ -153,7 +173,8 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
 /// Of every format, from the tables that do the work.
 std::vector<OperatorRow> AllOperators() {
   std::vector<OperatorRow> rows;
-  for (const auto& list : {OnnxOperators(), KerasOperators(), SavedModelOperators(), TfliteOperators()}) {
+  for (const auto& list :
+       {OnnxOperators(), KerasOperators(), SavedModelOperators(), TfliteOperators()}) {
     rows.insert(rows.end(), list.begin(), list.end());
   }
   return rows;
@@ -163,37 +184,57 @@ int Main(int argc, char** argv) {
   CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
   Arguments a;
   std::string precision, method = "minmax", input_type, output_type, weights;
-  app.add_option("INPUT", a.input,
-                 "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
+  app.add_option(
+         "INPUT", a.input,
+         "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
       ->required();
   app.add_option("--output", a.output, "File to write; replaced only on success")->required();
-  app.add_option("--precision", precision, "fp32, fp16, hybrid or int8; default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or hybrid")
+  app.add_option("--precision", precision,
+                 "fp32, fp16, hybrid or int8; default as the source: fp32, int8 for a quantized "
+                 "one, TFLite's own fp16 or hybrid")
       ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8"}));
-  app.add_option("--graph", a.graph, "Graph description (.json, or the name of one that ships) for files that hold only tensors");
-  app.add_option("--weights", weights, "ema or raw: which weights of a checkpoint that has averaged ones too; default raw")
+  app.add_option(
+      "--graph", a.graph,
+      "Graph description (.json, or the name of one that ships) for files that hold only tensors");
+  app.add_option(
+         "--weights", weights,
+         "ema or raw: which weights of a checkpoint that has averaged ones too; default raw")
       ->check(CLI::IsMember({"ema", "raw"}));
-  app.add_option("--signature", a.signature, "Signature of a SavedModel, where serving_default is not wanted");
+  app.add_option("--signature", a.signature,
+                 "Signature of a SavedModel, where serving_default is not wanted");
   app.add_option("--name", a.name, "Name stored in the file");
   app.add_option("--labels", a.labels, "Class names, one a line");
-  app.add_option("--preprocessing", a.preprocessing, "JSON: resize, resize_shorter, filter, order, scale, mean, std");
-  CLI::Option* data = app.add_option("--calibration-data", a.calibration_data,
-                                     "Representative images: folder, TFRecord or .npy file (int8, uint8 inputs)");
-  CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples, "At most this many (100), spread evenly")
+  app.add_option("--preprocessing", a.preprocessing,
+                 "JSON: resize, resize_shorter, filter, order, scale, mean, std");
+  CLI::Option* data =
+      app.add_option("--calibration-data", a.calibration_data,
+                     "Representative images: folder, TFRecord or .npy file (int8, uint8 inputs)");
+  CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples,
+                                        "At most this many (100), spread evenly")
                              ->check(CLI::Range(1, 1000000));
-  CLI::Option* method_option = app.add_option("--calibration-method", method, "minmax (default) or percentile")
-                                   ->check(CLI::IsMember({"minmax", "percentile"}));
+  CLI::Option* method_option =
+      app.add_option("--calibration-method", method, "minmax (default) or percentile")
+          ->check(CLI::IsMember({"minmax", "percentile"}));
   CLI::Option* percentile = app.add_option("--calibration-percentile", a.calibration.percentile,
                                            "Percent of the values that percentile keeps (99.99)")
                                 ->check(CLI::Range(50.0, 100.0));
-  CLI::Option* table = app.add_option("--calibration-table", a.calibration_table, "Use the ranges of this file instead of data");
-  CLI::Option* save = app.add_option("--save-calibration-table", a.save_calibration_table, "Write the measured ranges there (JSON)");
-  app.add_option("--input-type", input_type, "float32 or uint8; default as the source")->check(CLI::IsMember({"float32", "uint8"}));
-  app.add_option("--output-type", output_type, "float32 or uint8; default as the source")->check(CLI::IsMember({"float32", "uint8"}));
-  CLI::Option* reference = app.add_option("--compare-with", a.compare_with,
-                                          "Print the error against these answers of the source's framework (.npy, one row an image)");
-  CLI::Option* inputs = app.add_option("--compare-input", a.compare_input,
-                                       "What the answers were computed on (.npy): uint8 images, or the source's input tensor");
-  app.add_flag("--require-int8", a.require_int8, "Fail when an operator would stay in float, naming it (a softmax, log-softmax, sigmoid or tanh at the end excepted)");
+  CLI::Option* table = app.add_option("--calibration-table", a.calibration_table,
+                                      "Use the ranges of this file instead of data");
+  CLI::Option* save = app.add_option("--save-calibration-table", a.save_calibration_table,
+                                     "Write the measured ranges there (JSON)");
+  app.add_option("--input-type", input_type, "float32 or uint8; default as the source")
+      ->check(CLI::IsMember({"float32", "uint8"}));
+  app.add_option("--output-type", output_type, "float32 or uint8; default as the source")
+      ->check(CLI::IsMember({"float32", "uint8"}));
+  CLI::Option* reference = app.add_option(
+      "--compare-with", a.compare_with,
+      "Print the error against these answers of the source's framework (.npy, one row an image)");
+  CLI::Option* inputs = app.add_option(
+      "--compare-input", a.compare_input,
+      "What the answers were computed on (.npy): uint8 images, or the source's input tensor");
+  app.add_flag("--require-int8", a.require_int8,
+               "Fail when an operator would stay in float, naming it (a softmax, log-softmax, "
+               "sigmoid or tanh at the end excepted)");
   app.add_flag("--json", a.json, "Print the report as JSON");
   bool list = false;
   app.add_flag_callback(
@@ -210,18 +251,22 @@ int Main(int argc, char** argv) {
   percentile->needs(data);
   reference->needs(inputs);
   inputs->needs(reference);
-  app.failure_message([](const CLI::App*, const CLI::Error& e) { return StrCat("octet_convert: ", e.what(), " (see --help)\n"); });
+  app.failure_message([](const CLI::App*, const CLI::Error& e) {
+    return StrCat("octet_convert: ", e.what(), " (see --help)\n");
+  });
   try {
     app.parse(argc, argv);
     if (a.require_int8 && precision != "int8") {
       throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
     }
     if (percentile->count() > 0 && method != "percentile") {
-      throw CLI::ValidationError("--calibration-percentile", "goes with --calibration-method=percentile");
+      throw CLI::ValidationError("--calibration-percentile",
+                                 "goes with --calibration-method=percentile");
     }
   } catch (const CLI::ParseError& e) {
     if (list) {
-      const std::string text = a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
+      const std::string text =
+          a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
       std::fwrite(text.data(), 1, text.size(), stdout);
       return 0;
     }
@@ -237,11 +282,13 @@ int Main(int argc, char** argv) {
   a.input_type = type(input_type);
   a.output_type = type(output_type);
 
-  if (!weights.empty()) a.weights = weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
+  if (!weights.empty())
+    a.weights = weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
 
   std::vector<std::string> notes;
   const Result<ConversionReport> report = Convert(a, &notes);
-  for (const std::string& note : notes) std::fprintf(stderr, "octet_convert: note: %s\n", note.c_str());
+  for (const std::string& note : notes)
+    std::fprintf(stderr, "octet_convert: note: %s\n", note.c_str());
   if (!report.ok()) {
     std::fprintf(stderr, "octet_convert: %s\n", report.status().message().c_str());
     return 1;

@@ -120,8 +120,8 @@ using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_
 /// what makes the integer algorithm exact. Reads all weights, [panels] of 9 taps of `channels`.
 using WinogradIsExactFn = bool (*)(const int8_t* weights, int panels, int channels);
 
-/// Fewest tiles of an image and fewest input channels with which it is faster for integers than other
-/// kernels.
+/// Fewest tiles of an image and fewest input channels with which it is faster for integers than
+/// other kernels.
 struct WinogradLimit {
   int tiles, channels;
 };
@@ -205,11 +205,11 @@ struct KernelTable {
   EltwiseFn quantize;    ///< float to u8.
   EltwiseFn dequantize;  ///< u8 to float.
   MinMaxFn min_max;
-  RowFn softmax;       ///< exp(x[i]-max)/sum, sequential float32 sum.
-  RowFn log_softmax;   ///< (x[i]-max) - log(sum), the same sum.
+  RowFn softmax;      ///< exp(x[i]-max)/sum, sequential float32 sum.
+  RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
   RowFn sigmoid, tanh;
-  /// By activations, weights and output as the convolutions above; null when the instruction set has
-  /// none.
+  /// By activations, weights and output as the convolutions above; null when the instruction set
+  /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;
   WinogradLimit winograd_u8;
   WinogradIsExactFn winograd_is_exact;  ///< Null exactly when winograd_u8_u8 is.

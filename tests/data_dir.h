@@ -23,9 +23,11 @@ inline bool HaveModels() { return std::filesystem::exists(ModelsDir() + "/flower
 }  // namespace octet::testing
 
 /// First line of a test that needs outside data.
-#define OCTET_REQUIRE_DATA() \
-  if (!::octet::testing::HaveData()) GTEST_SKIP() << "no data at " << ::octet::testing::DataDir() << "; set OCTET_DATA_DIR"
-#define OCTET_REQUIRE_MODELS() \
-  if (!::octet::testing::HaveModels()) GTEST_SKIP() << "no models at " << ::octet::testing::ModelsDir() << "; set OCTET_DATA_DIR"
+#define OCTET_REQUIRE_DATA()         \
+  if (!::octet::testing::HaveData()) \
+  GTEST_SKIP() << "no data at " << ::octet::testing::DataDir() << "; set OCTET_DATA_DIR"
+#define OCTET_REQUIRE_MODELS()         \
+  if (!::octet::testing::HaveModels()) \
+  GTEST_SKIP() << "no models at " << ::octet::testing::ModelsDir() << "; set OCTET_DATA_DIR"
 
 #endif  // OCTET_TESTS_DATA_DIR_H_

@@ -247,16 +247,19 @@ inline Graph RunnableGraph(Precision precision) {
   for (Node& n : g.nodes) {
     if (n.name != "grouped") continue;
     const Tensor like = g.tensor(n.inputs[kInputWeights]);
-    const size_t size = DTypeSize(like.dtype), row = like.data.size() / static_cast<size_t>(like.shape[0]);
+    const size_t size = DTypeSize(like.dtype),
+                 row = like.data.size() / static_cast<size_t>(like.shape[0]);
     // The same rows twice make the weights of one group.
     std::vector<std::byte> bytes;
     for (int64_t oc = 0; oc < like.shape[0]; ++oc) {
       const std::byte* from = like.data.data() + static_cast<size_t>(oc) * row;
       for (size_t tap = 0; tap < row / (10 * size); ++tap) {
-        for (int copy = 0; copy < 2; ++copy) bytes.insert(bytes.end(), from + tap * 10 * size, from + (tap + 1) * 10 * size);
+        for (int copy = 0; copy < 2; ++copy)
+          bytes.insert(bytes.end(), from + tap * 10 * size, from + (tap + 1) * 10 * size);
       }
     }
-    n.inputs[kInputWeights] = g.AddConstant("grouped.weight", like.dtype, {20, 1, 3, 20}, bytes.data(), bytes.size());
+    n.inputs[kInputWeights] =
+        g.AddConstant("grouped.weight", like.dtype, {20, 1, 3, 20}, bytes.data(), bytes.size());
     n.groups = 1;
   }
   return g;

@@ -1,5 +1,6 @@
-// Watches what a program allocates: that a run allocates nothing, that a few damaged bytes do not make a parser ask for
-// gigabytes. Include in one file of a program only, since it replaces operator new.
+// Watches what a program allocates: that a run allocates nothing, that a few damaged bytes do not
+// make a parser ask for gigabytes. Include in one file of a program only, since it replaces
+// operator new.
 #ifndef OCTET_TESTS_WATCHED_ALLOCATIONS_H_
 #define OCTET_TESTS_WATCHED_ALLOCATIONS_H_
 
@@ -22,7 +23,8 @@ inline void* WatchedAllocate(size_t bytes, size_t alignment) {
   while (bytes > largest && !largest_allocation.compare_exchange_weak(largest, bytes)) {
   }
   void* p = nullptr;
-  const bool ok = posix_memalign(&p, std::max(alignment, sizeof(void*)), std::max<size_t>(bytes, 1)) == 0;
+  const bool ok =
+      posix_memalign(&p, std::max(alignment, sizeof(void*)), std::max<size_t>(bytes, 1)) == 0;
   return ok ? p : nullptr;
 }
 
@@ -40,8 +42,9 @@ inline constexpr bool kWatchesAllocations = true;
 }  // namespace octet::testing
 
 #ifndef OCTET_ALLOCATIONS_UNWATCHED
-// All forms that the standard library uses (the others call these): a sanitizer's own operator new must not meet the delete
-// below. Not inlined: g++ 12 would otherwise see malloc and delete meet and warn.
+// All forms that the standard library uses (the others call these): a sanitizer's own operator new
+// must not meet the delete below. Not inlined: g++ 12 would otherwise see malloc and delete meet
+// and warn.
 [[gnu::noinline]] void* operator new(size_t bytes, const std::nothrow_t&) noexcept {
   return octet::testing::WatchedAllocate(bytes, alignof(std::max_align_t));
 }

@@ -69,8 +69,11 @@ const char* DetectZip(std::string_view text) {
 const char* DetectBytes(std::string_view text) {
   if (text.starts_with("\x89HDF\r\n\x1a\n"sv)) return "h5";
   if (text.starts_with("PK\x03\x04"sv)) return DetectZip(text);
-  // A pickle of PyTorch's magic number, 0x1950a86a20f9469cfc6c; newer protocols put a frame in front.
-  if (text.starts_with('\x80') && text.substr(0, 32).find("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv) != std::string_view::npos)
+  // A pickle of PyTorch's magic number, 0x1950a86a20f9469cfc6c; newer protocols put a frame in
+  // front.
+  if (text.starts_with('\x80') &&
+      text.substr(0, 32).find("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv) !=
+          std::string_view::npos)
     return "pytorch";
   if (text.size() >= 8 && text.substr(4, 4) == "TFL3"sv) return "tflite";
   if (IsSafetensors(text)) return "safetensors";

@@ -1,5 +1,5 @@
-// protozero's reader with the checks that protozero leaves to asserts: a field of another wire type than the getter's is an
-// error of the file, not of the program.
+// protozero's reader with the checks that protozero leaves to asserts: a field of another wire type
+// than the getter's is an error of the file, not of the program.
 #ifndef OCTET_CONVERTER_IMPORT_PROTO_READER_H_
 #define OCTET_CONVERTER_IMPORT_PROTO_READER_H_
 

@@ -21,17 +21,20 @@ struct ZipEntry {
   uint16_t method = 0;  ///< 0 stored, 8 deflate.
 };
 
-/// The central directory of an archive; entries are read on demand. One disk, no encryption; zip64 is understood.
+/// The central directory of an archive; entries are read on demand. One disk, no encryption; zip64
+/// is understood.
 class ZipReader {
  public:
-  /// `origin` goes in front of errors. Errors: kCorrupt (also for two entries of one name), kUnsupported.
+  /// `origin` goes in front of errors. Errors: kCorrupt (also for two entries of one name),
+  /// kUnsupported.
   static Result<ZipReader> Open(FileBytes file, const std::string& origin);
 
   const std::vector<ZipEntry>& entries() const { return entries_; }  ///< In the directory's order.
   const ZipEntry* Find(std::string_view name) const;                 ///< Null when there is none.
 
-  /// An entry's bytes, CRC-32 checked: a part of the mapped file when stored, a buffer when compressed. `max_bytes` limits what
-  /// decompression may allocate. Errors: kCorrupt, kUnsupported (method, encryption, size).
+  /// An entry's bytes, CRC-32 checked: a part of the mapped file when stored, a buffer when
+  /// compressed. `max_bytes` limits what decompression may allocate. Errors: kCorrupt, kUnsupported
+  /// (method, encryption, size).
   Result<FileBytes> Read(const ZipEntry& entry, uint64_t max_bytes = uint64_t{1} << 31) const;
 
  private:

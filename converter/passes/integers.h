@@ -10,7 +10,8 @@ namespace octet {
 /// A quantized source says what it computes with kDequantize and kQuantize around float operators;
 /// this finds those that have integer kernels and lets them read and write the codes. Nothing is
 /// assumed about ranges and nothing moves over a value that others read as floats:
-///  - layers whose weights are int8 codes (Graph's "hybrid" form) and whose input is dequantized read
+///  - layers whose weights are int8 codes (Graph's "hybrid" form) and whose input is dequantized
+///  read
 ///    codes; they give codes where every reader quantizes alike, else floats;
 ///  - sums, products, means and per-channel scales become integer where their result is only
 ///    quantized;

@@ -19,8 +19,9 @@
 namespace octet {
 namespace {
 
-/// Who makes and who reads each tensor. Nodes are never removed while a pass runs, only marked dead, so indices stay good.
-/// Every call takes time by what it changes, not by the size of the graph: a pass over n nodes is linear in n.
+/// Who makes and who reads each tensor. Nodes are never removed while a pass runs, only marked
+/// dead, so indices stay good. Every call takes time by what it changes, not by the size of the
+/// graph: a pass over n nodes is linear in n.
 class Editor {
  public:
   explicit Editor(Graph* graph) : graph_(*graph), dead_(graph->nodes.size(), false) {
@@ -69,17 +70,20 @@ class Editor {
     producer_[output] = static_cast<int>(IndexOf(node));
   }
 
-  /// Removes a node that gives its first input back. False when the graph's caller must see both tensors.
+  /// Removes a node that gives its first input back. False when the graph's caller must see both
+  /// tensors.
   bool Bypass(Node* node) {
     const TensorId from = node->output, to = node->inputs[0];
     const bool output = IsOutput(from);
     if (output && (IsOutput(to) || Producer(to) == nullptr)) return false;
     Kill(node);
-    // Each once: a node that reads it twice stands in the list twice, and again after it was rewired.
+    // Each once: a node that reads it twice stands in the list twice, and again after it was
+    // rewired.
     for (size_t reader : std::exchange(readers_[from], {})) {
       if (dead_[reader]) continue;
       for (size_t slot = 0; slot < graph_.nodes[reader].inputs.size(); ++slot) {
-        if (graph_.nodes[reader].inputs[slot] == from) SetInput(&graph_.nodes[reader], static_cast<int>(slot), to);
+        if (graph_.nodes[reader].inputs[slot] == from)
+          SetInput(&graph_.nodes[reader], static_cast<int>(slot), to);
       }
     }
     if (output) {
@@ -109,12 +113,13 @@ class Editor {
   std::vector<int> producer_;                 ///< By tensor; -1 = input, constant or gone.
   std::vector<int> uses_;                     ///< By tensor: by nodes that are alive.
   std::vector<std::vector<size_t>> readers_;  ///< By tensor; nodes that read it, and some that did.
-  std::unordered_map<TensorId, std::vector<size_t>> outputs_;  ///< Places among the graph's outputs.
-  std::vector<bool> dead_;                    ///< By node.
+  std::unordered_map<TensorId, std::vector<size_t>>
+      outputs_;             ///< Places among the graph's outputs.
+  std::vector<bool> dead_;  ///< By node.
 };
 
-/// Drops dead nodes, nodes and tensors that no output needs, and puts the rest in execution order (the given order where
-/// it is free).
+/// Drops dead nodes, nodes and tensors that no output needs, and puts the rest in execution order
+/// (the given order where it is free).
 Status Finish(Graph* graph, const Editor& editor) {
   std::vector<Node> nodes;
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
@@ -133,7 +138,8 @@ Status Finish(Graph* graph, const Editor& editor) {
     stack.insert(stack.end(), nodes[producer[id]].inputs.begin(), nodes[producer[id]].inputs.end());
   }
 
-  // Kahn's algorithm; the smallest index that is ready goes next, which keeps an order that was already right.
+  // Kahn's algorithm; the smallest index that is ready goes next, which keeps an order that was
+  // already right.
   std::vector<int> waits(nodes.size(), 0);
   std::vector<std::vector<int>> readers(nodes.size());
   std::priority_queue<int, std::vector<int>, std::greater<int>> ready;
@@ -156,7 +162,8 @@ Status Finish(Graph* graph, const Editor& editor) {
     ordered.push_back(std::move(nodes[i]));
   }
   for (size_t i = 0; i < nodes.size(); ++i) {
-    if (needed[i] && waits[i] > 0) return InvalidArgument(StrCat("node '", nodes[i].name, "' depends on its own result"));
+    if (needed[i] && waits[i] > 0)
+      return InvalidArgument(StrCat("node '", nodes[i].name, "' depends on its own result"));
   }
   graph->nodes = std::move(ordered);
 
@@ -191,27 +198,38 @@ Status Finish(Graph* graph, const Editor& editor) {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-bool IsConv(const Node* n) { return n != nullptr && (n->type == OpType::kConv2d || n->type == OpType::kDense); }
+bool IsConv(const Node* n) {
+  return n != nullptr && (n->type == OpType::kConv2d || n->type == OpType::kDense);
+}
 
-TensorId AddFloats(Graph* graph, std::string name, const Shape& shape, const std::vector<float>& values) {
-  return graph->AddConstant(std::move(name), DType::kF32, shape, values.data(), values.size() * sizeof(float));
+TensorId AddFloats(Graph* graph, std::string name, const Shape& shape,
+                   const std::vector<float>& values) {
+  return graph->AddConstant(std::move(name), DType::kF32, shape, values.data(),
+                            values.size() * sizeof(float));
 }
 
 /// Nodes that give their input back.
 bool IsIdentity(const Graph& g, const Node& n, const std::vector<bool>& non_negative) {
   const Tensor& x = g.tensor(n.inputs[0]);
   switch (n.type) {
-    case OpType::kReshape: return x.shape == g.tensor(n.output).shape;
+    case OpType::kReshape:
+      return x.shape == g.tensor(n.output).shape;
     case OpType::kPad:
       return std::all_of(n.begin.begin(), n.begin.end(), [](int v) { return v == 0; }) &&
              std::all_of(n.end.begin(), n.end.end(), [](int v) { return v == 0; });
-    case OpType::kSlice: return x.shape == g.tensor(n.output).shape;
+    case OpType::kSlice:
+      return x.shape == g.tensor(n.output).shape;
     case OpType::kMaxPool:
-    case OpType::kAveragePool: return x.dtype == DType::kF32 && n.window == Window{};
-    case OpType::kGlobalAveragePool: return x.dtype == DType::kF32 && x.shape[1] == 1 && x.shape[2] == 1;
-    case OpType::kRelu: return non_negative[n.inputs[0]];
+    case OpType::kAveragePool:
+      return x.dtype == DType::kF32 && n.window == Window{};
+    case OpType::kGlobalAveragePool:
+      return x.dtype == DType::kF32 && x.shape[1] == 1 && x.shape[2] == 1;
+    case OpType::kRelu:
+      return non_negative[n.inputs[0]];
     case OpType::kClip:
-      if (x.dtype == DType::kU8) return ClipCode(n.clip_low, x.quantization) == 0 && ClipCode(n.clip_high, x.quantization) == 255;
+      if (x.dtype == DType::kU8)
+        return ClipCode(n.clip_low, x.quantization) == 0 &&
+               ClipCode(n.clip_high, x.quantization) == 255;
       return n.clip_low == -kInfinity && n.clip_high == kInfinity;
     case OpType::kScaleShift: {
       if (x.dtype != DType::kF32 || n.activation != Activation::kNone) return false;
@@ -220,7 +238,8 @@ bool IsIdentity(const Graph& g, const Node& n, const std::vector<bool>& non_nega
       return std::all_of(scale.begin(), scale.end(), [](float v) { return v == 1.0f; }) &&
              std::all_of(shift.begin(), shift.end(), [](float v) { return v == 0.0f; });
     }
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -251,30 +270,36 @@ bool AddPadding(const Node& pad, Window* w) {
   return true;
 }
 
-/// Weights of a grouped convolution as those of an ungrouped one, zero between the groups. Kernels exist for one group and
-/// for one channel a group; what lies between is rare in classifiers and gets by with this.
+/// Weights of a grouped convolution as those of an ungrouped one, zero between the groups. Kernels
+/// exist for one group and for one channel a group; what lies between is rare in classifiers and
+/// gets by with this.
 Status Ungroup(Graph* graph, Node* n, Editor* editor) {
   const TensorId id = n->inputs[kInputWeights];
   const Tensor w = graph->tensor(id);
-  if (n->groups == 1 || (w.shape[3] == 1 && w.shape[0] == n->groups) || w.layout != Layout::kPlain) return OkStatus();
+  if (n->groups == 1 || (w.shape[3] == 1 && w.shape[0] == n->groups) || w.layout != Layout::kPlain)
+    return OkStatus();
   Shape shape = w.shape;
   shape[3] *= n->groups;
   // The engine counts elements in 32 bits, and a zero-filled gigabyte is no answer anyway.
   if (shape.num_elements() < 0 || shape.num_elements() > (int64_t{1} << 28)) {
-    return Unsupported(StrCat("node '", n->name, "': ", n->groups, " groups of weights ", w.shape.ToString(),
-                              " are too large to be written as one group"));
+    return Unsupported(StrCat("node '", n->name, "': ", n->groups, " groups of weights ",
+                              w.shape.ToString(), " are too large to be written as one group"));
   }
   const size_t size = DTypeSize(w.dtype);
-  const size_t run = static_cast<size_t>(w.shape[3]) * size, row = static_cast<size_t>(shape[3]) * size;
-  const size_t taps = static_cast<size_t>(w.shape[1] * w.shape[2]), channels = static_cast<size_t>(w.shape[0]);
+  const size_t run = static_cast<size_t>(w.shape[3]) * size,
+               row = static_cast<size_t>(shape[3]) * size;
+  const size_t taps = static_cast<size_t>(w.shape[1] * w.shape[2]),
+               channels = static_cast<size_t>(w.shape[0]);
   const size_t per_group = channels / static_cast<size_t>(n->groups);
   std::vector<std::byte> wide(channels * taps * row, std::byte{0});
   for (size_t oc = 0; oc < channels; ++oc) {
     for (size_t tap = 0; tap < taps; ++tap) {
-      std::memcpy(&wide[(oc * taps + tap) * row + oc / per_group * run], &w.data[(oc * taps + tap) * run], run);
+      std::memcpy(&wide[(oc * taps + tap) * row + oc / per_group * run],
+                  &w.data[(oc * taps + tap) * run], run);
     }
   }
-  editor->SetInput(n, kInputWeights, graph->AddConstant(w.name, w.dtype, shape, wide.data(), wide.size()));
+  editor->SetInput(n, kInputWeights,
+                   graph->AddConstant(w.name, w.dtype, shape, wide.data(), wide.size()));
   n->groups = 1;
   return OkStatus();
 }
@@ -286,10 +311,14 @@ Status FoldScaleShift(Graph* graph) {
   const size_t count = graph->nodes.size();
   for (size_t i = 0; i < count; ++i) {
     Node* n = &graph->nodes[i];
-    if (n->type != OpType::kScaleShift || !editor.alive(i) || graph->tensor(n->inputs[0]).dtype != DType::kF32) continue;
+    if (n->type != OpType::kScaleShift || !editor.alive(i) ||
+        graph->tensor(n->inputs[0]).dtype != DType::kF32)
+      continue;
     const TensorId between = n->inputs[0];
     Node* before = editor.Producer(between);
-    if (before == nullptr || !editor.HasOneReader(between) || before->activation != Activation::kNone) continue;
+    if (before == nullptr || !editor.HasOneReader(between) ||
+        before->activation != Activation::kNone)
+      continue;
     const std::span<const float> scale = graph->tensor(n->inputs[1]).values<float>();
     const std::span<const float> shift = graph->tensor(n->inputs[2]).values<float>();
     const size_t channels = scale.size();
@@ -331,21 +360,28 @@ Status FoldScaleShift(Graph* graph) {
       }
       // New constants, because others may read the old ones. The spans above end here.
       std::string weights_name = graph->tensor(weights_id).name;
-      editor.SetInput(before, kInputWeights, AddFloats(graph, std::move(weights_name), shape, new_weights));
-      editor.SetInput(before, kInputBias,
-                      AddFloats(graph, before->name + ".bias", {static_cast<int64_t>(channels)}, new_bias));
-    } else if (IsConv(before) && before->input(kInputResidual) == kNoTensor && graph->tensor(before->inputs[kInputX]).dtype == DType::kF32 &&
-               graph->tensor(before->inputs[kInputWeights]).dtype == DType::kI8 && std::all_of(scale.begin(), scale.end(), [](float v) { return v > 0.0f; })) {
+      editor.SetInput(before, kInputWeights,
+                      AddFloats(graph, std::move(weights_name), shape, new_weights));
+      editor.SetInput(
+          before, kInputBias,
+          AddFloats(graph, before->name + ".bias", {static_cast<int64_t>(channels)}, new_bias));
+    } else if (IsConv(before) && before->input(kInputResidual) == kNoTensor &&
+               graph->tensor(before->inputs[kInputX]).dtype == DType::kF32 &&
+               graph->tensor(before->inputs[kInputWeights]).dtype == DType::kI8 &&
+               std::all_of(scale.begin(), scale.end(), [](float v) { return v > 0.0f; })) {
       // A source's int8 weights stay as they are; their scales take the factor.
-      const std::span<const float> steps = graph->tensor(before->inputs[kInputScales]).values<float>();
+      const std::span<const float> steps =
+          graph->tensor(before->inputs[kInputScales]).values<float>();
       std::vector<float> new_steps(channels);
       const std::vector<float> new_bias = fold_bias(before);
       for (size_t c = 0; c < channels; ++c) {
         new_steps[c] = static_cast<float>(static_cast<double>(steps[c]) * scale[c]);
       }
       const Shape shape{static_cast<int64_t>(channels)};
-      editor.SetInput(before, kInputScales, AddFloats(graph, before->name + ".scale", shape, new_steps));
-      editor.SetInput(before, kInputBias, AddFloats(graph, before->name + ".bias", shape, new_bias));
+      editor.SetInput(before, kInputScales,
+                      AddFloats(graph, before->name + ".scale", shape, new_steps));
+      editor.SetInput(before, kInputBias,
+                      AddFloats(graph, before->name + ".bias", shape, new_bias));
     } else {
       continue;
     }
@@ -363,10 +399,12 @@ Status FuseActivation(Graph* graph) {
     const TensorId between = n->inputs[0];
     Node* before = editor.Producer(between);
     if (before == nullptr || !editor.HasOneReader(between)) continue;
-    if (!IsConv(before) && before->type != OpType::kAdd && before->type != OpType::kScaleShift) continue;
+    if (!IsConv(before) && before->type != OpType::kAdd && before->type != OpType::kScaleShift)
+      continue;
     const Activation activation = n->type == OpType::kRelu ? Activation::kRelu : Activation::kRelu6;
     // ReLU6 after ReLU is ReLU6; ReLU after either changes nothing.
-    if (before->activation == Activation::kNone || activation == Activation::kRelu6) before->activation = activation;
+    if (before->activation == Activation::kNone || activation == Activation::kRelu6)
+      before->activation = activation;
     editor.Absorb(before, n);
   }
   return Finish(graph, editor);
@@ -378,14 +416,18 @@ Status FuseResidualAndActivation(Graph* graph) {
   for (size_t i = 0; i < graph->nodes.size(); ++i) {
     Node* add = &graph->nodes[i];
     // In uint8 the sum's operands are rounded first; leaving that out would change the result.
-    if (!editor.alive(i) || add->type != OpType::kAdd || graph->tensor(add->output).dtype != DType::kF32) continue;
+    if (!editor.alive(i) || add->type != OpType::kAdd ||
+        graph->tensor(add->output).dtype != DType::kF32)
+      continue;
     Node* conv = nullptr;
     TensorId other = kNoTensor;
     for (int slot = 0; slot < 2; ++slot) {
       const TensorId id = add->inputs[slot];
       Node* candidate = editor.Producer(id);
       if (!IsConv(candidate) || !editor.HasOneReader(id)) continue;
-      if (candidate->activation != Activation::kNone || candidate->input(kInputResidual) != kNoTensor) continue;
+      if (candidate->activation != Activation::kNone ||
+          candidate->input(kInputResidual) != kNoTensor)
+        continue;
       // The later one: what it adds has then been computed already.
       if (conv != nullptr && candidate < conv) continue;
       conv = candidate;
@@ -412,9 +454,14 @@ Status Legalize(Graph* graph) {
       editor.SetInput(n, 0, before->inputs[0]);
     }
     if (before != nullptr && before->type == OpType::kPad) {
-      // A max pool ignores its padding, which equals zeros where nothing is below 0, and the lowest value anywhere.
-      const bool zeros = before->pad_value == 0.0f, lowest = before->pad_value == std::numeric_limits<float>::lowest();
-      const bool takes = n->type == OpType::kConv2d ? zeros : n->type == OpType::kMaxPool && (lowest || (zeros && non_negative[before->inputs[0]]));
+      // A max pool ignores its padding, which equals zeros where nothing is below 0, and the lowest
+      // value anywhere.
+      const bool zeros = before->pad_value == 0.0f,
+                 lowest = before->pad_value == std::numeric_limits<float>::lowest();
+      const bool takes = n->type == OpType::kConv2d
+                             ? zeros
+                             : n->type == OpType::kMaxPool &&
+                                   (lowest || (zeros && non_negative[before->inputs[0]]));
       if (takes && AddPadding(*before, &n->window)) editor.SetInput(n, 0, before->inputs[0]);
     }
     if (n->type == OpType::kConv2d) OCTET_RETURN_IF_ERROR(Ungroup(graph, n, &editor));
@@ -436,15 +483,19 @@ Status Legalize(Graph* graph) {
   return Finish(graph, editor);
 }
 
-/// The lowest number, which also stands for a source's -inf, means "nothing" to a maximum and garbage to everything else.
+/// The lowest number, which also stands for a source's -inf, means "nothing" to a maximum and
+/// garbage to everything else.
 Status CheckLowestPads(const Graph& graph) {
   std::vector<bool> lowest(graph.tensors.size(), false);
   for (const Node& n : graph.nodes) {
     for (TensorId id : n.inputs) {
       if (id == kNoTensor || !lowest[id] || n.type == OpType::kMaxPool) continue;
-      return Unsupported(StrCat("node '", n.name, "' (", OpTypeName(n.type), ") reads padding of the lowest value or -inf, which is supported in front of a max pool only"));
+      return Unsupported(StrCat("node '", n.name, "' (", OpTypeName(n.type),
+                                ") reads padding of the lowest value or -inf, which is supported "
+                                "in front of a max pool only"));
     }
-    if (n.type == OpType::kPad) lowest[n.output] = n.pad_value == std::numeric_limits<float>::lowest();
+    if (n.type == OpType::kPad)
+      lowest[n.output] = n.pad_value == std::numeric_limits<float>::lowest();
   }
   return OkStatus();
 }

@@ -31,8 +31,8 @@ Status Legalize(Graph* graph);
 Status RemoveUnused(Graph* graph);
 
 /// All of it: CheckGraph, Legalize, FoldScaleShift, FuseActivation, FuseQuantized (integers.h),
-/// FuseResidualAndActivation, Legalize again, then InferShapes and CheckGraph: folding finite numbers
-/// can overflow.
+/// FuseResidualAndActivation, Legalize again, then InferShapes and CheckGraph: folding finite
+/// numbers can overflow.
 Status Optimize(Graph* graph);
 
 }  // namespace octet

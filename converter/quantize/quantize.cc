@@ -18,14 +18,17 @@
 namespace octet {
 namespace {
 
-/// Scales of near-dead output channels are kept within this factor of the layer's largest: below it the weights do nothing
-/// in the layer's output, but a tiny scale would blow up the integer bias.
+/// Scales of near-dead output channels are kept within this factor of the layer's largest: below it
+/// the weights do nothing in the layer's output, but a tiny scale would blow up the integer bias.
 constexpr double kScaleFloor = 1.0 / (1 << 20);
-/// Of the largest integer bias, what a layer of zero weights uses: its bias is then exact to 2^-22, and sums stay far from 32 bits.
+/// Of the largest integer bias, what a layer of zero weights uses: its bias is then exact to 2^-22,
+/// and sums stay far from 32 bits.
 constexpr double kZeroLayerSteps = 256.0;
-/// Scale of a tensor that was 0 throughout the calibration. A layer that reads it has its bias in steps of this times its weights' scale.
+/// Scale of a tensor that was 0 throughout the calibration. A layer that reads it has its bias in
+/// steps of this times its weights' scale.
 constexpr double kZeroTensorScale = 1.0 / 256.0;
-/// How many times coarser than its own range a value that others read may become by sharing a quantization: one bit.
+/// How many times coarser than its own range a value that others read may become by sharing a
+/// quantization: one bit.
 constexpr double kMaxShared = 2.0;
 /// Largest magnitude of an integer bias before the zero-point correction.
 constexpr double kMaxBias = 1 << 30;
@@ -39,22 +42,24 @@ int64_t Reduction(const Graph& g, const Node& n) {
 
 /// int8 weights of one layer.
 struct Int8Weights {
-  std::vector<int8_t> values;      ///< As the float ones, row-major.
-  std::vector<float> scales;       ///< Per output channel.
-  std::vector<int32_t> sums;       ///< Per output channel, of the quantized values.
+  std::vector<int8_t> values;  ///< As the float ones, row-major.
+  std::vector<float> scales;   ///< Per output channel.
+  std::vector<int32_t> sums;   ///< Per output channel, of the quantized values.
 };
 
 /// Symmetric: scale = max|w|/127 per output channel, at least `min_scale[c]` (may be empty).
 ///
-/// Rounding to nearest would leave each channel with the sum of its rounding errors, times the mean of its inputs: behind a
-/// ReLU, a shift of the whole channel. So as many weights as that sum counts steps, those nearest the middle, are rounded
-/// the other way. Mean squared error of the logits of CIFAR ResNet-20, 1000 images: hybrid 0.0118 to 0.0074, int8 0.0407 to
-/// 0.0356.
-Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels, const std::vector<double>& min_scale) {
+/// Rounding to nearest would leave each channel with the sum of its rounding errors, times the mean
+/// of its inputs: behind a ReLU, a shift of the whole channel. So as many weights as that sum
+/// counts steps, those nearest the middle, are rounded the other way. Mean squared error of the
+/// logits of CIFAR ResNet-20, 1000 images: hybrid 0.0118 to 0.0074, int8 0.0407 to 0.0356.
+Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels,
+                            const std::vector<double>& min_scale) {
   const size_t per_channel = weights.size() / channels;
   std::vector<double> scale(channels, 0.0);
   for (size_t i = 0; i < weights.size(); ++i) {
-    scale[i / per_channel] = std::max(scale[i / per_channel], std::fabs(static_cast<double>(weights[i])) / 127.0);
+    scale[i / per_channel] =
+        std::max(scale[i / per_channel], std::fabs(static_cast<double>(weights[i])) / 127.0);
   }
   const double largest = *std::max_element(scale.begin(), scale.end());
   Int8Weights q;
@@ -64,7 +69,8 @@ Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels, con
   for (size_t c = 0; c < channels; ++c) {
     double s = std::max(scale[c], largest * kScaleFloor);
     // A layer of zeros only has its bias, which then counts steps of this scale.
-    if (largest == 0.0) s = min_scale.empty() || min_scale[c] == 0.0 ? 1.0 : min_scale[c] * kZeroLayerSteps;
+    if (largest == 0.0)
+      s = min_scale.empty() || min_scale[c] == 0.0 ? 1.0 : min_scale[c] * kZeroLayerSteps;
     if (!min_scale.empty()) s = std::max(s, min_scale[c]);
     // A layer of denormal weights still gets a scale that is a normal number.
     const float rounded = std::max(static_cast<float>(s), std::numeric_limits<float>::min());
@@ -83,7 +89,8 @@ Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels, con
     const int sign = error > 0.0 ? 1 : -1;
     const std::ptrdiff_t steps = std::llrint(std::fabs(error));
     // Index breaks ties, so that the choice does not depend on the library.
-    const auto closest = order.begin() + std::min<std::ptrdiff_t>(steps, static_cast<std::ptrdiff_t>(per_channel));
+    const auto closest =
+        order.begin() + std::min<std::ptrdiff_t>(steps, static_cast<std::ptrdiff_t>(per_channel));
     std::partial_sort(order.begin(), closest, order.end(), [&](size_t a, size_t b) {
       return residue[a] != residue[b] ? residue[a] * sign > residue[b] * sign : a < b;
     });
@@ -103,8 +110,9 @@ Status CheckConvs(const Graph& g) {
     if (!IsConv(n.type)) continue;
     const Tensor& w = g.tensor(n.inputs[kInputWeights]);
     if ((w.dtype != DType::kF32 && w.dtype != DType::kI8) || w.layout != Layout::kPlain) {
-      return InvalidArgument(StrCat("node '", n.name, "': weights are ", DTypeName(w.dtype), " in layout ",
-                                    static_cast<int>(w.layout), ", expected plain float32 to quantize from"));
+      return InvalidArgument(StrCat("node '", n.name, "': weights are ", DTypeName(w.dtype),
+                                    " in layout ", static_cast<int>(w.layout),
+                                    ", expected plain float32 to quantize from"));
     }
   }
   return OkStatus();
@@ -119,9 +127,11 @@ void DequantizeWeights(Graph* g) {
     const std::span<const int8_t> codes = w.values<int8_t>();
     const std::span<const float> scales = g->tensor(n.inputs[kInputScales]).values<float>();
     std::vector<float> values(codes.size());
-    for (size_t i = 0; i < codes.size(); ++i) values[i] = static_cast<float>(codes[i]) * scales[i / (codes.size() / scales.size())];
+    for (size_t i = 0; i < codes.size(); ++i)
+      values[i] = static_cast<float>(codes[i]) * scales[i / (codes.size() / scales.size())];
     n.inputs[kInputScales] = kNoTensor;
-    n.inputs[kInputWeights] = g->AddConstant(w.name, DType::kF32, w.shape, values.data(), values.size() * sizeof(float));
+    n.inputs[kInputWeights] =
+        g->AddConstant(w.name, DType::kF32, w.shape, values.data(), values.size() * sizeof(float));
   }
 }
 
@@ -139,12 +149,14 @@ Status ToFloat16(Graph* g) {
     for (size_t i = 0; i < weights.size(); ++i) {
       half[i] = FloatToHalf(weights[i]);
       if ((half[i] & 0x7c00u) == 0x7c00u) {
-        return InvalidArgument(StrCat("node '", n.name, "': tensor '", g->tensor(id).name, "': element ", i, ": found ", weights[i],
+        return InvalidArgument(StrCat("node '", n.name, "': tensor '", g->tensor(id).name,
+                                      "': element ", i, ": found ", weights[i],
                                       ", expected at most 65504 to fit float16"));
       }
     }
     const Shape shape = g->tensor(id).shape;
-    const TensorId to = g->AddConstant(g->tensor(id).name, DType::kF16, shape, half.data(), half.size() * sizeof(uint16_t));
+    const TensorId to = g->AddConstant(g->tensor(id).name, DType::kF16, shape, half.data(),
+                                       half.size() * sizeof(uint16_t));
     converted[id] = to;
     n.inputs[kInputWeights] = to;
   }
@@ -155,13 +167,16 @@ void SetInt8Weights(Graph* g, Node* n, const Int8Weights& q) {
   const TensorId id = n->inputs[kInputWeights];
   const std::string name = g->tensor(id).name;
   const Shape shape = g->tensor(id).shape;
-  n->set_input(kInputWeights, g->AddConstant(name, DType::kI8, shape, q.values.data(), q.values.size()));
-  n->set_input(kInputScales, g->AddConstant(name + ".scale", DType::kF32, {static_cast<int64_t>(q.scales.size())},
-                                            q.scales.data(), q.scales.size() * sizeof(float)));
+  n->set_input(kInputWeights,
+               g->AddConstant(name, DType::kI8, shape, q.values.data(), q.values.size()));
+  n->set_input(kInputScales,
+               g->AddConstant(name + ".scale", DType::kF32, {static_cast<int64_t>(q.scales.size())},
+                              q.scales.data(), q.scales.size() * sizeof(float)));
 }
 
-/// Layers with fewer weights stay in float in hybrid models: a stem or a last layer costs little there and loses most. Mean
-/// squared error of the logits of CIFAR ResNet-20, 1000 images: 0.0157 with all layers in int8, 0.0074 with this rule.
+/// Layers with fewer weights stay in float in hybrid models: a stem or a last layer costs little
+/// there and loses most. Mean squared error of the logits of CIFAR ResNet-20, 1000 images: 0.0157
+/// with all layers in int8, 0.0074 with this rule.
 constexpr int64_t kSmallLayer = 1024;
 
 void ToHybrid(Graph* g) {
@@ -176,16 +191,18 @@ void ToHybrid(Graph* g) {
 Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table) {
   const std::string& name = g.tensor(id).name;
   if (table == nullptr) {
-    return InvalidArgument(StrCat("tensor '", name, "': no calibration table to take its range from"));
+    return InvalidArgument(
+        StrCat("tensor '", name, "': no calibration table to take its range from"));
   }
   const auto it = table->ranges.find(name);
   if (it == table->ranges.end()) {
-    return InvalidArgument(StrCat("calibration table: no range for tensor '", name, "'; it was made for another network"));
+    return InvalidArgument(StrCat("calibration table: no range for tensor '", name,
+                                  "'; it was made for another network"));
   }
   const Range r = it->second;
   if (!std::isfinite(r.min) || !std::isfinite(r.max) || r.min > r.max) {
-    return InvalidArgument(StrCat("calibration table: range [", r.min, ",", r.max, "] of tensor '", name,
-                                  "', expected finite numbers in order"));
+    return InvalidArgument(StrCat("calibration table: range [", r.min, ",", r.max, "] of tensor '",
+                                  name, "', expected finite numbers in order"));
   }
   return r;
 }
@@ -200,12 +217,15 @@ bool MovesValues(OpType type) {
     case OpType::kPad:
     case OpType::kSlice:
     case OpType::kConcat:
-    case OpType::kReshape: return true;
-    default: return false;
+    case OpType::kReshape:
+      return true;
+    default:
+      return false;
   }
 }
 
-/// Turns a float graph into one that computes in uint8 wherever there are kernels; float inputs and outputs.
+/// Turns a float graph into one that computes in uint8 wherever there are kernels; float inputs and
+/// outputs.
 class Int8Converter {
  public:
   Int8Converter(Graph graph, const CalibrationTable* table) : g_(std::move(graph)), table_(table) {}
@@ -229,9 +249,11 @@ class Int8Converter {
     return EndsNetworks(n.type);
   }
 
-  /// Operators that stay in float32 without being missed: networks end in them, and their results are used as they are.
+  /// Operators that stay in float32 without being missed: networks end in them, and their results
+  /// are used as they are.
   static bool EndsNetworks(OpType type) {
-    return type == OpType::kSoftmax || type == OpType::kLogSoftmax || type == OpType::kSigmoid || type == OpType::kTanh;
+    return type == OpType::kSoftmax || type == OpType::kLogSoftmax || type == OpType::kSigmoid ||
+           type == OpType::kTanh;
   }
 
   void FindReaders() {
@@ -248,14 +270,16 @@ class Int8Converter {
   }
 
   bool OnlyFloatReaders(TensorId id) const {
-    return std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) { return float_node_[i]; });
+    return std::all_of(readers_[id].begin(), readers_[id].end(),
+                       [&](int i) { return float_node_[i]; });
   }
 
   void DecideTypes() {
     float_node_.assign(g_.nodes.size(), false);
     for (size_t i = g_.nodes.size(); i-- > 0;) {
       const Node& n = g_.nodes[i];
-      // Reshapes between the last layer and a softmax stay with the softmax, so that logits are not rounded.
+      // Reshapes between the last layer and a softmax stay with the softmax, so that logits are not
+      // rounded.
       const bool follows = n.type == OpType::kReshape || n.type == OpType::kSlice;
       float_node_[i] = HasOnlyFloat(n) || (follows && OnlyFloatReaders(n.output));
     }
@@ -289,19 +313,21 @@ class Int8Converter {
   /// Whether the values are read by anything but operators that move them on.
   bool IsOpen(TensorId id) const {
     return is_output_[id] || std::any_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
-      return float_node_[i] || !MovesValues(g_.nodes[i].type);
-    });
+             return float_node_[i] || !MovesValues(g_.nodes[i].type);
+           });
   }
 
   /// Tensors that share a quantization, by root.
   struct Group {
     Range range;  ///< Of all of them; begins at [0, 0], which every range contains.
-    double finest = std::numeric_limits<double>::infinity();  ///< The least span of those that others read.
+    double finest =
+        std::numeric_limits<double>::infinity();  ///< The least span of those that others read.
     double Span() const { return static_cast<double>(range.max) - range.min; }
   };
 
   static Group Join(const Group& a, const Group& b) {
-    return {{std::min(a.range.min, b.range.min), std::max(a.range.max, b.range.max)}, std::min(a.finest, b.finest)};
+    return {{std::min(a.range.min, b.range.min), std::max(a.range.max, b.range.max)},
+            std::min(a.finest, b.finest)};
   }
 
   void Merge(TensorId a, TensorId b) {
@@ -311,9 +337,10 @@ class Int8Converter {
     parent_[a] = b;
   }
 
-  /// Operators that move values share one quantization with what they read, so that they copy codes. A result whose range
-  /// is wider, which only a concatenation or a padding has, shares it unless that cost another reader more than a bit:
-  /// concat(p, q) of ranges 1 and 200 would leave a convolution that also reads p with 2 of 255 steps.
+  /// Operators that move values share one quantization with what they read, so that they copy
+  /// codes. A result whose range is wider, which only a concatenation or a padding has, shares it
+  /// unless that cost another reader more than a bit: concat(p, q) of ranges 1 and 200 would leave
+  /// a convolution that also reads p with 2 of 255 steps.
   Status Unite() {
     parent_.resize(original_tensors_);
     std::iota(parent_.begin(), parent_.end(), 0);
@@ -332,8 +359,10 @@ class Int8Converter {
       Group& group = groups_[id];
       group.range = {std::min(0.0f, r.min), std::max(0.0f, r.max)};
       // What only a ReLU reads may saturate where it does.
-      if (!is_output_[id] && !readers_[id].empty() && std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
-            return !float_node_[i] && (g_.nodes[i].type == OpType::kRelu || g_.nodes[i].type == OpType::kRelu6);
+      if (!is_output_[id] && !readers_[id].empty() &&
+          std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
+            return !float_node_[i] &&
+                   (g_.nodes[i].type == OpType::kRelu || g_.nodes[i].type == OpType::kRelu6);
           })) {
         group.range.min = 0.0f;
       }
@@ -362,7 +391,8 @@ class Int8Converter {
     }
     quantization_.resize(original_tensors_);
     for (size_t id = 0; id < original_tensors_; ++id) {
-      if (needed[id]) quantization_[id] = ChooseQuantization(groups_[Find(static_cast<TensorId>(id))].range);
+      if (needed[id])
+        quantization_[id] = ChooseQuantization(groups_[Find(static_cast<TensorId>(id))].range);
     }
     return OkStatus();
   }
@@ -431,7 +461,8 @@ class Int8Converter {
       if (!is_u8_[id]) continue;
       const TensorId from = id;
       id = As(from, false);
-      std::swap(g_.tensor(id).name, g_.tensor(from).name);  // The caller knows the output by its name.
+      std::swap(g_.tensor(id).name,
+                g_.tensor(from).name);  // The caller knows the output by its name.
     }
     g_.nodes = std::move(nodes_);
     return OkStatus();
@@ -445,15 +476,19 @@ class Int8Converter {
     const std::span<const int8_t> codes = w.values<int8_t>();
     const std::span<const float> scales = g_.tensor(n.inputs[kInputScales]).values<float>();
     const size_t row = codes.size() / channels;
-    Int8Weights q{{codes.begin(), codes.end()}, {scales.begin(), scales.end()}, std::vector<int32_t>(channels)};
+    Int8Weights q{{codes.begin(), codes.end()},
+                  {scales.begin(), scales.end()},
+                  std::vector<int32_t>(channels)};
     bool fits = true;
     for (size_t c = 0; c < channels; ++c) {
-      q.sums[c] = std::accumulate(codes.begin() + static_cast<std::ptrdiff_t>(c * row), codes.begin() + static_cast<std::ptrdiff_t>((c + 1) * row), 0);
+      q.sums[c] = std::accumulate(codes.begin() + static_cast<std::ptrdiff_t>(c * row),
+                                  codes.begin() + static_cast<std::ptrdiff_t>((c + 1) * row), 0);
       fits = fits && scales[c] >= min_scale[c];
     }
     if (fits) return q;
     std::vector<float> values(codes.size());
-    for (size_t i = 0; i < codes.size(); ++i) values[i] = static_cast<float>(codes[i]) * scales[i / row];
+    for (size_t i = 0; i < codes.size(); ++i)
+      values[i] = static_cast<float>(codes[i]) * scales[i / row];
     return QuantizeWeights(values, channels, min_scale);
   }
 
@@ -468,7 +503,8 @@ class Int8Converter {
 
     // What the sum of products and the zero-point correction leave of 32 bits.
     const double room = std::min<double>(
-        kMaxBias, static_cast<double>(std::numeric_limits<int32_t>::max() - reduction * 255 * 128 - reduction * 255 * 127));
+        kMaxBias, static_cast<double>(std::numeric_limits<int32_t>::max() - reduction * 255 * 128 -
+                                      reduction * 255 * 127));
     std::vector<double> bias(channels, 0.0), min_scale(channels, 0.0);
     if (bias_id != kNoTensor) {
       for (size_t c = 0; c < channels; ++c) {
@@ -476,8 +512,9 @@ class Int8Converter {
         // 1.0001: the scale is rounded to float32 after this.
         min_scale[c] = 1.0001 * std::fabs(bias[c]) / (x_scale * room);
         if (!(min_scale[c] <= std::numeric_limits<float>::max())) {
-          return InvalidArgument(StrCat("node '", n->name, "': bias of channel ", c, ": found ", bias[c],
-                                        ", expected one that a scale of float32 can express, its input's being ", x_scale));
+          return InvalidArgument(StrCat(
+              "node '", n->name, "': bias of channel ", c, ": found ", bias[c],
+              ", expected one that a scale of float32 can express, its input's being ", x_scale));
         }
       }
     }
@@ -487,7 +524,8 @@ class Int8Converter {
     for (size_t c = 0; c < channels; ++c) {
       const double b = std::nearbyint(bias[c] / (x_scale * q.scales[c]));
       if (!(std::fabs(b) <= room)) {
-        return InternalError(StrCat("node '", n->name, "': bias ", b, " of channel ", c, " exceeds ", room));
+        return InternalError(
+            StrCat("node '", n->name, "': bias ", b, " of channel ", c, " exceeds ", room));
       }
       // |sum * zero point| <= reduction * 127 * 255, so this stays inside int32.
       integer_bias[c] = static_cast<int32_t>(static_cast<int64_t>(b) - int64_t{x_zero} * q.sums[c]);
@@ -496,8 +534,8 @@ class Int8Converter {
     SetInt8Weights(&g_, n, q);
     TensorId id = kNoTensor;
     if (any) {
-      id = g_.AddConstant(n->name + ".bias", DType::kI32, {static_cast<int64_t>(channels)}, integer_bias.data(),
-                          integer_bias.size() * sizeof(int32_t));
+      id = g_.AddConstant(n->name + ".bias", DType::kI32, {static_cast<int64_t>(channels)},
+                          integer_bias.data(), integer_bias.size() * sizeof(int32_t));
     }
     n->set_input(kInputBias, id);
     return OkStatus();
@@ -585,7 +623,8 @@ class InterfaceTyper {
     std::vector<Node> nodes = {Conversion(OpType::kDequantize, input, real)};
     std::map<TensorId, TensorId> replaced;
     for (Node& n : g_.nodes) {
-      if (n.type == OpType::kQuantize && n.inputs[0] == real && g_.tensor(n.output).quantization == q &&
+      if (n.type == OpType::kQuantize && n.inputs[0] == real &&
+          g_.tensor(n.output).quantization == q &&
           std::find(g_.outputs.begin(), g_.outputs.end(), n.output) == g_.outputs.end()) {
         replaced[n.output] = input;
         continue;
@@ -615,7 +654,8 @@ class InterfaceTyper {
     for (const Node& n : g_.nodes) {
       if (n.output == real) producer = &n;
     }
-    if (producer != nullptr && producer->type == OpType::kDequantize && CanBeOutput(producer->inputs[0])) {
+    if (producer != nullptr && producer->type == OpType::kDequantize &&
+        CanBeOutput(producer->inputs[0])) {
       const TensorId u8 = producer->inputs[0];
       std::swap(g_.tensor(u8).name, g_.tensor(real).name);
       *id = u8;
@@ -648,11 +688,14 @@ class InterfaceTyper {
   const CalibrationTable* table_;
 };
 
-/// A source that quantizes some values of its own but no layer: another quantization on top would not be its.
+/// A source that quantizes some values of its own but no layer: another quantization on top would
+/// not be its.
 Status CheckHasNoCodes(const Graph& g) {
   for (const Tensor& t : g.tensors) {
     if (t.is_constant() || t.dtype != DType::kU8) continue;
-    return Unsupported(StrCat("'", t.name, "' is quantized by the source, whose layers compute in float: it can be converted to fp32, fp16 or hybrid, not to int8"));
+    return Unsupported(StrCat("'", t.name,
+                              "' is quantized by the source, whose layers compute in float: it can "
+                              "be converted to fp32, fp16 or hybrid, not to int8"));
   }
   return OkStatus();
 }
@@ -661,7 +704,8 @@ Status CheckHasNoCodes(const Graph& g) {
 Status CheckSourceIsInteger(const Graph& g) {
   std::string list;
   for (const Node& n : g.nodes) {
-    const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize || n.type == OpType::kSoftmax || n.type == OpType::kReshape;
+    const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize ||
+                          n.type == OpType::kSoftmax || n.type == OpType::kReshape;
     if (converts || g.tensor(n.inputs[0]).dtype != DType::kF32) continue;
     list += StrCat(list.empty() ? "" : ", ", "'", n.name, "' (", OpTypeName(n.type), ")");
   }
@@ -675,14 +719,17 @@ bool IsQuantized(const Graph& graph) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
     const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize;
     return !converts && !MovesValues(n.type) &&
-           (graph.tensor(n.inputs[0]).dtype == DType::kU8 || graph.tensor(n.output).dtype == DType::kU8);
+           (graph.tensor(n.inputs[0]).dtype == DType::kU8 ||
+            graph.tensor(n.output).dtype == DType::kU8);
   });
 }
 
 Quantization ChooseQuantization(const Range& range) {
-  const double min = std::min(0.0, static_cast<double>(range.min)), max = std::max(0.0, static_cast<double>(range.max));
+  const double min = std::min(0.0, static_cast<double>(range.min)),
+               max = std::max(0.0, static_cast<double>(range.max));
   double scale = (max - min) / 255.0;
-  // A tensor that was 0 throughout: any scale represents it, but its reader's bias is rounded to steps of it.
+  // A tensor that was 0 throughout: any scale represents it, but its reader's bias is rounded to
+  // steps of it.
   if (!(scale >= std::numeric_limits<float>::min())) scale = kZeroTensorScale;
   Quantization q;
   q.scale = static_cast<float>(scale);
@@ -690,27 +737,34 @@ Quantization ChooseQuantization(const Range& range) {
   return q;
 }
 
-Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options, const CalibrationTable* table) {
+Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options,
+                            const CalibrationTable* table) {
   OCTET_RETURN_IF_ERROR(CheckGraph(float_graph));  // No integer stands for a NaN.
   Graph g = float_graph;
   if (IsQuantized(g)) {
     if (options.precision != Precision::kInt8) {
-      return Unsupported(StrCat("the network is quantized already: it can be converted to int8, not to ",
-                                PrecisionName(options.precision)));
+      return Unsupported(
+          StrCat("the network is quantized already: it can be converted to int8, not to ",
+                 PrecisionName(options.precision)));
     }
     DequantizeWeights(&g);  // Of the layers that compute in float.
     if (options.require_int8) OCTET_RETURN_IF_ERROR(CheckSourceIsInteger(g));
   } else {
     OCTET_RETURN_IF_ERROR(CheckConvs(g));
     switch (options.precision) {
-      case Precision::kFp32: DequantizeWeights(&g); break;
+      case Precision::kFp32:
+        DequantizeWeights(&g);
+        break;
       case Precision::kFp16:
         DequantizeWeights(&g);
         OCTET_RETURN_IF_ERROR(ToFloat16(&g));
         break;
-      case Precision::kHybrid: ToHybrid(&g); break;
+      case Precision::kHybrid:
+        ToHybrid(&g);
+        break;
       case Precision::kInt8: {
-        if (table == nullptr) return InvalidArgument("int8 needs a calibration table or calibration data");
+        if (table == nullptr)
+          return InvalidArgument("int8 needs a calibration table or calibration data");
         OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
         OCTET_ASSIGN_OR_RETURN(g, Int8Converter(std::move(g), table).Run(options.require_int8));
         break;

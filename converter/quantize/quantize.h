@@ -19,25 +19,27 @@ struct QuantizeOptions {
       false;  ///< Fail when an operator would stay in float (softmax excepted), listing them all.
 };
 
-/// Whether operators compute on uint8 already, as in quantized sources; moving codes is not computing.
+/// Whether operators compute on uint8 already, as in quantized sources; moving codes is not
+/// computing.
 bool IsQuantized(const Graph& graph);
 
 /// Quantizes.
 ///  - fp16: weights to half; everything else stays float32.
 ///  - hybrid: int8 weights, symmetric per output channel.
-///  - int8: uint8 activations, one quantization per tensor from its range in `table`; operators that
+///  - int8: uint8 activations, one quantization per tensor from its range in `table`; operators
+///  that
 ///    only move values share one, unless a concatenation would cost another reader more than a bit.
-///    A source's own int8 weights are kept bit for bit. int8 weights; int32 bias at scale x * w[c] with the zero-point correction -z_x *
-///    sum(w) in it. Operators without an integer kernel (Mul, Softmax, sums of more than
-///    kMaxInt8Reduction products) stay in float between conversions. The last convolution or dense
-///    layer before them gives floats itself.
+///    A source's own int8 weights are kept bit for bit. int8 weights; int32 bias at scale x * w[c]
+///    with the zero-point correction -z_x * sum(w) in it. Operators without an integer kernel (Mul,
+///    Softmax, sums of more than kMaxInt8Reduction products) stay in float between conversions. The
+///    last convolution or dense layer before them gives floats itself.
 ///  - A uint8 input is quantized by its range in the table, a uint8 output likewise, or 1/256
 ///  behind a softmax.
-/// A graph that is quantized already only gets the input and output types; what it computes in float stays so. `table` is needed for
-/// kInt8 and for most uint8 inputs and outputs; may be null otherwise. Errors: kInvalidArgument (no
-/// table, missing or non-finite range, a constant that is not finite: names the tensor; a weight that does
-/// not fit float16),
-/// kUnsupported (require_int8: lists the operators; a quantized graph to another precision).
+/// A graph that is quantized already only gets the input and output types; what it computes in
+/// float stays so. `table` is needed for kInt8 and for most uint8 inputs and outputs; may be null
+/// otherwise. Errors: kInvalidArgument (no table, missing or non-finite range, a constant that is
+/// not finite: names the tensor; a weight that does not fit float16), kUnsupported (require_int8:
+/// lists the operators; a quantized graph to another precision).
 Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options,
                             const CalibrationTable* table);
 

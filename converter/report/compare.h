@@ -16,18 +16,24 @@ struct Comparison {
   int64_t images = 0;
   double absolute_error = 0.0;  ///< The largest |octet - reference|; NaN when one is.
   double relative_error = 0.0;  ///< absolute_error / the largest |reference|; 0 when both are 0.
-  int64_t equal_top1 = 0;       ///< Images whose largest output has the same index, the first of equal ones.
+  int64_t equal_top1 =
+      0;  ///< Images whose largest output has the same index, the first of equal ones.
 };
 
 /// Runs `model` on each of the inputs and compares its first output with the reference.
-///  - `input_path`, a .npy file, has the batch in front. uint8 [n,height,width,channels] for a network that takes images are pixels of any
-///    size and go through the model's preprocessing. Everything else is the source's input tensor, [n,height,width,channels],
-///    [n,channels,height,width] or [n,channels]; `source` says what of the source's arithmetic was moved into the preprocessing since.
-///  - `reference_path` has the batch in front and the output's number of elements in each row, feature maps channels last or first.  Answers of a network that gives
+///  - `input_path`, a .npy file, has the batch in front. uint8 [n,height,width,channels] for a
+///  network that takes images are pixels of any
+///    size and go through the model's preprocessing. Everything else is the source's input tensor,
+///    [n,height,width,channels], [n,channels,height,width] or [n,channels]; `source` says what of
+///    the source's arithmetic was moved into the preprocessing since.
+///  - `reference_path` has the batch in front and the output's number of elements in each row,
+///  feature maps channels last or first.  Answers of a network that gives
 ///    codes may be codes, uint8 or int8, as the source gave them, or the numbers they stand for.
-/// Errors: those of NpyReader; kInvalidArgument for shapes that do not fit and for values that are not finite, with the path in front.
-Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& model, const Preprocessing& source,
-                                        const std::string& input_path, const std::string& reference_path);
+/// Errors: those of NpyReader; kInvalidArgument for shapes that do not fit and for values that are
+/// not finite, with the path in front.
+Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& model,
+                                        const Preprocessing& source, const std::string& input_path,
+                                        const std::string& reference_path);
 
 }  // namespace octet
 

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cstdio>
-
 #include <nlohmann/json.hpp>
 
 #include "engine/src/model_impl.h"
@@ -13,7 +12,8 @@ namespace {
 
 std::string DescribeTensor(const Tensor& t) {
   std::string s = StrCat(t.name, " ", DTypeName(t.dtype), " ", t.shape.ToString());
-  if (t.dtype == DType::kU8) s += StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
+  if (t.dtype == DType::kU8)
+    s += StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
   return s;
 }
 
@@ -26,7 +26,8 @@ std::string Join(const std::vector<std::string>& parts) {
 /// 1234567 as "1,234,567".
 std::string Thousands(int64_t value) {
   std::string s = std::to_string(value);
-  for (int64_t at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3) s.insert(static_cast<size_t>(at), ",");
+  for (int64_t at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3)
+    s.insert(static_cast<size_t>(at), ",");
   return s;
 }
 
@@ -43,8 +44,10 @@ bool ComputesInFloat(const Graph& g, const Node& n) {
     case OpType::kQuantize:
     case OpType::kDequantize:
     case OpType::kReshape:
-    case OpType::kSlice: return false;
-    default: return g.tensor(n.inputs[0]).dtype == DType::kF32;
+    case OpType::kSlice:
+      return false;
+    default:
+      return g.tensor(n.inputs[0]).dtype == DType::kF32;
   }
 }
 
@@ -78,20 +81,25 @@ std::string ReportText(const ConversionReport& r) {
     operators += StrCat(operators.empty() ? "" : ", ", type, " ", n);
     count += n;
   }
-  std::string s = StrCat("source:      ", r.source, "\nname:        ", r.name, "\ninput:       ", Join(r.inputs),
-                         "\noutput:      ", Join(r.outputs), "\noperators:   ", count, " (", operators, ")");
+  std::string s = StrCat("source:      ", r.source, "\nname:        ", r.name,
+                         "\ninput:       ", Join(r.inputs), "\noutput:      ", Join(r.outputs),
+                         "\noperators:   ", count, " (", operators, ")");
   if (!r.float_operators.empty()) s += "\nin float32:  " + Join(r.float_operators);
-  s += StrCat("\nparameters:  ", Thousands(r.parameters), "\nMACs:        ", Thousands(r.macs), " per image");
+  s += StrCat("\nparameters:  ", Thousands(r.parameters), "\nMACs:        ", Thousands(r.macs),
+              " per image");
   if (!r.calibration_method.empty()) {
     s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
   }
   if (r.comparison) {
     const Comparison& c = *r.comparison;
-    s += StrCat("\ncompared:    with ", r.reference, ", ", c.images, " images: absolute error ", Short(c.absolute_error),
-                ", relative error ", Short(c.relative_error), ", top-1 equal ", c.equal_top1, "/", c.images, " (",
-                Short(100.0 * static_cast<double>(c.equal_top1) / static_cast<double>(c.images)), " %)");
+    s += StrCat("\ncompared:    with ", r.reference, ", ", c.images, " images: absolute error ",
+                Short(c.absolute_error), ", relative error ", Short(c.relative_error),
+                ", top-1 equal ", c.equal_top1, "/", c.images, " (",
+                Short(100.0 * static_cast<double>(c.equal_top1) / static_cast<double>(c.images)),
+                " %)");
   }
-  return s + StrCat("\nwrote:       ", r.output, ", ", PrecisionName(r.precision), ", ", Thousands(r.file_size), " bytes\n");
+  return s + StrCat("\nwrote:       ", r.output, ", ", PrecisionName(r.precision), ", ",
+                    Thousands(r.file_size), " bytes\n");
 }
 
 std::string ReportJson(const ConversionReport& r) {
@@ -114,12 +122,13 @@ std::string ReportJson(const ConversionReport& r) {
   if (r.comparison) {
     const Comparison& c = *r.comparison;
     // An error that is not a number becomes null.
-    json["comparison"] = {{"reference", r.reference},
-                          {"images", c.images},
-                          {"absolute_error", c.absolute_error},
-                          {"relative_error", c.relative_error},
-                          {"equal_top1", c.equal_top1},
-                          {"equal_top1_share", static_cast<double>(c.equal_top1) / static_cast<double>(c.images)}};
+    json["comparison"] = {
+        {"reference", r.reference},
+        {"images", c.images},
+        {"absolute_error", c.absolute_error},
+        {"relative_error", c.relative_error},
+        {"equal_top1", c.equal_top1},
+        {"equal_top1_share", static_cast<double>(c.equal_top1) / static_cast<double>(c.images)}};
   }
   // Names come from files and need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";

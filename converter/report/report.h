@@ -18,21 +18,24 @@ struct ConversionReport {
   std::string output;  ///< Path of the file.
   std::string name, source;
   Precision precision = Precision::kFp32;
-  std::vector<std::string> inputs, outputs;  ///< "image uint8 [1,160,160,3] scale 0.0186584 zero point 114".
-  std::map<std::string, int> operators;      ///< By type.
-  std::vector<std::string> float_operators;  ///< int8 only: names of operators that compute in float32.
-  int64_t parameters = 0;                    ///< Weights and biases of the network as it was optimized.
-  int64_t macs = 0;                          ///< Multiply-accumulates per image.
-  int64_t file_size = 0;                     ///< Bytes.
-  std::string calibration_method;            ///< Empty when no table was used.
+  std::vector<std::string> inputs,
+      outputs;  ///< "image uint8 [1,160,160,3] scale 0.0186584 zero point 114".
+  std::map<std::string, int> operators;  ///< By type.
+  std::vector<std::string>
+      float_operators;             ///< int8 only: names of operators that compute in float32.
+  int64_t parameters = 0;          ///< Weights and biases of the network as it was optimized.
+  int64_t macs = 0;                ///< Multiply-accumulates per image.
+  int64_t file_size = 0;           ///< Bytes.
+  std::string calibration_method;  ///< Empty when no table was used.
   int calibration_samples = 0;
-  std::string reference;                     ///< Path of the answers compared with; empty for none.
+  std::string reference;  ///< Path of the answers compared with; empty for none.
   std::optional<Comparison> comparison;
-  std::vector<std::string> notes;            ///< Choices that were made for the user; the text has none, they go to stderr.
+  std::vector<std::string>
+      notes;  ///< Choices that were made for the user; the text has none, they go to stderr.
 };
 
-/// Fills everything but `output`, the calibration, the comparison and the notes from the graph that was written and the optimized float graph
-/// that it was made from.
+/// Fills everything but `output`, the calibration, the comparison and the notes from the graph that
+/// was written and the optimized float graph that it was made from.
 ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size);
 
 /// A few lines, "source:      onnx opset 13" and so on.

@@ -56,10 +56,10 @@ class Op {
 
   std::vector<Slot> slots;
   std::vector<ExternalSlot> external_slots;
-  HaloFill halo;         ///< Around the output.
-  int batch = 1;         ///< Images of the present run.
-  int node = kCopyIn;    ///< Index into Graph::nodes, kCopyIn or kCopyOut.
-  std::string kernel;    ///< For the profile.
+  HaloFill halo;       ///< Around the output.
+  int batch = 1;       ///< Images of the present run.
+  int node = kCopyIn;  ///< Index into Graph::nodes, kCopyIn or kCopyOut.
+  std::string kernel;  ///< For the profile.
 };
 
 /// Convolution or dense layer with static quantization or in float.

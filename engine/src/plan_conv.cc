@@ -116,8 +116,8 @@ Status Planner::AddConv(const Node& n) {
   const Tensor& w = tensor(n.inputs[kInputWeights]);
   const Tensor& y = tensor(n.output);
   if (w.layout == Layout::kPlain) {
-    return Unsupported(StrCat(NodeName(), ": grouped convolution with ", n.groups,
-                              " groups of ", w.shape.back(),
+    return Unsupported(StrCat(NodeName(), ": grouped convolution with ", n.groups, " groups of ",
+                              w.shape.back(),
                               " channels; only depthwise (one channel a group) has a kernel"));
   }
   const PanelShape panel = MakePanelShape(w.shape, w.dtype, w.layout);

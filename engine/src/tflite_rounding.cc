@@ -80,8 +80,7 @@ int TfliteAffine::Differences(int32_t k, int32_t x_zero, float low, float high, 
                               float shift) const {
   int count = 0;
   for (int32_t q = 0; q < 256; ++q) {
-    const float exact =
-        std::min(std::max(static_cast<float>(Exact(q - x_zero, k)), low), high);
+    const float exact = std::min(std::max(static_cast<float>(Exact(q - x_zero, k)), low), high);
     count += std::nearbyint(Unrounded(q - x_zero, scale, shift, nudge_, low, high)) != exact;
   }
   return count;

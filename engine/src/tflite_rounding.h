@@ -89,7 +89,7 @@ class TfliteAffine {
   int Differences(int32_t k, int32_t x_zero, float low, float high, float scale, float shift) const;
 
   bool add_ = false;
-  TfliteSum sum_;                   ///< ADD only.
+  TfliteSum sum_;                    ///< ADD only.
   kernels::FixedMultiplier result_;  ///< MUL only.
   double scale_ = 1.0, unit_ = 1.0;  ///< Real factors: of x (MUL: times k), and of k (ADD).
   float nudge_ = 0.0f;

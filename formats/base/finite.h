@@ -17,7 +17,8 @@ inline Status CheckFinite(std::span<const float> values) {
   for (size_t i = 0; i < values.size(); ++i) {
     if (!std::isfinite(values[i])) {
       const char* found = std::isnan(values[i]) ? "nan" : values[i] > 0 ? "inf" : "-inf";
-      return InvalidArgument(StrCat("element ", i, ": found ", found, ", expected a finite number"));
+      return InvalidArgument(
+          StrCat("element ", i, ": found ", found, ", expected a finite number"));
     }
   }
   return OkStatus();

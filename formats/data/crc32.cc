@@ -6,7 +6,8 @@
 namespace octet {
 namespace {
 
-// tables[k][b]: the CRC of byte b followed by k zero bytes, so that eight bytes are looked up independently.
+// tables[k][b]: the CRC of byte b followed by k zero bytes, so that eight bytes are looked up
+// independently.
 using Tables = std::array<std::array<uint32_t, 256>, 8>;
 
 constexpr Tables MakeTables(uint32_t reflected_polynomial) {
@@ -32,8 +33,8 @@ uint32_t Run(const Tables& t, std::span<const uint8_t> bytes, uint32_t previous)
   const uint8_t* p = bytes.data();
   size_t n = bytes.size();
   for (; n >= 8; n -= 8, p += 8) {
-    const uint32_t low = crc ^ (uint32_t{p[0]} | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 |
-                                uint32_t{p[3]} << 24);
+    const uint32_t low =
+        crc ^ (uint32_t{p[0]} | uint32_t{p[1]} << 8 | uint32_t{p[2]} << 16 | uint32_t{p[3]} << 24);
     crc = t[7][low & 0xff] ^ t[6][(low >> 8) & 0xff] ^ t[5][(low >> 16) & 0xff] ^ t[4][low >> 24] ^
           t[3][p[4]] ^ t[2][p[5]] ^ t[1][p[6]] ^ t[0][p[7]];
   }

@@ -79,8 +79,9 @@ class TfRecordDataset : public Dataset {
                            Bytes(example, "image/filename"));
     OCTET_ASSIGN_OR_RETURN(const std::optional<std::string_view> text,
                            Bytes(example, "image/class/text"));
-    sample->name = name && !name->empty() ? std::string(*name)
-                                          : StrCat(fs::path(path_).filename().string(), "[", index, "]");
+    sample->name = name && !name->empty()
+                       ? std::string(*name)
+                       : StrCat(fs::path(path_).filename().string(), "[", index, "]");
     const auto label = example.find("image/class/label");
     if (label != example.end()) {
       if (label->second.kind != Feature::Kind::kInts || label->second.ints.size() != 1) {
@@ -160,7 +161,8 @@ class FileDataset : public Dataset {
 
 class NpyDataset : public Dataset {
  public:
-  NpyDataset(NpyReader reader, std::string path) : reader_(std::move(reader)), path_(std::move(path)) {}
+  NpyDataset(NpyReader reader, std::string path)
+      : reader_(std::move(reader)), path_(std::move(path)) {}
 
   static Result<std::unique_ptr<Dataset>> Open(const std::string& path,
                                                const DatasetOptions& options) {
@@ -173,8 +175,8 @@ class NpyDataset : public Dataset {
     const std::vector<int64_t>& s = header.shape;
     if ((!pixels && header.type != NpyType::kF32) || s.size() != 4 ||
         (pixels && s[3] != 1 && s[3] != 3)) {
-      return InvalidArgument(StrCat(path, ": holds ", found,
-                                    ", expected uint8 [N,H,W,3 or 1] or float32 [N,H,W,C]"));
+      return InvalidArgument(
+          StrCat(path, ": holds ", found, ", expected uint8 [N,H,W,3 or 1] or float32 [N,H,W,C]"));
     }
     // The product of all dimensions is checked, but with N = 0 the others may be anything.
     Shape image{s[1], s[2], s[3]};
@@ -219,7 +221,8 @@ class NpyDataset : public Dataset {
       sample->float_height = static_cast<int>(s[1]);
       sample->float_width = static_cast<int>(s[2]);
       sample->float_channels = static_cast<int>(s[3]);
-      OCTET_RETURN_IF_ERROR(reader_.Read(index * per_sample, per_sample, sample->float_data.data()));
+      OCTET_RETURN_IF_ERROR(
+          reader_.Read(index * per_sample, per_sample, sample->float_data.data()));
       return true;
     }
     sample->image.height = static_cast<int>(s[1]);
@@ -228,7 +231,8 @@ class NpyDataset : public Dataset {
     rgb.resize(static_cast<size_t>(s[1] * s[2] * 3));
     OCTET_RETURN_IF_ERROR(reader_.Read(index * per_sample, per_sample, rgb.data()));
     if (s[3] == 1) {
-      // Gray pixels spread to three from the last on, so that none is overwritten before it is read.
+      // Gray pixels spread to three from the last on, so that none is overwritten before it is
+      // read.
       for (size_t i = static_cast<size_t>(per_sample); i-- > 0;) {
         rgb[3 * i] = rgb[3 * i + 1] = rgb[3 * i + 2] = rgb[i];
       }
@@ -283,7 +287,8 @@ Result<Listing> List(const std::string& folder) {
   return listing;
 }
 
-Result<std::unique_ptr<Dataset>> OpenFolder(const std::string& path, const DatasetOptions& options) {
+Result<std::unique_ptr<Dataset>> OpenFolder(const std::string& path,
+                                            const DatasetOptions& options) {
   OCTET_ASSIGN_OR_RETURN(Listing top, List(path));
   const fs::path root(path);
   std::vector<FileDataset::Entry> entries;
@@ -335,12 +340,13 @@ Result<std::unique_ptr<Dataset>> OpenFolder(const std::string& path, const Datas
     // Some names fit and some do not: counting folders would give wrong labels without a word.
     for (size_t i = 0; i < classes.size(); ++i) {
       if (!FindLabel(options.labels, classes[i])) {
-        return InvalidArgument(
-            StrCat(path, ": folder '", classes[i], "' is not among the model's labels, others are"));
+        return InvalidArgument(StrCat(path, ": folder '", classes[i],
+                                      "' is not among the model's labels, others are"));
       }
     }
   } else if (!options.labels.empty() && options.labels.size() != classes.size()) {
-    return InvalidArgument(StrCat(path, ": has ", classes.size(), " class folders, none named as one of the model's ",
+    return InvalidArgument(StrCat(path, ": has ", classes.size(),
+                                  " class folders, none named as one of the model's ",
                                   options.labels.size(), " labels"));
   }
   return FileDataset::Make(std::move(entries), std::move(description), std::move(classes),
@@ -363,8 +369,9 @@ Result<std::unique_ptr<Dataset>> OpenFile(const std::string& path, const Dataset
   if (LooksLikeTfRecord(start) || fs::path(path).extension() == ".tfrecord") {
     return TfRecordDataset::Open(path, options);
   }
-  return Unsupported(StrCat(path, ": not a data set, expected a TFRecord file, an .npy file, a "
-                                  "JPEG, PNG, BMP or PNM image, or a folder of images"));
+  return Unsupported(StrCat(path,
+                            ": not a data set, expected a TFRecord file, an .npy file, a "
+                            "JPEG, PNG, BMP or PNM image, or a folder of images"));
 }
 
 }  // namespace
@@ -397,7 +404,8 @@ Result<bool> Dataset::Next(Sample* sample) {
   return more;
 }
 
-Result<std::unique_ptr<Dataset>> OpenDataset(const std::string& path, const DatasetOptions& options) {
+Result<std::unique_ptr<Dataset>> OpenDataset(const std::string& path,
+                                             const DatasetOptions& options) {
   if (options.max_samples < 0) {
     return InvalidArgument(StrCat("max_samples is ", options.max_samples, ", expected at least 0"));
   }

@@ -27,16 +27,18 @@ struct Sample {
 };
 
 struct DatasetOptions {
-  /// The model's labels. Class folders and class names in TFRecord files are looked up here when the names match.
+  /// The model's labels. Class folders and class names in TFRecord files are looked up here when
+  /// the names match.
   std::vector<std::string> labels;
   /// .npy file of integer labels for a data set that is itself an .npy file.
   std::string npy_labels;
-  /// At most this many samples; 0 = all. They are spread evenly over the whole set where its size is known, because
-  /// folders of classes are sorted by class.
+  /// At most this many samples; 0 = all. They are spread evenly over the whole set where its size
+  /// is known, because folders of classes are sorted by class.
   int64_t max_samples = 0;
 };
 
-/// Streams samples in a fixed order with bounded memory: one sample, and the list of file names of a folder.
+/// Streams samples in a fixed order with bounded memory: one sample, and the list of file names of
+/// a folder.
 class Dataset {
  public:
   virtual ~Dataset() = default;
@@ -47,11 +49,13 @@ class Dataset {
   /// What it is, for people, e.g. "TFRecord file of 50 records".
   const std::string& description() const { return description_; }
 
-  /// Class names by label as the data set tells them: the folders' names where they made the labels; otherwise empty.
+  /// Class names by label as the data set tells them: the folders' names where they made the
+  /// labels; otherwise empty.
   const std::vector<std::string>& class_names() const { return class_names_; }
 
-  /// Reads the next sample; false at the end. Errors (a NaN or infinity in `float_data` is one) name the file and record; after one, the next call goes on with the
-  /// next sample where that is possible.
+  /// Reads the next sample; false at the end. Errors (a NaN or infinity in `float_data` is one)
+  /// name the file and record; after one, the next call goes on with the next sample where that is
+  /// possible.
   Result<bool> Next(Sample* sample);
 
  protected:
@@ -73,16 +77,21 @@ class Dataset {
 };
 
 /// Opens, by content:
-///  - a TFRecord file of tf.train.Example with image/encoded and optionally image/class/label, image/class/text,
+///  - a TFRecord file of tf.train.Example with image/encoded and optionally image/class/label,
+///  image/class/text,
 ///    image/filename;
-///  - a folder whose subfolders hold the images of one class each: labels by `options.labels` when every subfolder is
-///    named there, else in alphabetical order (an error when there are more or fewer folders than labels);
+///  - a folder whose subfolders hold the images of one class each: labels by `options.labels` when
+///  every subfolder is
+///    named there, else in alphabetical order (an error when there are more or fewer folders than
+///    labels);
 ///  - a folder of images without labels;
 ///  - an .npy file: uint8 [N,H,W,3] or [N,H,W,1] images, or float32 [N,H,W,C] prepared inputs;
 ///  - one image.
-/// Files in a folder whose names begin with a dot are ignored, and so are those without an image's extension. Errors:
-/// kNotFound, kIo, kCorrupt, kUnsupported, kInvalidArgument (an empty data set, labels that do not fit).
-Result<std::unique_ptr<Dataset>> OpenDataset(const std::string& path, const DatasetOptions& options = {});
+/// Files in a folder whose names begin with a dot are ignored, and so are those without an image's
+/// extension. Errors: kNotFound, kIo, kCorrupt, kUnsupported, kInvalidArgument (an empty data set,
+/// labels that do not fit).
+Result<std::unique_ptr<Dataset>> OpenDataset(const std::string& path,
+                                             const DatasetOptions& options = {});
 
 }  // namespace octet
 

@@ -67,11 +67,13 @@ struct ImageSize {
   int width = 0, height = 0;
 };
 
-/// What a JPEG has defined so far. Whatever is used without a definition, stb_image takes from memory that it has not written.
+/// What a JPEG has defined so far. Whatever is used without a definition, stb_image takes from
+/// memory that it has not written.
 struct JpegState {
   struct Component {
     uint8_t id = 0, quantization = 0;
-    bool begun = false;  ///< A scan has set its blocks, or in progressive files the first coefficient of each.
+    bool begun = false;  ///< A scan has set its blocks, or in progressive files the first
+                         ///< coefficient of each.
   };
   ImageSize size;
   std::vector<Component> components;
@@ -85,10 +87,12 @@ Status CheckHuffmanTables(Bytes segment, size_t offset, JpegState* state) {
   constexpr size_t kCounts = 16;
   while (!segment.empty()) {
     size_t codes = 0;
-    if (segment.size() < 1 + kCounts) return Corrupt(StrCat("JPEG Huffman tables at byte ", offset, " are cut off"));
+    if (segment.size() < 1 + kCounts)
+      return Corrupt(StrCat("JPEG Huffman tables at byte ", offset, " are cut off"));
     for (size_t i = 1; i <= kCounts; ++i) codes += segment[i];
     if (codes > 256 || codes > segment.size() - 1 - kCounts) {
-      return Corrupt(StrCat("JPEG Huffman table at byte ", offset, " has ", codes, " codes, expected at most ",
+      return Corrupt(StrCat("JPEG Huffman table at byte ", offset, " has ", codes,
+                            " codes, expected at most ",
                             std::min<size_t>(256, segment.size() - 1 - kCounts)));
     }
     (segment[0] >= 0x10 ? state->ac_codes : state->dc_codes) |= 1u << (segment[0] & 15);
@@ -110,20 +114,24 @@ void NoteQuantizationTables(Bytes segment, JpegState* state) {
 Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
   const size_t count = segment.empty() ? 0 : segment[0];
   if (count < 1 || count > state->components.size() || segment.size() != 4 + 2 * count) {
-    return Corrupt(StrCat("JPEG scan header at byte ", offset, " has ", count, " components in ", segment.size(), " bytes"));
+    return Corrupt(StrCat("JPEG scan header at byte ", offset, " has ", count, " components in ",
+                          segment.size(), " bytes"));
   }
-  const int first = segment[1 + 2 * count], last = segment[2 + 2 * count], refines = segment[3 + 2 * count] >> 4;
+  const int first = segment[1 + 2 * count], last = segment[2 + 2 * count],
+            refines = segment[3 + 2 * count] >> 4;
   const bool dc = !state->progressive || first == 0, ac = !state->progressive || last > 0;
   for (size_t i = 0; i < count; ++i) {
     const uint8_t id = segment[1 + 2 * i], tables = segment[2 + 2 * i];
     const auto component = std::find_if(state->components.begin(), state->components.end(),
                                         [&](const JpegState::Component& c) { return c.id == id; });
     if (component == state->components.end()) {
-      return Corrupt(StrCat("JPEG scan at byte ", offset, " has component ", int{id}, ", which the image has not"));
+      return Corrupt(StrCat("JPEG scan at byte ", offset, " has component ", int{id},
+                            ", which the image has not"));
     }
     const auto need = [&](const char* what, uint32_t defined, int table) {
       if ((defined >> table & 1) != 0) return OkStatus();
-      return Corrupt(StrCat("JPEG scan at byte ", offset, " uses ", what, " table ", table, ", which is not defined"));
+      return Corrupt(StrCat("JPEG scan at byte ", offset, " uses ", what, " table ", table,
+                            ", which is not defined"));
     };
     OCTET_RETURN_IF_ERROR(need("quantization", state->quantization, component->quantization & 15));
     if (dc && refines == 0) OCTET_RETURN_IF_ERROR(need("DC Huffman", state->dc_codes, tables >> 4));
@@ -131,15 +139,17 @@ Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
     component->begun |= dc && refines == 0;
     // Refinements of nothing; decoders do not agree what that means.
     if (!component->begun) {
-      return Corrupt(StrCat("JPEG scan at byte ", offset, " refines component ", int{id}, " before its first scan"));
+      return Corrupt(StrCat("JPEG scan at byte ", offset, " refines component ", int{id},
+                            " before its first scan"));
     }
   }
   return OkStatus();
 }
 
-// stb_image fills whatever is missing with gray and reports success, so the structure is walked first: every segment
-// must lie inside the file, and the image must end with its end marker. The compressed data must also be long enough
-// for the number of blocks, which is what bounds the decoder's work by the size of the file.
+// stb_image fills whatever is missing with gray and reports success, so the structure is walked
+// first: every segment must lie inside the file, and the image must end with its end marker. The
+// compressed data must also be long enough for the number of blocks, which is what bounds the
+// decoder's work by the size of the file.
 Result<JpegState> CheckJpeg(Bytes bytes) {
   // Decoders walk all coefficients in every scan; real progressive files have about ten.
   constexpr int kMaxScans = 256;
@@ -166,11 +176,12 @@ Result<JpegState> CheckJpeg(Bytes bytes) {
     const Bytes segment = bytes.subspan(pos + 2, length - 2);
     const size_t segment_offset = pos;
     pos += length;
-    const bool is_frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 &&
-                          marker != 0xcc;
+    const bool is_frame =
+        marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
     if (is_frame) {
       if (marker > 0xc2) {
-        return Unsupported("JPEG is neither baseline nor progressive (lossless or arithmetic coding)");
+        return Unsupported(
+            "JPEG is neither baseline nor progressive (lossless or arithmetic coding)");
       }
       if (size.width != 0) return Corrupt("JPEG has two frame headers");
       state.progressive = marker == 0xc2;
@@ -210,11 +221,12 @@ Result<JpegState> CheckJpeg(Bytes bytes) {
     } else if (marker == 0xda) {
       if (size.width == 0) return Corrupt("JPEG scan comes before the frame header");
       OCTET_RETURN_IF_ERROR(CheckScan(segment, segment_offset, &state));
-      if (++scans > kMaxScans) return Unsupported(StrCat("JPEG has more than ", kMaxScans, " scans"));
+      if (++scans > kMaxScans)
+        return Unsupported(StrCat("JPEG has more than ", kMaxScans, " scans"));
       const size_t begin = pos;
       while (pos + 1 < bytes.size()) {
-        const uint8_t* escape = static_cast<const uint8_t*>(
-            std::memchr(&bytes[pos], 0xff, bytes.size() - 1 - pos));
+        const uint8_t* escape =
+            static_cast<const uint8_t*>(std::memchr(&bytes[pos], 0xff, bytes.size() - 1 - pos));
         if (escape == nullptr) {
           pos = bytes.size() - 1;
           break;
@@ -233,7 +245,8 @@ Result<JpegState> CheckJpeg(Bytes bytes) {
   for (const JpegState::Component& c : state.components) {
     if (!c.begun) return Corrupt(StrCat("JPEG has no scan for component ", int{c.id}));
   }
-  // A block needs a bit for its first coefficient and, in sequential files, one for "no more coefficients".
+  // A block needs a bit for its first coefficient and, in sequential files, one for "no more
+  // coefficients".
   if (scan_bytes * 8 < blocks * (state.progressive ? 1 : 2)) {
     return Corrupt(StrCat("JPEG is truncated: ", scan_bytes, " bytes of image data cannot hold ",
                           size.width, "x", size.height, " pixels"));
@@ -245,37 +258,42 @@ Result<JpegState> CheckJpeg(Bytes bytes) {
 struct PngParts {
   ImageSize size;
   int depth = 0, color = 0, interlaced = 0;  ///< As the header has them.
-  int64_t raw_size = 0;                      ///< Bytes of the uncompressed rows with their filter types.
-  std::vector<uint8_t> palette;              ///< RGB; empty when there is none.
+  int64_t raw_size = 0;          ///< Bytes of the uncompressed rows with their filter types.
+  std::vector<uint8_t> palette;  ///< RGB; empty when there is none.
   std::vector<Bytes> compressed;
 
   bool indexed() const { return color == 3; }
 };
 
-/// Bytes of the rows, each with a filter type in front, of an image or of the seven that make up an interlaced one.
+/// Bytes of the rows, each with a filter type in front, of an image or of the seven that make up an
+/// interlaced one.
 int64_t PngRawSize(const ImageSize& size, int64_t pixel_bits, bool interlaced) {
   const auto bytes = [&](int64_t x, int64_t dx, int64_t y, int64_t dy) {
     const int64_t w = CeilDiv(size.width - x, dx), h = CeilDiv(size.height - y, dy);
     return w > 0 && h > 0 ? (CeilDiv(w * pixel_bits, 8) + 1) * h : 0;
   };
   if (!interlaced) return bytes(0, 1, 0, 1);
-  return bytes(0, 8, 0, 8) + bytes(4, 8, 0, 8) + bytes(0, 4, 4, 8) + bytes(2, 4, 0, 4) + bytes(0, 2, 2, 4) +
-         bytes(1, 2, 0, 2) + bytes(0, 1, 1, 2);
+  return bytes(0, 8, 0, 8) + bytes(4, 8, 0, 8) + bytes(0, 4, 4, 8) + bytes(2, 4, 0, 4) +
+         bytes(0, 2, 2, 4) + bytes(1, 2, 0, 2) + bytes(0, 1, 1, 2);
 }
 
 Status ReadPngHeader(Bytes chunk, PngParts* parts) {
-  if (chunk.size() != 13) return Corrupt(StrCat("PNG header has ", chunk.size(), " bytes, expected 13"));
+  if (chunk.size() != 13)
+    return Corrupt(StrCat("PNG header has ", chunk.size(), " bytes, expected 13"));
   OCTET_RETURN_IF_ERROR(CheckSize(Big32(&chunk[0]), Big32(&chunk[4])));
   parts->size = {static_cast<int>(Big32(&chunk[0])), static_cast<int>(Big32(&chunk[4]))};
   const int depth = chunk[8], color = chunk[9];
-  const bool whole_bytes = depth == 8 || depth == 16, part_bytes = depth == 1 || depth == 2 || depth == 4;
-  const bool good = color == 0 ? whole_bytes || part_bytes
+  const bool whole_bytes = depth == 8 || depth == 16,
+             part_bytes = depth == 1 || depth == 2 || depth == 4;
+  const bool good = color == 0   ? whole_bytes || part_bytes
                     : color == 3 ? depth == 8 || part_bytes
                                  : (color == 2 || color == 4 || color == 6) && whole_bytes;
-  if (!good) return Corrupt(StrCat("PNG has color type ", color, " with ", depth, " bits, which do not go together"));
+  if (!good)
+    return Corrupt(
+        StrCat("PNG has color type ", color, " with ", depth, " bits, which do not go together"));
   if (chunk[10] != 0 || chunk[11] != 0 || chunk[12] > 1) {
-    return Corrupt(StrCat("PNG has compression ", int{chunk[10]}, ", filter ", int{chunk[11]}, " and interlacing ",
-                          int{chunk[12]}, ", expected 0, 0 and 0 or 1"));
+    return Corrupt(StrCat("PNG has compression ", int{chunk[10]}, ", filter ", int{chunk[11]},
+                          " and interlacing ", int{chunk[12]}, ", expected 0, 0 and 0 or 1"));
   }
   parts->depth = depth;
   parts->color = color;
@@ -308,21 +326,26 @@ Result<PngParts> CheckPng(Bytes bytes) {
       parts.compressed.push_back(chunk);
     } else if (type == "PLTE") {
       if (!parts.palette.empty() || !parts.compressed.empty()) {
-        return Corrupt(StrCat("PNG palette at byte ", pos, " is a second one, or behind image data"));
+        return Corrupt(
+            StrCat("PNG palette at byte ", pos, " is a second one, or behind image data"));
       }
       if (length == 0 || length % 3 != 0 || length > 256 * 3) {
-        return Corrupt(StrCat("PNG palette has ", length, " bytes, expected 3 for each of 1 to 256 colors"));
+        return Corrupt(
+            StrCat("PNG palette has ", length, " bytes, expected 3 for each of 1 to 256 colors"));
       }
       parts.palette.assign(chunk.begin(), chunk.end());
     } else if (type != "IEND" && (type[0] & 0x20) == 0) {
-      // By the rules a decoder must give up at a chunk that it does not know and that is marked as critical.
+      // By the rules a decoder must give up at a chunk that it does not know and that is marked as
+      // critical.
       return Unsupported(StrCat("PNG chunk at byte ", pos, " is critical and of an unknown type"));
     }
     end = type == "IEND";
     pos += 12 + length;
   }
-  if (parts.indexed() && parts.palette.empty()) return Corrupt("PNG has palette indices and no palette");
-  // Deflate makes at most 1032 bytes of one. This bounds the decoder's work by the size of the file.
+  if (parts.indexed() && parts.palette.empty())
+    return Corrupt("PNG has palette indices and no palette");
+  // Deflate makes at most 1032 bytes of one. This bounds the decoder's work by the size of the
+  // file.
   if (compressed < parts.raw_size / 1032) {
     return Corrupt(StrCat("PNG is truncated: ", compressed, " bytes of image data cannot hold ",
                           parts.size.width, "x", parts.size.height, " pixels"));
@@ -338,7 +361,8 @@ class Inflater {
   Inflater(const Inflater&) = delete;
   Inflater& operator=(const Inflater&) = delete;
 
-  /// All of `pieces`, which are one stream that gives `size` bytes. What some programs write behind them is left out.
+  /// All of `pieces`, which are one stream that gives `size` bytes. What some programs write behind
+  /// them is left out.
   Status Run(const std::vector<Bytes>& pieces, size_t size, std::vector<uint8_t>* out) {
     out->resize(size);
     stream_.next_out = out->data();
@@ -354,17 +378,18 @@ class Inflater {
           stream_.avail_out = static_cast<uInt>(rest.size());
         }
         result = inflate(&stream_, Z_NO_FLUSH);
-        if (result == Z_BUF_ERROR || (result == Z_OK && stream_.avail_in == 0 && stream_.avail_out > 0)) {
+        if (result == Z_BUF_ERROR ||
+            (result == Z_OK && stream_.avail_in == 0 && stream_.avail_out > 0)) {
           result = Z_OK;
           break;  // It wants the next piece.
         }
       }
     }
     if (result == Z_STREAM_END && stream_.total_out >= size) return OkStatus();
-    const char* reason = stream_.msg != nullptr       ? stream_.msg
-                         : result == Z_STREAM_END     ? "it is too short for the pixels"
-                         : result == Z_MEM_ERROR      ? "out of memory"
-                                                      : "it is cut off";
+    const char* reason = stream_.msg != nullptr   ? stream_.msg
+                         : result == Z_STREAM_END ? "it is too short for the pixels"
+                         : result == Z_MEM_ERROR  ? "out of memory"
+                                                  : "it is cut off";
     return Corrupt(StrCat("PNG image data cannot be decompressed: ", reason));
   }
 
@@ -385,12 +410,14 @@ void AppendChunk(std::vector<uint8_t>* out, std::string_view type, Bytes content
   AppendBig32(out, 0);
 }
 
-/// The same image as stb_image 2.27 can be trusted with: nothing compressed, as its inflate copies memory that it has not
-/// written when a distance code is invalid, no transparency, and in the palette every index a color of its own, as it reads
-/// its stack for an index behind the palette (nothings/stb#1861).
+/// The same image as stb_image 2.27 can be trusted with: nothing compressed, as its inflate copies
+/// memory that it has not written when a distance code is invalid, no transparency, and in the
+/// palette every index a color of its own, as it reads its stack for an index behind the palette
+/// (nothings/stb#1861).
 Result<std::vector<uint8_t>> PlainPng(Bytes bytes, const PngParts& parts) {
   std::vector<uint8_t> raw;
-  OCTET_RETURN_IF_ERROR(Inflater().Run(parts.compressed, static_cast<size_t>(parts.raw_size), &raw));
+  OCTET_RETURN_IF_ERROR(
+      Inflater().Run(parts.compressed, static_cast<size_t>(parts.raw_size), &raw));
   constexpr size_t kBlock = 65535;
   std::vector<uint8_t> stored = {0x78, 0x01};
   stored.reserve(raw.size() + raw.size() / kBlock * 5 + 16);
@@ -401,7 +428,8 @@ Result<std::vector<uint8_t>> PlainPng(Bytes bytes, const PngParts& parts) {
       stored.push_back(static_cast<uint8_t>(v));
       stored.push_back(static_cast<uint8_t>(v >> 8));
     }
-    stored.insert(stored.end(), raw.begin() + static_cast<std::ptrdiff_t>(at), raw.begin() + static_cast<std::ptrdiff_t>(at + n));
+    stored.insert(stored.end(), raw.begin() + static_cast<std::ptrdiff_t>(at),
+                  raw.begin() + static_cast<std::ptrdiff_t>(at + n));
   }
   std::vector<uint8_t> png(kPngSignature.begin(), kPngSignature.end());
   png.reserve(stored.size() + 1024);
@@ -420,10 +448,11 @@ Result<DecodedImage> DecodeWithStb(Bytes bytes, const ImageSize& size) {
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return Unsupported("image file is larger than 2 GiB");
   }
-  // The largest honest buffer is a 16-bit RGBA image, or a JPEG's coefficients with the padding of its last blocks.
-  const size_t limit = (static_cast<size_t>(size.width) + 64) *
-                           (static_cast<size_t>(size.height) + 64) * 16 +
-                       2 * bytes.size() + (size_t{1} << 16);
+  // The largest honest buffer is a 16-bit RGBA image, or a JPEG's coefficients with the padding of
+  // its last blocks.
+  const size_t limit =
+      (static_cast<size_t>(size.width) + 64) * (static_cast<size_t>(size.height) + 64) * 16 +
+      2 * bytes.size() + (size_t{1} << 16);
   DecodedImage image;
   const char* error =
       data_internal::StbDecode(bytes, limit, &image.width, &image.height, &image.rgb);
@@ -439,12 +468,13 @@ Result<DecodedImage> DecodeJpeg(Bytes bytes) {
   OCTET_ASSIGN_OR_RETURN(const JpegState state, CheckJpeg(bytes));
   OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeWithStb(bytes, state.size));
   if (!state.restarts) return image;
-  // Where a restart marker should be and is not, stb_image leaves the rest of the scan unwritten and reports success. Only
-  // what it leaves depends on what was in memory.
+  // Where a restart marker should be and is not, stb_image leaves the rest of the scan unwritten
+  // and reports success. Only what it leaves depends on what was in memory.
   data_internal::fresh_memory ^= 0xff;
   const Result<DecodedImage> again = DecodeWithStb(bytes, state.size);
   data_internal::fresh_memory ^= 0xff;
-  if (!again.ok() || again->rgb != image.rgb) return Corrupt("JPEG is damaged: a restart marker is not where it should be");
+  if (!again.ok() || again->rgb != image.rgb)
+    return Corrupt("JPEG is damaged: a restart marker is not where it should be");
   return image;
 }
 
@@ -457,8 +487,8 @@ Result<DecodedImage> DecodePng(Bytes bytes) {
   for (size_t i = 0; i < image.rgb.size(); i += 3) {
     const size_t index = image.rgb[i];
     if (index >= colors) {
-      return Corrupt(StrCat("PNG palette index of pixel ", i / 3, ": found ", index, ", expected less than ", colors,
-                            ", the number of colors"));
+      return Corrupt(StrCat("PNG palette index of pixel ", i / 3, ": found ", index,
+                            ", expected less than ", colors, ", the number of colors"));
     }
     std::memcpy(&image.rgb[i], &parts.palette[3 * index], 3);
   }
@@ -472,7 +502,8 @@ Result<DecodedImage> DecodeBmp(Bytes bytes) {
   const bool old = header_size == 12;  // OS/2: 16-bit sizes, palette entries of 3 bytes.
   if (!old && header_size != 40 && header_size != 52 && header_size != 56 && header_size != 108 &&
       header_size != 124) {
-    return Unsupported(StrCat("BMP header has ", header_size, " bytes, expected 12, 40, 52, 56, 108 or 124"));
+    return Unsupported(
+        StrCat("BMP header has ", header_size, " bytes, expected 12, 40, 52, 56, 108 or 124"));
   }
   if (static_cast<int64_t>(bytes.size()) < 14 + header_size) {
     return Corrupt("BMP is truncated inside its header");
@@ -546,7 +577,8 @@ Result<DecodedImage> DecodeBmp(Bytes bytes) {
   return image;
 }
 
-// The next number of a PNM header; skips white space and comments in front. Nothing when there is none.
+// The next number of a PNM header; skips white space and comments in front. Nothing when there is
+// none.
 std::optional<int64_t> PnmNumber(Bytes bytes, size_t* pos) {
   while (*pos < bytes.size()) {
     const uint8_t c = bytes[*pos];
@@ -606,14 +638,19 @@ Result<DecodedImage> DecodePnm(Bytes bytes) {
 
 Result<DecodedImage> Decode(Bytes bytes) {
   switch (DetectImageFormat(bytes)) {
-    case ImageFormat::kJpeg: return DecodeJpeg(bytes);
-    case ImageFormat::kPng: return DecodePng(bytes);
-    case ImageFormat::kBmp: return DecodeBmp(bytes);
-    case ImageFormat::kPnm: return DecodePnm(bytes);
-    case ImageFormat::kUnknown: break;
+    case ImageFormat::kJpeg:
+      return DecodeJpeg(bytes);
+    case ImageFormat::kPng:
+      return DecodePng(bytes);
+    case ImageFormat::kBmp:
+      return DecodeBmp(bytes);
+    case ImageFormat::kPnm:
+      return DecodePnm(bytes);
+    case ImageFormat::kUnknown:
+      break;
   }
-  return Unsupported(StrCat("found ", ForeignFormat(bytes),
-                            ", expected JPEG, PNG, BMP or PNM (P5, P6)"));
+  return Unsupported(
+      StrCat("found ", ForeignFormat(bytes), ", expected JPEG, PNG, BMP or PNM (P5, P6)"));
 }
 
 }  // namespace
@@ -636,8 +673,7 @@ Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::stri
 }
 
 Result<DecodedImage> LoadImage(const std::string& path) {
-  OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes,
-                         ReadFileBytes(path, kMaxImageFileBytes));
+  OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFileBytes(path, kMaxImageFileBytes));
   return DecodeImage(bytes, path);
 }
 

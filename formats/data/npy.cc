@@ -94,7 +94,8 @@ class HeaderParser {
     for (const TypeInfo& info : kTypes) {
       if (descr == info.descr) return &info;
       // Byte order has no meaning for one byte, and some writers give one.
-      if (info.size == 1 && descr.size() == 3 && descr[0] == '<' && descr.substr(1) == info.descr + 1) {
+      if (info.size == 1 && descr.size() == 3 && descr[0] == '<' &&
+          descr.substr(1) == info.descr + 1) {
         return &info;
       }
     }
@@ -152,7 +153,8 @@ class HeaderParser {
   size_t pos_ = 0;
 };
 
-// Calls `use(pointer to elements, first, count)` piece by piece, so that conversions need no second copy of the array.
+// Calls `use(pointer to elements, first, count)` piece by piece, so that conversions need no second
+// copy of the array.
 template <typename Use>
 Status ReadInPieces(const NpyReader& reader, int64_t first, int64_t count, Use use) {
   constexpr int64_t kPiece = 4096;
@@ -188,14 +190,17 @@ Status Write(const std::string& path, const std::vector<int64_t>& shape, std::sp
     return InvalidArgument(
         StrCat(path, ": ", values.size(), " values do not fill the shape (", dims, ")"));
   }
-  std::string header = StrCat("{'descr': '", Info(type).descr, "', 'fortran_order': False, 'shape': (",
-                              dims, "), }");
+  std::string header = StrCat("{'descr': '", Info(type).descr,
+                              "', 'fortran_order': False, 'shape': (", dims, "), }");
   // NumPy pads with spaces and a line end to a multiple of 64, so that the data is aligned.
   const size_t prefix = kMagic.size() + 4;
-  header.resize(static_cast<size_t>(RoundUp(static_cast<int64_t>(prefix + header.size() + 1), 64)) - prefix - 1, ' ');
+  header.resize(static_cast<size_t>(RoundUp(static_cast<int64_t>(prefix + header.size() + 1), 64)) -
+                    prefix - 1,
+                ' ');
   header += '\n';
   std::string bytes(kMagic);
-  bytes += {'\x01', '\x00', static_cast<char>(header.size() & 0xff), static_cast<char>(header.size() >> 8)};
+  bytes += {'\x01', '\x00', static_cast<char>(header.size() & 0xff),
+            static_cast<char>(header.size() >> 8)};
   bytes += header;
   const size_t data_offset = bytes.size();
   bytes.resize(data_offset + values.size_bytes());
@@ -244,8 +249,8 @@ Result<NpyReader> NpyReader::Open(const std::string& path) {
   if (!header.ok()) return Status(header.status()).WithContext(path);
   const int64_t found = file.size() - header->data_offset;
   if (found != header->data_bytes()) {
-    return Corrupt(StrCat(path, ": has ", found, " bytes of data, its shape needs ",
-                          header->data_bytes()));
+    return Corrupt(
+        StrCat(path, ": has ", found, " bytes of data, its shape needs ", header->data_bytes()));
   }
   return NpyReader(std::move(file), std::move(header).value());
 }
@@ -265,12 +270,18 @@ Status NpyReader::ReadFloats(int64_t first, int64_t count, float* out) const {
   return ReadInPieces(*this, first, count, [&](const uint8_t* in, int64_t at, int64_t n) {
     float* to = out + at;
     switch (header_.type) {
-      case NpyType::kU8: return Convert<uint8_t>(in, n, to);
-      case NpyType::kI8: return Convert<int8_t>(in, n, to);
-      case NpyType::kI32: return Convert<int32_t>(in, n, to);
-      case NpyType::kI64: return Convert<int64_t>(in, n, to);
-      case NpyType::kF64: return Convert<double>(in, n, to);
-      case NpyType::kF32: return Convert<float>(in, n, to);
+      case NpyType::kU8:
+        return Convert<uint8_t>(in, n, to);
+      case NpyType::kI8:
+        return Convert<int8_t>(in, n, to);
+      case NpyType::kI32:
+        return Convert<int32_t>(in, n, to);
+      case NpyType::kI64:
+        return Convert<int64_t>(in, n, to);
+      case NpyType::kF64:
+        return Convert<double>(in, n, to);
+      case NpyType::kF32:
+        return Convert<float>(in, n, to);
       case NpyType::kF16:
         for (int64_t i = 0; i < n; ++i) {
           to[i] = HalfToFloat(static_cast<uint16_t>(in[2 * i] | in[2 * i + 1] << 8));
@@ -281,17 +292,22 @@ Status NpyReader::ReadFloats(int64_t first, int64_t count, float* out) const {
 }
 
 Status NpyReader::ReadInts(int64_t first, int64_t count, int64_t* out) const {
-  if (header_.type == NpyType::kF16 || header_.type == NpyType::kF32 || header_.type == NpyType::kF64) {
+  if (header_.type == NpyType::kF16 || header_.type == NpyType::kF32 ||
+      header_.type == NpyType::kF64) {
     return InvalidArgument(
         StrCat(file_.path(), ": holds ", NpyTypeName(header_.type), ", expected integers"));
   }
   return ReadInPieces(*this, first, count, [&](const uint8_t* in, int64_t at, int64_t n) {
     int64_t* to = out + at;
     switch (header_.type) {
-      case NpyType::kU8: return Convert<uint8_t>(in, n, to);
-      case NpyType::kI8: return Convert<int8_t>(in, n, to);
-      case NpyType::kI32: return Convert<int32_t>(in, n, to);
-      default: return Convert<int64_t>(in, n, to);
+      case NpyType::kU8:
+        return Convert<uint8_t>(in, n, to);
+      case NpyType::kI8:
+        return Convert<int8_t>(in, n, to);
+      case NpyType::kI32:
+        return Convert<int32_t>(in, n, to);
+      default:
+        return Convert<int64_t>(in, n, to);
     }
   });
 }
@@ -308,13 +324,16 @@ Result<NpyFloats> ReadNpyFloats(const std::string& path, int64_t max_elements) {
   return array;
 }
 
-Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape, std::span<const float> values) {
+Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
+                std::span<const float> values) {
   return Write(path, shape, values, NpyType::kF32);
 }
-Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape, std::span<const uint8_t> values) {
+Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
+                std::span<const uint8_t> values) {
   return Write(path, shape, values, NpyType::kU8);
 }
-Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape, std::span<const int32_t> values) {
+Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
+                std::span<const int32_t> values) {
   return Write(path, shape, values, NpyType::kI32);
 }
 

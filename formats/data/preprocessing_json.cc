@@ -7,7 +7,8 @@
 namespace octet {
 namespace {
 
-// std::to_chars gives the shortest decimal that reads back as the same float; JSON has no infinities or NaN.
+// std::to_chars gives the shortest decimal that reads back as the same float; JSON has no
+// infinities or NaN.
 std::string Number(float value) {
   if (!std::isfinite(value)) return "null";
   std::array<char, 32> text;
@@ -23,9 +24,12 @@ std::string Numbers(const std::array<float, 4>& values, int count) {
 
 const char* RuleName(ResizeRule rule) {
   switch (rule) {
-    case ResizeRule::kNone: return "none";
-    case ResizeRule::kStretch: return "stretch";
-    case ResizeRule::kCenterCrop: return "center-crop";
+    case ResizeRule::kNone:
+      return "none";
+    case ResizeRule::kStretch:
+      return "stretch";
+    case ResizeRule::kCenterCrop:
+      return "center-crop";
   }
   return "invalid";
 }
@@ -37,7 +41,8 @@ std::string PreprocessingToJson(const Preprocessing& p, int channels) {
   if (p.resize == ResizeRule::kCenterCrop) {
     s += ",\"resize_shorter\":" + std::to_string(p.resize_shorter);
   }
-  s += std::string(",\"filter\":\"") + (p.filter == ResizeFilter::kBicubic ? "bicubic" : "bilinear");
+  s +=
+      std::string(",\"filter\":\"") + (p.filter == ResizeFilter::kBicubic ? "bicubic" : "bilinear");
   s += std::string("\",\"order\":\"") + (p.order == ChannelOrder::kBgr ? "bgr" : "rgb");
   s += "\",\"scale\":" + Number(p.scale);
   s += ",\"mean\":" + Numbers(p.mean, channels) + ",\"std\":" + Numbers(p.stddev, channels) + "}";

@@ -38,14 +38,16 @@ int RunProgram(const char* name, const std::function<int()>& main) {
   bool written = std::fflush(stdout) == 0;  // std::cout goes through it.
   int error = errno;
   written = written && std::ferror(stdout) == 0;
-  // The reason is gone when a full buffer failed before the end. One more byte fails for the same, or does not matter.
+  // The reason is gone when a full buffer failed before the end. One more byte fails for the same,
+  // or does not matter.
   if (!written && error == 0 && write(STDOUT_FILENO, "\n", 1) < 0) error = errno;
   if (std::fclose(stdout) != 0 && written) {
     error = errno;
     written = false;
   }
   if (written) return code;
-  std::fprintf(stderr, "%s: cannot write to standard output: %s\n", name, error != 0 ? std::strerror(error) : "an earlier write failed");
+  std::fprintf(stderr, "%s: cannot write to standard output: %s\n", name,
+               error != 0 ? std::strerror(error) : "an earlier write failed");
   return code != 0 ? code : 1;
 }
 

@@ -6,10 +6,11 @@
 
 namespace octet {
 
-/// Runs a program's `main` and gives its exit code. When memory runs out, or standard output cannot be written (a full
-/// disk, a closed pipe), there is one line on stderr, "NAME: out of memory" or "NAME: cannot write to standard output:
-/// REASON", and the exit code is 1. Files that `main` opens never take the place of standard streams that are closed.
-/// Call it once, at the end of main: it closes standard output.
+/// Runs a program's `main` and gives its exit code. When memory runs out, or standard output cannot
+/// be written (a full disk, a closed pipe), there is one line on stderr, "NAME: out of memory" or
+/// "NAME: cannot write to standard output: REASON", and the exit code is 1. Files that `main` opens
+/// never take the place of standard streams that are closed. Call it once, at the end of main: it
+/// closes standard output.
 int RunProgram(const char* name, const std::function<int()>& main);
 
 }  // namespace octet

@@ -28,11 +28,11 @@ void Progress::Update(int64_t done) {
 std::string Progress::Line(const std::string& what, int64_t done, int64_t total) {
   if (total < 1) return what + " " + std::to_string(done);
   constexpr int64_t kWidth = 30;
-  const int64_t filled =
-      static_cast<int64_t>(kWidth * std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0));
+  const int64_t filled = static_cast<int64_t>(
+      kWidth * std::clamp(static_cast<double>(done) / static_cast<double>(total), 0.0, 1.0));
   return what + " [" + std::string(static_cast<size_t>(filled), '#') +
-         std::string(static_cast<size_t>(kWidth - filled), '.') + "] " + std::to_string(done) + "/" +
-         std::to_string(total);
+         std::string(static_cast<size_t>(kWidth - filled), '.') + "] " + std::to_string(done) +
+         "/" + std::to_string(total);
 }
 
 }  // namespace octet

@@ -8,7 +8,8 @@
 
 namespace octet {
 
-/// One line on stderr, redrawn at most ten times a second and erased at the end; silent when stderr is not a terminal.
+/// One line on stderr, redrawn at most ten times a second and erased at the end; silent when stderr
+/// is not a terminal.
 ///
 ///   Progress progress("calibrating", total);
 ///   for (...) progress.Update(++done);

@@ -8,9 +8,11 @@ namespace {
 
 thread_local size_t allocation_limit = 0;
 
-// Filled, so that nothing of earlier memory contents can come into an image, whatever stb_image leaves out.
+// Filled, so that nothing of earlier memory contents can come into an image, whatever stb_image
+// leaves out.
 void* FillFrom(void* p, size_t from, size_t to) {
-  if (p != nullptr && from < to) std::memset(static_cast<uint8_t*>(p) + from, fresh_memory, to - from);
+  if (p != nullptr && from < to)
+    std::memset(static_cast<uint8_t*>(p) + from, fresh_memory, to - from);
   return p;
 }
 
@@ -29,9 +31,11 @@ thread_local uint8_t fresh_memory = 0;
 }  // namespace octet::data_internal
 
 #define STBI_MALLOC(size) ::octet::data_internal::LimitedAllocate(size)
-#define STBI_REALLOC_SIZED(p, old_size, size) ::octet::data_internal::LimitedReallocate(p, old_size, size)
+#define STBI_REALLOC_SIZED(p, old_size, size) \
+  ::octet::data_internal::LimitedReallocate(p, old_size, size)
 #define STBI_FREE(p) std::free(p)
-#define STBI_ASSERT(condition) ((void)0)  // A file must never abort the program, in debug builds neither.
+#define STBI_ASSERT(condition) \
+  ((void)0)  // A file must never abort the program, in debug builds neither.
 #define STBI_ONLY_JPEG
 #define STBI_ONLY_PNG
 #define STBI_NO_STDIO
@@ -52,7 +56,8 @@ const char* StbDecode(std::span<const uint8_t> bytes, size_t limit, int* width, 
     const char* reason = stbi_failure_reason();
     return reason != nullptr ? reason : "unknown reason";
   }
-  rgb->assign(pixels, pixels + size_t{3} * static_cast<size_t>(*width) * static_cast<size_t>(*height));
+  rgb->assign(pixels,
+              pixels + size_t{3} * static_cast<size_t>(*width) * static_cast<size_t>(*height));
   std::free(pixels);
   return nullptr;
 }

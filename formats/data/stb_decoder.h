@@ -9,11 +9,13 @@
 
 namespace octet::data_internal {
 
-/// What the decoder's memory holds before it is written. No image depends on it; tests change it to prove that.
+/// What the decoder's memory holds before it is written. No image depends on it; tests change it to
+/// prove that.
 extern thread_local uint8_t fresh_memory;
 
-/// Decodes a JPEG or PNG to RGB. No single allocation of the decoder exceeds `allocation_limit` bytes (a small
-/// compressed stream could otherwise ask for gigabytes). Returns null, or stb's static text saying what is wrong.
+/// Decodes a JPEG or PNG to RGB. No single allocation of the decoder exceeds `allocation_limit`
+/// bytes (a small compressed stream could otherwise ask for gigabytes). Returns null, or stb's
+/// static text saying what is wrong.
 const char* StbDecode(std::span<const uint8_t> bytes, size_t allocation_limit, int* width,
                       int* height, std::vector<uint8_t>* rgb);
 

@@ -80,8 +80,7 @@ Feature ParseFeature(protozero::pbf_reader message) {
 
 void ParseFeatures(protozero::pbf_reader features, Example* example) {
   while (features.next()) {
-    if (features.tag() != 1 ||
-        features.wire_type() != protozero::pbf_wire_type::length_delimited) {
+    if (features.tag() != 1 || features.wire_type() != protozero::pbf_wire_type::length_delimited) {
       features.skip();
       continue;
     }
@@ -89,8 +88,7 @@ void ParseFeatures(protozero::pbf_reader features, Example* example) {
     std::string_view key;
     Feature feature;
     while (entry.next()) {
-      const bool delimited =
-          entry.wire_type() == protozero::pbf_wire_type::length_delimited;
+      const bool delimited = entry.wire_type() == protozero::pbf_wire_type::length_delimited;
       if (entry.tag() == 1 && delimited) {
         key = View(entry.get_view());
       } else if (entry.tag() == 2 && delimited) {
@@ -110,10 +108,11 @@ Result<std::unique_ptr<TfRecordReader>> TfRecordReader::Open(const std::string& 
   std::array<uint8_t, 2> magic{};
   if (file.size() >= 2) {
     OCTET_RETURN_IF_ERROR(file.ReadAt(0, magic));
-    // A gzip header; as a length it would be one of over 35 kilobytes with 0x1f8b as low bytes and a right checksum.
+    // A gzip header; as a length it would be one of over 35 kilobytes with 0x1f8b as low bytes and
+    // a right checksum.
     std::array<uint8_t, kHeaderBytes> header{};
-    const bool is_header = file.size() >= kHeaderBytes && file.ReadAt(0, header).ok() &&
-                           LooksLikeTfRecord(header);
+    const bool is_header =
+        file.size() >= kHeaderBytes && file.ReadAt(0, header).ok() && LooksLikeTfRecord(header);
     if (magic[0] == 0x1f && magic[1] == 0x8b && !is_header) {
       return Unsupported(StrCat(path, ": is compressed with gzip, expected a plain TFRecord file"));
     }
@@ -194,8 +193,7 @@ Result<Example> ParseExample(std::span<const uint8_t> record) {
   try {
     protozero::pbf_reader message(reinterpret_cast<const char*>(record.data()), record.size());
     while (message.next()) {
-      if (message.tag() == 1 &&
-          message.wire_type() == protozero::pbf_wire_type::length_delimited) {
+      if (message.tag() == 1 && message.wire_type() == protozero::pbf_wire_type::length_delimited) {
         ParseFeatures(message.get_message(), &example);
       } else {
         message.skip();

@@ -18,21 +18,24 @@ namespace octet {
 /// Longer records are refused.
 inline constexpr int64_t kMaxRecordBytes = int64_t{64} << 20;
 
-/// Reads a TFRecord file record by record; memory is bounded by the longest record. Each record is an 8-byte length, its
-/// masked CRC-32C, the data and theirs; both checksums are verified. Errors name the record and its offset in the file.
+/// Reads a TFRecord file record by record; memory is bounded by the longest record. Each record is
+/// an 8-byte length, its masked CRC-32C, the data and theirs; both checksums are verified. Errors
+/// name the record and its offset in the file.
 class TfRecordReader {
  public:
   /// Errors: kNotFound, kIo; kUnsupported for a compressed file.
   static Result<std::unique_ptr<TfRecordReader>> Open(const std::string& path);
 
-  /// Reads the next record into `record`; false at the end. Errors: kCorrupt (truncated, checksum), kUnsupported (longer
-  /// than kMaxRecordBytes), kIo. After an error every call returns the same error.
+  /// Reads the next record into `record`; false at the end. Errors: kCorrupt (truncated, checksum),
+  /// kUnsupported (longer than kMaxRecordBytes), kIo. After an error every call returns the same
+  /// error.
   Result<bool> Next(std::vector<uint8_t>* record);
 
   /// As Next without reading the data or checking its checksum.
   Result<bool> Skip();
 
-  /// Number of records, found by walking the lengths; -1 when the structure is damaged. Does not move the reader.
+  /// Number of records, found by walking the lengths; -1 when the structure is damaged. Does not
+  /// move the reader.
   int64_t CountRecords() const;
 
   /// Records read or skipped so far, and the offset in the file of the next one.
@@ -67,7 +70,8 @@ struct Feature {
 /// The features of a tf.train.Example by name. Names and byte strings point into the record.
 using Example = std::map<std::string_view, Feature>;
 
-/// Parses a serialized tf.train.Example; fields that it does not know are skipped. Errors: kCorrupt.
+/// Parses a serialized tf.train.Example; fields that it does not know are skipped. Errors:
+/// kCorrupt.
 Result<Example> ParseExample(std::span<const uint8_t> record);
 
 }  // namespace octet

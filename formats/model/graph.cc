@@ -106,8 +106,7 @@ Status CheckInputs(const Graph& graph, const Node& node) {
   const OpTraits& op = TraitsOf(node.type);
   const int count = static_cast<int>(node.inputs.size());
   // kConcat lists everything it takes; the others fill required slots and may fill the rest.
-  const int required =
-      node.type == OpType::kConcat ? std::max(count, op.required) : op.required;
+  const int required = node.type == OpType::kConcat ? std::max(count, op.required) : op.required;
   if (count < required || count > op.max_inputs) {
     return Mismatch(node, "number of inputs", count,
                     op.max_inputs == op.required   ? StrCat(required)
@@ -671,7 +670,8 @@ class NodeValidator {
       const Tensor& unit = graph_.tensor(unit_id);
       OCTET_RETURN_IF_ERROR(ExpectVector("unit", unit, DType::kF32, 1));
       const float value = unit.values<float>()[0];
-      if (!std::isfinite(value) || value <= 0.0f) return Mismatch(node_, "unit", value, "a finite number above 0");
+      if (!std::isfinite(value) || value <= 0.0f)
+        return Mismatch(node_, "unit", value, "a finite number above 0");
       OCTET_RETURN_IF_ERROR(ExpectType("input with a unit", x_, DType::kU8));
       // In single precision, as TFLite multiplies.
       if (!IsFactor(x_.quantization.scale * value / out_.quantization.scale) ||

@@ -49,8 +49,8 @@ enum class OpType : uint8_t {
   kSoftmax = 14,  ///< Over the last dimension.
   kQuantize = 15,  ///< From float32, or from uint8 of another quantization.
   kDequantize = 16,
-  kClip = 17,        ///< min(max(x, clip_low), clip_high).
-  kSigmoid = 18,     ///< 1 / (1 + exp(-x)).
+  kClip = 17,     ///< min(max(x, clip_low), clip_high).
+  kSigmoid = 18,  ///< 1 / (1 + exp(-x)).
   kTanh = 19,
   kLogSoftmax = 20,  ///< Over the last dimension.
 };
@@ -127,11 +127,11 @@ struct Node {
   bool count_include_pad = false;             ///< AveragePool.
   int axis = 0;                               ///< Concat.
   TfliteKernel tflite_kernel = TfliteKernel::kUsual;
-  float pad_value = 0.0f;                     ///< Pad.
+  float pad_value = 0.0f;  ///< Pad.
   /// Clip: low <= high, an infinity for no limit on that side. uint8: see ClipCode.
   float clip_low = -std::numeric_limits<float>::infinity();
   float clip_high = std::numeric_limits<float>::infinity();
-  std::array<int32_t, 4> begin{0, 0, 0, 0};   ///< Pad: amount in front. Slice: first index.
+  std::array<int32_t, 4> begin{0, 0, 0, 0};  ///< Pad: amount in front. Slice: first index.
   std::array<int32_t, 4> end{0, 0, 0, 0};   ///< Pad: amount behind. Slice: one past the last index.
   std::array<int32_t, 4> step{1, 1, 1, 1};  ///< Slice.
 
@@ -166,8 +166,7 @@ struct Graph {
   /// `shape` by value: it may be another tensor's, which moves when this one is added.
   TensorId AddActivation(std::string name, DType dtype, Shape shape);
   /// Copies `bytes` of data into a 64-byte aligned buffer owned by the graph.
-  TensorId AddConstant(std::string name, DType dtype, Shape shape, const void* data,
-                       size_t bytes);
+  TensorId AddConstant(std::string name, DType dtype, Shape shape, const void* data, size_t bytes);
   Node& AddNode(OpType type, std::string name, std::vector<TensorId> inputs, TensorId output);
 };
 

@@ -151,8 +151,8 @@ void WriteTensor(const Tensor& t, uint64_t constant_offset, ByteWriter* w) {
 
 void WriteNode(const Node& n, ByteWriter* w) {
   w->U8(static_cast<uint8_t>(n.type));
-  w->U8(static_cast<uint8_t>(static_cast<int>(n.activation) |
-                             static_cast<int>(n.tflite_kernel) << kTfliteKernelShift));
+  w->U8(static_cast<uint8_t>(static_cast<int>(n.activation) | static_cast<int>(n.tflite_kernel)
+                                                                  << kTfliteKernelShift));
   w->String(n.name);
   w->Varint(n.inputs.size());
   for (TensorId id : n.inputs) w->Varint(static_cast<uint64_t>(int64_t{id} + 1));
@@ -568,9 +568,8 @@ class Reader {
     const uint32_t count = sections_[kNodeSection].count;
     if (!r.CheckCount("number of nodes", count, 6)) return r.status();
     if (count > options_.max_nodes) {
-      return Unsupported(
-          StrCat("number of nodes: found ", count, ", expected at most max_nodes = ",
-                 options_.max_nodes));
+      return Unsupported(StrCat("number of nodes: found ", count,
+                                ", expected at most max_nodes = ", options_.max_nodes));
     }
     OCTET_RETURN_IF_ERROR(Reserve("nodes", count, sizeof(Node) + kHeapBytes));
     file_.graph.nodes.resize(count);

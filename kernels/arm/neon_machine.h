@@ -1,5 +1,6 @@
-// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are SDOT; with OCTET_NEON_I8MM, USDOT
-// and SUDOT. The instructions of the inner loops are inline assembly: for the intrinsics g++ 12 copies accumulators.
+// What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are
+// SDOT; with OCTET_NEON_I8MM, USDOT and SUDOT. The instructions of the inner loops are inline
+// assembly: for the intrinsics g++ 12 copies accumulators.
 #ifndef OCTET_KERNELS_ARM_NEON_MACHINE_H_
 #define OCTET_KERNELS_ARM_NEON_MACHINE_H_
 
@@ -57,7 +58,9 @@ struct Machine {
   template <int kLane>
   static OCTET_INLINE BatchF MulAddLane(BatchF acc, BatchF a, BatchF w) {
     float32x4_t sum = acc;
-    asm("fmla %0.4s, %1.4s, %2.s[%3]" : "+w"(sum) : "w"(float32x4_t(w)), "w"(float32x4_t(a)), "n"(kLane));
+    asm("fmla %0.4s, %1.4s, %2.s[%3]"
+        : "+w"(sum)
+        : "w"(float32x4_t(w)), "w"(float32x4_t(a)), "n"(kLane));
     return sum;
   }
 

@@ -1,7 +1,7 @@
 #define OCTET_ISA_NAMESPACE neondot
 #define OCTET_NEON_DOT
-// This file is compiled for more than the baseline, so xsimd's inline functions need a name of their own here: the linker
-// could otherwise take them for other files' too.
+// This file is compiled for more than the baseline, so xsimd's inline functions need a name of
+// their own here: the linker could otherwise take them for other files' too.
 #define xsimd xsimd_neondot
 #include "kernels/arm/neon_machine.h"
 // The machine comes first, then the vector interface.

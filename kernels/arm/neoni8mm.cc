@@ -1,7 +1,7 @@
 #define OCTET_ISA_NAMESPACE neoni8mm
 #define OCTET_NEON_I8MM
-// This file is compiled for more than the baseline, so xsimd's inline functions need a name of their own here: the linker
-// could otherwise take them for other files' too.
+// This file is compiled for more than the baseline, so xsimd's inline functions need a name of
+// their own here: the linker could otherwise take them for other files' too.
 #define xsimd xsimd_neoni8mm
 #include "kernels/arm/neon_machine.h"
 // The machine comes first, then the vector interface.

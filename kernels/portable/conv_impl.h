@@ -73,7 +73,8 @@ struct Cursor {
     const int64_t n = pixel / g.w / g.h;
     in = a.input + n * g.in_image + y * g.in_row + x * g.in_pixel;
     out = a.output + n * g.out_image + y * g.out_row + x * g.out_pixel;
-    // Without a residual any valid pointer will do: it is moved along with the others but not followed.
+    // Without a residual any valid pointer will do: it is moved along with the others but not
+    // followed.
     res = a.residual != nullptr ? a.residual + (n * g.res_image + y * g.res_row + x * g.res_pixel)
                                 : a.output;
   }
@@ -184,20 +185,22 @@ struct KernelU8U8 {
         if constexpr (!kFixed) v[j] = Vec::Min(Vec::Max(v[j], low), high);
       }
       if constexpr (kFixed) {
-        FinishFixed<NR>(a, channel, v, [&](int j) { return tile.Get(i, j); }, out[i]);
+        FinishFixed<NR>(
+            a, channel, v, [&](int j) { return tile.Get(i, j); }, out[i]);
       } else {
         Vec::StoreU8<NR>(out[i], v, a.out_zero);
       }
     }
   }
 
-  // Whether clamping can be left to the saturation of the narrowing instructions, with the same result: the bounds are those
-  // of u8, and no value comes near 2^31, beyond which the conversion to integers would lose its sign. Two operations less
-  // for each register: 5 to 8 % of a layer with 64 input channels.
+  // Whether clamping can be left to the saturation of the narrowing instructions, with the same
+  // result: the bounds are those of u8, and no value comes near 2^31, beyond which the conversion
+  // to integers would lose its sign. Two operations less for each register: 5 to 8 % of a layer
+  // with 64 input channels.
   static bool CanSaturate(const ConvArgs& a, int channel_begin, int channel_end) {
     bool can = a.nudge == nullptr && a.low == static_cast<float>(-a.out_zero) &&
-               a.high == static_cast<float>(255 - a.out_zero) &&
-               a.residual_multiplier < 0x1p20f && a.residual_multiplier > -0x1p20f;
+               a.high == static_cast<float>(255 - a.out_zero) && a.residual_multiplier < 0x1p20f &&
+               a.residual_multiplier > -0x1p20f;
     for (int i = channel_begin; i < channel_end; ++i) {
       can &= a.multiplier[i] < 0.25f && a.multiplier[i] > -0.25f;
     }
@@ -278,11 +281,12 @@ struct KernelFloat {
 
 /// The epilogue that the arguments ask for.
 template <class K, int MR, int NR, class T>
-OCTET_INLINE void FinishAny(const ConvArgs& a, int channel, const T& tile, uint8_t* const (&out)[MR],
-                            const uint8_t* const (&res)[MR]) {
+OCTET_INLINE void FinishAny(const ConvArgs& a, int channel, const T& tile,
+                            uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
   if (a.residual != nullptr) return K::template Finish<true, MR, NR>(a, channel, tile, out, res);
   if constexpr (K::kTakesFixed) {
-    if (a.fixed != nullptr) return K::template Finish<false, MR, NR, true>(a, channel, tile, out, res);
+    if (a.fixed != nullptr)
+      return K::template Finish<false, MR, NR, true>(a, channel, tile, out, res);
   }
   K::template Finish<false, MR, NR>(a, channel, tile, out, res);
 }
@@ -331,8 +335,8 @@ using KernelF16 = KernelFloat<Vec::MacF16, 32>;
 
 // ---- Loops. ----
 
-// `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR), the first of which is
-// tile number `first_tile`. Each step of a tile fetches into the L2 cache from the weights at
+// `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR), the first of which
+// is tile number `first_tile`. Each step of a tile fetches into the L2 cache from the weights at
 // `next_weights`, `fetch_step` bytes further each time: weights stream from memory once an
 // inference, and the tiles of one group of panels leave ample time to fetch the next group.
 template <class K, int MR, int NR>
@@ -416,8 +420,8 @@ RunTilesFn PickTile(int pixels, int panels) {
   return TileRow<K, NR, std::make_integer_sequence<int, K::MaxPixels(NR)>>::kRun[pixels - 1];
 }
 
-// Taps that follow each other in memory without a gap, as those of a kernel row do when pixels have no padding channels, are
-// one longer tap. The length of such runs if all have the same, else 1.
+// Taps that follow each other in memory without a gap, as those of a kernel row do when pixels have
+// no padding channels, are one longer tap. The length of such runs if all have the same, else 1.
 OCTET_INLINE int TapRun(const ConvArgs& a, int element_bytes) {
   const int64_t depth_bytes = static_cast<int64_t>(a.depth) * element_bytes;
   int run = 1;
@@ -465,9 +469,9 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
         PickTile<K, K::kMaxPanels>(small + 1, next - panel)(
             a, g, cursor, 0, large_tiles, panel, next_weights, fetch_step, tap_run, saturating);
       }
-      PickTile<K, K::kMaxPanels>(small, next - panel)(
-          a, g, cursor, large_tiles, tiles - large_tiles, panel, next_weights, fetch_step, tap_run,
-          saturating);
+      PickTile<K, K::kMaxPanels>(small, next - panel)(a, g, cursor, large_tiles,
+                                                      tiles - large_tiles, panel, next_weights,
+                                                      fetch_step, tap_run, saturating);
     }
   }
 }

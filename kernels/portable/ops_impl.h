@@ -1,13 +1,16 @@
-// Everything but convolutions, for one instruction set; included by its translation unit after OCTET_ISA_NAMESPACE is
-// defined. The loops are plain C++ over blocks of constant size, which both compilers turn into straight vector code;
-// nothing here includes a standard container, so that no inline function compiled for this set can leak into other code.
+// Everything but convolutions, for one instruction set; included by its translation unit after
+// OCTET_ISA_NAMESPACE is defined. The loops are plain C++ over blocks of constant size, which both
+// compilers turn into straight vector code; nothing here includes a standard container, so that no
+// inline function compiled for this set can leak into other code.
 //
-// Integer results are the same bits everywhere: every operation is a separate IEEE single-precision step (the project
-// is compiled with -ffp-contract=off) and rounding is to nearest even. Float sums run over pixels in row-major order,
-// one accumulator per channel, so they depend neither on the instruction set nor on the number of threads.
+// Integer results are the same bits everywhere: every operation is a separate IEEE single-precision
+// step (the project is compiled with -ffp-contract=off) and rounding is to nearest even. Float sums
+// run over pixels in row-major order, one accumulator per channel, so they depend neither on the
+// instruction set nor on the number of threads.
 //
-// NaN: comparisons are written so that quantizing a NaN gives the lowest value, min_max and max pools skip a NaN (a max
-// pool keeps one that comes first in its window), and every other float operator passes it on.
+// NaN: comparisons are written so that quantizing a NaN gives the lowest value, min_max and max
+// pools skip a NaN (a max pool keeps one that comes first in its window), and every other float
+// operator passes it on.
 #ifndef OCTET_KERNELS_PORTABLE_OPS_IMPL_H_
 #define OCTET_KERNELS_PORTABLE_OPS_IMPL_H_
 
@@ -29,7 +32,8 @@ struct IntConstant {
   static constexpr int value = kValue;
 };
 
-// f(IntConstant<N>, begin) for blocks that cover [0, n): 64 is a full cache line of bytes, 16 the granularity of channels.
+// f(IntConstant<N>, begin) for blocks that cover [0, n): 64 is a full cache line of bytes, 16 the
+// granularity of channels.
 template <class F>
 OCTET_INLINE void ForBlocks(int64_t n, F&& f) {
   int64_t i = 0;
@@ -38,7 +42,8 @@ OCTET_INLINE void ForBlocks(int64_t n, F&& f) {
   for (; i < n; ++i) f(IntConstant<1>{}, i);
 }
 
-// Nearest even for |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the mantissa.
+// Nearest even for |v| < 2^22: adding 1.5 * 2^23 leaves the integer in the low bits of the
+// mantissa.
 OCTET_INLINE int32_t RoundToInt(float v) {
   const float shifted = v + 12582912.0f;
   return __builtin_bit_cast(int32_t, shifted) - 0x4B400000;
@@ -74,7 +79,8 @@ OCTET_INLINE T Larger(T v, T best) {
   return v > best ? v : best;
 }
 
-// ---- Pools ----------------------------------------------------------------------------------------------------------
+// ---- Pools
+// ----------------------------------------------------------------------------------------------------------
 
 // Part of a window that lies inside the image, [begin, end) along one dimension.
 struct Extent {
@@ -85,25 +91,29 @@ OCTET_INLINE Extent Clip(int out, int stride, int pad, int kernel, int size) {
   return {Max(first, 0), Min(first + kernel, size)};
 }
 
-// A window of constant size. `rows` has one pointer per kernel row; `offset[k]` is where column k starts, in elements.
+// A window of constant size. `rows` has one pointer per kernel row; `offset[k]` is where column k
+// starts, in elements.
 template <class T, int KH, int KW>
-OCTET_INLINE void MaxOfWindow(const T* const (&rows)[KH], const ptrdiff_t (&offset)[KW], int channels,
-                              T* __restrict out) {
+OCTET_INLINE void MaxOfWindow(const T* const (&rows)[KH], const ptrdiff_t (&offset)[KW],
+                              int channels, T* __restrict out) {
   ForBlocks(channels, [&](auto block, int64_t c) {
     constexpr int N = decltype(block)::value;
-    // Through a local block: the compiler then need not prove that `out` overlaps none of the nine inputs.
+    // Through a local block: the compiler then need not prove that `out` overlaps none of the nine
+    // inputs.
     T best[N];
     for (int i = 0; i < N; ++i) {
       T v = rows[0][offset[0] + c + i];
-      OCTET_UNROLL for (int k = 1; k < KH * KW; ++k) v = Larger(rows[k / KW][offset[k % KW] + c + i], v);
+      OCTET_UNROLL for (int k = 1; k < KH * KW; ++k) v =
+          Larger(rows[k / KW][offset[k % KW] + c + i], v);
       best[i] = v;
     }
     for (int i = 0; i < N; ++i) out[c + i] = best[i];
   });
 }
 
-// Rows of output for a constant window. Clipping repeats pixels of the window instead of leaving some out, which does
-// not change a maximum, so that borders and interior share one code path without a count.
+// Rows of output for a constant window. Clipping repeats pixels of the window instead of leaving
+// some out, which does not change a maximum, so that borders and interior share one code path
+// without a count.
 template <class T, int KH, int KW>
 OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end, int channels) {
   const ActivationView& in = args.input;
@@ -161,13 +171,19 @@ OCTET_INLINE void MaxPoolAny(const PoolArgs& args, int row_begin, int row_end, i
 template <class T>
 OCTET_INLINE void MaxPool(const PoolArgs& args, int row_begin, int row_end) {
   const int channels = PoolChannels<T, T>(args);
-  if (args.kernel_h == 3 && args.kernel_w == 3) return MaxPoolFixed<T, 3, 3>(args, row_begin, row_end, channels);
-  if (args.kernel_h == 2 && args.kernel_w == 2) return MaxPoolFixed<T, 2, 2>(args, row_begin, row_end, channels);
+  if (args.kernel_h == 3 && args.kernel_w == 3)
+    return MaxPoolFixed<T, 3, 3>(args, row_begin, row_end, channels);
+  if (args.kernel_h == 2 && args.kernel_w == 2)
+    return MaxPoolFixed<T, 2, 2>(args, row_begin, row_end, channels);
   MaxPoolAny<T>(args, row_begin, row_end, channels);
 }
 
-void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) { MaxPool<uint8_t>(args, row_begin, row_end); }
-void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) { MaxPool<float>(args, row_begin, row_end); }
+void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) {
+  MaxPool<uint8_t>(args, row_begin, row_end);
+}
+void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) {
+  MaxPool<float>(args, row_begin, row_end);
+}
 
 // value * m, rounded twice, clamped.
 OCTET_INLINE int32_t FixedProduct(int64_t value, const FixedMultiplier& m, float low, float high) {
@@ -181,20 +197,22 @@ OCTET_INLINE int32_t FixedProduct(int64_t value, const FixedMultiplier& m, float
   return static_cast<int32_t>(v < smallest ? smallest : v > largest ? largest : v);
 }
 
-OCTET_INLINE uint8_t RequantizePooled(uint32_t sum, uint32_t zero, float multiplier, float low, float high,
-                                      const PoolArgs& args) {
+OCTET_INLINE uint8_t RequantizePooled(uint32_t sum, uint32_t zero, float multiplier, float low,
+                                      float high, const PoolArgs& args) {
   // Unsigned, so that windows beyond 2^23 pixels wrap instead of being undefined.
   const float v = static_cast<float>(static_cast<int32_t>(sum - zero)) * multiplier;
   const float nudged = v + __builtin_copysignf(args.nudge, v - args.pivot);
   return static_cast<uint8_t>(RoundToInt(ClampNumber(nudged, low, high)) + args.out_zero);
 }
 
-// Padding, where it counts, stands for real zeros: it adds to the divisor and nothing to the sum of (q - zero point).
+// Padding, where it counts, stands for real zeros: it adds to the divisor and nothing to the sum of
+// (q - zero point).
 void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
   const ActivationView& in = args.input;
   const ActivationView& out = args.output;
   const int channels = PoolChannels<uint8_t, uint8_t>(args);
-  const float low = static_cast<float>(-args.out_zero), high = static_cast<float>(255 - args.out_zero);
+  const float low = static_cast<float>(-args.out_zero),
+              high = static_cast<float>(255 - args.out_zero);
   for (int row = row_begin; row < row_end; ++row) {
     const int n = row / out.h, y = row % out.h;
     const Extent ey = Clip(y, args.stride_h, args.pad_top, args.kernel_h, in.h);
@@ -234,7 +252,8 @@ void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
       const Extent ex = Clip(x, args.stride_w, args.pad_left, args.kernel_w, in.w);
       const int inside = (ey.end - ey.begin) * (ex.end - ex.begin);
       const float factor =
-          1.0f / static_cast<float>(args.count_include_pad ? args.kernel_h * args.kernel_w : inside);
+          1.0f /
+          static_cast<float>(args.count_include_pad ? args.kernel_h * args.kernel_w : inside);
       float* const to = reinterpret_cast<float*>(out.pixel(n, y, x));
       ForBlocks(channels, [&](auto block, int64_t c) {
         constexpr int N = decltype(block)::value;
@@ -283,7 +302,8 @@ OCTET_INLINE uint32_t GlobalZero(const PoolArgs& args) {
 void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
   const uint32_t zero = GlobalZero(args);
   const int channels = PoolChannels<uint8_t, uint8_t>(args);
-  const float low = static_cast<float>(-args.out_zero), high = static_cast<float>(255 - args.out_zero);
+  const float low = static_cast<float>(-args.out_zero),
+              high = static_cast<float>(255 - args.out_zero);
   for (int n = image_begin; n < image_end; ++n) {
     uint8_t* const to = args.output.pixel(n, 0, 0);
     ForBlocks(channels, [&](auto block, int64_t c) {
@@ -292,7 +312,8 @@ void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
       SumPixelsU8<N>(args.input, n, c, sum);
       if (args.fixed.q != 0) {
         for (int i = 0; i < N; ++i) {
-          const int32_t q = FixedProduct(static_cast<int32_t>(sum[i] - zero), args.fixed, low, high);
+          const int32_t q =
+              FixedProduct(static_cast<int32_t>(sum[i] - zero), args.fixed, low, high);
           to[c + i] = static_cast<uint8_t>(q + args.out_zero);
         }
         return;
@@ -340,15 +361,18 @@ void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
   }
 }
 
-// ---- Elementwise ----------------------------------------------------------------------------------------------------
+// ---- Elementwise
+// ----------------------------------------------------------------------------------------------------
 
-// f(a, b, out, channel, n) for runs of n consecutive elements that begin at `channel` of a pixel. Where no operand has
-// room between pixels and nothing is per channel, a row is one run.
+// f(a, b, out, channel, n) for runs of n consecutive elements that begin at `channel` of a pixel.
+// Where no operand has room between pixels and nothing is per channel, a row is one run.
 template <class A, class B, class Out, class F>
-OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel, int row_begin, int row_end, F&& f) {
+OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel, int row_begin,
+                          int row_end, F&& f) {
   const ActivationView& out = args.output;
   const int64_t count = args.count;
-  const bool dense = !per_channel && args.a.pixel_stride == count * static_cast<int64_t>(sizeof(A)) &&
+  const bool dense = !per_channel &&
+                     args.a.pixel_stride == count * static_cast<int64_t>(sizeof(A)) &&
                      out.pixel_stride == count * static_cast<int64_t>(sizeof(Out)) &&
                      (!binary || args.b.pixel_stride == count * static_cast<int64_t>(sizeof(B)));
   const int runs = dense ? 1 : out.w;
@@ -363,10 +387,11 @@ OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel
   }
 }
 
-// value(a, b) of two bytes less their zero points, rounded. With kFixed, floats decide all results but those near a limit
-// between two, which are FixedProduct of exact(a, b).
+// value(a, b) of two bytes less their zero points, rounded. With kFixed, floats decide all results
+// but those near a limit between two, which are FixedProduct of exact(a, b).
 template <bool kFixed, class Value, class Exact>
-OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, const Value value, const Exact exact) {
+OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, const Value value,
+                           const Exact exact) {
   const int32_t a_zero = args.a_zero, b_zero = args.b_zero, out_zero = args.out_zero;
   // A pointer, because clang warns of a capture by name that is unused without kFixed.
   const FixedMultiplier* const fixed = &args.fixed;
@@ -379,7 +404,8 @@ OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, 
           constexpr int N = decltype(block)::value;
           int32_t q[N], close[N], any = 0;
           for (int i = 0; i < N; ++i) {
-            const float va = static_cast<float>(a[c + i] - a_zero), vb = static_cast<float>(b[c + i] - b_zero);
+            const float va = static_cast<float>(a[c + i] - a_zero),
+                        vb = static_cast<float>(b[c + i] - b_zero);
             const float v = ClampNumber(value(va, vb), low, high);
             const int32_t r = RoundToInt(v);
             if constexpr (kFixed) {
@@ -391,7 +417,8 @@ OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, 
           if constexpr (kFixed) {
             if (any != 0) {
               for (int i = 0; i < N; ++i) {
-                if (close[i] != 0) q[i] = FixedProduct(exact(a[c + i], b[c + i]), *fixed, low, high) + out_zero;
+                if (close[i] != 0)
+                  q[i] = FixedProduct(exact(a[c + i], b[c + i]), *fixed, low, high) + out_zero;
               }
             }
           }
@@ -407,7 +434,9 @@ void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
     return first + second;
   };
   const int32_t *const terms_a = args.fixed_a, *const terms_b = args.fixed_b;
-  const auto exact = [=](uint8_t a, uint8_t b) { return static_cast<int64_t>(terms_a[a]) + terms_b[b]; };
+  const auto exact = [=](uint8_t a, uint8_t b) {
+    return static_cast<int64_t>(terms_a[a]) + terms_b[b];
+  };
   return terms_a != nullptr ? BinaryU8<true>(args, row_begin, row_end, sum, exact)
                             : BinaryU8<false>(args, row_begin, row_end, sum, exact);
 }
@@ -421,7 +450,9 @@ void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
     const float v = a * b * m;
     return v + __builtin_copysignf(nudge, v);
   };
-  const auto exact = [=](uint8_t a, uint8_t b) { return static_cast<int64_t>((a - a_zero) * (b - b_zero)); };
+  const auto exact = [=](uint8_t a, uint8_t b) {
+    return static_cast<int64_t>((a - a_zero) * (b - b_zero));
+  };
   return args.fixed.q != 0 ? BinaryU8<true>(args, row_begin, row_end, nudged, exact)
                            : BinaryU8<false>(args, row_begin, row_end, product, exact);
 }
@@ -434,7 +465,8 @@ OCTET_INLINE void BinaryF32(const EltwiseArgs& args, int row_begin, int row_end,
                                  ForBlocks(n, [=](auto block, int64_t c) {
                                    constexpr int N = decltype(block)::value;
                                    float v[N];
-                                   for (int i = 0; i < N; ++i) v[i] = Clamp(op(a[c + i], b[c + i]), low, high);
+                                   for (int i = 0; i < N; ++i)
+                                     v[i] = Clamp(op(a[c + i], b[c + i]), low, high);
                                    for (int i = 0; i < N; ++i) out[c + i] = v[i];
                                  });
                                });
@@ -448,7 +480,8 @@ void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
   BinaryF32(args, row_begin, row_end, [](float a, float b) { return a * b; });
 }
 
-// Scale and shift of channel c, or one scale for all. Two code paths, because a choice inside the loop is not vectorized.
+// Scale and shift of channel c, or one scale for all. Two code paths, because a choice inside the
+// loop is not vectorized.
 struct UniformScale {
   float scale;
   static constexpr bool kPerChannel = false;
@@ -465,7 +498,8 @@ struct ChannelScale {
 };
 
 template <bool kNudged, class Affine>
-OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end, const Affine affine) {
+OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end,
+                           const Affine affine) {
   const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
   const float low = args.low, high = args.high, nudge = args.nudge;
   ForRuns<uint8_t, uint8_t, uint8_t>(
@@ -485,14 +519,16 @@ OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end, 
 }
 
 template <class Affine>
-OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end, const Affine affine) {
+OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end,
+                            const Affine affine) {
   const float low = args.low, high = args.high;
   ForRuns<float, float, float>(args, false, Affine::kPerChannel, row_begin, row_end,
                                [=](const float* a, const float*, float* out, int64_t n) {
                                  ForBlocks(n, [=](auto block, int64_t c) {
                                    constexpr int N = decltype(block)::value;
                                    float v[N];
-                                   for (int i = 0; i < N; ++i) v[i] = Clamp(affine.Apply(a[c + i], c + i), low, high);
+                                   for (int i = 0; i < N; ++i)
+                                     v[i] = Clamp(affine.Apply(a[c + i], c + i), low, high);
                                    for (int i = 0; i < N; ++i) out[c + i] = v[i];
                                  });
                                });
@@ -501,14 +537,17 @@ OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end,
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.scale == nullptr) {
     const UniformScale uniform{args.a_multiplier};
-    return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, uniform) : AffineU8<false>(args, row_begin, row_end, uniform);
+    return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, uniform)
+                              : AffineU8<false>(args, row_begin, row_end, uniform);
   }
   const ChannelScale channels{args.scale, args.shift};
-  return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, channels) : AffineU8<false>(args, row_begin, row_end, channels);
+  return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, channels)
+                            : AffineU8<false>(args, row_begin, row_end, channels);
 }
 
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  if (args.scale == nullptr) return AffineF32(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  if (args.scale == nullptr)
+    return AffineF32(args, row_begin, row_end, UniformScale{args.a_multiplier});
   AffineF32(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
 }
 
@@ -521,9 +560,11 @@ void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
                                      constexpr int N = decltype(block)::value;
                                      int32_t q[N];
                                      for (int i = 0; i < N; ++i) {
-                                       q[i] = RoundToInt(ClampNumber(a[c + i] * am, low, high)) + out_zero;
+                                       q[i] = RoundToInt(ClampNumber(a[c + i] * am, low, high)) +
+                                              out_zero;
                                      }
-                                     for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+                                     for (int i = 0; i < N; ++i)
+                                       out[c + i] = static_cast<uint8_t>(q[i]);
                                    });
                                  });
 }
@@ -544,11 +585,13 @@ void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
                                    });
 }
 
-// NaNs are skipped; without a single number the result is (+infinity, -infinity), which a caller whose range starts at
-// (0, 0) ignores. -0 counts as 0, so that the order of comparison cannot show.
+// NaNs are skipped; without a single number the result is (+infinity, -infinity), which a caller
+// whose range starts at (0, 0) ignores. -0 counts as 0, so that the order of comparison cannot
+// show.
 void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max) {
   const ActivationView& in = args.a;
-  constexpr int kLanesOfMinMax = 64;  // Enough independent chains to hide the latency of min and max.
+  constexpr int kLanesOfMinMax =
+      64;  // Enough independent chains to hide the latency of min and max.
   float low[kLanesOfMinMax], high[kLanesOfMinMax];
   for (int i = 0; i < kLanesOfMinMax; ++i) low[i] = kOpsInfinity, high[i] = -kOpsInfinity;
   const bool dense = in.pixel_stride == args.count * static_cast<int64_t>(sizeof(float));
@@ -576,8 +619,9 @@ void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, 
   *max = high[0] + 0.0f;
 }
 
-// exp for x <= 0, relative error below 2e-7 (tests/kernels/ops_test.cc): 2^n * e^r with r within ln(2)/2 of 0. The C
-// library's would be a call per element and differ between libraries. Below -87.3 the result is 0.
+// exp for x <= 0, relative error below 2e-7 (tests/kernels/ops_test.cc): 2^n * e^r with r within
+// ln(2)/2 of 0. The C library's would be a call per element and differ between libraries. Below
+// -87.3 the result is 0.
 OCTET_INLINE float ExpNonPositive(float x) {
   constexpr float kSmallest = -87.3f;
   const float bounded = x < kSmallest ? kSmallest : x;
@@ -612,8 +656,8 @@ void Softmax(const float* x, float* out, int n) {
   for (int i = 0; i < n; ++i) out[i] = out[i] / sum;
 }
 
-// log for x >= 1, relative error below 2e-7: m + n * ln(2) with m the logarithm of what is left between sqrt(1/2) and
-// sqrt(2), a polynomial of the Cephes library.
+// log for x >= 1, relative error below 2e-7: m + n * ln(2) with m the logarithm of what is left
+// between sqrt(1/2) and sqrt(2), a polynomial of the Cephes library.
 OCTET_INLINE float LogAboveOne(float x) {
   const uint32_t bits = __builtin_bit_cast(uint32_t, x);
   int32_t n = static_cast<int32_t>(bits >> 23) - 126;
@@ -669,8 +713,8 @@ void Sigmoid(const float* x, float* out, int n) {
   });
 }
 
-// The same of e^-2|x|, and near 0, where 1 - e would cancel, the polynomial of the Cephes library. Relative error below
-// 4e-7.
+// The same of e^-2|x|, and near 0, where 1 - e would cancel, the polynomial of the Cephes library.
+// Relative error below 4e-7.
 void Tanh(const float* x, float* out, int n) {
   ForEach(x, out, n, [](float v) {
     const float magnitude = __builtin_fabsf(v), e = ExpNonPositive(-2.0f * magnitude);

@@ -1,5 +1,5 @@
-// Tiles for 128-bit instruction sets, where a panel line is four registers: the inputs of all pixels are held while the line
-// passes by in quarters.
+// Tiles for 128-bit instruction sets, where a panel line is four registers: the inputs of all
+// pixels are held while the line passes by in quarters.
 #ifndef OCTET_KERNELS_PORTABLE_PART_TILE_H_
 #define OCTET_KERNELS_PORTABLE_PART_TILE_H_
 
@@ -17,7 +17,7 @@ constexpr int kParts = 4;
 template <class Mac, int MR, int NR>
 struct PartTile {
   static constexpr bool kWide = Mac::kWide;  // Whether there is WideStep.
-  typename Mac::Acc acc[MR][NR];  // Each of kParts registers `v`.
+  typename Mac::Acc acc[MR][NR];             // Each of kParts registers `v`.
 
   OCTET_INLINE void Init(const typename Mac::Bias* bias) {
     OCTET_UNROLL for (int j = 0; j < NR; ++j) {
@@ -55,7 +55,8 @@ struct PartTile {
   template <int kLane, class Input>
   OCTET_INLINE void WideLane(const Input (&a)[MR], const uint8_t* w, int64_t panel_bytes) {
     OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-      // All loads come first: cores that execute in order would wait for each one before its products.
+      // All loads come first: cores that execute in order would wait for each one before its
+      // products.
       typename Mac::Part parts[kParts];
       OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
         parts[q] = Mac::LoadPart(w + j * panel_bytes + (kLane * kParts + q) * Mac::kPartBytes);

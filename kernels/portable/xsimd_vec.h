@@ -1,6 +1,6 @@
-// The vector interface over xsimd, for 128-bit instruction sets. What xsimd does not have (widening, narrowing, integer
-// products) comes from `Machine`, x86/sse2_machine.h or arm/neon_machine.h, which is included before and also gives
-// Machine::Arch.
+// The vector interface over xsimd, for 128-bit instruction sets. What xsimd does not have
+// (widening, narrowing, integer products) comes from `Machine`, x86/sse2_machine.h or
+// arm/neon_machine.h, which is included before and also gives Machine::Arch.
 #ifndef OCTET_KERNELS_PORTABLE_XSIMD_VEC_H_
 #define OCTET_KERNELS_PORTABLE_XSIMD_VEC_H_
 
@@ -32,12 +32,12 @@ struct Vec {
     return {{b, b, b, b}};
   }
   static OCTET_INLINE F32 LoadF32(const float* p) {
-    return {{BatchF::load_unaligned(p), BatchF::load_unaligned(p + 4), BatchF::load_unaligned(p + 8),
-             BatchF::load_unaligned(p + 12)}};
+    return {{BatchF::load_unaligned(p), BatchF::load_unaligned(p + 4),
+             BatchF::load_unaligned(p + 8), BatchF::load_unaligned(p + 12)}};
   }
   static OCTET_INLINE I32 LoadI32(const int32_t* p) {
-    return {{BatchI::load_unaligned(p), BatchI::load_unaligned(p + 4), BatchI::load_unaligned(p + 8),
-             BatchI::load_unaligned(p + 12)}};
+    return {{BatchI::load_unaligned(p), BatchI::load_unaligned(p + 4),
+             BatchI::load_unaligned(p + 8), BatchI::load_unaligned(p + 12)}};
   }
   static OCTET_INLINE void StoreF32(float* p, F32 x) {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) x.v[q].store_unaligned(p + 4 * q);
@@ -179,7 +179,8 @@ struct Vec {
     }
   };
 
-  // Machines whose product is s8 x s8 see activations less 128; 128 times the sum of the weights is put into the bias.
+  // Machines whose product is s8 x s8 see activations less 128; 128 times the sum of the weights is
+  // put into the bias.
   static constexpr bool kSignedInput = Machine::kSignedInput;
   template <class M = Machine>
   static OCTET_INLINE void AdjustBias(const int32_t* bias, const uint8_t* weights, int64_t lines,

@@ -65,7 +65,8 @@ int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
 float FixedPoint(int32_t acc, const FixedMultiplier& m, bool round_once) {
   // Beyond 2^31 everything saturates.
   constexpr int64_t kLimit = int64_t{1} << 31;
-  const int64_t shifted = std::clamp(static_cast<int64_t>(acc) << std::max(m.shift, 0), -kLimit, kLimit);
+  const int64_t shifted =
+      std::clamp(static_cast<int64_t>(acc) << std::max(m.shift, 0), -kLimit, kLimit);
   const int right = std::max(-m.shift, 0);
   if (round_once) return static_cast<float>(DivideRounding(shifted * m.q, 31 + right, true));
   const int64_t product = DivideRounding(shifted * m.q, 31, true);

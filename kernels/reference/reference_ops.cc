@@ -18,7 +18,8 @@ float& FloatOut(const ActivationView& v, int n, int y, int x, int c) {
 /// rne(clamp(v, low, high)) + zero; a NaN counts as `low`.
 uint8_t Round(float v, float low, float high, int32_t zero) {
   if (std::isnan(v)) v = low;
-  return static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(std::min(std::max(v, low), high))) + zero);
+  return static_cast<uint8_t>(
+      static_cast<int32_t>(std::nearbyint(std::min(std::max(v, low), high))) + zero);
 }
 
 float ClampFloat(float v, float low, float high) {
@@ -30,7 +31,8 @@ template <typename F>
 void ForWindow(const PoolArgs& args, int y, int x, F f) {
   for (int ky = 0; ky < args.kernel_h; ++ky) {
     for (int kx = 0; kx < args.kernel_w; ++kx) {
-      const int iy = y * args.stride_h - args.pad_top + ky, ix = x * args.stride_w - args.pad_left + kx;
+      const int iy = y * args.stride_h - args.pad_top + ky,
+                ix = x * args.stride_w - args.pad_left + kx;
       if (iy >= 0 && iy < args.input.h && ix >= 0 && ix < args.input.w) f(iy, ix);
     }
   }
@@ -74,7 +76,8 @@ int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
 float FixedProduct(int64_t value, const FixedMultiplier& m) {
   constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
   const int64_t shifted = std::clamp(value << std::max(m.shift, 0), -kLimit, kLimit);
-  return static_cast<float>(DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false));
+  return static_cast<float>(
+      DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false));
 }
 
 int64_t SumOfImage(const PoolArgs& args, int n, int c) {
@@ -90,7 +93,8 @@ int64_t SumOfImage(const PoolArgs& args, int n, int c) {
 void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) {
   ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     int best = -1;
-    ForWindow(args, y, x, [&](int iy, int ix) { best = std::max<int>(best, args.input.pixel(n, iy, ix)[c]); });
+    ForWindow(args, y, x,
+              [&](int iy, int ix) { best = std::max<int>(best, args.input.pixel(n, iy, ix)[c]); });
     args.output.pixel(n, y, x)[c] = static_cast<uint8_t>(best);
   });
 }
@@ -141,8 +145,8 @@ void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
     for (int c = 0; c < args.output.c; ++c) {
       const int64_t sum = SumOfImage(args, n, c);
       const float v = static_cast<float>(sum) * args.multiplier;
-      const float nudged =
-          args.fixed.q == 0 ? v + std::copysign(args.nudge, v - args.pivot) : FixedProduct(sum, args.fixed);
+      const float nudged = args.fixed.q == 0 ? v + std::copysign(args.nudge, v - args.pivot)
+                                             : FixedProduct(sum, args.fixed);
       args.output.pixel(n, 0, 0)[c] = Round(nudged, static_cast<float>(-args.out_zero),
                                             static_cast<float>(255 - args.out_zero), args.out_zero);
     }
@@ -152,7 +156,8 @@ void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
 void GlobalPoolU8F32(const PoolArgs& args, int image_begin, int image_end) {
   for (int n = image_begin; n < image_end; ++n) {
     for (int c = 0; c < args.output.c; ++c) {
-      FloatOut(args.output, n, 0, 0, c) = static_cast<float>(SumOfImage(args, n, c)) * args.multiplier;
+      FloatOut(args.output, n, 0, 0, c) =
+          static_cast<float>(SumOfImage(args, n, c)) * args.multiplier;
     }
   }
 }
@@ -176,7 +181,8 @@ void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
     const float b = static_cast<float>(args.b.pixel(n, y, x)[c] - args.b_zero) * args.b_multiplier;
     const float v = args.fixed_a == nullptr
                         ? a + b
-                        : FixedProduct(int64_t{args.fixed_a[args.a.pixel(n, y, x)[c]]} + args.fixed_b[args.b.pixel(n, y, x)[c]],
+                        : FixedProduct(int64_t{args.fixed_a[args.a.pixel(n, y, x)[c]]} +
+                                           args.fixed_b[args.b.pixel(n, y, x)[c]],
                                        args.fixed);
     args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
@@ -191,8 +197,10 @@ void AddF32(const EltwiseArgs& args, int row_begin, int row_end) {
 
 void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const int32_t product = (args.a.pixel(n, y, x)[c] - args.a_zero) * (args.b.pixel(n, y, x)[c] - args.b_zero);
-    const float v = args.fixed.q == 0 ? static_cast<float>(product) * args.a_multiplier : FixedProduct(product, args.fixed);
+    const int32_t product =
+        (args.a.pixel(n, y, x)[c] - args.a_zero) * (args.b.pixel(n, y, x)[c] - args.b_zero);
+    const float v = args.fixed.q == 0 ? static_cast<float>(product) * args.a_multiplier
+                                      : FixedProduct(product, args.fixed);
     args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }
@@ -207,13 +215,15 @@ void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     const float v = Affine(args, static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero), c);
-    args.output.pixel(n, y, x)[c] = Round(v + std::copysign(args.nudge, v), args.low, args.high, args.out_zero);
+    args.output.pixel(n, y, x)[c] =
+        Round(v + std::copysign(args.nudge, v), args.low, args.high, args.out_zero);
   });
 }
 
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    FloatOut(args.output, n, y, x, c) = ClampFloat(Affine(args, FloatAt(args.a, n, y, x, c), c), args.low, args.high);
+    FloatOut(args.output, n, y, x, c) =
+        ClampFloat(Affine(args, FloatAt(args.a, n, y, x, c), c), args.low, args.high);
   });
 }
 

@@ -1,5 +1,5 @@
-// Plain loops for everything but convolutions: what kernels/portable/ops_impl.h is tested against. Meaning and arithmetic as
-// kernels/kernel_table.h says.
+// Plain loops for everything but convolutions: what kernels/portable/ops_impl.h is tested against.
+// Meaning and arithmetic as kernels/kernel_table.h says.
 #ifndef OCTET_KERNELS_REFERENCE_REFERENCE_OPS_H_
 #define OCTET_KERNELS_REFERENCE_REFERENCE_OPS_H_
 

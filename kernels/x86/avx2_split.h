@@ -356,10 +356,12 @@ struct LaneSums {
   static OCTET_INLINE LaneSums Of(const uint8_t* line) {
     const __m256i zero = _mm256_setzero_si256(), ones = _mm256_set1_epi8(1);
     const __m256i lo = Vec::Load(line), hi = Vec::Load(line + 32);
-    const auto pairs = [&](__m256i x) { return _mm256_maddubs_epi16(_mm256_max_epi8(x, zero), ones); };
-    return {_mm256_packus_epi16(pairs(lo), pairs(hi)),
-            _mm256_packus_epi16(pairs(_mm256_sub_epi8(zero, lo)),
-                                pairs(_mm256_sub_epi8(zero, hi)))};
+    const auto pairs = [&](__m256i x) {
+      return _mm256_maddubs_epi16(_mm256_max_epi8(x, zero), ones);
+    };
+    return {
+        _mm256_packus_epi16(pairs(lo), pairs(hi)),
+        _mm256_packus_epi16(pairs(_mm256_sub_epi8(zero, lo)), pairs(_mm256_sub_epi8(zero, hi)))};
   }
 };
 

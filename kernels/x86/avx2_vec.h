@@ -111,8 +111,8 @@ struct Vec {
   static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
   }
-  // 4 tiles of 512 channels: 0.58 ms, split kernel 0.67 ms. AVX-VNNI: 0.50 ms, direct 0.43 ms; 9 tiles
-  // of 128 channels: 56 us both; 64 of 16: 10.8 and 10.0 us.
+  // 4 tiles of 512 channels: 0.58 ms, split kernel 0.67 ms. AVX-VNNI: 0.50 ms, direct 0.43 ms; 9
+  // tiles of 128 channels: 56 us both; 64 of 16: 10.8 and 10.0 us.
 #ifdef OCTET_AVXVNNI
   static constexpr WinogradLimit kWinogradLimit = {16, 32};
 #else

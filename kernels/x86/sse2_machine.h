@@ -46,10 +46,11 @@ struct Machine {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
                      _mm_packus_epi16(_mm_adds_epi16(low, z), _mm_adds_epi16(high, z)));
   }
-  // Four halves. Shifted into place they are floats 2^112 too small, denormals included; infinities and NaN apart.
+  // Four halves. Shifted into place they are floats 2^112 too small, denormals included; infinities
+  // and NaN apart.
   static OCTET_INLINE BatchF LoadHalf(const uint8_t* p) {
-    const __m128i half = _mm_unpacklo_epi16(
-        _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)), _mm_setzero_si128());
+    const __m128i half = _mm_unpacklo_epi16(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)),
+                                            _mm_setzero_si128());
     const __m128i sign = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x8000)), 16);
     const __m128i rest = _mm_slli_epi32(_mm_and_si128(half, _mm_set1_epi32(0x7fff)), 13);
     const __m128 scaled = _mm_mul_ps(_mm_castsi128_ps(rest), _mm_set1_ps(0x1p112f));
@@ -82,8 +83,8 @@ struct Machine {
       return {_mm_srai_epi16(_mm_slli_epi16(part, 8), 8), _mm_srai_epi16(part, 8)};
     }
     static OCTET_INLINE void MulAdd(BatchI& acc, Input a, Part w) {
-      acc = _mm_add_epi32(acc, _mm_add_epi32(_mm_madd_epi16(a.even, w.even),
-                                             _mm_madd_epi16(a.odd, w.odd)));
+      acc = _mm_add_epi32(
+          acc, _mm_add_epi32(_mm_madd_epi16(a.even, w.even), _mm_madd_epi16(a.odd, w.odd)));
     }
   };
 };

@@ -1,5 +1,5 @@
-// Damaged images, records and arrays give an error or a well-formed result, never a crash: run it under AddressSanitizer.
-// OCTET_FUZZ_FACTOR multiplies the number of mutations.
+// Damaged images, records and arrays give an error or a well-formed result, never a crash: run it
+// under AddressSanitizer. OCTET_FUZZ_FACTOR multiplies the number of mutations.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -40,7 +40,8 @@ void Decode(const Bytes& bytes, Counts* counts) {
   ASSERT_GE(image->width, 1);
   ASSERT_GE(image->height, 1);
   ASSERT_LE(int64_t{image->width} * image->height, kMaxImagePixels);
-  ASSERT_EQ(image->rgb.size(), size_t{3} * static_cast<size_t>(image->width) * static_cast<size_t>(image->height));
+  ASSERT_EQ(image->rgb.size(),
+            size_t{3} * static_cast<size_t>(image->width) * static_cast<size_t>(image->height));
   if (counts->good % 8 == 0) {
     // Pixels must not depend on what was in memory before.
     const Result<DecodedImage> again = DecodeImage(bytes, "fuzz");
@@ -78,7 +79,8 @@ TEST(DataFuzzTest, TfRecord) {
     Bytes bytes = mutator.Mutate(original);
     if (i % 4 != 0) FixTfRecord(&bytes);
     WriteFile(dir / "f.tfrecord", bytes);
-    const auto dataset = OpenDataset(dir / "f.tfrecord", {.labels = {"roses", "tulips"}, .npy_labels = {}});
+    const auto dataset =
+        OpenDataset(dir / "f.tfrecord", {.labels = {"roses", "tulips"}, .npy_labels = {}});
     if (!dataset.ok()) {
       ++counts.bad;
       continue;
@@ -159,7 +161,8 @@ TEST(DataFuzzTest, Npy) {
     for (;; ++samples) {
       const Result<bool> more = (*dataset)->Next(&sample);
       if (!more.ok()) {
-        ASSERT_NE(more.status().message().find("expected a finite number"), std::string::npos) << more.status().message();
+        ASSERT_NE(more.status().message().find("expected a finite number"), std::string::npos)
+            << more.status().message();
       } else if (!*more) {
         break;
       }
@@ -177,7 +180,8 @@ TEST(DataFuzzTest, Labels) {
   const int64_t iterations = FuzzIterations(12000);
   for (int64_t i = 0; i < iterations; ++i) {
     const Bytes bytes = mutator.Mutate(original);
-    const auto labels = ParseLabels({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "fuzz");
+    const auto labels =
+        ParseLabels({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, "fuzz");
     ++(labels.ok() ? counts.good : counts.bad);
     if (!labels.ok()) continue;
     for (const std::string& label : *labels) {

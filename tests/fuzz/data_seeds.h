@@ -13,7 +13,8 @@
 
 namespace octet::testing {
 
-/// Repairs the checksums of a TFRecord file's records, so that a mutation reaches what lies behind them.
+/// Repairs the checksums of a TFRecord file's records, so that a mutation reaches what lies behind
+/// them.
 inline void FixTfRecord(Bytes* file) {
   const auto store = [&](size_t at, uint32_t crc) {
     for (size_t i = 0; i < 4; ++i) (*file)[at + i] = static_cast<uint8_t>(MaskCrc(crc) >> (8 * i));
@@ -66,9 +67,10 @@ inline Bytes TfRecordSeed() {
 inline Bytes ExampleSeed() {
   const Bytes floats =
       ProtoField(2, Concat({ProtoField(1, {0, 0, 0x80, 0x3f}), {1 << 3 | 5, 0, 0, 0, 0xc0}}));
-  return MakeExample({{"f", floats},
-                      {"i", IntFeature({1, -1, 1 << 20})},
-                      {"s", ProtoField(1, Concat({ProtoField(1, ToBytes("a")), ProtoField(1, {})}))}});
+  return MakeExample(
+      {{"f", floats},
+       {"i", IntFeature({1, -1, 1 << 20})},
+       {"s", ProtoField(1, Concat({ProtoField(1, ToBytes("a")), ProtoField(1, {})}))}});
 }
 
 }  // namespace octet::testing

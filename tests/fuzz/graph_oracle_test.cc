@@ -96,9 +96,9 @@ void ExpectEverything(const Coverage& c) {
                          "mul", "relu", "relu6", "clip", "pad", "slice", "concat", "reshape"}) {
     for (const char* p : {"f32", "u8", "u8 tflite"}) expect(c.nodes, std::string(op) + " " + p, 50);
   }
-  for (const char* other :
-       {"softmax f32", "log_softmax f32", "sigmoid f32", "tanh f32", "global_average_pool u8 to f32", "dequantize u8 to f32",
-        "quantize f32 to u8", "quantize u8", "quantize u8 tflite"}) {
+  for (const char* other : {"softmax f32", "log_softmax f32", "sigmoid f32", "tanh f32",
+                            "global_average_pool u8 to f32", "dequantize u8 to f32",
+                            "quantize f32 to u8", "quantize u8", "quantize u8 tflite"}) {
     expect(c.nodes, other, 50);
   }
   for (const char* feature : {"layout panel",

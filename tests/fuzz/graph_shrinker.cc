@@ -183,9 +183,8 @@ class Shrinker {
   GraphCase Run() {
     for (bool progress = true; progress && calls_left_ > 0;) {
       progress = false;
-      for (bool (Shrinker::*pass)() :
-           {&Shrinker::Modes, &Shrinker::Structure, &Shrinker::Operators, &Shrinker::Sizes,
-            &Shrinker::Constants}) {
+      for (bool (Shrinker::*pass)() : {&Shrinker::Modes, &Shrinker::Structure, &Shrinker::Operators,
+                                       &Shrinker::Sizes, &Shrinker::Constants}) {
         progress |= (this->*pass)();
       }
     }
@@ -516,10 +515,10 @@ std::string ValuesText(const Tensor& t) {
 
 const char* OpTypeText(OpType type) {
   constexpr const char* kNames[] = {
-      "kConv2d",   "kDense",     "kMaxPool",    "kAveragePool", "kGlobalAveragePool",
-      "kAdd",      "kMul",       "kScaleShift", "kRelu",        "kRelu6",
-      "kPad",      "kSlice",     "kConcat",     "kReshape",     "kSoftmax",
-      "kQuantize", "kDequantize", "kClip",      "kSigmoid",     "kTanh",
+      "kConv2d",    "kDense",      "kMaxPool",    "kAveragePool", "kGlobalAveragePool",
+      "kAdd",       "kMul",        "kScaleShift", "kRelu",        "kRelu6",
+      "kPad",       "kSlice",      "kConcat",     "kReshape",     "kSoftmax",
+      "kQuantize",  "kDequantize", "kClip",       "kSigmoid",     "kTanh",
       "kLogSoftmax"};
   return kNames[static_cast<int>(type)];
 }

@@ -1,6 +1,6 @@
-// No pixel may come from memory that the decoder has not written: every image, however damaged, is decoded twice, over
-// different contents of the heap and of the stack below, and must give equal pixels or the same error.
-// OCTET_FUZZ_FACTOR multiplies the number of mutations.
+// No pixel may come from memory that the decoder has not written: every image, however damaged, is
+// decoded twice, over different contents of the heap and of the stack below, and must give equal
+// pixels or the same error. OCTET_FUZZ_FACTOR multiplies the number of mutations.
 #include <gtest/gtest.h>
 #include <zlib.h>
 
@@ -51,17 +51,20 @@ struct Counts {
   int64_t good = 0, bad = 0;
 };
 
-/// 0 is what the heap holds in earnest. The others are plausible as lengths of codes (11) and as pixels.
+/// 0 is what the heap holds in earnest. The others are plausible as lengths of codes (11) and as
+/// pixels.
 void ExpectNoPoison(const Bytes& bytes, Counts* counts) {
   static constexpr uint8_t kPoisons[] = {0xff, 0x0b, 0x55};
   const Outcome clean = DecodeOver(bytes, 0);
   ++(clean.error.empty() ? counts->good : counts->bad);
-  const Outcome poisoned = DecodeOver(bytes, kPoisons[static_cast<size_t>(counts->good + counts->bad) % 3]);
+  const Outcome poisoned =
+      DecodeOver(bytes, kPoisons[static_cast<size_t>(counts->good + counts->bad) % 3]);
   ASSERT_EQ(clean.error, poisoned.error);
   ASSERT_TRUE(clean == poisoned) << "the pixels show what was in memory before";
 }
 
-/// Decodes what `make` builds, whole and damaged; `fix` repairs checksums so that damage reaches what lies behind them.
+/// Decodes what `make` builds, whole and damaged; `fix` repairs checksums so that damage reaches
+/// what lies behind them.
 void Fuzz(int64_t iterations, uint64_t seed, Bytes (*make)(Mutator*), void (*fix)(Bytes*)) {
   Mutator mutator(seed);
   Counts whole, damaged;
@@ -88,16 +91,18 @@ Bytes RandomBytes(size_t size, Mutator* random) {
 // --- PNG ---
 
 /// Rows with a filter byte in front, of one image or of the seven of an interlaced one.
-Bytes PngRows(size_t width, size_t height, size_t bits, bool interlaced, size_t filters, size_t limit, Mutator* random) {
-  static constexpr size_t kX[] = {0, 4, 0, 2, 0, 1, 0}, kY[] = {0, 0, 4, 0, 2, 0, 1}, kDx[] = {8, 8, 4, 4, 2, 2, 1},
-                          kDy[] = {8, 8, 8, 4, 4, 2, 2};
+Bytes PngRows(size_t width, size_t height, size_t bits, bool interlaced, size_t filters,
+              size_t limit, Mutator* random) {
+  static constexpr size_t kX[] = {0, 4, 0, 2, 0, 1, 0}, kY[] = {0, 0, 4, 0, 2, 0, 1},
+                          kDx[] = {8, 8, 4, 4, 2, 2, 1}, kDy[] = {8, 8, 8, 4, 4, 2, 2};
   Bytes rows;
   for (size_t pass = 0; pass < (interlaced ? 7u : 1u); ++pass) {
     const size_t w = interlaced ? (width + kDx[pass] - 1 - kX[pass]) / kDx[pass] : width;
     const size_t h = interlaced ? (height + kDy[pass] - 1 - kY[pass]) / kDy[pass] : height;
     for (size_t y = 0; w > 0 && y < h; ++y) {
       rows.push_back(static_cast<uint8_t>(random->Below(filters)));
-      for (uint8_t b : RandomBytes((w * bits + 7) / 8, random)) rows.push_back(static_cast<uint8_t>(b % limit));
+      for (uint8_t b : RandomBytes((w * bits + 7) / 8, random))
+        rows.push_back(static_cast<uint8_t>(b % limit));
     }
   }
   return rows;
@@ -106,7 +111,9 @@ Bytes PngRows(size_t width, size_t height, size_t bits, bool interlaced, size_t 
 Bytes Deflate(const Bytes& data, Mutator* random) {
   static constexpr int kStrategies[] = {Z_DEFAULT_STRATEGY, Z_HUFFMAN_ONLY, Z_FIXED, Z_RLE};
   z_stream stream{};
-  EXPECT_EQ(deflateInit2(&stream, static_cast<int>(random->Below(10)), Z_DEFLATED, 15, 8, kStrategies[random->Below(4)]), Z_OK);
+  EXPECT_EQ(deflateInit2(&stream, static_cast<int>(random->Below(10)), Z_DEFLATED, 15, 8,
+                         kStrategies[random->Below(4)]),
+            Z_OK);
   Bytes out(deflateBound(&stream, static_cast<uLong>(data.size())));
   stream.next_in = const_cast<Bytef*>(data.data());
   stream.avail_in = static_cast<uInt>(data.size());
@@ -122,8 +129,9 @@ Bytes Deflate(const Bytes& data, Mutator* random) {
 Bytes RandomPng(Mutator* random) {
   static constexpr struct {
     uint8_t color, depth, channels;
-  } kKinds[] = {{0, 1, 1}, {0, 2, 1}, {0, 4, 1}, {0, 8, 1},  {0, 16, 1}, {2, 8, 3}, {2, 16, 3}, {3, 1, 1},
-                {3, 2, 1}, {3, 4, 1}, {3, 8, 1}, {4, 8, 2}, {4, 16, 2}, {6, 8, 4}, {6, 16, 4}};
+  } kKinds[] = {{0, 1, 1}, {0, 2, 1},  {0, 4, 1},  {0, 8, 1}, {0, 16, 1},
+                {2, 8, 3}, {2, 16, 3}, {3, 1, 1},  {3, 2, 1}, {3, 4, 1},
+                {3, 8, 1}, {4, 8, 2},  {4, 16, 2}, {6, 8, 4}, {6, 16, 4}};
   const auto& kind = kKinds[random->Below(std::size(kKinds))];
   const size_t width = 1 + random->Below(19), height = 1 + random->Below(19);
   const bool interlaced = random->Below(3) == 0;
@@ -132,19 +140,23 @@ Bytes RandomPng(Mutator* random) {
   Bytes header;
   AppendBig(&header, width, 4);
   AppendBig(&header, height, 4);
-  for (uint8_t v : {kind.depth, kind.color, uint8_t{0}, uint8_t{0}, static_cast<uint8_t>(interlaced)}) header.push_back(v);
+  for (uint8_t v :
+       {kind.depth, kind.color, uint8_t{0}, uint8_t{0}, static_cast<uint8_t>(interlaced)})
+    header.push_back(v);
   AppendPngChunk(&png, "IHDR", header);
   size_t limit = 256, filters = 5;
   if (kind.color == 3) {
     size_t colors = 1 + random->Below(size_t{1} << kind.depth);
     if (random->Below(2) == 0) colors = size_t{1} << kind.depth;  // All indices are good.
     AppendPngChunk(&png, "PLTE", RandomBytes(3 * colors, random));
-    if (random->Below(2) == 0) AppendPngChunk(&png, "tRNS", RandomBytes(1 + random->Below(colors), random));
+    if (random->Below(2) == 0)
+      AppendPngChunk(&png, "tRNS", RandomBytes(1 + random->Below(colors), random));
     if (kind.depth == 8 && random->Below(4) != 0) limit = colors, filters = 1;
   } else if (kind.color != 4 && kind.color != 6 && random->Below(2) == 0) {
     AppendPngChunk(&png, "tRNS", RandomBytes(2u * kind.channels, random));
   }
-  const Bytes rows = PngRows(width, height, size_t{kind.depth} * kind.channels, interlaced, filters, limit, random);
+  const Bytes rows = PngRows(width, height, size_t{kind.depth} * kind.channels, interlaced, filters,
+                             limit, random);
   AppendPngChunk(&png, "IDAT", Deflate(rows, random));
   AppendPngChunk(&png, "IEND", {});
   return png;
@@ -161,8 +173,8 @@ void AppendSegment(Bytes* jpeg, uint8_t marker, const Bytes& content) {
   jpeg->insert(jpeg->end(), content.begin(), content.end());
 }
 
-/// Baseline or progressive, 1, 3 (YCbCr or RGB) or 4 components (CMYK or YCCK), any sampling, in one scan or several, with
-/// or without restart markers. The coefficients are random bits.
+/// Baseline or progressive, 1, 3 (YCbCr or RGB) or 4 components (CMYK or YCCK), any sampling, in
+/// one scan or several, with or without restart markers. The coefficients are random bits.
 Bytes RandomJpeg(Mutator* random) {
   const bool progressive = random->Below(2) == 0;
   static constexpr uint8_t kComponents[] = {1, 3, 3, 4};
@@ -177,16 +189,18 @@ Bytes RandomJpeg(Mutator* random) {
   }
   for (uint8_t table = 0; table < 2; ++table) {
     Bytes quantization = {table};
-    for (size_t i = 0; i < 64; ++i) quantization.push_back(static_cast<uint8_t>(1 + random->Below(16)));
+    for (size_t i = 0; i < 64; ++i)
+      quantization.push_back(static_cast<uint8_t>(1 + random->Below(16)));
     AppendSegment(&jpeg, 0xdb, quantization);
-    // 15 codes of 4 bits and 2 of 5, so that all bits are codes: DC differences of up to 8 bits; AC runs and sizes, among
-    // them end of block.
+    // 15 codes of 4 bits and 2 of 5, so that all bits are codes: DC differences of up to 8 bits; AC
+    // runs and sizes, among them end of block.
     for (uint8_t kind = 0; kind < 2; ++kind) {
       Bytes codes(17);
       codes[0] = static_cast<uint8_t>(kind << 4 | table);
       codes[4] = 15;
       codes[5] = 2;
-      static constexpr uint8_t kAc[] = {0, 1, 0, 2, 0x11, 0, 0x21, 3, 0, 0xf0, 0x12, 0, 0x31, 4, 0, 0, 1};
+      static constexpr uint8_t kAc[] = {0,    1,    0, 2,    0x11, 0, 0x21, 3, 0,
+                                        0xf0, 0x12, 0, 0x31, 4,    0, 0,    1};
       for (uint8_t i = 0; i < 17; ++i) codes.push_back(kind == 0 ? i % 9 : kAc[i]);
       AppendSegment(&jpeg, 0xc4, codes);
     }
@@ -219,7 +233,8 @@ Bytes RandomJpeg(Mutator* random) {
     AppendSegment(&jpeg, 0xda, header);
     const size_t intervals = restart == 0 ? 1 : 1 + random->Below(40);
     for (size_t i = 0; i < intervals; ++i) {
-      for (uint8_t b : RandomBytes(restart == 0 ? 600 : 1 + random->Below(60), random)) jpeg.push_back(b == 0xff ? 0xfe : b);
+      for (uint8_t b : RandomBytes(restart == 0 ? 600 : 1 + random->Below(60), random))
+        jpeg.push_back(b == 0xff ? 0xfe : b);
       if (i + 1 < intervals) {
         jpeg.push_back(0xff);
         jpeg.push_back(static_cast<uint8_t>(0xd0 + i % 8));
@@ -242,15 +257,16 @@ Bytes RandomJpeg(Mutator* random) {
 TEST(ImagePoisonTest, Jpeg) { Fuzz(16000, 3, RandomJpeg, nullptr); }
 
 TEST(ImagePoisonTest, PhotosAsJpeg) {
-  Fuzz(8000, 4,
-       [](Mutator* random) {
-         static const Bytes kFiles[] = {{std::begin(kBaselineJpeg), std::end(kBaselineJpeg)},
-                                        {std::begin(kProgressiveJpeg), std::end(kProgressiveJpeg)},
-                                        {std::begin(kGrayJpeg), std::end(kGrayJpeg)},
-                                        {std::begin(kRestartJpeg), std::end(kRestartJpeg)}};
-         return kFiles[random->Below(4)];
-       },
-       nullptr);
+  Fuzz(
+      8000, 4,
+      [](Mutator* random) {
+        static const Bytes kFiles[] = {{std::begin(kBaselineJpeg), std::end(kBaselineJpeg)},
+                                       {std::begin(kProgressiveJpeg), std::end(kProgressiveJpeg)},
+                                       {std::begin(kGrayJpeg), std::end(kGrayJpeg)},
+                                       {std::begin(kRestartJpeg), std::end(kRestartJpeg)}};
+        return kFiles[random->Below(4)];
+      },
+      nullptr);
 }
 
 // --- BMP and PNM ---
@@ -260,16 +276,18 @@ Bytes RandomBmp(Mutator* random) {
   const int bits = kBits[random->Below(5)];
   const size_t width = 1 + random->Below(20), height = 1 + random->Below(20);
   const size_t row = (width * static_cast<size_t>(bits) + 31) / 32 * 4;
-  const Bytes palette = bits > 8 ? Bytes() : RandomBytes(4 * (1 + random->Below(size_t{1} << bits)), random);
-  return MakeBmp(static_cast<int>(width), static_cast<int>(height), bits, RandomBytes(row * height, random), palette,
-                 random->Below(2) == 0);
+  const Bytes palette =
+      bits > 8 ? Bytes() : RandomBytes(4 * (1 + random->Below(size_t{1} << bits)), random);
+  return MakeBmp(static_cast<int>(width), static_cast<int>(height), bits,
+                 RandomBytes(row * height, random), palette, random->Below(2) == 0);
 }
 
 Bytes RandomPnm(Mutator* random) {
-  const size_t width = 1 + random->Below(20), height = 1 + random->Below(20), channels = random->Below(2) == 0 ? 1 : 3,
+  const size_t width = 1 + random->Below(20), height = 1 + random->Below(20),
+               channels = random->Below(2) == 0 ? 1 : 3,
                largest = 1 + random->Below(random->Below(2) == 0 ? 255 : 65535);
-  const std::string header = (channels == 1 ? "P5 " : "P6 ") + std::to_string(width) + "\n#\n" + std::to_string(height) + " " +
-                             std::to_string(largest) + "\n";
+  const std::string header = (channels == 1 ? "P5 " : "P6 ") + std::to_string(width) + "\n#\n" +
+                             std::to_string(height) + " " + std::to_string(largest) + "\n";
   return MakePnm(header, RandomBytes(width * height * channels * (largest > 255 ? 2 : 1), random));
 }
 

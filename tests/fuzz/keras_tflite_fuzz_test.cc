@@ -1,6 +1,7 @@
-// Damaged Keras and TFLite files give an error or a valid graph, never a crash or a hang: run it under AddressSanitizer.
-// OCTET_FUZZ_FACTOR multiplies the number of mutations. The files are TensorFlow's own (tests/golden/export_keras_tflite.py, case tiny and
-// fp32.tflite of case dilated).
+// Damaged Keras and TFLite files give an error or a valid graph, never a crash or a hang: run it
+// under AddressSanitizer. OCTET_FUZZ_FACTOR multiplies the number of mutations. The files are
+// TensorFlow's own (tests/golden/export_keras_tflite.py, case tiny and fp32.tflite of case
+// dilated).
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -14,9 +15,9 @@
 #include "converter/import/importer.h"
 #include "converter/import/zip_reader.h"
 #include "formats/model/graph.h"
-#include "tests/watched_allocations.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/pytorch_builder.h"
+#include "tests/watched_allocations.h"
 
 namespace octet {
 namespace {
@@ -26,7 +27,8 @@ using testing::Mutator;
 using Bytes = std::vector<uint8_t>;
 using Importer = Result<Graph> (*)(std::string_view);
 
-constexpr size_t kMostBytes = size_t{66} << 20;  // Per-channel constants that a few bytes may ask for.
+constexpr size_t kMostBytes = size_t{66}
+                              << 20;  // Per-channel constants that a few bytes may ask for.
 constexpr double kMostSeconds = 5.0;
 
 Bytes ReadTiny(const std::string& name) {
@@ -34,12 +36,15 @@ Bytes ReadTiny(const std::string& name) {
   return Bytes(std::istreambuf_iterator<char>(file), {});
 }
 
-std::string_view Text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view Text(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 
 /// True when the file was imported; whatever is must be valid.
 bool Import(Importer import, std::string_view bytes) {
   testing::largest_allocation = 0;
-  const std::clock_t begin = std::clock();  // The processor's time: others may be using the machine.
+  const std::clock_t begin =
+      std::clock();  // The processor's time: others may be using the machine.
   const Result<Graph> graph = import(bytes);
   const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   EXPECT_LE(testing::largest_allocation, kMostBytes);
@@ -69,16 +74,20 @@ TEST_P(FileFuzz, Mutations) {
   EXPECT_LT(good, n);
 }
 
-/// Numbers changed where they stand, so that everything else is still found: this gets past the formats' own checks most often.
+/// Numbers changed where they stand, so that everything else is still found: this gets past the
+/// formats' own checks most often.
 TEST_P(FileFuzz, NumbersInPlace) {
   const Bytes file = ReadTiny(GetParam().file);
-  static constexpr uint32_t kSpecial[] = {0, 1, 2, 3, 4, 5, 7, 8, 16, 0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff};
+  static constexpr uint32_t kSpecial[] = {
+      0,    1,    2,    3,      4,      5,       7,          8,          16,
+      0x7f, 0x80, 0xff, 0x7fff, 0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff};
   Mutator random(file.size() + 1);
   int64_t good = 0;
   for (int64_t i = FuzzIterations(20000); i > 0; --i) {
     Bytes bytes = file;
     for (size_t changes = 1 + random.Below(3); changes > 0; --changes) {
-      const size_t width = size_t{1} << random.Below(3), at = random.Below(bytes.size() / width) * width;
+      const size_t width = size_t{1} << random.Below(3),
+                   at = random.Below(bytes.size() / width) * width;
       uint32_t value = kSpecial[random.Below(std::size(kSpecial))];
       if (random.Below(3) == 0) value = bytes[at] + static_cast<uint32_t>(random.Below(9)) - 4;
       for (size_t k = 0; k < width; ++k) bytes[at + k] = static_cast<uint8_t>(value >> (8 * k));
@@ -97,9 +106,13 @@ TEST_P(FileFuzz, Truncations) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, FileFuzz,
-                         ::testing::Values(Case{"fp32.tflite", ImportTfliteBytes}, Case{"fp16.tflite", ImportTfliteBytes},
-                                           Case{"int8.tflite", ImportTfliteBytes}, Case{"dilated.tflite", ImportTfliteBytes}, Case{"int8_float.tflite", ImportTfliteBytes},
-                                           Case{"model.h5", ImportKerasH5Bytes}, Case{"model.keras", ImportKerasZipBytes}),
+                         ::testing::Values(Case{"fp32.tflite", ImportTfliteBytes},
+                                           Case{"fp16.tflite", ImportTfliteBytes},
+                                           Case{"int8.tflite", ImportTfliteBytes},
+                                           Case{"dilated.tflite", ImportTfliteBytes},
+                                           Case{"int8_float.tflite", ImportTfliteBytes},
+                                           Case{"model.h5", ImportKerasH5Bytes},
+                                           Case{"model.keras", ImportKerasZipBytes}),
                          [](const auto& param_info) {
                            std::string name = param_info.param.file;
                            for (char& c : name) c = c == '.' ? '_' : c;
@@ -116,7 +129,8 @@ struct Archive {
       const auto data = zip->Read(entry);
       EXPECT_TRUE(data.ok());
       if (entry.name == "config.json") config = Bytes(data->text().begin(), data->text().end());
-      if (entry.name == "model.weights.h5") weights = Bytes(data->text().begin(), data->text().end());
+      if (entry.name == "model.weights.h5")
+        weights = Bytes(data->text().begin(), data->text().end());
     }
   }
   static std::string Build(const Bytes& config, const Bytes& weights, bool deflate) {
@@ -133,7 +147,8 @@ TEST(KerasArchiveFuzz, Configuration) {
   ASSERT_TRUE(Import(ImportKerasZipBytes, Archive::Build(archive.config, archive.weights, true)));
   Mutator mutator(1);
   for (int64_t i = FuzzIterations(10000); i > 0; --i) {
-    Import(ImportKerasZipBytes, Archive::Build(mutator.Mutate(archive.config), archive.weights, false));
+    Import(ImportKerasZipBytes,
+           Archive::Build(mutator.Mutate(archive.config), archive.weights, false));
   }
 }
 
@@ -141,8 +156,10 @@ TEST(KerasArchiveFuzz, ConfigurationOfValidJson) {
   // Numbers, words and brackets exchanged, so that most of it still parses.
   const Archive archive;
   const std::string text(Text(archive.config));
-  const std::vector<std::string> words{"0",     "-1",   "1",       "null",   "2147483647", "1e30", "[]",      "{}",       "\"relu\"",
-                                       "false", "true", "[1, 2]", "\"conv\"", "4096",       "0.5",  "\"same\"", "\"Conv2D\"", "99999999999"};
+  const std::vector<std::string> words{
+      "0",        "-1",   "1",        "null",     "2147483647", "1e30",
+      "[]",       "{}",   "\"relu\"", "false",    "true",       "[1, 2]",
+      "\"conv\"", "4096", "0.5",      "\"same\"", "\"Conv2D\"", "99999999999"};
   Mutator random(2);
   int64_t good = 0;
   for (int64_t i = FuzzIterations(10000); i > 0; --i) {
@@ -156,7 +173,8 @@ TEST(KerasArchiveFuzz, ConfigurationOfValidJson) {
       if (end == std::string::npos) continue;
       changed.replace(begin, end - begin, words[random.Below(words.size())]);
     }
-    good += Import(ImportKerasZipBytes, Archive::Build(Bytes(changed.begin(), changed.end()), archive.weights, false));
+    good += Import(ImportKerasZipBytes,
+                   Archive::Build(Bytes(changed.begin(), changed.end()), archive.weights, false));
   }
   EXPECT_GT(good, 0);
 }
@@ -166,7 +184,8 @@ TEST(KerasArchiveFuzz, Weights) {
   Mutator mutator(3);
   int64_t good = 0;
   for (int64_t i = FuzzIterations(10000); i > 0; --i) {
-    good += Import(ImportKerasZipBytes, Archive::Build(archive.config, mutator.Mutate(archive.weights), false));
+    good += Import(ImportKerasZipBytes,
+                   Archive::Build(archive.config, mutator.Mutate(archive.weights), false));
   }
   EXPECT_GT(good, 0);  // Values may change.
 }

@@ -28,8 +28,8 @@ class Mutator {
   }
   size_t Below(size_t n) { return n == 0 ? 0 : static_cast<size_t>((Next() >> 11) % n); }
 
-  /// The bytes with one to four changes: bits, bytes, 16- or 32-bit words of special values in either byte order, pieces
-  /// removed, repeated or overwritten with others, a shorter file.
+  /// The bytes with one to four changes: bits, bytes, 16- or 32-bit words of special values in
+  /// either byte order, pieces removed, repeated or overwritten with others, a shorter file.
   std::vector<uint8_t> Mutate(const std::vector<uint8_t>& original) {
     std::vector<uint8_t> bytes = original;
     for (size_t changes = 1 + Below(4); changes > 0 && !bytes.empty(); --changes) Change(&bytes);
@@ -47,20 +47,28 @@ class Mutator {
     const auto begin = bytes->begin() + static_cast<D>(at), end = begin + static_cast<D>(length);
     switch (Below(8)) {
       case 0:
-      case 1: (*bytes)[front] ^= static_cast<uint8_t>(1u << Below(8)); break;
-      case 2: (*bytes)[front] = static_cast<uint8_t>(Next() >> 32); break;
+      case 1:
+        (*bytes)[front] ^= static_cast<uint8_t>(1u << Below(8));
+        break;
+      case 2:
+        (*bytes)[front] = static_cast<uint8_t>(Next() >> 32);
+        break;
       case 3: {
-        static constexpr uint32_t kSpecial[] = {0,      1,          0x7f,       0x80,       0xff,       0x7fff,     0x8000,
-                                                0xffff, 0x10000,    0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 64};
+        static constexpr uint32_t kSpecial[] = {
+            0,      1,       0x7f,       0x80,       0xff,       0x7fff,     0x8000,
+            0xffff, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff, 0xfffffff0, 64};
         const uint32_t value = kSpecial[Below(std::size(kSpecial))];
         const size_t width = Below(2) == 0 ? 2 : 4;
         const bool big_endian = Below(2) == 0;
         for (size_t i = 0; i < width && front + i < size; ++i) {
-          (*bytes)[front + i] = static_cast<uint8_t>(value >> (8 * (big_endian ? width - 1 - i : i)));
+          (*bytes)[front + i] =
+              static_cast<uint8_t>(value >> (8 * (big_endian ? width - 1 - i : i)));
         }
         break;
       }
-      case 4: bytes->erase(begin, end); break;
+      case 4:
+        bytes->erase(begin, end);
+        break;
       case 5: {
         const std::vector<uint8_t> piece(begin, end);
         bytes->insert(bytes->begin() + static_cast<D>(Below(size)), piece.begin(), piece.end());
@@ -68,10 +76,13 @@ class Mutator {
       }
       case 6: {
         const size_t from = Below(size);
-        for (size_t i = 0; i < length && from + i < size; ++i) (*bytes)[at + i] = (*bytes)[from + i];
+        for (size_t i = 0; i < length && from + i < size; ++i)
+          (*bytes)[at + i] = (*bytes)[from + i];
         break;
       }
-      default: bytes->resize(Below(4) == 0 ? at : size - std::min(size, Below(8))); break;
+      default:
+        bytes->resize(Below(4) == 0 ? at : size - std::min(size, Below(8)));
+        break;
     }
   }
 

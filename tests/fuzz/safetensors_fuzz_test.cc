@@ -9,9 +9,9 @@
 #include <vector>
 
 #include "converter/import/checkpoints/graph_description.h"
-#include "converter/import/preprocessing_json.h"
 #include "converter/import/checkpoints/resnet_builder.h"
 #include "converter/import/checkpoints/safetensors.h"
+#include "converter/import/preprocessing_json.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/fuzz/tiny_checkpoint.h"
 #include "tests/watched_allocations.h"
@@ -55,8 +55,10 @@ TEST(SafetensorsFuzz, Mutations) {
 TEST(SafetensorsFuzz, Truncations) {
   const std::string original = testing::TinySafetensors();
   for (size_t n = 0; n < original.size(); ++n) {
-    const std::vector<char> exact(original.begin(), original.begin() + static_cast<std::ptrdiff_t>(n));
-    const auto source = SafetensorsSource::Parse({{reinterpret_cast<const std::byte*>(exact.data()), n}, nullptr}, "fuzz");
+    const std::vector<char> exact(original.begin(),
+                                  original.begin() + static_cast<std::ptrdiff_t>(n));
+    const auto source = SafetensorsSource::Parse(
+        {{reinterpret_cast<const std::byte*>(exact.data()), n}, nullptr}, "fuzz");
     ASSERT_FALSE(source.ok()) << n;
     EXPECT_FALSE(source.status().message().empty());
   }

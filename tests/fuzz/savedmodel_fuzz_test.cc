@@ -1,5 +1,5 @@
-// Damaged SavedModels give an error or a valid graph, never a crash or a hang: run it under AddressSanitizer.
-// OCTET_FUZZ_FACTOR multiplies the number of mutations.
+// Damaged SavedModels give an error or a valid graph, never a crash or a hang: run it under
+// AddressSanitizer. OCTET_FUZZ_FACTOR multiplies the number of mutations.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -23,7 +23,9 @@ namespace {
 using namespace octet::testing;  // NOLINT: builders of small files.
 using Bytes = std::vector<uint8_t>;
 
-std::string_view Text(const Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+std::string_view Text(const Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 Bytes ToBytes(std::string_view text) { return Bytes(text.begin(), text.end()); }
 
 bool ImportAll(const Bytes& pb, const Bytes& index, const Bytes& data);
@@ -38,10 +40,11 @@ bool Import(const Bytes& pb, const Bytes& index, const Bytes& data) {
 }
 
 bool ImportAll(const Bytes& pb, const Bytes& index, const Bytes& data) {
-  const Result<TensorBundle> bundle = TensorBundle::Parse(Text(index), [&](int, int n) -> Result<FileBytes> {
-    if (n > 4) return NotFound("no such shard");
-    return FileBytes{{reinterpret_cast<const std::byte*>(data.data()), data.size()}, nullptr};
-  });
+  const Result<TensorBundle> bundle =
+      TensorBundle::Parse(Text(index), [&](int, int n) -> Result<FileBytes> {
+        if (n > 4) return NotFound("no such shard");
+        return FileBytes{{reinterpret_cast<const std::byte*>(data.data()), data.size()}, nullptr};
+      });
   if (!bundle.ok()) {
     EXPECT_FALSE(bundle.status().message().empty());
     return false;
@@ -67,15 +70,58 @@ TEST(SavedModelFuzz, Graph) {
 
 TEST(SavedModelFuzz, WellFormedNonsense) {
   // Other operators, inputs, attributes and constants than make sense, in a message that parses.
-  static constexpr const char* kOperators[] = {
-      "Const", "Cast", "RealDiv", "Sub", "Conv2D", "DepthwiseConv2dNative", "BiasAdd", "Relu", "Relu6", "Pad", "PadV2", "MaxPool", "AvgPool",
-      "FusedBatchNormV3", "AddV2", "Mul", "Rsqrt", "Mean", "Max", "Prod", "ConcatV2", "Shape", "StridedSlice", "Slice", "Pack", "Fill",
-      "Reshape", "Squeeze", "ExpandDims", "Transpose", "GatherV2", "ReverseV2", "MatMul", "Softmax", "Minimum", "Maximum", "Neg", "Identity",
-      "SpaceToBatchND", "BatchToSpaceND", "ReadVariableOp", "VarHandleOp", "Placeholder", "PartitionedCall"};
-  static constexpr int64_t kNumbers[] = {0, 1, 2, 3, 4, 5, 8, -1, -2, 15, 255, 4096, 1 << 20, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
-  static constexpr const char* kAttributes[] = {"axis", "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask",
-                                                "keep_dims", "DstT", "out_type", "transpose_a", "transpose_b", "is_training"};
-  static constexpr const char* kLists[] = {"strides", "ksize", "dilations", "squeeze_dims", "explicit_paddings"};
+  static constexpr const char* kOperators[] = {"Const",
+                                               "Cast",
+                                               "RealDiv",
+                                               "Sub",
+                                               "Conv2D",
+                                               "DepthwiseConv2dNative",
+                                               "BiasAdd",
+                                               "Relu",
+                                               "Relu6",
+                                               "Pad",
+                                               "PadV2",
+                                               "MaxPool",
+                                               "AvgPool",
+                                               "FusedBatchNormV3",
+                                               "AddV2",
+                                               "Mul",
+                                               "Rsqrt",
+                                               "Mean",
+                                               "Max",
+                                               "Prod",
+                                               "ConcatV2",
+                                               "Shape",
+                                               "StridedSlice",
+                                               "Slice",
+                                               "Pack",
+                                               "Fill",
+                                               "Reshape",
+                                               "Squeeze",
+                                               "ExpandDims",
+                                               "Transpose",
+                                               "GatherV2",
+                                               "ReverseV2",
+                                               "MatMul",
+                                               "Softmax",
+                                               "Minimum",
+                                               "Maximum",
+                                               "Neg",
+                                               "Identity",
+                                               "SpaceToBatchND",
+                                               "BatchToSpaceND",
+                                               "ReadVariableOp",
+                                               "VarHandleOp",
+                                               "Placeholder",
+                                               "PartitionedCall"};
+  static constexpr int64_t kNumbers[] = {0,       1,         2,         3,         4,        5,
+                                         8,       -1,        -2,        15,        255,      4096,
+                                         1 << 20, INT32_MAX, INT32_MIN, INT64_MAX, INT64_MIN};
+  static constexpr const char* kAttributes[] = {
+      "axis",      "begin_mask", "end_mask", "ellipsis_mask", "new_axis_mask", "shrink_axis_mask",
+      "keep_dims", "DstT",       "out_type", "transpose_a",   "transpose_b",   "is_training"};
+  static constexpr const char* kLists[] = {"strides", "ksize", "dilations", "squeeze_dims",
+                                           "explicit_paddings"};
   const SavedModelFiles files;
   BundleBuilder unused;
   const TfSavedModel good = SampleSavedModel(&unused);
@@ -90,27 +136,40 @@ TEST(SavedModelFuzz, WellFormedNonsense) {
     for (size_t changes = 1 + random.Below(4); changes > 0; --changes) {
       TfNode& node = nodes[random.Below(nodes.size())];
       const auto some_input = [&]() -> std::string {
-        return random.Below(8) == 0 ? "image" : nodes[random.Below(nodes.size())].name + ":output:" + (random.Below(16) == 0 ? "1" : "0");
+        return random.Below(8) == 0 ? "image"
+                                    : nodes[random.Below(nodes.size())].name +
+                                          ":output:" + (random.Below(16) == 0 ? "1" : "0");
       };
       switch (random.Below(7)) {
-        case 0: node.op = kOperators[random.Below(std::size(kOperators))]; break;
+        case 0:
+          node.op = kOperators[random.Below(std::size(kOperators))];
+          break;
         case 1:
           if (!node.inputs.empty()) node.inputs[random.Below(node.inputs.size())] = some_input();
           break;
-        case 2: node.inputs.push_back(some_input()); break;
+        case 2:
+          node.inputs.push_back(some_input());
+          break;
         case 3:
           if (!node.inputs.empty()) node.inputs.pop_back();
           break;
-        case 4: node.attributes.insert(node.attributes.begin(), {kAttributes[random.Below(std::size(kAttributes))], AttrInt(random.Below(2) == 0 ? small() : number())}); break;
+        case 4:
+          node.attributes.insert(node.attributes.begin(),
+                                 {kAttributes[random.Below(std::size(kAttributes))],
+                                  AttrInt(random.Below(2) == 0 ? small() : number())});
+          break;
         case 5: {
           std::vector<int64_t> list(random.Below(9));
-          for (int64_t& v : list) v = random.Below(4) == 0 ? number() : 1 + static_cast<int64_t>(random.Below(3));
-          node.attributes.insert(node.attributes.begin(), {kLists[random.Below(std::size(kLists))], AttrInts(list)});
+          for (int64_t& v : list)
+            v = random.Below(4) == 0 ? number() : 1 + static_cast<int64_t>(random.Below(3));
+          node.attributes.insert(node.attributes.begin(),
+                                 {kLists[random.Below(std::size(kLists))], AttrInts(list)});
           break;
         }
         default: {
           // A constant of any type and shape, with its bytes or one repeated value.
-          static constexpr int kTypes[] = {kTfFloat, kTfInt32, 2, kTfUint8, 6, 9, 10, 14, 19, kTfString};
+          static constexpr int kTypes[] = {kTfFloat, kTfInt32, 2,  kTfUint8, 6,
+                                           9,        10,       14, 19,       kTfString};
           const int type = kTypes[random.Below(std::size(kTypes))];
           std::vector<int64_t> dims(random.Below(6));
           for (int64_t& d : dims) d = random.Below(8) == 0 ? number() : small();
@@ -138,7 +197,8 @@ TEST(SavedModelFuzz, WellFormedNonsense) {
 TEST(SavedModelFuzz, IndexAndItsChecksums) {
   const SavedModelFiles files;
   Mutator mutator(2);
-  for (int64_t i = FuzzIterations(10000); i > 0; --i) Import(files.pb, mutator.Mutate(files.index), files.data);
+  for (int64_t i = FuzzIterations(10000); i > 0; --i)
+    Import(files.pb, mutator.Mutate(files.index), files.data);
 }
 
 TEST(SavedModelFuzz, IndexBehindItsChecksums) {
@@ -171,7 +231,8 @@ TEST(SavedModelFuzz, Data) {
     // Whatever is not the same as before must be noticed, except behind the last tensor.
     if (imported) {
       EXPECT_GE(data.size(), files.data.size());
-      EXPECT_TRUE(data.size() >= files.data.size() && std::equal(files.data.begin(), files.data.end(), data.begin()));
+      EXPECT_TRUE(data.size() >= files.data.size() &&
+                  std::equal(files.data.begin(), files.data.end(), data.begin()));
     }
   }
   EXPECT_LT(good, n / 2);
@@ -179,10 +240,14 @@ TEST(SavedModelFuzz, Data) {
 
 TEST(SavedModelFuzz, Truncations) {
   const SavedModelFiles files;
-  const auto part = [](const Bytes& file, size_t size) { return Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size)); };
+  const auto part = [](const Bytes& file, size_t size) {
+    return Bytes(file.begin(), file.begin() + static_cast<std::ptrdiff_t>(size));
+  };
   for (size_t n = 0; n < files.pb.size(); ++n) Import(part(files.pb, n), files.index, files.data);
-  for (size_t n = 0; n < files.index.size(); ++n) EXPECT_FALSE(Import(files.pb, part(files.index, n), files.data));
-  for (size_t n = 0; n < files.data.size(); ++n) EXPECT_FALSE(Import(files.pb, files.index, part(files.data, n)));
+  for (size_t n = 0; n < files.index.size(); ++n)
+    EXPECT_FALSE(Import(files.pb, part(files.index, n), files.data));
+  for (size_t n = 0; n < files.data.size(); ++n)
+    EXPECT_FALSE(Import(files.pb, files.index, part(files.data, n)));
 }
 
 }  // namespace

@@ -78,8 +78,8 @@ inline std::pair<std::string, StorageBytes> TinyStateDict() {
     std::vector<int64_t> strides(e.shape.size(), 1);
     for (size_t d = e.shape.size(); d-- > 1;) strides[d - 1] = strides[d] * e.shape[d];
     const auto count = static_cast<int64_t>(e.values.size());
-    items.emplace_back(e.name, pickle::Tensor(pickle::Storage("FloatStorage", key, count), 0,
-                                              e.shape, strides));
+    items.emplace_back(
+        e.name, pickle::Tensor(pickle::Storage("FloatStorage", key, count), 0, e.shape, strides));
     storages[key] = FloatBytes(e.values);
   }
   return {pickle::Dict(items, pickle::OrderedDict()), storages};

@@ -1,6 +1,7 @@
-// Models written by the real exporters, now, against the frameworks' own outputs. The frameworks are in build/exporters, where
-// tests/golden/setup_exporters.sh installs them; tests of one that is not there are skipped. OCTET_EXPORT_ALL=1 adds the large
-// networks. OCTET_EXPORT_FOLDER=FOLDER keeps the exports there, and uses those that it finds.
+// Models written by the real exporters, now, against the frameworks' own outputs. The frameworks
+// are in build/exporters, where tests/golden/setup_exporters.sh installs them; tests of one that is
+// not there are skipped. OCTET_EXPORT_ALL=1 adds the large networks. OCTET_EXPORT_FOLDER=FOLDER
+// keeps the exports there, and uses those that it finds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -30,16 +31,20 @@ std::string Environment(const char* name) {
   return value == nullptr ? "" : value;
 }
 
-/// Where exports go: a folder that lives as long as this, or, kept and used again, OCTET_EXPORT_FOLDER/name.
+/// Where exports go: a folder that lives as long as this, or, kept and used again,
+/// OCTET_EXPORT_FOLDER/name.
 class Exports {
  public:
   /// Runs one of this folder's scripts.
-  Exports(const std::string& name, const std::string& python, const std::string& script, const std::string& arguments)
-      : folder_(Environment("OCTET_EXPORT_FOLDER").empty() ? temporary_.path() : Environment("OCTET_EXPORT_FOLDER") + "/" + name) {
+  Exports(const std::string& name, const std::string& python, const std::string& script,
+          const std::string& arguments)
+      : folder_(Environment("OCTET_EXPORT_FOLDER").empty()
+                    ? temporary_.path()
+                    : Environment("OCTET_EXPORT_FOLDER") + "/" + name) {
     setenv("OCTET_DATA_DIR", testing::DataDir().c_str(), 1);
     if (std::filesystem::exists(folder_ + "/complete")) return;
-    const std::string command =
-        "\"" + python + "\" \"" OCTET_SOURCE_DIR "/tests/golden/" + script + "\" \"" + folder_ + "\" " + arguments + " >&2";
+    const std::string command = "\"" + python + "\" \"" OCTET_SOURCE_DIR "/tests/golden/" + script +
+                                "\" \"" + folder_ + "\" " + arguments + " >&2";
     ok_ = std::system(command.c_str()) == 0;
     if (ok_) std::ofstream(folder_ + "/complete");
   }
@@ -65,8 +70,10 @@ struct Tolerance {
   float absolute = 0.0f;
 };
 
-/// Imports `path`, runs `folder`/input.npy and compares with `folder`/expected.npy, expected_1.npy and so on.
-void Compare(const std::string& path, const std::string& folder, const ImportOptions& options, const Tolerance& tolerance = {}) {
+/// Imports `path`, runs `folder`/input.npy and compares with `folder`/expected.npy, expected_1.npy
+/// and so on.
+void Compare(const std::string& path, const std::string& folder, const ImportOptions& options,
+             const Tolerance& tolerance = {}) {
   Result<Graph> graph = ImportModel(path, options);
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   // Images are what the file's own preprocessing takes; random inputs are the network's.
@@ -84,24 +91,29 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
   const int64_t in_size = inputs->header().elements / n;
   std::vector<std::vector<float>> expected, output;
   for (size_t i = 0; i < model.value()->Describe().outputs.size(); ++i) {
-    auto outputs = NpyReader::Open(folder + "/expected" + (i ? "_" + std::to_string(i) : "") + ".npy");
+    auto outputs =
+        NpyReader::Open(folder + "/expected" + (i ? "_" + std::to_string(i) : "") + ".npy");
     ASSERT_TRUE(outputs.ok()) << outputs.status().message();
     ASSERT_EQ(n, outputs->header().shape[0]);
     expected.emplace_back(static_cast<size_t>(outputs->header().elements));
     output.emplace_back(expected.back().size());
     ASSERT_TRUE(outputs->ReadFloats(0, outputs->header().elements, expected.back().data()).ok());
   }
-  ASSERT_FALSE(std::filesystem::exists(folder + "/expected_" + std::to_string(expected.size()) + ".npy")) << "an output is missing";
+  ASSERT_FALSE(
+      std::filesystem::exists(folder + "/expected_" + std::to_string(expected.size()) + ".npy"))
+      << "an output is missing";
   std::vector<float> input(static_cast<size_t>(in_size));
   for (int64_t i = 0; i < n; ++i) {
     ASSERT_TRUE(inputs->ReadFloats(i * in_size, in_size, input.data()).ok());
     for (int64_t k = 0; pixels && k < in_size; k += channels) {
       if (pre.order == ChannelOrder::kBgr) std::swap(input[k], input[k + 2]);
-      for (int64_t c = 0; c < channels; ++c) input[k + c] = (input[k + c] * pre.scale - pre.mean[c]) / pre.stddev[c];
+      for (int64_t c = 0; c < channels; ++c)
+        input[k + c] = (input[k + c] * pre.scale - pre.mean[c]) / pre.stddev[c];
     }
     const void* in[] = {input.data()};
     std::vector<void*> out;
-    for (auto& o : output) out.push_back(o.data() + static_cast<size_t>(i) * o.size() / static_cast<size_t>(n));
+    for (auto& o : output)
+      out.push_back(o.data() + static_cast<size_t>(i) * o.size() / static_cast<size_t>(n));
     ASSERT_TRUE(session.value()->Run(in, out.data()).ok());
   }
   for (size_t i = 0; i < expected.size(); ++i) {
@@ -112,7 +124,8 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
       error = std::max(error, std::fabs(output[i][k] - expected[i][k]));
     }
     EXPECT_GT(largest, 0.0f);
-    EXPECT_LE(error, tolerance.relative * largest + tolerance.absolute) << "output " << i << " up to " << largest;
+    EXPECT_LE(error, tolerance.relative * largest + tolerance.absolute)
+        << "output " << i << " up to " << largest;
   }
 }
 
@@ -130,11 +143,13 @@ void CompareOnnx(const Exports& exports, int at_least, const Tolerance& toleranc
 std::string Size() { return Environment("OCTET_EXPORT_ALL").empty() ? "--small" : ""; }
 
 class PyTorch : public ::testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Versions, PyTorch, ::testing::Values("torch", "torch113"), [](const auto& version) { return std::string(version.param); });
+INSTANTIATE_TEST_SUITE_P(Versions, PyTorch, ::testing::Values("torch", "torch113"),
+                         [](const auto& version) { return std::string(version.param); });
 
 TEST_P(PyTorch, Onnx) {
   OCTET_REQUIRE_EXPORTERS(GetParam());
-  CompareOnnx(Exports(std::string(GetParam()) + "_onnx", python, "export_onnx_torch.py", Size()), 200);
+  CompareOnnx(Exports(std::string(GetParam()) + "_onnx", python, "export_onnx_torch.py", Size()),
+              200);
 }
 
 TEST_P(PyTorch, StateDicts) {
@@ -147,7 +162,8 @@ TEST_P(PyTorch, StateDicts) {
   for (const auto& entry : std::filesystem::directory_iterator(exports.path())) {
     if (entry.path().extension() != ".pth") continue;
     SCOPED_TRACE(entry.path().filename().string());
-    options.weights = entry.path().stem() == "ema_beside_raw" ? WeightsChoice::kAveraged : WeightsChoice::kDefault;
+    options.weights = entry.path().stem() == "ema_beside_raw" ? WeightsChoice::kAveraged
+                                                              : WeightsChoice::kDefault;
     Compare(entry.path().string(), exports.path(), options);
     ++models;
   }
@@ -155,10 +171,12 @@ TEST_P(PyTorch, StateDicts) {
   EXPECT_EQ(models, std::string(GetParam()) == "torch" ? 26 : 24);
 }
 
-/// Quantized files against their exact evaluation: 255 steps an activation, each of which may be rounded another way.
+/// Quantized files against their exact evaluation: 255 steps an activation, each of which may be
+/// rounded another way.
 TEST_P(PyTorch, QuantizedOnnx) {
   OCTET_REQUIRE_EXPORTERS(GetParam());
-  const Exports exports(std::string(GetParam()) + "_quantized", python, "export_onnx_quantized.py", "");
+  const Exports exports(std::string(GetParam()) + "_quantized", python, "export_onnx_quantized.py",
+                        "");
   ASSERT_TRUE(exports.ok());
   const std::vector<std::string> cases = exports.Cases();
   for (const std::string& folder : cases) {
@@ -168,15 +186,18 @@ TEST_P(PyTorch, QuantizedOnnx) {
     ASSERT_TRUE(graph.ok()) << graph.status().message();
     ASSERT_TRUE(Optimize(&*graph).ok());
     EXPECT_TRUE(IsQuantized(*graph));
-    // Where everything is quantized every layer is integer, but for depthwise weights of nine bits. Training leaves the mean in
-    // front of the dense layer, and so that, in float.
-    const bool partial = name.find("_partial_") != std::string::npos, training = name.starts_with("training_");
+    // Where everything is quantized every layer is integer, but for depthwise weights of nine bits.
+    // Training leaves the mean in front of the dense layer, and so that, in float.
+    const bool partial = name.find("_partial_") != std::string::npos,
+               training = name.starts_with("training_");
     for (const Node& n : graph->nodes) {
-      if (partial || (n.type != OpType::kConv2d && (training || n.type != OpType::kDense))) continue;
+      if (partial || (n.type != OpType::kConv2d && (training || n.type != OpType::kDense)))
+        continue;
       if (n.groups > 1 && name.ends_with("_u8u8")) continue;
       EXPECT_EQ(graph->tensor(n.inputs[0]).dtype, DType::kU8) << n.name;
     }
-    // The answers are those of the QDQ graph, from which the other form differs in what it quantizes.
+    // The answers are those of the QDQ graph, from which the other form differs in what it
+    // quantizes.
     const float relative = name.find("_qoperator_") != std::string::npos ? 0.04f : 0.01f;
     Compare(folder + "/model.onnx", folder, {}, Tolerance{.relative = relative});
   }

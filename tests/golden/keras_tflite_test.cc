@@ -1,5 +1,8 @@
 // Keras and TFLite files against the frameworks' own answers: files that TensorFlow writes now (see
-// exporters_test.cc; OCTET_EXPORT_ALL=1 adds the large networks), and trained ones from outside (OCTET_DATA_DIR).
+// exporters_test.cc; OCTET_EXPORT_ALL=1 adds the large networks), and trained ones from outside
+// (OCTET_DATA_DIR).
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -8,8 +11,6 @@
 #include <memory>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "converter/import/importer.h"
 #include "converter/passes/passes.h"
@@ -102,7 +103,9 @@ double LargestDifference(const std::vector<float>& a, const std::vector<float>& 
   return largest;
 }
 
-double Largest(const std::vector<float>& a) { return LargestDifference(a, std::vector<float>(a.size())); }
+double Largest(const std::vector<float>& a) {
+  return LargestDifference(a, std::vector<float>(a.size()));
+}
 
 /// Share of equal bytes; none may be more than `most` apart.
 double EqualShare(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b, int most) {
@@ -119,17 +122,21 @@ double EqualShare(const std::vector<uint8_t>& a, const std::vector<uint8_t>& b, 
 }
 
 /// A float file of a case against Keras, relative to the largest output.
-void CompareFloats(const std::string& file, const std::string& folder, double tolerance, Precision precision) {
+void CompareFloats(const std::string& file, const std::string& folder, double tolerance,
+                   Precision precision) {
   if (!std::filesystem::exists(folder + "/" + file)) return;
   SCOPED_TRACE(file);
   Runner runner(folder + "/" + file);
   ASSERT_TRUE(runner.ok());
   // TensorFlow leaves small weights of hybrid models in float.
   const Precision found = runner.description().precision;
-  EXPECT_TRUE(found == precision || (precision == Precision::kHybrid && found == Precision::kFp32)) << PrecisionName(found);
-  const auto input = ReadNpyFloats(folder + "/input.npy"), expected = ReadNpyFloats(folder + "/expected.npy");
+  EXPECT_TRUE(found == precision || (precision == Precision::kHybrid && found == Precision::kFp32))
+      << PrecisionName(found);
+  const auto input = ReadNpyFloats(folder + "/input.npy"),
+             expected = ReadNpyFloats(folder + "/expected.npy");
   ASSERT_TRUE(input.ok() && expected.ok());
-  const double error = LargestDifference(runner.Run(runner.Prepare(input->values)), expected->values);
+  const double error =
+      LargestDifference(runner.Run(runner.Prepare(input->values)), expected->values);
   EXPECT_LE(error, tolerance * Largest(expected->values));
 }
 
@@ -137,8 +144,10 @@ TEST(KerasTflite, FilesThatTensorFlowWrites) {
   OCTET_REQUIRE_EXPORTERS("tensorflow");
   const testing::TempDir folder;
   const char* all = std::getenv("OCTET_EXPORT_ALL");
-  const std::string command = std::string("\"") + python + "\" \"" OCTET_SOURCE_DIR "/tests/golden/export_keras_tflite.py\" \"" +
-                              folder.path() + "\"" + (all == nullptr || *all == '\0' ? " --small" : "") + " >&2";
+  const std::string command = std::string("\"") + python +
+                              "\" \"" OCTET_SOURCE_DIR "/tests/golden/export_keras_tflite.py\" \"" +
+                              folder.path() + "\"" +
+                              (all == nullptr || *all == '\0' ? " --small" : "") + " >&2";
   ASSERT_EQ(0, std::system(command.c_str()));
   int models = 0;
   for (const auto& entry : std::filesystem::directory_iterator(folder.path())) {
@@ -148,7 +157,8 @@ TEST(KerasTflite, FilesThatTensorFlowWrites) {
     CompareFloats("model.keras", path, 1e-4, Precision::kFp32);
     CompareFloats("model.h5", path, 1e-4, Precision::kFp32);
     CompareFloats("fp32.tflite", path, 1e-4, Precision::kFp32);
-    // Weights rounded to 11 and 8 bits; activations of hybrid layers to 8. Random weights forgive less than trained ones.
+    // Weights rounded to 11 and 8 bits; activations of hybrid layers to 8. Random weights forgive
+    // less than trained ones.
     CompareFloats("fp16.tflite", path, 5e-3, Precision::kFp16);
     CompareFloats("hybrid.tflite", path, 0.2, Precision::kHybrid);
     CompareFloats("int8_float.tflite", path, 0.35, Precision::kInt8);
@@ -156,17 +166,22 @@ TEST(KerasTflite, FilesThatTensorFlowWrites) {
     Runner runner(path + "/int8.tflite");
     ASSERT_TRUE(runner.ok());
     EXPECT_EQ(Precision::kInt8, runner.description().precision);
-    // TFLite rounds dense layers once, also where they work on every pixel; here those are convolutions, rounded twice.
+    // TFLite rounds dense layers once, also where they work on every pixel; here those are
+    // convolutions, rounded twice.
     const bool apart = entry.path().filename() == "pixelwise_dense";
-    const double equal = EqualShare(runner.Run(ReadBytes(path + "/int8_input.npy")), ReadBytes(path + "/int8_expected.npy"), apart ? 2 : 1);
+    const double equal = EqualShare(runner.Run(ReadBytes(path + "/int8_input.npy")),
+                                    ReadBytes(path + "/int8_expected.npy"), apart ? 2 : 1);
     std::printf("%s: %.2f %% of the bytes equal\n", entry.path().filename().c_str(), 100.0 * equal);
     EXPECT_GE(equal, apart ? 0.85 : 0.99);
   }
   EXPECT_GE(models, 9);
 }
 
-// The answers of TensorFlow 2.21's reference kernels to the photos, kept here because they are small.
-std::string Reference(const std::string& name) { return OCTET_SOURCE_DIR "/tests/golden/tflite_reference/" + name; }
+// The answers of TensorFlow 2.21's reference kernels to the photos, kept here because they are
+// small.
+std::string Reference(const std::string& name) {
+  return OCTET_SOURCE_DIR "/tests/golden/tflite_reference/" + name;
+}
 
 TEST(TfliteInt8, FlowersEqualTheReferenceKernels) {
   OCTET_REQUIRE_MODELS();
@@ -182,9 +197,12 @@ TEST(TfliteInt8, FlowersEqualTheReferenceKernels) {
     std::vector<uint8_t> input(images->values.size());
     for (size_t i = 0; i < input.size(); ++i) {
       const float x = (images->values[i] / 255.0f - kMean[i % 3]) / kStd[i % 3];
-      input[i] = static_cast<uint8_t>(std::clamp(std::nearbyint(x / in.scale) + static_cast<float>(in.zero_point), 0.0f, 255.0f));
+      input[i] = static_cast<uint8_t>(std::clamp(
+          std::nearbyint(x / in.scale) + static_cast<float>(in.zero_point), 0.0f, 255.0f));
     }
-    EXPECT_EQ(1.0, EqualShare(runner.Run(input), ReadBytes(Reference("flowers_" + split + ".npy")), 0)) << split;
+    EXPECT_EQ(1.0,
+              EqualShare(runner.Run(input), ReadBytes(Reference("flowers_" + split + ".npy")), 0))
+        << split;
   }
 }
 
@@ -216,7 +234,8 @@ TEST(TfliteInt8, MlperfTinyGivesTheReferenceKernelsLabels) {
 
 TEST(Keras, MlperfTinyAgreesInEveryFormat) {
   OCTET_REQUIRE_DATA();
-  Runner h5(testing::DataDir() + "/mlperf-tiny/pretrainedResnet.h5"), tflite(testing::DataDir() + "/mlperf-tiny/pretrainedResnet.tflite");
+  Runner h5(testing::DataDir() + "/mlperf-tiny/pretrainedResnet.h5"),
+      tflite(testing::DataDir() + "/mlperf-tiny/pretrainedResnet.tflite");
   ASSERT_TRUE(h5.ok() && tflite.ok());
   EXPECT_EQ("keras h5 2.4.0", h5.description().source);
   auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test");

@@ -1,6 +1,7 @@
-// An int8 network gives the same bits on every machine. Every activation of the flower model (OCTET_BITS_MODEL, converted on
-// this machine) is digested with every instruction set, and all must agree. The digests are stored beside the model; a cross
-// build (tests/aarch64) reads model and digests of the machine that built them and must arrive at the same.
+// An int8 network gives the same bits on every machine. Every activation of the flower model
+// (OCTET_BITS_MODEL, converted on this machine) is digested with every instruction set, and all
+// must agree. The digests are stored beside the model; a cross build (tests/aarch64) reads model
+// and digests of the machine that built them and must arrive at the same.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -51,7 +52,8 @@ Digests DigestActivations(const std::shared_ptr<const Model>& model, const char*
   return digests;
 }
 
-// Plans may keep different tensors to themselves, so those that both show are compared: at least half of all.
+// Plans may keep different tensors to themselves, so those that both show are compared: at least
+// half of all.
 void ExpectSame(const Digests& expected, const Digests& actual, size_t nodes) {
   size_t compared = 0;
   for (const auto& [name, digest] : actual) {
@@ -76,7 +78,8 @@ TEST(SameBits, EveryActivationOnEveryInstructionSet) {
   Digests expected;
 #ifdef OCTET_BITS_COMPARE
   std::ifstream file(path);
-  for (std::string digest, name; file >> digest && std::getline(file >> std::ws, name);) expected[name] = digest;
+  for (std::string digest, name; file >> digest && std::getline(file >> std::ws, name);)
+    expected[name] = digest;
   ASSERT_FALSE(expected.empty()) << path;
 #endif
   for (const kernels::TableInfo& info : kernels::AllTables()) {
@@ -96,7 +99,8 @@ TEST(SameBits, EveryActivationOnEveryInstructionSet) {
 #endif
 }
 
-// The work is split differently for each number of threads, and threads take over each other's parts.
+// The work is split differently for each number of threads, and threads take over each other's
+// parts.
 TEST(SameBits, WithAnyNumberOfThreads) {
   const auto model = Model::Load(OCTET_BITS_MODEL);
   ASSERT_TRUE(model.ok()) << model.status().message();

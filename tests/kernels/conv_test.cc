@@ -47,7 +47,8 @@ int WeightBytes(Kind kind) { return IsInteger(kind) ? 1 : kind == Kind::kF16 ? 2
 int OutputBytes(Kind kind) { return kind == Kind::kU8U8 ? 1 : 4; }
 
 // What the activations and weights are filled with.
-// kRelu: few activations are 128 or more, few weights large, and a pixel here and there is an exception.
+// kRelu: few activations are 128 or more, few weights large, and a pixel here and there is an
+// exception.
 enum class Fill { kRandom, kExtreme, kTies, kRelu };
 
 struct Case {
@@ -169,7 +170,7 @@ class Problem {
                               : c.fill == Fill::kTies  ? random.Int(-1, 1)
                               : c.fill == Fill::kRelu && random.Int(0, 49) != 0
                                   ? random.Int(-40, 40)
-                                                       : random.Int(-127, 127);
+                                  : random.Int(-127, 127);
             weights_->as<int8_t>()[at] = static_cast<int8_t>(value);
           } else if (kind == Kind::kF16) {
             weights_->as<uint16_t>()[at] = FloatToHalf(random.Float());
@@ -211,7 +212,8 @@ class Problem {
       if (c.fill != Fill::kTies) f.q += random.Int(-100, 100);
       if (f.q < 1 << 30) f.q = 1 << 30;
       multiplier_->as<float>()[i] = static_cast<float>(std::ldexp(f.q, f.shift - 31));
-      nudge_->as<float>()[i] = f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
+      nudge_->as<float>()[i] =
+          f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
     }
 
     const int64_t out_pixel = static_cast<int64_t>(panels) * 16 * out_bytes;
@@ -277,7 +279,9 @@ class Problem {
   ConvFn Function(const KernelTable& table, bool split = false) const {
     if (split) {
       if (case_.layout != Layout::kPanel || args_.depth % 16 != 0) return nullptr;
-      return kind_ == Kind::kU8U8 ? table.split_u8_u8 : kind_ == Kind::kU8F32 ? table.split_u8_f32 : nullptr;
+      return kind_ == Kind::kU8U8    ? table.split_u8_u8
+             : kind_ == Kind::kU8F32 ? table.split_u8_f32
+                                     : nullptr;
     }
     const bool depthwise = case_.layout == Layout::kDepthwise;
     switch (kind_) {
@@ -565,9 +569,7 @@ TEST(ReferenceConv, ThreeByThreeByHand) {
   EXPECT_EQ(output[3 * 16 + 2], 0);      // (101 - 132) / 2 = -15.5, clamped to -7.
 }
 
-TEST(ConvKernels, InstructionSets) {
-  octet::testing::ExpectTestedTables();
-}
+TEST(ConvKernels, InstructionSets) { octet::testing::ExpectTestedTables(); }
 
 class ConvKernelsTest : public ::testing::TestWithParam<Case> {};
 TEST_P(ConvKernelsTest, MatchesReference) { Check(GetParam()); }
@@ -723,11 +725,13 @@ TEST(Winograd, IsExactUpToSumsOf25Bits) {
       }
     }
     ASSERT_EQ(left, 0);
-    for (const WinogradIsExactFn is_exact : all) EXPECT_TRUE(is_exact(weights.data(), 2, kChannels));
+    for (const WinogradIsExactFn is_exact : all)
+      EXPECT_TRUE(is_exact(weights.data(), 2, kChannels));
     int8_t& last = weights[(2 * kLines - 1) * 64 + kOutput * 4 + 3];
     ASSERT_EQ(last, 0);
     last = static_cast<int8_t>(sign);
-    for (const WinogradIsExactFn is_exact : all) EXPECT_FALSE(is_exact(weights.data(), 2, kChannels));
+    for (const WinogradIsExactFn is_exact : all)
+      EXPECT_FALSE(is_exact(weights.data(), 2, kChannels));
   }
 }
 

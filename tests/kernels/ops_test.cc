@@ -1,6 +1,9 @@
-// Pools, elementwise operators, conversions and softmax of every instruction set against the reference, bit for bit (softmax
-// against double precision). Views have halos and spare channels and end at a guard page; what a call may not write must be
-// as it was, and what it may not read is filled with values that would show.
+// Pools, elementwise operators, conversions and softmax of every instruction set against the
+// reference, bit for bit (softmax against double precision). Views have halos and spare channels
+// and end at a guard page; what a call may not write must be as it was, and what it may not read is
+// filled with values that would show.
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -11,8 +14,6 @@
 #include <string>
 #include <tuple>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "kernels/dispatch.h"
 #include "kernels/tables.h"
@@ -43,17 +44,21 @@ class Random {
 
 struct Geometry {
   int batch = 1, h = 1, w = 1, c = 1;
-  int halo = 0;          ///< Pixels around each image.
-  bool padded = true;    ///< Channels rounded up to 16.
+  int halo = 0;        ///< Pixels around each image.
+  bool padded = true;  ///< Channels rounded up to 16.
 };
 
 /// A tensor whose last stored byte is followed by a guard page.
 class Plane {
  public:
   Plane(const Geometry& g, int element)
-      : g_(g), element_(element), stored_(g.padded ? (g.c + 15) / 16 * 16 : g.c),
-        pixel_(static_cast<int64_t>(stored_) * element), row_(pixel_ * (g.w + 2 * g.halo)),
-        image_(row_ * (g.h + 2 * g.halo)), buffer_(static_cast<size_t>(image_ * g.batch)) {
+      : g_(g),
+        element_(element),
+        stored_(g.padded ? (g.c + 15) / 16 * 16 : g.c),
+        pixel_(static_cast<int64_t>(stored_) * element),
+        row_(pixel_ * (g.w + 2 * g.halo)),
+        image_(row_ * (g.h + 2 * g.halo)),
+        buffer_(static_cast<size_t>(image_ * g.batch)) {
     view.data = buffer_.data() + g.halo * row_ + g.halo * pixel_;
     view.image_stride = image_;
     view.row_stride = row_;
@@ -94,7 +99,8 @@ class Plane {
     const std::vector<bool> may = Writable(begin, end);
     for (size_t i = 0; i < buffer_.size(); ++i) {
       if (!may[i]) {
-        ASSERT_EQ(buffer_.data()[i], before.buffer_.data()[i]) << "byte " << i << " outside the rows was written";
+        ASSERT_EQ(buffer_.data()[i], before.buffer_.data()[i])
+            << "byte " << i << " outside the rows was written";
       }
     }
     for (int row = begin; row < end; ++row) {
@@ -104,7 +110,8 @@ class Plane {
           const uint8_t* a = view.pixel(n, y, x) + c * element_;
           const uint8_t* b = expected.view.pixel(n, y, x) + c * element_;
           ASSERT_EQ(std::memcmp(a, b, static_cast<size_t>(element_)), 0)
-              << "image " << n << " y " << y << " x " << x << " c " << c << ": " << Show(a) << ", expected " << Show(b);
+              << "image " << n << " y " << y << " x " << x << " c " << c << ": " << Show(a)
+              << ", expected " << Show(b);
         }
       }
     }
@@ -159,20 +166,23 @@ struct PoolCase {
 std::vector<PoolCase> PoolCases() {
   std::vector<PoolCase> cases = {
       {112, 112, 64, 3, 3, 2, 1, 1, 1, 1},  // ResNet's.
-      {1, 1, 16, 3, 3, 2, 1, 1, 1, 1},      {2, 1, 17, 2, 2, 2, 1, 1, 0, 0}, {5, 7, 130, 3, 3, 1, 2, 0, 0, 2},
-      {4, 9, 33, 2, 2, 1, 0, 1, 1, 0},      {11, 6, 80, 5, 2, 3, 4, 1, 3, 0}, {7, 7, 64, 7, 7, 1, 0, 0, 0, 0},
-      {6, 5, 3, 3, 3, 3, 0, 0, 0, 0},       {3, 3, 1, 1, 1, 1, 0, 0, 0, 0},
+      {1, 1, 16, 3, 3, 2, 1, 1, 1, 1},     {2, 1, 17, 2, 2, 2, 1, 1, 0, 0},
+      {5, 7, 130, 3, 3, 1, 2, 0, 0, 2},    {4, 9, 33, 2, 2, 1, 0, 1, 1, 0},
+      {11, 6, 80, 5, 2, 3, 4, 1, 3, 0},    {7, 7, 64, 7, 7, 1, 0, 0, 0, 0},
+      {6, 5, 3, 3, 3, 3, 0, 0, 0, 0},      {3, 3, 1, 1, 1, 1, 0, 0, 0, 0},
   };
   return cases;
 }
 
 template <typename T>
-void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int halo, bool padded, bool include_pad, int in_zero,
-               int out_zero, float multiplier = 1.37f, float nudge = 0.0f, float pivot = 0.0f) {
-  SCOPED_TRACE(::testing::Message() << p.h << "x" << p.w << "x" << p.c << " kernel " << p.kernel_h << "x" << p.kernel_w
-                                    << " stride " << p.stride << " pads " << p.top << p.left << p.bottom << p.right << " halo "
-                                    << halo << " padded " << padded << " zeros " << in_zero << "," << out_zero << " nudge " << nudge
-                                    << " pivot " << pivot);
+void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int halo, bool padded,
+               bool include_pad, int in_zero, int out_zero, float multiplier = 1.37f,
+               float nudge = 0.0f, float pivot = 0.0f) {
+  SCOPED_TRACE(::testing::Message()
+               << p.h << "x" << p.w << "x" << p.c << " kernel " << p.kernel_h << "x" << p.kernel_w
+               << " stride " << p.stride << " pads " << p.top << p.left << p.bottom << p.right
+               << " halo " << halo << " padded " << padded << " zeros " << in_zero << ","
+               << out_zero << " nudge " << nudge << " pivot " << pivot);
   const int batch = 2;
   Plane in({batch, p.h, p.w, p.c, halo, padded}, sizeof(T));
   const int oh = (p.h + p.top + p.bottom - p.kernel_h) / p.stride + 1;
@@ -211,8 +221,10 @@ TEST_P(OpsTest, MaxPool) {
   for (const PoolCase& p : PoolCases()) {
     for (int halo : {0, 1}) {
       for (bool padded : {true, false}) {
-        CheckPool<uint8_t>(table_->max_pool_u8, reference_.max_pool_u8, p, halo, padded, false, 0, 0);
-        CheckPool<float>(table_->max_pool_f32, reference_.max_pool_f32, p, halo, padded, false, 0, 0);
+        CheckPool<uint8_t>(table_->max_pool_u8, reference_.max_pool_u8, p, halo, padded, false, 0,
+                           0);
+        CheckPool<float>(table_->max_pool_f32, reference_.max_pool_f32, p, halo, padded, false, 0,
+                         0);
       }
     }
   }
@@ -221,11 +233,12 @@ TEST_P(OpsTest, MaxPool) {
 TEST_P(OpsTest, AveragePool) {
   for (const PoolCase& p : PoolCases()) {
     for (bool include_pad : {false, true}) {
-      CheckPool<float>(table_->average_pool_f32, reference_.average_pool_f32, p, 1, true, include_pad, 0, 0);
+      CheckPool<float>(table_->average_pool_f32, reference_.average_pool_f32, p, 1, true,
+                       include_pad, 0, 0);
       for (int in_zero : {0, 1, 128, 255}) {
         for (int out_zero : {0, 255, 7}) {
-          CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0, in_zero != 1, include_pad, in_zero,
-                             out_zero);
+          CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0,
+                             in_zero != 1, include_pad, in_zero, out_zero);
         }
       }
     }
@@ -233,7 +246,8 @@ TEST_P(OpsTest, AveragePool) {
 }
 
 TEST_P(OpsTest, AveragePoolRoundsHalvesAwayFromThePivot) {
-  // Without the reference: windows of two pixels q and q + 1, whose mean ends in a half, and q and q + 2, whose mean is whole.
+  // Without the reference: windows of two pixels q and q + 1, whose mean ends in a half, and q and
+  // q + 2, whose mean is whole.
   Plane in({1, 1, 4, 256, 0, true}, 1), out({1, 1, 2, 256, 0, true}, 1);
   int next = 0;
   in.FillPixels<uint8_t>([&] {
@@ -262,13 +276,15 @@ TEST_P(OpsTest, PoolsWithANudge) {
     for (float nudge : {0x1p-13f, 0x1p-6f, 0.25f}) {
       for (const auto& [in_zero, out_zero] : {std::pair<int, int>{0, 0}, {128, 7}, {3, 255}}) {
         for (float pivot : {0.0f, static_cast<float>(128 - out_zero)}) {
-          CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0, in_zero != 3, false, in_zero, out_zero,
-                             in_zero == 0 ? 0.5f : 1.0f, nudge, pivot);
+          CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0,
+                             in_zero != 3, false, in_zero, out_zero, in_zero == 0 ? 0.5f : 1.0f,
+                             nudge, pivot);
         }
       }
     }
   }
-  for (const auto& [h, w, c] : std::vector<std::tuple<int, int, int>>{{7, 7, 2048}, {2, 1, 16}, {5, 8, 64}, {1, 4, 130}}) {
+  for (const auto& [h, w, c] :
+       std::vector<std::tuple<int, int, int>>{{7, 7, 2048}, {2, 1, 16}, {5, 8, 64}, {1, 4, 130}}) {
     const Geometry og{2, 1, 1, c, 0, true};
     Plane in({2, h, w, c, 1, true}, 1), out(og, 1), expected(og, 1), plain(og, 1), before(og, 1);
     Random random(static_cast<uint64_t>(c));
@@ -287,9 +303,12 @@ TEST_P(OpsTest, PoolsWithANudge) {
     args.output = out.view;
     table_->global_pool_u8_u8(args, 0, 2);
     out.ExpectEqual(expected, before, 0, 2);
-    EXPECT_NE(std::memcmp(expected.view.data, plain.view.data, static_cast<size_t>(c)), 0) << "the nudge changed nothing";
+    EXPECT_NE(std::memcmp(expected.view.data, plain.view.data, static_cast<size_t>(c)), 0)
+        << "the nudge changed nothing";
     // TFLite's MEAN: exact halves of what was rounded once, and beyond both ends.
-    for (const FixedMultiplier fixed : {FixedMultiplier{1 << 30, -1}, FixedMultiplier{1 << 30, -4}, FixedMultiplier{0x51eb851f, -6}, FixedMultiplier{0x7fffffff, 3}}) {
+    for (const FixedMultiplier fixed :
+         {FixedMultiplier{1 << 30, -1}, FixedMultiplier{1 << 30, -4},
+          FixedMultiplier{0x51eb851f, -6}, FixedMultiplier{0x7fffffff, 3}}) {
       args.nudge = 0.0f;
       args.fixed = fixed;
       args.output = expected.view;
@@ -302,22 +321,30 @@ TEST_P(OpsTest, PoolsWithANudge) {
 }
 
 TEST_P(OpsTest, GlobalPool) {
-  for (const auto& [rows, columns, c] : std::vector<std::tuple<int, int, int>>{
-           {7, 7, 2048}, {1, 1, 16}, {5, 8, 64}, {3, 17, 40}, {8, 8, 5}, {1, 9, 130}, {40, 33, 17}}) {
+  for (const auto& [rows, columns, c] : std::vector<std::tuple<int, int, int>>{{7, 7, 2048},
+                                                                               {1, 1, 16},
+                                                                               {5, 8, 64},
+                                                                               {3, 17, 40},
+                                                                               {8, 8, 5},
+                                                                               {1, 9, 130},
+                                                                               {40, 33, 17}}) {
     const int h = rows, w = columns;  // A lambda may not capture a binding.
     for (int zero : {0, 1, 128, 255}) {
       for (int fill : {-1, 0, 255}) {
         for (bool padded : {true, false}) {
-          SCOPED_TRACE(::testing::Message() << h << "x" << w << "x" << c << " zero " << zero << " fill " << fill);
+          SCOPED_TRACE(::testing::Message()
+                       << h << "x" << w << "x" << c << " zero " << zero << " fill " << fill);
           const int batch = 3;
           Random random(static_cast<uint64_t>(c));
           Plane u8({batch, h, w, c, 1, padded}, 1), f32({batch, h, w, c, 1, padded}, 4);
           u8.FillAll<uint8_t>(255);
           f32.FillAll<float>(kNan);
-          u8.FillPixels<uint8_t>([&] { return fill < 0 ? random.Byte() : static_cast<uint8_t>(fill); });
+          u8.FillPixels<uint8_t>(
+              [&] { return fill < 0 ? random.Byte() : static_cast<uint8_t>(fill); });
           f32.FillPixels<float>([&] { return random.Float(); });
           const Geometry og{batch, 1, 1, c, 0, padded};
-          const auto check = [&](GlobalPoolFn kernel, GlobalPoolFn expected_kernel, const Plane& in, int element) {
+          const auto check = [&](GlobalPoolFn kernel, GlobalPoolFn expected_kernel, const Plane& in,
+                                 int element) {
             Plane out(og, element), expected(og, element), before(og, element);
             PoolArgs args;
             args.input = in.view;
@@ -345,7 +372,8 @@ TEST_P(OpsTest, GlobalPoolKnownMean) {
   // Independent of the reference: the mean of a constant is that constant, for every value.
   Plane in({1, 6, 9, 256, 0, true}, 1), out({1, 1, 1, 256, 0, true}, 1);
   int next = 0;
-  in.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });  // Channel c holds c everywhere.
+  in.FillPixels<uint8_t>(
+      [&] { return static_cast<uint8_t>(next++); });  // Channel c holds c everywhere.
   PoolArgs args;
   args.input = in.view;
   args.output = out.view;
@@ -356,7 +384,8 @@ TEST_P(OpsTest, GlobalPoolKnownMean) {
 }
 
 /// Runs an elementwise kernel and its reference on the same operands in two parts.
-void CheckEltwise(EltwiseFn kernel, EltwiseFn expected_kernel, const EltwiseArgs& operands, const Geometry& og, int element) {
+void CheckEltwise(EltwiseFn kernel, EltwiseFn expected_kernel, const EltwiseArgs& operands,
+                  const Geometry& og, int element) {
   Plane out(og, element), expected(og, element), before(og, element);
   EltwiseArgs args = operands;
   args.batch = og.batch;
@@ -387,13 +416,15 @@ TEST_P(OpsTest, AddU8AllPairs) {
           args.count = 16;
           args.a_zero = a_zero, args.b_zero = b_zero, args.out_zero = out_zero;
           // The first pair makes ties; the others saturate on both sides.
-          for (const auto& [am, bm] : {std::pair<float, float>{0.5f, 0.25f}, {1.0f, 1.3f}, {0.003f, 7.7f}}) {
+          for (const auto& [am, bm] :
+               {std::pair<float, float>{0.5f, 0.25f}, {1.0f, 1.3f}, {0.003f, 7.7f}}) {
             args.a_multiplier = am, args.b_multiplier = bm;
             for (bool relu : {false, true}) {
               args.low = relu ? 0.0f : static_cast<float>(-out_zero);
               args.high = static_cast<float>(255 - out_zero);
               ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->add_u8, reference_.add_u8, args, g, 1))
-                  << "zeros " << a_zero << " " << b_zero << " " << out_zero << " multipliers " << am << " " << bm;
+                  << "zeros " << a_zero << " " << b_zero << " " << out_zero << " multipliers " << am
+                  << " " << bm;
             }
           }
         }
@@ -417,12 +448,14 @@ TEST_P(OpsTest, AddU8KnownSums) {
   args.low = -100.0f, args.high = 155.0f;
   table_->add_u8(args, 0, 256);
   for (int i = 0; i < 65536; ++i) {
-    ASSERT_EQ(out.view.data[i], std::clamp(i / 256 + i % 256 - 100, 0, 255)) << i / 256 << " + " << i % 256;
+    ASSERT_EQ(out.view.data[i], std::clamp(i / 256 + i % 256 - 100, 0, 255))
+        << i / 256 << " + " << i % 256;
   }
 }
 
 TEST_P(OpsTest, AddU8InFixedPoint) {
-  // Every pair of bytes. The ratios make sums that are halves, or a hair beside them on both sides, where floats cannot tell.
+  // Every pair of bytes. The ratios make sums that are halves, or a hair beside them on both sides,
+  // where floats cannot tell.
   const Geometry g{1, 256, 16, 16, 0, true};
   Plane a(g, 1), b(g, 1);
   int next = 0;
@@ -430,13 +463,19 @@ TEST_P(OpsTest, AddU8InFixedPoint) {
   next = 0;
   b.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
   std::vector<int32_t> fixed_a(256), fixed_b(256);
-  for (const auto& [am, bm] : {std::pair<double, double>{0.5, 0.25}, {97.0 / 108 + 1.1e-8, 1.0}, {1.0, 97.0 / 108 - 1.1e-8}, {1.0 / 3, 0.1}}) {
-    for (const auto& [a_zero, b_zero, out_zero] : std::vector<std::tuple<int, int, int>>{{0, 0, 0}, {10, 22, 22}, {255, 128, 7}}) {
+  for (const auto& [am, bm] : {std::pair<double, double>{0.5, 0.25},
+                               {97.0 / 108 + 1.1e-8, 1.0},
+                               {1.0, 97.0 / 108 - 1.1e-8},
+                               {1.0 / 3, 0.1}}) {
+    for (const auto& [a_zero, b_zero, out_zero] :
+         std::vector<std::tuple<int, int, int>>{{0, 0, 0}, {10, 22, 22}, {255, 128, 7}}) {
       // Terms of 2^-20 of twice the larger operand, as TFLite's.
       const double larger = 2.0 * std::max(am, bm);
       for (int q = 0; q < 256; ++q) {
-        fixed_a[static_cast<size_t>(q)] = static_cast<int32_t>(std::llround((q - a_zero) * am / larger * 0x1p20));
-        fixed_b[static_cast<size_t>(q)] = static_cast<int32_t>(std::llround((q - b_zero) * bm / larger * 0x1p20));
+        fixed_a[static_cast<size_t>(q)] =
+            static_cast<int32_t>(std::llround((q - a_zero) * am / larger * 0x1p20));
+        fixed_b[static_cast<size_t>(q)] =
+            static_cast<int32_t>(std::llround((q - b_zero) * bm / larger * 0x1p20));
       }
       EltwiseArgs args;
       args.a = a.view, args.b = b.view;
@@ -451,7 +490,8 @@ TEST_P(OpsTest, AddU8InFixedPoint) {
       for (bool relu : {false, true}) {
         args.low = relu ? 0.0f : static_cast<float>(-out_zero);
         args.high = static_cast<float>(255 - out_zero);
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->add_u8, reference_.add_u8, args, g, 1)) << am << " " << bm << " " << out_zero;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->add_u8, reference_.add_u8, args, g, 1))
+            << am << " " << bm << " " << out_zero;
       }
     }
   }
@@ -466,7 +506,8 @@ TEST_P(OpsTest, MulU8) {
   next = 0;
   b.FillPixels<uint8_t>([&] { return static_cast<uint8_t>(next++); });
   for (double real : {0x1p-8, 0x1p-3, 0.0123, 0.37, 1.0, 3.7, 0x1p-20, 0x1p40}) {
-    for (const auto& [a_zero, b_zero, out_zero] : std::vector<std::tuple<int, int, int>>{{0, 0, 0}, {10, 22, 22}, {255, 128, 7}}) {
+    for (const auto& [a_zero, b_zero, out_zero] :
+         std::vector<std::tuple<int, int, int>>{{0, 0, 0}, {10, 22, 22}, {255, 128, 7}}) {
       EltwiseArgs args;
       args.a = a.view, args.b = b.view;
       args.count = 16;
@@ -476,14 +517,16 @@ TEST_P(OpsTest, MulU8) {
       for (bool fixed : {false, true}) {
         if (fixed) {
           int exponent = 0;
-          args.fixed.q = static_cast<int32_t>(std::frexp(std::min(real, 0x1p30), &exponent) * 0x1p31);
+          args.fixed.q =
+              static_cast<int32_t>(std::frexp(std::min(real, 0x1p30), &exponent) * 0x1p31);
           args.fixed.shift = exponent;
           args.nudge = exponent < 0 ? std::ldexp(1.0f, exponent - 1) : 0.0f;
           args.fixed_margin = 0x1p-13f;
         }
         for (float low : {static_cast<float>(-out_zero), 0.0f}) {
           args.low = low;
-          ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->mul_u8, reference_.mul_u8, args, g, 1)) << real << " " << out_zero << fixed;
+          ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->mul_u8, reference_.mul_u8, args, g, 1))
+              << real << " " << out_zero << fixed;
         }
       }
     }
@@ -510,18 +553,28 @@ TEST_P(OpsTest, ScaleShiftU8) {
         args.a_zero = zero, args.out_zero = 255 - zero;
         args.low = static_cast<float>(-args.out_zero), args.high = static_cast<float>(zero);
         args.a_multiplier = 0.5f;
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        ASSERT_NO_FATAL_FAILURE(
+            CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1))
+            << c;
         args.scale = scale.data(), args.shift = shift.data();
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        ASSERT_NO_FATAL_FAILURE(
+            CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1))
+            << c;
         args.low = 0.0f;
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        ASSERT_NO_FATAL_FAILURE(
+            CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1))
+            << c;
         // Halves then go away from zero; a large one moves others too.
         for (float nudge : {0x1p-16f, 0.25f}) {
           args.nudge = nudge;
-          ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+          ASSERT_NO_FATAL_FAILURE(
+              CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1))
+              << c;
         }
         args.scale = args.shift = nullptr;
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1)) << c;
+        ASSERT_NO_FATAL_FAILURE(
+            CheckEltwise(table_->scale_shift_u8, reference_.scale_shift_u8, args, g, 1))
+            << c;
       }
     }
   }
@@ -537,21 +590,25 @@ TEST_P(OpsTest, FloatArithmetic) {
         int next = 0;
         // Zeros of both signs, infinities and NaN among ordinary numbers.
         const float special[] = {0.0f, -0.0f, kInf, -kInf, kNan, 1e-42f, 3e38f};
-        a.FillPixels<float>([&] { return ++next % 11 == 0 ? special[next / 11 % 7] : random.Float(); });
-        b.FillPixels<float>([&] { return ++next % 13 == 0 ? special[next / 13 % 7] : random.Float(); });
+        a.FillPixels<float>(
+            [&] { return ++next % 11 == 0 ? special[next / 11 % 7] : random.Float(); });
+        b.FillPixels<float>(
+            [&] { return ++next % 13 == 0 ? special[next / 13 % 7] : random.Float(); });
         std::vector<float> scale, shift;
         for (int i = 0; i < a.stored(); ++i) {
           scale.push_back(random.Float());
           shift.push_back(random.Float());
         }
-        for (const auto& limits : {std::pair<float, float>{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}}) {
+        for (const auto& limits :
+             {std::pair<float, float>{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}}) {
           const float low = limits.first, high = limits.second;
           EltwiseArgs args;
           args.a = a.view, args.b = b.view;
           args.count = c;
           args.low = low, args.high = high;
           const auto check = [&](EltwiseFn kernel, EltwiseFn expected, const char* what) {
-            SCOPED_TRACE(::testing::Message() << what << " c " << c << " low " << low << " high " << high);
+            SCOPED_TRACE(::testing::Message()
+                         << what << " c " << c << " low " << low << " high " << high);
             // NaNs compare by "is one": their bits are the processor's business.
             Plane out(g, 4), want(g, 4);
             EltwiseArgs run = args;
@@ -562,8 +619,10 @@ TEST_P(OpsTest, FloatArithmetic) {
             kernel(run, 0, out.rows());
             for (int row = 0; row < out.rows(); ++row) {
               for (int x = 0; x < g.w; ++x) {
-                const float* p = reinterpret_cast<const float*>(out.view.pixel(row / g.h, row % g.h, x));
-                const float* q = reinterpret_cast<const float*>(want.view.pixel(row / g.h, row % g.h, x));
+                const float* p =
+                    reinterpret_cast<const float*>(out.view.pixel(row / g.h, row % g.h, x));
+                const float* q =
+                    reinterpret_cast<const float*>(want.view.pixel(row / g.h, row % g.h, x));
                 for (int i = 0; i < c; ++i) {
                   if (std::isnan(q[i])) {
                     ASSERT_TRUE(std::isnan(p[i])) << p[i];
@@ -593,24 +652,29 @@ TEST_P(OpsTest, Quantize) {
         Plane a(g, 4);
         Random random(static_cast<uint64_t>(c));
         int next = 0;
-        const float special[] = {kNan, kInf, -kInf, 3e38f, -3e38f, 1e-42f, -0.0f, 0.5f, 1.5f, 2.5f, -0.5f, -1.5f};
-        a.FillPixels<float>([&] { return ++next % 3 == 0 ? special[next / 3 % 12] : random.Float() * 20.0f; });
+        const float special[] = {kNan,  kInf, -kInf, 3e38f, -3e38f, 1e-42f,
+                                 -0.0f, 0.5f, 1.5f,  2.5f,  -0.5f,  -1.5f};
+        a.FillPixels<float>(
+            [&] { return ++next % 3 == 0 ? special[next / 3 % 12] : random.Float() * 20.0f; });
         EltwiseArgs args;
         args.a = a.view;
         args.count = c;
         args.a_multiplier = 1.0f;
         args.out_zero = zero;
         args.low = static_cast<float>(-zero), args.high = static_cast<float>(255 - zero);
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1)) << c << " zero " << zero;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1))
+            << c << " zero " << zero;
         args.a_multiplier = 0.731f;
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1)) << c << " zero " << zero;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1))
+            << c << " zero " << zero;
       }
     }
   }
 }
 
 TEST_P(OpsTest, QuantizeKnownValues) {
-  const std::vector<float> x = {0.5f, 1.5f, 2.5f, -0.5f, -1.5f, 254.5f, 255.5f, 1e9f, -1e9f, kNan, kInf, -kInf, 0.49999997f};
+  const std::vector<float> x = {0.5f, 1.5f,  2.5f, -0.5f, -1.5f, 254.5f,     255.5f,
+                                1e9f, -1e9f, kNan, kInf,  -kInf, 0.49999997f};
   const std::vector<int> expected = {100, 102, 102, 100, 98, 255, 255, 255, 0, 0, 255, 0, 100};
   GuardedBuffer in(x.size() * 4), out(x.size());
   std::memcpy(in.data(), x.data(), in.size());
@@ -639,7 +703,8 @@ TEST_P(OpsTest, DequantizeAllValues) {
         args.count = c;
         args.a_multiplier = 0.0187f;
         args.a_zero = zero;
-        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->dequantize, reference_.dequantize, args, g, 4)) << c << " " << zero;
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->dequantize, reference_.dequantize, args, g, 4))
+            << c << " " << zero;
       }
     }
   }
@@ -699,7 +764,8 @@ TEST_P(OpsTest, Softmax) {
         // exp within 2e-7, plus the rounding of x - max, of the sum and of the quotient.
         const double distance = max - x[i];
         const double relative = 2e-7 + 6e-8 * (static_cast<double>(n) / 2 + 2 + distance);
-        ASSERT_NEAR(out[i], expected, expected * relative + 1e-37) << n << " " << spread << " " << i;
+        ASSERT_NEAR(out[i], expected, expected * relative + 1e-37)
+            << n << " " << spread << " " << i;
       }
       // All instruction sets but the reference share one arithmetic.
       if (table_ != &reference_) {
@@ -707,7 +773,8 @@ TEST_P(OpsTest, Softmax) {
       }
     }
   }
-  for (float v : RunRow(table_->softmax, std::vector<float>{1.0f, kNan, 2.0f})) EXPECT_TRUE(std::isnan(v));
+  for (float v : RunRow(table_->softmax, std::vector<float>{1.0f, kNan, 2.0f}))
+    EXPECT_TRUE(std::isnan(v));
   EXPECT_EQ(RunRow(table_->softmax, {0.0f, -kInf}), (std::vector<float>{1.0f, 0.0f}));
 }
 
@@ -726,7 +793,8 @@ TEST_P(OpsTest, LogSoftmax) {
         const double expected = static_cast<double>(x[i]) - max - log;
         // exp and log within 2e-7, the roundings of x - max, of the sum and of the difference.
         const double roundings = static_cast<double>(n) / 2 + 2 + 2 * std::fabs(expected);
-        ASSERT_NEAR(out[i], expected, 2e-7 * (1.0 + log) + 6e-8 * roundings) << n << " " << spread << " " << i;
+        ASSERT_NEAR(out[i], expected, 2e-7 * (1.0 + log) + 6e-8 * roundings)
+            << n << " " << spread << " " << i;
       }
       if (table_ != &reference_) {
         ASSERT_EQ(out, RunRow(kEmulated512Table.log_softmax, x));
@@ -743,7 +811,8 @@ TEST_P(OpsTest, SigmoidAndTanh) {
     double (*exact)(double);
     float lowest;
   } kFunctions[] = {
-      {table_->sigmoid, kEmulated512Table.sigmoid, [](double v) { return 1.0 / (1.0 + std::exp(-v)); }, 0.0f},
+      {table_->sigmoid, kEmulated512Table.sigmoid,
+       [](double v) { return 1.0 / (1.0 + std::exp(-v)); }, 0.0f},
       {table_->tanh, kEmulated512Table.tanh, [](double v) { return std::tanh(v); }, -1.0f},
   };
   Random random(5);
@@ -762,7 +831,8 @@ TEST_P(OpsTest, SigmoidAndTanh) {
         }
       }
     }
-    EXPECT_EQ(RunRow(f.fn, {kInf, -kInf, 1e30f, -1e30f}), (std::vector<float>{1.0f, f.lowest, 1.0f, f.lowest}));
+    EXPECT_EQ(RunRow(f.fn, {kInf, -kInf, 1e30f, -1e30f}),
+              (std::vector<float>{1.0f, f.lowest, 1.0f, f.lowest}));
     const std::vector<float> nan = RunRow(f.fn, {kNan, 0.0f});
     EXPECT_TRUE(std::isnan(nan[0]));
     EXPECT_EQ(nan[1], static_cast<float>(f.exact(0.0)));

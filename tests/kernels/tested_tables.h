@@ -1,5 +1,6 @@
-// Which instruction sets the tests of kernels run. All that can run here, or, with OCTET_TEST_TABLE=name, that one alone: then
-// it has to run on the processor itself, so that a test on a chosen processor cannot pass without having tested anything.
+// Which instruction sets the tests of kernels run. All that can run here, or, with
+// OCTET_TEST_TABLE=name, that one alone: then it has to run on the processor itself, so that a test
+// on a chosen processor cannot pass without having tested anything.
 #ifndef OCTET_TESTS_KERNELS_TESTED_TABLES_H_
 #define OCTET_TESTS_KERNELS_TESTED_TABLES_H_
 
@@ -30,7 +31,8 @@ inline void ExpectTestedTables() {
                       : info.availability == kernels::Availability::kEmulated ? "emulated"
                                                                               : "not at all";
     std::printf("instruction set %-12s runs %s\n", info.name, how);
-    EXPECT_EQ(info.table == nullptr && info.availability != kernels::Availability::kUnavailable, false);
+    EXPECT_EQ(info.table == nullptr && info.availability != kernels::Availability::kUnavailable,
+              false);
     if (IsTested(info)) tested += std::string(" ") + info.name;
   }
   const char* only = std::getenv("OCTET_TEST_TABLE");

@@ -1,7 +1,9 @@
-// Programs of the project as a user runs them: exit code, stdout, stderr, and a folder that is removed afterwards.
+// Programs of the project as a user runs them: exit code, stdout, stderr, and a folder that is
+// removed afterwards.
 #ifndef OCTET_TESTS_PACKAGING_COMMAND_H_
 #define OCTET_TESTS_PACKAGING_COMMAND_H_
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -11,8 +13,6 @@
 #include <fstream>
 #include <iterator>
 #include <string>
-
-#include <gtest/gtest.h>
 
 namespace octet::testing {
 
@@ -26,7 +26,9 @@ inline std::string ReadFile(const std::string& path) {
   return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
-inline void WriteFile(const std::string& path, const std::string& bytes) { std::ofstream(path, std::ios::binary) << bytes; }
+inline void WriteFile(const std::string& path, const std::string& bytes) {
+  std::ofstream(path, std::ios::binary) << bytes;
+}
 
 /// For the shell, whatever is in it.
 inline std::string Quote(const std::string& s) {
@@ -57,11 +59,14 @@ class TemporaryFolder {
 /// Runs a shell command.
 inline Outcome RunCommand(const std::string& command) {
   const TemporaryFolder folder;
-  const int status = std::system(("{ " + command + "\n} >" + Quote(folder / "out") + " 2>" + Quote(folder / "err")).c_str());
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(folder / "out"), ReadFile(folder / "err")};
+  const int status = std::system(
+      ("{ " + command + "\n} >" + Quote(folder / "out") + " 2>" + Quote(folder / "err")).c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, ReadFile(folder / "out"),
+          ReadFile(folder / "err")};
 }
 
-/// `command` fails with `code`, prints nothing on stdout and one line on stderr, which contains `part`.
+/// `command` fails with `code`, prints nothing on stdout and one line on stderr, which contains
+/// `part`.
 inline void ExpectError(const std::string& command, int code, const std::string& part) {
   const Outcome o = RunCommand(command);
   EXPECT_EQ(o.code, code) << command << "\n" << o.err;

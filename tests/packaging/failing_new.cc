@@ -1,5 +1,5 @@
-// Preloaded into a program: allocation number OCTET_FAIL_NEW fails. Not those after it, because nlohmann/json allocates in
-// its destructors, which cannot fail.
+// Preloaded into a program: allocation number OCTET_FAIL_NEW fails. Not those after it, because
+// nlohmann/json allocates in its destructors, which cannot fail.
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>

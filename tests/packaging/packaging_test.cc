@@ -1,13 +1,14 @@
-// The library in other people's programs: installed and found, as a subdirectory, without exceptions and RTTI, from C. And what
-// it must not bring along: prints, aborts, exceptions of its own, work before main, libraries beyond OpenMP.
+// The library in other people's programs: installed and found, as a subdirectory, without
+// exceptions and RTTI, from C. And what it must not bring along: prints, aborts, exceptions of its
+// own, work before main, libraries beyond OpenMP.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <regex>
 #include <set>
 #include <sstream>
 #include <string>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "tests/packaging/command.h"
 
@@ -30,12 +31,14 @@ class PackagingTest : public ::testing::Test {
   static void SetUpTestSuite() {
     std::filesystem::remove_all(kPrefix);
     std::filesystem::create_directories(kWork);
-    const Outcome install = RunCommand("cmake --install " OCTET_BUILD_DIR " --prefix " + Quote(kPrefix));
+    const Outcome install =
+        RunCommand("cmake --install " OCTET_BUILD_DIR " --prefix " + Quote(kPrefix));
     ASSERT_EQ(install.code, 0) << install.err;
     const std::string flowers = OCTET_SOURCE_DIR "/models/flowers/";
-    const Outcome convert = RunCommand(Quote(OCTET_CONVERT_PATH) + " " + Quote(flowers + "flowers_resnet.safetensors") +
-                                       " --graph=flowers_resnet --precision=int8 --calibration-table=" +
-                                       Quote(flowers + "calibration.json") + " --output=" + Quote(kWork + "/int8.octet"));
+    const Outcome convert = RunCommand(
+        Quote(OCTET_CONVERT_PATH) + " " + Quote(flowers + "flowers_resnet.safetensors") +
+        " --graph=flowers_resnet --precision=int8 --calibration-table=" +
+        Quote(flowers + "calibration.json") + " --output=" + Quote(kWork + "/int8.octet"));
     ASSERT_EQ(convert.code, 0) << convert.err;
     WriteFile(kWork + "/foreign.octet", "not a model");
   }
@@ -43,10 +46,12 @@ class PackagingTest : public ::testing::Test {
   /// Builds tests/packaging/consumer and compares what its programs say.
   static void BuildAndRun(const std::string& name, const std::string& options) {
     const std::string build = kWork + "/" + name;
-    const Outcome configure = RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/consumer -B " + Quote(build) +
-                                         " -G Ninja " OCTET_CONSUMER_OPTIONS " " + options);
+    const Outcome configure =
+        RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/consumer -B " + Quote(build) +
+                   " -G Ninja " OCTET_CONSUMER_OPTIONS " " + options);
     ASSERT_EQ(configure.code, 0) << configure.out << configure.err;
-    const Outcome compile = RunCommand("cmake --build " + Quote(build) + " --target consumer consumer_plain consumer_c");
+    const Outcome compile = RunCommand("cmake --build " + Quote(build) +
+                                       " --target consumer consumer_plain consumer_c");
     ASSERT_EQ(compile.code, 0) << compile.out << compile.err;
     std::set<std::string> answers;
     for (const std::string program : {"consumer", "consumer_plain", "consumer_c"}) {
@@ -57,7 +62,9 @@ class PackagingTest : public ::testing::Test {
       ExpectError(path + " " + Quote(kWork + "/foreign.octet"), 1, "foreign.octet");
     }
     EXPECT_EQ(answers.size(), 1u);
-    EXPECT_TRUE(std::regex_match(*answers.begin(), std::regex("(roses|sunflowers|daisy|dandelion|tulips) [01]\\.[0-9]{4}\n")))
+    EXPECT_TRUE(
+        std::regex_match(*answers.begin(),
+                         std::regex("(roses|sunflowers|daisy|dandelion|tulips) [01]\\.[0-9]{4}\n")))
         << *answers.begin();
   }
 };
@@ -65,16 +72,22 @@ class PackagingTest : public ::testing::Test {
 TEST_F(PackagingTest, InstallsTwoHeadersThatStandAlone) {
   std::set<std::string> headers;
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kPrefix + "/include")) {
-    if (entry.is_regular_file()) headers.insert(entry.path().lexically_relative(kPrefix + "/include").string());
+    if (entry.is_regular_file())
+      headers.insert(entry.path().lexically_relative(kPrefix + "/include").string());
   }
   EXPECT_EQ(headers, (std::set<std::string>{"octet/octet.h", "octet/octet_c.h"}));
-  const std::string include = " -I" + Quote(kPrefix + "/include") + " -Wall -Wextra -Wshadow -pedantic -Werror -fsyntax-only ";
-  const std::string cxx = "printf '#include <octet/octet.h>\\n#include <octet/octet.h>\\n' | " OCTET_CXX " -std=c++20 -x c++" + include;
+  const std::string include = " -I" + Quote(kPrefix + "/include") +
+                              " -Wall -Wextra -Wshadow -pedantic -Werror -fsyntax-only ";
+  const std::string cxx =
+      "printf '#include <octet/octet.h>\\n#include <octet/octet.h>\\n' | " OCTET_CXX
+      " -std=c++20 -x c++" +
+      include;
   for (const std::string flags : {"-", "-fno-exceptions -fno-rtti -"}) {
     const Outcome o = RunCommand(cxx + flags);
     EXPECT_EQ(o.code, 0) << o.err;
   }
-  const Outcome c = RunCommand("printf '#include <octet/octet_c.h>\\n' | " OCTET_CC " -std=c99 -x c" + include + "-");
+  const Outcome c = RunCommand(
+      "printf '#include <octet/octet_c.h>\\n' | " OCTET_CC " -std=c99 -x c" + include + "-");
   EXPECT_EQ(c.code, 0) << c.err;
 }
 
@@ -87,12 +100,16 @@ TEST_F(PackagingTest, FindPackage) {
   ASSERT_EQ(o.code, 0) << o.err;
   for (const std::string& line : Lines(o.out)) {
     if (line.find("(NEEDED)") == std::string::npos) continue;
-    EXPECT_TRUE(std::regex_search(line, std::regex("\\[(lib(stdc\\+\\+|c\\+\\+|m|gcc_s|c|pthread|gomp|omp|asan|ubsan|tsan)|ld-linux[^.]*)\\.so")))
+    EXPECT_TRUE(
+        std::regex_search(line, std::regex("\\[(lib(stdc\\+\\+|c\\+\\+|m|gcc_s|c|pthread|gomp|omp|"
+                                           "asan|ubsan|tsan)|ld-linux[^.]*)\\.so")))
         << line;
   }
 }
 
-TEST_F(PackagingTest, AddSubdirectory) { BuildAndRun("add_subdirectory", "-DOCTET_SOURCE=" OCTET_SOURCE_DIR); }
+TEST_F(PackagingTest, AddSubdirectory) {
+  BuildAndRun("add_subdirectory", "-DOCTET_SOURCE=" OCTET_SOURCE_DIR);
+}
 
 TEST_F(PackagingTest, LibraryKeepsToItself) {
 #if !defined(NDEBUG) || defined(OCTET_SANITIZED)
@@ -107,9 +124,12 @@ TEST_F(PackagingTest, LibraryKeepsToItself) {
   const Outcome undefined = RunCommand("nm --undefined-only -C" + archives);
   ASSERT_EQ(undefined.code, 0) << undefined.err;
   const std::regex forbidden(
-      "^ +U (abort|exit|_exit|quick_exit|__assert_fail|__cxa_throw|raise|kill|signal|v?f?printf|v?dprintf|puts|fputs|putchar|fputc|perror|"
+      "^ +U "
+      "(abort|exit|_exit|quick_exit|__assert_fail|__cxa_throw|raise|kill|signal|v?f?printf|v?"
+      "dprintf|puts|fputs|putchar|fputc|perror|"
       "__v?f?printf_chk|stdout|stderr|std::(cout|cerr|clog|wcout|"
-#ifndef __clang__  // Calls it where an exception would leave a noexcept function; g++ needs no call.
+#ifndef __clang__  // Calls it where an exception would leave a noexcept function; g++ needs no
+                   // call.
       "terminate|"
 #endif
       "exit|abort)\\b.*)(@.*)?$");
@@ -121,40 +141,49 @@ TEST_F(PackagingTest, LibraryKeepsToItself) {
   EXPECT_GT(symbols, 50);
   // No static initializer: nothing runs before main, and nothing that needs AVX-512 runs unasked.
   const Outcome all = RunCommand("nm -C" + archives);
-  for (const std::string& line : Lines(all.out)) EXPECT_EQ(line.find("_GLOBAL__sub_I"), std::string::npos) << line;
+  for (const std::string& line : Lines(all.out))
+    EXPECT_EQ(line.find("_GLOBAL__sub_I"), std::string::npos) << line;
 }
 
-// The programs read files of strangers: a stack overwritten, a copy that is too long, a table of addresses redirected must end
-// them, and their own addresses are not the same twice.
+// The programs read files of strangers: a stack overwritten, a copy that is too long, a table of
+// addresses redirected must end them, and their own addresses are not the same twice.
 TEST(ProgramsTest, AreHardened) {
 #if !defined(OCTET_HARDENED) || !defined(NDEBUG) || defined(OCTET_SANITIZED)
   GTEST_SKIP() << "not a hardened build";
 #endif
   for (const std::string program : {OCTET_TOOL_PATH, OCTET_CONVERT_PATH, OCTET_BENCH_PATH}) {
     SCOPED_TRACE(program);
-    const Outcome elf = RunCommand("readelf --wide --file-header --dynamic --program-headers " + Quote(program));
+    const Outcome elf =
+        RunCommand("readelf --wide --file-header --dynamic --program-headers " + Quote(program));
     ASSERT_EQ(elf.code, 0) << elf.err;
-    for (const std::string sign : {"DYN \\((Position-Independent Executable|Shared object) file\\)", "BIND_NOW|\\bNOW\\b", "GNU_RELRO"}) {
+    for (const std::string sign : {"DYN \\((Position-Independent Executable|Shared object) file\\)",
+                                   "BIND_NOW|\\bNOW\\b", "GNU_RELRO"}) {
       EXPECT_TRUE(std::regex_search(elf.out, std::regex(sign))) << sign;
     }
     const Outcome symbols = RunCommand("nm --dynamic " + Quote(program));
     ASSERT_EQ(symbols.code, 0) << symbols.err;
-    for (const std::string sign : {"__stack_chk_fail", "__(memcpy|memmove|memset|fprintf|printf|vsnprintf|snprintf|read|pread)_chk"}) {
+    for (const std::string sign :
+         {"__stack_chk_fail",
+          "__(memcpy|memmove|memset|fprintf|printf|vsnprintf|snprintf|read|pread)_chk"}) {
       EXPECT_TRUE(std::regex_search(symbols.out, std::regex(sign))) << sign;
     }
 #ifdef __CET__
-    // At the start of every function that may be called through a pointer; the C library's own bring a handful.
-    const Outcome landings = RunCommand("objdump --disassemble " + Quote(program) + " | grep -c endbr64");
+    // At the start of every function that may be called through a pointer; the C library's own
+    // bring a handful.
+    const Outcome landings =
+        RunCommand("objdump --disassemble " + Quote(program) + " | grep -c endbr64");
     EXPECT_GT(std::atoi(landings.out.c_str()), 500) << landings.err;
 #endif
   }
 }
 
 /// Code lines, without comments, of the folders' sources that match.
-std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders, const std::regex& pattern, int* files) {
+std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders,
+                                        const std::regex& pattern, int* files) {
   std::vector<std::string> found;
   for (const std::string& folder : folders) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(OCTET_SOURCE_DIR "/" + folder)) {
+    for (const auto& entry :
+         std::filesystem::recursive_directory_iterator(OCTET_SOURCE_DIR "/" + folder)) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".cc" && extension != ".h") continue;
       // The progress bar and the frame of every main are there to print.
@@ -163,8 +192,10 @@ std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders,
       int number = 0;
       for (std::string line : Lines(ReadFile(entry.path().string()))) {
         ++number;
-        if (const size_t comment = line.find("//"); comment != std::string::npos) line.resize(comment);
-        if (std::regex_search(line, pattern)) found.push_back(entry.path().string() + ":" + std::to_string(number) + ": " + line);
+        if (const size_t comment = line.find("//"); comment != std::string::npos)
+          line.resize(comment);
+        if (std::regex_search(line, pattern))
+          found.push_back(entry.path().string() + ":" + std::to_string(number) + ": " + line);
       }
     }
   }
@@ -173,14 +204,19 @@ std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders,
 
 TEST(SourcesTest, LibrariesDoNotPrintAbortOrThrow) {
   int files = 0;
-  const std::regex print("\\b(abort|exit|printf|fprintf|vprintf|puts|perror|terminate)\\s*\\(|std::(cout|cerr|clog)\\b");
-  EXPECT_THAT(LinesThatMatch({"engine/src", "engine/include", "kernels", "formats", "converter/import", "converter/passes",
-                              "converter/quantize", "converter/calibrate", "converter/report"},
+  const std::regex print(
+      "\\b(abort|exit|printf|fprintf|vprintf|puts|perror|terminate)\\s*\\(|std::(cout|cerr|clog)"
+      "\\b");
+  EXPECT_THAT(LinesThatMatch({"engine/src", "engine/include", "kernels", "formats",
+                              "converter/import", "converter/passes", "converter/quantize",
+                              "converter/calibrate", "converter/report"},
                              print, &files),
               ::testing::IsEmpty());
   // Importers may use exceptions inside (protozero does); they end there.
-  EXPECT_THAT(LinesThatMatch({"engine/src", "engine/include", "kernels", "formats/base", "formats/model"}, std::regex("\\bthrow\\b"), &files),
-              ::testing::IsEmpty());
+  EXPECT_THAT(
+      LinesThatMatch({"engine/src", "engine/include", "kernels", "formats/base", "formats/model"},
+                     std::regex("\\bthrow\\b"), &files),
+      ::testing::IsEmpty());
   EXPECT_GT(files, 50);
 }
 

@@ -1,15 +1,15 @@
-// The octet and bench_resnet programs as a user runs them: results on stdout, one clear line on stderr and the right exit code
-// for everything that cannot be done.
+// The octet and bench_resnet programs as a user runs them: results on stdout, one clear line on
+// stderr and the right exit code for everything that cannot be done.
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstdint>
 #include <fstream>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <utility>
 #include <vector>
-
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "tests/data_dir.h"
 #include "tests/packaging/command.h"
@@ -28,7 +28,8 @@ const std::vector<std::string> kLabels{"roses", "sunflowers", "daisy", "dandelio
 /// A binary PPM of one color.
 std::string Ppm(int width, int height, unsigned char r, unsigned char g, unsigned char b) {
   std::string s = "P6\n" + std::to_string(width) + " " + std::to_string(height) + "\n255\n";
-  for (int i = 0; i < width * height; ++i) s += {static_cast<char>(r), static_cast<char>(g), static_cast<char>(b)};
+  for (int i = 0; i < width * height; ++i)
+    s += {static_cast<char>(r), static_cast<char>(g), static_cast<char>(b)};
   return s;
 }
 
@@ -38,10 +39,12 @@ class ToolsTest : public ::testing::Test {
     folder_ = new TemporaryFolder;
     const std::string flowers = OCTET_SOURCE_DIR "/models/flowers/";
     for (const std::string precision : {"fp32", "int8"}) {
-      const std::string calibration = precision == "int8" ? " --calibration-table=" + Quote(flowers + "calibration.json") : "";
-      const Outcome o = RunCommand(Quote(OCTET_CONVERT_PATH) + " " + Quote(flowers + "flowers_resnet.safetensors") +
-                                   " --graph=flowers_resnet --precision=" + precision + calibration +
-                                   " --output=" + Quote(*folder_ / (precision + ".octet")));
+      const std::string calibration =
+          precision == "int8" ? " --calibration-table=" + Quote(flowers + "calibration.json") : "";
+      const Outcome o = RunCommand(
+          Quote(OCTET_CONVERT_PATH) + " " + Quote(flowers + "flowers_resnet.safetensors") +
+          " --graph=flowers_resnet --precision=" + precision + calibration +
+          " --output=" + Quote(*folder_ / (precision + ".octet")));
       ASSERT_EQ(o.code, 0) << o.err;
     }
     WriteFile(*folder_ / "red.ppm", Ppm(20, 10, 255, 0, 0));
@@ -56,7 +59,9 @@ class ToolsTest : public ::testing::Test {
   }
 
   static std::string File(const std::string& name) { return Quote(*folder_ / name); }
-  static void Write(const std::string& name, const std::string& bytes) { WriteFile(*folder_ / name, bytes); }
+  static void Write(const std::string& name, const std::string& bytes) {
+    WriteFile(*folder_ / name, bytes);
+  }
   static std::string ModelBytes() { return ReadFile(*folder_ / "int8.octet"); }
   static bool Exists(const std::string& name) { return std::filesystem::exists(*folder_ / name); }
 
@@ -69,8 +74,11 @@ TEST_F(ToolsTest, WrongCommandLinesAre2) {
   ExpectError(kOctet + " frobnicate", 2, "octet: ");
   ExpectError(kOctet + " classify " + File("red.ppm"), 2, "--model");
   ExpectError(kOctet + " classify --model " + File("int8.octet"), 2, "images");
-  ExpectError(kOctet + " classify --top 0 --model " + File("int8.octet") + " " + File("red.ppm"), 2, "--top");
-  ExpectError(kOctet + " classify --threads many --model " + File("int8.octet") + " " + File("red.ppm"), 2, "--threads");
+  ExpectError(kOctet + " classify --top 0 --model " + File("int8.octet") + " " + File("red.ppm"), 2,
+              "--top");
+  ExpectError(
+      kOctet + " classify --threads many --model " + File("int8.octet") + " " + File("red.ppm"), 2,
+      "--threads");
   ExpectError(kOctet + " evaluate --model " + File("int8.octet"), 2, "--data");
   ExpectError(kOctet + " inspect", 2, "model");
   ExpectError(kOctet + " inspect --json --dot " + File("int8.octet"), 2, "--json");
@@ -93,9 +101,12 @@ TEST_F(ToolsTest, DamagedModelsAre1) {
   std::string flipped = good;
   flipped[good.size() * 3 / 4] = static_cast<char>(flipped[good.size() * 3 / 4] ^ 0x10);
   Write("flipped.octet", flipped);
-  for (const std::string name : {"truncated.octet", "short.octet", "empty.octet", "foreign.octet", "flipped.octet", "missing.octet"}) {
+  for (const std::string name : {"truncated.octet", "short.octet", "empty.octet", "foreign.octet",
+                                 "flipped.octet", "missing.octet"}) {
     ExpectError(kOctet + " classify " + File("red.ppm") + " --model " + File(name), 1, name);
-    ExpectError(kOctet + " evaluate --data " + File("classes") + " --model " + File("fp32.octet") + " --model " + File(name), 1, name);
+    ExpectError(kOctet + " evaluate --data " + File("classes") + " --model " + File("fp32.octet") +
+                    " --model " + File(name),
+                1, name);
     ExpectError(kOctet + " inspect " + File(name), 1, name);
     ExpectError(kOctet + " inspect --json " + File(name), 1, name);
     ExpectError(kOctet + " verify " + File(name), 1, name);
@@ -105,13 +116,15 @@ TEST_F(ToolsTest, DamagedModelsAre1) {
 }
 
 TEST_F(ToolsTest, ClassifyPrintsTheBestClasses) {
-  const Outcome text = RunCommand(kOctet + " classify --top 2 --model " + File("fp32.octet") + " " + File("red.ppm"));
+  const Outcome text = RunCommand(kOctet + " classify --top 2 --model " + File("fp32.octet") + " " +
+                                  File("red.ppm"));
   EXPECT_EQ(text.code, 0) << text.err;
   EXPECT_EQ(text.err, "");
   EXPECT_EQ(std::count(text.out.begin(), text.out.end(), '\n'), 3) << text.out;
   EXPECT_NE(text.out.find("red.ppm"), std::string::npos);
 
-  const Outcome json = RunCommand(kOctet + " classify --json --model " + File("fp32.octet") + " " + File("red.ppm"));
+  const Outcome json =
+      RunCommand(kOctet + " classify --json --model " + File("fp32.octet") + " " + File("red.ppm"));
   ASSERT_EQ(json.code, 0) << json.err;
   const Json j = Json::parse(json.out, nullptr, false);
   ASSERT_FALSE(j.is_discarded()) << json.out;
@@ -145,20 +158,23 @@ TEST_F(ToolsTest, PhotosThatCannotBeReadAreNamedAndPassedOver) {
 
 TEST_F(ToolsTest, NamesInAnyEncoding) {
   Write("gr\xfcn.ppm", Ppm(4, 4, 0, 255, 0));
-  const Outcome o = RunCommand(kOctet + " classify --json --model " + File("int8.octet") + " " + File("gr\xfcn.ppm"));
+  const Outcome o = RunCommand(kOctet + " classify --json --model " + File("int8.octet") + " " +
+                               File("gr\xfcn.ppm"));
   EXPECT_EQ(o.code, 0) << o.err;
   EXPECT_FALSE(Json::parse(o.out, nullptr, false).is_discarded()) << o.out;
 }
 
 TEST_F(ToolsTest, UnknownInstructionSets) {
-  ExpectError(kOctet + " classify --isa mmx --model " + File("int8.octet") + " " + File("red.ppm"), 1, "mmx");
+  ExpectError(kOctet + " classify --isa mmx --model " + File("int8.octet") + " " + File("red.ppm"),
+              1, "mmx");
   ExpectError("OCTET_ISA=mmx " + kOctet + " verify " + File("int8.octet"), 1, "mmx");
   ExpectError(kBench + " --isa=mmx --model=" + File("int8.octet"), 1, "mmx");
 }
 
 TEST_F(ToolsTest, EvaluateComparesModels) {
-  const std::string evaluate = kOctet + " evaluate --model " + File("fp32.octet") + " --model " + File("int8.octet") + " --data " +
-                               File("classes") + " --predictions " + File("out.csv");
+  const std::string evaluate = kOctet + " evaluate --model " + File("fp32.octet") + " --model " +
+                               File("int8.octet") + " --data " + File("classes") +
+                               " --predictions " + File("out.csv");
   const Outcome o = RunCommand(evaluate + " --json");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out, nullptr, false);
@@ -185,7 +201,8 @@ TEST_F(ToolsTest, EvaluateComparesModels) {
 }
 
 TEST_F(ToolsTest, EvaluateNeedsDataThatFits) {
-  const std::string evaluate = kOctet + " evaluate --model " + File("int8.octet") + " --predictions " + File("never.csv") + " --data ";
+  const std::string evaluate = kOctet + " evaluate --model " + File("int8.octet") +
+                               " --predictions " + File("never.csv") + " --data ";
   ExpectError(evaluate + File("missing.tfrecord"), 1, "missing.tfrecord");
   std::filesystem::create_directories(*folder_ / "nothing");
   ExpectError(evaluate + File("nothing"), 1, "nothing");
@@ -200,8 +217,8 @@ TEST_F(ToolsTest, EvaluateNeedsDataThatFits) {
   Write("foreign.tfrecord", std::string(1000, 'z'));
   ExpectError(evaluate + File("foreign.tfrecord"), 1, "foreign.tfrecord");
   EXPECT_FALSE(Exists("never.csv"));
-  ExpectError(kOctet + " evaluate --model " + File("int8.octet") + " --data " + File("classes") + " --predictions " +
-                  File("no_such_folder/out.csv"),
+  ExpectError(kOctet + " evaluate --model " + File("int8.octet") + " --data " + File("classes") +
+                  " --predictions " + File("no_such_folder/out.csv"),
               1, "no_such_folder");
 }
 
@@ -238,10 +255,12 @@ TEST_F(ToolsTest, VerifyRunsTheGoldenInput) {
 
 /// A .npy file of `type`, "<f4" and the like.
 std::string Npy(const std::string& type, const std::string& shape, const std::string& data) {
-  std::string header = "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  std::string header =
+      "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
   header += std::string(117 - header.size(), ' ') + "\n";
   const auto size = static_cast<unsigned>(header.size());
-  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 0xff) + static_cast<char>(size >> 8) + header + data;
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 0xff) +
+         static_cast<char>(size >> 8) + header + data;
 }
 
 const std::string kConvert = Quote(OCTET_CONVERT_PATH);
@@ -249,9 +268,11 @@ const std::string kTiny = OCTET_SOURCE_DIR "/tests/data/tiny/";
 
 TEST_F(ToolsTest, ConvertComparesWithTheSourcesAnswers) {
   // Its rescaling is part of the source's network, and of octet's preprocessing.
-  const std::string compare = " --compare-input " + Quote(kTiny + "input.npy") + " --compare-with " + Quote(kTiny + "expected.npy");
+  const std::string compare = " --compare-input " + Quote(kTiny + "input.npy") +
+                              " --compare-with " + Quote(kTiny + "expected.npy");
   for (const std::string model : {"fp32.tflite", "model.h5", "model.keras"}) {
-    const Outcome o = RunCommand(kConvert + " --json " + Quote(kTiny + model) + " --output " + File("compared.octet") + compare);
+    const Outcome o = RunCommand(kConvert + " --json " + Quote(kTiny + model) + " --output " +
+                                 File("compared.octet") + compare);
     ASSERT_EQ(o.code, 0) << o.err;
     const Json j = Json::parse(o.out, nullptr, false)["comparison"];
     EXPECT_EQ(j["reference"], kTiny + "expected.npy");
@@ -261,9 +282,11 @@ TEST_F(ToolsTest, ConvertComparesWithTheSourcesAnswers) {
     EXPECT_EQ(j["equal_top1"], 4);
     EXPECT_EQ(j["equal_top1_share"], 1.0);
   }
-  const Outcome text = RunCommand(kConvert + " " + Quote(kTiny + "int8_float.tflite") + " --output " + File("compared.octet") + compare);
+  const Outcome text = RunCommand(kConvert + " " + Quote(kTiny + "int8_float.tflite") +
+                                  " --output " + File("compared.octet") + compare);
   EXPECT_EQ(text.code, 0) << text.err;
-  EXPECT_NE(text.out.find("expected.npy, 4 images: absolute error 0.0"), std::string::npos) << text.out;
+  EXPECT_NE(text.out.find("expected.npy, 4 images: absolute error 0.0"), std::string::npos)
+      << text.out;
   EXPECT_NE(text.out.find("/4 ("), std::string::npos) << text.out;
 
   // Channels first, and the errors of answers that are far off: 0 instead of probabilities.
@@ -279,12 +302,16 @@ TEST_F(ToolsTest, ConvertComparesWithTheSourcesAnswers) {
     }
   }
   Write("first.npy", Npy("<f4", "4, 3, 8, 8", transposed));
-  const std::string tflite = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --json --output " + File("compared.octet");
-  const Outcome first = RunCommand(tflite + " --compare-input " + File("first.npy") + " --compare-with " + Quote(kTiny + "expected.npy"));
+  const std::string tflite =
+      kConvert + " " + Quote(kTiny + "fp32.tflite") + " --json --output " + File("compared.octet");
+  const Outcome first = RunCommand(tflite + " --compare-input " + File("first.npy") +
+                                   " --compare-with " + Quote(kTiny + "expected.npy"));
   ASSERT_EQ(first.code, 0) << first.err;
-  EXPECT_LE(Json::parse(first.out, nullptr, false)["comparison"]["relative_error"].get<double>(), 1e-5);
+  EXPECT_LE(Json::parse(first.out, nullptr, false)["comparison"]["relative_error"].get<double>(),
+            1e-5);
   Write("wrong.npy", Npy("<f4", "4, 3", std::string(48, '\0')));
-  const Outcome wrong = RunCommand(tflite + " --compare-input " + File("first.npy") + " --compare-with " + File("wrong.npy"));
+  const Outcome wrong = RunCommand(tflite + " --compare-input " + File("first.npy") +
+                                   " --compare-with " + File("wrong.npy"));
   ASSERT_EQ(wrong.code, 0) << wrong.err;
   const Json j = Json::parse(wrong.out, nullptr, false)["comparison"];
   EXPECT_GE(j["absolute_error"].get<double>(), 1.0 / 3);
@@ -292,20 +319,26 @@ TEST_F(ToolsTest, ConvertComparesWithTheSourcesAnswers) {
 }
 
 TEST_F(ToolsTest, ConvertKeepsTheSourcesPrecision) {
-  for (const auto& [model, precision] : {std::pair("fp32.tflite", "fp32"), {"fp16.tflite", "fp16"}, {"int8.tflite", "int8"}}) {
-    const std::string convert = kConvert + " --json " + Quote(kTiny + model) + " --output " + File("kept.octet");
+  for (const auto& [model, precision] :
+       {std::pair("fp32.tflite", "fp32"), {"fp16.tflite", "fp16"}, {"int8.tflite", "int8"}}) {
+    const std::string convert =
+        kConvert + " --json " + Quote(kTiny + model) + " --output " + File("kept.octet");
     const Outcome own = RunCommand(convert);
     ASSERT_EQ(own.code, 0) << own.err;
     EXPECT_EQ(Json::parse(own.out, nullptr, false)["precision"], precision);
   }
-  const Outcome wide = RunCommand(kConvert + " --json --precision=fp32 " + Quote(kTiny + "fp16.tflite") + " --output " + File("kept.octet"));
+  const Outcome wide = RunCommand(kConvert + " --json --precision=fp32 " +
+                                  Quote(kTiny + "fp16.tflite") + " --output " + File("kept.octet"));
   ASSERT_EQ(wide.code, 0) << wide.err;
   EXPECT_EQ(Json::parse(wide.out, nullptr, false)["precision"], "fp32");
 }
 
 TEST_F(ToolsTest, ConvertCalibratesOnArraysOfTheNetworksInput) {
-  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --precision=int8 --output " + File("arrays.octet") + " --calibration-data ";
-  const std::string data = ReadFile(kTiny + "input.npy"), values = data.substr(data.size() - 4 * 8 * 8 * 3 * 4);
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
+                              " --precision=int8 --output " + File("arrays.octet") +
+                              " --calibration-data ";
+  const std::string data = ReadFile(kTiny + "input.npy"),
+                    values = data.substr(data.size() - 4 * 8 * 8 * 3 * 4);
   // The same image in every place, so that the order does not matter for its ranges.
   const std::string flat(values.size(), '\0');
   Write("last.npy", Npy("<f4", "4, 8, 8, 3", flat));
@@ -317,16 +350,19 @@ TEST_F(ToolsTest, ConvertCalibratesOnArraysOfTheNetworksInput) {
   Write("other.npy", Npy("<f4", "4, 8, 8, 2", flat.substr(0, flat.size() / 3 * 2)));
   const Outcome other = RunCommand(convert + File("other.npy"));
   EXPECT_EQ(other.code, 1);
-  EXPECT_NE(other.err.find("samples of shape [8,8,2], expected [8,8,3]"), std::string::npos) << other.err;
+  EXPECT_NE(other.err.find("samples of shape [8,8,2], expected [8,8,3]"), std::string::npos)
+      << other.err;
 }
 
 TEST_F(ToolsTest, ConvertListsItsOperators) {
   const Outcome text = RunCommand(kConvert + " --list-operators");
   ASSERT_EQ(text.code, 0) << text.err;
-  for (const char* line : {"onnx\n", "keras\n", "savedmodel\n", "tflite\n", "  QuantizeLinear", "  SeparableConv2D", "  DepthwiseConv2dNative", "  FULLY_CONNECTED"}) {
+  for (const char* line : {"onnx\n", "keras\n", "savedmodel\n", "tflite\n", "  QuantizeLinear",
+                           "  SeparableConv2D", "  DepthwiseConv2dNative", "  FULLY_CONNECTED"}) {
     EXPECT_NE(text.out.find(line), std::string::npos) << line;
   }
-  const Json json = Json::parse(RunCommand(kConvert + " --json --list-operators").out, nullptr, false);
+  const Json json =
+      Json::parse(RunCommand(kConvert + " --json --list-operators").out, nullptr, false);
   ASSERT_TRUE(json.is_array());
   EXPECT_GT(json.size(), 150u);
   for (const Json& row : json) EXPECT_EQ(row.size(), 3u);
@@ -335,10 +371,12 @@ TEST_F(ToolsTest, ConvertListsItsOperators) {
 TEST_F(ToolsTest, ConvertComparesFlowers) {
   OCTET_REQUIRE_MODELS();
   const std::string from = ModelsDir() + "/flowers/", flowers = OCTET_SOURCE_DIR "/models/flowers/";
-  const Outcome o = RunCommand(kConvert + " --json " + Quote(flowers + "flowers_resnet.safetensors") +
-                               " --graph flowers_resnet --preprocessing " + Quote(flowers + "preprocessing.json") + " --output " +
-                               File("compared.octet") + " --compare-input " + Quote(from + "test_images_160.npy") + " --compare-with " +
-                               Quote(from + "test_probabilities.npy"));
+  const Outcome o =
+      RunCommand(kConvert + " --json " + Quote(flowers + "flowers_resnet.safetensors") +
+                 " --graph flowers_resnet --preprocessing " +
+                 Quote(flowers + "preprocessing.json") + " --output " + File("compared.octet") +
+                 " --compare-input " + Quote(from + "test_images_160.npy") + " --compare-with " +
+                 Quote(from + "test_probabilities.npy"));
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out, nullptr, false)["comparison"];
   EXPECT_EQ(j["images"], 50);
@@ -347,17 +385,21 @@ TEST_F(ToolsTest, ConvertComparesFlowers) {
 }
 
 TEST_F(ToolsTest, ConvertRefusesAnswersThatDoNotFit) {
-  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfit.octet");
-  const std::string input = " --compare-input ", with = " --compare-with ", good_input = Quote(kTiny + "input.npy"),
-                    good = Quote(kTiny + "expected.npy");
+  const std::string convert =
+      kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfit.octet");
+  const std::string input = " --compare-input ", with = " --compare-with ",
+                    good_input = Quote(kTiny + "input.npy"), good = Quote(kTiny + "expected.npy");
   ExpectError(convert + with + good, 2, "--compare-input");
   ExpectError(convert + input + good_input, 2, "--compare-with");
   ExpectError(convert + input + good_input + with + File("missing.npy"), 1, "missing.npy");
   ExpectError(convert + input + File("missing.npy") + with + good, 1, "missing.npy");
-  ExpectError(convert + input + good + with + good, 1, "expected.npy: shape [4,3] of float32, expected [n,8,8,3]");
-  ExpectError(convert + input + good_input + with + good_input, 1, "input.npy: shape [4,8,8,3], expected [4,3]");
+  ExpectError(convert + input + good + with + good, 1,
+              "expected.npy: shape [4,3] of float32, expected [n,8,8,3]");
+  ExpectError(convert + input + good_input + with + good_input, 1,
+              "input.npy: shape [4,8,8,3], expected [4,3]");
   Write("fewer.npy", Npy("<f4", "3, 3", std::string(36, '\0')));
-  ExpectError(convert + input + good_input + with + File("fewer.npy"), 1, "shape [3,3], expected [4,3]");
+  ExpectError(convert + input + good_input + with + File("fewer.npy"), 1,
+              "shape [3,3], expected [4,3]");
   Write("none.npy", Npy("<f4", "0, 8, 8, 3", ""));
   ExpectError(convert + input + File("none.npy") + with + good, 1, "no images");
   EXPECT_FALSE(Exists("unfit.octet"));
@@ -375,19 +417,28 @@ TEST_F(ToolsTest, DataThatIsNotFiniteIsRefused) {
     std::vector<float> values(4 * image, 0.25f);
     values[2 * image + 7] = bad;
     Write("bad.npy", Npy("<f4", "4, 8, 8, 3", Floats(values)));
-    const std::string found = std::string("element 7: found ") + text + ", expected a finite number";
-    const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfinished.octet");
-    ExpectError(convert + " --precision=int8 --calibration-data " + File("bad.npy"), 1, "bad.npy[2]: " + found);
-    ExpectError(convert + " --compare-input " + File("bad.npy") + " --compare-with " + Quote(kTiny + "expected.npy"), 1,
-                "bad.npy: image 2: " + found);
+    const std::string found =
+        std::string("element 7: found ") + text + ", expected a finite number";
+    const std::string convert =
+        kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfinished.octet");
+    ExpectError(convert + " --precision=int8 --calibration-data " + File("bad.npy"), 1,
+                "bad.npy[2]: " + found);
+    ExpectError(convert + " --compare-input " + File("bad.npy") + " --compare-with " +
+                    Quote(kTiny + "expected.npy"),
+                1, "bad.npy: image 2: " + found);
     std::vector<float> answers(4 * 3, 0.5f);
     answers[3 + 1] = bad;
     Write("answers.npy", Npy("<f4", "4, 3", Floats(answers)));
-    ExpectError(convert + " --compare-input " + Quote(kTiny + "input.npy") + " --compare-with " + File("answers.npy"), 1,
-                std::string("answers.npy: image 1: element 1: found ") + text);
+    ExpectError(convert + " --compare-input " + Quote(kTiny + "input.npy") + " --compare-with " +
+                    File("answers.npy"),
+                1, std::string("answers.npy: image 1: element 1: found ") + text);
     EXPECT_FALSE(Exists("unfinished.octet"));
-    ASSERT_EQ(RunCommand(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("tiny.octet")).code, 0);
-    ExpectError(kOctet + " evaluate --model " + File("tiny.octet") + " --data " + File("bad.npy"), 1, "bad.npy[2]: " + found);
+    ASSERT_EQ(RunCommand(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
+                         File("tiny.octet"))
+                  .code,
+              0);
+    ExpectError(kOctet + " evaluate --model " + File("tiny.octet") + " --data " + File("bad.npy"),
+                1, "bad.npy[2]: " + found);
   }
   // Finite inputs whose sums are not.
   Write("huge.npy", Npy("<f4", "1, 8, 8, 3", Floats(std::vector<float>(image, 3e38f))));
@@ -396,10 +447,13 @@ TEST_F(ToolsTest, DataThatIsNotFiniteIsRefused) {
 }
 
 /// Every program and subcommand, each printing something and succeeding.
-std::vector<std::pair<std::string, std::string>> CommandsThatPrint(const std::string& model, const std::string& photo,
-                                                                   const std::string& data, const std::string& output) {
+std::vector<std::pair<std::string, std::string>> CommandsThatPrint(const std::string& model,
+                                                                   const std::string& photo,
+                                                                   const std::string& data,
+                                                                   const std::string& output) {
   const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + output;
-  const std::string bench = kBench + " --min-time=0 --warmup=0 --model=" + model, kernels = Quote(OCTET_BENCH_KERNELS_PATH);
+  const std::string bench = kBench + " --min-time=0 --warmup=0 --model=" + model,
+                    kernels = Quote(OCTET_BENCH_KERNELS_PATH);
   std::vector<std::pair<std::string, std::string>> commands = {
       {"octet", kOctet + " inspect --dot " + model},
       {"octet", kOctet + " verify " + model},
@@ -416,7 +470,8 @@ std::vector<std::pair<std::string, std::string>> CommandsThatPrint(const std::st
   };
   for (const std::string json : {"", " --json"}) {
     commands.emplace_back("octet", kOctet + " classify --model " + model + " " + photo + json);
-    commands.emplace_back("octet", kOctet + " evaluate --model " + model + " --data " + data + json);
+    commands.emplace_back("octet",
+                          kOctet + " evaluate --model " + model + " --data " + data + json);
     commands.emplace_back("octet", kOctet + " inspect " + model + json);
   }
   for (const std::string command : {"classify", "evaluate", "inspect", "verify"}) {
@@ -427,31 +482,41 @@ std::vector<std::pair<std::string, std::string>> CommandsThatPrint(const std::st
 
 TEST_F(ToolsTest, OutputThatCannotBeWrittenIsAnError) {
   if (!std::filesystem::exists("/dev/full")) GTEST_SKIP() << "no /dev/full";
-  for (const auto& [program, command] : CommandsThatPrint(File("int8.octet"), File("red.ppm"), File("classes"), File("printed.octet"))) {
-    ExpectError(command + " >/dev/full", 1, program + ": cannot write to standard output: No space left on device\n");
-    ExpectError(command + " >&-", 1, program + ": cannot write to standard output: Bad file descriptor\n");
+  for (const auto& [program, command] : CommandsThatPrint(File("int8.octet"), File("red.ppm"),
+                                                          File("classes"), File("printed.octet"))) {
+    ExpectError(command + " >/dev/full", 1,
+                program + ": cannot write to standard output: No space left on device\n");
+    ExpectError(command + " >&-", 1,
+                program + ": cannot write to standard output: Bad file descriptor\n");
   }
   // The model must not have become the standard output that is closed.
   const std::string model = ReadFile(*folder_ / "printed.octet");
-  EXPECT_EQ(RunCommand(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("printed.octet")).code, 0);
+  EXPECT_EQ(RunCommand(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
+                       File("printed.octet"))
+                .code,
+            0);
   EXPECT_EQ(model, ReadFile(*folder_ / "printed.octet"));
 }
 
-// Whichever allocation is the first that fails, every program ends with one line, never in std::terminate.
+// Whichever allocation is the first that fails, every program ends with one line, never in
+// std::terminate.
 TEST_F(ToolsTest, OutOfMemoryIsAnError) {
 #ifdef OCTET_SANITIZED
   GTEST_SKIP() << "sanitizers bring an allocator of their own";
 #endif
   std::map<std::string, int> found;
   int tries = 0, in_destructors = 0;
-  for (const auto& [program, command] : CommandsThatPrint(File("int8.octet"), File("red.ppm"), File("classes"), File("printed.octet"))) {
+  for (const auto& [program, command] : CommandsThatPrint(File("int8.octet"), File("red.ppm"),
+                                                          File("classes"), File("printed.octet"))) {
     // Google Benchmark has places of its own where it cannot go on.
     if (command.find("--help") != std::string::npos || program == "bench_kernels") continue;
     // The first 11 are CLI11's, before main begins.
     for (long n = 16;;) {
-      const Outcome o = RunCommand("LD_PRELOAD=" + Quote(OCTET_FAILING_NEW_PATH) + " OCTET_FAIL_NEW=" + std::to_string(n) + " " + command);
+      const Outcome o = RunCommand("LD_PRELOAD=" + Quote(OCTET_FAILING_NEW_PATH) +
+                                   " OCTET_FAIL_NEW=" + std::to_string(n) + " " + command);
       if (o.code == 0) break;
-      // nlohmann/json allocates in its destructors, where nothing can be reported: the next one then.
+      // nlohmann/json allocates in its destructors, where nothing can be reported: the next one
+      // then.
       ++tries;
       if (o.code == 134) {
         ++in_destructors;
@@ -465,12 +530,15 @@ TEST_F(ToolsTest, OutOfMemoryIsAnError) {
       n += 1 + n / 4;
     }
   }
-  for (const char* program : {"octet", "octet_convert", "bench_resnet"}) EXPECT_GT(found[program], 10) << program;
+  for (const char* program : {"octet", "octet_convert", "bench_resnet"})
+    EXPECT_GT(found[program], 10) << program;
   EXPECT_LT(in_destructors, tries / 5);
 }
 
 TEST_F(ToolsTest, BenchPrintsNothingButJson) {
-  const Outcome o = RunCommand(kBench + " --json --min-time=0 --warmup=0 --depth=20 --precision=all --threads=1,2 --batch=1,3 --profile");
+  const Outcome o = RunCommand(kBench +
+                               " --json --min-time=0 --warmup=0 --depth=20 --precision=all "
+                               "--threads=1,2 --batch=1,3 --profile");
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_EQ(o.err, "");
   const Json j = Json::parse(o.out, nullptr, false);
@@ -487,7 +555,8 @@ TEST_F(ToolsTest, BenchPrintsNothingButJson) {
   }
 }
 
-// Whoever sizes a machine counts on it: a network needs its file, its activations and at most 8 MiB.
+// Whoever sizes a machine counts on it: a network needs its file, its activations and at most 8
+// MiB.
 TEST_F(ToolsTest, ResidentMemoryIsFileAndActivations) {
 #ifdef OCTET_SANITIZED
   GTEST_SKIP() << "sanitizers need memory of their own";
@@ -513,11 +582,13 @@ TEST_F(ToolsTest, BenchTakesModelsAndNames) {
   ExpectError(kBench + " --precision=fp32 --model=" + File("int8.octet"), 1, "precision");
   // Its own precision, unless another is asked for.
   for (const std::string precision : {"", " --precision=fp32", " --precision=all"}) {
-    const Outcome own = RunCommand(kBench + " --csv --min-time=0 --model=" + File("fp32.octet") + precision);
+    const Outcome own =
+        RunCommand(kBench + " --csv --min-time=0 --model=" + File("fp32.octet") + precision);
     EXPECT_EQ(own.code, 0) << own.err;
     EXPECT_NE(own.out.find("flowers_resnet,fp32,1,1,"), std::string::npos) << own.out;
   }
-  ExpectError(kBench + " --precision=int8 --model=" + File("fp32.octet"), 1, "precision is fp32, expected int8");
+  ExpectError(kBench + " --precision=int8 --model=" + File("fp32.octet"), 1,
+              "precision is fp32, expected int8");
   ExpectError(kBench + " --network=alexnet", 1, "alexnet");
   EXPECT_EQ(RunCommand(kBench + " --min-time=0 --network=flowers --precision=hybrid").code, 0);
   const Outcome small = RunCommand(kBench + " --min-time=0 --network=resnet8 --json");

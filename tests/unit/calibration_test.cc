@@ -1,6 +1,9 @@
 // Ranges of activations: exact for minmax, near NumPy's definition for percentile, and their file.
 #include "converter/calibrate/calibration.h"
 
+#include <gtest/gtest.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <bit>
 #include <cmath>
@@ -8,10 +11,7 @@
 #include <fstream>
 #include <random>
 #include <string>
-#include <unistd.h>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "converter/passes/passes.h"
 #include "tests/sample_graphs.h"
@@ -22,7 +22,9 @@ namespace {
 
 class TempFolder {
  public:
-  TempFolder() : path_(std::filesystem::temp_directory_path() / ("octet_calibration_" + std::to_string(getpid()))) {
+  TempFolder()
+      : path_(std::filesystem::temp_directory_path() /
+              ("octet_calibration_" + std::to_string(getpid()))) {
     std::filesystem::create_directories(path_);
   }
   ~TempFolder() { std::filesystem::remove_all(path_); }
@@ -67,10 +69,11 @@ TEST(CalibrateTest, MinMaxIsExactAndContainsZero) {
   first[7] = 3.5f;
   second[19] = -0.75f;
   int calls = 0;
-  const auto table = Calibrate(SmallGraph(), Samples({first, second}), {}, [&](int done, int total) {
-    EXPECT_EQ(done, ++calls);
-    EXPECT_EQ(total, 100);
-  });
+  const auto table =
+      Calibrate(SmallGraph(), Samples({first, second}), {}, [&](int done, int total) {
+        EXPECT_EQ(done, ++calls);
+        EXPECT_EQ(total, 100);
+      });
   ASSERT_TRUE(table.ok()) << table.status().message();
   EXPECT_EQ(table->method, "minmax");
   EXPECT_EQ(table->samples, 2);
@@ -101,7 +104,8 @@ TEST(CalibrateTest, StopsAtTheLimit) {
 }
 
 TEST(CalibrateTest, PercentileCutsBothTails) {
-  // 8000 values of a normal distribution, growing from sample to sample so that the histogram must grow as well.
+  // 8000 values of a normal distribution, growing from sample to sample so that the histogram must
+  // grow as well.
   std::mt19937 random(3);
   std::vector<std::vector<float>> samples;
   std::vector<float> all;
@@ -139,7 +143,8 @@ TEST(CalibrateTest, HugeAndTinyValues) {
   CalibrationOptions options;
   options.method = CalibrationMethod::kPercentile;
   options.percentile = 100.0;
-  const auto table = Calibrate(SmallGraph(), Samples({Constant(0.0f), Constant(1e-30f), Constant(1.5e38f)}), options, {});
+  const auto table = Calibrate(
+      SmallGraph(), Samples({Constant(0.0f), Constant(1e-30f), Constant(1.5e38f)}), options, {});
   ASSERT_TRUE(table.ok()) << table.status().message();
   EXPECT_EQ(table->ranges.at("image").max, 1.5e38f);
 }
@@ -157,10 +162,13 @@ TEST(CalibrateTest, Errors) {
   EXPECT_NE(nan.status().message().find("sample 1"), std::string::npos) << nan.status().message();
   EXPECT_NE(nan.status().message().find("image"), std::string::npos) << nan.status().message();
 
-  const auto overflow = Calibrate(g, Samples({Constant(3e38f)}), {}, {});  // -2 times that is not a number any more.
-  EXPECT_NE(overflow.status().message().find("scaled"), std::string::npos) << overflow.status().message();
+  const auto overflow =
+      Calibrate(g, Samples({Constant(3e38f)}), {}, {});  // -2 times that is not a number any more.
+  EXPECT_NE(overflow.status().message().find("scaled"), std::string::npos)
+      << overflow.status().message();
 
-  const auto failing = Calibrate(g, [](float*) -> Result<bool> { return IoError("disk on fire"); }, {}, {});
+  const auto failing =
+      Calibrate(g, [](float*) -> Result<bool> { return IoError("disk on fire"); }, {}, {});
   EXPECT_EQ(failing.status().message(), "disk on fire");
 
   CalibrationOptions options;

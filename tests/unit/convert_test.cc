@@ -1,5 +1,7 @@
-// octet_convert as a user runs it: exit codes, one clear line, whole files or none, the same bytes for the same inputs. And the
-// library calls behind it on the flower model: four precisions against PyTorch's probabilities.
+// octet_convert as a user runs it: exit codes, one clear line, whole files or none, the same bytes
+// for the same inputs. And the library calls behind it on the flower model: four precisions against
+// PyTorch's probabilities.
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -9,11 +11,9 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
 
 #include "converter/calibrate/calibration.h"
 #include "converter/calibrate/sample_source.h"
@@ -42,7 +42,8 @@ struct Outcome {
 class ConvertTest : public ::testing::Test {
  protected:
   void SetUp() override {
-    folder_ = std::filesystem::temp_directory_path() / ("octet_convert_" + std::to_string(getpid()));
+    folder_ =
+        std::filesystem::temp_directory_path() / ("octet_convert_" + std::to_string(getpid()));
     std::filesystem::remove_all(folder_);
     std::filesystem::create_directories(folder_);
   }
@@ -61,7 +62,8 @@ class ConvertTest : public ::testing::Test {
   }
 
   Outcome Run(const std::string& arguments) const {
-    const std::string command = std::string("\"") + OCTET_CONVERT_PATH + "\" " + arguments + " >" + File(".out") + " 2>" + File(".err");
+    const std::string command = std::string("\"") + OCTET_CONVERT_PATH + "\" " + arguments + " >" +
+                                File(".out") + " 2>" + File(".err");
     const int status = std::system(command.c_str());
     Outcome o;
     o.code = WIFEXITED(status) ? WEXITSTATUS(status) : -1;
@@ -85,7 +87,8 @@ class ConvertTest : public ::testing::Test {
 
   std::vector<std::string> Files() const {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(folder_)) names.push_back(entry.path().filename().string());
+    for (const auto& entry : std::filesystem::directory_iterator(folder_))
+      names.push_back(entry.path().filename().string());
     return names;
   }
 
@@ -130,15 +133,24 @@ TEST_F(ConvertTest, WritesFloatModelsAndReports) {
 
 TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
   const std::string photos = Photos();
-  const Outcome first = Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-data " + photos +
-                                    " --save-calibration-table " + File("t.json")));
+  const Outcome first =
+      Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-data " +
+                  photos + " --save-calibration-table " + File("t.json")));
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("calibration: minmax, 3 samples"), std::string::npos) << first.out;
   const std::string bytes = Read(File("m.octet"));
   // Again, and from the table: the same bytes, wherever the output lies.
-  ASSERT_EQ(Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-data " + photos)).code, 0);
+  ASSERT_EQ(
+      Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-data " +
+                  photos))
+          .code,
+      0);
   EXPECT_EQ(Read(File("m.octet")), bytes);
-  ASSERT_EQ(Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-table " + File("t.json"))).code, 0);
+  ASSERT_EQ(
+      Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-table " +
+                  File("t.json")))
+          .code,
+      0);
   EXPECT_EQ(Read(File("m.octet")), bytes);
 
   const auto file = ReadOctetFile(File("m.octet"));
@@ -146,14 +158,18 @@ TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
   const Graph& g = file->graph;
   EXPECT_EQ(g.metadata.precision, Precision::kInt8);
   EXPECT_EQ(g.metadata.options,
-            "--precision=int8 --calibration-method=minmax --calibration-samples=3 --input-type=uint8 --output-type=uint8");
+            "--precision=int8 --calibration-method=minmax --calibration-samples=3 "
+            "--input-type=uint8 --output-type=uint8");
   EXPECT_EQ(g.tensor(g.inputs[0]).dtype, DType::kU8);
   EXPECT_EQ(g.tensor(g.outputs[0]).quantization, (Quantization{1.0f / 256.0f, 0}));
 }
 
 TEST_F(ConvertTest, SamplesAndMethod) {
-  const Outcome o = Run(Flowers("--precision=int8 --calibration-method=percentile --calibration-percentile=99.5 --calibration-samples=2"
-                                " --require-int8 --json --calibration-data " + Photos()));
+  const Outcome o =
+      Run(Flowers("--precision=int8 --calibration-method=percentile --calibration-percentile=99.5 "
+                  "--calibration-samples=2"
+                  " --require-int8 --json --calibration-data " +
+                  Photos()));
   ASSERT_EQ(o.code, 0) << o.err;
   const nlohmann::json report = nlohmann::json::parse(o.out);
   EXPECT_EQ(report["calibration"]["method"], "percentile");
@@ -171,10 +187,14 @@ TEST_F(ConvertTest, AveragedWeightsAreSaidAndChosen) {
     }
   }
   const std::string model = Write("both.safetensors", builder.Build());
-  const std::string command = model + " --graph " + Write("tiny.json", testing::kTinyDescription) + " --output " + File("m.octet") + " --json";
+  const std::string command = model + " --graph " + Write("tiny.json", testing::kTinyDescription) +
+                              " --output " + File("m.octet") + " --json";
   const Outcome both = Run(command);
   ASSERT_EQ(both.code, 0) << both.err;
-  EXPECT_NE(both.err.find("octet_convert: note: the checkpoint also holds averaged weights ('model_ema')"), std::string::npos) << both.err;
+  EXPECT_NE(both.err.find(
+                "octet_convert: note: the checkpoint also holds averaged weights ('model_ema')"),
+            std::string::npos)
+      << both.err;
   EXPECT_EQ(nlohmann::json::parse(both.out)["notes"].size(), 1u);
   const std::string unsaid = Read(File("m.octet"));
   const Outcome raw = Run(command + " --weights=raw");
@@ -190,12 +210,16 @@ TEST_F(ConvertTest, AveragedWeightsAreSaidAndChosen) {
 }
 
 TEST_F(ConvertTest, DescriptionsThatFitAreNamed) {
-  ExpectError("\"" + kFlowers + "\" --output " + File("m.octet"), 1, "name the network with --graph, its tensors are those of flowers_resnet;");
-  ExpectError("\"" + kFlowers + "\" --graph=resnet18 --output " + File("m.octet"), 1, "; they fit --graph=flowers_resnet");
+  ExpectError("\"" + kFlowers + "\" --output " + File("m.octet"), 1,
+              "name the network with --graph, its tensors are those of flowers_resnet;");
+  ExpectError("\"" + kFlowers + "\" --graph=resnet18 --output " + File("m.octet"), 1,
+              "; they fit --graph=flowers_resnet");
 }
 
 TEST_F(ConvertTest, PreprocessingAndLabelsReplaceTheSources) {
-  const std::string p = Write("p.json", R"({"resize":"center-crop","resize_shorter":180,"order":"bgr","scale":1,"mean":[1,2,3],"std":2})");
+  const std::string p = Write(
+      "p.json",
+      R"({"resize":"center-crop","resize_shorter":180,"order":"bgr","scale":1,"mean":[1,2,3],"std":2})");
   const std::string l = Write("l.txt", "a\nb\nc\nd\ne\n");
   ASSERT_EQ(Run(Flowers("--preprocessing " + p + " --labels " + l)).code, 0);
   const auto file = ReadOctetFile(File("m.octet"));
@@ -224,8 +248,10 @@ TEST_F(ConvertTest, WhatCannotBeDoneIs1) {
   const std::string empty = File("empty");
   std::filesystem::create_directory(empty);
   ExpectError("/nowhere.onnx --output " + File("m.octet"), 1, "nowhere.onnx");
-  ExpectError("\"" + kFlowers + "\" --graph flowers_resnet --output " + File("no/m.octet"), 1, "does not exist");
-  ExpectError("\"" + kFlowers + "\" --graph flowers_resnet --output " + folder_.string(), 1, "folder");
+  ExpectError("\"" + kFlowers + "\" --graph flowers_resnet --output " + File("no/m.octet"), 1,
+              "does not exist");
+  ExpectError("\"" + kFlowers + "\" --graph flowers_resnet --output " + folder_.string(), 1,
+              "folder");
   ExpectError("\"" + kFlowers + "\" --output " + File("m.octet"), 1, "graph");
   ExpectError("\"" + kFlowers + "\" --graph alexnet --output " + File("m.octet"), 1, "alexnet");
   ExpectError(Flowers("--precision=int8"), 1, "calibration");
@@ -233,8 +259,10 @@ TEST_F(ConvertTest, WhatCannotBeDoneIs1) {
   ExpectError(Flowers("--precision=int8 --calibration-data /nowhere"), 1, "nowhere");
   ExpectError(Flowers("--precision=int8 --calibration-table /nowhere.json"), 1, "nowhere.json");
   ExpectError(Flowers("--input-type=uint8"), 1, "'image'");
-  const std::string foreign = Write("foreign.json", R"({"version":1,"method":"minmax","samples":1,"ranges":{"x":[0,1]}})");
-  ExpectError(Flowers("--precision=int8 --calibration-table " + foreign), 1, "made for another network");
+  const std::string foreign =
+      Write("foreign.json", R"({"version":1,"method":"minmax","samples":1,"ranges":{"x":[0,1]}})");
+  ExpectError(Flowers("--precision=int8 --calibration-table " + foreign), 1,
+              "made for another network");
   const std::string labels = Write("labels.txt", "only\ntwo\n");
   ExpectError(Flowers("--labels " + labels), 1, "labels");
   const std::string preprocessing = Write("p.json", R"({"sharpen":1})");
@@ -245,12 +273,14 @@ TEST_F(ConvertTest, WhatCannotBeDoneIs1) {
   ExpectError("\"" + none + "\" --output " + File("m.octet"), 1, "none.onnx");
   const std::string whole = Read(kFlowers);
   const std::string truncated = Write("cut.safetensors", whole.substr(0, whole.size() / 2));
-  ExpectError("\"" + truncated + "\" --graph flowers_resnet --output " + File("m.octet"), 1, "cut.safetensors");
+  ExpectError("\"" + truncated + "\" --graph flowers_resnet --output " + File("m.octet"), 1,
+              "cut.safetensors");
 }
 
 TEST_F(ConvertTest, QuantizedSourcesStayInt8) {
   OCTET_REQUIRE_MODELS();
-  const std::string tflite = "\"" + testing::ModelsDir() + "/flowers/flowers_resnet_int8.tflite\" --output " + File("m.octet");
+  const std::string tflite = "\"" + testing::ModelsDir() +
+                             "/flowers/flowers_resnet_int8.tflite\" --output " + File("m.octet");
   ASSERT_EQ(Run(tflite).code, 0);
   const auto file = ReadOctetFile(File("m.octet"));
   ASSERT_TRUE(file.ok()) << file.status().message();
@@ -276,7 +306,8 @@ std::vector<float> Probabilities(const Graph& graph, const std::string& images) 
   EXPECT_TRUE(runner.ok()) << runner.status().message();
   auto samples = OpenSamples(images, graph, 0);
   EXPECT_TRUE(samples.ok()) << samples.status().message();
-  std::vector<float> input(static_cast<size_t>(graph.tensor(graph.inputs[0]).shape.num_elements())), all;
+  std::vector<float> input(static_cast<size_t>(graph.tensor(graph.inputs[0]).shape.num_elements())),
+      all;
   while (true) {
     const auto more = samples->next(input.data());
     EXPECT_TRUE(more.ok()) << more.status().message();
@@ -318,13 +349,16 @@ TEST(FlowersTest, FourPrecisionsAgainstPyTorch) {
   ASSERT_TRUE(table.ok()) << table.status().message();
   EXPECT_EQ(table->samples, 80);
 
-  for (const auto& [precision, agree_at_least] :
-       {std::pair{Precision::kFp32, 130}, {Precision::kFp16, 129}, {Precision::kHybrid, 129}, {Precision::kInt8, 128}}) {
+  for (const auto& [precision, agree_at_least] : {std::pair{Precision::kFp32, 130},
+                                                  {Precision::kFp16, 129},
+                                                  {Precision::kHybrid, 129},
+                                                  {Precision::kInt8, 128}}) {
     auto quantized = QuantizeGraph(graph, {.precision = precision}, &*table);
     ASSERT_TRUE(quantized.ok()) << quantized.status().message();
     int agree = 0;
     for (size_t s = 0; s < sets.size(); ++s) {
-      const std::vector<float> found = Probabilities(*quantized, flowers + sets[s] + "_images_160.npy");
+      const std::vector<float> found =
+          Probabilities(*quantized, flowers + sets[s] + "_images_160.npy");
       ASSERT_EQ(found.size(), reference[s].size());
       int correct = 0;
       float largest = 0.0f;
@@ -332,9 +366,10 @@ TEST(FlowersTest, FourPrecisionsAgainstPyTorch) {
         agree += Label(found, i) == Label(reference[s], i);
         correct += Label(found, i) == labels[s][i];
       }
-      for (size_t i = 0; i < found.size(); ++i) largest = std::max(largest, std::fabs(found[i] - reference[s][i]));
-      std::printf("%-7s %-10s %2d of %zu correct, largest difference %.5f\n", PrecisionName(precision), sets[s].c_str(), correct,
-                  labels[s].size(), largest);
+      for (size_t i = 0; i < found.size(); ++i)
+        largest = std::max(largest, std::fabs(found[i] - reference[s][i]));
+      std::printf("%-7s %-10s %2d of %zu correct, largest difference %.5f\n",
+                  PrecisionName(precision), sets[s].c_str(), correct, labels[s].size(), largest);
       if (precision == Precision::kFp32) {
         EXPECT_LE(largest, 1e-4f);
       }

@@ -48,7 +48,8 @@ inline void FixPng(Bytes* png) {
     for (size_t i = 0; i < 4; ++i) length = length << 8 | (*png)[at + i];
     if (length > png->size() - at - 12) return;
     const uint32_t crc = Crc32(std::span(*png).subspan(at + 4, length + 4));
-    for (size_t i = 0; i < 4; ++i) (*png)[at + 8 + length + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
+    for (size_t i = 0; i < 4; ++i)
+      (*png)[at + 8 + length + i] = static_cast<uint8_t>(crc >> (24 - 8 * i));
     at += 12 + length;
   }
 }
@@ -68,7 +69,8 @@ inline Bytes MakePng(int width, int height, int bit_depth, int color_type, const
   const size_t row = rows.size() / static_cast<size_t>(height);
   for (size_t y = 0; y < static_cast<size_t>(height); ++y) {
     raw.push_back(0);  // No filter.
-    raw.insert(raw.end(), rows.begin() + static_cast<int64_t>(y * row), rows.begin() + static_cast<int64_t>((y + 1) * row));
+    raw.insert(raw.end(), rows.begin() + static_cast<int64_t>(y * row),
+               rows.begin() + static_cast<int64_t>((y + 1) * row));
   }
   Bytes zlib;
   AppendBig(&zlib, 0x7801, 2);
@@ -82,7 +84,8 @@ inline Bytes MakePng(int width, int height, int bit_depth, int color_type, const
     zlib.push_back(at + n == raw.size() ? 1 : 0);
     AppendLittle(&zlib, n, 2);
     AppendLittle(&zlib, ~n, 2);
-    zlib.insert(zlib.end(), raw.begin() + static_cast<int64_t>(at), raw.begin() + static_cast<int64_t>(at + n));
+    zlib.insert(zlib.end(), raw.begin() + static_cast<int64_t>(at),
+                raw.begin() + static_cast<int64_t>(at + n));
   }
   AppendBig(&zlib, b << 16 | a, 4);
   AppendPngChunk(&png, "IDAT", zlib);
@@ -90,9 +93,10 @@ inline Bytes MakePng(int width, int height, int bit_depth, int color_type, const
   return png;
 }
 
-/// A BMP with a 40-byte header; `rows` from the top, each already padded to 4 bytes, are stored from the bottom
-/// unless `top_down`.
-inline Bytes MakeBmp(int width, int height, int bits, const Bytes& rows, const Bytes& palette = {}, bool top_down = false) {
+/// A BMP with a 40-byte header; `rows` from the top, each already padded to 4 bytes, are stored
+/// from the bottom unless `top_down`.
+inline Bytes MakeBmp(int width, int height, int bits, const Bytes& rows, const Bytes& palette = {},
+                     bool top_down = false) {
   Bytes bmp;
   Append(&bmp, "BM");
   AppendLittle(&bmp, 54 + palette.size() + rows.size(), 4);
@@ -112,7 +116,8 @@ inline Bytes MakeBmp(int width, int height, int bits, const Bytes& rows, const B
   const size_t row = rows.size() / static_cast<size_t>(height);
   for (size_t y = 0; y < static_cast<size_t>(height); ++y) {
     const size_t from = (top_down ? y : static_cast<size_t>(height) - 1 - y) * row;
-    bmp.insert(bmp.end(), rows.begin() + static_cast<int64_t>(from), rows.begin() + static_cast<int64_t>(from + row));
+    bmp.insert(bmp.end(), rows.begin() + static_cast<int64_t>(from),
+               rows.begin() + static_cast<int64_t>(from + row));
   }
   return bmp;
 }
@@ -168,7 +173,8 @@ inline Bytes IntFeature(const std::vector<int64_t>& values) {
 inline Bytes MakeExample(const std::vector<std::pair<std::string, Bytes>>& features) {
   Bytes map;
   for (const auto& [key, feature] : features) {
-    const Bytes entry = ProtoField(1, Concat({ProtoField(1, ToBytes(key)), ProtoField(2, feature)}));
+    const Bytes entry =
+        ProtoField(1, Concat({ProtoField(1, ToBytes(key)), ProtoField(2, feature)}));
     map.insert(map.end(), entry.begin(), entry.end());
   }
   return ProtoField(1, map);
@@ -189,13 +195,17 @@ inline Bytes MakeTfRecord(const std::vector<Bytes>& records) {
 
 inline void WriteFile(const std::string& path, std::span<const uint8_t> bytes) {
   std::filesystem::create_directories(std::filesystem::path(path).parent_path());
-  // ext4 flushes a file that replaces another by truncation to the disk; thousands of those take minutes.
+  // ext4 flushes a file that replaces another by truncation to the disk; thousands of those take
+  // minutes.
   std::filesystem::remove(path);
   std::ofstream out(path, std::ios::binary);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
   ASSERT_TRUE(out.good()) << path;
 }
-inline void WriteFile(const std::string& path, std::string_view text) { WriteFile(path, ToBytes(text)); }
+inline void WriteFile(const std::string& path, std::string_view text) {
+  WriteFile(path, ToBytes(text));
+}
 
 /// A folder of its own that is removed at the end.
 class TempDir {

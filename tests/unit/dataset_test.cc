@@ -22,7 +22,8 @@ using ::testing::Pair;
 using namespace octet::testing;  // NOLINT: builders of small files.
 
 /// Names and labels of all samples; errors end the list as "error: ...".
-std::vector<std::pair<std::string, int>> ReadAll(const std::string& path, const DatasetOptions& options = {}) {
+std::vector<std::pair<std::string, int>> ReadAll(const std::string& path,
+                                                 const DatasetOptions& options = {}) {
   std::vector<std::pair<std::string, int>> all;
   const auto dataset = OpenDataset(path, options);
   if (!dataset.ok()) return {{"error: " + dataset.status().message(), -2}};
@@ -60,7 +61,8 @@ TEST_F(DatasetTest, FolderOfClasses) {
   WriteFile(dir_ / "dog/.hidden.png", "not an image");
   WriteFile(dir_ / "cat/x.jpg", kBaselineJpeg);
   WriteFile(dir_ / "README.md", "text");
-  EXPECT_THAT(ReadAll(dir_.path()), ElementsAre(Pair("cat/x.jpg", 0), Pair("dog/1.PNG", 1), Pair("dog/2.png", 1)));
+  EXPECT_THAT(ReadAll(dir_.path()),
+              ElementsAre(Pair("cat/x.jpg", 0), Pair("dog/1.PNG", 1), Pair("dog/2.png", 1)));
   const auto dataset = OpenDataset(dir_.path());
   ASSERT_TRUE(dataset.ok());
   EXPECT_THAT((*dataset)->class_names(), ElementsAre("cat", "dog"));
@@ -75,8 +77,10 @@ TEST_F(DatasetTest, FoldersAreMatchedWithLabels) {
   // None is known, but the number fits: alphabetical order.
   EXPECT_THAT(ReadAll(dir_.path(), {.labels = {"Katze", "Hund"}, .npy_labels = {}}),
               ElementsAre(Pair("cat/1.png", 0), Pair("dog/1.png", 1)));
-  EXPECT_THAT(OpenError(dir_.path(), {.labels = {"dog", "bird"}, .npy_labels = {}}), HasSubstr("'cat'"));
-  EXPECT_THAT(OpenError(dir_.path(), {.labels = {"a", "b", "c"}, .npy_labels = {}}), HasSubstr("2 class folders"));
+  EXPECT_THAT(OpenError(dir_.path(), {.labels = {"dog", "bird"}, .npy_labels = {}}),
+              HasSubstr("'cat'"));
+  EXPECT_THAT(OpenError(dir_.path(), {.labels = {"a", "b", "c"}, .npy_labels = {}}),
+              HasSubstr("2 class folders"));
 }
 
 TEST_F(DatasetTest, FlatFolder) {
@@ -98,7 +102,8 @@ TEST_F(DatasetTest, RefusesOddFolders) {
   EXPECT_EQ(OpenDataset(dir_ / "missing").status().code(), StatusCode::kNotFound);
   WriteFile(dir_ / "text.txt", "plain text of some length");
   EXPECT_THAT(OpenError(dir_ / "text.txt"), HasSubstr("not a data set"));
-  EXPECT_THAT(OpenError(dir_ / "gap", {.labels = {}, .npy_labels = {}, .max_samples = -1}), HasSubstr("max_samples"));
+  EXPECT_THAT(OpenError(dir_ / "gap", {.labels = {}, .npy_labels = {}, .max_samples = -1}),
+              HasSubstr("max_samples"));
 }
 
 TEST_F(DatasetTest, GoesOnAfterABadImage) {
@@ -129,15 +134,17 @@ TEST_F(DatasetTest, TfRecord) {
                                   {"image/class/text", BytesFeature("cat")},
                                   {"image/filename", BytesFeature("c.png")},
                                   {"image/height", IntFeature({9999})}});
-  const Bytes text = MakeExample({{"image/encoded", encoded}, {"image/class/text", BytesFeature("cat")}});
+  const Bytes text =
+      MakeExample({{"image/encoded", encoded}, {"image/class/text", BytesFeature("cat")}});
   const Bytes bare = MakeExample({{"image/encoded", encoded}});
   WriteFile(dir_ / "d.tfrecord", MakeTfRecord({full, text, bare}));
   EXPECT_THAT(ReadAll(dir_ / "d.tfrecord"),
               ElementsAre(Pair("c.png", 3), Pair("d.tfrecord[1]", -1), Pair("d.tfrecord[2]", -1)));
   EXPECT_THAT(ReadAll(dir_ / "d.tfrecord", {.labels = {"dog", "cat", "x", "y"}, .npy_labels = {}}),
               ElementsAre(Pair("c.png", 3), Pair("d.tfrecord[1]", 1), Pair("d.tfrecord[2]", -1)));
-  EXPECT_THAT(ReadAll(dir_ / "d.tfrecord", {.labels = {"dog", "cat"}, .npy_labels = {}}),
-              ElementsAre(Pair(HasSubstr("record 0 at byte 0: label is 3, the model has 2 classes"), -2)));
+  EXPECT_THAT(
+      ReadAll(dir_ / "d.tfrecord", {.labels = {"dog", "cat"}, .npy_labels = {}}),
+      ElementsAre(Pair(HasSubstr("record 0 at byte 0: label is 3, the model has 2 classes"), -2)));
 }
 
 TEST_F(DatasetTest, TfRecordErrorsNameTheRecord) {
@@ -151,11 +158,14 @@ TEST_F(DatasetTest, TfRecordErrorsNameTheRecord) {
   };
   EXPECT_THAT(error({0x0a, 0x70}), HasSubstr("not a tf.train.Example"));
   EXPECT_THAT(error(MakeExample({})), HasSubstr("image/encoded"));
-  EXPECT_THAT(error(MakeExample({{"image/encoded", IntFeature({1})}})), HasSubstr("not one byte string"));
+  EXPECT_THAT(error(MakeExample({{"image/encoded", IntFeature({1})}})),
+              HasSubstr("not one byte string"));
   EXPECT_THAT(error(MakeExample({{"image/encoded", BytesFeature("GIF89a")}})), HasSubstr("GIF"));
-  EXPECT_THAT(error(MakeExample({{"image/encoded", BytesFeature(png_)}, {"image/class/label", IntFeature({-5})}})),
+  EXPECT_THAT(error(MakeExample({{"image/encoded", BytesFeature(png_)},
+                                 {"image/class/label", IntFeature({-5})}})),
               HasSubstr("label is -5"));
-  EXPECT_THAT(error(MakeExample({{"image/encoded", BytesFeature(png_)}, {"image/class/label", IntFeature({1, 2})}})),
+  EXPECT_THAT(error(MakeExample({{"image/encoded", BytesFeature(png_)},
+                                 {"image/class/label", IntFeature({1, 2})}})),
               HasSubstr("not one integer"));
 }
 
@@ -183,9 +193,11 @@ TEST_F(DatasetTest, NpyImages) {
   EXPECT_EQ(sample.image.height, 3);
   EXPECT_EQ(sample.image.width, 4);
   EXPECT_EQ(sample.image.rgb, Bytes(pixels.begin(), pixels.begin() + 36));
-  EXPECT_THAT(OpenError(dir_ / "i.npy", {.labels = {"a", "b"}, .npy_labels = dir_ / "l.npy"}), HasSubstr("label is 7"));
+  EXPECT_THAT(OpenError(dir_ / "i.npy", {.labels = {"a", "b"}, .npy_labels = dir_ / "l.npy"}),
+              HasSubstr("label is 7"));
   ASSERT_TRUE(WriteNpy(dir_ / "l.npy", {3}, std::vector<int32_t>{0, 0, 0}).ok());
-  EXPECT_THAT(OpenError(dir_ / "i.npy", {.labels = {}, .npy_labels = dir_ / "l.npy"}), HasSubstr("expected 2 labels"));
+  EXPECT_THAT(OpenError(dir_ / "i.npy", {.labels = {}, .npy_labels = dir_ / "l.npy"}),
+              HasSubstr("expected 2 labels"));
 }
 
 TEST_F(DatasetTest, NpyGrayAndFloat) {
@@ -225,7 +237,8 @@ TEST_F(DatasetTest, LimitSpreadsEvenly) {
   for (int i = 0; i < 10; ++i) {
     const std::string name = std::to_string(i);
     WriteFile(dir_ / ("folder/" + name + ".png"), png_);
-    records.push_back(MakeExample({{"image/encoded", BytesFeature(png_)}, {"image/filename", BytesFeature(name)}}));
+    records.push_back(MakeExample(
+        {{"image/encoded", BytesFeature(png_)}, {"image/filename", BytesFeature(name)}}));
   }
   WriteFile(dir_ / "r.tfrecord", MakeTfRecord(records));
   ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {10, 1, 1, 3}, Bytes(30)).ok());
@@ -245,8 +258,10 @@ TEST_F(DatasetTest, LimitSpreadsEvenly) {
 TEST(FlowersDatasetTest, HasTenAndSixteenPhotosPerClass) {
   OCTET_REQUIRE_DATA();
   const std::vector<std::string> labels = {"roses", "sunflowers", "daisy", "dandelion", "tulips"};
-  for (const auto& [name, per_class] : std::map<std::string, int>{{"test", 10}, {"validation", 16}}) {
-    const auto dataset = OpenDataset(DataDir() + "/flowers/" + name + ".tfrecord", {.labels = labels, .npy_labels = {}});
+  for (const auto& [name, per_class] :
+       std::map<std::string, int>{{"test", 10}, {"validation", 16}}) {
+    const auto dataset = OpenDataset(DataDir() + "/flowers/" + name + ".tfrecord",
+                                     {.labels = labels, .npy_labels = {}});
     ASSERT_TRUE(dataset.ok()) << dataset.status().message();
     EXPECT_EQ((*dataset)->size(), 5 * per_class);
     std::map<int, int> count;
@@ -268,8 +283,9 @@ TEST(CifarDatasetTest, HasAHundredTestImagesPerClass) {
   OCTET_REQUIRE_DATA();
   const auto dataset = OpenDataset(DataDir() + "/cifar10/test");
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
-  EXPECT_THAT((*dataset)->class_names(), ElementsAre("airplane", "automobile", "bird", "cat", "deer", "dog", "frog",
-                                                     "horse", "ship", "truck"));
+  EXPECT_THAT((*dataset)->class_names(),
+              ElementsAre("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
+                          "ship", "truck"));
   EXPECT_EQ((*dataset)->size(), 1000);
   std::map<int, int> count;
   Sample sample;
@@ -285,7 +301,8 @@ TEST(CifarDatasetTest, HasAHundredTestImagesPerClass) {
 
 // Such a sample would vanish in a ReLU, or in the comparison that finds the best class.
 TEST_F(DatasetTest, SamplesThatAreNotFiniteAreNamed) {
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
     std::vector<float> values(3 * 2 * 2 * 1, 0.5f);
     values[4 + 3] = bad;
     ASSERT_TRUE(WriteNpy(dir_ / "x.npy", {3, 2, 2, 1}, values).ok());
@@ -295,7 +312,9 @@ TEST_F(DatasetTest, SamplesThatAreNotFiniteAreNamed) {
     EXPECT_TRUE((*dataset)->Next(&sample).ok());
     const Result<bool> more = (*dataset)->Next(&sample);
     EXPECT_EQ(more.status().code(), StatusCode::kInvalidArgument);
-    EXPECT_THAT(more.status().message(), ::testing::MatchesRegex("x\\.npy\\[1\\]: element 3: found (nan|-inf), expected a finite number"));
+    EXPECT_THAT(more.status().message(),
+                ::testing::MatchesRegex(
+                    "x\\.npy\\[1\\]: element 3: found (nan|-inf), expected a finite number"));
     EXPECT_FALSE(sample.is_float());
     const Result<bool> third = (*dataset)->Next(&sample);
     EXPECT_TRUE(third.ok() && *third);

@@ -27,7 +27,7 @@
 namespace {
 
 std::atomic<int64_t> allocations_left{-1};  // Until the one that fails; below 0 none does.
-std::atomic<int64_t> live{0};  // Allocations that were not given back.
+std::atomic<int64_t> live{0};               // Allocations that were not given back.
 
 bool Denied() { return allocations_left >= 0 && allocations_left-- == 0; }
 

@@ -17,9 +17,9 @@
 #include <vector>
 
 #include "converter/import/checkpoints/graph_description.h"
-#include "converter/import/importer.h"
 #include "converter/import/checkpoints/resnet_builder.h"
 #include "converter/import/checkpoints/synthetic_tensors.h"
+#include "converter/import/importer.h"
 #include "converter/import/zip_reader.h"
 #include "converter/passes/passes.h"
 #include "formats/base/dtype.h"

@@ -36,7 +36,8 @@ std::string ErrorOf(std::span<const uint8_t> bytes, StatusCode code) {
 void ExpectAllPrefixesFail(std::span<const uint8_t> bytes) {
   ASSERT_TRUE(DecodeImage(bytes, "whole").ok());
   for (size_t n = 0; n < bytes.size(); ++n) {
-    EXPECT_FALSE(DecodeImage(bytes.first(n), "cut").ok()) << "first " << n << " of " << bytes.size() << " bytes";
+    EXPECT_FALSE(DecodeImage(bytes.first(n), "cut").ok())
+        << "first " << n << " of " << bytes.size() << " bytes";
   }
 }
 
@@ -75,7 +76,8 @@ TEST(ImageTest, DecodesJpegs) {
 }
 
 TEST(ImageTest, JpegThumbnailDoesNotHideTruncation) {
-  // An Exif segment in front that holds a whole JPEG: the thumbnail's end marker is not the photo's.
+  // An Exif segment in front that holds a whole JPEG: the thumbnail's end marker is not the
+  // photo's.
   Bytes jpeg(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
   Bytes segment = {0xff, 0xe1};
   AppendBig(&segment, 2 + 6 + sizeof(kGrayJpeg), 2);
@@ -84,7 +86,8 @@ TEST(ImageTest, JpegThumbnailDoesNotHideTruncation) {
   jpeg.insert(jpeg.begin() + 2, segment.begin(), segment.end());
   EXPECT_LT(GradientError(MustDecode(jpeg), false), 4.0);
   ExpectAllPrefixesFail(jpeg);
-  EXPECT_THAT(ErrorOf(std::span(jpeg).first(jpeg.size() - 100), StatusCode::kCorrupt), HasSubstr("truncated"));
+  EXPECT_THAT(ErrorOf(std::span(jpeg).first(jpeg.size() - 100), StatusCode::kCorrupt),
+              HasSubstr("truncated"));
 }
 
 TEST(ImageTest, JpegMayBeFollowedByAnything) {
@@ -148,7 +151,8 @@ TEST(ImageTest, DecodesPngs) {
   EXPECT_EQ(MustDecode(MakePng(2, 1, 8, 0, {7, 200})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
   EXPECT_EQ(MustDecode(MakePng(2, 1, 8, 4, {7, 0, 200, 255})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
   EXPECT_EQ(MustDecode(MakePng(2, 1, 16, 0, {7, 99, 200, 1})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
-  EXPECT_EQ(MustDecode(MakePng(3, 1, 1, 0, {0xa0})).rgb, (Bytes{255, 255, 255, 0, 0, 0, 255, 255, 255}));
+  EXPECT_EQ(MustDecode(MakePng(3, 1, 1, 0, {0xa0})).rgb,
+            (Bytes{255, 255, 255, 0, 0, 0, 255, 255, 255}));
   EXPECT_EQ(MustDecode(MakePng(3, 1, 4, 3, {0x10, 0x20}, {1, 2, 3, 4, 5, 6, 7, 8, 9})).rgb,
             (Bytes{4, 5, 6, 1, 2, 3, 7, 8, 9}));
 }
@@ -156,24 +160,32 @@ TEST(ImageTest, DecodesPngs) {
 // stb_image would take such colors from its stack.
 TEST(ImageTest, RefusesPaletteIndicesBehindThePalette) {
   const Bytes palette = {1, 2, 3, 4, 5, 6, 7, 8, 9};
-  EXPECT_EQ(MustDecode(MakePng(3, 1, 8, 3, {2, 1, 0}, palette)).rgb, (Bytes{7, 8, 9, 4, 5, 6, 1, 2, 3}));
+  EXPECT_EQ(MustDecode(MakePng(3, 1, 8, 3, {2, 1, 0}, palette)).rgb,
+            (Bytes{7, 8, 9, 4, 5, 6, 1, 2, 3}));
   EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 3, 0}, palette), StatusCode::kCorrupt),
               HasSubstr("PNG palette index of pixel 1: found 3, expected less than 3"));
-  EXPECT_THAT(ErrorOf(MakePng(2, 1, 4, 3, {0x2f}, palette), StatusCode::kCorrupt), HasSubstr("pixel 1: found 15"));
-  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 1, 0}), StatusCode::kCorrupt), HasSubstr("no palette"));
-  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 1, 0}, {1, 2, 3, 4}), StatusCode::kCorrupt), HasSubstr("palette has 4 bytes"));
-  EXPECT_THAT(ErrorOf(MakePng(3, 1, 16, 3, Bytes(6), palette), StatusCode::kCorrupt), HasSubstr("color type 3 with 16 bits"));
+  EXPECT_THAT(ErrorOf(MakePng(2, 1, 4, 3, {0x2f}, palette), StatusCode::kCorrupt),
+              HasSubstr("pixel 1: found 15"));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 1, 0}), StatusCode::kCorrupt),
+              HasSubstr("no palette"));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 8, 3, {2, 1, 0}, {1, 2, 3, 4}), StatusCode::kCorrupt),
+              HasSubstr("palette has 4 bytes"));
+  EXPECT_THAT(ErrorOf(MakePng(3, 1, 16, 3, Bytes(6), palette), StatusCode::kCorrupt),
+              HasSubstr("color type 3 with 16 bits"));
 }
 
 TEST(ImageTest, PngDataMayBeInPiecesAndHaveMoreBehind) {
   const Bytes png = MakeColorPng(300, 100, 1, 2, 3);  // Two blocks of stored data.
   const size_t idat = 33, length = png.size() - 33 - 12 - 12;
-  const Bytes data(png.begin() + idat + 8, png.begin() + static_cast<std::ptrdiff_t>(idat + 8 + length));
+  const Bytes data(png.begin() + idat + 8,
+                   png.begin() + static_cast<std::ptrdiff_t>(idat + 8 + length));
   for (size_t piece : {size_t{1000}, size_t{7}, length}) {
     Bytes split(png.begin(), png.begin() + idat);
     for (size_t at = 0; at < length; at += piece) {
-      AppendPngChunk(&split, "IDAT", Bytes(data.begin() + static_cast<std::ptrdiff_t>(at),
-                                           data.begin() + static_cast<std::ptrdiff_t>(std::min(length, at + piece))));
+      AppendPngChunk(
+          &split, "IDAT",
+          Bytes(data.begin() + static_cast<std::ptrdiff_t>(at),
+                data.begin() + static_cast<std::ptrdiff_t>(std::min(length, at + piece))));
     }
     AppendPngChunk(&split, "IEND", {});
     EXPECT_EQ(MustDecode(split).rgb, MustDecode(png).rgb) << piece;
@@ -196,7 +208,8 @@ TEST(ImageTest, RefusesJpegsThatUseWhatTheyDoNotDefine) {
       const size_t length = size_t{jpeg[at + 2]} << 8 | jpeg[at + 3];
       if (jpeg[at + 1] == marker && jpeg[at + 4] == id) {
         Bytes cut(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(at));
-        cut.insert(cut.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(at + 2 + length), jpeg.end());
+        cut.insert(cut.end(), jpeg.begin() + static_cast<std::ptrdiff_t>(at + 2 + length),
+                   jpeg.end());
         return cut;
       }
       at += 2 + length;
@@ -204,9 +217,12 @@ TEST(ImageTest, RefusesJpegsThatUseWhatTheyDoNotDefine) {
     ADD_FAILURE() << "no such segment";
     return jpeg;
   };
-  EXPECT_THAT(ErrorOf(without(0xdb, 1), StatusCode::kCorrupt), HasSubstr("uses quantization table 1, which is not defined"));
-  EXPECT_THAT(ErrorOf(without(0xc4, 0x00), StatusCode::kCorrupt), HasSubstr("uses DC Huffman table 0, which is not defined"));
-  EXPECT_THAT(ErrorOf(without(0xc4, 0x11), StatusCode::kCorrupt), HasSubstr("uses AC Huffman table 1, which is not defined"));
+  EXPECT_THAT(ErrorOf(without(0xdb, 1), StatusCode::kCorrupt),
+              HasSubstr("uses quantization table 1, which is not defined"));
+  EXPECT_THAT(ErrorOf(without(0xc4, 0x00), StatusCode::kCorrupt),
+              HasSubstr("uses DC Huffman table 0, which is not defined"));
+  EXPECT_THAT(ErrorOf(without(0xc4, 0x11), StatusCode::kCorrupt),
+              HasSubstr("uses AC Huffman table 1, which is not defined"));
   // The scan names component 2 twice and component 3 not at all.
   Bytes twice = jpeg;
   for (size_t at = 0; at + 12 < twice.size(); ++at) {
@@ -217,11 +233,13 @@ TEST(ImageTest, RefusesJpegsThatUseWhatTheyDoNotDefine) {
   Bytes restart(std::begin(kRestartJpeg), std::end(kRestartJpeg));
   for (size_t at = restart.size() - 2; at-- > 0;) {
     if (restart[at] == 0xff && restart[at + 1] >= 0xd0 && restart[at + 1] <= 0xd7) {
-      restart.erase(restart.begin() + static_cast<std::ptrdiff_t>(at), restart.begin() + static_cast<std::ptrdiff_t>(at) + 2);
+      restart.erase(restart.begin() + static_cast<std::ptrdiff_t>(at),
+                    restart.begin() + static_cast<std::ptrdiff_t>(at) + 2);
       break;
     }
   }
-  EXPECT_THAT(ErrorOf(restart, StatusCode::kCorrupt), HasSubstr("a restart marker is not where it should be"));
+  EXPECT_THAT(ErrorOf(restart, StatusCode::kCorrupt),
+              HasSubstr("a restart marker is not where it should be"));
 }
 
 TEST(ImageTest, NoticesDamagedPngs) {
@@ -233,7 +251,8 @@ TEST(ImageTest, NoticesDamagedPngs) {
     damaged[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
     EXPECT_FALSE(DecodeImage(damaged, "damaged").ok()) << "bit " << bit;
   }
-  EXPECT_THAT(ErrorOf(std::span(png).first(png.size() - 12), StatusCode::kCorrupt), HasSubstr("truncated"));
+  EXPECT_THAT(ErrorOf(std::span(png).first(png.size() - 12), StatusCode::kCorrupt),
+              HasSubstr("truncated"));
 }
 
 TEST(ImageTest, RefusesUnknownCriticalPngChunks) {
@@ -247,15 +266,19 @@ TEST(ImageTest, RefusesUnknownCriticalPngChunks) {
 }
 
 TEST(ImageTest, RefusesPngsThatClaimTooMuch) {
-  EXPECT_THAT(ErrorOf(MakePng(100000, 100000, 8, 2, Bytes(300000)), StatusCode::kUnsupported), HasSubstr("100000x100000"));
-  EXPECT_THAT(ErrorOf(MakePng(8000, 8000, 8, 2, Bytes(24000)), StatusCode::kCorrupt), HasSubstr("cannot hold"));
-  EXPECT_THAT(ErrorOf(MakePng(10, 4, 8, 2, Bytes(60)), StatusCode::kCorrupt), HasSubstr("some.file"));
+  EXPECT_THAT(ErrorOf(MakePng(100000, 100000, 8, 2, Bytes(300000)), StatusCode::kUnsupported),
+              HasSubstr("100000x100000"));
+  EXPECT_THAT(ErrorOf(MakePng(8000, 8000, 8, 2, Bytes(24000)), StatusCode::kCorrupt),
+              HasSubstr("cannot hold"));
+  EXPECT_THAT(ErrorOf(MakePng(10, 4, 8, 2, Bytes(60)), StatusCode::kCorrupt),
+              HasSubstr("some.file"));
   EXPECT_THAT(ErrorOf(MakePng(0, 4, 8, 2, Bytes(60)), StatusCode::kCorrupt), HasSubstr("0x4"));
 }
 
 TEST(ImageTest, DecodesBmps) {
   const Bytes rgb = {255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30, 40, 50, 60, 70, 80, 90};
-  const Bytes rows24 = {0, 0, 255, 0, 255, 0, 255, 0, 0, 9, 9, 9, 30, 20, 10, 60, 50, 40, 90, 80, 70, 9, 9, 9};
+  const Bytes rows24 = {0,  0,  255, 0,  255, 0,  255, 0,  0,  9, 9, 9,
+                        30, 20, 10,  60, 50,  40, 90,  80, 70, 9, 9, 9};
   const Bytes rows32 = {0,  0,  255, 1, 0,  255, 0,  1, 255, 0,  0,  1,
                         30, 20, 10,  1, 60, 50,  40, 1, 90,  80, 70, 1};
   for (bool top_down : {false, true}) {
@@ -263,9 +286,12 @@ TEST(ImageTest, DecodesBmps) {
     EXPECT_EQ(MustDecode(MakeBmp(3, 2, 32, rows32, {}, top_down)).rgb, rgb);
   }
   const Bytes palette = {3, 2, 1, 0, 6, 5, 4, 0, 9, 8, 7, 0};  // BGR and a spare byte.
-  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 8, {2, 0, 1, 0}, palette)).rgb, (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
-  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 4, {0x20, 0x10, 0, 0}, palette)).rgb, (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
-  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 1, {0x40, 0, 0, 0}, palette)).rgb, (Bytes{1, 2, 3, 4, 5, 6, 1, 2, 3}));
+  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 8, {2, 0, 1, 0}, palette)).rgb,
+            (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 4, {0x20, 0x10, 0, 0}, palette)).rgb,
+            (Bytes{7, 8, 9, 1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(MustDecode(MakeBmp(3, 1, 1, {0x40, 0, 0, 0}, palette)).rgb,
+            (Bytes{1, 2, 3, 4, 5, 6, 1, 2, 3}));
   // An index behind the palette is black, whatever was in memory.
   EXPECT_EQ(MustDecode(MakeBmp(1, 1, 8, {200, 0, 0, 0}, palette)).rgb, (Bytes{0, 0, 0}));
   ExpectAllPrefixesFail(MakeBmp(3, 2, 24, rows24));
@@ -277,7 +303,8 @@ TEST(ImageTest, RefusesOddBmps) {
   EXPECT_THAT(ErrorOf(MakeBmp(2, 2, 16, rows), StatusCode::kUnsupported), HasSubstr("16 bits"));
   EXPECT_THAT(ErrorOf(MakeBmp(0, 2, 24, rows), StatusCode::kCorrupt), HasSubstr("0x2"));
   EXPECT_THAT(ErrorOf(MakeBmp(-5, 2, 24, rows), StatusCode::kCorrupt), HasSubstr("-5x2"));
-  EXPECT_THAT(ErrorOf(MakeBmp(1 << 16, 1 << 16, 24, Bytes(1 << 16)), StatusCode::kUnsupported), HasSubstr("pixels"));
+  EXPECT_THAT(ErrorOf(MakeBmp(1 << 16, 1 << 16, 24, Bytes(1 << 16)), StatusCode::kUnsupported),
+              HasSubstr("pixels"));
   Bytes rle = MakeBmp(2, 2, 8, rows, Bytes(1024));
   rle[30] = 1;
   EXPECT_THAT(ErrorOf(rle, StatusCode::kUnsupported), HasSubstr("compression 1"));
@@ -287,25 +314,36 @@ TEST(ImageTest, RefusesOddBmps) {
 }
 
 TEST(ImageTest, DecodesPnms) {
-  EXPECT_EQ(MustDecode(MakePnm("P6\n2 1\n255\n", {1, 2, 3, 4, 5, 6})).rgb, (Bytes{1, 2, 3, 4, 5, 6}));
-  EXPECT_EQ(MustDecode(MakePnm("P5 # comment 7 7 7\n2\t1 255 ", {9, 8})).rgb, (Bytes{9, 9, 9, 8, 8, 8}));
-  EXPECT_EQ(MustDecode(MakePnm("P5 3 1 15\n", {0, 15, 7})).rgb, (Bytes{0, 0, 0, 255, 255, 255, 119, 119, 119}));
+  EXPECT_EQ(MustDecode(MakePnm("P6\n2 1\n255\n", {1, 2, 3, 4, 5, 6})).rgb,
+            (Bytes{1, 2, 3, 4, 5, 6}));
+  EXPECT_EQ(MustDecode(MakePnm("P5 # comment 7 7 7\n2\t1 255 ", {9, 8})).rgb,
+            (Bytes{9, 9, 9, 8, 8, 8}));
+  EXPECT_EQ(MustDecode(MakePnm("P5 3 1 15\n", {0, 15, 7})).rgb,
+            (Bytes{0, 0, 0, 255, 255, 255, 119, 119, 119}));
   EXPECT_EQ(MustDecode(MakePnm("P5 1 1 65535\n", {0x80, 0xff})).rgb, (Bytes{128, 128, 128}));
   ExpectAllPrefixesFail(MakePnm("P6\n2 2\n255\n", Bytes(12, 5)));
   ExpectAllPrefixesFail(MakePnm("P5\n2 2\n999\n", Bytes(8, 1)));
 }
 
 TEST(ImageTest, RefusesOddPnms) {
-  EXPECT_THAT(ErrorOf(MakePnm("P6 2 1 0\n", Bytes(6)), StatusCode::kCorrupt), HasSubstr("maximum value is 0"));
-  EXPECT_THAT(ErrorOf(MakePnm("P6 2 1 65536\n", Bytes(12)), StatusCode::kCorrupt), HasSubstr("65536"));
-  EXPECT_THAT(ErrorOf(MakePnm("P6 2 x 255\n", Bytes(6)), StatusCode::kCorrupt), HasSubstr("no number"));
-  EXPECT_THAT(ErrorOf(MakePnm("P6 99999 99999 255\n", Bytes(6)), StatusCode::kUnsupported), HasSubstr("pixels"));
-  EXPECT_THAT(ErrorOf(MakePnm("P6 99999999999 1 255\n", Bytes(6)), StatusCode::kCorrupt), HasSubstr("no number"));
-  EXPECT_THAT(ErrorOf(MakePnm("P3 1 1 255\n1 2 3\n", {}), StatusCode::kUnsupported), HasSubstr("P5 and P6"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 2 1 0\n", Bytes(6)), StatusCode::kCorrupt),
+              HasSubstr("maximum value is 0"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 2 1 65536\n", Bytes(12)), StatusCode::kCorrupt),
+              HasSubstr("65536"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 2 x 255\n", Bytes(6)), StatusCode::kCorrupt),
+              HasSubstr("no number"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 99999 99999 255\n", Bytes(6)), StatusCode::kUnsupported),
+              HasSubstr("pixels"));
+  EXPECT_THAT(ErrorOf(MakePnm("P6 99999999999 1 255\n", Bytes(6)), StatusCode::kCorrupt),
+              HasSubstr("no number"));
+  EXPECT_THAT(ErrorOf(MakePnm("P3 1 1 255\n1 2 3\n", {}), StatusCode::kUnsupported),
+              HasSubstr("P5 and P6"));
 }
 
 TEST(ImageTest, NamesForeignFormats) {
-  const auto error = [](std::string_view text) { return ErrorOf(ToBytes(text), StatusCode::kUnsupported); };
+  const auto error = [](std::string_view text) {
+    return ErrorOf(ToBytes(text), StatusCode::kUnsupported);
+  };
   EXPECT_THAT(error("GIF89a......"), HasSubstr("GIF"));
   EXPECT_THAT(error("8BPS........"), HasSubstr("Photoshop"));
   EXPECT_THAT(error("#?RADIANCE\n."), HasSubstr("HDR"));
@@ -314,7 +352,8 @@ TEST(ImageTest, NamesForeignFormats) {
   EXPECT_THAT(error("....ftypheic"), HasSubstr("HEIF"));
   EXPECT_THAT(error(""), HasSubstr("empty"));
   // The header of a true-colour Targa file, which has no magic number.
-  EXPECT_THAT(error(std::string_view("\0\0\2\0\0\0\0\0\0\0\0\0\1\0\1\0\x18\0abc", 21)), HasSubstr("not an image"));
+  EXPECT_THAT(error(std::string_view("\0\0\2\0\0\0\0\0\0\0\0\0\1\0\1\0\x18\0abc", 21)),
+              HasSubstr("not an image"));
 }
 
 TEST(ImageTest, LoadsFiles) {

@@ -6,8 +6,8 @@
 #include <gtest/gtest.h>
 
 #include <array>
-#include <functional>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <random>
 #include <string>

@@ -1,20 +1,20 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <cmath>
 #include <cstring>
 #include <fstream>
 #include <functional>
 #include <iterator>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <nlohmann/json.hpp>
-
-#include "converter/import/keras/hdf5_reader.h"
 #include "converter/import/importer.h"
+#include "converter/import/keras/hdf5_reader.h"
 #include "converter/import/keras/layers.h"
 #include "converter/import/keras/weights.h"
 #include "converter/import/zip_reader.h"
@@ -27,10 +27,10 @@
 namespace octet {
 namespace {
 
+using nlohmann::json;
 using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
-using nlohmann::json;
 
 std::string Tiny(const std::string& name) { return OCTET_SOURCE_DIR "/tests/data/tiny/" + name; }
 
@@ -43,7 +43,8 @@ std::string ReadFile(const std::string& path) {
 struct Archive {
   Archive() {
     file = ReadFile(Tiny("model.keras"));
-    const auto zip = ZipReader::Open({std::as_bytes(std::span(file.data(), file.size())), nullptr}, "model.keras");
+    const auto zip = ZipReader::Open({std::as_bytes(std::span(file.data(), file.size())), nullptr},
+                                     "model.keras");
     EXPECT_TRUE(zip.ok());
     const auto read = [&](const char* name) {
       const ZipEntry* entry = zip->Find(name);
@@ -86,11 +87,13 @@ void ExpectTinyOutputs(const Result<Graph>& imported) {
   ASSERT_TRUE(Optimize(&graph).ok());
   auto runner = GraphRunner::Create(std::move(graph));
   ASSERT_TRUE(runner.ok()) << runner.status().message();
-  const auto input = ReadNpyFloats(Tiny("input.npy")), expected = ReadNpyFloats(Tiny("expected.npy"));
+  const auto input = ReadNpyFloats(Tiny("input.npy")),
+             expected = ReadNpyFloats(Tiny("expected.npy"));
   ASSERT_TRUE(input.ok() && expected.ok());
   for (size_t i = 0; i < 4; ++i) {
     std::vector<float> x(192), y(3);
-    for (size_t k = 0; k < x.size(); ++k) x[k] = (input->values[i * 192 + k] * pre.scale - pre.mean[k % 3]) / pre.stddev[k % 3];
+    for (size_t k = 0; k < x.size(); ++k)
+      x[k] = (input->values[i * 192 + k] * pre.scale - pre.mean[k % 3]) / pre.stddev[k % 3];
     ASSERT_TRUE((*runner)->Run(x.data(), {}).ok());
     std::memcpy(y.data(), (*runner)->output(0).data(), 12);
     for (size_t k = 0; k < 3; ++k) EXPECT_NEAR(expected->values[i * 3 + k], y[k], 1e-5f);
@@ -120,7 +123,8 @@ TEST(KerasImport, WeightsAreFoundByTheNameKerasMakesUp) {
   Archive archive;
   const std::string text = archive.config.dump();
   std::string renamed = text;
-  for (size_t at = 0; (at = renamed.find("\"depthwise\"", at)) != std::string::npos;) renamed.replace(at, 11, "\"renamed\"");
+  for (size_t at = 0; (at = renamed.find("\"depthwise\"", at)) != std::string::npos;)
+    renamed.replace(at, 11, "\"renamed\"");
   ASSERT_NE(text, renamed);
   archive.config = json::parse(renamed);
   ExpectTinyOutputs(ImportKerasZipBytes(archive.Build()));
@@ -143,8 +147,10 @@ TEST(KerasImport, OldConnectionsAndSequentialModels) {
     }
     layer["inbound_nodes"] = nodes;
   }
-  archive.config["config"]["input_layers"] = json::array({archive.config["config"]["input_layers"]});
-  archive.config["config"]["output_layers"] = json::array({archive.config["config"]["output_layers"]});
+  archive.config["config"]["input_layers"] =
+      json::array({archive.config["config"]["input_layers"]});
+  archive.config["config"]["output_layers"] =
+      json::array({archive.config["config"]["output_layers"]});
   ExpectTinyOutputs(ImportKerasZipBytes(archive.Build()));
 }
 
@@ -153,35 +159,48 @@ TEST(KerasImport, RefusesCodeAndListsEveryUnsupportedLayer) {
   archive.Layer("norm")["class_name"] = "Lambda";
   archive.Layer("tail")["config"]["layers"][1]["class_name"] = "UpSampling2D";
   archive.Layer("add")["class_name"] = "TFOpLambda";
-  EXPECT_THAT(ErrorOf(archive), AllOf(HasSubstr("3 unsupported operators"), HasSubstr("Lambda 'norm' (it holds Python code, which is never run"),
-                                      HasSubstr("UpSampling2D 'tail/pool'"), HasSubstr("TFOpLambda 'add' (a bare operation")));
+  EXPECT_THAT(ErrorOf(archive),
+              AllOf(HasSubstr("3 unsupported operators"),
+                    HasSubstr("Lambda 'norm' (it holds Python code, which is never run"),
+                    HasSubstr("UpSampling2D 'tail/pool'"),
+                    HasSubstr("TFOpLambda 'add' (a bare operation")));
 }
 
 TEST(KerasImport, NamesLayerAndReason) {
   {
     Archive archive;
     archive.Layer("classes")["config"]["activation"] = "gelu";
-    EXPECT_THAT(ErrorOf(archive), HasSubstr("Dense 'classes' (activation 'gelu', expected linear, relu, relu6, sigmoid"));
+    EXPECT_THAT(
+        ErrorOf(archive),
+        HasSubstr("Dense 'classes' (activation 'gelu', expected linear, relu, relu6, sigmoid"));
   }
   {
     Archive archive;
     archive.Layer("conv")["config"]["data_format"] = "channels_first";
-    EXPECT_THAT(ErrorOf(archive), HasSubstr("Conv2D 'conv' ('data_format' is channels_first, expected channels_last)"));
+    EXPECT_THAT(
+        ErrorOf(archive),
+        HasSubstr("Conv2D 'conv' ('data_format' is channels_first, expected channels_last)"));
   }
   {
     Archive archive;
     archive.Layer("conv")["config"]["kernel_size"] = {5, 3};
-    EXPECT_THAT(ErrorOf(archive, StatusCode::kCorrupt), HasSubstr("layer 'conv' (Conv2D): weight 'kernel' has shape [3,3,3,4], expected [5,3,3,4]"));
+    EXPECT_THAT(
+        ErrorOf(archive, StatusCode::kCorrupt),
+        HasSubstr(
+            "layer 'conv' (Conv2D): weight 'kernel' has shape [3,3,3,4], expected [5,3,3,4]"));
   }
   {
     Archive archive;
     archive.Layer("image")["config"]["batch_shape"] = {nullptr, nullptr, 8, 3};
-    EXPECT_THAT(ErrorOf(archive), HasSubstr("input 'image': its shape [null,null,8,3] has no fixed size"));
+    EXPECT_THAT(ErrorOf(archive),
+                HasSubstr("input 'image': its shape [null,null,8,3] has no fixed size"));
   }
   {
     Archive archive;
-    archive.Layer("add")["inbound_nodes"][0]["args"][0][0]["config"]["keras_history"][0] = "classes";
-    EXPECT_THAT(ErrorOf(archive, StatusCode::kCorrupt), HasSubstr("has an input that nothing computes"));
+    archive.Layer("add")["inbound_nodes"][0]["args"][0][0]["config"]["keras_history"][0] =
+        "classes";
+    EXPECT_THAT(ErrorOf(archive, StatusCode::kCorrupt),
+                HasSubstr("has an input that nothing computes"));
   }
   {
     Archive archive;
@@ -202,7 +221,8 @@ TEST(KerasImport, RefusesWeightsWithoutAModel) {
 /// Weights of any name, of the shapes given.
 class MadeWeights : public KerasWeights {
  public:
-  MadeWeights(const Hdf5File& file, const std::map<std::string, Dims>& shapes) : KerasWeights(file, file.root()) {
+  MadeWeights(const Hdf5File& file, const std::map<std::string, Dims>& shapes)
+      : KerasWeights(file, file.root()) {
     float value = 0.3f;
     for (const auto& [name, shape] : shapes) {
       auto& [object, data] = weights_[name];
@@ -215,7 +235,8 @@ class MadeWeights : public KerasWeights {
   bool by_name() const override { return true; }
 
  protected:
-  Result<const Hdf5Object*> Locate(const std::vector<KerasStep>&, std::string_view name, int) override {
+  Result<const Hdf5Object*> Locate(const std::vector<KerasStep>&, std::string_view name,
+                                   int) override {
     const auto it = weights_.find(std::string(name));
     if (it == weights_.end()) return NotFound(StrCat("no weight ", name));
     return &it->second.first;
@@ -229,8 +250,13 @@ class MadeWeights : public KerasWeights {
 std::string Outcome(const KerasRow& row, const json& config) {
   const std::string bytes = ReadFile(Tiny("model.h5"));
   const auto file = Hdf5File::Read(std::as_bytes(std::span(bytes.data(), bytes.size())));
-  std::map<std::string, Dims> shapes{{"bias", {4}},  {"depthwise_kernel", {3, 3, 3, 1}}, {"pointwise_kernel", {1, 1, 3, 4}},
-                                     {"gamma", {3}}, {"beta", {3}}, {"moving_mean", {3}}, {"moving_variance", {3}}};
+  std::map<std::string, Dims> shapes{{"bias", {4}},
+                                     {"depthwise_kernel", {3, 3, 3, 1}},
+                                     {"pointwise_kernel", {1, 1, 3, 4}},
+                                     {"gamma", {3}},
+                                     {"beta", {3}},
+                                     {"moving_mean", {3}},
+                                     {"moving_variance", {3}}};
   shapes["kernel"] = row.type == "Dense" ? Dims{3, 4} : Dims{3, 3, 3, 4};
   if (row.type == "DepthwiseConv2D") shapes["bias"] = {3};
   MadeWeights weights(*file, shapes);
@@ -244,7 +270,8 @@ std::string Outcome(const KerasRow& row, const json& config) {
   const auto view = builder.AddInputView("x", shape);
   const json number = 0.25;
   std::vector<KerasOperand> operands{{{{*view, false}}, nullptr}};
-  if (two && (row.type.find("ax") != std::string_view::npos || row.type.find("in") != std::string_view::npos ||
+  if (two && (row.type.find("ax") != std::string_view::npos ||
+              row.type.find("in") != std::string_view::npos ||
               row.type.find("iv") != std::string_view::npos)) {
     operands.push_back({{}, &number});
   } else if (two) {
@@ -290,7 +317,8 @@ TEST(KerasLayers, EveryKeyIsUnderstoodOrRefused) {
     "Concatenate": {"axis": 1}, "concat": {"axis": 1}, "Stack": {"axis": 1}, "stack": {"axis": 1}, "Rescaling": {"scale": 3}, "Normalization": {"axis": 1},
     "Mean": {"axis": 1}, "Max": {"axis": 1}, "math.reduce_mean": {"axis": 1}, "math.reduce_max": {"axis": 1},
     "ZeroPadding2D": {"padding": [[1, 0], [2, 1]]}, "Squeeze": {"axis": 1}, "squeeze": {"axis": 1}, "compat.v1.squeeze": {"axis": 1}})");
-  for (const auto rows : {KerasLayers::Layers(), KerasLayers::Operations(), KerasLayers::Functions()}) {
+  for (const auto rows :
+       {KerasLayers::Layers(), KerasLayers::Operations(), KerasLayers::Functions()}) {
     for (const KerasRow& row : rows) {
       const std::string type(row.type);
       json base = defaults.value(type, json::object());
@@ -302,14 +330,17 @@ TEST(KerasLayers, EveryKeyIsUnderstoodOrRefused) {
       EXPECT_EQ(before.find("refused"), std::string::npos) << type << ": " << before;
       json unknown = base;
       unknown["surprise"] = 1;
-      EXPECT_THAT(Outcome(row, unknown), HasSubstr("refused: 'surprise' is 1, which octet does not know")) << type;
+      EXPECT_THAT(Outcome(row, unknown),
+                  HasSubstr("refused: 'surprise' is 1, which octet does not know"))
+          << type;
       unknown["surprise"] = nullptr;  // Not used.
       EXPECT_EQ(Outcome(row, unknown), before) << type;
       AnyWord(row.keys.read, [&](std::string_view word) {
         const std::string key(word);
         if (key == "lora_alpha") return false;  // Of no meaning without a rank.
         json changed = base;
-        changed[key] = special.value(type, json::object()).contains(key) ? special[type][key] : moved.at(key);
+        changed[key] =
+            special.value(type, json::object()).contains(key) ? special[type][key] : moved.at(key);
         EXPECT_NE(Outcome(row, changed), before) << type << ": " << key;
         return false;
       });
@@ -317,7 +348,8 @@ TEST(KerasLayers, EveryKeyIsUnderstoodOrRefused) {
         const std::string key(word.substr(0, word.find('=')));
         json changed = base;
         changed[key] = "other";
-        EXPECT_THAT(Outcome(row, changed), HasSubstr("refused: '" + key + "' is other, expected")) << type;
+        EXPECT_THAT(Outcome(row, changed), HasSubstr("refused: '" + key + "' is other, expected"))
+            << type;
         return false;
       });
     }
@@ -332,19 +364,31 @@ TEST(KerasImport, CallsClassesAndTypesOfOthersAreRefused) {
   };
   refused([](Archive* a) { a->Layer("norm")["inbound_nodes"][0]["kwargs"]["training"] = true; },
           "BatchNormalization 'norm' (it is called with 'training' true, expected false)");
-  refused([](Archive* a) { a->Layer("conv")["registered_name"] = "Mine>Conv2D"; }, "'Conv2D' is a class of its author's");
-  refused([](Archive* a) { a->Layer("conv")["module"] = nullptr; }, "'Conv2D' is a class of its author's");
-  refused([](Archive* a) { a->Layer("conv")["config"]["dtype"] = "int8_from_float32"; }, "'dtype' is 'int8_from_float32'");
+  refused([](Archive* a) { a->Layer("conv")["registered_name"] = "Mine>Conv2D"; },
+          "'Conv2D' is a class of its author's");
+  refused([](Archive* a) { a->Layer("conv")["module"] = nullptr; },
+          "'Conv2D' is a class of its author's");
+  refused([](Archive* a) { a->Layer("conv")["config"]["dtype"] = "int8_from_float32"; },
+          "'dtype' is 'int8_from_float32'");
   refused([](Archive* a) { a->Layer("conv")["surprise"] = 1; }, "'surprise' is 1");
-  refused([](Archive* a) { a->Layer("classes")["config"]["activation"] = json{{"module", "builtins"}, {"class_name", "function"}, {"config", "relu"}}; },
-          "the function 'relu' of the model's author");
-  refused([](Archive* a) { a->Layer("relu")["class_name"] = "TimeDistributed"; }, "a wrapper around another layer");
-  refused([](Archive* a) { a->Layer("classes")["config"]["use_bias"] = false; }, "the file has a weight 'dense/vars/1'");
-  refused([](Archive* a) {
-            a->Layer("classes")["config"]["activation"] =
-                json{{"module", "keras.layers"}, {"class_name", "ReLU"}, {"config", {{"negative_slope", 0.2}}}, {"registered_name", nullptr}};
-          },
-          "negative_slope 0.2");
+  refused(
+      [](Archive* a) {
+        a->Layer("classes")["config"]["activation"] =
+            json{{"module", "builtins"}, {"class_name", "function"}, {"config", "relu"}};
+      },
+      "the function 'relu' of the model's author");
+  refused([](Archive* a) { a->Layer("relu")["class_name"] = "TimeDistributed"; },
+          "a wrapper around another layer");
+  refused([](Archive* a) { a->Layer("classes")["config"]["use_bias"] = false; },
+          "the file has a weight 'dense/vars/1'");
+  refused(
+      [](Archive* a) {
+        a->Layer("classes")["config"]["activation"] = json{{"module", "keras.layers"},
+                                                           {"class_name", "ReLU"},
+                                                           {"config", {{"negative_slope", 0.2}}},
+                                                           {"registered_name", nullptr}};
+      },
+      "negative_slope 0.2");
 }
 
 TEST(Hdf5Reader, ReadsGroupsAttributesAndArrays) {
@@ -356,7 +400,8 @@ TEST(Hdf5Reader, ReadsGroupsAttributesAndArrays) {
   ASSERT_NE(nullptr, norm->Attribute("weight_names"));
   const auto names = file->Strings(*norm->Attribute("weight_names"));
   ASSERT_TRUE(names.ok());
-  EXPECT_THAT(*names, ElementsAre("norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance"));
+  EXPECT_THAT(*names,
+              ElementsAre("norm/gamma", "norm/beta", "norm/moving_mean", "norm/moving_variance"));
   const Hdf5Object* gamma = norm->Find("norm/gamma");
   ASSERT_NE(nullptr, gamma);
   ASSERT_TRUE(gamma->is_dataset);

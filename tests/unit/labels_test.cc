@@ -16,7 +16,8 @@ using ::testing::HasSubstr;
 using namespace octet::testing;  // NOLINT: builders of small files.
 
 TEST(LabelsTest, ReadsLines) {
-  for (const char* text : {"a b\nc", "a b\nc\n", "a b\r\nc\r\n", "a b\nc\n\n\r\n  \n", "\xef\xbb\xbf a b\t\n c \n"}) {
+  for (const char* text :
+       {"a b\nc", "a b\nc\n", "a b\r\nc\r\n", "a b\nc\n\n\r\n  \n", "\xef\xbb\xbf a b\t\n c \n"}) {
     const auto labels = ParseLabels(text, "l.txt");
     ASSERT_TRUE(labels.ok()) << labels.status().message();
     EXPECT_THAT(*labels, ElementsAre("a b", "c"));
@@ -33,7 +34,8 @@ TEST(LabelsTest, RefusesTheRest) {
   EXPECT_THAT(error(""), HasSubstr("l.txt: no labels"));
   EXPECT_THAT(error("\n\n"), HasSubstr("no labels"));
   EXPECT_THAT(error("a\n\nb\n"), HasSubstr("line 2 is empty"));
-  EXPECT_THAT(error(std::string_view("a\nb\0c\n", 6)), HasSubstr("line 2 holds a control character"));
+  EXPECT_THAT(error(std::string_view("a\nb\0c\n", 6)),
+              HasSubstr("line 2 holds a control character"));
   EXPECT_THAT(error(std::string(1025, 'x')), HasSubstr("1025 bytes"));
   std::string many;
   for (int i = 0; i <= 1 << 20; ++i) many += "x\n";

@@ -38,8 +38,9 @@ TEST(NpyHeaderTest, ReadsAllVersionsAndTypes) {
     const char* descr;
     NpyType type;
     int64_t size;
-  } types[] = {{"|u1", NpyType::kU8, 1},  {"|i1", NpyType::kI8, 1},  {"<i4", NpyType::kI32, 4}, {"<i8", NpyType::kI64, 8},
-               {"<f2", NpyType::kF16, 2}, {"<f4", NpyType::kF32, 4}, {"<f8", NpyType::kF64, 8}, {"<u1", NpyType::kU8, 1}};
+  } types[] = {{"|u1", NpyType::kU8, 1},  {"|i1", NpyType::kI8, 1},  {"<i4", NpyType::kI32, 4},
+               {"<i8", NpyType::kI64, 8}, {"<f2", NpyType::kF16, 2}, {"<f4", NpyType::kF32, 4},
+               {"<f8", NpyType::kF64, 8}, {"<u1", NpyType::kU8, 1}};
   for (int version = 1; version <= 3; ++version) {
     for (const auto& t : types) {
       const Bytes npy = MakeNpy(Dictionary(t.descr, "(2, 3)"), {}, version);
@@ -54,7 +55,8 @@ TEST(NpyHeaderTest, ReadsAllVersionsAndTypes) {
 }
 
 TEST(NpyHeaderTest, ReadsOddButValidHeaders) {
-  Result<NpyHeader> header = ParseNpyHeader(MakeNpy("{\"shape\":(5,),\"fortran_order\":False,\"descr\":\"<f4\"}"));
+  Result<NpyHeader> header =
+      ParseNpyHeader(MakeNpy("{\"shape\":(5,),\"fortran_order\":False,\"descr\":\"<f4\"}"));
   ASSERT_TRUE(header.ok()) << header.status().message();
   EXPECT_THAT(header->shape, ElementsAre(5));
   header = ParseNpyHeader(MakeNpy(Dictionary("<f4", "()")));
@@ -73,13 +75,17 @@ TEST(NpyHeaderTest, RefusesTheRest) {
   };
   EXPECT_THAT(error(ToBytes("not numpy at all")), HasSubstr("magic"));
   EXPECT_THAT(error(MakeNpy(Dictionary("<f4", "(1,)"), {}, 4)), HasSubstr("version is 4"));
-  EXPECT_THAT(error(MakeNpy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }")), HasSubstr("Fortran"));
+  EXPECT_THAT(error(MakeNpy("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 2), }")),
+              HasSubstr("Fortran"));
   EXPECT_THAT(error(MakeNpy(Dictionary(">f4", "(1,)"))), HasSubstr("'>f4'"));
   EXPECT_THAT(error(MakeNpy(Dictionary("<c8", "(1,)"))), HasSubstr("'<c8'"));
   EXPECT_THAT(error(MakeNpy(Dictionary("|O", "(1,)"))), HasSubstr("'|O'"));
-  EXPECT_THAT(error(MakeNpy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }")), HasSubstr("records"));
+  EXPECT_THAT(error(MakeNpy("{'descr': [('a', '<f4')], 'fortran_order': False, 'shape': (1,), }")),
+              HasSubstr("records"));
   EXPECT_THAT(error(MakeNpy("{'descr': '<f4', 'shape': (1,), }")), HasSubstr("lacks"));
-  EXPECT_THAT(error(MakeNpy("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}")), HasSubstr("twice"));
+  EXPECT_THAT(
+      error(MakeNpy("{'descr': '<f4', 'descr': '<f4', 'fortran_order': False, 'shape': (1,)}")),
+      HasSubstr("twice"));
   EXPECT_THAT(error(MakeNpy("{'descr': '<f4', 'other': 1}")), HasSubstr("'other'"));
   EXPECT_THAT(error(MakeNpy(Dictionary("<f4", "(1,)") + "x")), HasSubstr("the end"));
   EXPECT_THAT(error(MakeNpy(Dictionary("<f4", "(-1,)"))), HasSubstr("sizes"));
@@ -111,8 +117,10 @@ class NpyFileTest : public ::testing::Test {
 };
 
 TEST_F(NpyFileTest, SizeMustFit) {
-  EXPECT_THAT(OpenError(MakeNpy(Dictionary("<f4", "(2,)"), Bytes(7))), HasSubstr("has 7 bytes of data, its shape needs 8"));
-  EXPECT_THAT(OpenError(MakeNpy(Dictionary("<f4", "(2,)"), Bytes(9))), HasSubstr("has 9 bytes of data, its shape needs 8"));
+  EXPECT_THAT(OpenError(MakeNpy(Dictionary("<f4", "(2,)"), Bytes(7))),
+              HasSubstr("has 7 bytes of data, its shape needs 8"));
+  EXPECT_THAT(OpenError(MakeNpy(Dictionary("<f4", "(2,)"), Bytes(9))),
+              HasSubstr("has 9 bytes of data, its shape needs 8"));
   EXPECT_THAT(OpenError({}), HasSubstr("a.npy: not an npy file"));
   EXPECT_EQ(NpyReader::Open(dir_ / "missing.npy").status().code(), StatusCode::kNotFound);
 }
@@ -126,7 +134,8 @@ TEST_F(NpyFileTest, ConvertsTypes) {
   NpyReader i8 = MustOpen(MakeNpy(Dictionary("|i1", "(2,)"), {200, 3}));
   ASSERT_TRUE(i8.ReadInts(0, 2, n).ok());
   EXPECT_THAT(n, ElementsAre(-56, 3));
-  NpyReader i32 = MustOpen(MakeNpy(Dictionary("<i4", "(2,)"), {0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0}));
+  NpyReader i32 =
+      MustOpen(MakeNpy(Dictionary("<i4", "(2,)"), {0xff, 0xff, 0xff, 0xff, 0, 1, 0, 0}));
   ASSERT_TRUE(i32.ReadInts(0, 2, n).ok());
   EXPECT_THAT(n, ElementsAre(-1, 256));
   NpyReader i64 = MustOpen(MakeNpy(Dictionary("<i8", "(1,)"), {0, 0, 0, 0, 0, 1, 0, 0}));
@@ -178,7 +187,9 @@ TEST_F(NpyFileTest, WritesNumPysBytes) {
   std::ifstream in(dir_ / "one.npy", std::ios::binary);
   std::stringstream found;
   found << in.rdbuf();
-  std::string expected("\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }", 10 + 57);
+  std::string expected(
+      "\x93NUMPY\x01\x00\x76\x00{'descr': '<f4', 'fortran_order': False, 'shape': (1,), }",
+      10 + 57);
   expected.resize(127, ' ');
   expected += std::string("\n\x00\x00\x80\x3f", 5);
   EXPECT_EQ(found.str(), expected);

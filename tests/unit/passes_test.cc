@@ -1,13 +1,14 @@
-// Graph rewrites: each keeps what the network computes (naive interpreter, double precision) and removes what it promises to.
+// Graph rewrites: each keeps what the network computes (naive interpreter, double precision) and
+// removes what it promises to.
 #include "converter/passes/passes.h"
+
+#include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 #include <random>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "formats/model/analysis.h"
 #include "tests/sample_graphs.h"
@@ -31,7 +32,8 @@ class Builder {
     std::normal_distribution<float> normal(center, scale);
     std::vector<float> v(static_cast<size_t>(shape.num_elements()));
     for (float& x : v) x = normal(random_);
-    return g.AddConstant("c" + std::to_string(g.tensors.size()), DType::kF32, shape, v.data(), v.size() * 4);
+    return g.AddConstant("c" + std::to_string(g.tensors.size()), DType::kF32, shape, v.data(),
+                         v.size() * 4);
   }
 
   template <typename Edit>
@@ -112,7 +114,8 @@ Graph Apply(const Graph& before, Status (*pass)(Graph*)) {
     EXPECT_EQ(t.shape, u.shape);
     const Values &v = a[before.outputs[i]], &w = b[after.outputs[i]];
     EXPECT_EQ(v.size(), w.size());
-    for (size_t k = 0; k < std::min(v.size(), w.size()); ++k) EXPECT_NEAR(v[k], w[k], 1e-5 * (1 + std::fabs(v[k]))) << k;
+    for (size_t k = 0; k < std::min(v.size(), w.size()); ++k)
+      EXPECT_NEAR(v[k], w[k], 1e-5 * (1 + std::fabs(v[k]))) << k;
   }
   return after;
 }
@@ -120,7 +123,7 @@ Graph Apply(const Graph& before, Status (*pass)(Graph*)) {
 TEST(FoldScaleShiftTest, FoldsIntoConvolutionsAndDense) {
   Builder b;
   TensorId x = b.Input({1, 6, 7, 3});
-  x = b.Norm(b.Conv(x, 5, 3, 1, 1, false));   // Without bias.
+  x = b.Norm(b.Conv(x, 5, 3, 1, 1, false));         // Without bias.
   x = b.Norm(b.Norm(b.Conv(x, 4, 1, 1, 0, true)));  // With, and two in a row.
   x = b.Add(OpType::kGlobalAveragePool, {x});
   x = b.Reshape(x, {1, 4});
@@ -138,10 +141,12 @@ TEST(FoldScaleShiftTest, ScalesOfInt8WeightsTakeTheFactor) {
     Node& conv = b.g.nodes.back();
     const std::vector<int8_t> codes{1, -2, 3, -4, 5, -128};
     const std::vector<float> steps{0.5f, 0.25f, 2.0f}, scale(3, factor), shift{1.0f, 2.0f, 3.0f};
-    conv.inputs = {conv.inputs[0], b.g.AddConstant("codes", DType::kI8, {3, 1, 1, 2}, codes.data(), 6), kNoTensor, kNoTensor,
-                   b.g.AddConstant("steps", DType::kF32, {3}, steps.data(), 12)};
-    b.g.outputs = {b.Add(OpType::kScaleShift, {x, b.g.AddConstant("scale", DType::kF32, {3}, scale.data(), 12),
-                                               b.g.AddConstant("shift", DType::kF32, {3}, shift.data(), 12)})};
+    conv.inputs = {conv.inputs[0],
+                   b.g.AddConstant("codes", DType::kI8, {3, 1, 1, 2}, codes.data(), 6), kNoTensor,
+                   kNoTensor, b.g.AddConstant("steps", DType::kF32, {3}, steps.data(), 12)};
+    b.g.outputs = {
+        b.Add(OpType::kScaleShift, {x, b.g.AddConstant("scale", DType::kF32, {3}, scale.data(), 12),
+                                    b.g.AddConstant("shift", DType::kF32, {3}, shift.data(), 12)})};
     const Graph after = Apply(b.g, FoldScaleShift);  // Compares the values, too.
     EXPECT_EQ(Count(after, OpType::kScaleShift), factor > 0 ? 0 : 1);
     EXPECT_EQ(after.tensor(after.nodes[0].inputs[kInputWeights]).values<int8_t>()[5], -128);
@@ -169,7 +174,8 @@ TEST(FoldScaleShiftTest, SharedWeightsAreFoldedForEachUser) {
   Builder b;
   const TensorId x = b.Input({1, 5, 5, 3});
   const TensorId w = b.Constant({4, 1, 1, 3});
-  const TensorId first = b.Norm(b.Add(OpType::kConv2d, {x, w})), second = b.Add(OpType::kConv2d, {x, w});
+  const TensorId first = b.Norm(b.Add(OpType::kConv2d, {x, w})),
+                 second = b.Add(OpType::kConv2d, {x, w});
   b.g.outputs = {b.Add(OpType::kAdd, {first, second})};
   const Graph after = Apply(b.g, FoldScaleShift);
   EXPECT_EQ(Count(after, OpType::kScaleShift), 0);
@@ -249,7 +255,8 @@ TEST(FuseTest, PreActivationBlock) {
 TEST(FuseTest, Relu6AndRepeatedRelu) {
   Builder b;
   const TensorId x = b.Input({1, 4, 4, 3});
-  b.g.outputs = {b.Add(OpType::kRelu6, {b.Relu(b.Conv(x, 4, 1))}), b.Relu(b.Add(OpType::kRelu6, {b.Conv(x, 4, 1)}))};
+  b.g.outputs = {b.Add(OpType::kRelu6, {b.Relu(b.Conv(x, 4, 1))}),
+                 b.Relu(b.Add(OpType::kRelu6, {b.Conv(x, 4, 1)}))};
   const Graph after = Apply(b.g, FuseResidualAndActivation);
   ASSERT_EQ(after.nodes.size(), 2u);
   EXPECT_EQ(after.nodes[0].activation, Activation::kRelu6);
@@ -284,7 +291,8 @@ TEST(LegalizeTest, PadMovesIntoWindows) {
 TEST(LegalizeTest, PadStaysWhereItMatters) {
   Builder b;  // A max pool of values that may be negative sees the zeros.
   const TensorId y = b.Conv(b.Input({1, 5, 5, 3}), 4, 3);
-  b.g.outputs = {b.Add(OpType::kMaxPool, {b.Pad(y, 1, 1, 1, 1)}, [](Node* n) { n->window.kernel_h = n->window.kernel_w = 2; })};
+  b.g.outputs = {b.Add(OpType::kMaxPool, {b.Pad(y, 1, 1, 1, 1)},
+                       [](Node* n) { n->window.kernel_h = n->window.kernel_w = 2; })};
   EXPECT_EQ(Count(Apply(b.g, Legalize), OpType::kPad), 1);
 
   Builder c;  // More padding than a window may have.
@@ -303,7 +311,8 @@ TEST(LegalizeTest, LowestPaddingIsAMaxPools) {
     Builder b;
     const TensorId y = b.Pad(b.Conv(b.Input({1, 5, 5, 3}), 4, 3), 1, 1, 1, 1);
     b.g.nodes.back().pad_value = std::numeric_limits<float>::lowest();
-    b.g.outputs = {b.Add(reader, {y}, [](Node* n) { n->window.kernel_h = n->window.kernel_w = 2; })};
+    b.g.outputs = {
+        b.Add(reader, {y}, [](Node* n) { n->window.kernel_h = n->window.kernel_w = 2; })};
     return b.g;
   };
   EXPECT_EQ(Count(Apply(padded(OpType::kMaxPool), Legalize), OpType::kPad), 0);
@@ -383,7 +392,8 @@ TEST(LegalizeTest, OrderIsRestoredAndCirclesAreErrors) {
   c.g.outputs = {w};
   const Status status = RemoveUnused(&c.g);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_NE(status.message().find("depends on its own result"), std::string::npos) << status.message();
+  EXPECT_NE(status.message().find("depends on its own result"), std::string::npos)
+      << status.message();
 }
 
 TEST(OptimizeTest, ClipsBecomeWhatTheyAre) {
@@ -425,7 +435,8 @@ TEST(OptimizeTest, ClipsBecomeWhatTheyAre) {
 TEST(OptimizeTest, BytesThatNoClipChangesNeedNone) {
   for (const float high : {127.4f, 126.0f}) {
     Graph g;
-    const TensorId x = g.AddActivation("x", DType::kF32, {1, 3}), q = g.AddActivation("q", DType::kU8, {1, 3}),
+    const TensorId x = g.AddActivation("x", DType::kF32, {1, 3}),
+                   q = g.AddActivation("q", DType::kU8, {1, 3}),
                    y = g.AddActivation("y", DType::kU8, {1, 3});
     g.inputs = {x};
     g.outputs = {y};
@@ -448,8 +459,10 @@ TEST(FindNonNegativeTest, ClipsAndFunctions) {
       n->clip_high = high;
     });
   };
-  const TensorId yes[] = {clip(x, 0.0f, 1.0f), clip(relu, -1.0f, 1.0f), b.Add(OpType::kSigmoid, {x}), b.Add(OpType::kTanh, {relu})};
-  const TensorId no[] = {clip(x, -1.0f, 1.0f), clip(relu, -2.0f, -1.0f), b.Add(OpType::kTanh, {x}), b.Add(OpType::kLogSoftmax, {relu})};
+  const TensorId yes[] = {clip(x, 0.0f, 1.0f), clip(relu, -1.0f, 1.0f),
+                          b.Add(OpType::kSigmoid, {x}), b.Add(OpType::kTanh, {relu})};
+  const TensorId no[] = {clip(x, -1.0f, 1.0f), clip(relu, -2.0f, -1.0f), b.Add(OpType::kTanh, {x}),
+                         b.Add(OpType::kLogSoftmax, {relu})};
   const std::vector<bool> known = FindNonNegative(b.g);
   for (TensorId id : yes) EXPECT_TRUE(known[id]) << b.g.tensor(id).name;
   for (TensorId id : no) EXPECT_FALSE(known[id]) << b.g.tensor(id).name;
@@ -467,7 +480,8 @@ TEST(OptimizeTest, QuantizedGraphsKeepTheirBits) {
   std::vector<float> x(static_cast<size_t>(before.tensor(before.inputs[0]).shape.num_elements()));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 256);
   for (size_t i = 0; i < before.outputs.size(); ++i) {
-    EXPECT_EQ(testing::EvaluateAll(before, x)[before.outputs[i]], testing::EvaluateAll(after, x)[after.outputs[i]]);
+    EXPECT_EQ(testing::EvaluateAll(before, x)[before.outputs[i]],
+              testing::EvaluateAll(after, x)[after.outputs[i]]);
   }
 }
 

@@ -1,4 +1,5 @@
-// Resizing must give Pillow's bits: the training pipelines whose models come in here were made with it.
+// Resizing must give Pillow's bits: the training pipelines whose models come in here were made with
+// it.
 #include "engine/src/preprocess.h"
 
 #include <gmock/gmock.h>
@@ -23,7 +24,8 @@ namespace {
 
 using ::testing::HasSubstr;
 
-/// Noise from a linear congruential generator, the same as in the script that made the checksums below.
+/// Noise from a linear congruential generator, the same as in the script that made the checksums
+/// below.
 std::vector<uint8_t> Noise(int width, int height, int channels) {
   std::vector<uint8_t> pixels(static_cast<size_t>(width) * height * channels);
   uint32_t state = static_cast<uint32_t>((width * 31 + height) * 31 + channels);
@@ -36,10 +38,10 @@ std::vector<uint8_t> Noise(int width, int height, int channels) {
 
 constexpr ResizeFilter kBilinear = ResizeFilter::kBilinear, kBicubic = ResizeFilter::kBicubic;
 
-// CRC-32 of the pixels of Pillow 12.3.0: Image.fromarray(noise) [.convert("L") for one output channel] .resize(size,
-// filter), and for a centre crop torchvision's size and offset (the shorter side to `shorter`, the longer int()ed; offsets
-// round()ed). Pillow 13 gives other bits for the two tall images, 31x1500 and 256x999, because it resizes them vertically
-// first.
+// CRC-32 of the pixels of Pillow 12.3.0: Image.fromarray(noise) [.convert("L") for one output
+// channel] .resize(size, filter), and for a centre crop torchvision's size and offset (the shorter
+// side to `shorter`, the longer int()ed; offsets round()ed). Pillow 13 gives other bits for the two
+// tall images, 31x1500 and 256x999, because it resizes them vertically first.
 struct PillowCase {
   int width, height, channels, out_width, out_height, out_channels;
   ResizeFilter filter;
@@ -110,16 +112,19 @@ Preprocessing RuleOf(const PillowCase& c) {
 }
 
 TEST(PreprocessTest, ResizesLikePillow) {
-  ResizeWorkspace workspace;  // One for all, so that nothing of an earlier size may leak into a later one.
+  ResizeWorkspace
+      workspace;  // One for all, so that nothing of an earlier size may leak into a later one.
   for (int repeat = 0; repeat < 2; ++repeat) {
     for (const PillowCase& c : kPillowCases) {
-      SCOPED_TRACE(::testing::Message() << c.width << "x" << c.height << "x" << c.channels << " to " << c.out_width << "x"
-                                        << c.out_height << "x" << c.out_channels << " shorter " << c.shorter
-                                        << (c.filter == kBicubic ? " bicubic" : " bilinear"));
+      SCOPED_TRACE(::testing::Message()
+                   << c.width << "x" << c.height << "x" << c.channels << " to " << c.out_width
+                   << "x" << c.out_height << "x" << c.out_channels << " shorter " << c.shorter
+                   << (c.filter == kBicubic ? " bicubic" : " bilinear"));
       const std::vector<uint8_t> noise = Noise(c.width, c.height, c.channels);
       std::span<const uint8_t> pixels;
-      const Status status = ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, RuleOf(c), c.out_height,
-                                          c.out_width, c.out_channels, &workspace, &pixels);
+      const Status status =
+          ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, RuleOf(c), c.out_height,
+                        c.out_width, c.out_channels, &workspace, &pixels);
       ASSERT_TRUE(status.ok()) << status.message();
       ASSERT_EQ(pixels.size(), static_cast<size_t>(c.out_width) * c.out_height * c.out_channels);
       EXPECT_EQ(Crc32(pixels), c.crc);
@@ -137,9 +142,10 @@ TEST(PreprocessTest, HonoursRowStride) {
     padded.shrink_to_fit();
     ResizeWorkspace workspace;
     std::span<const uint8_t> pixels;
-    ASSERT_TRUE(ResizeAndCrop({padded.data(), c.width, c.height, c.channels, static_cast<int64_t>(stride)}, RuleOf(c),
-                              c.out_height, c.out_width, c.out_channels, &workspace, &pixels)
-                    .ok());
+    ASSERT_TRUE(
+        ResizeAndCrop({padded.data(), c.width, c.height, c.channels, static_cast<int64_t>(stride)},
+                      RuleOf(c), c.out_height, c.out_width, c.out_channels, &workspace, &pixels)
+            .ok());
     EXPECT_EQ(Crc32(pixels), c.crc);
   }
 }
@@ -151,13 +157,16 @@ TEST(PreprocessTest, ReusedWorkspaceAllocatesNothing) {
   ResizeWorkspace workspace;
   int64_t in_second_round = 0;
   for (int round = 0; round < 2; ++round) {
-    for (const PillowCase& c : {PillowCase{3000, 40, 4, 64, 64, 3, kBicubic, 0, 0}, PillowCase{40, 3000, 4, 60, 64, 1, kBilinear, 0, 0},
-                                PillowCase{100, 80, 3, 60, 60, 3, kBilinear, 64, 0}, PillowCase{64, 64, 1, 64, 64, 3, kBilinear, 0, 0}}) {
+    for (const PillowCase& c : {PillowCase{3000, 40, 4, 64, 64, 3, kBicubic, 0, 0},
+                                PillowCase{40, 3000, 4, 60, 64, 1, kBilinear, 0, 0},
+                                PillowCase{100, 80, 3, 60, 60, 3, kBilinear, 64, 0},
+                                PillowCase{64, 64, 1, 64, 64, 3, kBilinear, 0, 0}}) {
       const Preprocessing p = RuleOf(c);
       const int64_t before = testing::num_allocations;
       std::span<const uint8_t> pixels;
-      const Status status = ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, p, c.out_height, c.out_width,
-                                          c.out_channels, &workspace, &pixels);
+      const Status status =
+          ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, p, c.out_height, c.out_width,
+                        c.out_channels, &workspace, &pixels);
       NormalizeToFloat(p, pixels, c.out_channels, floats.data());
       NormalizeToU8(p, {0.5f, 3}, pixels, c.out_channels, bytes.data());
       if (round == 1) in_second_round += testing::num_allocations - before;
@@ -176,9 +185,11 @@ TEST(PreprocessTest, SwapsChannelsForBgr) {
     p.resize = rule;
     ResizeWorkspace a, b;
     std::span<const uint8_t> rgb, bgr;
-    ASSERT_TRUE(ResizeAndCrop({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3, &a, &rgb).ok());
+    ASSERT_TRUE(
+        ResizeAndCrop({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3, &a, &rgb).ok());
     p.order = ChannelOrder::kBgr;
-    ASSERT_TRUE(ResizeAndCrop({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3, &b, &bgr).ok());
+    ASSERT_TRUE(
+        ResizeAndCrop({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3, &b, &bgr).ok());
     ASSERT_EQ(rgb.size(), bgr.size());
     for (size_t i = 0; i < rgb.size(); i += 3) {
       ASSERT_EQ(rgb[i], bgr[i + 2]);
@@ -241,11 +252,13 @@ TEST(PreprocessTest, NormalizesEveryValue) {
   std::vector<uint8_t> quantized(pixels.size());
   NormalizeToU8(p, q, pixels, 3, quantized.data());
   for (size_t i = 0; i < pixels.size(); ++i) {
-    volatile float step = static_cast<float>(pixels[i]) * p.scale;  // Each operation rounds to float32.
+    volatile float step =
+        static_cast<float>(pixels[i]) * p.scale;  // Each operation rounds to float32.
     step = step - p.mean[i % 3];
     step = step / p.stddev[i % 3];
     EXPECT_EQ(values[i], step);
-    const double exact = static_cast<double>(values[i]) / static_cast<double>(q.scale) + q.zero_point;
+    const double exact =
+        static_cast<double>(values[i]) / static_cast<double>(q.scale) + q.zero_point;
     EXPECT_NEAR(quantized[i], std::min(std::max(exact, 0.0), 255.0), 0.50001) << i;
   }
 }
@@ -262,8 +275,8 @@ TEST(PreprocessTest, NormalizationToU8Saturates) {
   EXPECT_EQ(out, (std::vector<uint8_t>{0, 2, 32, 32, 64}));
 }
 
-// The whole way from the JPEG in the TFRecord. Those pixels came from libjpeg and Pillow; stb_image's inverse DCT and
-// chroma upsampling may differ by a level or two before resizing.
+// The whole way from the JPEG in the TFRecord. Those pixels came from libjpeg and Pillow;
+// stb_image's inverse DCT and chroma upsampling may differ by a level or two before resizing.
 // Measured: at most 2 and 0.056 for test, 3 and 0.058 for validation.
 constexpr int kMaxDifference = 3;
 constexpr double kMeanDifference = 0.06;
@@ -276,7 +289,8 @@ TEST_P(FlowersTest, DecodedAndResizedPhotosMatchPillows) {
   const std::string set = GetParam();
   auto dataset = OpenDataset(testing::DataDir() + "/flowers/" + set + ".tfrecord");
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
-  const auto reference = NpyReader::Open(testing::ModelsDir() + "/flowers/" + set + "_images_160.npy");
+  const auto reference =
+      NpyReader::Open(testing::ModelsDir() + "/flowers/" + set + "_images_160.npy");
   ASSERT_TRUE(reference.ok()) << reference.status().message();
   ASSERT_EQ((*dataset)->size(), reference->header().shape[0]);
   ResizeWorkspace workspace;
@@ -289,8 +303,8 @@ TEST_P(FlowersTest, DecodedAndResizedPhotosMatchPillows) {
     ASSERT_TRUE(more.ok()) << more.status().message();
     ASSERT_TRUE(*more);
     std::span<const uint8_t> pixels;
-    ASSERT_TRUE(ResizeAndCrop({sample.image.rgb.data(), sample.image.width, sample.image.height, 3}, Preprocessing(), 160,
-                              160, 3, &workspace, &pixels)
+    ASSERT_TRUE(ResizeAndCrop({sample.image.rgb.data(), sample.image.width, sample.image.height, 3},
+                              Preprocessing(), 160, 160, 3, &workspace, &pixels)
                     .ok());
     ASSERT_TRUE(reference->Read(i * 160 * 160 * 3, 160 * 160 * 3, expected.data()).ok());
     for (size_t k = 0; k < expected.size(); ++k) {
@@ -302,7 +316,8 @@ TEST_P(FlowersTest, DecodedAndResizedPhotosMatchPillows) {
   int64_t total = 0;
   for (const auto& [difference, count] : histogram) {
     RecordProperty("differ_by_" + std::to_string(difference), std::to_string(count));
-    std::printf("%s: %lld values differ by %d\n", set.c_str(), static_cast<long long>(count), difference);
+    std::printf("%s: %lld values differ by %d\n", set.c_str(), static_cast<long long>(count),
+                difference);
     total += count;
   }
   EXPECT_LE(histogram.rbegin()->first, kMaxDifference);

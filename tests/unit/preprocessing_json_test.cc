@@ -18,9 +18,10 @@ TEST(PreprocessingJsonTest, ShortestNumbers) {
   p.scale = 1.0f / 255.0f;
   p.mean = {0.485f, 0.456f, 0.406f, 0.0f};
   p.stddev = {0.229f, 0.224f, 0.225f, 1.0f};
-  EXPECT_EQ(PreprocessingToJson(p, 3),
-            "{\"resize\":\"center-crop\",\"resize_shorter\":256,\"filter\":\"bicubic\",\"order\":\"bgr\","
-            "\"scale\":0.003921569,\"mean\":[0.485,0.456,0.406],\"std\":[0.229,0.224,0.225]}");
+  EXPECT_EQ(
+      PreprocessingToJson(p, 3),
+      "{\"resize\":\"center-crop\",\"resize_shorter\":256,\"filter\":\"bicubic\",\"order\":\"bgr\","
+      "\"scale\":0.003921569,\"mean\":[0.485,0.456,0.406],\"std\":[0.229,0.224,0.225]}");
 }
 
 TEST(PreprocessingJsonTest, ReadsBackTheSameBits) {

@@ -19,7 +19,9 @@ namespace octet::testing {
 /// Pieces of a pickle of protocol 2; concatenate them.
 namespace pickle {
 
-inline std::string Raw(const void* data, size_t size) { return std::string(static_cast<const char*>(data), size); }
+inline std::string Raw(const void* data, size_t size) {
+  return std::string(static_cast<const char*>(data), size);
+}
 
 inline std::string Text(std::string_view s) {
   const uint32_t size = static_cast<uint32_t>(s.size());
@@ -46,19 +48,27 @@ inline std::string Ints(const std::vector<int64_t>& values) {
   for (const int64_t v : values) items.push_back(Int(v));
   return Tuple(items);
 }
-inline std::string Call(const std::string& callable, const std::string& arguments) { return callable + arguments + "R"; }
+inline std::string Call(const std::string& callable, const std::string& arguments) {
+  return callable + arguments + "R";
+}
 inline std::string OrderedDict() { return Call(Global("collections", "OrderedDict"), ")"); }
-inline std::string Dict(const std::vector<std::pair<std::string, std::string>>& items, const std::string& empty = "}") {
+inline std::string Dict(const std::vector<std::pair<std::string, std::string>>& items,
+                        const std::string& empty = "}") {
   std::string s = empty + "(";
   for (const auto& [key, value] : items) s += Text(key) + value;
   return s + "u";
 }
-inline std::string Storage(const std::string& type, const std::string& key, int64_t elements, const std::string& view = "") {
-  return Tuple({Text("storage"), Global("torch", type), Text(key), Text("cpu"), Int(elements), view}) + "Q";
+inline std::string Storage(const std::string& type, const std::string& key, int64_t elements,
+                           const std::string& view = "") {
+  return Tuple({Text("storage"), Global("torch", type), Text(key), Text("cpu"), Int(elements),
+                view}) +
+         "Q";
 }
 /// _rebuild_tensor_v2 of a storage.
-inline std::string Tensor(const std::string& storage, int64_t offset, const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
-  return Call(Global("torch._utils", "_rebuild_tensor_v2"), Tuple({storage, Int(offset), Ints(shape), Ints(strides), "\x89", OrderedDict()}));
+inline std::string Tensor(const std::string& storage, int64_t offset,
+                          const std::vector<int64_t>& shape, const std::vector<int64_t>& strides) {
+  return Call(Global("torch._utils", "_rebuild_tensor_v2"),
+              Tuple({storage, Int(offset), Ints(shape), Ints(strides), "\x89", OrderedDict()}));
 }
 inline std::string Finish(const std::string& value) { return "\x80\x02" + value + "."; }
 
@@ -85,16 +95,21 @@ class ZipBuilder {
     u16(0);
     const uint32_t offset = static_cast<uint32_t>(file_.size());
     file_ += std::string("PK\3\4") + common + name + stored;
-    // Version made by in front; comment length, disk, internal and external attributes (ten bytes) behind.
-    directory_ += std::string("PK\1\2\x14", 5) + std::string(1, '\0') + common + std::string(10, '\0') + pickle::Raw(&offset, 4) + name;
+    // Version made by in front; comment length, disk, internal and external attributes (ten bytes)
+    // behind.
+    directory_ += std::string("PK\1\2\x14", 5) + std::string(1, '\0') + common +
+                  std::string(10, '\0') + pickle::Raw(&offset, 4) + name;
     ++count_;
   }
 
   std::string Build(const std::string& comment = "") const {
     std::string end = std::string("PK\5\6") + std::string(4, '\0');
-    const uint16_t count = static_cast<uint16_t>(count_), comment_size = static_cast<uint16_t>(comment.size());
-    const uint32_t size = static_cast<uint32_t>(directory_.size()), offset = static_cast<uint32_t>(file_.size());
-    end += pickle::Raw(&count, 2) + pickle::Raw(&count, 2) + pickle::Raw(&size, 4) + pickle::Raw(&offset, 4) + pickle::Raw(&comment_size, 2);
+    const uint16_t count = static_cast<uint16_t>(count_),
+                   comment_size = static_cast<uint16_t>(comment.size());
+    const uint32_t size = static_cast<uint32_t>(directory_.size()),
+                   offset = static_cast<uint32_t>(file_.size());
+    end += pickle::Raw(&count, 2) + pickle::Raw(&count, 2) + pickle::Raw(&size, 4) +
+           pickle::Raw(&offset, 4) + pickle::Raw(&comment_size, 2);
     return file_ + directory_ + end + comment;
   }
 
@@ -120,10 +135,13 @@ class ZipBuilder {
 /// Storages by key with their bytes, in the order of the keys.
 using StorageBytes = std::map<std::string, std::string>;
 
-inline std::string FloatBytes(const std::vector<float>& values) { return pickle::Raw(values.data(), values.size() * sizeof(float)); }
+inline std::string FloatBytes(const std::vector<float>& values) {
+  return pickle::Raw(values.data(), values.size() * sizeof(float));
+}
 
 /// `object` is the pickled value without PROTO and STOP.
-inline std::string ZipCheckpoint(const std::string& object, const StorageBytes& storages, bool deflate = false) {
+inline std::string ZipCheckpoint(const std::string& object, const StorageBytes& storages,
+                                 bool deflate = false) {
   ZipBuilder zip;
   zip.Add("archive/data.pkl", pickle::Finish(object), deflate);
   zip.Add("archive/byteorder", "little");
@@ -133,10 +151,13 @@ inline std::string ZipCheckpoint(const std::string& object, const StorageBytes& 
 }
 
 /// `element_size` is that of all storages.
-inline std::string LegacyCheckpoint(const std::string& object, const StorageBytes& storages, int64_t element_size = 4) {
+inline std::string LegacyCheckpoint(const std::string& object, const StorageBytes& storages,
+                                    int64_t element_size = 4) {
   using namespace pickle;  // NOLINT: its pieces.
-  std::string file = Finish(std::string("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 12)) + Finish(Int(1001)) +
-                     Finish(Dict({{"protocol_version", Int(1001)}, {"little_endian", "\x88"}})) + Finish(object);
+  std::string file = Finish(std::string("\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19", 12)) +
+                     Finish(Int(1001)) +
+                     Finish(Dict({{"protocol_version", Int(1001)}, {"little_endian", "\x88"}})) +
+                     Finish(object);
   std::string keys = "](";
   for (const auto& [key, bytes] : storages) keys += Text(key);
   file += Finish(keys + "e");

@@ -1,6 +1,8 @@
-// From float graphs to fp16, hybrid and int8: structure, arithmetic of weights and biases, inputs and outputs, errors. Numbers
-// come from the naive interpreter, so the engine plays no part.
+// From float graphs to fp16, hybrid and int8: structure, arithmetic of weights and biases, inputs
+// and outputs, errors. Numbers come from the naive interpreter, so the engine plays no part.
 #include "converter/quantize/quantize.h"
+
+#include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
@@ -8,8 +10,6 @@
 #include <random>
 #include <string>
 #include <vector>
-
-#include <gtest/gtest.h>
 
 #include "converter/passes/passes.h"
 #include "formats/base/str_cat.h"
@@ -57,7 +57,8 @@ Graph Optimized(Graph g) {
 Graph Sample() { return Optimized(testing::SampleGraph(Precision::kFp32)); }
 
 int Count(const Graph& g, OpType type) {
-  return static_cast<int>(std::count_if(g.nodes.begin(), g.nodes.end(), [&](const Node& n) { return n.type == type; }));
+  return static_cast<int>(
+      std::count_if(g.nodes.begin(), g.nodes.end(), [&](const Node& n) { return n.type == type; }));
 }
 
 const Node* Find(const Graph& g, const std::string& name) {
@@ -67,8 +68,8 @@ const Node* Find(const Graph& g, const std::string& name) {
   return nullptr;
 }
 
-/// image -> conv+ReLU -> conv (residual) + ReLU -> global pool -> flatten -> dense -> softmax, with channel `dead` of the first
-/// convolution's weights nearly 0 and a large bias there.
+/// image -> conv+ReLU -> conv (residual) + ReLU -> global pool -> flatten -> dense -> softmax, with
+/// channel `dead` of the first convolution's weights nearly 0 and a large bias there.
 Graph Block(int channels = 8, int dead = -1) {
   std::mt19937 random(9);
   std::normal_distribution<float> normal(0.0f, 0.4f);
@@ -103,7 +104,8 @@ Graph Block(int channels = 8, int dead = -1) {
   const TensorId flat = g.AddActivation("flat", DType::kF32, {1, channels});
   g.AddNode(OpType::kReshape, "flat", {pool}, flat);
   const TensorId logits = g.AddActivation("logits", DType::kF32, {1, 5});
-  g.AddNode(OpType::kDense, "dense", {flat, constant("dense.weight", {5, channels}), constant("dense.bias", {5})}, logits);
+  g.AddNode(OpType::kDense, "dense",
+            {flat, constant("dense.weight", {5, channels}), constant("dense.bias", {5})}, logits);
   const TensorId probabilities = g.AddActivation("probabilities", DType::kF32, {1, 5});
   g.AddNode(OpType::kSoftmax, "softmax", {logits}, probabilities);
   g.outputs = {probabilities};
@@ -117,13 +119,15 @@ Graph MustQuantize(const Graph& g, const QuantizeOptions& options, const Calibra
 }
 
 TEST(ChooseQuantizationTest, ContainsZeroAndItsRange) {
-  for (const Range r : {Range{0.0f, 4.7f}, Range{-2.1f, 2.6f}, Range{-3.0f, 0.0f}, Range{1.0f, 2.0f}, Range{-9.0f, -8.0f},
-                        Range{-1e-6f, 1e6f}, Range{0.0f, 1e-30f}}) {
+  for (const Range r :
+       {Range{0.0f, 4.7f}, Range{-2.1f, 2.6f}, Range{-3.0f, 0.0f}, Range{1.0f, 2.0f},
+        Range{-9.0f, -8.0f}, Range{-1e-6f, 1e6f}, Range{0.0f, 1e-30f}}) {
     const Quantization q = ChooseQuantization(r);
     EXPECT_GT(q.scale, 0.0f);
     EXPECT_GE(q.zero_point, 0);
     EXPECT_LE(q.zero_point, 255);
-    const double low = -static_cast<double>(q.scale) * q.zero_point, high = static_cast<double>(q.scale) * (255 - q.zero_point);
+    const double low = -static_cast<double>(q.scale) * q.zero_point,
+                 high = static_cast<double>(q.scale) * (255 - q.zero_point);
     // The zero point's rounding may shift the range by half a step.
     EXPECT_LE(low, r.min + 0.51 * q.scale) << r.min << " " << r.max;
     EXPECT_GE(high, r.max - 0.51 * q.scale) << r.min << " " << r.max;
@@ -150,7 +154,8 @@ TEST(QuantizeTest, Fp16KeepsBiasesAndIsClose) {
     EXPECT_EQ(q.tensor(n.inputs[kInputWeights]).dtype, DType::kF16);
     EXPECT_EQ(q.tensor(n.inputs[kInputBias]).dtype, DType::kF32);
   }
-  for (const Tensor& t : q.tensors) EXPECT_FALSE(t.is_constant() && t.dtype == DType::kF32 && t.shape.rank() != 1) << t.name;
+  for (const Tensor& t : q.tensors)
+    EXPECT_FALSE(t.is_constant() && t.dtype == DType::kF32 && t.shape.rank() != 1) << t.name;
   const Values a = testing::Evaluate(g, RandomInput(g)), b = testing::Evaluate(q, RandomInput(g));
   for (size_t i = 0; i < a.size(); ++i) EXPECT_NEAR(a[i], b[i], 1e-3);
 }
@@ -158,7 +163,8 @@ TEST(QuantizeTest, Fp16KeepsBiasesAndIsClose) {
 TEST(QuantizeTest, Fp16RefusesWhatDoesNotFit) {
   Graph g = Block();
   std::vector<float> w(5 * 8, 1e5f);
-  g.nodes[4].inputs[kInputWeights] = g.AddConstant("huge", DType::kF32, {5, 8}, w.data(), w.size() * 4);
+  g.nodes[4].inputs[kInputWeights] =
+      g.AddConstant("huge", DType::kF32, {5, 8}, w.data(), w.size() * 4);
   const auto q = QuantizeGraph(g, {.precision = Precision::kFp16}, nullptr);
   EXPECT_EQ(q.status().code(), StatusCode::kInvalidArgument);
   EXPECT_NE(q.status().message().find("'dense'"), std::string::npos) << q.status().message();
@@ -167,17 +173,21 @@ TEST(QuantizeTest, Fp16RefusesWhatDoesNotFit) {
 // No integer stands for a NaN, and no half float either.
 TEST(QuantizeTest, RefusesWhatIsNotFinite) {
   const CalibrationTable table = TableFor(Block());
-  for (float bad : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+  for (float bad :
+       {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
       Graph g = Block();
-      const std::span<const float> good = g.tensor(g.nodes[4].inputs[kInputWeights]).values<float>();
+      const std::span<const float> good =
+          g.tensor(g.nodes[4].inputs[kInputWeights]).values<float>();
       std::vector<float> w(good.begin(), good.end());
       w[7] = bad;
       const Shape shape = g.tensor(g.nodes[4].inputs[kInputWeights]).shape;
-      g.nodes[4].inputs[kInputWeights] = g.AddConstant("bad", DType::kF32, shape, w.data(), w.size() * 4);
+      g.nodes[4].inputs[kInputWeights] =
+          g.AddConstant("bad", DType::kF32, shape, w.data(), w.size() * 4);
       const auto q = QuantizeGraph(g, {.precision = p}, &table);
       EXPECT_EQ(q.status().code(), StatusCode::kInvalidArgument);
-      EXPECT_NE(q.status().message().find("tensor 'bad': element 7: found "), std::string::npos) << q.status().message();
+      EXPECT_NE(q.status().message().find("tensor 'bad': element 7: found "), std::string::npos)
+          << q.status().message();
     }
   }
 }
@@ -186,12 +196,14 @@ TEST(QuantizeTest, RefusesWhatIsNotFinite) {
 TEST(QuantizeTest, RefusesABiasThatNoScaleCanExpress) {
   Graph g = Block();
   std::vector<float> bias(5, 3e38f);
-  g.nodes[4].set_input(kInputBias, g.AddConstant("huge", DType::kF32, {5}, bias.data(), bias.size() * 4));
+  g.nodes[4].set_input(kInputBias,
+                       g.AddConstant("huge", DType::kF32, {5}, bias.data(), bias.size() * 4));
   CalibrationTable table = TableFor(Block());
   for (auto& [name, range] : table.ranges) range = {0.0f, 1e-30f};
   const auto q = QuantizeGraph(g, {.precision = Precision::kInt8}, &table);
   EXPECT_EQ(q.status().code(), StatusCode::kInvalidArgument);
-  EXPECT_NE(q.status().message().find("'dense': bias of channel 0: found 3e+38"), std::string::npos) << q.status().message();
+  EXPECT_NE(q.status().message().find("'dense': bias of channel 0: found 3e+38"), std::string::npos)
+      << q.status().message();
 }
 
 TEST(QuantizeTest, HybridWeightsAreSymmetricPerChannel) {
@@ -203,7 +215,8 @@ TEST(QuantizeTest, HybridWeightsAreSymmetricPerChannel) {
   ASSERT_EQ(w.dtype, DType::kI8);
   EXPECT_EQ(q.tensor(b->inputs[kInputBias]).dtype, DType::kF32);
   const std::span<const float> scales = q.tensor(b->inputs[kInputScales]).values<float>();
-  const std::span<const float> original = g.tensor(Find(g, "b")->inputs[kInputWeights]).values<float>();
+  const std::span<const float> original =
+      g.tensor(Find(g, "b")->inputs[kInputWeights]).values<float>();
   const std::span<const int8_t> values = w.values<int8_t>();
   const size_t row = values.size() / 64;
   for (size_t c = 0; c < 64; ++c) {
@@ -229,7 +242,8 @@ TEST(QuantizeTest, Int8Structure) {
   const Graph g = Block();
   const CalibrationTable table = TableFor(g);
   const Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
-  // One Quantize at the head; the dense layer gives float logits to the softmax, so nothing is dequantized.
+  // One Quantize at the head; the dense layer gives float logits to the softmax, so nothing is
+  // dequantized.
   EXPECT_EQ(Count(q, OpType::kQuantize), 1);
   EXPECT_EQ(Count(q, OpType::kDequantize), 0);
   EXPECT_EQ(q.nodes.size(), g.nodes.size() + 1);
@@ -240,7 +254,8 @@ TEST(QuantizeTest, Int8Structure) {
   EXPECT_EQ(q.tensor(a->output).quantization.zero_point, 0);  // Behind a ReLU.
   EXPECT_EQ(b->input(kInputResidual), a->output);
   EXPECT_EQ(q.tensor(b->inputs[kInputBias]).dtype, DType::kI32);
-  EXPECT_EQ(q.tensor(Find(q, "flat")->output).quantization, q.tensor(Find(q, "pool")->output).quantization);
+  EXPECT_EQ(q.tensor(Find(q, "flat")->output).quantization,
+            q.tensor(Find(q, "pool")->output).quantization);
   EXPECT_EQ(q.tensor(Find(q, "dense")->output).dtype, DType::kF32);
   const Values x = testing::Evaluate(g, RandomInput(g)), y = testing::Evaluate(q, RandomInput(g));
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], 0.04);
@@ -259,8 +274,10 @@ TEST(QuantizeTest, BiasHasTheZeroPointCorrection) {
   const std::span<const int32_t> integer = q.tensor(a->inputs[kInputBias]).values<int32_t>();
   for (size_t c = 0; c < bias.size(); ++c) {
     int64_t sum = 0;
-    for (size_t i = c * w.size() / bias.size(); i < (c + 1) * w.size() / bias.size(); ++i) sum += w[i];
-    const double real = (integer[c] + static_cast<double>(x.zero_point * sum)) * x.scale * scales[c];
+    for (size_t i = c * w.size() / bias.size(); i < (c + 1) * w.size() / bias.size(); ++i)
+      sum += w[i];
+    const double real =
+        (integer[c] + static_cast<double>(x.zero_point * sum)) * x.scale * scales[c];
     EXPECT_NEAR(real, bias[c], static_cast<double>(x.scale) * scales[c] * 0.5001);
   }
 }
@@ -273,13 +290,15 @@ TEST(QuantizeTest, NearDeadChannelKeepsItsBias) {
   const Quantization out = q.tensor(a->output).quantization;
   // Channel 3 is its bias alone: 2.5, within half a step.
   std::vector<Values> values = testing::EvaluateAll(q, RandomInput(g));
-  for (size_t p = 0; p < 36; ++p) EXPECT_NEAR(values[a->output][p * 8 + 3] * out.scale, 2.5, out.scale * 0.51);
+  for (size_t p = 0; p < 36; ++p)
+    EXPECT_NEAR(values[a->output][p * 8 + 3] * out.scale, 2.5, out.scale * 0.51);
 }
 
 TEST(QuantizeTest, AllZeroWeightsAndTensors) {
   Graph g = Block();
   std::vector<float> zeros(8 * 3 * 3 * 3, 0.0f);
-  g.nodes[0].inputs[kInputWeights] = g.AddConstant("zeros", DType::kF32, {8, 3, 3, 3}, zeros.data(), zeros.size() * 4);
+  g.nodes[0].inputs[kInputWeights] =
+      g.AddConstant("zeros", DType::kF32, {8, 3, 3, 3}, zeros.data(), zeros.size() * 4);
   g.nodes[0].inputs[kInputBias] = g.AddConstant("no_bias", DType::kF32, {8}, zeros.data(), 32);
   const CalibrationTable table = TableFor(g);
   EXPECT_EQ(table.ranges.at("a").max, 0.0f);
@@ -292,7 +311,8 @@ TEST(QuantizeTest, LayerOfZeroWeightsIsItsBiasWhateverItsInput) {
   Graph g = Block();
   std::vector<float> zeros(8 * 3 * 3 * 8, 0.0f);
   Node* b = &g.nodes[1];
-  b->inputs[kInputWeights] = g.AddConstant("zeros", DType::kF32, {8, 3, 3, 8}, zeros.data(), zeros.size() * 4);
+  b->inputs[kInputWeights] =
+      g.AddConstant("zeros", DType::kF32, {8, 3, 3, 8}, zeros.data(), zeros.size() * 4);
   b->set_input(kInputResidual, kNoTensor);
   CalibrationTable table = TableFor(g);
   table.ranges["a"] = {0.0f, 1000.0f};  // Its steps are no measure for the bias.
@@ -301,7 +321,8 @@ TEST(QuantizeTest, LayerOfZeroWeightsIsItsBiasWhateverItsInput) {
   const Quantization out = q.tensor(layer->output).quantization;
   const Values x = testing::EvaluateAll(g, RandomInput(g))[g.nodes[1].output];
   const Values y = testing::EvaluateAll(q, RandomInput(g))[layer->output];
-  for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], (y[i] - out.zero_point) * out.scale, 0.501 * out.scale);
+  for (size_t i = 0; i < x.size(); ++i)
+    EXPECT_NEAR(x[i], (y[i] - out.zero_point) * out.scale, 0.501 * out.scale);
 }
 
 /// conv p, then a convolution of p, and concat(p, p * factor).
@@ -310,8 +331,12 @@ Graph ConcatOfRanges(float factor) {
   g.nodes.resize(2);
   const TensorId p = g.nodes[0].output;
   const std::vector<float> scale(8, factor), shift(8, 0.0f);
-  const TensorId wide = g.AddActivation("wide", DType::kF32, {1, 6, 6, 8}), both = g.AddActivation("both", DType::kF32, {1, 6, 6, 16});
-  g.AddNode(OpType::kScaleShift, "wide", {p, g.AddConstant("scale", DType::kF32, {8}, scale.data(), 32), g.AddConstant("shift", DType::kF32, {8}, shift.data(), 32)}, wide);
+  const TensorId wide = g.AddActivation("wide", DType::kF32, {1, 6, 6, 8}),
+                 both = g.AddActivation("both", DType::kF32, {1, 6, 6, 16});
+  g.AddNode(OpType::kScaleShift, "wide",
+            {p, g.AddConstant("scale", DType::kF32, {8}, scale.data(), 32),
+             g.AddConstant("shift", DType::kF32, {8}, shift.data(), 32)},
+            wide);
   g.AddNode(OpType::kConcat, "both", {p, wide}, both).axis = 3;
   g.outputs = {g.nodes[1].output, both};
   EXPECT_TRUE(RemoveUnused(&g).ok());
@@ -322,7 +347,8 @@ TEST(QuantizeTest, ConcatDoesNotCoarsenWhatOthersRead) {
   Graph g = ConcatOfRanges(200.0f);
   CalibrationTable table = TableFor(g);
   Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
-  EXPECT_LT(q.tensor(Find(q, "a")->output).quantization.scale, 0.02 * q.tensor(Find(q, "both")->output).quantization.scale);
+  EXPECT_LT(q.tensor(Find(q, "a")->output).quantization.scale,
+            0.02 * q.tensor(Find(q, "both")->output).quantization.scale);
   EXPECT_EQ(Count(q, OpType::kQuantize), 2);  // The image, and p for the concatenation.
   const Values x = testing::Evaluate(g, RandomInput(g)), y = testing::Evaluate(q, RandomInput(g));
   const double largest = *std::max_element(x.begin(), x.end());
@@ -336,10 +362,12 @@ TEST(QuantizeTest, ConcatDoesNotCoarsenWhatOthersRead) {
 
 TEST(QuantizeTest, KeepsTheWeightsOfTheSource) {
   Graph g = Block();
-  const std::vector<int8_t> codes(8 * 3 * 3 * 3, -64);  // Of 7 bits: rounding them anew would give -127.
+  const std::vector<int8_t> codes(8 * 3 * 3 * 3,
+                                  -64);  // Of 7 bits: rounding them anew would give -127.
   const std::vector<float> scales(8, 0.01f);
   Node& a = g.nodes[0];
-  a.inputs[kInputWeights] = g.AddConstant("codes", DType::kI8, {8, 3, 3, 3}, codes.data(), codes.size());
+  a.inputs[kInputWeights] =
+      g.AddConstant("codes", DType::kI8, {8, 3, 3, 3}, codes.data(), codes.size());
   a.set_input(kInputScales, g.AddConstant("codes.scale", DType::kF32, {8}, scales.data(), 32));
   const CalibrationTable table = TableFor(g);
   const auto weights = [](const Graph& q) { return q.tensor(Find(q, "a")->inputs[kInputWeights]); };
@@ -370,23 +398,27 @@ TEST(QuantizeTest, EveryOperator) {
 
 TEST(QuantizeTest, RequireInt8NamesWhatStaysFloat) {
   // A function of floats in the middle of the network; at its end it is not missed.
-  for (const OpType type : {OpType::kSigmoid, OpType::kTanh, OpType::kSoftmax, OpType::kLogSoftmax}) {
+  for (const OpType type :
+       {OpType::kSigmoid, OpType::kTanh, OpType::kSoftmax, OpType::kLogSoftmax}) {
     Graph g;
-    const TensorId x = g.AddActivation("x", DType::kF32, {1, 4}), s = g.AddActivation("s", DType::kF32, {1, 4}),
+    const TensorId x = g.AddActivation("x", DType::kF32, {1, 4}),
+                   s = g.AddActivation("s", DType::kF32, {1, 4}),
                    y = g.AddActivation("y", DType::kF32, {1, 4});
     g.inputs = {x};
     g.AddNode(type, "function", {x}, s);
     g.AddNode(OpType::kMul, "mul", {s, x}, y);
     g.outputs = {y};
     const CalibrationTable table = TableFor(g);
-    const auto refused = QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table);
+    const auto refused =
+        QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table);
     EXPECT_EQ(refused.status().code(), StatusCode::kUnsupported);
     EXPECT_EQ(refused.status().message(),
               StrCat("operators that would stay in float32: 'function' (", OpTypeName(type), ")"));
   }
   for (const Graph& g : {Sample(), Block()}) {
     const CalibrationTable table = TableFor(g);
-    EXPECT_TRUE(QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table).ok());
+    EXPECT_TRUE(
+        QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table).ok());
   }
 }
 
@@ -394,21 +426,26 @@ TEST(QuantizeTest, LongSumsStayFloat) {
   Graph g;
   const int64_t n = kMaxInt8Reduction + 1;
   std::vector<float> w(static_cast<size_t>(2 * n), 0.001f);
-  const TensorId x = g.AddActivation("x", DType::kF32, {1, n}), y = g.AddActivation("y", DType::kF32, {1, 2});
+  const TensorId x = g.AddActivation("x", DType::kF32, {1, n}),
+                 y = g.AddActivation("y", DType::kF32, {1, 2});
   g.inputs = {x};
-  g.AddNode(OpType::kDense, "long", {x, g.AddConstant("w", DType::kF32, {2, n}, w.data(), w.size() * 4)}, y);
+  g.AddNode(OpType::kDense, "long",
+            {x, g.AddConstant("w", DType::kF32, {2, n}, w.data(), w.size() * 4)}, y);
   g.outputs = {y};
   CalibrationTable table;
   table.ranges = {{"x", {-1.0f, 1.0f}}, {"y", {-1.0f, 1.0f}}};
   const Graph q = MustQuantize(g, {.precision = Precision::kInt8}, &table);
   EXPECT_EQ(q.nodes.size(), 1u);
   EXPECT_EQ(q.tensor(q.nodes[0].inputs[kInputWeights]).dtype, DType::kF32);
-  const auto refused = QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table);
-  EXPECT_NE(refused.status().message().find("'long' (dense)"), std::string::npos) << refused.status().message();
+  const auto refused =
+      QuantizeGraph(g, {.precision = Precision::kInt8, .require_int8 = true}, &table);
+  EXPECT_NE(refused.status().message().find("'long' (dense)"), std::string::npos)
+      << refused.status().message();
 }
 
 TEST(QuantizeTest, ExtremeBiasesStayInsideTheAccumulator) {
-  // Biases far beyond the products: ValidateGraph bounds their sum, and nothing may overflow on the way.
+  // Biases far beyond the products: ValidateGraph bounds their sum, and nothing may overflow on the
+  // way.
   Graph g = Block();
   std::vector<float> bias = {1e6f, -1e6f, 1e-6f, 0.0f, 3e8f, -3e8f, 1.0f, 1e10f};
   g.nodes[0].inputs[kInputBias] = g.AddConstant("bias", DType::kF32, {8}, bias.data(), 32);
@@ -422,7 +459,9 @@ TEST(QuantizeTest, ExtremeBiasesStayInsideTheAccumulator) {
 TEST(QuantizeTest, UInt8InputAndOutput) {
   const Graph g = Block();
   const CalibrationTable table = TableFor(g);
-  const Graph q = MustQuantize(g, {.precision = Precision::kInt8, .input_type = DType::kU8, .output_type = DType::kU8}, &table);
+  const Graph q = MustQuantize(
+      g, {.precision = Precision::kInt8, .input_type = DType::kU8, .output_type = DType::kU8},
+      &table);
   const Tensor &in = q.tensor(q.inputs[0]), &out = q.tensor(q.outputs[0]);
   EXPECT_EQ(in.name, "image");
   EXPECT_EQ(in.dtype, DType::kU8);
@@ -435,7 +474,9 @@ TEST(QuantizeTest, UInt8InputAndOutput) {
   const std::vector<float> x = RandomInput(g);
   std::vector<float> u8;
   for (float v : x) {
-    u8.push_back(std::clamp(std::nearbyint(v / in.quantization.scale) + static_cast<float>(in.quantization.zero_point), 0.0f, 255.0f));
+    u8.push_back(std::clamp(
+        std::nearbyint(v / in.quantization.scale) + static_cast<float>(in.quantization.zero_point),
+        0.0f, 255.0f));
   }
   const Values expected = testing::Evaluate(g, x), found = testing::Evaluate(q, u8);
   for (size_t i = 0; i < expected.size(); ++i) EXPECT_NEAR(found[i] / 256.0, expected[i], 0.04);
@@ -445,13 +486,15 @@ TEST(QuantizeTest, UInt8EdgesAroundFloat) {
   const Graph g = Block();
   const CalibrationTable table = TableFor(g);
   for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid}) {
-    const Graph q = MustQuantize(g, {.precision = p, .input_type = DType::kU8, .output_type = DType::kU8}, &table);
+    const Graph q = MustQuantize(
+        g, {.precision = p, .input_type = DType::kU8, .output_type = DType::kU8}, &table);
     EXPECT_EQ(q.nodes.front().type, OpType::kDequantize);
     EXPECT_EQ(q.nodes.back().type, OpType::kQuantize);
     EXPECT_EQ(q.tensor(q.inputs[0]).dtype, DType::kU8);
     // Without a table there is no range for the input.
     const auto refused = QuantizeGraph(g, {.precision = p, .input_type = DType::kU8}, nullptr);
-    EXPECT_NE(refused.status().message().find("'image'"), std::string::npos) << refused.status().message();
+    EXPECT_NE(refused.status().message().find("'image'"), std::string::npos)
+        << refused.status().message();
     // The output of a softmax needs none.
     EXPECT_TRUE(QuantizeGraph(g, {.precision = p, .output_type = DType::kU8}, nullptr).ok());
   }
@@ -461,7 +504,9 @@ TEST(QuantizeTest, UInt8OutputsOfFunctions) {
   const struct {
     OpType type;
     Quantization expected;
-  } kCases[] = {{OpType::kSigmoid, {1.0f / 256.0f, 0}}, {OpType::kTanh, {1.0f / 128.0f, 128}}, {OpType::kLogSoftmax, {8.0f / 255.0f, 255}}};
+  } kCases[] = {{OpType::kSigmoid, {1.0f / 256.0f, 0}},
+                {OpType::kTanh, {1.0f / 128.0f, 128}},
+                {OpType::kLogSoftmax, {8.0f / 255.0f, 255}}};
   for (const auto& c : kCases) {
     Graph g = Block();
     for (Node& n : g.nodes) {
@@ -469,7 +514,8 @@ TEST(QuantizeTest, UInt8OutputsOfFunctions) {
     }
     CalibrationTable table = TableFor(g);
     table.ranges["probabilities"] = {-8.0f, 0.0f};
-    const Graph q = MustQuantize(g, {.precision = Precision::kInt8, .output_type = DType::kU8}, &table);
+    const Graph q =
+        MustQuantize(g, {.precision = Precision::kInt8, .output_type = DType::kU8}, &table);
     EXPECT_EQ(q.tensor(q.outputs[0]).quantization, c.expected) << OpTypeName(c.type);
   }
 }
@@ -483,7 +529,8 @@ TEST(QuantizeTest, OutputInTheMiddle) {
   EXPECT_EQ(q.tensor(q.outputs[1]).name, "a");
   EXPECT_EQ(q.tensor(q.outputs[1]).dtype, DType::kF32);
   EXPECT_EQ(Count(q, OpType::kDequantize), 1);
-  const Graph u = MustQuantize(g, {.precision = Precision::kInt8, .output_type = DType::kU8}, &table);
+  const Graph u =
+      MustQuantize(g, {.precision = Precision::kInt8, .output_type = DType::kU8}, &table);
   EXPECT_EQ(u.tensor(u.outputs[1]).name, "a");
   EXPECT_EQ(u.tensor(u.outputs[1]).dtype, DType::kU8);
   EXPECT_EQ(Count(u, OpType::kDequantize), 0);
@@ -491,9 +538,11 @@ TEST(QuantizeTest, OutputInTheMiddle) {
 
 TEST(QuantizeTest, QuantizedSources) {
   const Graph g = testing::SampleGraph(Precision::kInt8);
-  const auto refused = QuantizeGraph(g, {.precision = Precision::kFp16, .input_type = DType::kU8}, nullptr);
+  const auto refused =
+      QuantizeGraph(g, {.precision = Precision::kFp16, .input_type = DType::kU8}, nullptr);
   EXPECT_EQ(refused.status().code(), StatusCode::kUnsupported);
-  const Graph same = MustQuantize(g, {.precision = Precision::kInt8, .input_type = DType::kU8}, nullptr);
+  const Graph same =
+      MustQuantize(g, {.precision = Precision::kInt8, .input_type = DType::kU8}, nullptr);
   std::vector<float> x(static_cast<size_t>(g.tensor(g.inputs[0]).shape.num_elements()));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i * 37 % 256);
   EXPECT_EQ(testing::Evaluate(same, x), testing::Evaluate(g, x));
@@ -507,12 +556,14 @@ TEST(QuantizeTest, QuantizedSources) {
 
 TEST(QuantizeTest, TableErrors) {
   const Graph g = Block();
-  EXPECT_EQ(QuantizeGraph(g, {.precision = Precision::kInt8}, nullptr).status().code(), StatusCode::kInvalidArgument);
+  EXPECT_EQ(QuantizeGraph(g, {.precision = Precision::kInt8}, nullptr).status().code(),
+            StatusCode::kInvalidArgument);
   CalibrationTable table = TableFor(g);
   table.ranges.erase("b");
   const auto missing = QuantizeGraph(g, {.precision = Precision::kInt8}, &table);
   EXPECT_EQ(missing.status().code(), StatusCode::kInvalidArgument);
-  EXPECT_NE(missing.status().message().find("'b'"), std::string::npos) << missing.status().message();
+  EXPECT_NE(missing.status().message().find("'b'"), std::string::npos)
+      << missing.status().message();
   for (const Range r : {Range{0.0f, INFINITY}, Range{NAN, 1.0f}, Range{2.0f, 1.0f}}) {
     table.ranges["b"] = r;
     const auto bad = QuantizeGraph(g, {.precision = Precision::kInt8}, &table);
@@ -522,18 +573,21 @@ TEST(QuantizeTest, TableErrors) {
   // Finite, but the width is not; nor does the quotient of scales behind it stay small enough.
   table.ranges["b"] = {-3e38f, 3e38f};
   const auto wide = QuantizeGraph(g, {.precision = Precision::kInt8}, &table);
-  EXPECT_NE(wide.status().message().find("expected a finite quotient of at most 2^95"), std::string::npos)
+  EXPECT_NE(wide.status().message().find("expected a finite quotient of at most 2^95"),
+            std::string::npos)
       << wide.status().message();
 }
 
 TEST(QuantizeTest, SameInputsSameGraph) {
   const Graph g = Sample();
   const CalibrationTable table = TableFor(g);
-  const Graph a = MustQuantize(g, {.precision = Precision::kInt8}, &table), b = MustQuantize(g, {.precision = Precision::kInt8}, &table);
+  const Graph a = MustQuantize(g, {.precision = Precision::kInt8}, &table),
+              b = MustQuantize(g, {.precision = Precision::kInt8}, &table);
   ASSERT_EQ(a.tensors.size(), b.tensors.size());
   for (size_t i = 0; i < a.tensors.size(); ++i) {
     EXPECT_EQ(a.tensors[i].name, b.tensors[i].name);
-    EXPECT_TRUE(std::equal(a.tensors[i].data.begin(), a.tensors[i].data.end(), b.tensors[i].data.begin(), b.tensors[i].data.end()));
+    EXPECT_TRUE(std::equal(a.tensors[i].data.begin(), a.tensors[i].data.end(),
+                           b.tensors[i].data.begin(), b.tensors[i].data.end()));
   }
 }
 

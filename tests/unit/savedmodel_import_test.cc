@@ -1,4 +1,5 @@
-// SavedModels: the bundle of variables, function inlining, TensorFlow's operators and what is refused.
+// SavedModels: the bundle of variables, function inlining, TensorFlow's operators and what is
+// refused.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -47,18 +48,22 @@ class SavedModelTest : public ::testing::Test {
 TfSavedModel Chain(const std::vector<int64_t>& input_shape) {
   TfSavedModel model;
   model.input_shape = input_shape;
-  model.Add("image", "Placeholder", {}, {{"dtype", AttrType(kTfFloat)}, {"shape", AttrShape(input_shape)}});
+  model.Add("image", "Placeholder", {},
+            {{"dtype", AttrType(kTfFloat)}, {"shape", AttrShape(input_shape)}});
   model.output = "image";
   return model;
 }
 
-void Then(TfSavedModel* model, const std::string& name, const std::string& op, std::vector<std::string> constants = {}, Attributes attributes = {}) {
+void Then(TfSavedModel* model, const std::string& name, const std::string& op,
+          std::vector<std::string> constants = {}, Attributes attributes = {}) {
   constants.insert(constants.begin(), model->output);
   model->Add(name, op, std::move(constants), std::move(attributes));
   model->output = name;
 }
 
-Values RunOn(const Graph& graph, const Values& input) { return NaiveInterpreter(graph).RunOutput({input}); }
+Values RunOn(const Graph& graph, const Values& input) {
+  return NaiveInterpreter(graph).RunOutput({input});
+}
 
 int Count(const Graph& graph, OpType type) {
   int n = 0;
@@ -66,7 +71,8 @@ int Count(const Graph& graph, OpType type) {
   return n;
 }
 
-// -- The bundle -----------------------------------------------------------------------------------------------------------------------
+// -- The bundle
+// -----------------------------------------------------------------------------------------------------------------------
 
 class TensorBundleTest : public ::testing::Test {
  protected:
@@ -102,7 +108,8 @@ TEST_F(TensorBundleTest, ReadsTensorsAndStrings) {
     ASSERT_EQ(bytes.value().size(), sizeof(values));
     std::memcpy(values, bytes.value().data(), sizeof(values));
     EXPECT_THAT(values, ElementsAre(1, 2, 3, 4));
-    EXPECT_THAT(bundle->entries().find("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE")->second.shape, ElementsAre(2, 2));
+    EXPECT_THAT(bundle->entries().find("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE")->second.shape,
+                ElementsAre(2, 2));
     EXPECT_EQ(bundle->ReadString("text").value(), std::string(300, 'x'));
     EXPECT_EQ(bundle->Read("none").status().code(), StatusCode::kNotFound);
     EXPECT_EQ(bundle->Read("text").status().code(), StatusCode::kUnsupported);
@@ -132,12 +139,14 @@ TEST_F(TensorBundleTest, DamagedDataIsFoundWhenRead) {
   data.back() = 'y';
   auto bundle = Open(builder.Index(), data);
   ASSERT_TRUE(bundle.ok());
-  EXPECT_THAT(bundle->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE").status().message(), HasSubstr("CRC32C"));
+  EXPECT_THAT(bundle->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE").status().message(),
+              HasSubstr("CRC32C"));
   EXPECT_THAT(bundle->ReadString("text").status().message(), HasSubstr("CRC32C"));
   EXPECT_TRUE(bundle->Read("other").ok());
   auto truncated = Open(builder.Index(), builder.data().substr(0, 10));
   ASSERT_TRUE(truncated.ok());
-  EXPECT_THAT(truncated->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE").status().message(), HasSubstr("outside of shard"));
+  EXPECT_THAT(truncated->Read("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE").status().message(),
+              HasSubstr("outside of shard"));
 }
 
 TEST_F(TensorBundleTest, RefusesWhatItCannotRead) {
@@ -156,12 +165,14 @@ TEST_F(TensorBundleTest, RefusesWhatItCannotRead) {
   EXPECT_EQ(TensorBundle::Open(folder_.path() + "/v").status().code(), StatusCode::kNotFound);
 }
 
-// -- The graph ------------------------------------------------------------------------------------------------------------------------
+// -- The graph
+// ------------------------------------------------------------------------------------------------------------------------
 
 /// Pixels that the expected values below were computed for.
 Values SamplePixels(int image) {
   Values pixels(9 * 8 * 3);
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<double>((i * 71 + 13 + static_cast<size_t>(image) * 29) % 256);
+  for (size_t i = 0; i < pixels.size(); ++i)
+    pixels[i] = static_cast<double>((i * 71 + 13 + static_cast<size_t>(image) * 29) % 256);
   return pixels;
 }
 
@@ -181,14 +192,17 @@ TEST_F(SavedModelTest, SampleGivesWhatTensorFlowGives) {
   EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 2);
   EXPECT_EQ(Count(graph.value(), OpType::kReshape), 1);
   // The same network and weights computed by TensorFlow 2.21.
-  const double expected[2][5] = {{0.1482107937335968, 0.2078433632850647, 0.23715101182460785, 0.12327942997217178, 0.28351539373397827},
-                                 {0.17905326187610626, 0.2026882916688919, 0.23788391053676605, 0.12144384533166885, 0.2589307129383087}};
+  const double expected[2][5] = {{0.1482107937335968, 0.2078433632850647, 0.23715101182460785,
+                                  0.12327942997217178, 0.28351539373397827},
+                                 {0.17905326187610626, 0.2026882916688919, 0.23788391053676605,
+                                  0.12144384533166885, 0.2589307129383087}};
   for (int image = 0; image < 2; ++image) {
     Values input = SamplePixels(image);
     for (size_t i = 0; i < input.size(); ++i) input[i] = input[i] * pre.scale - pre.mean[i % 3];
     const Values scores = RunOn(graph.value(), input);
     ASSERT_EQ(scores.size(), 5u);
-    for (size_t c = 0; c < 5; ++c) EXPECT_NEAR(scores[c], expected[image][c], 2e-6) << image << " " << c;
+    for (size_t c = 0; c < 5; ++c)
+      EXPECT_NEAR(scores[c], expected[image][c], 2e-6) << image << " " << c;
   }
 }
 
@@ -196,7 +210,8 @@ TEST_F(SavedModelTest, SamePaddingPutsTheOddPixelBehind) {
   // 4 wide, kernel 3, stride 2: one pixel of padding, to the right and below.
   TfSavedModel model = Chain({-1, 4, 4, 1});
   model.Add("w", "Const", {}, {{"value", AttrFloats({3, 3, 1, 1}, {1, 2, 3, 4, 5, 6, 7, 8, 9})}});
-  Then(&model, "conv", "Conv2D", {"w"}, {{"strides", AttrInts({1, 2, 2, 1})}, {"padding", AttrString("SAME")}});
+  Then(&model, "conv", "Conv2D", {"w"},
+       {{"strides", AttrInts({1, 2, 2, 1})}, {"padding", AttrString("SAME")}});
   const Result<Graph> graph = Import(model);
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   const Window& w = graph.value().nodes[0].window;
@@ -220,11 +235,13 @@ TEST_F(SavedModelTest, VariablesAreFoundByObjectGraphAndByName) {
   bundle.AddFloats("layer/kernel/.ATTRIBUTES/VARIABLE_VALUE", {2, 1}, {10, 20});
   bundle.AddString("_CHECKPOINTABLE_OBJECT_GRAPH", Message([](auto& w) {
                      w.add_message(1, Message([](auto& object) {
-                                     object.add_message(2, Message([](auto& attribute) {
-                                                          attribute.add_string(1, "VARIABLE_VALUE");
-                                                          attribute.add_string(2, "dense/kernel");
-                                                          attribute.add_string(3, "layer/kernel/.ATTRIBUTES/VARIABLE_VALUE");
-                                                        }));
+                                     object.add_message(
+                                         2, Message([](auto& attribute) {
+                                           attribute.add_string(1, "VARIABLE_VALUE");
+                                           attribute.add_string(2, "dense/kernel");
+                                           attribute.add_string(
+                                               3, "layer/kernel/.ATTRIBUTES/VARIABLE_VALUE");
+                                         }));
                                    }));
                    }));
   const Result<Graph> named = Import(make("plain"), &bundle);
@@ -245,7 +262,8 @@ TEST_F(SavedModelTest, PreprocessingMovesToTheMetadataWhenItCan) {
     model.Add("begin", "Const", {}, {{"value", AttrInt32s({0, 0, 0, 0})}});
     model.Add("minus", "Const", {}, {{"value", AttrInt32s({1, 1, 1, -1})}});
     model.Add("mean", "Const", {}, {{"value", AttrFloats({3}, {-100, -110, -120})}});
-    Then(&model, "reverse", "StridedSlice", {"begin", "begin", "minus"}, {{"begin_mask", AttrInt(15)}, {"end_mask", AttrInt(15)}});
+    Then(&model, "reverse", "StridedSlice", {"begin", "begin", "minus"},
+         {{"begin_mask", AttrInt(15)}, {"end_mask", AttrInt(15)}});
     Then(&model, "bias", "BiasAdd", {"mean"});
     finish(&model);
     const Result<Graph> graph = Import(model);
@@ -279,7 +297,8 @@ TEST_F(SavedModelTest, PreprocessingMovesToTheMetadataWhenItCan) {
     EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 1);
     EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);
   }
-  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{-1, 4, 4, 4}, {-1, 4, 4, 2}, {-1, 3}}) {
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{-1, 4, 4, 4}, {-1, 4, 4, 2}, {-1, 3}}) {
     // No image of 1 or 3 channels: nobody could prepare it.
     TfSavedModel model = Chain(shape);
     model.Add("half", "Const", {}, {{"value", AttrFloats({}, {0.5})}});
@@ -351,11 +370,13 @@ TEST_F(SavedModelTest, SpaceToBatchAroundAConvolutionIsADilatedOne) {
     model->Add("other_block", "Const", {}, {{"value", AttrInt32s({2, 2})}});
     model->Add("pads", "Const", {}, {{"value", AttrInt32s(pads)}});
     model->Add("crops", "Const", {}, {{"value", AttrInt32s({0, 0, 0, 1})}});
-    model->Add("w", "Const", {}, {{"value", AttrFloats({3, 3, 1, 1}, std::vector<float>(9, 1.0f))}});
+    model->Add("w", "Const", {},
+               {{"value", AttrFloats({3, 3, 1, 1}, std::vector<float>(9, 1.0f))}});
     Then(model, "to_batch", "SpaceToBatchND", {"block", "pads"});
   };
   const auto convolve = [](TfSavedModel* model, const std::string& padding) {
-    Then(model, "conv", "Conv2D", {"w"}, {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString(padding)}});
+    Then(model, "conv", "Conv2D", {"w"},
+         {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString(padding)}});
   };
   TfSavedModel model;
   begin(&model, {2, 2, 3, 4});
@@ -371,7 +392,8 @@ TEST_F(SavedModelTest, SpaceToBatchAroundAConvolutionIsADilatedOne) {
     for (int x = 0; x < 5; ++x) {
       for (int v = y - 2; v <= y + 2; v += 2) {
         for (int u = x - 3; u <= x + 3; u += 3) {
-          if (v >= 0 && v < 4 && u >= 0 && u < 5) expected[static_cast<size_t>(y * 5 + x)] += image[static_cast<size_t>(v * 5 + u)];
+          if (v >= 0 && v < 4 && u >= 0 && u < 5)
+            expected[static_cast<size_t>(y * 5 + x)] += image[static_cast<size_t>(v * 5 + u)];
         }
       }
     }
@@ -392,7 +414,8 @@ TEST_F(SavedModelTest, SpaceToBatchAroundAConvolutionIsADilatedOne) {
   EXPECT_THAT(ImportError(model), HasSubstr("removes 1 pixels where 0 were added"));
   begin(&model, {2, 2, 3, 4});
   Then(&model, "relu", "Relu");
-  EXPECT_THAT(ImportError(model), AllOf(HasSubstr("Relu 'relu'"), HasSubstr("only one convolution")));
+  EXPECT_THAT(ImportError(model),
+              AllOf(HasSubstr("Relu 'relu'"), HasSubstr("only one convolution")));
   begin(&model, {2, 2, 3, 4});
   convolve(&model, "VALID");
   EXPECT_THAT(ImportError(model), HasSubstr("only one convolution"));
@@ -409,12 +432,16 @@ TEST_F(SavedModelTest, ListsAllThatCannotBeConverted) {
   Then(&model, "first", "LeakyRelu");
   const std::string after_first = model.output;
   model.output = "image";
-  Then(&model, "second", "Conv2D", {"w"}, {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString("SAME")}, {"dilations", AttrInts({2, 1, 1, 1})}});
+  Then(&model, "second", "Conv2D", {"w"},
+       {{"strides", AttrInts({1, 1, 1, 1})},
+        {"padding", AttrString("SAME")},
+        {"dilations", AttrInts({2, 1, 1, 1})}});
   Then(&model, "after", "Relu");
   Then(&model, "sum", "AddV2", {after_first});
   const std::string error = ImportError(model);
-  EXPECT_THAT(error, AllOf(HasSubstr("2 unsupported operators"), HasSubstr("LeakyRelu 'first'"), HasSubstr("octet has ReLU"),
-                           HasSubstr("Conv2D 'second'"), HasSubstr("dilations over the batch")));
+  EXPECT_THAT(error, AllOf(HasSubstr("2 unsupported operators"), HasSubstr("LeakyRelu 'first'"),
+                           HasSubstr("octet has ReLU"), HasSubstr("Conv2D 'second'"),
+                           HasSubstr("dilations over the batch")));
   EXPECT_EQ(error.find('\n'), std::string::npos);
 }
 
@@ -425,12 +452,14 @@ TEST_F(SavedModelTest, SignatureAndInputAreChecked) {
   EXPECT_EQ(ImportError(model), "accepted");
   const Result<Graph> chosen = ImportModel(Folder(), {.graph = "", .signature = "classify"});
   EXPECT_TRUE(chosen.ok()) << chosen.status().message();
-  const Result<Graph> inside = ImportModel(Folder() + "/saved_model.pb", {.graph = "", .signature = "classify"});
+  const Result<Graph> inside =
+      ImportModel(Folder() + "/saved_model.pb", {.graph = "", .signature = "classify"});
   ASSERT_TRUE(inside.ok()) << inside.status().message();
   EXPECT_EQ(inside->nodes.size(), chosen->nodes.size());
   const Result<Graph> missing = ImportModel(Folder(), {.graph = "", .signature = "other"});
   EXPECT_EQ(missing.status().code(), StatusCode::kInvalidArgument);
-  EXPECT_THAT(missing.status().message(), HasSubstr("no signature 'other'; those that are there: classify"));
+  EXPECT_THAT(missing.status().message(),
+              HasSubstr("no signature 'other'; those that are there: classify"));
   model.signature = "__saved_model_init_op";
   EXPECT_THAT(ImportError(model), HasSubstr("no signature"));
   model = Chain({-1, -1, -1, 3});
@@ -454,7 +483,8 @@ TEST_F(SavedModelTest, FunctionsThatNeverEndAreRefused) {
       const std::string next = i + 1 < 40 ? "f" + std::to_string(i + 1) : "";
       TfFunction f{"f" + std::to_string(i), {"x"}, {{"y", "b:output:0"}}, {}};
       const std::string op = next.empty() ? "Relu" : "PartitionedCall";
-      const Attributes attributes = next.empty() ? Attributes{} : Attributes{{"f", AttrFunction(next)}};
+      const Attributes attributes =
+          next.empty() ? Attributes{} : Attributes{{"f", AttrFunction(next)}};
       f.nodes.push_back({"a", op, {"x"}, attributes});
       f.nodes.push_back({"b", op, {"a:output:0"}, attributes});
       model.functions.push_back(f);
@@ -464,7 +494,10 @@ TEST_F(SavedModelTest, FunctionsThatNeverEndAreRefused) {
   }
   {
     TfSavedModel model = Chain({-1, 4, 4, 3});
-    model.functions.push_back({"f", {"x"}, {{"y", "a:output:0"}}, {{"a", "PartitionedCall", {"x"}, {{"f", AttrFunction("f")}}}}});
+    model.functions.push_back({"f",
+                               {"x"},
+                               {{"y", "a:output:0"}},
+                               {{"a", "PartitionedCall", {"x"}, {{"f", AttrFunction("f")}}}}});
     Then(&model, "call", "PartitionedCall", {}, {{"f", AttrFunction("f")}});
     EXPECT_THAT(ImportError(model), HasSubstr("levels deep"));
   }
@@ -501,7 +534,8 @@ TEST_F(SavedModelTest, EveryAttributeIsUnderstoodOrRefused) {
     TfSavedModel model = Chain({-1, 2, 2, 1});
     model.Add("c", "Const", {}, {{"value", AttrFloats({}, {1})}});
     Then(&model, "node", row.name, {"c"}, {{"surprise", AttrInt(1)}, {"_note", AttrInt(1)}});
-    EXPECT_THAT(ImportError(model), AllOf(HasSubstr("'node'"), HasSubstr("'surprise' is 1"))) << row.name;
+    EXPECT_THAT(ImportError(model), AllOf(HasSubstr("'node'"), HasSubstr("'surprise' is 1")))
+        << row.name;
   }
   TfSavedModel model = Chain({-1, 4});
   model.Add("w", "Const", {}, {{"value", AttrFloats({4, 1}, {1, 2, 3, 4})}});
@@ -525,7 +559,8 @@ TEST_F(SavedModelTest, VariablesThatTheNetworkAssignsAreRefused) {
   bundle.AddFloats("w", {}, {3});
   EXPECT_EQ(ImportError(model, &bundle), "accepted");  // A counter beside the network.
   model.functions[0].nodes[1].inputs[0] = "a";
-  EXPECT_THAT(ImportError(model, &bundle), HasSubstr("variable 'v' is assigned by the network itself"));
+  EXPECT_THAT(ImportError(model, &bundle),
+              HasSubstr("variable 'v' is assigned by the network itself"));
 }
 
 TEST_F(SavedModelTest, DenseLayersAtEveryPixel) {
@@ -538,7 +573,8 @@ TEST_F(SavedModelTest, DenseLayersAtEveryPixel) {
   model.Add("two", "Const", {}, {{"value", AttrInt32s({2}, {})}});
   model.Add("last", "Const", {}, {{"value", AttrInt32s({1}, {})}});
   model.Add("shape", "Shape", {"image"});
-  model.Add("batch", "StridedSlice", {"shape", "zero", "one", "one"}, {{"shrink_axis_mask", AttrInt(1)}});
+  model.Add("batch", "StridedSlice", {"shape", "zero", "one", "one"},
+            {{"shrink_axis_mask", AttrInt(1)}});
   model.Add("target", "Pack", {"batch", "two", "two", "last"});
   Then(&model, "merge", "Reshape", {"rows"});
   Then(&model, "matmul", "MatMul", {"w"});
@@ -577,7 +613,8 @@ TEST_F(SavedModelTest, ChannelsFirstIsAView) {
   model.Add("rows", "Const", {}, {{"value", AttrInt32s({2})}});
   model.Add("flat", "Const", {}, {{"value", AttrInt32s({-1, 2})}});
   Then(&model, "last", "Transpose", {"to_last"});
-  Then(&model, "conv", "Conv2D", {"w"}, {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString("VALID")}});
+  Then(&model, "conv", "Conv2D", {"w"},
+       {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString("VALID")}});
   Then(&model, "first", "Transpose", {"to_first"});
   Then(&model, "bias", "AddV2", {"b"});
   Then(&model, "mean", "Max", {"rows"}, {{"keep_dims", AttrBool(true)}});
@@ -595,7 +632,8 @@ TEST_F(SavedModelTest, ChannelsFirstIsAView) {
 TEST_F(SavedModelTest, ConstantsWrapAsTheirTypeDoes) {
   TfSavedModel model = Chain({-1, 2});
   model.Add("large", "Const", {}, {{"value", AttrInt32s({300, -1})}});
-  model.Add("byte", "Cast", {"large"}, {{"SrcT", AttrType(kTfInt32)}, {"DstT", AttrType(kTfUint8)}});
+  model.Add("byte", "Cast", {"large"},
+            {{"SrcT", AttrType(kTfInt32)}, {"DstT", AttrType(kTfUint8)}});
   model.Add("sum", "AddV2", {"byte", "byte"});
   model.Add("float", "Cast", {"sum"}, {{"SrcT", AttrType(kTfUint8)}, {"DstT", AttrType(kTfFloat)}});
   Then(&model, "add", "AddV2", {"float"});
@@ -606,12 +644,17 @@ TEST_F(SavedModelTest, ConstantsWrapAsTheirTypeDoes) {
 
 TEST(Snappy, LiteralsAndCopiesThatOverlap) {
   // 11 bytes: "abc", then 8 from 3 back.
-  const std::string_view block("\x0b\x08" "abc" "\x11\x03", 7);
+  const std::string_view block(
+      "\x0b\x08"
+      "abc"
+      "\x11\x03",
+      7);
   const Result<std::string> bytes = tf::SnappyUncompress(block, 100);
   ASSERT_TRUE(bytes.ok()) << bytes.status().message();
   EXPECT_EQ(*bytes, "abcabcabcab");
   EXPECT_FALSE(tf::SnappyUncompress(block, 10).ok());
-  for (size_t n = 0; n < block.size(); ++n) EXPECT_FALSE(tf::SnappyUncompress(block.substr(0, n), 100).ok()) << n;
+  for (size_t n = 0; n < block.size(); ++n)
+    EXPECT_FALSE(tf::SnappyUncompress(block.substr(0, n), 100).ok()) << n;
   // Whatever bytes there are: an error, or as many bytes as were announced.
   uint32_t state = 1;
   for (int i = 0; i < 200000; ++i) {
@@ -641,12 +684,13 @@ TEST_F(SavedModelTest, WireTypesAreChecked) {
 TEST_F(SavedModelTest, ConstantsCannotAskForMoreMemoryThanTheFileJustifies) {
   TfSavedModel model = Chain({-1, 4, 4, 3});
   model.Add("huge", "Const", {}, {{"value", Message([](auto& w) {
-                                     w.add_message(8, Message([](auto& t) {
-                                                     t.add_enum(1, kTfFloat);
-                                                     t.add_message(2, ShapeProto({1 << 20, 1 << 20}));
-                                                     const float one = 1.0f;
-                                                     t.add_packed_float(5, &one, &one + 1);
-                                                   }));
+                                     w.add_message(
+                                         8, Message([](auto& t) {
+                                           t.add_enum(1, kTfFloat);
+                                           t.add_message(2, ShapeProto({1 << 20, 1 << 20}));
+                                           const float one = 1.0f;
+                                           t.add_packed_float(5, &one, &one + 1);
+                                         }));
                                    })}});
   Then(&model, "mul", "Mul", {"huge"});
   EXPECT_THAT(ImportError(model), HasSubstr("without its bytes"));
@@ -680,7 +724,8 @@ TEST_F(SavedModelTest, ModelOfTheFlowersGivesItsReferenceProbabilities) {
     ASSERT_TRUE(images->ReadFloats(i * pixels, pixels, image.data()).ok());
     ASSERT_TRUE(expected->ReadFloats(i * 5, 5, probabilities.data()).ok());
     Values input(image.size());
-    for (size_t k = 0; k < image.size(); ++k) input[k] = (image[k] / 255.0 - kMean[k % 3]) / kStddev[k % 3];
+    for (size_t k = 0; k < image.size(); ++k)
+      input[k] = (image[k] / 255.0 - kMean[k % 3]) / kStddev[k % 3];
     const Values scores = RunOn(graph.value(), input);
     for (size_t c = 0; c < 5; ++c) EXPECT_NEAR(scores[c], probabilities[c], 1e-4);
   }

@@ -125,8 +125,8 @@ TEST(Session, GroupsOfABatchEqualSingleImages) {
   const std::vector<float> images = Builder(8).Random(7 * kPixels, 1.0f);
   std::vector<float> alone;
   for (int i = 0; i < 7; ++i) {
-    const std::vector<float> output = RunModel(
-        one->get(), {images.begin() + i * kPixels, images.begin() + (i + 1) * kPixels}, 1);
+    const std::vector<float> output =
+        RunModel(one->get(), {images.begin() + i * kPixels, images.begin() + (i + 1) * kPixels}, 1);
     alone.insert(alone.end(), output.begin(), output.end());
   }
   for (int threads : {1, 2, 3}) {

@@ -1,3 +1,6 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -10,9 +13,6 @@
 #include <tuple>
 #include <utility>
 #include <vector>
-
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
 
 #include "converter/import/importer.h"
 #include "converter/import/tflite/tflite_schema_generated.h"
@@ -28,8 +28,11 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // Numbers of the public schema.
-constexpr int kAddCode = 0, kConvCode = 3, kDepthwiseCode = 4, kDequantizeCode = 6, kDenseCode = 9, kSoftmaxCode = 25, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
-              kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38, kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83, kQuantizeCode = 114;
+constexpr int kAddCode = 0, kConvCode = 3, kDepthwiseCode = 4, kDequantizeCode = 6, kDenseCode = 9,
+              kSoftmaxCode = 25, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
+              kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38,
+              kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83,
+              kQuantizeCode = 114;
 
 struct Quant {
   std::vector<float> scale;
@@ -41,24 +44,30 @@ struct Quant {
 class Builder {
  public:
   template <typename T = float>
-  int Tensor(const std::string& name, tflite::TensorType type, const std::vector<int>& shape, const std::vector<T>& data = {},
-             const Quant& quant = {}, const std::vector<int>& signature = {}) {
+  int Tensor(const std::string& name, tflite::TensorType type, const std::vector<int>& shape,
+             const std::vector<T>& data = {}, const Quant& quant = {},
+             const std::vector<int>& signature = {}) {
     uint32_t buffer = 0;
     if (!data.empty()) {
       buffer = static_cast<uint32_t>(buffers_.size()) + 1;  // 0 is the empty one.
-      buffers_.push_back(tflite::CreateBuffer(
-          fb_, fb_.CreateVector(reinterpret_cast<const uint8_t*>(data.data()), data.size() * sizeof(T))));
+      buffers_.push_back(
+          tflite::CreateBuffer(fb_, fb_.CreateVector(reinterpret_cast<const uint8_t*>(data.data()),
+                                                     data.size() * sizeof(T))));
     }
     flatbuffers::Offset<tflite::QuantizationParameters> q;
     if (!quant.scale.empty()) {
-      q = tflite::CreateQuantizationParameters(fb_, 0, 0, fb_.CreateVector(quant.scale), fb_.CreateVector(quant.zero), 0, 0, quant.dimension);
+      q = tflite::CreateQuantizationParameters(fb_, 0, 0, fb_.CreateVector(quant.scale),
+                                               fb_.CreateVector(quant.zero), 0, 0, quant.dimension);
     }
     const auto dims = fb_.CreateVector(shape);
-    const auto open = signature.empty() ? flatbuffers::Offset<flatbuffers::Vector<int>>() : fb_.CreateVector(signature);
-    tensors_.push_back(tflite::CreateTensor(fb_, dims, type, buffer, fb_.CreateString(name), q, false, 0, open));
+    const auto open = signature.empty() ? flatbuffers::Offset<flatbuffers::Vector<int>>()
+                                        : fb_.CreateVector(signature);
+    tensors_.push_back(
+        tflite::CreateTensor(fb_, dims, type, buffer, fb_.CreateString(name), q, false, 0, open));
     return static_cast<int>(tensors_.size()) - 1;
   }
-  int Floats(const std::string& name, const std::vector<int>& shape, const std::vector<float>& data = {}) {
+  int Floats(const std::string& name, const std::vector<int>& shape,
+             const std::vector<float>& data = {}) {
     return Tensor(name, tflite::TensorType::FLOAT32, shape, data);
   }
   int Ints(const std::string& name, const std::vector<int>& data) {
@@ -69,11 +78,15 @@ class Builder {
   }
 
   void Op(int code, const std::vector<int>& inputs, const std::vector<int>& outputs,
-          tflite::BuiltinOptions type = tflite::BuiltinOptions::NONE, flatbuffers::Offset<void> options = 0, const char* custom = nullptr) {
-    const auto name = custom == nullptr ? flatbuffers::Offset<flatbuffers::String>() : fb_.CreateString(custom);
-    codes_.push_back(tflite::CreateOperatorCode(fb_, static_cast<int8_t>(std::min(code, 127)), name, 1, code));
-    ops_.push_back(tflite::CreateOperator(fb_, static_cast<uint32_t>(codes_.size()) - 1, fb_.CreateVector(inputs), fb_.CreateVector(outputs),
-                                          type, options));
+          tflite::BuiltinOptions type = tflite::BuiltinOptions::NONE,
+          flatbuffers::Offset<void> options = 0, const char* custom = nullptr) {
+    const auto name =
+        custom == nullptr ? flatbuffers::Offset<flatbuffers::String>() : fb_.CreateString(custom);
+    codes_.push_back(
+        tflite::CreateOperatorCode(fb_, static_cast<int8_t>(std::min(code, 127)), name, 1, code));
+    ops_.push_back(tflite::CreateOperator(fb_, static_cast<uint32_t>(codes_.size()) - 1,
+                                          fb_.CreateVector(inputs), fb_.CreateVector(outputs), type,
+                                          options));
   }
   void Conv(const std::vector<int>& inputs, int output, tflite::Padding padding, int stride,
             tflite::ActivationFunctionType activation = tflite::ActivationFunctionType::NONE) {
@@ -81,17 +94,22 @@ class Builder {
        tflite::CreateConv2DOptions(fb_, padding, stride, stride, activation).Union());
   }
   void Dense(const std::vector<int>& inputs, int output) {
-    Op(kDenseCode, inputs, {output}, tflite::BuiltinOptions::FullyConnectedOptions, tflite::CreateFullyConnectedOptions(fb_).Union());
+    Op(kDenseCode, inputs, {output}, tflite::BuiltinOptions::FullyConnectedOptions,
+       tflite::CreateFullyConnectedOptions(fb_).Union());
   }
 
   flatbuffers::FlatBufferBuilder& fb() { return fb_; }
 
-  std::string Build(const std::vector<int>& inputs, const std::vector<int>& outputs, uint32_t version = 3) {
-    const auto graph = tflite::CreateSubGraph(fb_, fb_.CreateVector(tensors_), fb_.CreateVector(inputs), fb_.CreateVector(outputs), fb_.CreateVector(ops_));
+  std::string Build(const std::vector<int>& inputs, const std::vector<int>& outputs,
+                    uint32_t version = 3) {
+    const auto graph =
+        tflite::CreateSubGraph(fb_, fb_.CreateVector(tensors_), fb_.CreateVector(inputs),
+                               fb_.CreateVector(outputs), fb_.CreateVector(ops_));
     std::vector<flatbuffers::Offset<tflite::Buffer>> buffers{tflite::CreateBuffer(fb_)};
     buffers.insert(buffers.end(), buffers_.begin(), buffers_.end());
-    tflite::FinishModelBuffer(fb_, tflite::CreateModel(fb_, version, fb_.CreateVector(codes_), fb_.CreateVector(&graph, 1), 0,
-                                                       fb_.CreateVector(buffers)));
+    tflite::FinishModelBuffer(
+        fb_, tflite::CreateModel(fb_, version, fb_.CreateVector(codes_),
+                                 fb_.CreateVector(&graph, 1), 0, fb_.CreateVector(buffers)));
     return {reinterpret_cast<const char*>(fb_.GetBufferPointer()), fb_.GetSize()};
   }
 
@@ -139,11 +157,13 @@ std::vector<T> RunGraph(Graph graph, const std::vector<T>& input) {
 std::string Tiny(const std::string& name) { return OCTET_SOURCE_DIR "/tests/data/tiny/" + name; }
 
 TEST(TfliteImport, FloatFilesGiveTheFrameworksOutputs) {
-  const auto input = ReadNpyFloats(Tiny("input.npy")), expected = ReadNpyFloats(Tiny("expected.npy"));
+  const auto input = ReadNpyFloats(Tiny("input.npy")),
+             expected = ReadNpyFloats(Tiny("expected.npy"));
   ASSERT_TRUE(input.ok() && expected.ok());
-  for (const auto& [file, precision, tolerance] : {std::tuple("fp32.tflite", Precision::kFp32, 1e-5f),
-                                                   std::tuple("fp16.tflite", Precision::kFp16, 2e-3f),
-                                                   std::tuple("int8_float.tflite", Precision::kInt8, 0.05f)}) {
+  for (const auto& [file, precision, tolerance] :
+       {std::tuple("fp32.tflite", Precision::kFp32, 1e-5f),
+        std::tuple("fp16.tflite", Precision::kFp16, 2e-3f),
+        std::tuple("int8_float.tflite", Precision::kInt8, 0.05f)}) {
     SCOPED_TRACE(file);
     const auto graph = ImportTflite(Tiny(file));
     ASSERT_TRUE(graph.ok()) << graph.status().message();
@@ -151,8 +171,10 @@ TEST(TfliteImport, FloatFilesGiveTheFrameworksOutputs) {
     EXPECT_EQ(std::string("tflite ") + PrecisionName(precision), graph->metadata.source);
     const Preprocessing& pre = graph->metadata.preprocessing;
     for (size_t i = 0; i < 4; ++i) {
-      std::vector<float> x(input->values.begin() + static_cast<std::ptrdiff_t>(i) * 192, input->values.begin() + static_cast<std::ptrdiff_t>(i + 1) * 192);
-      for (size_t k = 0; k < x.size(); ++k) x[k] = (x[k] * pre.scale - pre.mean[k % 3]) / pre.stddev[k % 3];
+      std::vector<float> x(input->values.begin() + static_cast<std::ptrdiff_t>(i) * 192,
+                           input->values.begin() + static_cast<std::ptrdiff_t>(i + 1) * 192);
+      for (size_t k = 0; k < x.size(); ++k)
+        x[k] = (x[k] * pre.scale - pre.mean[k % 3]) / pre.stddev[k % 3];
       const std::vector<float> y = RunGraph(*graph, x);
       ASSERT_EQ(3u, y.size());
       for (size_t k = 0; k < 3; ++k) EXPECT_NEAR(expected->values[i * 3 + k], y[k], tolerance);
@@ -165,7 +187,8 @@ TEST(TfliteImport, IntegerFileGivesTheReferenceKernelsBytes) {
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   EXPECT_EQ(Rounding::kTflite, graph->metadata.rounding);
   EXPECT_EQ("int8", graph->metadata.name);
-  const auto input = ReadNpyFloats(Tiny("int8_input.npy")), expected = ReadNpyFloats(Tiny("int8_expected.npy"));
+  const auto input = ReadNpyFloats(Tiny("int8_input.npy")),
+             expected = ReadNpyFloats(Tiny("int8_expected.npy"));
   ASSERT_TRUE(input.ok() && expected.ok());
   size_t equal = 0;
   for (size_t i = 0; i < 40; ++i) {
@@ -195,7 +218,8 @@ TEST(TfliteImport, ElementsOfAVectorMayBeMisaligned) {
     const tflite::QuantizationParameters* q = t->quantization();
     if (q == nullptr || q->zero_point() == nullptr) continue;
     const auto* table = reinterpret_cast<const flatbuffers::Table*>(q);
-    const auto* field = reinterpret_cast<const char*>(table->GetAddressOf(tflite::QuantizationParameters::VT_ZERO_POINT));
+    const auto* field = reinterpret_cast<const char*>(
+        table->GetAddressOf(tflite::QuantizationParameters::VT_ZERO_POINT));
     const flatbuffers::uoffset_t length = q->zero_point()->size();
     const uint8_t* elements = q->zero_point()->Data();
     while (file.size() % 8 != 0) file.push_back(0);
@@ -208,16 +232,20 @@ TEST(TfliteImport, ElementsOfAVectorMayBeMisaligned) {
   }
   ASSERT_GT(moved, 3);
   ASSERT_LE(file.size(), size * 2);
-  const auto graph = ImportTfliteBytes({file.data(), file.size()}), original = ImportTflite(Tiny("int8.tflite"));
+  const auto graph = ImportTfliteBytes({file.data(), file.size()}),
+             original = ImportTflite(Tiny("int8.tflite"));
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   ASSERT_TRUE(original.ok());
   ASSERT_EQ(original->tensors.size(), graph->tensors.size());
-  for (size_t i = 0; i < graph->tensors.size(); ++i) EXPECT_EQ(original->tensors[i].quantization, graph->tensors[i].quantization);
+  for (size_t i = 0; i < graph->tensors.size(); ++i)
+    EXPECT_EQ(original->tensors[i].quantization, graph->tensors[i].quantization);
 }
 
 TEST(TfliteImport, SamePaddingPutsTheOddPixelBehind) {
   Builder b;
-  const int x = b.Floats("x", {1, 6, 5, 1}), w = b.Floats("w", {1, 3, 3, 1}, std::vector<float>(9, 1.0f)), y = b.Floats("y", {1, 3, 3, 1});
+  const int x = b.Floats("x", {1, 6, 5, 1}),
+            w = b.Floats("w", {1, 3, 3, 1}, std::vector<float>(9, 1.0f)),
+            y = b.Floats("y", {1, 3, 3, 1});
   b.Conv({x, w, -1}, y, tflite::Padding::SAME, 2);
   const Graph g = ImportOrFail(b.Build({x}, {y}));
   ASSERT_THAT(Types(g), ElementsAre(OpType::kConv2d));
@@ -230,12 +258,15 @@ TEST(TfliteImport, SamePaddingPutsTheOddPixelBehind) {
 }
 
 /// SPACE_TO_BATCH_ND, a 3x3 convolution and BATCH_TO_SPACE_ND on 4x5 pixels; block 2x3.
-std::string Dilated(const std::vector<int>& pads, const std::vector<int>& crops, tflite::Padding padding, int back_block = 3,
-                    int middle_code = kConvCode) {
+std::string Dilated(const std::vector<int>& pads, const std::vector<int>& crops,
+                    tflite::Padding padding, int back_block = 3, int middle_code = kConvCode) {
   Builder b;
-  const int x = b.Floats("x", {1, 4, 5, 1}), block = b.Ints("block", {2, 3}), back = b.Ints("back", {2, back_block}),
-            p = b.Ints("pads", pads), c = b.Ints("crops", crops), w = b.Floats("w", {1, 3, 3, 1}, std::vector<float>(9, 1.0f)),
-            batched = b.Floats("batched", {6, 4, 4, 1}), convolved = b.Floats("convolved", {6, 2, 2, 1}), y = b.Floats("y", {1, 4, 5, 1});
+  const int x = b.Floats("x", {1, 4, 5, 1}), block = b.Ints("block", {2, 3}),
+            back = b.Ints("back", {2, back_block}), p = b.Ints("pads", pads),
+            c = b.Ints("crops", crops),
+            w = b.Floats("w", {1, 3, 3, 1}, std::vector<float>(9, 1.0f)),
+            batched = b.Floats("batched", {6, 4, 4, 1}),
+            convolved = b.Floats("convolved", {6, 2, 2, 1}), y = b.Floats("y", {1, 4, 5, 1});
   b.Op(kSpaceToBatchCode, {x, block, p}, {batched});
   if (middle_code == kConvCode) {
     b.Conv({batched, w, -1}, convolved, padding, 1);
@@ -251,20 +282,28 @@ TEST(TfliteImport, SpaceToBatchAroundAConvolutionIsADilatedOne) {
   ASSERT_THAT(Types(g), ElementsAre(OpType::kConv2d));
   EXPECT_EQ(g.nodes[0].window, (Window{3, 3, 1, 1, 2, 3, 2, 3, 2, 3}));
   EXPECT_EQ(g.tensor(g.outputs[0]).shape, (Shape{1, 4, 5, 1}));
-  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::SAME)), HasSubstr("must have padding VALID"));
-  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID, 2)), HasSubstr("different blocks"));
-  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 0}, {0, 0, 0, 1}, tflite::Padding::VALID)), HasSubstr("BatchToSpaceND removes 1 pixels where 0 were added"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::SAME)),
+              HasSubstr("must have padding VALID"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID, 2)),
+              HasSubstr("different blocks"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 0}, {0, 0, 0, 1}, tflite::Padding::VALID)),
+              HasSubstr("BatchToSpaceND removes 1 pixels where 0 were added"));
   EXPECT_THAT(ErrorOf(Dilated({2, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID, 3, kReluCode)),
               AllOf(HasSubstr("RELU 'convolved'"), HasSubstr("only one convolution")));
-  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3}, {0, 0, 0, 1}, tflite::Padding::VALID)), HasSubstr("blocks of 2 dimensions with 3 amounts"));
-  EXPECT_THAT(ErrorOf(Dilated({-1, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID), StatusCode::kCorrupt), HasSubstr("amount -1"));
+  EXPECT_THAT(ErrorOf(Dilated({2, 2, 3}, {0, 0, 0, 1}, tflite::Padding::VALID)),
+              HasSubstr("blocks of 2 dimensions with 3 amounts"));
+  EXPECT_THAT(
+      ErrorOf(Dilated({-1, 2, 3, 4}, {0, 0, 0, 1}, tflite::Padding::VALID), StatusCode::kCorrupt),
+      HasSubstr("amount -1"));
 }
 
 TEST(TfliteImport, IntegerConvolutionFoldsTheZeroPointIntoTheBias) {
   Builder b;
   const int x = b.Int8("x", {1, 2, 2, 1}, 0.5f, -118);  // 10 as uint8.
-  const int w = b.Tensor("w", tflite::TensorType::INT8, {2, 1, 1, 1}, std::vector<int8_t>{3, -5}, {{0.25f, 0.125f}, {0, 0}, 0});
-  const int bias = b.Tensor("bias", tflite::TensorType::INT32, {2}, std::vector<int>{100, 200}, {{0.125f, 0.0625f}, {0, 0}, 0});
+  const int w = b.Tensor("w", tflite::TensorType::INT8, {2, 1, 1, 1}, std::vector<int8_t>{3, -5},
+                         {{0.25f, 0.125f}, {0, 0}, 0});
+  const int bias = b.Tensor("bias", tflite::TensorType::INT32, {2}, std::vector<int>{100, 200},
+                            {{0.125f, 0.0625f}, {0, 0}, 0});
   const int y = b.Int8("y", {1, 2, 2, 2}, 1.0f, -128);
   b.Conv({x, w, bias}, y, tflite::Padding::VALID, 1, tflite::ActivationFunctionType::RELU);
   const Graph g = ImportOrFail(b.Build({x}, {y}));
@@ -275,14 +314,16 @@ TEST(TfliteImport, IntegerConvolutionFoldsTheZeroPointIntoTheBias) {
   EXPECT_EQ((Quantization{1.0f, 0}), g.tensor(n.output).quantization);
   EXPECT_THAT(g.tensor(n.inputs[kInputWeights]).values<int8_t>(), ElementsAre(3, -5));
   EXPECT_THAT(g.tensor(n.inputs[kInputScales]).values<float>(), ElementsAre(0.25f, 0.125f));
-  EXPECT_THAT(g.tensor(n.inputs[kInputBias]).values<int32_t>(), ElementsAre(100 - 10 * 3, 200 + 10 * 5));
+  EXPECT_THAT(g.tensor(n.inputs[kInputBias]).values<int32_t>(),
+              ElementsAre(100 - 10 * 3, 200 + 10 * 5));
   // 0.5*(30-10)*(3*0.25) + 100*0.125 = 20; 0.5*20*(-5*0.125) + 200*0.0625 = 6.25.
   EXPECT_THAT(RunGraph<uint8_t>(g, {30, 30, 30, 30}), ElementsAre(20, 6, 20, 6, 20, 6, 20, 6));
 }
 
 TEST(TfliteImport, QuantizeBetweenInt8AndUint8ChangesNothing) {
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 4}, std::vector<uint8_t>(), {{0.5f}, {128}});
+  const int x =
+      b.Tensor("x", tflite::TensorType::UINT8, {1, 4}, std::vector<uint8_t>(), {{0.5f}, {128}});
   const int q = b.Int8("q", {1, 4}, 0.5f, 0), r = b.Int8("r", {1, 4}, 0.25f, -128);
   b.Op(kQuantizeCode, {x}, {q});
   b.Op(kQuantizeCode, {q}, {r});
@@ -295,31 +336,40 @@ TEST(TfliteImport, QuantizeBetweenInt8AndUint8ChangesNothing) {
 TEST(TfliteImport, HalfWeightsAreWidenedAndIntegerWeightsDequantized) {
   Builder b;
   const int x = b.Floats("x", {1, 2});
-  const int half = b.Tensor("half", tflite::TensorType::FLOAT16, {2, 2}, std::vector<uint16_t>{0x3c00, 0x4000, 0xbc00, 0x3800});
+  const int half = b.Tensor("half", tflite::TensorType::FLOAT16, {2, 2},
+                            std::vector<uint16_t>{0x3c00, 0x4000, 0xbc00, 0x3800});
   const int wide = b.Floats("wide", {2, 2}), y = b.Floats("y", {1, 2}), z = b.Floats("z", {1, 1});
-  const int w = b.Tensor("w", tflite::TensorType::INT8, {1, 2}, std::vector<int8_t>{10, -20}, {{0.5f}, {0}});
+  const int w =
+      b.Tensor("w", tflite::TensorType::INT8, {1, 2}, std::vector<int8_t>{10, -20}, {{0.5f}, {0}});
   b.Op(kDequantizeCode, {half}, {wide});
   b.Dense({x, wide, -1}, y);
   b.Dense({y, w, -1}, z);
   const Graph g = ImportOrFail(b.Build({x}, {z}));
   EXPECT_EQ(Precision::kHybrid, g.metadata.precision);
-  EXPECT_THAT(g.tensor(g.nodes[0].inputs[kInputWeights]).values<float>(), ElementsAre(1.0f, 2.0f, -1.0f, 0.5f));
-  EXPECT_THAT(g.tensor(g.nodes[1].inputs[kInputWeights]).values<float>(), ElementsAre(5.0f, -10.0f));
+  EXPECT_THAT(g.tensor(g.nodes[0].inputs[kInputWeights]).values<float>(),
+              ElementsAre(1.0f, 2.0f, -1.0f, 0.5f));
+  EXPECT_THAT(g.tensor(g.nodes[1].inputs[kInputWeights]).values<float>(),
+              ElementsAre(5.0f, -10.0f));
   EXPECT_THAT(RunGraph<float>(g, {1.0f, 2.0f}), ElementsAre(5.0f * 5.0f));
 }
 
 TEST(TfliteImport, ShapesComputedFromTheBatchAreFolded) {
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::FLOAT32, {1, 2, 2, 3}, std::vector<float>(), {}, {-1, 2, 2, 3});
+  const int x = b.Tensor("x", tflite::TensorType::FLOAT32, {1, 2, 2, 3}, std::vector<float>(), {},
+                         {-1, 2, 2, 3});
   const int shape = b.Tensor("shape", tflite::TensorType::INT32, {4}, std::vector<int>());
-  const int zero = b.Ints("zero", {0}), one = b.Ints("one", {1}), twelve = b.Tensor("twelve", tflite::TensorType::INT32, {}, std::vector<int>{12});
+  const int zero = b.Ints("zero", {0}), one = b.Ints("one", {1}),
+            twelve = b.Tensor("twelve", tflite::TensorType::INT32, {}, std::vector<int>{12});
   const int batch = b.Tensor("batch", tflite::TensorType::INT32, {}, std::vector<int>());
   const int target = b.Tensor("target", tflite::TensorType::INT32, {2}, std::vector<int>());
-  const int y = b.Tensor("y", tflite::TensorType::FLOAT32, {1, 1}, std::vector<float>(), {}, {-1, -1});
+  const int y =
+      b.Tensor("y", tflite::TensorType::FLOAT32, {1, 1}, std::vector<float>(), {}, {-1, -1});
   b.Op(kShapeCode, {x}, {shape});
-  b.Op(kStridedSliceCode, {shape, zero, one, one}, {batch}, tflite::BuiltinOptions::StridedSliceOptions,
+  b.Op(kStridedSliceCode, {shape, zero, one, one}, {batch},
+       tflite::BuiltinOptions::StridedSliceOptions,
        tflite::CreateStridedSliceOptions(b.fb(), 0, 0, 0, 0, 1).Union());
-  b.Op(kPackCode, {batch, twelve}, {target}, tflite::BuiltinOptions::PackOptions, tflite::CreatePackOptions(b.fb(), 2).Union());
+  b.Op(kPackCode, {batch, twelve}, {target}, tflite::BuiltinOptions::PackOptions,
+       tflite::CreatePackOptions(b.fb(), 2).Union());
   b.Op(kReshapeCode, {x, target}, {y});
   const Graph g = ImportOrFail(b.Build({x}, {y}));
   ASSERT_THAT(Types(g), ElementsAre(OpType::kReshape));
@@ -328,7 +378,8 @@ TEST(TfliteImport, ShapesComputedFromTheBatchAreFolded) {
 
 TEST(TfliteImport, AFixedBatchBecomesAnyBatch) {
   Builder b;
-  const int x = b.Floats("x", {8, 2, 2, 3}), target = b.Ints("target", {8, 12}), y = b.Floats("y", {8, 12});
+  const int x = b.Floats("x", {8, 2, 2, 3}), target = b.Ints("target", {8, 12}),
+            y = b.Floats("y", {8, 12});
   b.Op(kReshapeCode, {x, target}, {y});
   const Graph g = ImportOrFail(b.Build({x}, {y}));
   EXPECT_EQ((Shape{1, 2, 2, 3}), g.tensor(g.inputs[0]).shape);
@@ -337,21 +388,29 @@ TEST(TfliteImport, AFixedBatchBecomesAnyBatch) {
 
 TEST(TfliteImport, Negation) {
   Builder b;
-  const int x = b.Floats("x", {1, 1, 1, 3}), n = b.Floats("n", {1, 1, 1, 3}), axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 3});
+  const int x = b.Floats("x", {1, 1, 1, 3}), n = b.Floats("n", {1, 1, 1, 3}),
+            axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 3});
   b.Op(59, {x}, {n}, tflite::BuiltinOptions::NegOptions, tflite::CreateNegOptions(b.fb()).Union());
-  b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb()).Union());
+  b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions,
+       tflite::CreateReducerOptions(b.fb()).Union());
   const Graph g = ImportOrFail(b.Build({x}, {y}));
   ASSERT_EQ(g.nodes[0].type, OpType::kScaleShift);
-  EXPECT_THAT(g.tensor(g.nodes[0].inputs[kInputScale]).values<float>(), ElementsAre(-1.0f, -1.0f, -1.0f));
+  EXPECT_THAT(g.tensor(g.nodes[0].inputs[kInputScale]).values<float>(),
+              ElementsAre(-1.0f, -1.0f, -1.0f));
 }
 
 TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
   Builder b;
-  const int x = b.Floats("x", {1, 1, 1, 3}), s = b.Floats("s", {}, {0.5f}), t = b.Floats("t", {1, 1, 1, 3}, {1.0f, -3.0f, 0.5f});
-  const int m = b.Floats("m", {1, 1, 1, 3}), n = b.Floats("n", {1, 1, 1, 3}), axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 3});
-  b.Op(kMulCode, {x, s}, {m}, tflite::BuiltinOptions::MulOptions, tflite::CreateMulOptions(b.fb()).Union());
-  b.Op(kAddCode, {m, t}, {n}, tflite::BuiltinOptions::AddOptions, tflite::CreateAddOptions(b.fb()).Union());
-  b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb()).Union());
+  const int x = b.Floats("x", {1, 1, 1, 3}), s = b.Floats("s", {}, {0.5f}),
+            t = b.Floats("t", {1, 1, 1, 3}, {1.0f, -3.0f, 0.5f});
+  const int m = b.Floats("m", {1, 1, 1, 3}), n = b.Floats("n", {1, 1, 1, 3}),
+            axes = b.Ints("axes", {1, 2}), y = b.Floats("y", {1, 3});
+  b.Op(kMulCode, {x, s}, {m}, tflite::BuiltinOptions::MulOptions,
+       tflite::CreateMulOptions(b.fb()).Union());
+  b.Op(kAddCode, {m, t}, {n}, tflite::BuiltinOptions::AddOptions,
+       tflite::CreateAddOptions(b.fb()).Union());
+  b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions,
+       tflite::CreateReducerOptions(b.fb()).Union());
   const Graph g = ImportOrFail(b.Build({x}, {y}));
   ASSERT_THAT(Types(g), ElementsAre(OpType::kGlobalAveragePool, OpType::kReshape));
   const Preprocessing& pre = g.metadata.preprocessing;
@@ -363,8 +422,10 @@ TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
 
 TEST(TfliteImport, ProductsStayIntegers) {
   Builder b;
-  const int x = b.Int8("x", {1, 2, 2, 3}, 0.5f, -128), z = b.Int8("z", {1, 2, 2, 3}, 0.25f, 3), y = b.Int8("y", {1, 2, 2, 3}, 0.5f, 0);
-  b.Op(kMulCode, {x, z}, {y}, tflite::BuiltinOptions::MulOptions, tflite::CreateMulOptions(b.fb(), tflite::ActivationFunctionType::RELU).Union());
+  const int x = b.Int8("x", {1, 2, 2, 3}, 0.5f, -128), z = b.Int8("z", {1, 2, 2, 3}, 0.25f, 3),
+            y = b.Int8("y", {1, 2, 2, 3}, 0.5f, 0);
+  b.Op(kMulCode, {x, z}, {y}, tflite::BuiltinOptions::MulOptions,
+       tflite::CreateMulOptions(b.fb(), tflite::ActivationFunctionType::RELU).Union());
   const Graph g = ImportOrFail(b.Build({x, z}, {y}));
   EXPECT_THAT(Types(g), ElementsAre(OpType::kMul, OpType::kRelu));
   EXPECT_EQ(g.tensor(g.nodes[0].output).dtype, DType::kU8);
@@ -376,8 +437,10 @@ TEST(TfliteImport, IntegersWithoutLayersAreRoundedAsTflites) {
     const auto tensor = [&](const char* name, const std::vector<int>& shape) {
       return integers ? b.Int8(name, shape, 0.5f, 3) : b.Floats(name, shape);
     };
-    const int x = tensor("x", {1, 4, 4, 3}), y = tensor("y", {1, 1, 1, 3}), axes = b.Ints("axes", {1, 2});
-    b.Op(kMeanCode, {x, axes}, {y}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb(), true).Union());
+    const int x = tensor("x", {1, 4, 4, 3}), y = tensor("y", {1, 1, 1, 3}),
+              axes = b.Ints("axes", {1, 2});
+    b.Op(kMeanCode, {x, axes}, {y}, tflite::BuiltinOptions::ReducerOptions,
+         tflite::CreateReducerOptions(b.fb(), true).Union());
     const Graph g = ImportOrFail(b.Build({x}, {y}));
     EXPECT_EQ(g.metadata.rounding, integers ? Rounding::kTflite : Rounding::kNearestEven);
     EXPECT_EQ(g.metadata.precision, integers ? Precision::kInt8 : Precision::kFp32);
@@ -394,14 +457,16 @@ TEST(TfliteImport, DenseLayersOfPixelsSaySo) {
       return integers ? b.Int8(name, shape, 0.5f, 3) : b.Floats(name, shape);
     };
     const int x = tensor("x", {1, 2, 2, 3}), y = tensor("y", {1, 2, 2, 2});
-    const int w = integers ? b.Tensor("w", tflite::TensorType::INT8, {2, 3}, std::vector<int8_t>{1, 2, 3, 4, 5, 6}, {{0.1f}, {0}})
+    const int w = integers ? b.Tensor("w", tflite::TensorType::INT8, {2, 3},
+                                      std::vector<int8_t>{1, 2, 3, 4, 5, 6}, {{0.1f}, {0}})
                            : b.Floats("w", {2, 3}, {1, 2, 3, 4, 5, 6});
     b.Op(kDenseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::FullyConnectedOptions,
          tflite::CreateFullyConnectedOptions(b.fb(), tflite::ActivationFunctionType::NONE, 0, true)
              .Union());
     const Graph g = ImportOrFail(b.Build({x}, {y}));
     ASSERT_THAT(Types(g), ElementsAre(OpType::kConv2d));
-    EXPECT_EQ(g.nodes[0].tflite_kernel, integers ? TfliteKernel::kFullyConnected : TfliteKernel::kUsual);
+    EXPECT_EQ(g.nodes[0].tflite_kernel,
+              integers ? TfliteKernel::kFullyConnected : TfliteKernel::kUsual);
   }
 }
 
@@ -410,18 +475,24 @@ TEST(TfliteImport, ListsEveryUnsupportedOperator) {
   const int x = b.Floats("x", {1, 4}), y = b.Floats("gate", {1, 4}), z = b.Floats("ours", {1, 4});
   b.Op(kEluCode, {x}, {y});
   b.Op(kCustomCode, {y}, {z}, tflite::BuiltinOptions::NONE, 0, "MyOperator");
-  EXPECT_EQ("2 unsupported operators: ELU 'gate'; custom operator MyOperator 'ours'", ErrorOf(b.Build({x}, {z})));
+  EXPECT_EQ("2 unsupported operators: ELU 'gate'; custom operator MyOperator 'ours'",
+            ErrorOf(b.Build({x}, {z})));
 }
 
 TEST(TfliteImport, ListsEveryUnsupportedUse) {
   Builder b;
-  const int x = b.Floats("x", {1, 4, 4, 2}), w = b.Floats("w", {2, 1, 1, 2}, {1, 2, 3, 4}), y = b.Floats("tanh", {1, 4, 4, 2});
-  const int z = b.Floats("mean", {1, 4, 2}), axes = b.Ints("axes", {3}), u = b.Floats("after", {1, 4, 2});
+  const int x = b.Floats("x", {1, 4, 4, 2}), w = b.Floats("w", {2, 1, 1, 2}, {1, 2, 3, 4}),
+            y = b.Floats("tanh", {1, 4, 4, 2});
+  const int z = b.Floats("mean", {1, 4, 2}), axes = b.Ints("axes", {3}),
+            u = b.Floats("after", {1, 4, 2});
   b.Conv({x, w, -1}, y, tflite::Padding::SAME, 1, tflite::ActivationFunctionType::TANH);
-  b.Op(kMeanCode, {x, axes}, {z}, tflite::BuiltinOptions::ReducerOptions, tflite::CreateReducerOptions(b.fb()).Union());
-  b.Op(kAddCode, {z, z}, {u}, tflite::BuiltinOptions::AddOptions, tflite::CreateAddOptions(b.fb()).Union());
+  b.Op(kMeanCode, {x, axes}, {z}, tflite::BuiltinOptions::ReducerOptions,
+       tflite::CreateReducerOptions(b.fb()).Union());
+  b.Op(kAddCode, {z, z}, {u}, tflite::BuiltinOptions::AddOptions,
+       tflite::CreateAddOptions(b.fb()).Union());
   const std::string error = ErrorOf(b.Build({x}, {u, y}));
-  EXPECT_THAT(error, AllOf(HasSubstr("'tanh'"), HasSubstr("fused activation function 4"), HasSubstr("'mean'"), HasSubstr("other dimensions")));
+  EXPECT_THAT(error, AllOf(HasSubstr("'tanh'"), HasSubstr("fused activation function 4"),
+                           HasSubstr("'mean'"), HasSubstr("other dimensions")));
   EXPECT_THAT(error, ::testing::Not(HasSubstr("after")));
 }
 
@@ -430,21 +501,27 @@ TEST(TfliteImport, AsymmetricWeights) {
   {
     Builder b;
     const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>(), half);
-    const int w = b.Tensor("w", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>{255, 3}, weights);
+    const int w =
+        b.Tensor("w", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>{255, 3}, weights);
     const int y = b.Tensor("y", tflite::TensorType::UINT8, {1, 1}, std::vector<uint8_t>(), half);
     b.Dense({x, w, -1}, y);
-    // (130-128)/2 * (155-97)/2 = 29; (132-128)/2 * 155/2 - (126-128)/2 * -97/2 = 106.5, beyond the largest, 63.5.
+    // (130-128)/2 * (155-97)/2 = 29; (132-128)/2 * 155/2 - (126-128)/2 * -97/2 = 106.5, beyond the
+    // largest, 63.5.
     const Graph g = ImportOrFail(b.Build({x}, {y}));
     EXPECT_THAT(RunGraph<uint8_t>(g, {130, 130}), ElementsAre(128 + 58));
     EXPECT_THAT(RunGraph<uint8_t>(g, {132, 126}), ElementsAre(255));
   }
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
-  const int w = b.Tensor("w", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>{255, 3}, weights);
-  const int y = b.Tensor("y", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
+  const int x =
+      b.Tensor("x", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
+  const int w =
+      b.Tensor("w", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>{255, 3}, weights);
+  const int y =
+      b.Tensor("y", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
   b.Op(kDepthwiseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::DepthwiseConv2DOptions,
        tflite::CreateDepthwiseConv2DOptions(b.fb(), tflite::Padding::SAME, 1, 1, 1).Union());
-  EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("'w' are asymmetric (zero point 100); quantize with TensorFlow 2"));
+  EXPECT_THAT(ErrorOf(b.Build({x}, {y})),
+              HasSubstr("'w' are asymmetric (zero point 100); quantize with TensorFlow 2"));
 }
 
 // ---- Options ----
@@ -458,9 +535,11 @@ struct Trial {
 
 /// The operator on x of `from`, and constants behind it; its last output is the network's.
 template <typename MakeOptions>
-Trial One(int code, tflite::BuiltinOptions type, const std::vector<int>& from, const std::vector<int>& to,
-          const std::function<std::vector<int>(Builder&, int x)>& inputs, const MakeOptions& options, std::vector<float> expected,
-          std::string refusal = "", const Shape& shape = {}, int outputs = 1) {
+Trial One(int code, tflite::BuiltinOptions type, const std::vector<int>& from,
+          const std::vector<int>& to,
+          const std::function<std::vector<int>(Builder&, int x)>& inputs,
+          const MakeOptions& options, std::vector<float> expected, std::string refusal = "",
+          const Shape& shape = {}, int outputs = 1) {
   Builder b;
   const int x = b.Floats("x", from);
   const std::vector<int> in = inputs(b, x);
@@ -484,13 +563,16 @@ void Check(const std::string& name, const Trial& t) {
   }
   std::vector<float> x(static_cast<size_t>(graph->tensor(graph->inputs[0]).shape.num_elements()));
   for (size_t i = 0; i < x.size(); ++i) x[i] = static_cast<float>(i + 1);
-  EXPECT_THAT(RunGraph<float>(*graph, x), ::testing::Pointwise(::testing::FloatNear(1e-5f), t.expected));
+  EXPECT_THAT(RunGraph<float>(*graph, x),
+              ::testing::Pointwise(::testing::FloatNear(1e-5f), t.expected));
 }
 
 using Fb = flatbuffers::FlatBufferBuilder;
 constexpr auto kSame = tflite::Padding::SAME, kValid = tflite::Padding::VALID;
-constexpr auto kNone = tflite::ActivationFunctionType::NONE, kRelu6 = tflite::ActivationFunctionType::RELU6,
-               kBounded = tflite::ActivationFunctionType::RELU_N1_TO_1, kTanh = tflite::ActivationFunctionType::TANH;
+constexpr auto kNone = tflite::ActivationFunctionType::NONE,
+               kRelu6 = tflite::ActivationFunctionType::RELU6,
+               kBounded = tflite::ActivationFunctionType::RELU_N1_TO_1,
+               kTanh = tflite::ActivationFunctionType::TANH;
 
 std::multimap<std::string, Trial> OptionTrials() {
   using O = tflite::BuiltinOptions;
@@ -501,16 +583,23 @@ std::multimap<std::string, Trial> OptionTrials() {
   const auto twice = [](Builder&, int x) { return std::vector<int>{x, x}; };
   for (const bool depthwise : {false, true}) {
     const std::string n = depthwise ? "DepthwiseConv2DOptions." : "Conv2DOptions.";
-    const auto conv = [&](const std::string& field, tflite::Padding p, int sw, int sh, tflite::ActivationFunctionType a, int dw, int dh,
+    const auto conv = [&](const std::string& field, tflite::Padding p, int sw, int sh,
+                          tflite::ActivationFunctionType a, int dw, int dh,
                           std::vector<float> expected, const std::string& refusal = "",
-                          tflite::TensorType bias = tflite::TensorType::FLOAT32, int multiplier = 1) {
-      const auto weights = [](Builder& b, int x) { return std::vector<int>{x, b.Floats("w", {1, 2, 2, 1}, {1, 1, 1, 1}), -1}; };
-      const auto options = [&](Fb& fb) {
-        return depthwise ? tflite::CreateDepthwiseConv2DOptions(fb, p, sw, sh, multiplier, a, dw, dh).Union()
-                         : tflite::CreateConv2DOptions(fb, p, sw, sh, a, dw, dh, bias).Union();
+                          tflite::TensorType bias = tflite::TensorType::FLOAT32,
+                          int multiplier = 1) {
+      const auto weights = [](Builder& b, int x) {
+        return std::vector<int>{x, b.Floats("w", {1, 2, 2, 1}, {1, 1, 1, 1}), -1};
       };
-      Trial t = One(depthwise ? kDepthwiseCode : kConvCode, depthwise ? O::DepthwiseConv2DOptions : O::Conv2DOptions, image, unknown, weights,
-                    options, std::move(expected), refusal);
+      const auto options = [&](Fb& fb) {
+        return depthwise
+                   ? tflite::CreateDepthwiseConv2DOptions(fb, p, sw, sh, multiplier, a, dw, dh)
+                         .Union()
+                   : tflite::CreateConv2DOptions(fb, p, sw, sh, a, dw, dh, bias).Union();
+      };
+      Trial t = One(depthwise ? kDepthwiseCode : kConvCode,
+                    depthwise ? O::DepthwiseConv2DOptions : O::Conv2DOptions, image, unknown,
+                    weights, options, std::move(expected), refusal);
       add(n + field, std::move(t));
     };
     conv("padding", kValid, 1, 1, kNone, 1, 1, {12, 16, 24, 28});
@@ -523,15 +612,20 @@ std::multimap<std::string, Trial> OptionTrials() {
     conv("fused_activation_function", kValid, 1, 1, kBounded, 1, 1, {1, 1, 1, 1});
     conv("fused_activation_function", kValid, 1, 1, kTanh, 1, 1, {}, "fused activation function 4");
     if (depthwise) {
-      conv("depth_multiplier", kValid, 1, 1, kNone, 1, 1, {}, "depth_multiplier is 2", tflite::TensorType::FLOAT32, 2);
+      conv("depth_multiplier", kValid, 1, 1, kNone, 1, 1, {}, "depth_multiplier is 2",
+           tflite::TensorType::FLOAT32, 2);
     } else {
-      conv("quantized_bias_type", kValid, 1, 1, kNone, 1, 1, {}, "quantized_bias_type is int64", tflite::TensorType::INT64);
+      conv("quantized_bias_type", kValid, 1, 1, kNone, 1, 1, {}, "quantized_bias_type is int64",
+           tflite::TensorType::INT64);
     }
   }
-  const auto pool = [&](const std::string& field, tflite::Padding p, int sw, int sh, int fw, int fh, tflite::ActivationFunctionType a,
-                        std::vector<float> expected) {
-    add("Pool2DOptions." + field, One(17, O::Pool2DOptions, image, unknown, alone,
-                                      [&](Fb& fb) { return tflite::CreatePool2DOptions(fb, p, sw, sh, fw, fh, a); }, std::move(expected)));
+  const auto pool = [&](const std::string& field, tflite::Padding p, int sw, int sh, int fw, int fh,
+                        tflite::ActivationFunctionType a, std::vector<float> expected) {
+    add("Pool2DOptions." + field,
+        One(
+            17, O::Pool2DOptions, image, unknown, alone,
+            [&](Fb& fb) { return tflite::CreatePool2DOptions(fb, p, sw, sh, fw, fh, a); },
+            std::move(expected)));
   };
   pool("padding", kSame, 1, 1, 2, 2, kNone, {5, 6, 6, 8, 9, 9, 8, 9, 9});
   pool("stride_w", kValid, 2, 1, 2, 2, kNone, {5, 8});
@@ -539,12 +633,19 @@ std::multimap<std::string, Trial> OptionTrials() {
   pool("filter_width", kValid, 1, 1, 3, 2, kNone, {6, 9});
   pool("filter_height", kValid, 1, 1, 2, 3, kNone, {8, 9});
   pool("fused_activation_function", kValid, 1, 1, 2, 2, kRelu6, {5, 6, 6, 6});
-  const auto dense = [&](const std::string& field, tflite::ActivationFunctionType a, int format, bool keep, bool asymmetric,
-                         tflite::TensorType bias, std::vector<float> expected, const std::string& refusal = "") {
+  const auto dense = [&](const std::string& field, tflite::ActivationFunctionType a, int format,
+                         bool keep, bool asymmetric, tflite::TensorType bias,
+                         std::vector<float> expected, const std::string& refusal = "") {
     add("FullyConnectedOptions." + field,
-        One(kDenseCode, O::FullyConnectedOptions, {1, 2, 2, 2}, unknown,
-            [](Builder& b, int x) { return std::vector<int>{x, b.Floats("w", {1, 2}, {1, 1}), -1}; },
-            [&](Fb& fb) { return tflite::CreateFullyConnectedOptions(fb, a, static_cast<int8_t>(format), keep, asymmetric, bias); },
+        One(
+            kDenseCode, O::FullyConnectedOptions, {1, 2, 2, 2}, unknown,
+            [](Builder& b, int x) {
+              return std::vector<int>{x, b.Floats("w", {1, 2}, {1, 1}), -1};
+            },
+            [&](Fb& fb) {
+              return tflite::CreateFullyConnectedOptions(fb, a, static_cast<int8_t>(format), keep,
+                                                         asymmetric, bias);
+            },
             std::move(expected), refusal));
   };
   const auto not_set = tflite::TensorType::FLOAT32;
@@ -553,23 +654,31 @@ std::multimap<std::string, Trial> OptionTrials() {
   dense("keep_num_dims", kNone, 0, false, false, not_set, {3, 7, 11, 15});
   dense("keep_num_dims", kNone, 0, true, false, not_set, {3, 7, 11, 15});
   dense("asymmetric_quantize_inputs", kNone, 0, true, true, not_set, {3, 7, 11, 15});
-  dense("quantized_bias_type", kNone, 0, true, false, tflite::TensorType::INT64, {}, "quantized_bias_type is int64");
-  add("SoftmaxOptions.beta", One(kSoftmaxCode, O::SoftmaxOptions, {1, 2}, unknown, alone,
-                                 [](Fb& fb) { return tflite::CreateSoftmaxOptions(fb, 0.0f); }, {0.5f, 0.5f}));
-  const auto concat = [&](const std::string& field, int axis, tflite::ActivationFunctionType a, std::vector<float> expected,
-                          const std::string& refusal = "") {
-    add("ConcatenationOptions." + field, One(2, O::ConcatenationOptions, {1, 2, 2, 1}, unknown, twice,
-                                             [&](Fb& fb) { return tflite::CreateConcatenationOptions(fb, axis, a); }, std::move(expected), refusal));
+  dense("quantized_bias_type", kNone, 0, true, false, tflite::TensorType::INT64, {},
+        "quantized_bias_type is int64");
+  add("SoftmaxOptions.beta",
+      One(kSoftmaxCode, O::SoftmaxOptions, {1, 2}, unknown, alone,
+          [](Fb& fb) { return tflite::CreateSoftmaxOptions(fb, 0.0f); }, {0.5f, 0.5f}));
+  const auto concat = [&](const std::string& field, int axis, tflite::ActivationFunctionType a,
+                          std::vector<float> expected, const std::string& refusal = "") {
+    add("ConcatenationOptions." + field,
+        One(
+            2, O::ConcatenationOptions, {1, 2, 2, 1}, unknown, twice,
+            [&](Fb& fb) { return tflite::CreateConcatenationOptions(fb, axis, a); },
+            std::move(expected), refusal));
   };
   concat("axis", 2, kNone, {1, 2, 1, 2, 3, 4, 3, 4});
   concat("axis", -1, kNone, {1, 1, 2, 2, 3, 3, 4, 4});
   concat("axis", 0, kNone, {}, "along the batch");
   concat("fused_activation_function", 1, kBounded, {1, 1, 1, 1, 1, 1, 1, 1});
-  const auto with_five = [](Builder& b, int x) { return std::vector<int>{x, b.Floats("five", {}, {5})}; };
-  const std::tuple<const char*, int, O, std::vector<float>> binaries[] = {{"Add", kAddCode, O::AddOptions, {6, 6}},
-                                                                          {"Sub", 41, O::SubOptions, {-1, -1}},
-                                                                          {"Mul", kMulCode, O::MulOptions, {5, 6}},
-                                                                          {"Div", 42, O::DivOptions, {0.2f, 0.4f}}};
+  const auto with_five = [](Builder& b, int x) {
+    return std::vector<int>{x, b.Floats("five", {}, {5})};
+  };
+  const std::tuple<const char*, int, O, std::vector<float>> binaries[] = {
+      {"Add", kAddCode, O::AddOptions, {6, 6}},
+      {"Sub", 41, O::SubOptions, {-1, -1}},
+      {"Mul", kMulCode, O::MulOptions, {5, 6}},
+      {"Div", 42, O::DivOptions, {0.2f, 0.4f}}};
   for (const auto& [name, code, type, expected] : binaries) {
     const std::string n = name;
     const bool sub = n == "Sub";
@@ -580,33 +689,56 @@ std::multimap<std::string, Trial> OptionTrials() {
              : n == "Mul" ? tflite::CreateMulOptions(fb, a).Union()
                           : tflite::CreateDivOptions(fb, a).Union();
     };
-    add(n + "Options.fused_activation_function", One(code, type, {1, 2}, unknown, with_five, [&](Fb& fb) { return options(fb, true); }, expected));
+    add(n + "Options.fused_activation_function",
+        One(
+            code, type, {1, 2}, unknown, with_five, [&](Fb& fb) { return options(fb, true); },
+            expected));
     if (code == kAddCode || sub)
-      add(n + "Options.pot_scale_int16", One(code, type, {1, 2}, unknown, with_five, [&](Fb& fb) { return options(fb, false); }, expected));
+      add(n + "Options.pot_scale_int16", One(
+                                             code, type, {1, 2}, unknown, with_five,
+                                             [&](Fb& fb) { return options(fb, false); }, expected));
   }
-  add("ReshapeOptions.new_shape", One(kReshapeCode, O::ReshapeOptions, {1, 4}, unknown, alone,
-                                      [](Fb& fb) { return tflite::CreateReshapeOptions(fb, fb.CreateVector(std::vector<int>{1, 2, 2, 1})); },
-                                      {1, 2, 3, 4}, "", {1, 2, 2, 1}));
+  add("ReshapeOptions.new_shape",
+      One(kReshapeCode, O::ReshapeOptions, {1, 4}, unknown, alone,
+          [](Fb& fb) {
+            return tflite::CreateReshapeOptions(fb, fb.CreateVector(std::vector<int>{1, 2, 2, 1}));
+          },
+          {1, 2, 3, 4}, "", {1, 2, 2, 1}));
   for (const bool keep : {false, true}) {
-    add("ReducerOptions.keep_dims", One(kMeanCode, O::ReducerOptions, {1, 2, 2, 1}, unknown,
-                                        [](Builder& b, int x) { return std::vector<int>{x, b.Ints("axes", {1, 2})}; },
-                                        [&](Fb& fb) { return tflite::CreateReducerOptions(fb, keep); }, {2.5f}, "",
-                                        keep ? Shape{1, 1, 1, 1} : Shape{1, 1}));
-  }
-  add("SqueezeOptions.squeeze_dims", One(43, O::SqueezeOptions, {1, 1, 1, 2}, unknown, alone,
-                                         [](Fb& fb) { return tflite::CreateSqueezeOptions(fb, fb.CreateVector(std::vector<int>{1, -2})); },
-                                         {1, 2}, "", {1, 2}));
-  add("SqueezeOptions.squeeze_dims", One(43, O::SqueezeOptions, {1, 1, 1, 2}, unknown, alone,
-                                         [](Fb& fb) { return tflite::CreateSqueezeOptions(fb); }, {}, "removes the batch"));
-  const auto slice = [&](const std::string& field, int begin, int end, int ellipsis, int axis, int shrink, bool offset,
-                         std::vector<float> expected, const std::string& refusal = "") {
-    add("StridedSliceOptions." + field,
-        One(kStridedSliceCode, O::StridedSliceOptions, image, unknown,
+    add("ReducerOptions.keep_dims",
+        One(
+            kMeanCode, O::ReducerOptions, {1, 2, 2, 1}, unknown,
             [](Builder& b, int x) {
-              return std::vector<int>{x, b.Ints("begin", {0, 1, 1, 0}), b.Ints("end", {1, 2, 2, 1}), b.Ints("step", {1, 1, 1, 1})};
+              return std::vector<int>{x, b.Ints("axes", {1, 2})};
             },
-            [&](Fb& fb) { return tflite::CreateStridedSliceOptions(fb, begin, end, ellipsis, axis, shrink, offset); }, std::move(expected),
-            refusal));
+            [&](Fb& fb) { return tflite::CreateReducerOptions(fb, keep); }, {2.5f}, "",
+            keep ? Shape{1, 1, 1, 1} : Shape{1, 1}));
+  }
+  add("SqueezeOptions.squeeze_dims",
+      One(43, O::SqueezeOptions, {1, 1, 1, 2}, unknown, alone,
+          [](Fb& fb) {
+            return tflite::CreateSqueezeOptions(fb, fb.CreateVector(std::vector<int>{1, -2}));
+          },
+          {1, 2}, "", {1, 2}));
+  add("SqueezeOptions.squeeze_dims",
+      One(
+          43, O::SqueezeOptions, {1, 1, 1, 2}, unknown, alone,
+          [](Fb& fb) { return tflite::CreateSqueezeOptions(fb); }, {}, "removes the batch"));
+  const auto slice = [&](const std::string& field, int begin, int end, int ellipsis, int axis,
+                         int shrink, bool offset, std::vector<float> expected,
+                         const std::string& refusal = "") {
+    add("StridedSliceOptions." + field,
+        One(
+            kStridedSliceCode, O::StridedSliceOptions, image, unknown,
+            [](Builder& b, int x) {
+              return std::vector<int>{x, b.Ints("begin", {0, 1, 1, 0}), b.Ints("end", {1, 2, 2, 1}),
+                                      b.Ints("step", {1, 1, 1, 1})};
+            },
+            [&](Fb& fb) {
+              return tflite::CreateStridedSliceOptions(fb, begin, end, ellipsis, axis, shrink,
+                                                       offset);
+            },
+            std::move(expected), refusal));
   };
   slice("begin_mask", 2, 0, 0, 0, 0, false, {2, 5});
   slice("end_mask", 0, 4, 0, 0, 0, false, {5, 6});
@@ -615,50 +747,85 @@ std::multimap<std::string, Trial> OptionTrials() {
   slice("shrink_axis_mask", 0, 0, 0, 0, 2, false, {5});
   slice("shrink_axis_mask", 0, 0, 0, 0, 1, false, {}, "a part of the batch");
   slice("offset", 0, 0, 0, 0, 0, true, {}, "offset is 1");
-  const auto gather = [&](const std::string& field, int axis, int batch, std::vector<float> expected, const std::string& refusal = "") {
-    add("GatherOptions." + field, One(36, O::GatherOptions, {1, 1, 2, 2}, unknown,
-                                      [](Builder& b, int x) { return std::vector<int>{x, b.Ints("at", {1})}; },
-                                      [&](Fb& fb) { return tflite::CreateGatherOptions(fb, axis, batch); }, std::move(expected), refusal));
+  const auto gather = [&](const std::string& field, int axis, int batch,
+                          std::vector<float> expected, const std::string& refusal = "") {
+    add("GatherOptions." + field,
+        One(
+            36, O::GatherOptions, {1, 1, 2, 2}, unknown,
+            [](Builder& b, int x) {
+              return std::vector<int>{x, b.Ints("at", {1})};
+            },
+            [&](Fb& fb) { return tflite::CreateGatherOptions(fb, axis, batch); },
+            std::move(expected), refusal));
   };
   gather("axis", 3, 0, {2, 4});
   gather("axis", 2, 0, {3, 4});
   gather("axis", 0, 0, {}, "along the batch");
   gather("batch_dims", 3, 1, {}, "batch_dims is 1");
-  const auto unpack = [&](const std::string& field, int num, int axis, std::vector<float> expected, const std::string& refusal = "") {
-    add("UnpackOptions." + field, One(88, O::UnpackOptions, {1, 1, 2, 2}, unknown, alone,
-                                      [&](Fb& fb) { return tflite::CreateUnpackOptions(fb, num, axis); }, std::move(expected), refusal, {}, 2));
+  const auto unpack = [&](const std::string& field, int num, int axis, std::vector<float> expected,
+                          const std::string& refusal = "") {
+    add("UnpackOptions." + field,
+        One(
+            88, O::UnpackOptions, {1, 1, 2, 2}, unknown, alone,
+            [&](Fb& fb) { return tflite::CreateUnpackOptions(fb, num, axis); }, std::move(expected),
+            refusal, {}, 2));
   };
   unpack("axis", 2, 3, {2, 4});
   unpack("axis", 2, 2, {3, 4});
   unpack("num", 3, 2, {}, "num is 3");
   for (const int n : {2, 3}) {
-    add("SplitOptions.num_splits", One(49, O::SplitOptions, {1, 1, 2, 2}, unknown,
-                                       [](Builder& b, int x) { return std::vector<int>{b.Ints("axis", {3}), x}; },
-                                       [&](Fb& fb) { return tflite::CreateSplitOptions(fb, n); }, {2, 4}, n == 2 ? "" : "num_splits is 3", {}, 2));
-    add("SplitVOptions.num_splits", One(102, O::SplitVOptions, {1, 1, 1, 4}, unknown,
-                                        [](Builder& b, int x) { return std::vector<int>{x, b.Ints("sizes", {1, -1}), b.Ints("axis", {3})}; },
-                                        [&](Fb& fb) { return tflite::CreateSplitVOptions(fb, n); }, {2, 3, 4}, n == 2 ? "" : "num_splits is 3", {}, 2));
+    add("SplitOptions.num_splits", One(
+                                       49, O::SplitOptions, {1, 1, 2, 2}, unknown,
+                                       [](Builder& b, int x) {
+                                         return std::vector<int>{b.Ints("axis", {3}), x};
+                                       },
+                                       [&](Fb& fb) { return tflite::CreateSplitOptions(fb, n); },
+                                       {2, 4}, n == 2 ? "" : "num_splits is 3", {}, 2));
+    add("SplitVOptions.num_splits",
+        One(
+            102, O::SplitVOptions, {1, 1, 1, 4}, unknown,
+            [](Builder& b, int x) {
+              return std::vector<int>{x, b.Ints("sizes", {1, -1}), b.Ints("axis", {3})};
+            },
+            [&](Fb& fb) { return tflite::CreateSplitVOptions(fb, n); }, {2, 3, 4},
+            n == 2 ? "" : "num_splits is 3", {}, 2));
   }
   // Kernels go by the tensors' types.
   for (const char* field : {"in_data_type", "out_data_type"}) {
-    add(std::string("CastOptions.") + field,
-        One(53, O::CastOptions, {1, 2}, unknown, alone,
-            [](Fb& fb) { return tflite::CreateCastOptions(fb, tflite::TensorType::INT32, tflite::TensorType::INT8); }, {}, "cast from float32"));
+    add(std::string("CastOptions.") + field, One(
+                                                 53, O::CastOptions, {1, 2}, unknown, alone,
+                                                 [](Fb& fb) {
+                                                   return tflite::CreateCastOptions(
+                                                       fb, tflite::TensorType::INT32,
+                                                       tflite::TensorType::INT8);
+                                                 },
+                                                 {}, "cast from float32"));
   }
   for (int kind = 0; kind < 4; ++kind) {  // Shapes: SHAPE, PACK and RESHAPE.
     Builder b;
-    const int x = b.Floats("x", {1, 4}), y = b.Floats("y", {}), shape = b.Tensor("s", tflite::TensorType::INT32, {2}, std::vector<int>());
-    const int one = b.Tensor("one", tflite::TensorType::INT32, {}, std::vector<int>{1}), four = b.Tensor("four", tflite::TensorType::INT32, {}, std::vector<int>{4});
+    const int x = b.Floats("x", {1, 4}), y = b.Floats("y", {}),
+              shape = b.Tensor("s", tflite::TensorType::INT32, {2}, std::vector<int>());
+    const int one = b.Tensor("one", tflite::TensorType::INT32, {}, std::vector<int>{1}),
+              four = b.Tensor("four", tflite::TensorType::INT32, {}, std::vector<int>{4});
     if (kind == 0) {
-      b.Op(kShapeCode, {x}, {shape}, O::ShapeOptions, tflite::CreateShapeOptions(b.fb(), tflite::TensorType::INT64).Union());
+      b.Op(kShapeCode, {x}, {shape}, O::ShapeOptions,
+           tflite::CreateShapeOptions(b.fb(), tflite::TensorType::INT64).Union());
     } else {
-      b.Op(kPackCode, {one, four}, {shape}, O::PackOptions, tflite::CreatePackOptions(b.fb(), kind == 1 ? 3 : 2, kind == 2 ? 1 : 0).Union());
+      b.Op(kPackCode, {one, four}, {shape}, O::PackOptions,
+           tflite::CreatePackOptions(b.fb(), kind == 1 ? 3 : 2, kind == 2 ? 1 : 0).Union());
     }
     const int r = b.Floats("r", {});
     b.Op(kReshapeCode, {x, shape}, {r});
     b.Op(kReluCode, {r}, {y});
-    add(kind == 0 ? "ShapeOptions.out_type" : kind == 2 ? "PackOptions.axis" : "PackOptions.values_count",
-        {b.Build({x}, {y}), kind == 1 ? "values_count is 3" : kind == 2 ? "axis is 1" : "", {1, 2, 3, 4}, {1, 4}});
+    add(kind == 0   ? "ShapeOptions.out_type"
+        : kind == 2 ? "PackOptions.axis"
+                    : "PackOptions.values_count",
+        {b.Build({x}, {y}),
+         kind == 1   ? "values_count is 3"
+         : kind == 2 ? "axis is 1"
+                     : "",
+         {1, 2, 3, 4},
+         {1, 4}});
   }
   return all;
 }
@@ -678,14 +845,41 @@ TEST(TfliteImport, EveryOptionIsHonouredOrRefused) {
 }
 
 TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
-  const std::map<std::string, int> codes{
-      {"Conv2DOptions", 3}, {"DepthwiseConv2DOptions", 4}, {"Pool2DOptions", 1}, {"FullyConnectedOptions", 9}, {"SoftmaxOptions", 25},
-      {"ConcatenationOptions", 2}, {"AddOptions", 0}, {"ReshapeOptions", 22}, {"MulOptions", 18}, {"PadOptions", 34}, {"GatherOptions", 36},
-      {"BatchToSpaceNDOptions", 37}, {"SpaceToBatchNDOptions", 38}, {"TransposeOptions", 39}, {"ReducerOptions", 40}, {"SubOptions", 41},
-      {"DivOptions", 42}, {"SqueezeOptions", 43}, {"StridedSliceOptions", 45}, {"SplitOptions", 49}, {"LogSoftmaxOptions", 50},
-      {"CastOptions", 53}, {"DequantizeOptions", 6}, {"MaximumMinimumOptions", 55}, {"PadV2Options", 60}, {"SliceOptions", 65},
-      {"ExpandDimsOptions", 70}, {"ShapeOptions", 77}, {"PackOptions", 83}, {"UnpackOptions", 88}, {"SplitVOptions", 102},
-      {"NegOptions", 59}, {"ReverseV2Options", 105}, {"AddNOptions", 106}, {"QuantizeOptions", 114}};
+  const std::map<std::string, int> codes{{"Conv2DOptions", 3},
+                                         {"DepthwiseConv2DOptions", 4},
+                                         {"Pool2DOptions", 1},
+                                         {"FullyConnectedOptions", 9},
+                                         {"SoftmaxOptions", 25},
+                                         {"ConcatenationOptions", 2},
+                                         {"AddOptions", 0},
+                                         {"ReshapeOptions", 22},
+                                         {"MulOptions", 18},
+                                         {"PadOptions", 34},
+                                         {"GatherOptions", 36},
+                                         {"BatchToSpaceNDOptions", 37},
+                                         {"SpaceToBatchNDOptions", 38},
+                                         {"TransposeOptions", 39},
+                                         {"ReducerOptions", 40},
+                                         {"SubOptions", 41},
+                                         {"DivOptions", 42},
+                                         {"SqueezeOptions", 43},
+                                         {"StridedSliceOptions", 45},
+                                         {"SplitOptions", 49},
+                                         {"LogSoftmaxOptions", 50},
+                                         {"CastOptions", 53},
+                                         {"DequantizeOptions", 6},
+                                         {"MaximumMinimumOptions", 55},
+                                         {"PadV2Options", 60},
+                                         {"SliceOptions", 65},
+                                         {"ExpandDimsOptions", 70},
+                                         {"ShapeOptions", 77},
+                                         {"PackOptions", 83},
+                                         {"UnpackOptions", 88},
+                                         {"SplitVOptions", 102},
+                                         {"NegOptions", 59},
+                                         {"ReverseV2Options", 105},
+                                         {"AddNOptions", 106},
+                                         {"QuantizeOptions", 114}};
   const flatbuffers::TypeTable* all = tflite::BuiltinOptionsTypeTable();
   for (size_t i = 1; i < all->num_elems; ++i) {
     const std::string name = all->names[i];
@@ -701,7 +895,9 @@ TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
       b.Op(code, {x}, {y}, type, flatbuffers::Offset<void>(b.fb().EndTable(start)));
       return b.Build({x}, {y});
     };
-    EXPECT_THAT(ErrorOf(file(codes.at(name))), HasSubstr("its options have a field " + std::to_string(known) + " of a newer schema"));
+    EXPECT_THAT(
+        ErrorOf(file(codes.at(name))),
+        HasSubstr("its options have a field " + std::to_string(known) + " of a newer schema"));
     EXPECT_THAT(ErrorOf(file(kReluCode)), HasSubstr("of BuiltinOptions, expected 0"));
   }
 }
@@ -709,7 +905,8 @@ TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
 TEST(TfliteImport, OtherWaysOfReadingTheInput) {
   {  // NCHW with a leading transpose.
     Builder b;
-    const int x = b.Floats("x", {1, 2, 1, 3}), order = b.Ints("order", {0, 2, 3, 1}), t = b.Floats("t", {1, 1, 3, 2});
+    const int x = b.Floats("x", {1, 2, 1, 3}), order = b.Ints("order", {0, 2, 3, 1}),
+              t = b.Floats("t", {1, 1, 3, 2});
     const int w = b.Floats("w", {1, 1, 1, 2}, {1, 10}), y = b.Floats("y", {1, 1, 3, 1});
     b.Op(39, {x, order}, {t});
     b.Conv({t, w, -1}, y, tflite::Padding::SAME, 1);
@@ -719,7 +916,8 @@ TEST(TfliteImport, OtherWaysOfReadingTheInput) {
   }
   {  // An image without channels, and an output that is listed twice.
     Builder b;
-    const int x = b.Floats("x", {1, 2, 2}), target = b.Ints("target", {-1, 4}), y = b.Floats("y", {1, 4}), z = b.Floats("z", {1, 4});
+    const int x = b.Floats("x", {1, 2, 2}), target = b.Ints("target", {-1, 4}),
+              y = b.Floats("y", {1, 4}), z = b.Floats("z", {1, 4});
     b.Op(kReshapeCode, {x, target}, {y});
     b.Op(kReluCode, {y}, {z});
     const Graph g = ImportOrFail(b.Build({x}, {z, z}));
@@ -729,29 +927,38 @@ TEST(TfliteImport, OtherWaysOfReadingTheInput) {
     EXPECT_THAT(RunGraph<float>(g, {-1, 2, -3, 4}), ElementsAre(0, 2, 0, 4));
   }
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::INT16, {1, 4}, std::vector<int16_t>(), {{0.5f}, {0}}), y = b.Floats("y", {1, 4});
+  const int x = b.Tensor("x", tflite::TensorType::INT16, {1, 4}, std::vector<int16_t>(),
+                         {{0.5f}, {0}}),
+            y = b.Floats("y", {1, 4});
   b.Op(kDequantizeCode, {x}, {y});
-  EXPECT_THAT(ErrorOf(b.Build({x}, {y})), AllOf(HasSubstr("'x' of int16"), HasSubstr("int8 activations instead of 16x8")));
+  EXPECT_THAT(ErrorOf(b.Build({x}, {y})),
+              AllOf(HasSubstr("'x' of int16"), HasSubstr("int8 activations instead of 16x8")));
 }
 
 TEST(TfliteImport, NamesTheCorruptPlace) {
   {
     Builder b;
     const int x = b.Floats("x", {1, 4}), y = b.Floats("y", {1, 4});
-    b.Op(kAddCode, {x, 7}, {y}, tflite::BuiltinOptions::AddOptions, tflite::CreateAddOptions(b.fb()).Union());
-    EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt), HasSubstr("operator 0 (ADD): input tensor 7 of 2"));
+    b.Op(kAddCode, {x, 7}, {y}, tflite::BuiltinOptions::AddOptions,
+         tflite::CreateAddOptions(b.fb()).Union());
+    EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt),
+                HasSubstr("operator 0 (ADD): input tensor 7 of 2"));
   }
   {
     Builder b;
-    const int x = b.Floats("x", {1, 4}), w = b.Floats("w", {2, 4}, std::vector<float>(7)), y = b.Floats("y", {1, 2});
+    const int x = b.Floats("x", {1, 4}), w = b.Floats("w", {2, 4}, std::vector<float>(7)),
+              y = b.Floats("y", {1, 2});
     b.Dense({x, w, -1}, y);
-    EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt), HasSubstr("tensor 1 'w': 28 bytes of data, expected 8 elements of float32"));
+    EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt),
+                HasSubstr("tensor 1 'w': 28 bytes of data, expected 8 elements of float32"));
   }
   {
     Builder b;
-    const int x = b.Floats("x", {1, 4, 4, 1}), p = b.Ints("p", {0, 0, 1, 1, 1, 1, 0, 0}), y = b.Floats("y", {1, 6, 5, 1});
+    const int x = b.Floats("x", {1, 4, 4, 1}), p = b.Ints("p", {0, 0, 1, 1, 1, 1, 0, 0}),
+              y = b.Floats("y", {1, 6, 5, 1});
     b.Op(kPadCode, {x, p}, {y});
-    EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt), HasSubstr("'y' has shape [1,6,5,1], expected [1,6,6,1]"));
+    EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt),
+                HasSubstr("'y' has shape [1,6,5,1], expected [1,6,6,1]"));
   }
   EXPECT_THAT(ErrorOf("TFL3TFL3TFL3TFL3", StatusCode::kCorrupt), HasSubstr("does not verify"));
   EXPECT_THAT(ErrorOf("something else", StatusCode::kCorrupt), HasSubstr("TFL3"));
@@ -760,14 +967,19 @@ TEST(TfliteImport, NamesTheCorruptPlace) {
 // Finite in the file, infinite where the multiplication is folded into the convolution.
 TEST(TfliteImport, OverflowInFoldingIsAnError) {
   Builder b;
-  const int x = b.Floats("x", {1, 4, 4, 1}), w = b.Floats("w", {1, 1, 1, 1}, {3e38f}), bias = b.Floats("b", {1}, {0.0f}),
-            y = b.Floats("y", {1, 4, 4, 1}), ten = b.Floats("ten", {1}, {10.0f}), z = b.Floats("z", {1, 4, 4, 1});
+  const int x = b.Floats("x", {1, 4, 4, 1}), w = b.Floats("w", {1, 1, 1, 1}, {3e38f}),
+            bias = b.Floats("b", {1}, {0.0f}), y = b.Floats("y", {1, 4, 4, 1}),
+            ten = b.Floats("ten", {1}, {10.0f}), z = b.Floats("z", {1, 4, 4, 1});
   b.Conv({x, w, bias}, y, tflite::Padding::SAME, 1);
-  b.Op(kMulCode, {y, ten}, {z}, tflite::BuiltinOptions::MulOptions, tflite::CreateMulOptions(b.fb()).Union());
+  b.Op(kMulCode, {y, ten}, {z}, tflite::BuiltinOptions::MulOptions,
+       tflite::CreateMulOptions(b.fb()).Union());
   Graph graph = ImportOrFail(b.Build({x}, {z}));
   const Status status = Optimize(&graph);
   EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-  EXPECT_THAT(status.message(), HasSubstr("after folding: tensor 'y.weight': element 0: found inf, expected a finite number"));
+  EXPECT_THAT(
+      status.message(),
+      HasSubstr(
+          "after folding: tensor 'y.weight': element 0: found inf, expected a finite number"));
 }
 
 TEST(TfliteImport, RefusesOtherSchemaVersionsAndOpenSizes) {
@@ -777,7 +989,8 @@ TEST(TfliteImport, RefusesOtherSchemaVersionsAndOpenSizes) {
     EXPECT_THAT(ErrorOf(b.Build({x}, {x}, 2)), HasSubstr("version 2, expected 3"));
   }
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::FLOAT32, {1, 1, 1, 3}, std::vector<float>(), {}, {-1, -1, -1, 3});
+  const int x = b.Tensor("x", tflite::TensorType::FLOAT32, {1, 1, 1, 3}, std::vector<float>(), {},
+                         {-1, -1, -1, 3});
   EXPECT_THAT(ErrorOf(b.Build({x}, {x})), HasSubstr("no fixed size: [?,?,?,3]"));
 }
 

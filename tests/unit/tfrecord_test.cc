@@ -85,10 +85,12 @@ TEST_F(TfRecordTest, NoticesEveryTruncation) {
   const size_t first = 12 + 5 + 4;
   for (size_t n = 1; n < bytes.size(); ++n) {
     if (n == first) continue;  // A whole file of one record.
-    const Status status = ErrorAfter(Bytes(bytes.begin(), bytes.begin() + static_cast<int64_t>(n)), n > first ? 1 : 0);
+    const Status status = ErrorAfter(Bytes(bytes.begin(), bytes.begin() + static_cast<int64_t>(n)),
+                                     n > first ? 1 : 0);
     EXPECT_EQ(status.code(), StatusCode::kCorrupt);
     EXPECT_THAT(status.message(), HasSubstr("truncated"));
-    EXPECT_THAT(status.message(), HasSubstr(n > first ? "record 1 at byte 21" : "record 0 at byte 0"));
+    EXPECT_THAT(status.message(),
+                HasSubstr(n > first ? "record 1 at byte 21" : "record 0 at byte 0"));
   }
 }
 
@@ -131,9 +133,12 @@ TEST_F(TfRecordTest, RefusesCompressedFiles) {
 
 TEST(ExampleTest, ParsesAllKinds) {
   // Floats and integers both packed and one by one; an unknown field everywhere.
-  const Bytes floats = ProtoField(2, Concat({ProtoField(1, {0, 0, 0x80, 0x3f}), {1 << 3 | 5, 0, 0, 0, 0xc0}}));
-  const Bytes ints = ProtoField(3, Concat({ProtoField(1, {5, 0x96, 0x01}), {1 << 3 | 0, 7}, {9 << 3 | 0, 1}}));
-  const Bytes strings = ProtoField(1, Concat({ProtoField(1, ToBytes("a")), ProtoField(1, {}), ProtoField(7, {1})}));
+  const Bytes floats =
+      ProtoField(2, Concat({ProtoField(1, {0, 0, 0x80, 0x3f}), {1 << 3 | 5, 0, 0, 0, 0xc0}}));
+  const Bytes ints =
+      ProtoField(3, Concat({ProtoField(1, {5, 0x96, 0x01}), {1 << 3 | 0, 7}, {9 << 3 | 0, 1}}));
+  const Bytes strings =
+      ProtoField(1, Concat({ProtoField(1, ToBytes("a")), ProtoField(1, {}), ProtoField(7, {1})}));
   Bytes example = MakeExample({{"s", strings}, {"f", floats}, {"i", ints}, {"none", {}}});
   const Bytes unknown = ProtoField(15, ToBytes("unknown"));
   example.insert(example.end(), unknown.begin(), unknown.end());
@@ -158,8 +163,9 @@ TEST(ExampleTest, NegativeIntegers) {
 
 TEST(ExampleTest, RefusesMalformedMessages) {
   EXPECT_TRUE(ParseExample({}).ok());  // An example without features.
-  for (const Bytes& bytes : {Bytes{0x0a, 0x05, 1}, Bytes{0x0a}, Bytes{0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
-                             MakeExample({{"f", ProtoField(2, ProtoField(1, {1, 2, 3}))}})}) {
+  for (const Bytes& bytes :
+       {Bytes{0x0a, 0x05, 1}, Bytes{0x0a}, Bytes{0xff, 0xff, 0xff, 0xff, 0xff, 0xff},
+        MakeExample({{"f", ProtoField(2, ProtoField(1, {1, 2, 3}))}})}) {
     const Result<Example> parsed = ParseExample(bytes);
     ASSERT_FALSE(parsed.ok());
     EXPECT_EQ(parsed.status().code(), StatusCode::kCorrupt);
@@ -177,8 +183,9 @@ TEST(FlowersTfRecordTest, HoldsWhatItsReadmeSays) {
     ASSERT_TRUE(more.ok() && *more) << more.status().message();
     const Result<Example> example = ParseExample(record);
     ASSERT_TRUE(example.ok()) << example.status().message();
-    for (const char* key : {"image/encoded", "image/class/label", "image/class/text", "image/filename", "image/height",
-                            "image/width", "image/format", "image/colorspace", "image/channels"}) {
+    for (const char* key :
+         {"image/encoded", "image/class/label", "image/class/text", "image/filename",
+          "image/height", "image/width", "image/format", "image/colorspace", "image/channels"}) {
       EXPECT_TRUE(example->contains(key)) << key;
     }
     EXPECT_EQ(example->at("image/encoded").bytes.size(), 1u);

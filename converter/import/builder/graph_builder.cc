@@ -422,9 +422,8 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
       codes[at] = static_cast<int8_t>(wide[i] / 2);
       codes[at + channels] = static_cast<int8_t>(wide[i] - wide[i] / 2);
     }
-    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputX],
-                           Emit(OpType::kConcat, label + "/twice", {x, x}, TypeOf(x),
-                                [&](Node* n) { n->axis = axis; }));
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputX], Emit(OpType::kConcat, label + "/twice", {x, x},
+                                                    TypeOf(x), [&](Node* n) { n->axis = axis; }));
   }
   const std::string name = w.name.empty() ? label.output + ".weight" : w.name;
   OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],

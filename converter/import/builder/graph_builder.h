@@ -70,8 +70,8 @@ struct LayerWeights {
   std::vector<float> values;
   std::vector<float> bias;          ///< One for each output, or empty.
   std::string name{}, bias_name{};  ///< The source's; from the layer's without.
-  /// What the values are multiples of in a quantized source, one for all or one for each output: they
-  /// then become int8 codes, the source's bit for bit. Empty for floats.
+  /// What the values are multiples of in a quantized source, one for all or one for each output:
+  /// they then become int8 codes, the source's bit for bit. Empty for floats.
   std::vector<float> steps{};
   /// In place of `bias` where the input is uint8, with the correction for its zero point.
   std::vector<int32_t> code_bias{};
@@ -254,8 +254,8 @@ class GraphBuilder {
   /// dense layer whose rows can be moved instead; else nothing.
   Result<std::optional<TensorId>> Reordered(const Label& label, TensorId x,
                                             const std::vector<int32_t>& order, int depth = 0);
-  /// Weights, their scales and bias as inputs of a layer whose first input is there. `may_double`: the
-  /// input may be read twice, side by side.
+  /// Weights, their scales and bias as inputs of a layer whose first input is there. `may_double`:
+  /// the input may be read twice, side by side.
   Status AddWeights(const Label& label, const LayerWeights& weights, bool may_double,
                     std::vector<TensorId>* inputs);
   /// The weights as int8 codes; false where they are none.

@@ -18,8 +18,8 @@ class UniqueNames {
   UniqueNames(std::string separator, int64_t first)
       : separator_(std::move(separator)), first_(first) {}
 
-  /// `wanted`, or `wanted` with the smallest number that makes a name not taken yet. The search goes
-  /// on where the last one for the same name ended, so that n equal names take O(n) steps.
+  /// `wanted`, or `wanted` with the smallest number that makes a name not taken yet. The search
+  /// goes on where the last one for the same name ended, so that n equal names take O(n) steps.
   std::string Make(const std::string& wanted) {
     if (Take(wanted)) return wanted;
     int64_t& number = last_.try_emplace(wanted, first_ - 1).first->second;

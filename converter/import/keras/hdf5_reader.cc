@@ -16,8 +16,8 @@ namespace {
 
 constexpr std::string_view kSignature = "\x89HDF\r\n\x1a\n";
 constexpr uint64_t kUndefined = ~uint64_t{0};
-constexpr int kMaxDepth = 32;        // Of groups in groups.
-constexpr int kMaxLevels = 16;       // Of a B-tree.
+constexpr int kMaxDepth = 32;   // Of groups in groups.
+constexpr int kMaxLevels = 16;  // Of a B-tree.
 constexpr size_t kMaxObjects = 200000;
 constexpr size_t kMaxName = 1024;
 constexpr size_t kMaxBlocks = 1024;  // Continuations of one object header.
@@ -61,10 +61,14 @@ class Cursor {
   /// A number of 1, 2, 4 or 8 bytes.
   uint64_t Sized(int log2_bytes) {
     switch (log2_bytes) {
-      case 0: return U8();
-      case 1: return U16();
-      case 2: return U32();
-      default: return U64();
+      case 0:
+        return U8();
+      case 1:
+        return U16();
+      case 2:
+        return U32();
+      default:
+        return U64();
     }
   }
   std::span<const std::byte> Take(size_t n) {
@@ -97,7 +101,8 @@ struct HeaderMessage {
 
 class Parser {
  public:
-  explicit Parser(std::span<const std::byte> bytes) : bytes_(bytes), block_budget_(bytes.size() * 2 + 4096) {}
+  explicit Parser(std::span<const std::byte> bytes)
+      : bytes_(bytes), block_budget_(bytes.size() * 2 + 4096) {}
 
   Result<std::unique_ptr<Hdf5Object>> Run() {
     OCTET_ASSIGN_OR_RETURN(const uint64_t root, ReadSuperblock());
@@ -111,7 +116,8 @@ class Parser {
 
   /// `size` bytes at `address`, or an error.
   Result<std::span<const std::byte>> At(uint64_t address, uint64_t size, const char* what) const {
-    if (address > bytes_.size() || size > bytes_.size() - address) return Bad(what, address, "reaches beyond the end of the file");
+    if (address > bytes_.size() || size > bytes_.size() - address)
+      return Bad(what, address, "reaches beyond the end of the file");
     return bytes_.subspan(address, size);
   }
   Result<Cursor> From(uint64_t address, const char* what) const {
@@ -149,23 +155,27 @@ class Parser {
     }
     if (!c.ok()) return Corrupt("HDF5 superblock is truncated");
     if (base != 0) return Unsupported(StrCat("HDF5 base address ", base, ", expected 0"));
-    if (end > bytes_.size()) return Corrupt(StrCat("HDF5 file is truncated: ", bytes_.size(), " bytes, expected ", end));
+    if (end > bytes_.size())
+      return Corrupt(StrCat("HDF5 file is truncated: ", bytes_.size(), " bytes, expected ", end));
     return root;
   }
 
   static Status Sizes(int offset_size, int length_size) {
-    return Unsupported(StrCat("HDF5 offsets and lengths of ", offset_size, " and ", length_size, " bytes, expected 8"));
+    return Unsupported(StrCat("HDF5 offsets and lengths of ", offset_size, " and ", length_size,
+                              " bytes, expected 8"));
   }
 
   // ---- Object headers ----
 
   Result<std::vector<HeaderMessage>> ReadHeader(uint64_t address) {
     OCTET_ASSIGN_OR_RETURN(Cursor c, From(address, "object header"));
-    const bool second = bytes_.size() - address >= 4 && std::memcmp(bytes_.data() + address, "OHDR", 4) == 0;
+    const bool second =
+        bytes_.size() - address >= 4 && std::memcmp(bytes_.data() + address, "OHDR", 4) == 0;
     return second ? ReadHeader2(address, c) : ReadHeader1(address, c);
   }
 
-  /// Every byte of the file can only be header once, so a forged loop of continuations runs out of budget.
+  /// Every byte of the file can only be header once, so a forged loop of continuations runs out of
+  /// budget.
   Status Charge(uint64_t address, uint64_t size) {
     if (size > block_budget_) return Bad("block", address, "is part of a loop");
     block_budget_ -= size;
@@ -223,8 +233,10 @@ class Parser {
       OCTET_RETURN_IF_ERROR(Charge(address, blocks[b].size()));
       Cursor block(blocks[b]);
       if (b > 0) {
-        if (block.left() < 8 || !block.Expect("OCHK")) return Bad("object header", address, "has a damaged continuation");
-        block = Cursor(blocks[b].subspan(4, blocks[b].size() - 8));  // Without signature and checksum.
+        if (block.left() < 8 || !block.Expect("OCHK"))
+          return Bad("object header", address, "has a damaged continuation");
+        block =
+            Cursor(blocks[b].subspan(4, blocks[b].size() - 8));  // Without signature and checksum.
       }
       const size_t head = flags & 0x04 ? 6 : 4;
       while (block.left() >= head) {
@@ -247,7 +259,8 @@ class Parser {
   Result<std::unique_ptr<Hdf5Object>> ReadObject(uint64_t address, int depth) {
     if (depth > kMaxDepth) return Bad("group", address, "is nested too deeply");
     if (!visited_.insert(address).second) return Bad("object", address, "is linked to twice");
-    if (visited_.size() > kMaxObjects) return Unsupported(StrCat("HDF5 file of more than ", kMaxObjects, " objects"));
+    if (visited_.size() > kMaxObjects)
+      return Unsupported(StrCat("HDF5 file of more than ", kMaxObjects, " objects"));
     OCTET_ASSIGN_OR_RETURN(const std::vector<HeaderMessage> messages, ReadHeader(address));
     auto object = std::make_unique<Hdf5Object>();
     std::vector<std::pair<std::string, uint64_t>> links;
@@ -257,25 +270,47 @@ class Parser {
     bool filtered = false;
     for (const HeaderMessage& m : messages) {
       // Bit 1: the content stands elsewhere, shared by several objects.
-      const bool needed = m.type == kDataspace || m.type == kDatatype || m.type == kLayout || m.type == kAttribute;
-      if (needed && (m.flags & 2)) return Unsupported(StrCat("HDF5 object at byte ", address, " shares its types with others"));
+      const bool needed =
+          m.type == kDataspace || m.type == kDatatype || m.type == kLayout || m.type == kAttribute;
+      if (needed && (m.flags & 2))
+        return Unsupported(
+            StrCat("HDF5 object at byte ", address, " shares its types with others"));
       switch (m.type) {
-        case kDatatype: type = &m; break;
-        case kDataspace: space = &m; break;
-        case kLayout: layout = &m; break;
-        case kFilters: filtered = true; break;
-        case kAttribute: OCTET_RETURN_IF_ERROR(ReadAttribute(m, address, object.get())); break;
-        case kSymbolTable: OCTET_RETURN_IF_ERROR(ReadSymbolTable(m, &links)); break;
-        case kLink: OCTET_RETURN_IF_ERROR(ReadLink(m, address, &links)); break;
+        case kDatatype:
+          type = &m;
+          break;
+        case kDataspace:
+          space = &m;
+          break;
+        case kLayout:
+          layout = &m;
+          break;
+        case kFilters:
+          filtered = true;
+          break;
+        case kAttribute:
+          OCTET_RETURN_IF_ERROR(ReadAttribute(m, address, object.get()));
+          break;
+        case kSymbolTable:
+          OCTET_RETURN_IF_ERROR(ReadSymbolTable(m, &links));
+          break;
+        case kLink:
+          OCTET_RETURN_IF_ERROR(ReadLink(m, address, &links));
+          break;
         case kLinkInfo:
-        case kAttributeInfo: OCTET_RETURN_IF_ERROR(RefuseDense(m, address)); break;
-        default: break;
+        case kAttributeInfo:
+          OCTET_RETURN_IF_ERROR(RefuseDense(m, address));
+          break;
+        default:
+          break;
       }
     }
     if (layout != nullptr) {
-      if (type == nullptr || space == nullptr) return Bad("dataset", address, "has no type or no shape");
+      if (type == nullptr || space == nullptr)
+        return Bad("dataset", address, "has no type or no shape");
       object->is_dataset = true;
-      OCTET_RETURN_IF_ERROR(ReadDataset(*type, *space, *layout, filtered, address, &object->dataset));
+      OCTET_RETURN_IF_ERROR(
+          ReadDataset(*type, *space, *layout, filtered, address, &object->dataset));
     }
     for (auto& [name, child_address] : links) {
       Result<std::unique_ptr<Hdf5Object>> child = ReadObject(child_address, depth + 1);
@@ -296,10 +331,13 @@ class Parser {
     const uint64_t heap = c.U64();
     if (!c.ok()) return Bad("object header", address, "has a damaged message");
     if (heap == kUndefined) return OkStatus();
-    return Unsupported(StrCat("HDF5 object at byte ", address, " keeps its members in a fractal heap; save it again without libver='latest'"));
+    return Unsupported(
+        StrCat("HDF5 object at byte ", address,
+               " keeps its members in a fractal heap; save it again without libver='latest'"));
   }
 
-  static Status ReadLink(const HeaderMessage& m, uint64_t address, std::vector<std::pair<std::string, uint64_t>>* links) {
+  static Status ReadLink(const HeaderMessage& m, uint64_t address,
+                         std::vector<std::pair<std::string, uint64_t>>* links) {
     Cursor c(m.data);
     const int version = c.U8();
     const uint8_t flags = c.U8();
@@ -309,14 +347,17 @@ class Parser {
     const uint64_t length = c.Sized(flags & 3);
     if (version != 1 || length > kMaxName) return Bad("link", address, "is damaged");
     const std::span<const std::byte> name = c.Take(length);
-    if (type != 0) return Unsupported(StrCat("HDF5 group at byte ", address, " has a link that is not hard"));
+    if (type != 0)
+      return Unsupported(StrCat("HDF5 group at byte ", address, " has a link that is not hard"));
     const uint64_t target = c.U64();
     if (!c.ok()) return Bad("link", address, "is truncated");
-    links->emplace_back(std::string(reinterpret_cast<const char*>(name.data()), name.size()), target);
+    links->emplace_back(std::string(reinterpret_cast<const char*>(name.data()), name.size()),
+                        target);
     return OkStatus();
   }
 
-  Status ReadSymbolTable(const HeaderMessage& m, std::vector<std::pair<std::string, uint64_t>>* links) {
+  Status ReadSymbolTable(const HeaderMessage& m,
+                         std::vector<std::pair<std::string, uint64_t>>* links) {
     Cursor c(m.data);
     const uint64_t tree = c.U64(), heap = c.U64();
     if (!c.ok()) return Corrupt("HDF5 symbol table message is truncated");
@@ -338,7 +379,8 @@ class Parser {
     OCTET_ASSIGN_OR_RETURN(Cursor c, From(address, "B-tree"));
     if (!c.Expect("TREE") || c.U8() != 0) return Bad("B-tree", address, "is not one of a group");
     const int level = c.U8(), used = c.U16();
-    if (parent_level >= 0 && level != parent_level - 1) return Bad("B-tree", address, "has a wrong level");
+    if (parent_level >= 0 && level != parent_level - 1)
+      return Bad("B-tree", address, "has a wrong level");
     c.Skip(16);
     OCTET_RETURN_IF_ERROR(Charge(address, 24 + static_cast<uint64_t>(used) * 16));
     for (int i = 0; i < used; ++i) {
@@ -354,7 +396,8 @@ class Parser {
     return OkStatus();
   }
 
-  Status ReadSymbolNode(uint64_t address, std::span<const std::byte> names, std::vector<std::pair<std::string, uint64_t>>* links) {
+  Status ReadSymbolNode(uint64_t address, std::span<const std::byte> names,
+                        std::vector<std::pair<std::string, uint64_t>>* links) {
     OCTET_ASSIGN_OR_RETURN(Cursor c, From(address, "symbol node"));
     if (!c.Expect("SNOD") || c.U8() != 1) return Bad("symbol node", address, "has no signature");
     c.Skip(1);
@@ -365,10 +408,12 @@ class Parser {
       const uint32_t cache = c.U32();
       c.Skip(20);
       if (!c.ok() || name >= names.size()) return Bad("symbol node", address, "is damaged");
-      if (cache == 2) return Unsupported(StrCat("HDF5 symbol node at byte ", address, " has a symbolic link"));
+      if (cache == 2)
+        return Unsupported(StrCat("HDF5 symbol node at byte ", address, " has a symbolic link"));
       const char* text = reinterpret_cast<const char*>(names.data()) + name;
       const size_t length = strnlen(text, std::min<size_t>(names.size() - name, kMaxName + 1));
-      if (length == 0 || length > kMaxName || length == names.size() - name) return Bad("symbol node", address, "has a damaged name");
+      if (length == 0 || length > kMaxName || length == names.size() - name)
+        return Bad("symbol node", address, "has a damaged name");
       links->emplace_back(std::string(text, length), header);
     }
     return OkStatus();
@@ -376,7 +421,8 @@ class Parser {
 
   // ---- Arrays ----
 
-  Status ReadShape(std::span<const std::byte> data, uint64_t address, std::vector<int64_t>* shape) const {
+  Status ReadShape(std::span<const std::byte> data, uint64_t address,
+                   std::vector<int64_t>* shape) const {
     Cursor c(data);
     const int version = c.U8(), rank = c.U8();
     c.Skip(1);
@@ -415,33 +461,42 @@ class Parser {
         return OkStatus();
       case 1: {
         const uint16_t offset = c.U16(), precision = c.U16();
-        const uint8_t exponent_at = c.U8(), exponent = c.U8(), mantissa_at = c.U8(), mantissa = c.U8();
+        const uint8_t exponent_at = c.U8(), exponent = c.U8(), mantissa_at = c.U8(),
+                      mantissa = c.U8();
         const uint32_t bias = c.U32();
         if (!c.ok()) return Bad("datatype", address, "is truncated");
         const bool little = (bits & 0x41) == 0;
         const auto is = [&](unsigned size, int e, int m, unsigned b) {
-          return type->size == size && precision == size * 8 && exponent == e && exponent_at == m && mantissa == m && mantissa_at == 0 && bias == b;
+          return type->size == size && precision == size * 8 && exponent == e && exponent_at == m &&
+                 mantissa == m && mantissa_at == 0 && bias == b;
         };
-        if (little && offset == 0 && (is(2, 5, 10, 15) || is(4, 8, 23, 127) || is(8, 11, 52, 1023))) type->kind = Hdf5Type::Kind::kFloat;
+        if (little && offset == 0 && (is(2, 5, 10, 15) || is(4, 8, 23, 127) || is(8, 11, 52, 1023)))
+          type->kind = Hdf5Type::Kind::kFloat;
         return OkStatus();
       }
-      case 3: type->kind = Hdf5Type::Kind::kString; return OkStatus();
+      case 3:
+        type->kind = Hdf5Type::Kind::kString;
+        return OkStatus();
       case 9:
         if ((bits & 15) == 1 && type->size == 16) type->kind = Hdf5Type::Kind::kTextVector;
         return OkStatus();
-      default: return OkStatus();
+      default:
+        return OkStatus();
     }
   }
 
   static Status CheckSize(const Hdf5Array& array, uint64_t found, uint64_t address) {
     int64_t bytes = 0;
-    if (!CheckedMul(array.elements(), array.type.size, &bytes) || static_cast<uint64_t>(bytes) != found) {
-      return Corrupt(StrCat("HDF5 array at byte ", address, " has ", found, " bytes, expected ", array.elements(), " elements of ", array.type.size));
+    if (!CheckedMul(array.elements(), array.type.size, &bytes) ||
+        static_cast<uint64_t>(bytes) != found) {
+      return Corrupt(StrCat("HDF5 array at byte ", address, " has ", found, " bytes, expected ",
+                            array.elements(), " elements of ", array.type.size));
     }
     return OkStatus();
   }
 
-  Status ReadDataset(const HeaderMessage& type, const HeaderMessage& space, const HeaderMessage& layout, bool filtered, uint64_t address,
+  Status ReadDataset(const HeaderMessage& type, const HeaderMessage& space,
+                     const HeaderMessage& layout, bool filtered, uint64_t address,
                      Hdf5Array* array) const {
     OCTET_RETURN_IF_ERROR(ReadType(type.data, address, &array->type));
     OCTET_RETURN_IF_ERROR(ReadShape(space.data, address, &array->shape));
@@ -480,19 +535,24 @@ class Parser {
     const uint16_t name_size = c.U16(), type_size = c.U16(), space_size = c.U16();
     if (version < 1 || version > 3) return Bad("attribute", address, "has an unknown version");
     if (version == 3) c.Skip(1);
-    if (version > 1 && (flags & 3)) return Unsupported(StrCat("HDF5 object at byte ", address, " has an attribute of a shared type"));
+    if (version > 1 && (flags & 3))
+      return Unsupported(
+          StrCat("HDF5 object at byte ", address, " has an attribute of a shared type"));
     const auto field = [&](size_t size) {
       const std::span<const std::byte> part = c.Take(size);
       if (version == 1) c.Align();
       return part;
     };
-    const std::span<const std::byte> name = field(name_size), type = field(type_size), space = field(space_size);
-    if (!c.ok() || name_size == 0 || name_size > kMaxName) return Bad("attribute", address, "is damaged");
+    const std::span<const std::byte> name = field(name_size), type = field(type_size),
+                                     space = field(space_size);
+    if (!c.ok() || name_size == 0 || name_size > kMaxName)
+      return Bad("attribute", address, "is damaged");
     Hdf5Array array;
     OCTET_RETURN_IF_ERROR(ReadType(type, address, &array.type));
     OCTET_RETURN_IF_ERROR(ReadShape(space, address, &array.shape));
     int64_t bytes = 0;
-    if (!CheckedMul(array.elements(), array.type.size, &bytes) || static_cast<uint64_t>(bytes) > c.left()) {
+    if (!CheckedMul(array.elements(), array.type.size, &bytes) ||
+        static_cast<uint64_t>(bytes) > c.left()) {
       return Bad("attribute", address, "is longer than its message");
     }
     array.data = c.Take(static_cast<size_t>(bytes));
@@ -512,7 +572,9 @@ class Parser {
 class Hdf5GlobalHeap {
  public:
   explicit Hdf5GlobalHeap(std::span<const std::byte> bytes)
-      : bytes_(bytes), budget_(bytes.size()), text_budget_(bytes.size() * 2 + (uint64_t{1} << 16)) {}
+      : bytes_(bytes),
+        budget_(bytes.size()),
+        text_budget_(bytes.size() * 2 + (uint64_t{1} << 16)) {}
 
   Result<std::span<const std::byte>> Find(uint64_t address, uint32_t index) {
     auto it = collections_.find(address);
@@ -535,7 +597,9 @@ class Hdf5GlobalHeap {
 
  private:
   Status ReadCollection(uint64_t address, std::map<uint32_t, std::span<const std::byte>>* objects) {
-    const auto bad = [&] { return Corrupt(StrCat("HDF5 global heap at byte ", address, " is damaged")); };
+    const auto bad = [&] {
+      return Corrupt(StrCat("HDF5 global heap at byte ", address, " is damaged"));
+    };
     if (address > bytes_.size()) return bad();
     Cursor head(bytes_.subspan(address));
     if (!head.Expect("GCOL") || head.U8() != 1) return bad();
@@ -608,7 +672,8 @@ Result<std::vector<std::string>> Hdf5File::Strings(const Hdf5Array& array) const
     }
     return strings;
   }
-  if (array.type.kind != Hdf5Type::Kind::kTextVector) return Unsupported("an attribute that is not made of strings");
+  if (array.type.kind != Hdf5Type::Kind::kTextVector)
+    return Unsupported("an attribute that is not made of strings");
   Cursor c(array.data);
   for (int64_t i = 0; i < n; ++i) {
     const uint32_t length = c.U32();
@@ -619,7 +684,8 @@ Result<std::vector<std::string>> Hdf5File::Strings(const Hdf5Array& array) const
       continue;
     }
     OCTET_ASSIGN_OR_RETURN(const std::span<const std::byte> object, heap_->Find(address, index));
-    if (length > object.size() || !heap_->TakeText(length)) return Corrupt(StrCat("HDF5 string of ", length, " bytes in an object of ", object.size()));
+    if (length > object.size() || !heap_->TakeText(length))
+      return Corrupt(StrCat("HDF5 string of ", length, " bytes in an object of ", object.size()));
     const char* text = reinterpret_cast<const char*>(object.data());
     strings.emplace_back(text, strnlen(text, length));
   }
@@ -628,7 +694,8 @@ Result<std::vector<std::string>> Hdf5File::Strings(const Hdf5Array& array) const
 
 Result<std::vector<float>> Hdf5File::Floats(const Hdf5Array& array) {
   if (!array.problem.empty()) return Unsupported(array.problem);
-  if (array.type.kind != Hdf5Type::Kind::kFloat) return Unsupported("an array that is not made of floating-point numbers");
+  if (array.type.kind != Hdf5Type::Kind::kFloat)
+    return Unsupported("an array that is not made of floating-point numbers");
   std::vector<float> values(static_cast<size_t>(array.elements()));
   for (size_t i = 0; i < values.size(); ++i) {
     const std::byte* from = array.data.data() + i * array.type.size;

@@ -23,15 +23,23 @@ Status BadInputs(const NodeDef& node) {
 template <typename T>
 const std::vector<T>& Values(const HostTensor& tensor);
 template <>
-const std::vector<float>& Values(const HostTensor& tensor) { return tensor.floats; }
+const std::vector<float>& Values(const HostTensor& tensor) {
+  return tensor.floats;
+}
 template <>
-const std::vector<int64_t>& Values(const HostTensor& tensor) { return tensor.ints; }
+const std::vector<int64_t>& Values(const HostTensor& tensor) {
+  return tensor.ints;
+}
 template <typename T>
 std::vector<T>& Values(HostTensor* tensor);
 template <>
-std::vector<float>& Values(HostTensor* tensor) { return tensor->floats; }
+std::vector<float>& Values(HostTensor* tensor) {
+  return tensor->floats;
+}
 template <>
-std::vector<int64_t>& Values(HostTensor* tensor) { return tensor->ints; }
+std::vector<int64_t>& Values(HostTensor* tensor) {
+  return tensor->ints;
+}
 
 /// Calls f<float> or f<int64_t>.
 template <typename F>
@@ -39,10 +47,12 @@ auto ByType(const HostTensor& tensor, const F& f) {
   return tensor.is_float() ? f(float()) : f(int64_t());
 }
 
-Result<std::vector<int64_t>> BroadcastDims(const NodeDef& node, const std::vector<int64_t>& a, const std::vector<int64_t>& b) {
+Result<std::vector<int64_t>> BroadcastDims(const NodeDef& node, const std::vector<int64_t>& a,
+                                           const std::vector<int64_t>& b) {
   std::vector<int64_t> dims(std::max(a.size(), b.size()));
   for (size_t i = 0; i < dims.size(); ++i) {  // From the last dimension on.
-    const int64_t da = i < a.size() ? a[a.size() - 1 - i] : 1, db = i < b.size() ? b[b.size() - 1 - i] : 1;
+    const int64_t da = i < a.size() ? a[a.size() - 1 - i] : 1,
+                  db = i < b.size() ? b[b.size() - 1 - i] : 1;
     if (da != db && da != 1 && db != 1) return BadInputs(node);
     dims[dims.size() - 1 - i] = da == 1 ? db : da;
   }
@@ -50,7 +60,8 @@ Result<std::vector<int64_t>> BroadcastDims(const NodeDef& node, const std::vecto
 }
 
 /// Element strides of `dims` as seen from the broadcast shape `out`; 0 where it repeats.
-std::vector<int64_t> BroadcastStrides(const std::vector<int64_t>& dims, const std::vector<int64_t>& out) {
+std::vector<int64_t> BroadcastStrides(const std::vector<int64_t>& dims,
+                                      const std::vector<int64_t>& out) {
   std::vector<int64_t> strides(out.size(), 0);
   int64_t stride = 1;
   for (size_t i = 0; i < dims.size(); ++i) {
@@ -63,7 +74,8 @@ std::vector<int64_t> BroadcastStrides(const std::vector<int64_t>& dims, const st
 
 /// Steps through a shape in row-major order, keeping offsets under several stride vectors.
 template <size_t N, typename F>
-void ForEachIndex(const std::vector<int64_t>& dims, const std::array<std::vector<int64_t>, N>& strides, const F& f) {
+void ForEachIndex(const std::vector<int64_t>& dims,
+                  const std::array<std::vector<int64_t>, N>& strides, const F& f) {
   const int64_t n = Product(dims);
   std::array<int64_t, N> offsets{};
   std::vector<int64_t> index(dims.size(), 0);
@@ -82,11 +94,16 @@ void ForEachIndex(const std::vector<int64_t>& dims, const std::array<std::vector
 int64_t Wrapped(int dtype, int64_t v) {
   if (v == kDynamic) return v;
   switch (dtype) {
-    case kUint8: return static_cast<uint8_t>(v);
-    case kInt8: return static_cast<int8_t>(v);
-    case kInt32: return static_cast<int32_t>(v);
-    case kBool: return v != 0;
-    default: return v;
+    case kUint8:
+      return static_cast<uint8_t>(v);
+    case kInt8:
+      return static_cast<int8_t>(v);
+    case kInt32:
+      return static_cast<int32_t>(v);
+    case kBool:
+      return v != 0;
+    default:
+      return v;
   }
 }
 
@@ -105,12 +122,18 @@ bool ParseBinary(std::string_view op, Binary* binary) {
 
 float Apply(Binary op, float a, float b) {
   switch (op) {
-    case Binary::kAdd: return a + b;
-    case Binary::kSub: return a - b;
-    case Binary::kMul: return a * b;
-    case Binary::kDiv: return a / b;
-    case Binary::kMax: return std::max(a, b);
-    case Binary::kMin: return std::min(a, b);
+    case Binary::kAdd:
+      return a + b;
+    case Binary::kSub:
+      return a - b;
+    case Binary::kMul:
+      return a * b;
+    case Binary::kDiv:
+      return a / b;
+    case Binary::kMax:
+      return std::max(a, b);
+    case Binary::kMin:
+      return std::min(a, b);
   }
   return 0.0f;
 }
@@ -123,17 +146,27 @@ int64_t Apply(Binary op, int64_t a, int64_t b) {
   int64_t result = 0;
   bool overflow = false;
   switch (op) {
-    case Binary::kAdd: overflow = __builtin_add_overflow(a, b, &result); break;
-    case Binary::kSub: overflow = __builtin_sub_overflow(a, b, &result); break;
-    case Binary::kMul: overflow = __builtin_mul_overflow(a, b, &result); break;
-    case Binary::kDiv: return b == 0 || b == -1 ? kDynamic : a / b;
-    case Binary::kMax: return std::max(a, b);
-    case Binary::kMin: return std::min(a, b);
+    case Binary::kAdd:
+      overflow = __builtin_add_overflow(a, b, &result);
+      break;
+    case Binary::kSub:
+      overflow = __builtin_sub_overflow(a, b, &result);
+      break;
+    case Binary::kMul:
+      overflow = __builtin_mul_overflow(a, b, &result);
+      break;
+    case Binary::kDiv:
+      return b == 0 || b == -1 ? kDynamic : a / b;
+    case Binary::kMax:
+      return std::max(a, b);
+    case Binary::kMin:
+      return std::min(a, b);
   }
   return overflow ? kDynamic : result;
 }
 
-Result<HostTensor> FoldBinary(const NodeDef& node, Binary op, const HostTensor& a, const HostTensor& b, int64_t max_elements) {
+Result<HostTensor> FoldBinary(const NodeDef& node, Binary op, const HostTensor& a,
+                              const HostTensor& b, int64_t max_elements) {
   if (a.is_float() != b.is_float()) return BadInputs(node);
   HostTensor out;
   out.dtype = a.dtype;
@@ -163,7 +196,8 @@ float ApplyUnary(std::string_view op, float v) {
 }
 
 bool IsUnary(std::string_view op) {
-  return op == "Rsqrt" || op == "Sqrt" || op == "Square" || op == "Neg" || op == "Reciprocal" || op == "Inv" || op == "Relu";
+  return op == "Rsqrt" || op == "Sqrt" || op == "Square" || op == "Neg" || op == "Reciprocal" ||
+         op == "Inv" || op == "Relu";
 }
 
 Result<HostTensor> FoldCast(const NodeDef& node, const HostTensor& in) {
@@ -185,9 +219,11 @@ Result<HostTensor> FoldCast(const NodeDef& node, const HostTensor& in) {
     out.ints.reserve(in.floats.size());
     for (const float v : in.floats) {
       // Beyond the type's range the result depends on the processor.
-      const bool fits = out.dtype == kBool || (std::fabs(v) < 1e15f &&
-                        Wrapped(out.dtype, static_cast<int64_t>(v)) == static_cast<int64_t>(v));
-      if (!fits || std::isnan(v)) return Unsupported(StrCat("Cast of ", v, " to ", TypeName(out.dtype)));
+      const bool fits = out.dtype == kBool ||
+                        (std::fabs(v) < 1e15f &&
+                         Wrapped(out.dtype, static_cast<int64_t>(v)) == static_cast<int64_t>(v));
+      if (!fits || std::isnan(v))
+        return Unsupported(StrCat("Cast of ", v, " to ", TypeName(out.dtype)));
       out.ints.push_back(out.dtype == kBool ? v != 0.0f : static_cast<int64_t>(v));
     }
   }
@@ -195,7 +231,8 @@ Result<HostTensor> FoldCast(const NodeDef& node, const HostTensor& in) {
 }
 
 Result<HostTensor> FoldPack(const NodeDef& node, const std::vector<const HostTensor*>& inputs) {
-  if (inputs.empty() || node.Int("axis", 0) != 0) return Unsupported("Pack along another axis than the first");
+  if (inputs.empty() || node.Int("axis", 0) != 0)
+    return Unsupported("Pack along another axis than the first");
   HostTensor out;
   out.dtype = inputs[0]->dtype;
   out.dims = inputs[0]->dims;
@@ -213,7 +250,8 @@ Result<HostTensor> FoldConcat(const NodeDef& node, const std::vector<const HostT
   HostTensor out;
   out.dtype = inputs[0]->dtype;
   out.dims = inputs[0]->dims;
-  OCTET_ASSIGN_OR_RETURN(const int64_t axis, NormalizeAxis(inputs.back()->ints[0], static_cast<int64_t>(out.dims.size())));
+  OCTET_ASSIGN_OR_RETURN(const int64_t axis, NormalizeAxis(inputs.back()->ints[0],
+                                                           static_cast<int64_t>(out.dims.size())));
   out.dims[axis] = 0;
   for (size_t i = 0; i + 1 < inputs.size(); ++i) {
     std::vector<int64_t> dims = inputs[i]->dims;
@@ -235,7 +273,8 @@ Result<HostTensor> FoldConcat(const NodeDef& node, const std::vector<const HostT
       for (const HostTensor* part : parts) {
         const std::vector<T>& values = Values<T>(*part);
         const int64_t row = static_cast<int64_t>(values.size()) / outer;
-        Values<T>(&out).insert(Values<T>(&out).end(), values.begin() + o * row, values.begin() + (o + 1) * row);
+        Values<T>(&out).insert(Values<T>(&out).end(), values.begin() + o * row,
+                               values.begin() + (o + 1) * row);
       }
     }
   });
@@ -243,7 +282,8 @@ Result<HostTensor> FoldConcat(const NodeDef& node, const std::vector<const HostT
 }
 
 /// Gathers through per-dimension starts and strides.
-HostTensor Gather(const HostTensor& in, std::vector<int64_t> dims, const std::vector<int64_t>& strides, int64_t start,
+HostTensor Gather(const HostTensor& in, std::vector<int64_t> dims,
+                  const std::vector<int64_t>& strides, int64_t start,
                   std::vector<int64_t> output_dims) {
   HostTensor out;
   out.dtype = in.dtype;
@@ -265,11 +305,12 @@ std::vector<int64_t> RowMajorStrides(const std::vector<int64_t>& dims) {
   return strides;
 }
 
-Result<HostTensor> FoldStridedSlice(const NodeDef& node, const std::vector<const HostTensor*>& inputs) {
+Result<HostTensor> FoldStridedSlice(const NodeDef& node,
+                                    const std::vector<const HostTensor*>& inputs) {
   if (inputs.size() != 4 || inputs[0]->dims.size() > kMaxRank) return BadInputs(node);
   const HostTensor& in = *inputs[0];
-  OCTET_ASSIGN_OR_RETURN(const SlicePlan plan,
-                         PlanStridedSlice(node, in.dims, inputs[1]->ints, inputs[2]->ints, inputs[3]->ints));
+  OCTET_ASSIGN_OR_RETURN(const SlicePlan plan, PlanStridedSlice(node, in.dims, inputs[1]->ints,
+                                                                inputs[2]->ints, inputs[3]->ints));
   std::vector<int64_t> dims, strides = RowMajorStrides(in.dims);
   int64_t start = 0;
   for (size_t d = 0; d < plan.dims.size(); ++d) {
@@ -280,8 +321,10 @@ Result<HostTensor> FoldStridedSlice(const NodeDef& node, const std::vector<const
   return Gather(in, std::move(dims), strides, start, plan.output_dims);
 }
 
-Result<HostTensor> FoldTranspose(const NodeDef& node, const std::vector<const HostTensor*>& inputs) {
-  if (inputs.size() != 2 || inputs[0]->dims.size() > kMaxRank || inputs[1]->ints.size() != inputs[0]->dims.size()) {
+Result<HostTensor> FoldTranspose(const NodeDef& node,
+                                 const std::vector<const HostTensor*>& inputs) {
+  if (inputs.size() != 2 || inputs[0]->dims.size() > kMaxRank ||
+      inputs[1]->ints.size() != inputs[0]->dims.size()) {
     return BadInputs(node);
   }
   const HostTensor& in = *inputs[0];
@@ -289,7 +332,8 @@ Result<HostTensor> FoldTranspose(const NodeDef& node, const std::vector<const Ho
   std::vector<int64_t> dims, strides;
   std::vector<bool> seen(in.dims.size(), false);
   for (const int64_t p : inputs[1]->ints) {
-    OCTET_ASSIGN_OR_RETURN(const int64_t axis, NormalizeAxis(p, static_cast<int64_t>(in.dims.size())));
+    OCTET_ASSIGN_OR_RETURN(const int64_t axis,
+                           NormalizeAxis(p, static_cast<int64_t>(in.dims.size())));
     if (seen[axis]) return BadInputs(node);
     seen[axis] = true;
     dims.push_back(in.dims[axis]);
@@ -299,7 +343,8 @@ Result<HostTensor> FoldTranspose(const NodeDef& node, const std::vector<const Ho
 }
 
 Result<HostTensor> FoldGather(const NodeDef& node, const std::vector<const HostTensor*>& inputs) {
-  if (inputs.size() < 2 || inputs[0]->dims.size() != 1 || (inputs.size() > 2 && inputs[2]->ints != std::vector<int64_t>{0})) {
+  if (inputs.size() < 2 || inputs[0]->dims.size() != 1 ||
+      (inputs.size() > 2 && inputs[2]->ints != std::vector<int64_t>{0})) {
     return Unsupported("Gather from a constant that is no vector");
   }
   if (inputs[1]->is_float()) return BadInputs(node);
@@ -328,12 +373,14 @@ Result<HostTensor> FoldProd(const NodeDef& node, const HostTensor& in) {
   return out;
 }
 
-Result<HostTensor> FoldFill(const NodeDef& node, const HostTensor& dims, const HostTensor& value, int64_t max_elements) {
+Result<HostTensor> FoldFill(const NodeDef& node, const HostTensor& dims, const HostTensor& value,
+                            int64_t max_elements) {
   HostTensor out;
   out.dtype = value.dtype;
   out.dims = dims.ints;
   const int64_t n = out.num_elements();
-  if (dims.is_float() || value.num_elements() != 1 || out.dims.size() > kMaxRank || n < 0 || n > max_elements) {
+  if (dims.is_float() || value.num_elements() != 1 || out.dims.size() > kMaxRank || n < 0 ||
+      n > max_elements) {
     return BadInputs(node);
   }
   ByType(value, [&](auto zero) {
@@ -353,7 +400,8 @@ HostTensor Part(const HostTensor& in, size_t axis, int64_t begin, int64_t size) 
 }
 
 Result<int64_t> NormalizeAxis(int64_t axis, int64_t rank) {
-  if (axis < -rank || axis >= rank) return Corrupt(StrCat("axis ", axis, " of a tensor of rank ", rank));
+  if (axis < -rank || axis >= rank)
+    return Corrupt(StrCat("axis ", axis, " of a tensor of rank ", rank));
   return axis < 0 ? axis + rank : axis;
 }
 
@@ -370,7 +418,9 @@ Result<std::vector<int64_t>> ResolveReshape(const std::vector<int64_t>& target, 
     }
   }
   if (unknown >= 0 && known > 0) dims[unknown] = elements / known;
-  if (Product(dims) != elements) return Corrupt(StrCat("Reshape of ", elements, " elements to a shape that holds another number"));
+  if (Product(dims) != elements)
+    return Corrupt(
+        StrCat("Reshape of ", elements, " elements to a shape that holds another number"));
   return dims;
 }
 
@@ -390,15 +440,20 @@ Result<std::vector<int64_t>> SqueezedDims(const NodeDef& node, const std::vector
   return out;
 }
 
-Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_t>& dims, const std::vector<int64_t>& begin,
-                                   const std::vector<int64_t>& end, const std::vector<int64_t>& strides) {
+Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_t>& dims,
+                                   const std::vector<int64_t>& begin,
+                                   const std::vector<int64_t>& end,
+                                   const std::vector<int64_t>& strides) {
   const size_t specs = begin.size();
   const auto mask = [&](std::string_view name) { return static_cast<uint64_t>(node.Int(name, 0)); };
-  const uint64_t begin_mask = mask("begin_mask"), end_mask = mask("end_mask"), ellipsis = mask("ellipsis_mask"),
-                 new_axis = mask("new_axis_mask"), shrink = mask("shrink_axis_mask");
-  if (end.size() != specs || strides.size() != specs || specs > 2 * kMaxRank) return Corrupt("StridedSlice with bounds of different lengths");
+  const uint64_t begin_mask = mask("begin_mask"), end_mask = mask("end_mask"),
+                 ellipsis = mask("ellipsis_mask"), new_axis = mask("new_axis_mask"),
+                 shrink = mask("shrink_axis_mask");
+  if (end.size() != specs || strides.size() != specs || specs > 2 * kMaxRank)
+    return Corrupt("StridedSlice with bounds of different lengths");
   size_t consumed = 0;
-  for (size_t i = 0; i < specs; ++i) consumed += (ellipsis >> i & 1) == 0 && (new_axis >> i & 1) == 0;
+  for (size_t i = 0; i < specs; ++i)
+    consumed += (ellipsis >> i & 1) == 0 && (new_axis >> i & 1) == 0;
   if (consumed > dims.size()) return Corrupt("StridedSlice with more bounds than dimensions");
   SlicePlan plan;
   const auto whole = [&] {
@@ -422,13 +477,15 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_
     if (step == 0 || step == kDynamic) return Corrupt("StridedSlice with a step of 0");
     const bool from_edge = begin_mask >> i & 1, to_edge = end_mask >> i & 1;
     if (size == kDynamic) {
-      if (step == 1 && (from_edge || begin[i] == 0) && (to_edge || end[i] == kDynamic) && !(shrink >> i & 1)) {
+      if (step == 1 && (from_edge || begin[i] == 0) && (to_edge || end[i] == kDynamic) &&
+          !(shrink >> i & 1)) {
         whole();
         continue;
       }
       return Unsupported("StridedSlice of the batch");
     }
-    if (begin[i] == kDynamic || end[i] == kDynamic) return Unsupported("StridedSlice with bounds that depend on the batch");
+    if (begin[i] == kDynamic || end[i] == kDynamic)
+      return Unsupported("StridedSlice with bounds that depend on the batch");
     const auto clamp = [&](int64_t v) {
       const int64_t low = step > 0 ? 0 : -1, high = step > 0 ? size : size - 1;
       return v < -size ? low : std::clamp(v < 0 ? v + size : v, low, high);
@@ -436,14 +493,18 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_
     SliceDim dim;
     if (shrink >> i & 1) {
       dim = {begin[i] < 0 && begin[i] >= -size ? begin[i] + size : begin[i], 1, 1, true};
-      if (dim.begin < 0 || dim.begin >= size) return Corrupt(StrCat("StridedSlice takes element ", begin[i], " of ", size));
+      if (dim.begin < 0 || dim.begin >= size)
+        return Corrupt(StrCat("StridedSlice takes element ", begin[i], " of ", size));
     } else {
       const int64_t first = from_edge ? (step > 0 ? 0 : size - 1) : clamp(begin[i]);
       const int64_t last = to_edge ? (step > 0 ? size : -1) : clamp(end[i]);
       const int64_t span = step > 0 ? last - first : first - last;
       // The step's magnitude without the overflow of negating it.
-      const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
-      dim = {first, step, span <= 0 ? 0 : static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride) + 1, false};
+      const uint64_t stride =
+          step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
+      dim = {first, step,
+             span <= 0 ? 0 : static_cast<int64_t>((static_cast<uint64_t>(span) - 1) / stride) + 1,
+             false};
       if (dim.count <= 1) dim.step = 1;
       if (dim.count == 0) dim.begin = 0;
       plan.output_dims.push_back(dim.count);
@@ -457,7 +518,8 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_
 Result<HostTensor> ShapeTensor(const NodeDef& node, const std::vector<int64_t>& dims) {
   HostTensor out;
   out.dtype = node.Type("out_type", kInt32);
-  if (out.dtype != kInt32 && out.dtype != kInt64) return Corrupt(StrCat("Shape of ", TypeName(out.dtype)));
+  if (out.dtype != kInt32 && out.dtype != kInt64)
+    return Corrupt(StrCat("Shape of ", TypeName(out.dtype)));
   out.dims = {static_cast<int64_t>(dims.size())};
   out.ints = dims;
   return out;
@@ -466,14 +528,16 @@ Result<HostTensor> ShapeTensor(const NodeDef& node, const std::vector<int64_t>& 
 bool CanFold(std::string_view op) {
   Binary binary;
   if (ParseBinary(op, &binary) || IsUnary(op)) return true;
-  for (const char* other : {"Cast", "Reshape", "Squeeze", "ExpandDims", "Pack", "ConcatV2", "StridedSlice", "Fill", "Prod",
-                            "Transpose", "GatherV2", "Gather", "Shape"}) {
+  for (const char* other :
+       {"Cast", "Reshape", "Squeeze", "ExpandDims", "Pack", "ConcatV2", "StridedSlice", "Fill",
+        "Prod", "Transpose", "GatherV2", "Gather", "Shape"}) {
     if (op == other) return true;
   }
   return false;
 }
 
-Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const HostTensor*>& inputs, int64_t max_elements) {
+Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const HostTensor*>& inputs,
+                                int64_t max_elements) {
   for (const HostTensor* in : inputs) {
     if (in->dtype == kString) return Unsupported(StrCat(node.op, " on strings"));
   }
@@ -514,7 +578,9 @@ Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const Hos
   }
   if (node.op == "ExpandDims") {
     if (inputs[1]->ints.size() != 1) return BadInputs(node);
-    OCTET_ASSIGN_OR_RETURN(const int64_t axis, NormalizeAxis(inputs[1]->ints[0], static_cast<int64_t>(first.dims.size()) + 1));
+    OCTET_ASSIGN_OR_RETURN(
+        const int64_t axis,
+        NormalizeAxis(inputs[1]->ints[0], static_cast<int64_t>(first.dims.size()) + 1));
     out.dims.insert(out.dims.begin() + axis, 1);
     return out;
   }

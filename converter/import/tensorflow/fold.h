@@ -21,16 +21,19 @@ struct SliceDim {
   bool drop = false;  ///< The dimension goes away (count is 1 then).
 };
 
-/// Where in the output a StridedSlice puts new dimensions of size 1, and what it takes of each of the input's.
+/// Where in the output a StridedSlice puts new dimensions of size 1, and what it takes of each of
+/// the input's.
 struct SlicePlan {
   std::vector<SliceDim> dims;        ///< One per input dimension.
   std::vector<int64_t> output_dims;  ///< With new dimensions and without dropped ones.
 };
 
-/// Resolves the masks of a StridedSlice over `dims` (kDynamic allowed where the whole dimension is taken). Errors: kCorrupt,
-/// kUnsupported.
-Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_t>& dims, const std::vector<int64_t>& begin,
-                                   const std::vector<int64_t>& end, const std::vector<int64_t>& strides);
+/// Resolves the masks of a StridedSlice over `dims` (kDynamic allowed where the whole dimension is
+/// taken). Errors: kCorrupt, kUnsupported.
+Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const std::vector<int64_t>& dims,
+                                   const std::vector<int64_t>& begin,
+                                   const std::vector<int64_t>& end,
+                                   const std::vector<int64_t>& strides);
 
 /// What the operator Shape gives for an input of these dimensions. Errors: kCorrupt.
 Result<HostTensor> ShapeTensor(const NodeDef& node, const std::vector<int64_t>& dims);
@@ -38,11 +41,13 @@ Result<HostTensor> ShapeTensor(const NodeDef& node, const std::vector<int64_t>& 
 /// True when FoldConstant knows the operator.
 bool CanFold(std::string_view op);
 
-/// Computes `node` on constants. Operators that can give more elements than they take give at most `max_elements`. Errors:
-/// kUnsupported, kCorrupt.
-Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const HostTensor*>& inputs, int64_t max_elements);
+/// Computes `node` on constants. Operators that can give more elements than they take give at most
+/// `max_elements`. Errors: kUnsupported, kCorrupt.
+Result<HostTensor> FoldConstant(const NodeDef& node, const std::vector<const HostTensor*>& inputs,
+                                int64_t max_elements);
 
-/// Resolves a -1 in a target shape for `elements` elements; kDynamic is not looked at. Errors: kCorrupt.
+/// Resolves a -1 in a target shape for `elements` elements; kDynamic is not looked at. Errors:
+/// kCorrupt.
 Result<std::vector<int64_t>> ResolveReshape(const std::vector<int64_t>& target, int64_t elements);
 
 /// `size` elements from `begin` on along `axis`, which must lie inside.
@@ -51,7 +56,8 @@ HostTensor Part(const HostTensor& in, size_t axis, int64_t begin, int64_t size);
 /// Negative axes count from the end. Errors: kCorrupt when out of range.
 Result<int64_t> NormalizeAxis(int64_t axis, int64_t rank);
 
-/// `dims` without the dimensions of size 1 that Squeeze's attribute names, all of them when it names none. Errors: kCorrupt.
+/// `dims` without the dimensions of size 1 that Squeeze's attribute names, all of them when it
+/// names none. Errors: kCorrupt.
 Result<std::vector<int64_t>> SqueezedDims(const NodeDef& node, const std::vector<int64_t>& dims);
 
 }  // namespace octet::tf

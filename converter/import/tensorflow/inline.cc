@@ -2,9 +2,8 @@
 
 #include <charconv>
 #include <cstdint>
-#include <utility>
-
 #include <protozero/exception.hpp>
+#include <utility>
 
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -12,15 +11,19 @@
 namespace octet::tf {
 namespace {
 
-constexpr int kMaxDepth = 64;           // Of nested calls.
-constexpr int64_t kMaxWork = 1 << 18;   // Nodes plus their inputs, after inlining: calls can multiply exponentially.
+constexpr int kMaxDepth = 64;  // Of nested calls.
+constexpr int64_t kMaxWork =
+    1 << 18;  // Nodes plus their inputs, after inlining: calls can multiply exponentially.
 
-bool IsCall(std::string_view op) { return op == "StatefulPartitionedCall" || op == "PartitionedCall"; }
+bool IsCall(std::string_view op) {
+  return op == "StatefulPartitionedCall" || op == "PartitionedCall";
+}
 
 /// Operators that only hand their first input on.
 bool IsIdentity(std::string_view op) {
   return op == "Identity" || op == "IdentityN" || op == "StopGradient" || op == "PreventGradient" ||
-         op == "CheckNumerics" || op == "Snapshot" || op == "EnsureShape" || op == "PlaceholderWithDefault";
+         op == "CheckNumerics" || op == "Snapshot" || op == "EnsureShape" ||
+         op == "PlaceholderWithDefault";
 }
 
 struct Reference {
@@ -29,7 +32,8 @@ struct Reference {
   bool control = false;
 };
 
-/// "node", "node:k" or "^node" in the main graph; "argument", "node:name:k" or "^node" in a function.
+/// "node", "node:k" or "^node" in the main graph; "argument", "node:name:k" or "^node" in a
+/// function.
 Result<Reference> ParseReference(std::string_view text) {
   Reference reference;
   if (text.starts_with('^')) {
@@ -42,14 +46,17 @@ Result<Reference> ParseReference(std::string_view text) {
   if (first == std::string_view::npos) return reference;
   const size_t last = text.rfind(':');
   const std::string_view digits = text.substr(last + 1);
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), reference.output);
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), reference.output);
   if (error != std::errc() || end != digits.data() + digits.size() || reference.output < 0) {
     return Corrupt(StrCat("'", text, "' is no reference to a node's output"));
   }
-  // In a function the index counts within the named output. Batch norm is the one multi-output operator here: y, then statistics.
+  // In a function the index counts within the named output. Batch norm is the one multi-output
+  // operator here: y, then statistics.
   if (last != first) {
     const std::string_view name = text.substr(first + 1, last - first - 1);
-    if (name == "batch_mean" || name == "batch_variance" || name.starts_with("reserve_space")) reference.output = 1;
+    if (name == "batch_mean" || name == "batch_variance" || name.starts_with("reserve_space"))
+      reference.output = 1;
   }
   return reference;
 }
@@ -92,8 +99,7 @@ class AssignmentFinder {
     for (int i = 0; i < 16; ++i) {
       const Result<Reference> reference = ParseReference(text);
       if (!reference.ok() || reference->control) return "";
-      if (const auto it = arguments.find(reference->node); it != arguments.end())
-        return it->second;
+      if (const auto it = arguments.find(reference->node); it != arguments.end()) return it->second;
       const auto it = graph.index.find(reference->node);
       if (it == graph.index.end()) return "";
       const NodeDef& node = graph.nodes[static_cast<size_t>(it->second)];
@@ -108,14 +114,16 @@ class AssignmentFinder {
   Status Visit(const GraphDef& graph, const NodeDef& node, const Arguments& arguments, int depth) {
     work_left_ -= 1 + static_cast<int64_t>(node.inputs.size());
     if (work_left_ < 0 || depth > kMaxDepth)
-      return Unsupported("graph has more than a quarter million nodes and inputs after inlining "
-                         "its functions");
+      return Unsupported(
+          "graph has more than a quarter million nodes and inputs after inlining "
+          "its functions");
     const bool call = IsCall(node.op);
     const auto function = call ? meta_.functions.find(node.Function("f")) : meta_.functions.end();
     // Branches and loops are not followed: they may assign whatever they are given.
     const bool branches = node.op == "If" || node.op == "While" || node.op == "Case";
     if (function == meta_.functions.end()) {
-      for (size_t i = 0; i < node.inputs.size() && (branches || (i == 0 && Assigns(node.op))); ++i) {
+      for (size_t i = 0; i < node.inputs.size() && (branches || (i == 0 && Assigns(node.op)));
+           ++i) {
         const std::string_view name = Variable(graph, arguments, node.inputs[i]);
         if (!name.empty()) assigned_.insert(name);
       }
@@ -154,24 +162,28 @@ class Inliner {
 
  private:
   struct Scope {
-    explicit Scope(const GraphDef* g) : graph(g), state(g->nodes.size(), kUnseen), values(g->nodes.size()) {}
+    explicit Scope(const GraphDef* g)
+        : graph(g), state(g->nodes.size(), kUnseen), values(g->nodes.size()) {}
     enum State : uint8_t { kUnseen, kOpen, kDone };
     const GraphDef* graph;
     std::unordered_map<std::string_view, ValueRef> arguments;
     std::vector<State> state;
-    std::vector<std::vector<ValueRef>> values;  // Of calls and identities: what their outputs are. Empty for flat nodes...
-    std::unordered_map<int, int> flat;          // ...which are here.
+    std::vector<std::vector<ValueRef>>
+        values;  // Of calls and identities: what their outputs are. Empty for flat nodes...
+    std::unordered_map<int, int> flat;  // ...which are here.
   };
 
   Status Spend(int64_t work) {
     work_left_ -= work;
     if (work_left_ >= 0) return OkStatus();
-    return Unsupported("graph has more than a quarter million nodes and inputs after inlining its functions");
+    return Unsupported(
+        "graph has more than a quarter million nodes and inputs after inlining its functions");
   }
 
   Result<int> Index(const Scope& scope, std::string_view name) const {
     const auto it = scope.graph->index.find(name);
-    if (it == scope.graph->index.end()) return Corrupt(StrCat("node '", name, "' is referred to but does not exist"));
+    if (it == scope.graph->index.end())
+      return Corrupt(StrCat("node '", name, "' is referred to but does not exist"));
     return it->second;
   }
 
@@ -183,13 +195,16 @@ class Inliner {
     if (flat != scope.flat.end()) return ValueRef{flat->second, reference.output};
     const std::vector<ValueRef>& values = scope.values[index];
     if (static_cast<size_t>(reference.output) >= values.size()) {
-      return Corrupt(StrCat("node '", reference.node, "' has ", values.size(), " outputs, number ", reference.output, " is used"));
+      return Corrupt(StrCat("node '", reference.node, "' has ", values.size(), " outputs, number ",
+                            reference.output, " is used"));
     }
     return values[reference.output];
   }
 
-  /// Flattens what the references need and resolves them. Depth-first with a stack of our own: graphs may be deep.
-  Result<std::vector<ValueRef>> Expand(Scope* scope, const std::vector<std::string_view>& wanted, int depth) {
+  /// Flattens what the references need and resolves them. Depth-first with a stack of our own:
+  /// graphs may be deep.
+  Result<std::vector<ValueRef>> Expand(Scope* scope, const std::vector<std::string_view>& wanted,
+                                       int depth) {
     std::vector<int> stack;
     std::vector<ValueRef> result;
     for (const std::string_view text : wanted) {
@@ -204,7 +219,8 @@ class Inliner {
           stack.pop_back();
         } else if (scope->state[index] == Scope::kUnseen) {
           scope->state[index] = Scope::kOpen;
-          OCTET_RETURN_IF_ERROR(Spend(1 + static_cast<int64_t>(scope->graph->nodes[index].inputs.size())));
+          OCTET_RETURN_IF_ERROR(
+              Spend(1 + static_cast<int64_t>(scope->graph->nodes[index].inputs.size())));
           OCTET_RETURN_IF_ERROR(PushInputs(*scope, index, &stack));
         } else {
           scope->state[index] = Scope::kDone;
@@ -225,7 +241,8 @@ class Inliner {
       if (reference.control || scope.arguments.count(reference.node)) continue;
       OCTET_ASSIGN_OR_RETURN(const int next, Index(scope, reference.node));
       if (scope.state[next] == Scope::kOpen) {
-        return Unsupported(StrCat("node '", node.name, "' is part of a loop; octet has no control flow"));
+        return Unsupported(
+            StrCat("node '", node.name, "' is part of a loop; octet has no control flow"));
       }
       if (scope.state[next] == Scope::kUnseen) stack->push_back(next);
     }
@@ -243,7 +260,8 @@ class Inliner {
     }
     if (IsCall(node.op)) {
       OCTET_ASSIGN_OR_RETURN(scope->values[index], Call(node, inputs, depth + 1));
-    } else if (IsIdentity(node.op) && !inputs.empty() && !(node.op == "PlaceholderWithDefault" && depth == 0)) {
+    } else if (IsIdentity(node.op) && !inputs.empty() &&
+               !(node.op == "PlaceholderWithDefault" && depth == 0)) {
       scope->values[index] = std::move(inputs);
     } else {
       scope->flat.emplace(index, static_cast<int>(flat_.nodes.size()));
@@ -252,26 +270,33 @@ class Inliner {
     return OkStatus();
   }
 
-  Result<std::vector<ValueRef>> Call(const NodeDef& node, const std::vector<ValueRef>& inputs, int depth) {
+  Result<std::vector<ValueRef>> Call(const NodeDef& node, const std::vector<ValueRef>& inputs,
+                                     int depth) {
     const std::string_view name = node.Function("f");
     const auto it = meta_.functions.find(name);
     if (it == meta_.functions.end()) {
-      return Corrupt(StrCat("node '", node.name, "' calls function '", name, "', which does not exist"));
+      return Corrupt(
+          StrCat("node '", node.name, "' calls function '", name, "', which does not exist"));
     }
-    if (depth > kMaxDepth) return Unsupported(StrCat("function '", name, "' is called more than ", kMaxDepth, " levels deep"));
+    if (depth > kMaxDepth)
+      return Unsupported(
+          StrCat("function '", name, "' is called more than ", kMaxDepth, " levels deep"));
     const FunctionDef& function = it->second;
     if (function.inputs.size() != inputs.size()) {
-      return Corrupt(StrCat("node '", node.name, "' calls function '", name, "' with ", inputs.size(), " inputs, expected ",
-                            function.inputs.size()));
+      return Corrupt(StrCat("node '", node.name, "' calls function '", name, "' with ",
+                            inputs.size(), " inputs, expected ", function.inputs.size()));
     }
     // A scope costs as much as the function has nodes, used or not.
-    OCTET_RETURN_IF_ERROR(Spend(static_cast<int64_t>(function.body.nodes.size() + function.outputs.size()) / 4));
+    OCTET_RETURN_IF_ERROR(
+        Spend(static_cast<int64_t>(function.body.nodes.size() + function.outputs.size()) / 4));
     Scope scope(&function.body);
-    for (size_t i = 0; i < inputs.size(); ++i) scope.arguments.emplace(function.inputs[i], inputs[i]);
+    for (size_t i = 0; i < inputs.size(); ++i)
+      scope.arguments.emplace(function.inputs[i], inputs[i]);
     std::vector<std::string_view> outputs;
     for (const std::string_view output : function.outputs) {
       const auto found = function.returns.find(output);
-      if (found == function.returns.end()) return Corrupt(StrCat("function '", name, "' does not return its output '", output, "'"));
+      if (found == function.returns.end())
+        return Corrupt(StrCat("function '", name, "' does not return its output '", output, "'"));
       outputs.push_back(found->second);
     }
     return Expand(&scope, outputs, depth);
@@ -298,7 +323,8 @@ Result<Reference> Trace(const GraphDef& graph, std::string_view text) {
 /// Calls found(variable, key) for every restored tensor that this graph assigns.
 template <typename F>
 Status ForEachAssignment(const GraphDef& graph, const F& found) {
-  std::unordered_map<std::string_view, std::vector<std::string>> names;  // Of each RestoreV2's tensors.
+  std::unordered_map<std::string_view, std::vector<std::string>>
+      names;  // Of each RestoreV2's tensors.
   for (const NodeDef& node : graph.nodes) {
     if ((node.op != "AssignVariableOp" && node.op != "Assign") || node.inputs.size() < 2) continue;
     OCTET_ASSIGN_OR_RETURN(const Reference variable, Trace(graph, node.inputs[0]));
@@ -309,7 +335,8 @@ Status ForEachAssignment(const GraphDef& graph, const F& found) {
     if (it == names.end()) {
       it = names.emplace(value.node, std::vector<std::string>()).first;
       const NodeDef& op = graph.nodes[restore->second];
-      if (op.inputs.size() < 2) return Corrupt(StrCat("node '", op.name, "' (RestoreV2) has no tensor names"));
+      if (op.inputs.size() < 2)
+        return Corrupt(StrCat("node '", op.name, "' (RestoreV2) has no tensor names"));
       OCTET_ASSIGN_OR_RETURN(const Reference list, Trace(graph, op.inputs[1]));
       const auto constant = graph.index.find(list.node);
       if (constant == graph.index.end()) continue;
@@ -319,7 +346,8 @@ Status ForEachAssignment(const GraphDef& graph, const F& found) {
         it->second = std::move(tensor.strings);
       }
     }
-    if (static_cast<size_t>(value.output) < it->second.size()) found(variable.node, it->second[value.output]);
+    if (static_cast<size_t>(value.output) < it->second.size())
+      found(variable.node, it->second[value.output]);
   }
   return OkStatus();
 }
@@ -338,9 +366,10 @@ Result<std::map<std::string, std::string, std::less<>>> RestoredKeys(const MetaG
   std::map<std::string, std::string, std::less<>> keys;
   try {
     // TensorFlow 1 has the assignments in the main graph...
-    OCTET_RETURN_IF_ERROR(ForEachAssignment(meta.graph, [&](std::string_view variable, const std::string& key) {
-      keys.emplace(std::string(variable), key);
-    }));
+    OCTET_RETURN_IF_ERROR(
+        ForEachAssignment(meta.graph, [&](std::string_view variable, const std::string& key) {
+          keys.emplace(std::string(variable), key);
+        }));
     // ...TensorFlow 2 in a function that gets the variables as arguments.
     OCTET_ASSIGN_OR_RETURN(const Reference restore, ParseReference(meta.restore_op));
     const auto node = meta.graph.index.find(restore.node);
@@ -355,10 +384,12 @@ Result<std::map<std::string, std::string, std::less<>>> RestoredKeys(const MetaG
       OCTET_ASSIGN_OR_RETURN(const Reference variable, Trace(meta.graph, call.inputs[i]));
       variables.emplace(arguments[i], variable.node);
     }
-    OCTET_RETURN_IF_ERROR(ForEachAssignment(function->second.body, [&](std::string_view argument, const std::string& key) {
-      const auto it = variables.find(argument);
-      if (it != variables.end()) keys.emplace(std::string(it->second), key);
-    }));
+    OCTET_RETURN_IF_ERROR(ForEachAssignment(function->second.body,
+                                            [&](std::string_view argument, const std::string& key) {
+                                              const auto it = variables.find(argument);
+                                              if (it != variables.end())
+                                                keys.emplace(std::string(it->second), key);
+                                            }));
   } catch (const protozero::exception& e) {
     return Corrupt(StrCat("malformed attribute: ", e.what()));
   }

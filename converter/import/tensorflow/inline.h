@@ -20,7 +20,8 @@ struct ValueRef {
   bool operator==(const ValueRef&) const = default;
 };
 
-/// A node of the main graph or of an inlined function. Calls and identities are resolved and do not appear.
+/// A node of the main graph or of an inlined function. Calls and identities are resolved and do not
+/// appear.
 struct FlatNode {
   const NodeDef* def = nullptr;
   std::vector<ValueRef> inputs;
@@ -35,12 +36,14 @@ struct FlatGraph {
   std::set<std::string_view> assigned;
 };
 
-/// Inlines everything that `outputs` ("node:k" of the main graph) depend on. Errors: kCorrupt (unknown nodes or functions, cycles),
-/// kUnsupported (recursion, more than a quarter million nodes). The result points into `meta`.
+/// Inlines everything that `outputs` ("node:k" of the main graph) depend on. Errors: kCorrupt
+/// (unknown nodes or functions, cycles), kUnsupported (recursion, more than a quarter million
+/// nodes). The result points into `meta`.
 Result<FlatGraph> Inline(const MetaGraph& meta, const std::vector<std::string_view>& outputs);
 
-/// From the name of a variable's node in the main graph to its key in the tensor bundle, by what the graph's own restore operation
-/// assigns. Variables that it does not mention are missing. Errors: kCorrupt.
+/// From the name of a variable's node in the main graph to its key in the tensor bundle, by what
+/// the graph's own restore operation assigns. Variables that it does not mention are missing.
+/// Errors: kCorrupt.
 Result<std::map<std::string, std::string, std::less<>>> RestoredKeys(const MetaGraph& meta);
 
 }  // namespace octet::tf

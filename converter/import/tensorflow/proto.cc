@@ -19,9 +19,14 @@ std::pair<std::string_view, std::string_view> MapEntry(std::string_view bytes) {
   std::pair<std::string_view, std::string_view> entry;
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: entry.first = reader.View(); break;
-      case 2: entry.second = reader.View(); break;
-      default: reader.Skip();
+      case 1:
+        entry.first = reader.View();
+        break;
+      case 2:
+        entry.second = reader.View();
+        break;
+      default:
+        reader.Skip();
     }
   }
   return entry;
@@ -31,11 +36,20 @@ NodeDef ParseNode(std::string_view bytes) {
   NodeDef node;
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: node.name = reader.View(); break;
-      case 2: node.op = reader.View(); break;
-      case 3: node.inputs.push_back(reader.View()); break;
-      case 5: node.attributes.push_back(MapEntry(reader.View())); break;
-      default: reader.Skip();
+      case 1:
+        node.name = reader.View();
+        break;
+      case 2:
+        node.op = reader.View();
+        break;
+      case 3:
+        node.inputs.push_back(reader.View());
+        break;
+      case 5:
+        node.attributes.push_back(MapEntry(reader.View()));
+        break;
+      default:
+        reader.Skip();
     }
   }
   return node;
@@ -66,16 +80,28 @@ FunctionDef ParseFunction(std::string_view bytes) {
       case 1:
         for (ProtoReader op(reader.View()); op.Next();) {
           switch (op.tag()) {
-            case 1: function.name = op.View(); break;
-            case 2: function.inputs.push_back(NameOf(op.View())); break;
-            case 3: function.outputs.push_back(NameOf(op.View())); break;
-            default: op.Skip();
+            case 1:
+              function.name = op.View();
+              break;
+            case 2:
+              function.inputs.push_back(NameOf(op.View()));
+              break;
+            case 3:
+              function.outputs.push_back(NameOf(op.View()));
+              break;
+            default:
+              op.Skip();
           }
         }
         break;
-      case 3: AddNode(reader.View(), &function.body); break;
-      case 4: function.returns.insert(MapEntry(reader.View())); break;
-      default: reader.Skip();
+      case 3:
+        AddNode(reader.View(), &function.body);
+        break;
+      case 4:
+        function.returns.insert(MapEntry(reader.View()));
+        break;
+      default:
+        reader.Skip();
     }
   }
   return function;
@@ -84,7 +110,9 @@ FunctionDef ParseFunction(std::string_view bytes) {
 void ParseGraph(std::string_view bytes, MetaGraph* meta) {
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: AddNode(reader.View(), &meta->graph); break;
+      case 1:
+        AddNode(reader.View(), &meta->graph);
+        break;
       case 2:
         for (ProtoReader library(reader.View()); library.Next();) {
           if (library.tag() == 1) {
@@ -96,7 +124,8 @@ void ParseGraph(std::string_view bytes, MetaGraph* meta) {
           }
         }
         break;
-      default: reader.Skip();
+      default:
+        reader.Skip();
     }
   }
 }
@@ -105,10 +134,17 @@ TensorInfo ParseTensorInfo(std::string_view bytes) {
   TensorInfo info;
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: info.name = reader.View(); break;
-      case 2: info.dtype = static_cast<int>(reader.Int()); break;
-      case 3: info.shape = ParseShape(reader.View()); break;
-      default: reader.Skip();
+      case 1:
+        info.name = reader.View();
+        break;
+      case 2:
+        info.dtype = static_cast<int>(reader.Int());
+        break;
+      case 3:
+        info.shape = ParseShape(reader.View());
+        break;
+      default:
+        reader.Skip();
     }
   }
   return info;
@@ -125,7 +161,8 @@ SignatureDef ParseSignature(std::string_view bytes) {
         side[std::string(key)] = ParseTensorInfo(value);
         break;
       }
-      default: reader.Skip();
+      default:
+        reader.Skip();
     }
   }
   return signature;
@@ -138,13 +175,20 @@ MetaGraph ParseMetaGraph(std::string_view bytes) {
       case 1:
         for (ProtoReader info(reader.View()); info.Next();) {
           switch (info.tag()) {
-            case 4: meta.tags.push_back(info.View()); break;
-            case 5: meta.tensorflow_version = info.View(); break;
-            default: info.Skip();
+            case 4:
+              meta.tags.push_back(info.View());
+              break;
+            case 5:
+              meta.tensorflow_version = info.View();
+              break;
+            default:
+              info.Skip();
           }
         }
         break;
-      case 2: ParseGraph(reader.View(), &meta); break;
+      case 2:
+        ParseGraph(reader.View(), &meta);
+        break;
       case 3:
         for (ProtoReader saver(reader.View()); saver.Next();) {
           if (saver.tag() == 3) {
@@ -159,7 +203,8 @@ MetaGraph ParseMetaGraph(std::string_view bytes) {
         meta.signatures[std::string(key)] = ParseSignature(value);
         break;
       }
-      default: reader.Skip();
+      default:
+        reader.Skip();
     }
   }
   return meta;
@@ -173,24 +218,36 @@ T Load(const char* p) {
 }
 
 Status UnreadableType(int dtype) {
-  return Unsupported(StrCat("element type ", TypeName(dtype), "; expected float32, float64, float16, bfloat16, an integer or bool"));
+  return Unsupported(StrCat("element type ", TypeName(dtype),
+                            "; expected float32, float64, float16, bfloat16, an integer or bool"));
 }
 
 }  // namespace
 
 std::string TypeName(int type) {
   switch (type) {
-    case kFloat: return "float32";
-    case kDouble: return "float64";
-    case kInt32: return "int32";
-    case kUint8: return "uint8";
-    case kInt8: return "int8";
-    case kString: return "string";
-    case kInt64: return "int64";
-    case kBool: return "bool";
-    case kBfloat16: return "bfloat16";
-    case kHalf: return "float16";
-    case kResource: return "resource";
+    case kFloat:
+      return "float32";
+    case kDouble:
+      return "float64";
+    case kInt32:
+      return "int32";
+    case kUint8:
+      return "uint8";
+    case kInt8:
+      return "int8";
+    case kString:
+      return "string";
+    case kInt64:
+      return "int64";
+    case kBool:
+      return "bool";
+    case kBfloat16:
+      return "bfloat16";
+    case kHalf:
+      return "float16";
+    case kResource:
+      return "resource";
   }
   return StrCat("type ", type);
 }
@@ -198,14 +255,18 @@ std::string TypeName(int type) {
 size_t TypeSize(int type) {
   switch (type) {
     case kFloat:
-    case kInt32: return 4;
+    case kInt32:
+      return 4;
     case kDouble:
-    case kInt64: return 8;
+    case kInt64:
+      return 8;
     case kUint8:
     case kInt8:
-    case kBool: return 1;
+    case kBool:
+      return 1;
     case kBfloat16:
-    case kHalf: return 2;
+    case kHalf:
+      return 2;
   }
   return 0;
 }
@@ -266,9 +327,13 @@ int64_t NodeDef::Int(std::string_view key, int64_t otherwise) const {
   return otherwise;
 }
 
-bool NodeDef::Bool(std::string_view key, bool otherwise) const { return Int(key, otherwise ? 1 : 0) != 0; }
+bool NodeDef::Bool(std::string_view key, bool otherwise) const {
+  return Int(key, otherwise ? 1 : 0) != 0;
+}
 
-int NodeDef::Type(std::string_view key, int otherwise) const { return static_cast<int>(Int(key, otherwise)); }
+int NodeDef::Type(std::string_view key, int otherwise) const {
+  return static_cast<int>(Int(key, otherwise));
+}
 
 float NodeDef::Float(std::string_view key, float otherwise) const {
   if (const std::string_view* value = Find(key)) {
@@ -302,11 +367,21 @@ std::string NodeDef::Text(std::string_view key) const {
   if (const std::string_view* value = Find(key)) {
     for (ProtoReader reader(*value); reader.Next();) {
       switch (reader.tag()) {
-        case 2: text = reader.View(); break;
-        case 3: text = StrCat(reader.Int()); break;
-        case 4: text = StrCat(reader.Float()); break;
-        case 5: text = reader.Int() != 0 ? "true" : "false"; break;
-        case 6: text = TypeName(static_cast<int>(reader.Int())); break;
+        case 2:
+          text = reader.View();
+          break;
+        case 3:
+          text = StrCat(reader.Int());
+          break;
+        case 4:
+          text = StrCat(reader.Float());
+          break;
+        case 5:
+          text = reader.Int() != 0 ? "true" : "false";
+          break;
+        case 6:
+          text = TypeName(static_cast<int>(reader.Int()));
+          break;
         default:
           text = reader.tag() == 1 ? "a list" : "of another kind";
           reader.Skip();
@@ -338,8 +413,11 @@ std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes) {
         dims.push_back(size < 0 ? -1 : size);
         break;
       }
-      case 3: unknown_rank = reader.Int() != 0; break;
-      default: reader.Skip();
+      case 3:
+        unknown_rank = reader.Int() != 0;
+        break;
+      default:
+        reader.Skip();
     }
   }
   if (unknown_rank) return std::nullopt;
@@ -367,7 +445,8 @@ Status DecodeElements(std::string_view bytes, HostTensor* tensor) {
   const int64_t n = tensor->num_elements();
   if (size == 0) return UnreadableType(tensor->dtype);
   if (n < 0 || bytes.size() % size != 0 || bytes.size() / size != static_cast<uint64_t>(n)) {
-    return Corrupt(StrCat("tensor data has ", bytes.size(), " bytes, expected ", n, " elements of ", size));
+    return Corrupt(
+        StrCat("tensor data has ", bytes.size(), " bytes, expected ", n, " elements of ", size));
   }
   const char* p = bytes.data();
   const auto floats = [&](auto convert) {
@@ -383,16 +462,32 @@ Status DecodeElements(std::string_view bytes, HostTensor* tensor) {
       tensor->floats.resize(static_cast<size_t>(n));
       if (n > 0) std::memcpy(tensor->floats.data(), p, bytes.size());
       break;
-    case kDouble: floats([](const char* q) { return static_cast<float>(Load<double>(q)); }); break;
-    case kHalf: floats([](const char* q) { return HalfToFloat(Load<uint16_t>(q)); }); break;
-    case kBfloat16:
-      floats([](const char* q) { return std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(q)) << 16); });
+    case kDouble:
+      floats([](const char* q) { return static_cast<float>(Load<double>(q)); });
       break;
-    case kInt32: ints([](const char* q) { return int64_t{Load<int32_t>(q)}; }); break;
-    case kInt64: ints([](const char* q) { return Load<int64_t>(q); }); break;
-    case kInt8: ints([](const char* q) { return int64_t{Load<int8_t>(q)}; }); break;
-    case kUint8: ints([](const char* q) { return int64_t{Load<uint8_t>(q)}; }); break;
-    case kBool: ints([](const char* q) { return int64_t{*q != 0}; }); break;
+    case kHalf:
+      floats([](const char* q) { return HalfToFloat(Load<uint16_t>(q)); });
+      break;
+    case kBfloat16:
+      floats([](const char* q) {
+        return std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(q)) << 16);
+      });
+      break;
+    case kInt32:
+      ints([](const char* q) { return int64_t{Load<int32_t>(q)}; });
+      break;
+    case kInt64:
+      ints([](const char* q) { return Load<int64_t>(q); });
+      break;
+    case kInt8:
+      ints([](const char* q) { return int64_t{Load<int8_t>(q)}; });
+      break;
+    case kUint8:
+      ints([](const char* q) { return int64_t{Load<uint8_t>(q)}; });
+      break;
+    case kBool:
+      ints([](const char* q) { return int64_t{*q != 0}; });
+      break;
   }
   return OkStatus();
 }
@@ -417,14 +512,18 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
   std::vector<int64_t> ints, halves;
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: tensor.dtype = static_cast<int>(reader.Int()); break;
+      case 1:
+        tensor.dtype = static_cast<int>(reader.Int());
+        break;
       case 2: {
         auto shape = ParseShape(reader.View());
         if (!shape) return Corrupt("constant of unknown rank");
         tensor.dims = *std::move(shape);
         break;
       }
-      case 4: content = reader.View(); break;
+      case 4:
+        content = reader.View();
+        break;
       case 5:
         reader.ForEachFloat([&](float v) { floats.push_back(v); });
         break;
@@ -433,10 +532,17 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
         break;
       case 7:
       case 10:
-      case 11: reader.ForEachInt([&](int64_t v) { ints.push_back(v); }); break;
-      case 8: tensor.strings.emplace_back(reader.View()); break;
-      case 13: reader.ForEachInt([&](int64_t v) { halves.push_back(v); }); break;
-      default: reader.Skip();
+      case 11:
+        reader.ForEachInt([&](int64_t v) { ints.push_back(v); });
+        break;
+      case 8:
+        tensor.strings.emplace_back(reader.View());
+        break;
+      case 13:
+        reader.ForEachInt([&](int64_t v) { halves.push_back(v); });
+        break;
+      default:
+        reader.Skip();
     }
   }
   const int64_t n = tensor.num_elements();
@@ -454,7 +560,8 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
     return tensor;
   }
   if (n > *fill_budget) {
-    return Unsupported(StrCat("constant of ", n, " elements without its bytes, expected at most ", *fill_budget));
+    return Unsupported(
+        StrCat("constant of ", n, " elements without its bytes, expected at most ", *fill_budget));
   }
   *fill_budget -= n;
   if (!halves.empty()) {
@@ -500,9 +607,14 @@ Result<std::map<std::string, std::string>> ParseObjectGraph(std::string_view byt
         std::string full_name, key;
         for (ProtoReader attribute(object.View()); attribute.Next();) {
           switch (attribute.tag()) {
-            case 2: full_name = attribute.View(); break;
-            case 3: key = attribute.View(); break;
-            default: attribute.Skip();
+            case 2:
+              full_name = attribute.View();
+              break;
+            case 3:
+              key = attribute.View();
+              break;
+            default:
+              attribute.Skip();
           }
         }
         if (!full_name.empty()) keys.emplace(std::move(full_name), std::move(key));

@@ -14,7 +14,8 @@
 
 namespace octet::tf {
 
-/// A constant on the host. Floating-point types are widened or narrowed to float32, integers and booleans widened to int64.
+/// A constant on the host. Floating-point types are widened or narrowed to float32, integers and
+/// booleans widened to int64.
 struct HostTensor {
   int dtype = 0;  ///< As in the file.
   std::vector<int64_t> dims;
@@ -30,17 +31,20 @@ struct HostTensor {
 struct NodeDef {
   std::string_view name, op;
   std::vector<std::string_view> inputs;
-  std::vector<std::pair<std::string_view, std::string_view>> attributes;  ///< Name and serialized AttrValue.
+  std::vector<std::pair<std::string_view, std::string_view>>
+      attributes;  ///< Name and serialized AttrValue.
 
-  /// The attribute, or the default when the node has none. Malformed ones throw protozero::exception.
+  /// The attribute, or the default when the node has none. Malformed ones throw
+  /// protozero::exception.
   std::string_view String(std::string_view name, std::string_view otherwise) const;
   bool Bool(std::string_view name, bool otherwise) const;
   int64_t Int(std::string_view name, int64_t otherwise) const;
   float Float(std::string_view name, float otherwise) const;
   int Type(std::string_view name, int otherwise) const;
   std::vector<int64_t> Ints(std::string_view name) const;
-  std::string_view Function(std::string_view name) const;           ///< Empty when there is none.
-  std::optional<std::string_view> Bytes(std::string_view name, int field) const;  ///< A sub-message, serialized.
+  std::string_view Function(std::string_view name) const;  ///< Empty when there is none.
+  std::optional<std::string_view> Bytes(std::string_view name,
+                                        int field) const;  ///< A sub-message, serialized.
   /// Any attribute for people and for comparison: "true", "3", "NHWC", "[1,2]".
   std::string Text(std::string_view name) const;
 
@@ -63,7 +67,8 @@ struct FunctionDef {
 struct TensorInfo {
   std::string_view name;  ///< "node:k"
   int dtype = 0;
-  std::optional<std::vector<int64_t>> shape;  ///< -1 for unknown sizes; nothing for an unknown rank.
+  std::optional<std::vector<int64_t>>
+      shape;  ///< -1 for unknown sizes; nothing for an unknown rank.
 };
 
 struct SignatureDef {
@@ -82,8 +87,10 @@ struct MetaGraph {
 /// Parses a SavedModel. Errors: kCorrupt.
 Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes);
 
-/// Parses a TensorProto. One that repeats a value instead of carrying its bytes can ask for any size: it must fit into
-/// `*fill_budget` elements, from which it is taken. Errors: kCorrupt, kUnsupported (element type, too large).
+/// Parses a TensorProto. One that repeats a value instead of carrying its bytes can ask for any
+/// size: it must fit into
+/// `*fill_budget` elements, from which it is taken. Errors: kCorrupt, kUnsupported (element type,
+/// too large).
 Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget);
 
 /// Dimensions of a TensorShapeProto, -1 for unknown ones; nothing when the rank is unknown.
@@ -92,8 +99,8 @@ std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes);
 /// Product of dimensions, or -1 when one is negative or the product exceeds 2^62.
 int64_t Product(const std::vector<int64_t>& dims);
 
-/// Little-endian elements of type `dtype` to a HostTensor's values. `bytes` must hold exactly the shape's elements. Errors: kCorrupt,
-/// kUnsupported.
+/// Little-endian elements of type `dtype` to a HostTensor's values. `bytes` must hold exactly the
+/// shape's elements. Errors: kCorrupt, kUnsupported.
 Status DecodeElements(std::string_view bytes, HostTensor* tensor);
 
 /// From TrackableObjectGraph: variable's full name to checkpoint key. Errors: kCorrupt.

@@ -550,9 +550,9 @@ class Converter {
   /// Whether what reads the input, perhaps behind arithmetic element by element, moves its channels
   /// behind or wants them in front.
   bool IsChannelsFirst(const FlatNode& input) const {
-    static const std::set<std::string_view> kPassing{"Cast",    "Add", "AddV2",   "Sub", "Mul",
-                                                     "RealDiv", "Div", "BiasAdd", "Pad", "PadV2",
-                                                     "Split",   "SplitV"};
+    static const std::set<std::string_view> kPassing{"Cast", "Add",     "AddV2", "Sub",
+                                                     "Mul",  "RealDiv", "Div",   "BiasAdd",
+                                                     "Pad",  "PadV2",   "Split", "SplitV"};
     std::set<const FlatNode*> seen{&input};
     for (const FlatNode& node : flat_.nodes) {  // In order of computation.
       for (size_t i = 0; i < node.inputs.size(); ++i) {

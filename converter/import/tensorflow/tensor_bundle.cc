@@ -71,28 +71,35 @@ bool ReadHandle(Cursor* cursor, BlockHandle* handle) {
   return cursor->Varint(&handle->offset) && cursor->Varint(&handle->size);
 }
 
-/// The contents of a block, CRC32C checked, without trailer; `uncompressed` holds those of a compressed one.
-Result<std::string_view> ReadBlock(std::string_view file, const BlockHandle& handle, std::string* uncompressed) {
+/// The contents of a block, CRC32C checked, without trailer; `uncompressed` holds those of a
+/// compressed one.
+Result<std::string_view> ReadBlock(std::string_view file, const BlockHandle& handle,
+                                   std::string* uncompressed) {
   if (handle.offset > file.size() || handle.size > file.size() - handle.offset ||
       kBlockTrailerSize > file.size() - handle.offset - handle.size) {
-    return Corrupt(StrCat("block at ", handle.offset, " of ", handle.size, " bytes lies outside of the file's ", file.size(), " bytes"));
+    return Corrupt(StrCat("block at ", handle.offset, " of ", handle.size,
+                          " bytes lies outside of the file's ", file.size(), " bytes"));
   }
   const std::string_view contents = file.substr(handle.offset, handle.size);
   Cursor trailer(file.substr(handle.offset + handle.size, kBlockTrailerSize));
   std::string_view type;
   uint32_t stored = 0;
-  if (!trailer.Bytes(1, &type) || !trailer.Fixed32(&stored)) return Corrupt("block without trailer");
+  if (!trailer.Bytes(1, &type) || !trailer.Fixed32(&stored))
+    return Corrupt("block without trailer");
   const uint32_t computed = MaskCrc(Crc(type, Crc(contents)));
   if (stored != computed) {
-    return Corrupt(StrCat("block at ", handle.offset, ": CRC32C is ", stored, ", expected ", computed));
+    return Corrupt(
+        StrCat("block at ", handle.offset, ": CRC32C is ", stored, ", expected ", computed));
   }
   if (type[0] == 1) {
     // A copy of 3 bytes gives at most 64.
-    OCTET_ASSIGN_OR_RETURN(*uncompressed, tf::SnappyUncompress(contents, contents.size() * 32 + 64));
+    OCTET_ASSIGN_OR_RETURN(*uncompressed,
+                           tf::SnappyUncompress(contents, contents.size() * 32 + 64));
     return std::string_view(*uncompressed);
   }
   if (type[0] != 0) {
-    return Unsupported(StrCat("block at ", handle.offset, " is compressed (type ", static_cast<int>(static_cast<uint8_t>(type[0])),
+    return Unsupported(StrCat("block at ", handle.offset, " is compressed (type ",
+                              static_cast<int>(static_cast<uint8_t>(type[0])),
                               "), expected none or Snappy"));
   }
   return contents;
@@ -105,7 +112,8 @@ Status ForEachEntry(std::string_view block, const F& f) {
   uint32_t restarts = 0;
   if (block.size() < 4) return Corrupt("block is too short for its restart count");
   std::memcpy(&restarts, block.data() + block.size() - 4, 4);
-  if (restarts > (block.size() - 4) / 4) return Corrupt(StrCat("block has ", restarts, " restarts, more than fit"));
+  if (restarts > (block.size() - 4) / 4)
+    return Corrupt(StrCat("block has ", restarts, " restarts, more than fit"));
   Cursor entries(block.substr(0, block.size() - 4 - size_t{restarts} * 4));
   std::string key;
   while (!entries.empty()) {
@@ -129,13 +137,19 @@ Result<int> ParseHeader(std::string_view bytes) {
   int64_t shards = 1, endianness = 0;
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: shards = reader.Int(); break;
-      case 2: endianness = reader.Int(); break;
-      default: reader.Skip();
+      case 1:
+        shards = reader.Int();
+        break;
+      case 2:
+        endianness = reader.Int();
+        break;
+      default:
+        reader.Skip();
     }
   }
   if (endianness != 0) return Unsupported("bundle is big-endian; expected little-endian");
-  if (shards < 1 || shards > kMaxShards) return Corrupt(StrCat("bundle has ", shards, " shards, expected 1 to ", kMaxShards));
+  if (shards < 1 || shards > kMaxShards)
+    return Corrupt(StrCat("bundle has ", shards, " shards, expected 1 to ", kMaxShards));
   return static_cast<int>(shards);
 }
 
@@ -145,29 +159,43 @@ Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int
   bool ranked = true;
   for (ProtoReader reader(bytes); reader.Next();) {
     switch (reader.tag()) {
-      case 1: entry.dtype = static_cast<int>(reader.Int()); break;
+      case 1:
+        entry.dtype = static_cast<int>(reader.Int());
+        break;
       case 2: {
         auto shape = tf::ParseShape(reader.View());
         ranked = shape.has_value();
         if (ranked) entry.shape = *std::move(shape);
         break;
       }
-      case 3: shard = reader.Int(); break;
-      case 4: offset = reader.Int(); break;
-      case 5: size = reader.Int(); break;
-      case 6: entry.crc32c = reader.Fixed32(); break;
+      case 3:
+        shard = reader.Int();
+        break;
+      case 4:
+        offset = reader.Int();
+        break;
+      case 5:
+        size = reader.Int();
+        break;
+      case 6:
+        entry.crc32c = reader.Fixed32();
+        break;
       case 7:
         entry.sliced = true;
         reader.Skip();
         break;
-      default: reader.Skip();
+      default:
+        reader.Skip();
     }
   }
   entry.num_elements = tf::Product(entry.shape);
-  if (!ranked || entry.num_elements < 0) return Corrupt(StrCat("entry '", key, "' has an impossible shape"));
-  if (shard < 0 || shard >= shards) return Corrupt(StrCat("entry '", key, "' is in shard ", shard, " of ", shards));
+  if (!ranked || entry.num_elements < 0)
+    return Corrupt(StrCat("entry '", key, "' has an impossible shape"));
+  if (shard < 0 || shard >= shards)
+    return Corrupt(StrCat("entry '", key, "' is in shard ", shard, " of ", shards));
   entry.shard = static_cast<int>(shard);
-  if (offset < 0 || size < 0) return Corrupt(StrCat("entry '", key, "' has a negative offset or size"));
+  if (offset < 0 || size < 0)
+    return Corrupt(StrCat("entry '", key, "' has a negative offset or size"));
   entry.offset = static_cast<uint64_t>(offset);
   entry.size = static_cast<uint64_t>(size);
   return entry;
@@ -176,41 +204,49 @@ Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int
 }  // namespace
 
 Status TensorBundle::ReadIndex(std::string_view file, const ShardOpener& open_shard) {
-  if (file.size() < kFooterSize) return Corrupt(StrCat("index has ", file.size(), " bytes, expected at least ", kFooterSize));
+  if (file.size() < kFooterSize)
+    return Corrupt(StrCat("index has ", file.size(), " bytes, expected at least ", kFooterSize));
   const std::string_view footer = file.substr(file.size() - kFooterSize);
   uint64_t magic = 0;
   std::memcpy(&magic, footer.data() + kFooterSize - sizeof(magic), sizeof(magic));
   if (magic != kTableMagic) return Corrupt("no table magic at the end of the index");
   Cursor cursor(footer.substr(0, kFooterSize - sizeof(magic)));
   BlockHandle metaindex, index;
-  if (!ReadHandle(&cursor, &metaindex) || !ReadHandle(&cursor, &index)) return Corrupt("footer has no block handles");
+  if (!ReadHandle(&cursor, &metaindex) || !ReadHandle(&cursor, &index))
+    return Corrupt("footer has no block handles");
 
-  // Blocks are disjoint in an honest file; their sum bounds what a crafted one can make us read again and again.
+  // Blocks are disjoint in an honest file; their sum bounds what a crafted one can make us read
+  // again and again.
   uint64_t bytes_left = file.size();
   size_t key_bytes_left = kMaxKeyBytes;
-  int shards = 0;  // Known once the header, the first entry, has been read.
+  int shards = 0;                        // Known once the header, the first entry, has been read.
   std::string index_bytes, block_bytes;  // Of compressed blocks.
   OCTET_ASSIGN_OR_RETURN(const std::string_view index_block, ReadBlock(file, index, &index_bytes));
-  OCTET_RETURN_IF_ERROR(ForEachEntry(index_block, [&](std::string_view, std::string_view value) -> Status {
-    BlockHandle handle;
-    Cursor handle_cursor(value);
-    if (!ReadHandle(&handle_cursor, &handle)) return Corrupt("index block has an entry that is no block handle");
-    if (handle.size > bytes_left) return Corrupt("index block lists overlapping blocks");
-    bytes_left -= handle.size;
-    OCTET_ASSIGN_OR_RETURN(const std::string_view block, ReadBlock(file, handle, &block_bytes));
-    return ForEachEntry(block, [&](std::string_view key, std::string_view bytes) -> Status {
-      if (shards == 0) {
-        if (!key.empty()) return Corrupt(StrCat("first entry is '", key, "', expected the header with an empty key"));
-        OCTET_ASSIGN_OR_RETURN(shards, ParseHeader(bytes));
-        return OkStatus();
-      }
-      if (key.size() > key_bytes_left) return Corrupt(StrCat("keys have more than ", kMaxKeyBytes, " bytes together"));
-      key_bytes_left -= key.size();
-      OCTET_ASSIGN_OR_RETURN(BundleEntry entry, ParseEntry(key, bytes, shards));
-      entries_.emplace(std::string(key), std::move(entry));
-      return OkStatus();
-    });
-  }));
+  OCTET_RETURN_IF_ERROR(
+      ForEachEntry(index_block, [&](std::string_view, std::string_view value) -> Status {
+        BlockHandle handle;
+        Cursor handle_cursor(value);
+        if (!ReadHandle(&handle_cursor, &handle))
+          return Corrupt("index block has an entry that is no block handle");
+        if (handle.size > bytes_left) return Corrupt("index block lists overlapping blocks");
+        bytes_left -= handle.size;
+        OCTET_ASSIGN_OR_RETURN(const std::string_view block, ReadBlock(file, handle, &block_bytes));
+        return ForEachEntry(block, [&](std::string_view key, std::string_view bytes) -> Status {
+          if (shards == 0) {
+            if (!key.empty())
+              return Corrupt(
+                  StrCat("first entry is '", key, "', expected the header with an empty key"));
+            OCTET_ASSIGN_OR_RETURN(shards, ParseHeader(bytes));
+            return OkStatus();
+          }
+          if (key.size() > key_bytes_left)
+            return Corrupt(StrCat("keys have more than ", kMaxKeyBytes, " bytes together"));
+          key_bytes_left -= key.size();
+          OCTET_ASSIGN_OR_RETURN(BundleEntry entry, ParseEntry(key, bytes, shards));
+          entries_.emplace(std::string(key), std::move(entry));
+          return OkStatus();
+        });
+      }));
   if (shards == 0) return Corrupt("index has no header entry");
 
   for (int i = 0; i < shards; ++i) {
@@ -242,17 +278,21 @@ Result<TensorBundle> TensorBundle::Parse(std::string_view index, const ShardOpen
   return bundle;
 }
 
-Result<std::string_view> TensorBundle::Locate(std::string_view key, const BundleEntry** entry) const {
+Result<std::string_view> TensorBundle::Locate(std::string_view key,
+                                              const BundleEntry** entry) const {
   const auto it = entries_.find(key);
   if (it == entries_.end()) return NotFound(StrCat("variable '", key, "' is not in the bundle"));
   *entry = &it->second;
   if ((*entry)->sliced) {
-    return Unsupported(StrCat("variable '", key, "' is partitioned into slices; save the model without partitioned variables"));
+    return Unsupported(
+        StrCat("variable '", key,
+               "' is partitioned into slices; save the model without partitioned variables"));
   }
   const std::string_view shard = shards_[(*entry)->shard].text();
   if ((*entry)->offset > shard.size() || (*entry)->size > shard.size() - (*entry)->offset) {
-    return Corrupt(StrCat("variable '", key, "': bytes ", (*entry)->offset, " to ", (*entry)->offset + (*entry)->size,
-                          " lie outside of shard ", (*entry)->shard, " of ", shard.size(), " bytes"));
+    return Corrupt(StrCat("variable '", key, "': bytes ", (*entry)->offset, " to ",
+                          (*entry)->offset + (*entry)->size, " lie outside of shard ",
+                          (*entry)->shard, " of ", shard.size(), " bytes"));
   }
   return shard.substr((*entry)->offset, (*entry)->size);
 }
@@ -262,14 +302,18 @@ Result<std::string_view> TensorBundle::Read(std::string_view key) const {
   OCTET_ASSIGN_OR_RETURN(const std::string_view bytes, Locate(key, &entry));
   const size_t element = tf::TypeSize(entry->dtype);
   if (element == 0) {
-    return Unsupported(StrCat("variable '", key, "' is of ", tf::TypeName(entry->dtype), ", expected numbers"));
+    return Unsupported(
+        StrCat("variable '", key, "' is of ", tf::TypeName(entry->dtype), ", expected numbers"));
   }
-  if (bytes.size() % element != 0 || bytes.size() / element != static_cast<uint64_t>(entry->num_elements)) {
-    return Corrupt(StrCat("variable '", key, "' has ", bytes.size(), " bytes, expected ", entry->num_elements, " elements of ", element));
+  if (bytes.size() % element != 0 ||
+      bytes.size() / element != static_cast<uint64_t>(entry->num_elements)) {
+    return Corrupt(StrCat("variable '", key, "' has ", bytes.size(), " bytes, expected ",
+                          entry->num_elements, " elements of ", element));
   }
   const uint32_t computed = MaskCrc(Crc(bytes));
   if (computed != entry->crc32c) {
-    return Corrupt(StrCat("variable '", key, "': CRC32C is ", computed, ", expected ", entry->crc32c));
+    return Corrupt(
+        StrCat("variable '", key, "': CRC32C is ", computed, ", expected ", entry->crc32c));
   }
   return bytes;
 }
@@ -280,8 +324,8 @@ Result<std::string> TensorBundle::ReadString(std::string_view key) const {
   if (entry->dtype != tf::kString || entry->num_elements != 1) {
     return Unsupported(StrCat("'", key, "' is not one string"));
   }
-  // Length as varint, CRC32C of the length as a 32-bit number, characters. The entry's CRC32C covers all three, the length in its
-  // 32-bit form (64-bit when it needs that).
+  // Length as varint, CRC32C of the length as a 32-bit number, characters. The entry's CRC32C
+  // covers all three, the length in its 32-bit form (64-bit when it needs that).
   Cursor cursor(bytes);
   uint64_t length = 0;
   uint32_t length_crc = 0;
@@ -293,10 +337,13 @@ Result<std::string> TensorBundle::ReadString(std::string_view key) const {
   std::memcpy(raw, &length, sizeof(raw));
   uint32_t crc = Crc({raw, length <= UINT32_MAX ? size_t{4} : size_t{8}});
   const uint32_t masked = MaskCrc(crc);
-  if (masked != length_crc) return Corrupt(StrCat("'", key, "': CRC32C of its length is ", masked, ", expected ", length_crc));
+  if (masked != length_crc)
+    return Corrupt(
+        StrCat("'", key, "': CRC32C of its length is ", masked, ", expected ", length_crc));
   std::memcpy(raw, &length_crc, 4);
   crc = MaskCrc(Crc(text, Crc({raw, 4}, crc)));
-  if (crc != entry->crc32c) return Corrupt(StrCat("'", key, "': CRC32C is ", crc, ", expected ", entry->crc32c));
+  if (crc != entry->crc32c)
+    return Corrupt(StrCat("'", key, "': CRC32C is ", crc, ", expected ", entry->crc32c));
   return std::string(text);
 }
 

@@ -43,19 +43,21 @@ struct BundleEntry {
 /// `PREFIX.index` (a LevelDB table) and its shards `PREFIX.data-xxxxx-of-yyyyy`.
 class TensorBundle {
  public:
-  /// Reads the whole index, checking every block's CRC32C, and maps the shards. Errors: kNotFound, kCorrupt, kUnsupported
-  /// (blocks compressed by other means than Snappy, big-endian files).
+  /// Reads the whole index, checking every block's CRC32C, and maps the shards. Errors: kNotFound,
+  /// kCorrupt, kUnsupported (blocks compressed by other means than Snappy, big-endian files).
   static Result<TensorBundle> Open(const std::string& prefix);
 
-  /// The same of an index's bytes. `open_shard` gives shard i of n. Errors come without a file's name.
+  /// The same of an index's bytes. `open_shard` gives shard i of n. Errors come without a file's
+  /// name.
   using ShardOpener = std::function<Result<FileBytes>(int i, int n)>;
   static Result<TensorBundle> Parse(std::string_view index, const ShardOpener& open_shard);
 
   /// All keys but the header's empty one.
   const std::map<std::string, BundleEntry, std::less<>>& entries() const { return entries_; }
 
-  /// Bytes of a tensor of numbers, its length and CRC32C checked. Valid as long as the bundle lives. Errors: kNotFound, kCorrupt,
-  /// kUnsupported (partitioned variables, types without a fixed size).
+  /// Bytes of a tensor of numbers, its length and CRC32C checked. Valid as long as the bundle
+  /// lives. Errors: kNotFound, kCorrupt, kUnsupported (partitioned variables, types without a fixed
+  /// size).
   Result<std::string_view> Read(std::string_view key) const;
 
   /// The single string of a scalar string tensor. Errors as for Read().

@@ -36,9 +36,12 @@ struct TfliteTensor {
   std::string name;
   TfliteType type = TfliteType::kFloat32;
   std::vector<int32_t> shape;
-  std::vector<int32_t> signature;  ///< As `shape`, -1 where the size is open; empty when the file has none.
-  std::span<const std::byte> data;  ///< Of a constant; its size is that of the shape and type, if that is one of the above. Empty for activations.
-  std::vector<float> scale;         ///< Empty, one, or one per index of `quantized_dimension`; finite and above 0.
+  std::vector<int32_t>
+      signature;  ///< As `shape`, -1 where the size is open; empty when the file has none.
+  std::span<const std::byte> data;  ///< Of a constant; its size is that of the shape and type, if
+                                    ///< that is one of the above. Empty for activations.
+  std::vector<float>
+      scale;  ///< Empty, one, or one per index of `quantized_dimension`; finite and above 0.
   std::vector<int64_t> zero_point;  ///< As many as `scale`.
   int quantized_dimension = 0;
 
@@ -50,7 +53,7 @@ struct TfliteOperator {
   std::string name;         ///< "CONV_2D"; for custom operators their own name.
   std::vector<int> inputs;  ///< Tensor indices; -1 for one that is left out.
   std::vector<int> outputs;
-  std::string refused;      ///< A field that is set and that no operator here has a use for.
+  std::string refused;  ///< A field that is set and that no operator here has a use for.
   const tflite::Operator* table = nullptr;  ///< For its options.
 };
 
@@ -65,15 +68,19 @@ struct TfliteFile {
 /// Name of a BuiltinOperator: "CONV_2D".
 std::string TfliteOperatorName(int code);
 
-/// The first field that a table of the file sets and the schema, by which it has `known` fields, does not declare; or -1.
+/// The first field that a table of the file sets and the schema, by which it has `known` fields,
+/// does not declare; or -1.
 int UnknownTfliteField(const void* table, size_t known);
 
-/// Maps and verifies a file. Errors: kNotFound, kIo, kCorrupt (what is wrong and where), kUnsupported (schema version, more
-/// than 2 GiB, several subgraphs, sparse or block-quantized tensors, data in other files, fields that are not known).
+/// Maps and verifies a file. Errors: kNotFound, kIo, kCorrupt (what is wrong and where),
+/// kUnsupported (schema version, more than 2 GiB, several subgraphs, sparse or block-quantized
+/// tensors, data in other files, fields that are not known).
 Result<TfliteFile> ReadTflite(const std::string& path);
 
-/// The same from memory, which must be aligned to 16 bytes and outlive the result unless `owner` keeps it.
-Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes, std::shared_ptr<const void> owner);
+/// The same from memory, which must be aligned to 16 bytes and outlive the result unless `owner`
+/// keeps it.
+Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes,
+                                   std::shared_ptr<const void> owner);
 
 /// Values of a constant, dequantized where it is quantized. Errors: kUnsupported (element type).
 Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& tensor);

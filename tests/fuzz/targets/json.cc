@@ -10,9 +10,9 @@
 
 #include "converter/calibrate/calibration.h"
 #include "converter/import/checkpoints/graph_description.h"
-#include "converter/import/preprocessing_json.h"
 #include "converter/import/checkpoints/resnet_builder.h"
 #include "converter/import/checkpoints/synthetic_tensors.h"
+#include "converter/import/preprocessing_json.h"
 #include "formats/data/labels.h"
 #include "formats/data/preprocessing_json.h"
 #include "tests/fuzz/targets/fuzz_target.h"

@@ -1,7 +1,6 @@
 // Any bytes as an .octet file, whose checksum is not looked at: reader, planner, a run, and the way
 // back.
 #include "formats/model/octet_file.h"
-#include "formats/model/panel.h"
 
 #include <cstdlib>
 #include <cstring>

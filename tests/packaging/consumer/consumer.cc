@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   const std::vector<uint8_t> pixels(40 * 30 * 3, 128);
   auto top = (*session)->Classify({pixels.data(), 40, 30, 3}, 1);
   if (!top.ok()) return std::fprintf(stderr, "%s\n", top.status().message().c_str()), 1;
-  std::printf("%s %.4f\n", top->front().label.c_str(), static_cast<double>(top->front().probability));
+  std::printf("%s %.4f\n", top->front().label.c_str(),
+              static_cast<double>(top->front().probability));
   return 0;
 }
