@@ -15,47 +15,9 @@
 
 #include "converter/import/onnx/constant.h"
 #include "converter/import/onnx/reader.h"
+#include "tests/unit/ref_tensor.h"
 
 namespace octet::testing {
-
-struct RefTensor {
-  std::vector<int64_t> dims;
-  std::vector<double> values;
-};
-
-inline int64_t RefCount(const std::vector<int64_t>& dims) {
-  int64_t n = 1;
-  for (int64_t d : dims) n *= d;
-  return n;
-}
-
-/// Calls f(index) for every index of `dims`, the last one running fastest.
-inline void RefForEach(const std::vector<int64_t>& dims,
-                       const std::function<void(const std::vector<int64_t>&)>& f) {
-  std::vector<int64_t> index(dims.size(), 0);
-  for (int64_t i = 0, n = RefCount(dims); i < n; ++i) {
-    f(index);
-    for (size_t d = dims.size(); d-- > 0;) {
-      if (++index[d] < dims[d]) break;
-      index[d] = 0;
-    }
-  }
-}
-
-inline double& RefAt(RefTensor& t, const std::vector<int64_t>& index) {
-  int64_t offset = 0;
-  for (size_t d = 0; d < t.dims.size(); ++d) offset = offset * t.dims[d] + index[d];
-  return t.values[static_cast<size_t>(offset)];
-}
-
-/// Reads with NumPy's broadcasting of `t` to the index's rank.
-inline double RefBroadcast(RefTensor& t, const std::vector<int64_t>& index) {
-  std::vector<int64_t> own(t.dims.size());
-  for (size_t d = 0; d < own.size(); ++d) {
-    own[d] = t.dims[d] == 1 ? 0 : index[index.size() - own.size() + d];
-  }
-  return RefAt(t, own);
-}
 
 class OnnxReference {
  public:
@@ -97,25 +59,6 @@ class OnnxReference {
   std::vector<int64_t> AxesOf(const OnnxNode& n, size_t i, int64_t since) {
     if (opset_ >= since) return Has(n, i) ? List(n, i) : std::vector<int64_t>();
     return OnnxAttributes(n).Ints("axes");
-  }
-
-  RefTensor Binary(RefTensor& a, RefTensor& b, const std::function<double(double, double)>& f) {
-    RefTensor y;
-    const size_t rank = std::max(a.dims.size(), b.dims.size());
-    for (size_t d = 0; d < rank; ++d) {
-      const int64_t da = d + a.dims.size() < rank ? 1 : a.dims[d + a.dims.size() - rank];
-      const int64_t db = d + b.dims.size() < rank ? 1 : b.dims[d + b.dims.size() - rank];
-      y.dims.push_back(std::max(da, db));
-    }
-    RefForEach(y.dims, [&](const auto& i) {
-      y.values.push_back(f(RefBroadcast(a, i), RefBroadcast(b, i)));
-    });
-    return y;
-  }
-  static RefTensor Unary(const RefTensor& x, const std::function<double(double)>& f) {
-    RefTensor y = x;
-    for (double& v : y.values) v = f(v);
-    return y;
   }
 
   struct Window {
@@ -231,42 +174,13 @@ class OnnxReference {
     return y;
   }
 
-  /// [.., K] times [K, N].
-  static RefTensor MatMul(RefTensor& a, RefTensor& b) {
-    RefTensor y{a.dims, {}};
-    y.dims.back() = b.dims[1];
-    const int64_t k = b.dims[0];
-    for (int64_t row = 0; row < RefCount(a.dims) / k; ++row) {
-      for (int64_t col = 0; col < b.dims[1]; ++col) {
-        double sum = 0;
-        for (int64_t i = 0; i < k; ++i) {
-          sum += a.values[static_cast<size_t>(row * k + i)] *
-                 b.values[static_cast<size_t>(i * b.dims[1] + col)];
-        }
-        y.values.push_back(sum);
-      }
-    }
-    return y;
-  }
-
-  static RefTensor Transposed(RefTensor& x, const std::vector<int64_t>& perm) {
-    RefTensor y;
-    for (int64_t p : perm) y.dims.push_back(x.dims[static_cast<size_t>(p)]);
-    RefForEach(y.dims, [&](const auto& i) {
-      std::vector<int64_t> from(i.size());
-      for (size_t d = 0; d < i.size(); ++d) from[static_cast<size_t>(perm[d])] = i[d];
-      y.values.push_back(RefAt(x, from));
-    });
-    return y;
-  }
-
   RefTensor Gemm(const OnnxNode& n) {
     OnnxAttributes a(n);
-    RefTensor b = a.Int("transB", 0) != 0 ? Transposed(In(n, 1), {1, 0}) : In(n, 1);
+    RefTensor b = a.Int("transB", 0) != 0 ? RefTransposed(In(n, 1), {1, 0}) : In(n, 1);
     const double alpha = a.Float("alpha", 1), beta = a.Float("beta", 1);
-    RefTensor y = Unary(MatMul(In(n, 0), b), [&](double v) { return alpha * v; });
+    RefTensor y = RefUnary(RefMatMul(In(n, 0), b), [&](double v) { return alpha * v; });
     if (!Has(n, 2)) return y;
-    return Binary(y, In(n, 2), [&](double v, double c) { return v + beta * c; });
+    return RefBinary(y, In(n, 2), [&](double v, double c) { return v + beta * c; });
   }
 
   RefTensor Reshaped(const OnnxNode& n) {
@@ -317,24 +231,14 @@ class OnnxReference {
     std::vector<int64_t> axes;
     for (size_t d = 0; d < x.dims.size(); ++d) axes.push_back(static_cast<int64_t>(d));
     if (Has(n, 3)) axes = List(n, 3);
-    std::vector<int64_t> begin(x.dims.size(), 0);
-    RefTensor y{x.dims, {}};
+    std::vector<int64_t> begin(x.dims.size(), 0), behind = begin;
     for (size_t i = 0; i < axes.size(); ++i) {
       const size_t axis = static_cast<size_t>(
           axes[i] < 0 ? axes[i] + static_cast<int64_t>(x.dims.size()) : axes[i]);
       begin[axis] = pads[i];
-      y.dims[axis] += pads[i] + pads[i + axes.size()];
+      behind[axis] = pads[i + axes.size()];
     }
-    RefForEach(y.dims, [&](const auto& i) {
-      std::vector<int64_t> from = i;
-      bool inside = true;
-      for (size_t d = 0; d < from.size(); ++d) {
-        from[d] -= begin[d];
-        inside = inside && from[d] >= 0 && from[d] < x.dims[d];
-      }
-      y.values.push_back(inside ? RefAt(x, from) : value);
-    });
-    return y;
+    return RefPad(x, begin, behind, value);
   }
 
   RefTensor Slice(const OnnxNode& n) {
@@ -388,32 +292,18 @@ class OnnxReference {
     for (size_t i = 0; i < n.outputs.size(); ++i) {
       const int64_t size =
           sizes.empty() ? std::min((x.dims[at] + parts - 1) / parts, x.dims[at] - begin) : sizes[i];
-      RefTensor y{x.dims, {}};
-      y.dims[at] = size;
-      RefForEach(y.dims, [&](const auto& index) {
-        std::vector<int64_t> from = index;
-        from[at] += begin;
-        y.values.push_back(RefAt(x, from));
-      });
-      values_[n.outputs[i]] = y;
+      values_[n.outputs[i]] = RefTake(x, at, begin, 1, size);
       begin += size;
     }
   }
 
   RefTensor Concat(const OnnxNode& n) {
-    int64_t axis = OnnxAttributes(n).Int("axis", 0);
-    RefTensor y{In(n, 0).dims, {}};
-    if (axis < 0) axis += static_cast<int64_t>(y.dims.size());
-    const size_t at = static_cast<size_t>(axis);
-    y.dims[at] = 0;
-    for (size_t i = 0; i < n.inputs.size(); ++i) y.dims[at] += In(n, i).dims[at];
-    RefForEach(y.dims, [&](const auto& index) {
-      std::vector<int64_t> from = index;
-      size_t i = 0;
-      while (from[at] >= In(n, i).dims[at]) from[at] -= In(n, i++).dims[at];
-      y.values.push_back(RefAt(In(n, i), from));
-    });
-    return y;
+    const int64_t axis = OnnxAttributes(n).Int("axis", 0);
+    std::vector<RefTensor> parts;
+    for (size_t i = 0; i < n.inputs.size(); ++i) parts.push_back(In(n, i));
+    return RefConcat(
+        parts,
+        static_cast<size_t>(axis < 0 ? axis + static_cast<int64_t>(parts[0].dims.size()) : axis));
   }
 
   RefTensor Softmax(const OnnxNode& n) {
@@ -501,7 +391,7 @@ class OnnxReference {
     RefTensor y = Eval(inner);
     const double scale = In(n, result).values[0], z = In(n, result + 1).values[0];
     const double low = IsSigned(n.inputs[result + 1]) ? -128 : 0;
-    return Unary(
+    return RefUnary(
         y, [&](double v) { return std::clamp(std::nearbyint(v / scale) + z, low, low + 255); });
   }
 
@@ -543,10 +433,10 @@ class OnnxReference {
     if (op == "QLinearMul") return OnCodes(n, "Mul", {0, 3}, 6);
     if (op == "QLinearConcat") return OnCodes(n, "Concat", {2, 5}, 0);
     if (op == "QLinearAveragePool") return OnCodes(n, "AveragePool", {0}, 3);
-    if (op == "Sigmoid") return Unary(In(n, 0), [](double v) { return 1 / (1 + std::exp(-v)); });
-    if (op == "Tanh") return Unary(In(n, 0), [](double v) { return std::tanh(v); });
-    if (op == "LogSoftmax") return Unary(Softmax(n), [](double v) { return std::log(v); });
-    if (op == "Relu") return Unary(In(n, 0), [](double v) { return std::max(v, 0.0); });
+    if (op == "Sigmoid") return RefUnary(In(n, 0), [](double v) { return 1 / (1 + std::exp(-v)); });
+    if (op == "Tanh") return RefUnary(In(n, 0), [](double v) { return std::tanh(v); });
+    if (op == "LogSoftmax") return RefUnary(Softmax(n), [](double v) { return std::log(v); });
+    if (op == "Relu") return RefUnary(In(n, 0), [](double v) { return std::max(v, 0.0); });
     if (op == "Clip") {
       double low = -1e300, high = 1e300;
       if (opset_ < 11) {
@@ -556,32 +446,32 @@ class OnnxReference {
         if (Has(n, 1)) low = In(n, 1).values[0];
         if (Has(n, 2)) high = In(n, 2).values[0];
       }
-      return Unary(In(n, 0), [&](double v) { return std::min(std::max(v, low), high); });
+      return RefUnary(In(n, 0), [&](double v) { return std::min(std::max(v, low), high); });
     }
-    if (op == "Add") return Binary(In(n, 0), In(n, 1), std::plus<>());
-    if (op == "Sub") return Binary(In(n, 0), In(n, 1), std::minus<>());
-    if (op == "Mul") return Binary(In(n, 0), In(n, 1), std::multiplies<>());
-    if (op == "Div") return Binary(In(n, 0), In(n, 1), std::divides<>());
+    if (op == "Add") return RefBinary(In(n, 0), In(n, 1), std::plus<>());
+    if (op == "Sub") return RefBinary(In(n, 0), In(n, 1), std::minus<>());
+    if (op == "Mul") return RefBinary(In(n, 0), In(n, 1), std::multiplies<>());
+    if (op == "Div") return RefBinary(In(n, 0), In(n, 1), std::divides<>());
     if (op == "Max" || op == "Min" || op == "Sum") {
       RefTensor y = In(n, 0);
       for (size_t i = 1; i < n.inputs.size(); ++i) {
-        y = Binary(y, In(n, i), [&](double v, double w) {
+        y = RefBinary(y, In(n, i), [&](double v, double w) {
           return op == "Sum" ? v + w : op == "Max" ? std::max(v, w) : std::min(v, w);
         });
       }
       return y;
     }
-    if (op == "Log") return Unary(In(n, 0), [](double v) { return std::log(v); });
-    if (op == "Ceil") return Unary(In(n, 0), [](double v) { return std::ceil(v); });
-    if (op == "Floor") return Unary(In(n, 0), [](double v) { return std::floor(v); });
-    if (op == "Sqrt") return Unary(In(n, 0), [](double v) { return std::sqrt(v); });
-    if (op == "Reciprocal") return Unary(In(n, 0), [](double v) { return 1 / v; });
+    if (op == "Log") return RefUnary(In(n, 0), [](double v) { return std::log(v); });
+    if (op == "Ceil") return RefUnary(In(n, 0), [](double v) { return std::ceil(v); });
+    if (op == "Floor") return RefUnary(In(n, 0), [](double v) { return std::floor(v); });
+    if (op == "Sqrt") return RefUnary(In(n, 0), [](double v) { return std::sqrt(v); });
+    if (op == "Reciprocal") return RefUnary(In(n, 0), [](double v) { return 1 / v; });
     if (op == "Expand") {
       RefTensor zeros{List(n, 1), {}};
       zeros.values.assign(static_cast<size_t>(RefCount(zeros.dims)), 0.0);
-      return Binary(In(n, 0), zeros, std::plus<>());
+      return RefBinary(In(n, 0), zeros, std::plus<>());
     }
-    if (op == "Neg") return Unary(In(n, 0), [](double v) { return -v; });
+    if (op == "Neg") return RefUnary(In(n, 0), [](double v) { return -v; });
     if (op == "Resize" || op == "Upsample") return In(n, 0);
     if (op == "ReduceProd") {
       if (a.Int("noop_with_empty_axes", 0) != 0 && AxesOf(n, 1, 18).empty()) return In(n, 0);
@@ -591,20 +481,20 @@ class OnnxReference {
               {product}};
     }
     if (op == "Mod")
-      return Binary(In(n, 0), In(n, 1), [&](double v, double w) {
+      return RefBinary(In(n, 0), In(n, 1), [&](double v, double w) {
         return a.Int("fmod", 0) != 0 ? std::fmod(v, w) : v - std::floor(v / w) * w;
       });
     if (op == "Equal")
-      return Binary(In(n, 0), In(n, 1), [](double v, double w) { return v == w ? 1.0 : 0.0; });
+      return RefBinary(In(n, 0), In(n, 1), [](double v, double w) { return v == w ? 1.0 : 0.0; });
     if (op == "Where") return In(n, 0).values[0] != 0 ? In(n, 1) : In(n, 2);
     if (op == "Gemm") return Gemm(n);
-    if (op == "MatMul") return MatMul(In(n, 0), In(n, 1));
+    if (op == "MatMul") return RefMatMul(In(n, 0), In(n, 1));
     if (op == "Reshape" || op == "Flatten" || op == "Squeeze" || op == "Unsqueeze")
       return Reshaped(n);
     if (op == "Transpose") {
       std::vector<int64_t> perm;
       for (size_t d = In(n, 0).dims.size(); d-- > 0;) perm.push_back(static_cast<int64_t>(d));
-      return Transposed(In(n, 0), a.Ints("perm", perm));
+      return RefTransposed(In(n, 0), a.Ints("perm", perm));
     }
     if (op == "Identity" || op == "Dropout" || op == "Cast" || op == "CastLike") return In(n, 0);
     if (op == "Pad") return Pad(n);
