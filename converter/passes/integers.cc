@@ -71,9 +71,10 @@ class Fuser {
 
   /// A new tensor of codes, for the shape of `like`.
   TensorId NewCodes(const std::string& name, TensorId like, const Quantization& q) {
-    const Shape shape = g_.tensor(like).shape;
-    const TensorId id = g_.AddActivation(name, DType::kU8, shape);
-    g_.tensor(id).quantization = q;
+    return Added(g_.AddActivation(name, DType::kU8, g_.tensor(like).shape, q));
+  }
+
+  TensorId Added(TensorId id) {
     is_output_.push_back(false);
     codes_.push_back(kNoTensor);
     replaced_.push_back(id);
@@ -86,12 +87,7 @@ class Fuser {
   TensorId Rescaled(TensorId codes, const Quantization& q, const std::string& name) {
     if (QuantizationOf(codes) == q) return codes;
     const TensorId to = NewCodes(name, codes, q);
-    Node n;
-    n.type = OpType::kQuantize;
-    n.name = name;
-    n.inputs = {codes};
-    n.output = to;
-    Push(std::move(n));
+    Push(UnaryNode(OpType::kQuantize, name, codes, to));
     return to;
   }
 
@@ -266,12 +262,7 @@ class Fuser {
   }
 
   Node Conversion(OpType type, TensorId from, TensorId to) const {
-    Node n;
-    n.type = type;
-    n.name = g_.tensor(to).name;
-    n.inputs = {from};
-    n.output = to;
-    return n;
+    return UnaryNode(type, g_.tensor(to).name, from, to);
   }
 
   /// A layer of int8 weights reads codes, if its bias fits 32 bits at the product of both scales.
@@ -301,13 +292,10 @@ class Fuser {
       bias[c] = static_cast<int32_t>(b);
     }
     const std::string name = StrCat(n->name, ".bias");
-    const TensorId integers = g_.AddConstant(name, DType::kI32, {static_cast<int64_t>(channels)},
-                                             bias.data(), bias.size() * sizeof(int32_t));
-    is_output_.push_back(false);
-    codes_.push_back(kNoTensor);
-    replaced_.push_back(integers);
     n->inputs[kInputX] = codes;
-    n->set_input(kInputBias, integers);
+    n->set_input(kInputBias,
+                 Added(g_.AddConstant(name, DType::kI32, {static_cast<int64_t>(channels)},
+                                      bias.data(), bias.size() * sizeof(int32_t))));
     if (to) {
       Give(n, *to);
     } else {

@@ -118,17 +118,23 @@ Status CheckConvs(const Graph& g) {
   return OkStatus();
 }
 
-/// The source's int8 weights of layers that compute in float, as the numbers they stand for.
+/// The numbers that a layer's int8 weights stand for.
+std::vector<float> DequantizedWeights(const Graph& g, const Node& n) {
+  const std::span<const int8_t> codes = g.tensor(n.inputs[kInputWeights]).values<int8_t>();
+  const std::span<const float> scales = g.tensor(n.inputs[kInputScales]).values<float>();
+  std::vector<float> values(codes.size());
+  for (size_t i = 0; i < codes.size(); ++i)
+    values[i] = static_cast<float>(codes[i]) * scales[i / (codes.size() / scales.size())];
+  return values;
+}
+
+/// The source's int8 weights of layers that compute in float become float.
 void DequantizeWeights(Graph* g) {
   for (Node& n : g->nodes) {
     if (!IsConv(n.type) || g->tensor(n.inputs[kInputX]).dtype != DType::kF32) continue;
     const Tensor w = g->tensor(n.inputs[kInputWeights]);
     if (w.dtype != DType::kI8) continue;
-    const std::span<const int8_t> codes = w.values<int8_t>();
-    const std::span<const float> scales = g->tensor(n.inputs[kInputScales]).values<float>();
-    std::vector<float> values(codes.size());
-    for (size_t i = 0; i < codes.size(); ++i)
-      values[i] = static_cast<float>(codes[i]) * scales[i / (codes.size() / scales.size())];
+    const std::vector<float> values = DequantizedWeights(*g, n);
     n.inputs[kInputScales] = kNoTensor;
     n.inputs[kInputWeights] =
         g->AddConstant(w.name, DType::kF32, w.shape, values.data(), values.size() * sizeof(float));
@@ -407,16 +413,9 @@ class Int8Converter {
     if (g_.tensor(id).quantization == q) return id;
     TensorId& known = rescaled_.try_emplace({id, {q.scale, q.zero_point}}, kNoTensor).first->second;
     if (known != kNoTensor) return known;
-    const Shape shape = g_.tensor(id).shape;
     const std::string name = g_.tensor(id).name + ".rescaled";
-    known = g_.AddActivation(name, DType::kU8, shape);
-    g_.tensor(known).quantization = q;
-    Node node;
-    node.type = OpType::kQuantize;
-    node.name = name;
-    node.inputs = {id};
-    node.output = known;
-    nodes_.push_back(std::move(node));
+    known = g_.AddActivation(name, DType::kU8, g_.tensor(id).shape, q);
+    nodes_.push_back(UnaryNode(OpType::kQuantize, name, id, known));
     return known;
   }
 
@@ -425,16 +424,10 @@ class Int8Converter {
     if (is_u8_[id] == u8) return id;
     std::map<TensorId, TensorId>& cache = u8 ? as_u8_ : as_float_;
     if (const auto it = cache.find(id); it != cache.end()) return it->second;
-    const Shape shape = g_.tensor(id).shape;
     const std::string name = StrCat(g_.tensor(id).name, u8 ? ".quantized" : ".dequantized");
-    const TensorId to = g_.AddActivation(name, u8 ? DType::kU8 : DType::kF32, shape);
-    if (u8) g_.tensor(to).quantization = quantization_[id];
-    Node node;
-    node.type = u8 ? OpType::kQuantize : OpType::kDequantize;
-    node.name = name;
-    node.inputs = {id};
-    node.output = to;
-    nodes_.push_back(std::move(node));
+    const TensorId to = g_.AddActivation(name, u8 ? DType::kU8 : DType::kF32, g_.tensor(id).shape,
+                                         u8 ? quantization_[id] : Quantization());
+    nodes_.push_back(UnaryNode(u8 ? OpType::kQuantize : OpType::kDequantize, name, id, to));
     cache[id] = to;
     return to;
   }
@@ -485,11 +478,7 @@ class Int8Converter {
                                   codes.begin() + static_cast<std::ptrdiff_t>((c + 1) * row), 0);
       fits = fits && scales[c] >= min_scale[c];
     }
-    if (fits) return q;
-    std::vector<float> values(codes.size());
-    for (size_t i = 0; i < codes.size(); ++i)
-      values[i] = static_cast<float>(codes[i]) * scales[i / row];
-    return QuantizeWeights(values, channels, min_scale);
+    return fits ? q : QuantizeWeights(DequantizedWeights(g_, n), channels, min_scale);
   }
 
   Status QuantizeConv(Node* n) {
@@ -580,20 +569,14 @@ class InterfaceTyper {
 
  private:
   Node Conversion(OpType type, TensorId from, TensorId to) const {
-    Node n;
-    n.type = type;
-    n.name = StrCat(g_.tensor(type == OpType::kQuantize ? to : from).name,
-                    type == OpType::kQuantize ? ".quantize" : ".dequantize");
-    n.inputs = {from};
-    n.output = to;
-    return n;
+    const bool quantize = type == OpType::kQuantize;
+    return UnaryNode(
+        type, StrCat(g_.tensor(quantize ? to : from).name, quantize ? ".quantize" : ".dequantize"),
+        from, to);
   }
 
   TensorId NewActivation(std::string name, DType type, Quantization q, TensorId like) {
-    const Shape shape = g_.tensor(like).shape;
-    const TensorId id = g_.AddActivation(std::move(name), type, shape);
-    g_.tensor(id).quantization = q;
-    return id;
+    return g_.AddActivation(std::move(name), type, g_.tensor(like).shape, q);
   }
 
   /// A uint8 input becomes float, quantized first thing.

@@ -299,11 +299,12 @@ std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data) {
   return std::shared_ptr<void>(buffer, [](void* p) { ::operator delete(p, kAlignment); });
 }
 
-TensorId Graph::AddActivation(std::string name, DType dtype, Shape shape) {
+TensorId Graph::AddActivation(std::string name, DType dtype, Shape shape, Quantization q) {
   Tensor& t = tensors.emplace_back();
   t.name = std::move(name);
   t.dtype = dtype;
   t.shape = shape;
+  t.quantization = q;
   return static_cast<TensorId>(tensors.size()) - 1;
 }
 

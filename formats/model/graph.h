@@ -144,6 +144,16 @@ struct Node {
   }
 };
 
+/// A node of one input, such as the conversions kQuantize and kDequantize.
+inline Node UnaryNode(OpType type, std::string name, TensorId input, TensorId output) {
+  Node n;
+  n.type = type;
+  n.name = std::move(name);
+  n.inputs = {input};
+  n.output = output;
+  return n;
+}
+
 /// A network in execution order. Copying is cheap: constants are shared.
 ///
 /// Activations are NHWC or NC with N = 1; every other batch size is the same graph. Quantized
@@ -164,7 +174,7 @@ struct Graph {
   const Tensor& tensor(TensorId id) const { return tensors[id]; }
 
   /// `shape` by value: it may be another tensor's, which moves when this one is added.
-  TensorId AddActivation(std::string name, DType dtype, Shape shape);
+  TensorId AddActivation(std::string name, DType dtype, Shape shape, Quantization q = {});
   /// Copies `bytes` of data into a 64-byte aligned buffer owned by the graph.
   TensorId AddConstant(std::string name, DType dtype, Shape shape, const void* data, size_t bytes);
   Node& AddNode(OpType type, std::string name, std::vector<TensorId> inputs, TensorId output);
