@@ -15,198 +15,76 @@ namespace octet::tf {
 namespace {
 
 /// A map entry: key and serialized value.
-std::pair<std::string_view, std::string_view> MapEntry(std::string_view bytes) {
+std::pair<std::string_view, std::string_view> MapEntry(ProtoReader& reader) {
   std::pair<std::string_view, std::string_view> entry;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        entry.first = reader.View();
-        break;
-      case 2:
-        entry.second = reader.View();
-        break;
-      default:
-        reader.Skip();
-    }
-  }
+  ReadFields(reader.View(), Field(1, &entry.first), Field(2, &entry.second));
   return entry;
 }
 
-NodeDef ParseNode(std::string_view bytes) {
+void AddNode(ProtoReader& reader, GraphDef* graph) {
   NodeDef node;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        node.name = reader.View();
-        break;
-      case 2:
-        node.op = reader.View();
-        break;
-      case 3:
-        node.inputs.push_back(reader.View());
-        break;
-      case 5:
-        node.attributes.push_back(MapEntry(reader.View()));
-        break;
-      default:
-        reader.Skip();
-    }
-  }
-  return node;
-}
-
-void AddNode(std::string_view bytes, GraphDef* graph) {
-  graph->nodes.push_back(ParseNode(bytes));
-  graph->index.emplace(graph->nodes.back().name, static_cast<int>(graph->nodes.size()) - 1);
+  ReadFields(reader.View(), Field(1, &node.name), Field(2, &node.op), Field(3, &node.inputs),
+             Field(5, [&](ProtoReader& r) { node.attributes.push_back(MapEntry(r)); }));
+  graph->index.emplace(node.name, static_cast<int>(graph->nodes.size()));
+  graph->nodes.push_back(std::move(node));
 }
 
 /// ArgDef's or any other message's string in field 1.
 std::string_view NameOf(std::string_view bytes) {
   std::string_view name;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    if (reader.tag() == 1) {
-      name = reader.View();
-    } else {
-      reader.Skip();
-    }
-  }
+  ReadFields(bytes, Field(1, &name));
   return name;
 }
 
 FunctionDef ParseFunction(std::string_view bytes) {
   FunctionDef function;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        for (ProtoReader op(reader.View()); op.Next();) {
-          switch (op.tag()) {
-            case 1:
-              function.name = op.View();
-              break;
-            case 2:
-              function.inputs.push_back(NameOf(op.View()));
-              break;
-            case 3:
-              function.outputs.push_back(NameOf(op.View()));
-              break;
-            default:
-              op.Skip();
-          }
-        }
-        break;
-      case 3:
-        AddNode(reader.View(), &function.body);
-        break;
-      case 4:
-        function.returns.insert(MapEntry(reader.View()));
-        break;
-      default:
-        reader.Skip();
-    }
-  }
+  const auto signature = [&](ProtoReader& op) {
+    ReadFields(op.View(), Field(1, &function.name),
+               Field(2, [&](ProtoReader& r) { function.inputs.push_back(NameOf(r.View())); }),
+               Field(3, [&](ProtoReader& r) { function.outputs.push_back(NameOf(r.View())); }));
+  };
+  ReadFields(bytes, Field(1, signature),
+             Field(3, [&](ProtoReader& r) { AddNode(r, &function.body); }),
+             Field(4, [&](ProtoReader& r) { function.returns.insert(MapEntry(r)); }));
   return function;
 }
 
 void ParseGraph(std::string_view bytes, MetaGraph* meta) {
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        AddNode(reader.View(), &meta->graph);
-        break;
-      case 2:
-        for (ProtoReader library(reader.View()); library.Next();) {
-          if (library.tag() == 1) {
-            FunctionDef function = ParseFunction(library.View());
-            const std::string_view name = function.name;
-            meta->functions.emplace(name, std::move(function));
-          } else {
-            library.Skip();
-          }
-        }
-        break;
-      default:
-        reader.Skip();
-    }
-  }
-}
-
-TensorInfo ParseTensorInfo(std::string_view bytes) {
-  TensorInfo info;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        info.name = reader.View();
-        break;
-      case 2:
-        info.dtype = static_cast<int>(reader.Int());
-        break;
-      case 3:
-        info.shape = ParseShape(reader.View());
-        break;
-      default:
-        reader.Skip();
-    }
-  }
-  return info;
+  const auto add_function = [&](ProtoReader& r) {
+    FunctionDef function = ParseFunction(r.View());
+    const std::string_view name = function.name;
+    meta->functions.emplace(name, std::move(function));
+  };
+  ReadFields(bytes, Field(1, [&](ProtoReader& r) { AddNode(r, &meta->graph); }),
+             Field(2, [&](ProtoReader& r) { ReadFields(r.View(), Field(1, add_function)); }));
 }
 
 SignatureDef ParseSignature(std::string_view bytes) {
   SignatureDef signature;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-      case 2: {
-        auto& side = reader.tag() == 1 ? signature.inputs : signature.outputs;
-        const auto [key, value] = MapEntry(reader.View());
-        side[std::string(key)] = ParseTensorInfo(value);
-        break;
-      }
-      default:
-        reader.Skip();
-    }
-  }
+  const auto side = [](std::map<std::string, TensorInfo, std::less<>>* tensors) {
+    return [tensors](ProtoReader& reader) {
+      const auto [key, value] = MapEntry(reader);
+      TensorInfo& info = (*tensors)[std::string(key)] = {};
+      ReadFields(value, Field(1, &info.name), Field(2, &info.dtype),
+                 Field(3, [&](ProtoReader& r) { info.shape = ParseShape(r.View()); }));
+    };
+  };
+  ReadFields(bytes, Field(1, side(&signature.inputs)), Field(2, side(&signature.outputs)));
   return signature;
 }
 
 MetaGraph ParseMetaGraph(std::string_view bytes) {
   MetaGraph meta;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        for (ProtoReader info(reader.View()); info.Next();) {
-          switch (info.tag()) {
-            case 4:
-              meta.tags.push_back(info.View());
-              break;
-            case 5:
-              meta.tensorflow_version = info.View();
-              break;
-            default:
-              info.Skip();
-          }
-        }
-        break;
-      case 2:
-        ParseGraph(reader.View(), &meta);
-        break;
-      case 3:
-        for (ProtoReader saver(reader.View()); saver.Next();) {
-          if (saver.tag() == 3) {
-            meta.restore_op = saver.View();
-          } else {
-            saver.Skip();
-          }
-        }
-        break;
-      case 5: {
-        const auto [key, value] = MapEntry(reader.View());
-        meta.signatures[std::string(key)] = ParseSignature(value);
-        break;
-      }
-      default:
-        reader.Skip();
-    }
-  }
+  const auto info = [&](ProtoReader& r) {
+    ReadFields(r.View(), Field(4, &meta.tags), Field(5, &meta.tensorflow_version));
+  };
+  const auto add_signature = [&](ProtoReader& r) {
+    const auto [key, value] = MapEntry(r);
+    meta.signatures[std::string(key)] = ParseSignature(value);
+  };
+  ReadFields(bytes, Field(1, info), Field(2, [&](ProtoReader& r) { ParseGraph(r.View(), &meta); }),
+             Field(3, [&](ProtoReader& r) { ReadFields(r.View(), Field(3, &meta.restore_op)); }),
+             Field(5, add_signature));
   return meta;
 }
 
@@ -302,28 +180,16 @@ std::string_view NodeDef::String(std::string_view key, std::string_view otherwis
 std::optional<std::string_view> NodeDef::Bytes(std::string_view key, int field) const {
   std::optional<std::string_view> found;
   if (const std::string_view* value = Find(key)) {
-    for (ProtoReader reader(*value); reader.Next();) {
-      if (static_cast<int>(reader.tag()) == field) {
-        found = reader.View();
-      } else {
-        reader.Skip();
-      }
-    }
+    ReadFields(*value,
+               Field(static_cast<uint32_t>(field), [&](ProtoReader& r) { found = r.View(); }));
   }
   return found;
 }
 
 int64_t NodeDef::Int(std::string_view key, int64_t otherwise) const {
-  if (const std::string_view* value = Find(key)) {
-    for (ProtoReader reader(*value); reader.Next();) {
-      // int, bool and type: each attribute has only one of them.
-      if (reader.tag() == 3 || reader.tag() == 5 || reader.tag() == 6) {
-        otherwise = reader.Int();
-      } else {
-        reader.Skip();
-      }
-    }
-  }
+  // int, bool and type: each attribute has only one of them.
+  if (const std::string_view* value = Find(key))
+    ReadFields(*value, Field(3, &otherwise), Field(5, &otherwise), Field(6, &otherwise));
   return otherwise;
 }
 
@@ -336,58 +202,32 @@ int NodeDef::Type(std::string_view key, int otherwise) const {
 }
 
 float NodeDef::Float(std::string_view key, float otherwise) const {
-  if (const std::string_view* value = Find(key)) {
-    for (ProtoReader reader(*value); reader.Next();) {
-      if (reader.tag() == 4) {
-        otherwise = reader.Float();
-      } else {
-        reader.Skip();
-      }
-    }
-  }
+  if (const std::string_view* value = Find(key)) ReadFields(*value, Field(4, &otherwise));
   return otherwise;
 }
 
 std::vector<int64_t> NodeDef::Ints(std::string_view key) const {
   std::vector<int64_t> ints;
-  if (const auto list = Bytes(key, 1)) {
-    for (ProtoReader reader(*list); reader.Next();) {
-      if (reader.tag() == 3) {
-        reader.ForEachInt([&](int64_t v) { ints.push_back(v); });
-      } else {
-        reader.Skip();
-      }
-    }
-  }
+  if (const auto list = Bytes(key, 1)) ReadFields(*list, Field(3, &ints));
   return ints;
 }
 
 std::string NodeDef::Text(std::string_view key) const {
   std::string text;
-  if (const std::string_view* value = Find(key)) {
-    for (ProtoReader reader(*value); reader.Next();) {
-      switch (reader.tag()) {
-        case 2:
-          text = reader.View();
-          break;
-        case 3:
-          text = StrCat(reader.Int());
-          break;
-        case 4:
-          text = StrCat(reader.Float());
-          break;
-        case 5:
-          text = reader.Int() != 0 ? "true" : "false";
-          break;
-        case 6:
-          text = TypeName(static_cast<int>(reader.Int()));
-          break;
-        default:
-          text = reader.tag() == 1 ? "a list" : "of another kind";
-          reader.Skip();
-      }
-    }
-  }
+  const std::string_view* value = Find(key);
+  if (value == nullptr) return text;
+  const auto set = [&](auto f) { return [&text, f](ProtoReader& r) { text = f(r); }; };
+  const auto other = [](const char* what) {
+    return [what](ProtoReader& r) {
+      r.Skip();
+      return std::string(what);
+    };
+  };
+  ReadFields(*value, Field(1, set(other("a list"))), Field(2, &text),
+             Field(3, set([](ProtoReader& r) { return StrCat(r.Int()); })),
+             Field(4, set([](ProtoReader& r) { return StrCat(r.Float()); })),
+             Field(5, set([](ProtoReader& r) { return r.Int() != 0 ? "true" : "false"; })),
+             Field(6, set([](ProtoReader& r) { return TypeName(static_cast<int>(r.Int())); })));
   return text;
 }
 
@@ -399,27 +239,12 @@ std::string_view NodeDef::Function(std::string_view key) const {
 std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes) {
   std::vector<int64_t> dims;
   bool unknown_rank = false;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 2: {
-        int64_t size = 0;
-        for (ProtoReader dim(reader.View()); dim.Next();) {
-          if (dim.tag() == 1) {
-            size = dim.Int();
-          } else {
-            dim.Skip();
-          }
-        }
-        dims.push_back(size < 0 ? -1 : size);
-        break;
-      }
-      case 3:
-        unknown_rank = reader.Int() != 0;
-        break;
-      default:
-        reader.Skip();
-    }
-  }
+  const auto dim = [&](ProtoReader& r) {
+    int64_t size = 0;
+    ReadFields(r.View(), Field(1, &size));
+    dims.push_back(size < 0 ? -1 : size);
+  };
+  ReadFields(bytes, Field(2, dim), Field(3, &unknown_rank));
   if (unknown_rank) return std::nullopt;
   return dims;
 }
@@ -427,13 +252,7 @@ std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes) {
 Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes) {
   try {
     std::vector<MetaGraph> metas;
-    for (ProtoReader reader(bytes); reader.Next();) {
-      if (reader.tag() == 2) {
-        metas.push_back(ParseMetaGraph(reader.View()));
-      } else {
-        reader.Skip();
-      }
-    }
+    ReadFields(bytes, Field(2, [&](ProtoReader& r) { metas.push_back(ParseMetaGraph(r.View())); }));
     return metas;
   } catch (const protozero::exception& e) {
     return Corrupt(StrCat("not a SavedModel message: ", e.what()));
@@ -510,41 +329,21 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
   std::optional<std::string_view> content;
   std::vector<float> floats;
   std::vector<int64_t> ints, halves;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        tensor.dtype = static_cast<int>(reader.Int());
-        break;
-      case 2: {
-        auto shape = ParseShape(reader.View());
-        if (!shape) return Corrupt("constant of unknown rank");
-        tensor.dims = *std::move(shape);
-        break;
-      }
-      case 4:
-        content = reader.View();
-        break;
-      case 5:
-        reader.ForEachFloat([&](float v) { floats.push_back(v); });
-        break;
-      case 6:
-        reader.ForEachDouble([&](double v) { floats.push_back(static_cast<float>(v)); });
-        break;
-      case 7:
-      case 10:
-      case 11:
-        reader.ForEachInt([&](int64_t v) { ints.push_back(v); });
-        break;
-      case 8:
-        tensor.strings.emplace_back(reader.View());
-        break;
-      case 13:
-        reader.ForEachInt([&](int64_t v) { halves.push_back(v); });
-        break;
-      default:
-        reader.Skip();
-    }
-  }
+  bool ranked = true;
+  const auto shape = [&](ProtoReader& r) {
+    auto dims = ParseShape(r.View());
+    ranked = dims.has_value();
+    if (ranked) tensor.dims = *std::move(dims);
+  };
+  const auto doubles = [&](ProtoReader& r) {
+    r.ForEachDouble([&](double v) { floats.push_back(static_cast<float>(v)); });
+  };
+  ReadFields(bytes, Field(1, &tensor.dtype), Field(2, shape),
+             Field(4, [&](ProtoReader& r) { content = r.View(); }), Field(5, &floats),
+             Field(6, doubles), Field(7, &ints), Field(10, &ints), Field(11, &ints),
+             Field(8, [&](ProtoReader& r) { tensor.strings.emplace_back(r.View()); }),
+             Field(13, &halves));
+  if (!ranked) return Corrupt("constant of unknown rank");
   const int64_t n = tensor.num_elements();
   if (n < 0) return Corrupt("constant with an impossible shape");
   if (tensor.dtype == kString) {
@@ -594,32 +393,13 @@ Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget) {
 Result<std::map<std::string, std::string>> ParseObjectGraph(std::string_view bytes) {
   std::map<std::string, std::string> keys;
   try {
-    for (ProtoReader graph(bytes); graph.Next();) {
-      if (graph.tag() != 1) {
-        graph.Skip();
-        continue;
-      }
-      for (ProtoReader object(graph.View()); object.Next();) {
-        if (object.tag() != 2) {
-          object.Skip();
-          continue;
-        }
-        std::string full_name, key;
-        for (ProtoReader attribute(object.View()); attribute.Next();) {
-          switch (attribute.tag()) {
-            case 2:
-              full_name = attribute.View();
-              break;
-            case 3:
-              key = attribute.View();
-              break;
-            default:
-              attribute.Skip();
-          }
-        }
-        if (!full_name.empty()) keys.emplace(std::move(full_name), std::move(key));
-      }
-    }
+    const auto attribute = [&](ProtoReader& r) {
+      std::string full_name, key;
+      ReadFields(r.View(), Field(2, &full_name), Field(3, &key));
+      if (!full_name.empty()) keys.emplace(std::move(full_name), std::move(key));
+    };
+    const auto object = [&](ProtoReader& r) { ReadFields(r.View(), Field(2, attribute)); };
+    ReadFields(bytes, Field(1, object));
   } catch (const protozero::exception& e) {
     return Corrupt(StrCat("not an object graph: ", e.what()));
   }

@@ -135,18 +135,7 @@ Status ForEachEntry(std::string_view block, const F& f) {
 
 Result<int> ParseHeader(std::string_view bytes) {
   int64_t shards = 1, endianness = 0;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        shards = reader.Int();
-        break;
-      case 2:
-        endianness = reader.Int();
-        break;
-      default:
-        reader.Skip();
-    }
-  }
+  ReadFields(bytes, Field(1, &shards), Field(2, &endianness));
   if (endianness != 0) return Unsupported("bundle is big-endian; expected little-endian");
   if (shards < 1 || shards > kMaxShards)
     return Corrupt(StrCat("bundle has ", shards, " shards, expected 1 to ", kMaxShards));
@@ -157,37 +146,18 @@ Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int
   BundleEntry entry;
   int64_t shard = 0, offset = 0, size = 0;
   bool ranked = true;
-  for (ProtoReader reader(bytes); reader.Next();) {
-    switch (reader.tag()) {
-      case 1:
-        entry.dtype = static_cast<int>(reader.Int());
-        break;
-      case 2: {
-        auto shape = tf::ParseShape(reader.View());
-        ranked = shape.has_value();
-        if (ranked) entry.shape = *std::move(shape);
-        break;
-      }
-      case 3:
-        shard = reader.Int();
-        break;
-      case 4:
-        offset = reader.Int();
-        break;
-      case 5:
-        size = reader.Int();
-        break;
-      case 6:
-        entry.crc32c = reader.Fixed32();
-        break;
-      case 7:
-        entry.sliced = true;
-        reader.Skip();
-        break;
-      default:
-        reader.Skip();
-    }
-  }
+  const auto shape = [&](ProtoReader& r) {
+    auto dims = tf::ParseShape(r.View());
+    ranked = dims.has_value();
+    if (ranked) entry.shape = *std::move(dims);
+  };
+  const auto slices = [&](ProtoReader& r) {
+    entry.sliced = true;
+    r.Skip();
+  };
+  ReadFields(bytes, Field(1, &entry.dtype), Field(2, shape), Field(3, &shard), Field(4, &offset),
+             Field(5, &size), Field(6, [&](ProtoReader& r) { entry.crc32c = r.Fixed32(); }),
+             Field(7, slices));
   entry.num_elements = tf::Product(entry.shape);
   if (!ranked || entry.num_elements < 0)
     return Corrupt(StrCat("entry '", key, "' has an impossible shape"));
