@@ -39,7 +39,7 @@ class OnnxReference {
   }
 
  private:
-  static RefTensor FromConstant(const OnnxConstant& c) {
+  static RefTensor FromConstant(const Constant& c) {
     RefTensor t{c.dims, {}};
     t.values.assign(c.floats.begin(), c.floats.end());
     if (!c.is_float()) t.values.assign(c.ints.begin(), c.ints.end());
@@ -348,7 +348,7 @@ class OnnxReference {
   /// Of what has the type of a zero point: an initializer of int8, or uint8.
   bool IsSigned(const std::string& name) const {
     for (const OnnxTensor& t : model_.initializers) {
-      if (t.name == name) return t.type == OnnxType::kInt8;
+      if (t.name == name) return t.type == ElementType::kInt8;
     }
     return false;
   }
@@ -503,7 +503,7 @@ class OnnxReference {
     if (op == "Softmax") return Softmax(n);
     if (op == "Constant") {
       GraphBuilder builder("", 1, 1 << 20);
-      return FromConstant(*ConstantNodeValue(n, {&builder, 1 << 20}, {}));
+      return FromConstant(*ConstantNodeValue(n, {&builder, 1 << 20, false}, {}));
     }
     if (op == "Shape") {
       const std::vector<int64_t>& dims = In(n, 0).dims;

@@ -18,12 +18,14 @@ std::string DimsText(const Dims& dims) {
 
 int64_t Product(const Dims& dims, size_t from, size_t to) {
   int64_t product = 1;
+  bool empty = false;
   for (size_t i = from; i < to; ++i) {
-    if (dims[i] < 0) return -1;
-    if (dims[i] > 0 && product > (int64_t{1} << 62) / dims[i]) return -1;
-    product *= dims[i];
+    empty |= dims[i] == 0;
+    if (dims[i] < 0 || !CheckedMul(product, std::max<int64_t>(dims[i], 1), &product) ||
+        product > int64_t{1} << 62)
+      return -1;
   }
-  return product;
+  return empty ? 0 : product;
 }
 
 std::optional<std::vector<std::vector<int>>> AxesOf(const View& v, const Shape& shape) {

@@ -19,8 +19,10 @@ using Dims = std::vector<int64_t>;
 /// "[1,3,8,8]"; negative dimensions, which are not known, as "?".
 std::string DimsText(const Dims& dims);
 
-/// Product of dims[from, to), or -1 where it does not fit 62 bits or a dimension is negative.
+/// Product of dims[from, to), or -1 where it does not fit 62 bits or a dimension is negative. A 0
+/// does not excuse the others: strides are computed from them.
 int64_t Product(const Dims& dims, size_t from, size_t to);
+inline int64_t NumElements(const Dims& dims) { return Product(dims, 0, dims.size()); }
 
 /// A tensor of the graph whose axes are read in the order `perm` and then reshaped to `dims`: NCHW
 /// is perm {0, 3, 1, 2}, and stays so whatever the sizes are, so that an image of one channel is

@@ -1,13 +1,11 @@
 #include "converter/import/checkpoints/pytorch.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <utility>
 
+#include "converter/import/builder/constant.h"
 #include "converter/import/checkpoints/checkpoint.h"
 #include "converter/import/importer.h"
-#include "formats/base/dtype.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -18,7 +16,6 @@ namespace {
 using Kind = PickleValue::Kind;
 using namespace std::string_view_literals;
 
-constexpr size_t kMaxRank = 8;
 constexpr std::string_view kLegacyMagic =
     "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv;  // 0x1950a86a20f9469cfc6c
 constexpr int64_t kLegacyProtocol = 1001;
@@ -35,13 +32,6 @@ constexpr std::string_view kTrainingKeys[] = {"optim",     "sched", "scaler", "a
                                               "criterion", "loss",  "metric", "history",
                                               "callback",  "loop",  "rng"};
 constexpr const char* kAdvice = "save a state dict: torch.save(model.state_dict(), path)";
-
-template <typename T>
-T Load(const char* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
 
 /// The last component of a global's name when its module is one of PyTorch's storage modules.
 std::string_view StorageName(std::string_view global) {
@@ -184,7 +174,7 @@ Status PytorchSource::ParseLegacy(FileBytes file) {
       return Corrupt(StrCat("storage '", key, "' is listed but not used, so its size is unknown"));
     Storage& storage = storages_[it->second];
     if (rest.size() < 8) return Corrupt(StrCat("ends before storage '", key, "'"));
-    const int64_t elements = Load<int64_t>(rest.data());
+    const int64_t elements = LoadInteger(rest.data(), ElementType::kInt64);
     rest.remove_prefix(8);
     // The number of elements is that of the storage's own type, which divides its bytes.
     const bool fits = elements >= 0 && (elements == 0 ? storage.bytes == 0
@@ -624,22 +614,10 @@ Result<std::vector<float>> PytorchSource::Read(const TensorRequest& request) {
   const Tensor& tensor = it->second;
   if (!tensor.problem.empty()) return Unsupported(StrCat(origin_, ": ", tensor.problem));
   const Storage& storage = storages_[tensor.storage];
-  const std::string_view type = tensor.type->name;
-  float (*convert)(const char*) = nullptr;
-  if (type == "float32") {
-    convert = [](const char* p) { return Load<float>(p); };
-  } else if (type == "float16") {
-    convert = [](const char* p) { return HalfToFloat(Load<uint16_t>(p)); };
-  } else if (type == "bfloat16") {
-    convert = [](const char* p) {
-      return std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(p)) << 16);
-    };
-  } else if (type == "float64") {
-    convert = [](const char* p) { return static_cast<float>(Load<double>(p)); };
-  } else {
-    return Unsupported(StrCat(origin_, ": tensor '", request.name, "' is of ", type,
+  const ElementType type = TypeNamed(tensor.type->name);
+  if (!IsFloat(type))
+    return Unsupported(StrCat(origin_, ": tensor '", request.name, "' is of ", tensor.type->name,
                               ", expected a floating-point type"));
-  }
   std::string_view data = storage.data;
   FileBytes bytes;
   if (zip_) {
@@ -659,7 +637,7 @@ Result<std::vector<float>> PytorchSource::Read(const TensorRequest& request) {
   std::vector<int64_t> index(tensor.shape.size(), 0);
   int64_t offset = tensor.byte_offset;
   for (int64_t i = 0; i < n; ++i) {
-    values[i] = convert(data.data() + offset);
+    values[i] = LoadFloat(data.data() + offset, type);
     if (tensor.negative) values[i] = -values[i];
     for (size_t d = index.size(); d-- > 0;) {
       offset += tensor.strides[d] * tensor.type->size;

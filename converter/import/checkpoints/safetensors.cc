@@ -1,14 +1,12 @@
 #include "converter/import/checkpoints/safetensors.h"
 
 #include <algorithm>
-#include <bit>
-#include <cstring>
 #include <utility>
 
+#include "converter/import/builder/constant.h"
 #include "converter/import/checkpoints/checkpoint.h"
 #include "converter/import/importer.h"
 #include "converter/import/json_reader.h"
-#include "formats/base/dtype.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -19,26 +17,17 @@ namespace {
 constexpr size_t kLengthBytes = 8;
 /// A tensor takes about 100 bytes of header; a ResNet-152 has a thousand tensors.
 constexpr uint64_t kMaxHeaderBytes = 8u << 20;
-constexpr size_t kMaxRank = 8;
 
-struct ElementType {
+struct Dtype {
   const char* name;
   int64_t size;
 };
-constexpr ElementType kElementTypes[] = {
+constexpr Dtype kDtypes[] = {
     {"BOOL", 1},        {"U8", 1},          {"I8", 1},      {"F8_E5M2", 1}, {"F8_E4M3", 1},
     {"F8_E5M2FNUZ", 1}, {"F8_E4M3FNUZ", 1}, {"F8_E8M0", 1}, {"I16", 2},     {"U16", 2},
     {"F16", 2},         {"BF16", 2},        {"I32", 4},     {"U32", 4},     {"F32", 4},
     {"F64", 8},         {"I64", 8},         {"U64", 8},     {"C64", 8},
 };
-
-template <typename T>
-T Load(const std::byte* p) {
-  static_assert(std::endian::native == std::endian::little);
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
 
 /// A non-negative integer that fits int64.
 bool ReadSize(const nlohmann::json& json, int64_t* out) {
@@ -60,7 +49,8 @@ Result<SafetensorsSource> SafetensorsSource::Parse(FileBytes file, const std::st
   const size_t size = file.bytes.size();
   if (size < kLengthBytes)
     return Corrupt(StrCat(origin, ": ", size, " bytes are too few for a safetensors file"));
-  const uint64_t header_bytes = Load<uint64_t>(file.bytes.data());
+  const auto header_bytes =
+      static_cast<uint64_t>(LoadInteger(file.bytes.data(), ElementType::kUint64));
   if (header_bytes > kMaxHeaderBytes || header_bytes > size - kLengthBytes) {
     return Corrupt(StrCat(origin, ": header length: found ", header_bytes, ", expected at most ",
                           std::min<uint64_t>(kMaxHeaderBytes, size - kLengthBytes)));
@@ -99,9 +89,9 @@ Result<SafetensorsSource> SafetensorsSource::Parse(FileBytes file, const std::st
     }
     Entry entry;
     entry.dtype = dtype->get<std::string>();
-    const auto type = std::find_if(std::begin(kElementTypes), std::end(kElementTypes),
-                                   [&](const ElementType& t) { return entry.dtype == t.name; });
-    if (type == std::end(kElementTypes)) return bad(StrCat("unknown dtype '", entry.dtype, "'"));
+    const auto type = std::find_if(std::begin(kDtypes), std::end(kDtypes),
+                                   [&](const Dtype& t) { return entry.dtype == t.name; });
+    if (type == std::end(kDtypes)) return bad(StrCat("unknown dtype '", entry.dtype, "'"));
     int64_t bytes = type->size;
     for (const nlohmann::json& dim : *shape) {
       int64_t d = 0;
@@ -160,27 +150,17 @@ Result<std::vector<float>> SafetensorsSource::Read(const TensorRequest& request)
   const auto it = entries_.find(request.name);
   if (it == entries_.end()) return NotFound(StrCat(origin_, ": no tensor '", request.name, "'"));
   const Entry& entry = it->second;
-  const std::byte* p = entry.data.data();
-  std::vector<float> values;
-  const auto convert = [&](size_t size, auto element) {
-    values.resize(entry.data.size() / size);
-    for (size_t i = 0; i < values.size(); ++i) values[i] = element(p + i * size);
-  };
-  if (entry.dtype == "F32") {
-    convert(4, [](const std::byte* e) { return Load<float>(e); });
-  } else if (entry.dtype == "F16") {
-    convert(2, [](const std::byte* e) { return HalfToFloat(Load<uint16_t>(e)); });
-  } else if (entry.dtype == "BF16") {
-    convert(2, [](const std::byte* e) {
-      return std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(e)) << 16);
-    });
-  } else if (entry.dtype == "F64") {
-    convert(8, [](const std::byte* e) { return static_cast<float>(Load<double>(e)); });
-  } else {
-    return Unsupported(StrCat(origin_, ": tensor '", request.name, "' has dtype ", entry.dtype,
-                              ", expected one of F16, BF16, F32, F64"));
+  static constexpr std::pair<std::string_view, ElementType> kFloats[] = {
+      {"F16", ElementType::kFloat16},
+      {"BF16", ElementType::kBfloat16},
+      {"F32", ElementType::kFloat32},
+      {"F64", ElementType::kFloat64}};
+  for (const auto& [dtype, type] : kFloats) {
+    const size_t size = static_cast<size_t>(TypeSize(type));
+    if (entry.dtype == dtype) return LoadFloats(entry.data.data(), entry.data.size() / size, type);
   }
-  return values;
+  return Unsupported(StrCat(origin_, ": tensor '", request.name, "' has dtype ", entry.dtype,
+                            ", expected one of F16, BF16, F32, F64"));
 }
 
 std::string SafetensorsSource::DescribeTypes() const {

@@ -6,7 +6,7 @@
 #include <set>
 #include <utility>
 
-#include "formats/base/dtype.h"
+#include "converter/import/builder/constant.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -21,7 +21,6 @@ constexpr int kMaxLevels = 16;  // Of a B-tree.
 constexpr size_t kMaxObjects = 200000;
 constexpr size_t kMaxName = 1024;
 constexpr size_t kMaxBlocks = 1024;  // Continuations of one object header.
-constexpr int kMaxRank = 8;
 
 /// Message types of object headers.
 enum Message : uint16_t {
@@ -434,7 +433,8 @@ class Parser {
     } else {
       return Bad("dataspace", address, "has an unknown version");
     }
-    if (rank > kMaxRank) return Bad("dataspace", address, "has too many dimensions");
+    if (static_cast<size_t>(rank) > kMaxRank)
+      return Bad("dataspace", address, "has too many dimensions");
     int64_t elements = 1;
     for (int i = 0; i < rank; ++i) {
       const uint64_t d = c.U64();
@@ -696,22 +696,10 @@ Result<std::vector<float>> Hdf5File::Floats(const Hdf5Array& array) {
   if (!array.problem.empty()) return Unsupported(array.problem);
   if (array.type.kind != Hdf5Type::Kind::kFloat)
     return Unsupported("an array that is not made of floating-point numbers");
-  std::vector<float> values(static_cast<size_t>(array.elements()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    const std::byte* from = array.data.data() + i * array.type.size;
-    if (array.type.size == 4) {
-      std::memcpy(&values[i], from, 4);
-    } else if (array.type.size == 8) {
-      double v;
-      std::memcpy(&v, from, 8);
-      values[i] = static_cast<float>(v);
-    } else {
-      uint16_t v;
-      std::memcpy(&v, from, 2);
-      values[i] = HalfToFloat(v);
-    }
-  }
-  return values;
+  const ElementType type = array.type.size == 4   ? ElementType::kFloat32
+                           : array.type.size == 8 ? ElementType::kFloat64
+                                                  : ElementType::kFloat16;
+  return LoadFloats(array.data.data(), static_cast<size_t>(array.elements()), type);
 }
 
 }  // namespace octet

@@ -1,10 +1,9 @@
 #include "converter/import/keras/weights.h"
 
-#include <bit>
 #include <cctype>
-#include <cstring>
 #include <utility>
 
+#include "converter/import/builder/constant.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -193,13 +192,8 @@ Result<std::vector<float>> KerasWeights::Floats(const Hdf5Object& weight) const 
   }
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> name, file_.Strings(*type));
   if (name != std::vector<std::string>{"bfloat16"}) return Hdf5File::Floats(array);
-  std::vector<float> values(static_cast<size_t>(array.elements()));
-  for (size_t i = 0; i < values.size(); ++i) {
-    uint16_t bits;
-    std::memcpy(&bits, array.data.data() + 2 * i, 2);
-    values[i] = std::bit_cast<float>(uint32_t{bits} << 16);
-  }
-  return values;
+  return LoadFloats(array.data.data(), static_cast<size_t>(array.elements()),
+                    ElementType::kBfloat16);
 }
 
 Status KerasWeights::CheckAllRead() const {

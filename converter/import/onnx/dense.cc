@@ -10,7 +10,7 @@ namespace octet {
 
 Status OnnxImporter::Gemm(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
-  OCTET_ASSIGN_OR_RETURN(const OnnxConstant* weights, Floats(node, 1, "weights"));
+  OCTET_ASSIGN_OR_RETURN(const Constant* weights, Floats(node, 1, "weights"));
   OnnxAttributes attributes(node);
   const float alpha = attributes.Float("alpha", 1.0f), beta = attributes.Float("beta", 1.0f);
   const bool transpose_a = attributes.Int("transA", 0) != 0;
@@ -28,7 +28,7 @@ Status OnnxImporter::Gemm(const OnnxNode& node) {
   for (float& v : layer.values) v *= alpha;
   for (float& v : layer.steps) v *= std::fabs(alpha);
   if (HasInput(node, 2)) {
-    OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c, Floats(node, 2, "bias"));
+    OCTET_ASSIGN_OR_RETURN(const Constant* c, Floats(node, 2, "bias"));
     const int64_t out = layer.shape[0];
     const bool row =
         c->size() == out && (c->dims.size() == 1 || (c->dims.size() == 2 && c->dims[0] == 1));
@@ -48,7 +48,7 @@ Status OnnxImporter::Gemm(const OnnxNode& node) {
 
 Status OnnxImporter::MatMul(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
-  OCTET_ASSIGN_OR_RETURN(const OnnxConstant* weights, Floats(node, 1, "second operand"));
+  OCTET_ASSIGN_OR_RETURN(const Constant* weights, Floats(node, 1, "second operand"));
   if (weights->dims.size() != 2)
     return Unsupported(
         StrCat("its second operand has shape ", DimsText(weights->dims), ", expected [in,out]"));
@@ -62,9 +62,9 @@ Status OnnxImporter::MatMul(const OnnxNode& node) {
 }
 
 /// Weights [in, out], or [out, in] where they are `transposed` already.
-LayerWeights OnnxImporter::OutputFirst(const OnnxNode& node, const OnnxConstant& weights,
+LayerWeights OnnxImporter::OutputFirst(const OnnxNode& node, const Constant& weights,
                                        bool transposed) {
-  const OnnxDims& d = weights.dims;
+  const Dims& d = weights.dims;
   if (transposed)
     return {Shape{d[0], d[1]}, weights.floats, {}, node.inputs[1], {}, StepsOf(weights, 0)};
   return {Shape{d[1], d[0]},  Permuted<float>(weights.floats, d, {1, 0}), {}, node.inputs[1], {},

@@ -19,14 +19,14 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   OnnxAttributes attributes(node);
   const float epsilon = attributes.Float("epsilon", 1e-5f);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  const OnnxDims& dims = x->view.dims;
+  const Dims& dims = x->view.dims;
   if (dims.size() < 2) return Unsupported(StrCat("its input ", DimsText(dims), " has no channels"));
   OCTET_RETURN_IF_ERROR(NotBatch(*x, 1, "normalizes"));
-  std::array<const OnnxConstant*, 4> p{};
+  std::array<const Constant*, 4> p{};
   constexpr const char* kNames[] = {"scale", "bias", "mean", "variance"};
   for (size_t i = 0; i < 4; ++i) {
     OCTET_ASSIGN_OR_RETURN(p[i], Floats(node, i + 1, kNames[i]));
-    if (p[i]->dims != OnnxDims{dims[1]}) {
+    if (p[i]->dims != Dims{dims[1]}) {
       return Corrupt(StrCat("its ", kNames[i], " has shape ", DimsText(p[i]->dims), ", expected [",
                             dims[1], "]"));
     }
@@ -34,7 +34,7 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(
       auto folded, GraphBuilder::FoldBatchNorm(dims[1], p[0]->floats, p[1]->floats, p[2]->floats,
                                                p[3]->floats, epsilon));
-  OnnxDims channels(dims.size() - 1, 1);
+  Dims channels(dims.size() - 1, 1);
   channels[0] = dims[1];
   OCTET_ASSIGN_OR_RETURN(auto scale, builder_.Spread(x->view, channels, folded.first));
   OCTET_ASSIGN_OR_RETURN(auto shift, builder_.Spread(x->view, channels, folded.second));
@@ -109,7 +109,7 @@ Result<OnnxValue> OnnxImporter::Combine(const Label& label, const std::string& o
     return y;
   }
   const bool constant_first = a.is_constant();
-  const OnnxConstant& c = *(constant_first ? a : b).constant;
+  const Constant& c = *(constant_first ? a : b).constant;
   if (!c.is_float()) return Unsupported("its constant operand is not floating-point");
   if (op == "Max" || op == "Min") {
     if (c.size() != 1 || c.dims.size() > y.view.dims.size())
@@ -150,8 +150,8 @@ Status OnnxImporter::Variadic(const OnnxNode& node) {
     if (all.is_constant() && next.is_constant()) {
       OCTET_ASSIGN_OR_RETURN(
           auto folded, FoldOnnxNode({"", op, "", {"", ""}, {}, {}},
-                                    {all.constant.get(), next.constant.get()}, opset_, budget_));
-      all.constant = std::make_shared<const OnnxConstant>(std::move(*folded));
+                                    {all.constant.get(), next.constant.get()}, opset_, folder_));
+      all.constant = std::make_shared<const Constant>(std::move(*folded));
       continue;
     }
     const Label label =
@@ -177,25 +177,25 @@ Status OnnxImporter::PassThrough(const OnnxNode& node) {
 /// All floating-point types are computed as float32, and an integer image becomes its values.
 Status OnnxImporter::Cast(const OnnxNode& node) {
   OnnxAttributes attributes(node);
-  const auto to = static_cast<OnnxType>(attributes.Int("to", 0));
+  const auto to = static_cast<ElementType>(attributes.Int("to", 0));
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   return CastTo(node, to);
 }
 
-Status OnnxImporter::CastTo(const OnnxNode& node, OnnxType to) {
+Status OnnxImporter::CastTo(const OnnxNode& node, ElementType to) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
-  if (!IsFloatType(to) && to != x->type)
-    return Unsupported(StrCat("of an activation to ", OnnxTypeName(to)));
-  Set(node, x->view, x->batch, IsFloatType(to) ? OnnxType::kFloat : to);
+  if (!IsFloat(to) && to != x->type)
+    return Unsupported(StrCat("of an activation to ", TypeName(to)));
+  Set(node, x->view, x->batch, IsFloat(to) ? ElementType::kFloat32 : to);
   return OkStatus();
 }
 
 Status OnnxImporter::CastLike(const OnnxNode& node) {
   const OnnxValue& like = Input(node, 1);
-  const OnnxType to = like.is_constant() ? like.constant->type : like.type;
+  const ElementType to = like.is_constant() ? like.constant->type : like.type;
   const OnnxValue& x = Input(node, 0);
   if (!x.is_constant()) return CastTo(node, to);
-  OCTET_ASSIGN_OR_RETURN(OnnxConstant cast, CastConstant(*x.constant, to, budget_));
+  OCTET_ASSIGN_OR_RETURN(Constant cast, folder_.Cast(*x.constant, to));
   Set(node.outputs[0], std::move(cast));
   return OkStatus();
 }
@@ -229,9 +229,9 @@ Result<OnnxValue> OnnxImporter::Normalized(const Label& label, const OnnxNode& s
   const int64_t raw_axis = attributes.Int("axis", opset < 13 ? 1 : -1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   const size_t rank = x->view.dims.size();
-  OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(raw_axis, rank));
+  OCTET_ASSIGN_OR_RETURN(const size_t first, NormalizeAxis(raw_axis, rank));
   // Before opset 13 the axis is where the input is cut into two dimensions.
-  const size_t first = static_cast<size_t>(axis), last = opset < 13 ? rank : first + 1;
+  const size_t last = opset < 13 ? rank : first + 1;
   for (size_t d = first; d < last; ++d) OCTET_RETURN_IF_ERROR(NotBatch(*x, d, "normalizes across"));
   OnnxValue y = *x;
   OCTET_ASSIGN_OR_RETURN(y.view, builder_.Softmax(label, x->view, type, first, last));

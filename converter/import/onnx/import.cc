@@ -67,7 +67,7 @@ OnnxImporter::OnnxImporter(const OnnxModel& model, std::string path, int64_t fil
       path_(std::move(path)),
       stored_(file_bytes),
       builder_("#", 2, 0),
-      budget_{&builder_, 0} {}
+      folder_(&builder_, 0, false) {}
 
 // ---- What handlers read ----
 
@@ -89,8 +89,8 @@ Result<TensorId> OnnxImporter::Image(const OnnxNode& node) {
   return builder_.AsImage(At(node), x->view, /*channels_last=*/false);
 }
 
-Result<const OnnxConstant*> OnnxImporter::Floats(const OnnxNode& node, size_t i,
-                                                 const char* what) const {
+Result<const Constant*> OnnxImporter::Floats(const OnnxNode& node, size_t i,
+                                             const char* what) const {
   if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " (", what, ") is missing"));
   const OnnxValue& v = Input(node, i);
   if (!v.is_constant()) return Unsupported(StrCat("its ", what, " is not constant"));
@@ -122,8 +122,8 @@ Result<OnnxImporter::Axes> OnnxImporter::ReadAxes(const OnnxNode& node, size_t i
   return Axes(std::move(axes));
 }
 
-OnnxDims OnnxImporter::SourceDims(const OnnxValue& x) const {
-  OnnxDims dims = x.view.dims;
+Dims OnnxImporter::SourceDims(const OnnxValue& x) const {
+  Dims dims = x.view.dims;
   if (!dims.empty()) dims[static_cast<size_t>(x.batch)] *= batch_;
   return dims;
 }
@@ -168,7 +168,7 @@ Status OnnxImporter::IndexNodes() {
       return Corrupt(StrCat("two initializers are called '", t.values.name, "'"));
   }
   builder_ = GraphBuilder("#", 2, kConstants + 8 * stored_);
-  budget_.largest = kConstant + 4 * stored_;
+  folder_ = Folder(&builder_, kConstant + 4 * stored_, false);
   for (size_t i = 0; i < model_.nodes.size(); ++i) {
     const OnnxNode& node = model_.nodes[i];
     if (node.outputs.empty() || node.outputs[0].empty())
@@ -290,13 +290,13 @@ Status OnnxImporter::AddInputs() {
       return Corrupt(StrCat(where, " is given twice"));
     if (!builder_.graph().inputs.empty())
       return Unsupported(StrCat(where, " is the second input; an image classifier has one"));
-    const bool is_signed = input.type == OnnxType::kInt8;
-    if (!IsFloatType(input.type) && input.type != OnnxType::kUint8 && !is_signed) {
-      return Unsupported(StrCat(where, " has element type ", OnnxTypeName(input.type),
+    const bool is_signed = input.type == ElementType::kInt8;
+    if (!IsFloat(input.type) && input.type != ElementType::kUint8 && !is_signed) {
+      return Unsupported(StrCat(where, " has element type ", TypeName(input.type),
                                 ", expected floating-point, uint8 or int8"));
     }
     ValueType type;
-    if (!IsFloatType(input.type)) {
+    if (!IsFloat(input.type)) {
       Result<std::optional<Quantization>> q = InputQuantization(input.name, is_signed);
       if (!q.ok()) return Status(q.status()).WithContext(where);
       if (*q) {
@@ -311,7 +311,7 @@ Status OnnxImporter::AddInputs() {
         return Unsupported(StrCat(where, " is of int8, and nothing dequantizes it"));
       }
     }
-    OnnxDims dims = input.dims;
+    Dims dims = input.dims;
     if (!input.has_shape || dims.size() < 2 || dims.size() > 4) {
       return Unsupported(StrCat(where, " has shape ", DimsText(dims),
                                 ", expected [batch,channels,height,width], [batch,height,width] or "
@@ -342,7 +342,7 @@ Status OnnxImporter::AddInputs() {
     }
     view.id = builder_.AddInput(input.name, type, shape);
     Set(input.name,
-        {nullptr, std::move(view), 0, IsFloatType(input.type) ? OnnxType::kFloat : input.type});
+        {nullptr, std::move(view), 0, IsFloat(input.type) ? ElementType::kFloat32 : input.type});
   }
   return OkStatus();
 }
@@ -387,7 +387,7 @@ Status OnnxImporter::LoadInitializer(const OnnxTensor& tensor) {
   if (tensor.external) {
     OCTET_ASSIGN_OR_RETURN(external, ExternalBytes(tensor));
   }
-  OCTET_ASSIGN_OR_RETURN(OnnxConstant constant, DecodeOnnxTensor(tensor, external));
+  OCTET_ASSIGN_OR_RETURN(Constant constant, DecodeOnnxTensor(tensor, external));
   Set(tensor.name, std::move(constant));
   return OkStatus();
 }
@@ -396,15 +396,15 @@ Status OnnxImporter::LoadInitializer(const OnnxTensor& tensor) {
 Result<bool> OnnxImporter::TryFold(const OnnxNode& node) {
   if (node.op_type == "Constant") {
     OCTET_ASSIGN_OR_RETURN(
-        OnnxConstant c,
-        ConstantNodeValue(node, budget_, [this](const OnnxTensor& t) { return ExternalBytes(t); }));
+        Constant c,
+        ConstantNodeValue(node, folder_, [this](const OnnxTensor& t) { return ExternalBytes(t); }));
     Set(node.outputs[0], std::move(c));
     return true;
   }
   if (node.op_type == "Shape") {
     if (!HasInput(node, 0)) return Corrupt("input 0 is missing");
     const OnnxValue& x = Input(node, 0);
-    const OnnxDims dims = x.is_constant() ? x.constant->dims : SourceDims(x);
+    const Dims dims = x.is_constant() ? x.constant->dims : SourceDims(x);
     OnnxAttributes attributes(node);
     const int64_t rank = static_cast<int64_t>(dims.size());
     int64_t start = attributes.Int("start", 0), end = attributes.Int("end", rank);
@@ -412,17 +412,17 @@ Result<bool> OnnxImporter::TryFold(const OnnxNode& node) {
     start = std::clamp<int64_t>(start < 0 ? std::max(start, -rank) + rank : start, 0, rank);
     end = std::clamp<int64_t>(end < 0 ? std::max(end, -rank) + rank : end, start, rank);
     Set(node.outputs[0],
-        OnnxConstant{
-            OnnxType::kInt64, {end - start}, {}, {dims.begin() + start, dims.begin() + end}});
+        Constant{
+            ElementType::kInt64, {end - start}, {}, {dims.begin() + start, dims.begin() + end}});
     return true;
   }
-  std::vector<const OnnxConstant*> inputs;
+  std::vector<const Constant*> inputs;
   for (const std::string& name : node.inputs) {
     if (!name.empty() && !values_.at(name).is_constant()) return false;
     inputs.push_back(name.empty() ? nullptr : values_.at(name).constant.get());
   }
-  OCTET_ASSIGN_OR_RETURN(std::optional<OnnxConstant> folded,
-                         FoldOnnxNode(node, inputs, opset_, budget_));
+  OCTET_ASSIGN_OR_RETURN(std::optional<Constant> folded,
+                         FoldOnnxNode(node, inputs, opset_, folder_));
   if (folded) Set(node.outputs[0], std::move(*folded));
   return folded.has_value();
 }
@@ -438,7 +438,7 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
     if (it == values_.end()) {
       const auto initializer = initializers_.find(name);
       if (const auto sparse = sparse_.find(name); sparse != sparse_.end()) {
-        OCTET_ASSIGN_OR_RETURN(OnnxConstant c, DecodeSparseTensor(*sparse->second, budget_));
+        OCTET_ASSIGN_OR_RETURN(Constant c, DecodeSparseTensor(*sparse->second, folder_));
         Set(name, std::move(c));
       } else if (initializer != initializers_.end()) {
         OCTET_RETURN_IF_ERROR(LoadInitializer(*initializer->second));
@@ -466,15 +466,15 @@ Status OnnxImporter::ImportNode(const OnnxNode& node) {
   for (const std::string& name : node.inputs) {
     if (name.empty() || kMoves.count(node.op_type) > 0) continue;
     const OnnxValue& v = values_.at(name);
-    if (!v.is_activation() || v.type == OnnxType::kFloat) continue;
+    if (!v.is_activation() || v.type == ElementType::kFloat32) continue;
     if (IsCodes(v) && kLimits.count(node.op_type) > 0) continue;
-    return Unsupported(StrCat("on ", OnnxTypeName(v.type),
-                              ", which wraps; octet computes on floating-point numbers"));
+    return Unsupported(
+        StrCat("on ", TypeName(v.type), ", which wraps; octet computes on floating-point numbers"));
   }
   OCTET_RETURN_IF_ERROR((this->*row->handler)(node));
   // Codes stay of their type.
   if (!HasInput(node, 0) || node.op_type == "QuantizeLinear") return OkStatus();
-  const OnnxType type = Input(node, 0).type;
+  const ElementType type = Input(node, 0).type;
   for (const std::string& name : node.outputs) {
     if (const auto it = values_.find(name); it != values_.end() && IsCodes(it->second))
       it->second.type = type;
@@ -500,7 +500,7 @@ Status OnnxImporter::ImportNodes() {
 /// An output as the graph gives it: [1,features], or [1,height,width,channels] in either order.
 Result<TensorId> OnnxImporter::OutputTensor(const Label& label, const OnnxValue& x) {
   const View& v = x.view;
-  const OnnxDims& d = v.dims;
+  const Dims& d = v.dims;
   if (x.batch != 0) OCTET_RETURN_IF_ERROR(NotBatch(x, static_cast<size_t>(x.batch), "has moved"));
   if ((d.size() != 2 && d.size() != 4) || d[0] != 1) {
     return Unsupported(StrCat("it has the shape ", DimsText(d),

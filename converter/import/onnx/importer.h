@@ -28,10 +28,11 @@ namespace octet {
 /// What an ONNX name stands for: a constant, a view of an activation, or neither (the result of an
 /// operator that is not supported).
 struct OnnxValue {
-  std::shared_ptr<const OnnxConstant> constant;
+  std::shared_ptr<const Constant> constant;
   View view;
-  int batch = 0;                     ///< Dimension whose outermost part is the batch.
-  OnnxType type = OnnxType::kFloat;  ///< Of an activation; kFloat for all floating-point types.
+  int batch = 0;  ///< Dimension whose outermost part is the batch.
+  ElementType type =
+      ElementType::kFloat32;  ///< Of an activation; kFloat for all floating-point types.
 
   bool is_constant() const { return constant != nullptr; }
   bool is_activation() const { return view.id != kNoTensor; }
@@ -106,7 +107,7 @@ class OnnxImporter {
   Status Pool(const OnnxNode& node);
   Status GlobalPool(const OnnxNode& node);
   Status Reduce(const OnnxNode& node);
-  Result<WideWindow> ReadWindow(const OnnxNode& node, const Shape& image, const OnnxDims* kernel,
+  Result<WideWindow> ReadWindow(const OnnxNode& node, const Shape& image, const Dims* kernel,
                                 bool* partial) const;
 
   // elementwise.cc
@@ -118,7 +119,7 @@ class OnnxImporter {
   Status Variadic(const OnnxNode& node);
   Status PassThrough(const OnnxNode& node);
   Status Cast(const OnnxNode& node);
-  Status CastTo(const OnnxNode& node, OnnxType to);
+  Status CastTo(const OnnxNode& node, ElementType to);
   Status CastLike(const OnnxNode& node);
   Status Softmax(const OnnxNode& node);
   Status Log(const OnnxNode& node);
@@ -135,19 +136,18 @@ class OnnxImporter {
   Status Concat(const OnnxNode& node);
   Status Resize(const OnnxNode& node);
   Result<OnnxValue> Part(const Label& label, const OnnxValue& x,
-                         const std::vector<OnnxSliceRange>& ranges);
-  Result<OnnxValue> Regrouped(const OnnxValue& x, OnnxDims dims) const;
+                         const std::vector<GraphBuilder::Range>& ranges);
+  Result<OnnxValue> Regrouped(const OnnxValue& x, Dims dims) const;
 
   // dense.cc
   Status Gemm(const OnnxNode& node);
   Status MatMul(const OnnxNode& node);
-  static LayerWeights OutputFirst(const OnnxNode& node, const OnnxConstant& weights,
-                                  bool transposed);
+  static LayerWeights OutputFirst(const OnnxNode& node, const Constant& weights, bool transposed);
 
   // quantized.cc
   Status QuantizeLinear(const OnnxNode& node);
   Status DequantizeLinear(const OnnxNode& node);
-  Result<LinearParameters> Linear(const OnnxNode& node, OnnxType codes) const;
+  Result<LinearParameters> Linear(const OnnxNode& node, ElementType codes) const;
   Result<std::optional<Quantization>> InputQuantization(const std::string& name, bool is_signed);
   bool IsCodes(const OnnxValue& x) const {
     return x.is_activation() && builder_.TypeOf(x.view.id).dtype == DType::kU8;
@@ -170,7 +170,7 @@ class OnnxImporter {
   Result<const OnnxValue*> Activation(const OnnxNode& node, size_t i) const;
   /// The first input as [1,h,w,c].
   Result<TensorId> Image(const OnnxNode& node);
-  Result<const OnnxConstant*> Floats(const OnnxNode& node, size_t i, const char* what) const;
+  Result<const Constant*> Floats(const OnnxNode& node, size_t i, const char* what) const;
   Result<std::vector<int64_t>> Integers(const OnnxNode& node, size_t i, const char* what) const;
   /// From the input `i` if the opset is at least `since`, else from the attribute; nothing when
   /// left out.
@@ -178,18 +178,18 @@ class OnnxImporter {
 
   // The batch. The source's is 1, or a fixed number, or any; the graph's is 1. Views have it as 1.
   /// The dimensions with the source's batch.
-  OnnxDims SourceDims(const OnnxValue& x) const;
+  Dims SourceDims(const OnnxValue& x) const;
   /// kUnsupported when an operator works along dimension `d` (`what` it does), and the batch lies
   /// there.
   Status NotBatch(const OnnxValue& x, size_t d, const char* what) const;
 
   // What handlers give.
   void Set(const std::string& name, OnnxValue value) { values_[name] = std::move(value); }
-  void Set(const OnnxNode& node, View view, int batch, OnnxType type = OnnxType::kFloat) {
+  void Set(const OnnxNode& node, View view, int batch, ElementType type = ElementType::kFloat32) {
     Set(node.outputs[0], {nullptr, std::move(view), batch, type});
   }
-  void Set(const std::string& name, OnnxConstant constant) {
-    Set(name, {std::make_shared<const OnnxConstant>(std::move(constant)), {}, 0, {}});
+  void Set(const std::string& name, Constant constant) {
+    Set(name, {std::make_shared<const Constant>(std::move(constant)), {}, 0, {}});
   }
 
   const OnnxModel& model_;
@@ -198,7 +198,7 @@ class OnnxImporter {
   int64_t batch_ = 1;  ///< The source's; kAnyBatch for a dynamic one.
   int64_t stored_;     ///< Bytes of the file and of its external data.
   GraphBuilder builder_;
-  OnnxBudget budget_;
+  Folder folder_;
   std::map<std::string, const OnnxTensor*> initializers_;
   std::map<std::string, const OnnxSparseTensor*> sparse_;  ///< Initializers, too.
   std::map<std::string, size_t> producers_;                ///< Node that computes a name.

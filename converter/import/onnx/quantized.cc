@@ -20,11 +20,11 @@ namespace {
 /// One scale and zero point of codes, as the graph has them.
 Result<Quantization> OneQuantization(const LinearParameters& p) {
   if (p.scales.size() != 1) return Unsupported("it quantizes an activation per channel");
-  if (p.type != OnnxType::kUint8 && p.type != OnnxType::kInt8) {
+  if (p.type != ElementType::kUint8 && p.type != ElementType::kInt8) {
     return Unsupported(
-        StrCat("it quantizes an activation to ", OnnxTypeName(p.type), ", expected uint8 or int8"));
+        StrCat("it quantizes an activation to ", TypeName(p.type), ", expected uint8 or int8"));
   }
-  const int64_t low = p.type == OnnxType::kInt8 ? -128 : 0;
+  const int64_t low = p.type == ElementType::kInt8 ? -128 : 0;
   if (p.zero_points[0] < low || p.zero_points[0] > low + 255) {
     return Corrupt(
         StrCat("its zero point is ", p.zero_points[0], ", expected ", low, " to ", low + 255));
@@ -37,20 +37,20 @@ Result<Quantization> OneQuantization(const LinearParameters& p) {
 Result<float> OnnxImporter::Number(const OnnxNode& node, size_t i, const OnnxValue& x,
                                    const char* what) const {
   if (!IsCodes(x)) {
-    OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c, Floats(node, i, what));
+    OCTET_ASSIGN_OR_RETURN(const Constant* c, Floats(node, i, what));
     if (c->size() != 1) return Corrupt(StrCat("its ", what, " is not a single value"));
     return c->floats[0];
   }
   if (!HasInput(node, i) || !Input(node, i).is_constant())
     return Unsupported(StrCat("its ", what, " is not constant"));
-  const OnnxConstant& c = *Input(node, i).constant;
+  const Constant& c = *Input(node, i).constant;
   if (c.is_float() || c.size() != 1) return Corrupt(StrCat("its ", what, " is not a single code"));
   return Meaning(x, c.ints[0]);
 }
 
-Result<LinearParameters> OnnxImporter::Linear(const OnnxNode& node, OnnxType codes) const {
-  OCTET_ASSIGN_OR_RETURN(const OnnxConstant* scale, Floats(node, 1, "scale"));
-  const OnnxConstant* zero = nullptr;
+Result<LinearParameters> OnnxImporter::Linear(const OnnxNode& node, ElementType codes) const {
+  OCTET_ASSIGN_OR_RETURN(const Constant* scale, Floats(node, 1, "scale"));
+  const Constant* zero = nullptr;
   if (HasInput(node, 2)) {
     if (!Input(node, 2).is_constant()) return Unsupported("its zero point is not constant");
     zero = Input(node, 2).constant.get();
@@ -60,7 +60,7 @@ Result<LinearParameters> OnnxImporter::Linear(const OnnxNode& node, OnnxType cod
 
 Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
-  OCTET_ASSIGN_OR_RETURN(const LinearParameters p, Linear(node, OnnxType::kUndefined));
+  OCTET_ASSIGN_OR_RETURN(const LinearParameters p, Linear(node, ElementType::kUndefined));
   OCTET_ASSIGN_OR_RETURN(const Quantization q, OneQuantization(p));
   OnnxValue y = *x;
   OCTET_ASSIGN_OR_RETURN(y.view.id,
@@ -73,11 +73,11 @@ Status OnnxImporter::QuantizeLinear(const OnnxNode& node) {
 Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   if (!IsCodes(*x)) return Unsupported("it dequantizes what was not quantized");
-  const OnnxType codes = x->type;
+  const ElementType codes = x->type;
   OCTET_ASSIGN_OR_RETURN(const LinearParameters p, Linear(node, codes));
   if (p.type != codes) {
-    return Corrupt(StrCat("its zero point is of ", OnnxTypeName(p.type), ", its input of ",
-                          OnnxTypeName(codes)));
+    return Corrupt(
+        StrCat("its zero point is of ", TypeName(p.type), ", its input of ", TypeName(codes)));
   }
   OCTET_ASSIGN_OR_RETURN(const Quantization q, OneQuantization(p));
   const Quantization own = builder_.TypeOf(x->view.id).quantization;
@@ -92,7 +92,7 @@ Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
                                        {static_cast<float>(shift)}, {DType::kU8, q}));
   }
   OCTET_ASSIGN_OR_RETURN(y.view.id, builder_.Emit(OpType::kDequantize, At(node), {y.view.id}));
-  y.type = OnnxType::kFloat;
+  y.type = ElementType::kFloat32;
   Set(node.outputs[0], std::move(y));
   return OkStatus();
 }
@@ -101,7 +101,7 @@ Status OnnxImporter::DequantizeLinear(const OnnxNode& node) {
 float OnnxImporter::Meaning(const OnnxValue& codes, int64_t code) const {
   const Quantization q = builder_.TypeOf(codes.view.id).quantization;
   return q.scale *
-         static_cast<float>(code + (codes.type == OnnxType::kInt8 ? 128 : 0) - q.zero_point);
+         static_cast<float>(code + (codes.type == ElementType::kInt8 ? 128 : 0) - q.zero_point);
 }
 
 /// What the first DequantizeLinear on the way of an input of integers says of it; nothing when none
@@ -123,7 +123,7 @@ Result<std::optional<Quantization>> OnnxImporter::InputQuantization(const std::s
     OCTET_RETURN_IF_ERROR(LoadInitializer(*initializer->second));
   }
   OCTET_ASSIGN_OR_RETURN(const LinearParameters p,
-                         Linear(*node, is_signed ? OnnxType::kInt8 : OnnxType::kUint8));
+                         Linear(*node, is_signed ? ElementType::kInt8 : ElementType::kUint8));
   OCTET_ASSIGN_OR_RETURN(const Quantization q, OneQuantization(p));
   return std::optional<Quantization>(q);
 }

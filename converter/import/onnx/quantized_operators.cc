@@ -195,7 +195,7 @@ class Expander {
         OnnxAttribute value;
         value.name = "value";
         value.kind = OnnxAttribute::Kind::kTensor;
-        value.t.type = OnnxType::kFloat;
+        value.t.type = ElementType::kFloat32;
         value.t.floats = {alpha->f};
         scale = Add(base, "/bias_scale_alpha", "Mul",
                     {scale, Add(base, "/alpha", "Constant", {}, {value})});
@@ -254,7 +254,7 @@ class Expander {
     const std::optional<size_t> cast = OnlyReader(integer.outputs[0], "Cast");
     if (!cast || model_.nodes[*cast].outputs.size() != 1) return;
     const OnnxAttribute* to = Find(model_.nodes[*cast], "to");
-    if (to == nullptr || to->i != static_cast<int64_t>(OnnxType::kFloat)) return;
+    if (to == nullptr || to->i != static_cast<int64_t>(ElementType::kFloat32)) return;
     const std::string& sum = model_.nodes[*cast].outputs[0];
     const std::optional<size_t> rescale = OnlyReader(sum, "Mul");
     if (!rescale) return;

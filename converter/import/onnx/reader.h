@@ -8,33 +8,15 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/import/builder/constant.h"
 #include "formats/base/status.h"
 
 namespace octet {
 
-/// TensorProto.DataType.
-enum class OnnxType : int32_t {
-  kUndefined = 0,
-  kFloat = 1,
-  kUint8 = 2,
-  kInt8 = 3,
-  kUint16 = 4,
-  kInt16 = 5,
-  kInt32 = 6,
-  kInt64 = 7,
-  kString = 8,
-  kBool = 9,
-  kFloat16 = 10,
-  kDouble = 11,
-  kUint32 = 12,
-  kUint64 = 13,
-  kBfloat16 = 16,
-};  // The others, of 8 bits and fewer, have a name (OnnxTypeName) and no more.
-
 /// As stored: values lie in `raw`, in one of the lists, or in another file.
 struct OnnxTensor {
   std::string name;
-  OnnxType type = OnnxType::kUndefined;
+  ElementType type = ElementType::kUndefined;
   std::vector<int64_t> dims;
   bool has_raw = false;
   std::string_view raw;         ///< Into the parsed bytes.
@@ -86,7 +68,7 @@ struct OnnxNode {
 
 struct OnnxValueInfo {
   std::string name;
-  OnnxType type = OnnxType::kUndefined;
+  ElementType type = ElementType::kUndefined;
   bool has_shape = false;
   std::vector<int64_t> dims;  ///< -1 for an unknown or symbolic one.
 };

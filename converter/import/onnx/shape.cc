@@ -9,7 +9,7 @@
 namespace octet {
 
 /// The value with the source's dimensions `dims`, in which the batch must be found again.
-Result<OnnxValue> OnnxImporter::Regrouped(const OnnxValue& x, OnnxDims dims) const {
+Result<OnnxValue> OnnxImporter::Regrouped(const OnnxValue& x, Dims dims) const {
   OnnxValue y = x;
   y.batch = 0;
   if (batch_ != 1) {
@@ -31,17 +31,17 @@ Result<OnnxValue> OnnxImporter::Regrouped(const OnnxValue& x, OnnxDims dims) con
 Status OnnxImporter::Reshape(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   const std::string& op = node.op_type;
-  const OnnxDims from = SourceDims(*x);
+  const Dims from = SourceDims(*x);
   OnnxAttributes attributes(node);
-  OnnxDims dims;
+  Dims dims;
   if (op == "Reshape") {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> target, Integers(node, 1, "shape"));
-    const bool allow_zero = attributes.Int("allowzero", 0) != 0;
+    const bool zero_copies = attributes.Int("allowzero", 0) == 0;
     OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    Result<OnnxDims> resolved = ResolveReshape(from, target, allow_zero);
+    Result<Dims> resolved = ResolveReshape(from, target, zero_copies);
     if (!resolved.ok() && batch_ != 1) {
       // Written for a batch of 1, though the input may have any.
-      resolved = ResolveReshape(x->view.dims, target, allow_zero);
+      resolved = ResolveReshape(x->view.dims, target, zero_copies);
       if (resolved.ok() && x->batch == 0 && !resolved->empty() && (*resolved)[0] == 1)
         (*resolved)[0] = batch_;
     }
@@ -60,8 +60,8 @@ Status OnnxImporter::Reshape(const OnnxNode& node) {
     OCTET_ASSIGN_OR_RETURN(const Axes axes, ReadAxes(node, 1, 13));
     if (op == "Squeeze") {
       for (int64_t a : axes.value_or(std::vector<int64_t>())) {
-        OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(a, from.size()));
-        OCTET_RETURN_IF_ERROR(NotBatch(*x, static_cast<size_t>(axis), "drops"));
+        OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(a, from.size()));
+        OCTET_RETURN_IF_ERROR(NotBatch(*x, axis, "drops"));
       }
       OCTET_ASSIGN_OR_RETURN(dims, ResolveSqueeze(from, axes));
     } else {
@@ -121,14 +121,13 @@ Status OnnxImporter::Pad(const OnnxNode& node) {
   const Shape shape = builder_.ShapeOf(y);
   std::array<int64_t, 4> begin{}, end{};
   for (size_t i = 0; i < axes.size(); ++i) {
-    OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis(axes[i], rank));
-    const size_t d = static_cast<size_t>(axis);
+    OCTET_ASSIGN_OR_RETURN(const size_t d, NormalizeAxis(axes[i], rank));
     const int64_t front = pads[i], behind = pads[i + axes.size()];
     if (front == 0 && behind == 0) continue;
     if (front < 0 || behind < 0) return Unsupported("its padding is negative");
-    if (axis == x->batch) return Unsupported("it pads the batch");
+    if (static_cast<int>(d) == x->batch) return Unsupported("it pads the batch");
     const size_t at = static_cast<size_t>(*AxisOf(aligned, shape, d));
-    if (begin[at] != 0 || end[at] != 0) return Corrupt(StrCat("it pads axis ", axis, " twice"));
+    if (begin[at] != 0 || end[at] != 0) return Corrupt(StrCat("it pads axis ", d, " twice"));
     if (std::max(front, behind) > kMaxElements) return Corrupt("its padding is too large");
     begin[at] = front;
     end[at] = behind;
@@ -167,8 +166,8 @@ Status OnnxImporter::Slice(const OnnxNode& node) {
 
 /// The part of `x` that `ranges`, one for each of the source's dimensions, say.
 Result<OnnxValue> OnnxImporter::Part(const Label& label, const OnnxValue& x,
-                                     const std::vector<OnnxSliceRange>& ranges) {
-  const OnnxDims dims = SourceDims(x);
+                                     const std::vector<GraphBuilder::Range>& ranges) {
+  const Dims dims = SourceDims(x);
   bool whole = true;
   for (size_t d = 0; d < dims.size(); ++d) {
     if (ranges[d].count == dims[d] && ranges[d].step > 0) continue;
@@ -197,9 +196,8 @@ Status OnnxImporter::Split(const OnnxNode& node) {
   const int64_t raw_axis = attributes.Int("axis", 0);
   std::vector<int64_t> sizes = attributes.Ints("split");
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  const OnnxDims dims = SourceDims(*x);
-  OCTET_ASSIGN_OR_RETURN(const int raw, NormalizeAxis(raw_axis, dims.size()));
-  const size_t axis = static_cast<size_t>(raw);
+  const Dims dims = SourceDims(*x);
+  OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(raw_axis, dims.size()));
   if (opset_ >= 13 && HasInput(node, 1)) {
     OCTET_ASSIGN_OR_RETURN(sizes, Integers(node, 1, "split"));
   }
@@ -219,7 +217,7 @@ Status OnnxImporter::Split(const OnnxNode& node) {
   }
   if (static_cast<int64_t>(sizes.size()) != parts)
     return Corrupt(StrCat(sizes.size(), " parts for ", parts, " outputs"));
-  std::vector<OnnxSliceRange> ranges;
+  std::vector<GraphBuilder::Range> ranges;
   for (int64_t d : dims) ranges.push_back({0, 1, d});
   ranges[axis].count = 0;
   const OnnxValue whole = *x;
@@ -245,15 +243,14 @@ Status OnnxImporter::Concat(const OnnxNode& node) {
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* first, Activation(node, 0));
   if (node.inputs.size() == 1) return PassThrough(node);
-  const OnnxDims& dims = first->view.dims;
-  OCTET_ASSIGN_OR_RETURN(const int raw, NormalizeAxis(raw_axis, dims.size()));
-  const size_t axis = static_cast<size_t>(raw);
-  if (raw == first->batch) return Unsupported("it concatenates along the batch");
+  const Dims& dims = first->view.dims;
+  OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(raw_axis, dims.size()));
+  if (static_cast<int>(axis) == first->batch) return Unsupported("it concatenates along the batch");
   std::vector<View> views;
   int64_t total = 0;
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, i));
-    const OnnxDims& other = x->view.dims;
+    const Dims& other = x->view.dims;
     bool fits = other.size() == dims.size() && (batch_ == 1 || x->batch == first->batch);
     for (size_t d = 0; fits && d < dims.size(); ++d) fits = d == axis || other[d] == dims[d];
     if (!fits)
@@ -265,7 +262,7 @@ Status OnnxImporter::Concat(const OnnxNode& node) {
     views.push_back(x->view);
   }
   const int batch = first->batch;
-  const OnnxType type = first->type;
+  const ElementType type = first->type;
   OCTET_ASSIGN_OR_RETURN(views, builder_.AsAlike(At(node), std::move(views)));
   View y = views[0];
   const ValueType quantized = builder_.TypeOf(y.id);
@@ -289,14 +286,14 @@ Status OnnxImporter::Resize(const OnnxNode& node) {
   // These two move by half a pixel, or cut a part out, at any size.
   if (mode == "tf_half_pixel_for_nn" || mode == "tf_crop_and_resize")
     return Unsupported(StrCat("its coordinate_transformation_mode is '", mode, "'"));
-  const OnnxDims dims = SourceDims(*x);
+  const Dims dims = SourceDims(*x);
   std::vector<float> scales;
   std::vector<int64_t> sizes;
   const size_t at = node.op_type == "Resize" && opset_ >= 11 ? 2 : 1;
   if (const OnnxAttribute* a = attributes.Find("scales")) {
     scales = a->floats;
   } else if (HasInput(node, at)) {
-    OCTET_ASSIGN_OR_RETURN(const OnnxConstant* c, Floats(node, at, "scales"));
+    OCTET_ASSIGN_OR_RETURN(const Constant* c, Floats(node, at, "scales"));
     scales = c->floats;
   }
   if (at == 2 && HasInput(node, 3)) {
@@ -308,9 +305,9 @@ Status OnnxImporter::Resize(const OnnxNode& node) {
                           DimsText(x->view.dims)));
   for (size_t i = 0; i < rank; ++i) {
     OCTET_ASSIGN_OR_RETURN(
-        const int axis,
+        const size_t axis,
         NormalizeAxis(axes.empty() ? static_cast<int64_t>(i) : axes[i], dims.size()));
-    if (sizes.empty() ? scales[i] != 1.0f : sizes[i] != dims[static_cast<size_t>(axis)])
+    if (sizes.empty() ? scales[i] != 1.0f : sizes[i] != dims[axis])
       return Unsupported("it changes the size; give the network images of its size");
   }
   Set(node.outputs[0], *x);

@@ -12,12 +12,12 @@ namespace octet {
 /// `kernel` is known for convolutions. `*partial` says whether ceil_mode adds windows that end
 /// behind the padding.
 Result<WideWindow> OnnxImporter::ReadWindow(const OnnxNode& node, const Shape& image,
-                                            const OnnxDims* kernel, bool* partial) const {
+                                            const Dims* kernel, bool* partial) const {
   OnnxAttributes attributes(node);
-  const OnnxDims shape = attributes.Ints("kernel_shape", kernel ? *kernel : OnnxDims());
-  const OnnxDims strides = attributes.Ints("strides", {1, 1});
-  const OnnxDims dilations = attributes.Ints("dilations", {1, 1});
-  const OnnxDims pads = attributes.Ints("pads", {0, 0, 0, 0});
+  const Dims shape = attributes.Ints("kernel_shape", kernel ? *kernel : Dims());
+  const Dims strides = attributes.Ints("strides", {1, 1});
+  const Dims dilations = attributes.Ints("dilations", {1, 1});
+  const Dims pads = attributes.Ints("pads", {0, 0, 0, 0});
   const std::string auto_pad = attributes.String("auto_pad", "NOTSET");
   const bool ceil_mode = attributes.Int("ceil_mode", 0) != 0;
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
@@ -73,14 +73,14 @@ Result<WideWindow> OnnxImporter::ReadWindow(const OnnxNode& node, const Shape& i
 
 Status OnnxImporter::Conv(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const TensorId x, Image(node));
-  OCTET_ASSIGN_OR_RETURN(const OnnxConstant* weights, Floats(node, 1, "weights"));
-  const OnnxDims& d = weights->dims;
+  OCTET_ASSIGN_OR_RETURN(const Constant* weights, Floats(node, 1, "weights"));
+  const Dims& d = weights->dims;
   if (d.size() != 4)
     return Unsupported(StrCat("its weights have shape ", DimsText(d), ", expected 4 dimensions"));
   OnnxAttributes attributes(node);
   const int64_t groups = attributes.Int("group", 1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  const OnnxDims kernel{d[2], d[3]};
+  const Dims kernel{d[2], d[3]};
   bool partial;
   OCTET_ASSIGN_OR_RETURN(const WideWindow window,
                          ReadWindow(node, builder_.ShapeOf(x), &kernel, &partial));
@@ -91,8 +91,8 @@ Status OnnxImporter::Conv(const OnnxNode& node) {
                      {},
                      StepsOf(*weights, 0)};
   if (HasInput(node, 2)) {
-    OCTET_ASSIGN_OR_RETURN(const OnnxConstant* bias, Floats(node, 2, "bias"));
-    if (bias->dims != OnnxDims{d[0]})
+    OCTET_ASSIGN_OR_RETURN(const Constant* bias, Floats(node, 2, "bias"));
+    if (bias->dims != Dims{d[0]})
       return Corrupt(
           StrCat("its bias has shape ", DimsText(bias->dims), ", expected [", d[0], "]"));
     layer.bias = bias->floats;
@@ -144,13 +144,13 @@ Status OnnxImporter::Reduce(const OnnxNode& node) {
   const bool none = !listed || listed->empty();
   std::vector<bool> reduced(rank, none && !no_axes_is_identity);
   for (size_t i = 0; !none && i < listed->size(); ++i) {
-    OCTET_ASSIGN_OR_RETURN(const int axis, NormalizeAxis((*listed)[i], rank));
-    reduced[static_cast<size_t>(axis)] = true;
+    OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis((*listed)[i], rank));
+    reduced[axis] = true;
   }
   // Of height and width: those that are reduced, and whether the others have one pixel.
   const auto groups = AxesOf(view, shape);
   bool over[2] = {false, false}, any = false, fits = groups.has_value() && shape.rank() == 4;
-  OnnxDims dims;
+  Dims dims;
   int batch = 0;
   for (size_t d = 0; d < rank; ++d) {
     if (static_cast<int>(d) == x->batch) batch = static_cast<int>(dims.size());

@@ -342,7 +342,7 @@ Status ForEachAssignment(const GraphDef& graph, const F& found) {
       if (constant == graph.index.end()) continue;
       if (const auto bytes = graph.nodes[constant->second].Bytes("value", 8)) {
         int64_t no_numbers = 0;
-        OCTET_ASSIGN_OR_RETURN(HostTensor tensor, ParseTensor(*bytes, &no_numbers));
+        OCTET_ASSIGN_OR_RETURN(Constant tensor, ParseTensor(*bytes, &no_numbers));
         it->second = std::move(tensor.strings);
       }
     }

@@ -1,12 +1,9 @@
 #include "converter/import/tensorflow/proto.h"
 
-#include <bit>
-#include <cstring>
 #include <utility>
 
 #include "converter/import/proto_reader.h"
 #include "converter/import/tensorflow/tensor_bundle.h"
-#include "formats/base/dtype.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -65,7 +62,8 @@ SignatureDef ParseSignature(std::string_view bytes) {
     return [tensors](ProtoReader& reader) {
       const auto [key, value] = MapEntry(reader);
       TensorInfo& info = (*tensors)[std::string(key)] = {};
-      ReadFields(value, Field(1, &info.name), Field(2, &info.dtype),
+      ReadFields(value, Field(1, &info.name),
+                 Field(2, [&](ProtoReader& r) { info.type = TensorflowType(r.Int()); }),
                  Field(3, [&](ProtoReader& r) { info.shape = ParseShape(r.View()); }));
     };
   };
@@ -88,83 +86,7 @@ MetaGraph ParseMetaGraph(std::string_view bytes) {
   return meta;
 }
 
-template <typename T>
-T Load(const char* p) {
-  T value;
-  std::memcpy(&value, p, sizeof(T));
-  return value;
-}
-
-Status UnreadableType(int dtype) {
-  return Unsupported(StrCat("element type ", TypeName(dtype),
-                            "; expected float32, float64, float16, bfloat16, an integer or bool"));
-}
-
 }  // namespace
-
-std::string TypeName(int type) {
-  switch (type) {
-    case kFloat:
-      return "float32";
-    case kDouble:
-      return "float64";
-    case kInt32:
-      return "int32";
-    case kUint8:
-      return "uint8";
-    case kInt8:
-      return "int8";
-    case kString:
-      return "string";
-    case kInt64:
-      return "int64";
-    case kBool:
-      return "bool";
-    case kBfloat16:
-      return "bfloat16";
-    case kHalf:
-      return "float16";
-    case kResource:
-      return "resource";
-  }
-  return StrCat("type ", type);
-}
-
-size_t TypeSize(int type) {
-  switch (type) {
-    case kFloat:
-    case kInt32:
-      return 4;
-    case kDouble:
-    case kInt64:
-      return 8;
-    case kUint8:
-    case kInt8:
-    case kBool:
-      return 1;
-    case kBfloat16:
-    case kHalf:
-      return 2;
-  }
-  return 0;
-}
-
-bool HostTensor::is_float() const {
-  return dtype == kFloat || dtype == kDouble || dtype == kHalf || dtype == kBfloat16;
-}
-
-int64_t HostTensor::num_elements() const { return Product(dims); }
-
-int64_t Product(const std::vector<int64_t>& dims) {
-  // A dimension of 0 does not excuse the others: strides are computed from them.
-  int64_t n = 1;
-  bool empty = false;
-  for (const int64_t d : dims) {
-    empty |= d == 0;
-    if (d < 0 || !CheckedMul(n, d == 0 ? 1 : d, &n) || n > (int64_t{1} << 62)) return -1;
-  }
-  return empty ? 0 : n;
-}
 
 const std::string_view* NodeDef::Find(std::string_view key) const {
   for (const auto& attribute : attributes) {
@@ -197,8 +119,8 @@ bool NodeDef::Bool(std::string_view key, bool otherwise) const {
   return Int(key, otherwise ? 1 : 0) != 0;
 }
 
-int NodeDef::Type(std::string_view key, int otherwise) const {
-  return static_cast<int>(Int(key, otherwise));
+ElementType NodeDef::Type(std::string_view key, ElementType otherwise) const {
+  return Find(key) == nullptr ? otherwise : TensorflowType(Int(key, 0));
 }
 
 float NodeDef::Float(std::string_view key, float otherwise) const {
@@ -227,7 +149,7 @@ std::string NodeDef::Text(std::string_view key) const {
              Field(3, set([](ProtoReader& r) { return StrCat(r.Int()); })),
              Field(4, set([](ProtoReader& r) { return StrCat(r.Float()); })),
              Field(5, set([](ProtoReader& r) { return r.Int() != 0 ? "true" : "false"; })),
-             Field(6, set([](ProtoReader& r) { return TypeName(static_cast<int>(r.Int())); })));
+             Field(6, set([](ProtoReader& r) { return TypeName(TensorflowType(r.Int())); })));
   return text;
 }
 
@@ -259,58 +181,6 @@ Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes) {
   }
 }
 
-Status DecodeElements(std::string_view bytes, HostTensor* tensor) {
-  const size_t size = TypeSize(tensor->dtype);
-  const int64_t n = tensor->num_elements();
-  if (size == 0) return UnreadableType(tensor->dtype);
-  if (n < 0 || bytes.size() % size != 0 || bytes.size() / size != static_cast<uint64_t>(n)) {
-    return Corrupt(
-        StrCat("tensor data has ", bytes.size(), " bytes, expected ", n, " elements of ", size));
-  }
-  const char* p = bytes.data();
-  const auto floats = [&](auto convert) {
-    tensor->floats.resize(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) tensor->floats[i] = convert(p + i * size);
-  };
-  const auto ints = [&](auto convert) {
-    tensor->ints.resize(static_cast<size_t>(n));
-    for (int64_t i = 0; i < n; ++i) tensor->ints[i] = convert(p + i * size);
-  };
-  switch (tensor->dtype) {
-    case kFloat:
-      tensor->floats.resize(static_cast<size_t>(n));
-      if (n > 0) std::memcpy(tensor->floats.data(), p, bytes.size());
-      break;
-    case kDouble:
-      floats([](const char* q) { return static_cast<float>(Load<double>(q)); });
-      break;
-    case kHalf:
-      floats([](const char* q) { return HalfToFloat(Load<uint16_t>(q)); });
-      break;
-    case kBfloat16:
-      floats([](const char* q) {
-        return std::bit_cast<float>(static_cast<uint32_t>(Load<uint16_t>(q)) << 16);
-      });
-      break;
-    case kInt32:
-      ints([](const char* q) { return int64_t{Load<int32_t>(q)}; });
-      break;
-    case kInt64:
-      ints([](const char* q) { return Load<int64_t>(q); });
-      break;
-    case kInt8:
-      ints([](const char* q) { return int64_t{Load<int8_t>(q)}; });
-      break;
-    case kUint8:
-      ints([](const char* q) { return int64_t{Load<uint8_t>(q)}; });
-      break;
-    case kBool:
-      ints([](const char* q) { return int64_t{*q != 0}; });
-      break;
-  }
-  return OkStatus();
-}
-
 namespace {
 
 /// Repeats the last of too few values, as TensorProto has it.
@@ -324,8 +194,8 @@ Status Fill(int64_t n, std::vector<T>* values) {
   return OkStatus();
 }
 
-Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budget) {
-  HostTensor tensor;
+Result<Constant> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budget) {
+  Constant tensor;
   std::optional<std::string_view> content;
   std::vector<float> floats;
   std::vector<int64_t> ints, halves;
@@ -338,22 +208,25 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
   const auto doubles = [&](ProtoReader& r) {
     r.ForEachDouble([&](double v) { floats.push_back(static_cast<float>(v)); });
   };
-  ReadFields(bytes, Field(1, &tensor.dtype), Field(2, shape),
-             Field(4, [&](ProtoReader& r) { content = r.View(); }), Field(5, &floats),
-             Field(6, doubles), Field(7, &ints), Field(10, &ints), Field(11, &ints),
-             Field(8, [&](ProtoReader& r) { tensor.strings.emplace_back(r.View()); }),
-             Field(13, &halves));
+  ReadFields(
+      bytes, Field(1, [&](ProtoReader& r) { tensor.type = TensorflowType(r.Int()); }),
+      Field(2, shape), Field(4, [&](ProtoReader& r) { content = r.View(); }), Field(5, &floats),
+      Field(6, doubles), Field(7, &ints), Field(10, &ints), Field(11, &ints),
+      Field(8, [&](ProtoReader& r) { tensor.strings.emplace_back(r.View()); }), Field(13, &halves));
   if (!ranked) return Corrupt("constant of unknown rank");
-  const int64_t n = tensor.num_elements();
+  const int64_t n = NumElements(tensor.dims);
   if (n < 0) return Corrupt("constant with an impossible shape");
-  if (tensor.dtype == kString) {
+  if (tensor.type == ElementType::kString) {
     // One string per element: a shape that asks for more than the message has is not worth filling.
     if (static_cast<int64_t>(tensor.strings.size()) != n) {
       return Corrupt(StrCat("string tensor has ", tensor.strings.size(), " values, expected ", n));
     }
     return tensor;
   }
-  if (TypeSize(tensor.dtype) == 0) return UnreadableType(tensor.dtype);
+  if (TypeSize(tensor.type) == 0)
+    return Unsupported(
+        StrCat("element type ", TypeName(tensor.type),
+               "; expected float32, float64, float16, bfloat16, an integer or bool"));
   if (content) {
     OCTET_RETURN_IF_ERROR(DecodeElements(*content, &tensor));
     return tensor;
@@ -363,18 +236,13 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
         StrCat("constant of ", n, " elements without its bytes, expected at most ", *fill_budget));
   }
   *fill_budget -= n;
-  if (!halves.empty()) {
-    for (const int64_t v : halves) {
-      const uint32_t bits = static_cast<uint32_t>(v) & 0xffffu;
-      floats.push_back(tensor.dtype == kBfloat16 ? std::bit_cast<float>(bits << 16)
-                                                 : HalfToFloat(static_cast<uint16_t>(bits)));
-    }
-  }
   if (tensor.is_float()) {
+    for (const int64_t v : halves) floats.push_back(LoadFloat(&v, tensor.type));
     OCTET_RETURN_IF_ERROR(Fill(n, &floats));
     tensor.floats = std::move(floats);
   } else {
     OCTET_RETURN_IF_ERROR(Fill(n, &ints));
+    for (int64_t& v : ints) v = Wrapped(v, tensor.type);
     tensor.ints = std::move(ints);
   }
   return tensor;
@@ -382,7 +250,7 @@ Result<HostTensor> ParseTensorOrThrow(std::string_view bytes, int64_t* fill_budg
 
 }  // namespace
 
-Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget) {
+Result<Constant> ParseTensor(std::string_view bytes, int64_t* fill_budget) {
   try {
     return ParseTensorOrThrow(bytes, fill_budget);
   } catch (const protozero::exception& e) {

@@ -10,22 +10,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "converter/import/builder/constant.h"
 #include "formats/base/status.h"
 
 namespace octet::tf {
-
-/// A constant on the host. Floating-point types are widened or narrowed to float32, integers and
-/// booleans widened to int64.
-struct HostTensor {
-  int dtype = 0;  ///< As in the file.
-  std::vector<int64_t> dims;
-  std::vector<float> floats;
-  std::vector<int64_t> ints;
-  std::vector<std::string> strings;
-
-  bool is_float() const;
-  int64_t num_elements() const;
-};
 
 /// Views point into the bytes that were parsed.
 struct NodeDef {
@@ -40,7 +28,7 @@ struct NodeDef {
   bool Bool(std::string_view name, bool otherwise) const;
   int64_t Int(std::string_view name, int64_t otherwise) const;
   float Float(std::string_view name, float otherwise) const;
-  int Type(std::string_view name, int otherwise) const;
+  ElementType Type(std::string_view name, ElementType otherwise) const;
   std::vector<int64_t> Ints(std::string_view name) const;
   std::string_view Function(std::string_view name) const;  ///< Empty when there is none.
   std::optional<std::string_view> Bytes(std::string_view name,
@@ -66,7 +54,7 @@ struct FunctionDef {
 
 struct TensorInfo {
   std::string_view name;  ///< "node:k"
-  int dtype = 0;
+  ElementType type = ElementType::kUndefined;
   std::optional<std::vector<int64_t>>
       shape;  ///< -1 for unknown sizes; nothing for an unknown rank.
 };
@@ -91,17 +79,10 @@ Result<std::vector<MetaGraph>> ParseSavedModel(std::string_view bytes);
 /// size: it must fit into
 /// `*fill_budget` elements, from which it is taken. Errors: kCorrupt, kUnsupported (element type,
 /// too large).
-Result<HostTensor> ParseTensor(std::string_view bytes, int64_t* fill_budget);
+Result<Constant> ParseTensor(std::string_view bytes, int64_t* fill_budget);
 
 /// Dimensions of a TensorShapeProto, -1 for unknown ones; nothing when the rank is unknown.
 std::optional<std::vector<int64_t>> ParseShape(std::string_view bytes);
-
-/// Product of dimensions, or -1 when one is negative or the product exceeds 2^62.
-int64_t Product(const std::vector<int64_t>& dims);
-
-/// Little-endian elements of type `dtype` to a HostTensor's values. `bytes` must hold exactly the
-/// shape's elements. Errors: kCorrupt, kUnsupported.
-Status DecodeElements(std::string_view bytes, HostTensor* tensor);
 
 /// From TrackableObjectGraph: variable's full name to checkpoint key. Errors: kCorrupt.
 Result<std::map<std::string, std::string>> ParseObjectGraph(std::string_view bytes);

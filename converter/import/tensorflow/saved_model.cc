@@ -29,8 +29,6 @@ namespace octet {
 namespace {
 
 using tf::FlatNode;
-using tf::HostTensor;
-using tf::kDynamic;
 using tf::NodeDef;
 using tf::ValueRef;
 
@@ -57,7 +55,7 @@ struct Batched {
 /// is kept pending until something else uses the value, so that chains of it become one node or a
 /// bias.
 struct Value {
-  std::shared_ptr<const HostTensor> constant;
+  std::shared_ptr<const Constant> constant;
   const NodeDef* variable = nullptr;  ///< A handle.
 
   /// As TensorFlow sees it, but for the first dimension: how many rows of it one image has, 1
@@ -203,15 +201,13 @@ class Converter {
                                                            : nullptr;
   }
 
-  static Result<ValuePtr> Constant(HostTensor tensor) {
+  static Result<ValuePtr> Known(Constant tensor) {
     // Everything that reads a constant relies on this.
-    const size_t values = tensor.dtype == tf::kString ? tensor.strings.size()
-                          : tensor.is_float()         ? tensor.floats.size()
-                                                      : tensor.ints.size();
-    if (tensor.num_elements() < 0 || values != static_cast<uint64_t>(tensor.num_elements()))
-      return Corrupt(StrCat("constant has ", values, " values, expected ", tensor.num_elements()));
+    if (tensor.size() != NumElements(tensor.dims))
+      return Corrupt(
+          StrCat("constant has ", tensor.size(), " values, expected ", NumElements(tensor.dims)));
     ValuePtr value = std::make_shared<Value>();
-    value->constant = std::make_shared<const HostTensor>(std::move(tensor));
+    value->constant = std::make_shared<const Constant>(std::move(tensor));
     return value;
   }
 
@@ -344,24 +340,24 @@ class Converter {
     return Activation(channels_last ? b_.Plain(*id) : b_.ChannelsFirst(*id));
   }
 
-  Result<const HostTensor*> InConstant(const FlatNode& node, size_t slot) const {
-    const HostTensor* constant = In(node, slot).constant.get();
+  Result<const Constant*> InConstant(const FlatNode& node, size_t slot) const {
+    const Constant* constant = In(node, slot).constant.get();
     if (constant == nullptr)
       return Unsupported(
           StrCat("input ", slot, " is computed from the network's input, expected a constant"));
     return constant;
   }
 
-  Result<const HostTensor*> InFloats(const FlatNode& node, size_t slot) const {
-    OCTET_ASSIGN_OR_RETURN(const HostTensor* constant, InConstant(node, slot));
+  Result<const Constant*> InFloats(const FlatNode& node, size_t slot) const {
+    OCTET_ASSIGN_OR_RETURN(const Constant* constant, InConstant(node, slot));
     if (!constant->is_float())
       return Corrupt(
-          StrCat("input ", slot, " is of ", tf::TypeName(constant->dtype), ", expected float32"));
+          StrCat("input ", slot, " is of ", TypeName(constant->type), ", expected float32"));
     return constant;
   }
 
   Result<float> InNumber(const FlatNode& node, size_t slot) const {
-    OCTET_ASSIGN_OR_RETURN(const HostTensor* constant, InFloats(node, slot));
+    OCTET_ASSIGN_OR_RETURN(const Constant* constant, InFloats(node, slot));
     if (constant->floats.size() != 1)
       return Unsupported(
           StrCat("input ", slot, " has ", constant->floats.size(), " values, expected one"));
@@ -369,10 +365,10 @@ class Converter {
   }
 
   Result<std::vector<int64_t>> InInts(const FlatNode& node, size_t slot) const {
-    OCTET_ASSIGN_OR_RETURN(const HostTensor* constant, InConstant(node, slot));
+    OCTET_ASSIGN_OR_RETURN(const Constant* constant, InConstant(node, slot));
     if (constant->is_float())
       return Corrupt(
-          StrCat("input ", slot, " is of ", tf::TypeName(constant->dtype), ", expected integers"));
+          StrCat("input ", slot, " is of ", TypeName(constant->type), ", expected integers"));
     return constant->ints;
   }
 
@@ -380,10 +376,9 @@ class Converter {
   Result<size_t> InAxis(const FlatNode& node, size_t slot, size_t rank) const {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> axis, InInts(node, slot));
     if (axis.size() != 1) return Corrupt("expected one axis");
-    OCTET_ASSIGN_OR_RETURN(const int64_t normalized,
-                           tf::NormalizeAxis(axis[0], static_cast<int64_t>(rank)));
+    OCTET_ASSIGN_OR_RETURN(const size_t normalized, NormalizeAxis(axis[0], rank));
     if (normalized == 0) return Unsupported("works along the batch");
-    return static_cast<size_t>(normalized);
+    return normalized;
   }
 
   static bool ChannelsLast(const NodeDef& node) {
@@ -429,12 +424,12 @@ class Converter {
     OCTET_ASSIGN_OR_RETURN(const std::string_view bytes, bundle_->Read(key));
     const BundleEntry& entry = bundle_->entries().find(key)->second;
     OCTET_RETURN_IF_ERROR(b_.Charge(entry.num_elements * 4));
-    HostTensor tensor;
-    tensor.dtype = entry.dtype;
+    Constant tensor;
+    tensor.type = entry.type;
     tensor.dims = entry.shape;
     OCTET_RETURN_IF_ERROR(
-        tf::DecodeElements(bytes, &tensor).WithContext(StrCat("variable '", key, "'")));
-    OCTET_ASSIGN_OR_RETURN(ValuePtr value, Constant(std::move(tensor)));
+        DecodeElements(bytes, &tensor).WithContext(StrCat("variable '", key, "'")));
+    OCTET_ASSIGN_OR_RETURN(ValuePtr value, Known(std::move(tensor)));
     return variables_.emplace(key, std::move(value)).first->second;
   }
 
@@ -457,17 +452,15 @@ class Converter {
         return Unsupported(StrCat("uses output ", ref.output, " of node '",
                                   flat_.nodes[static_cast<size_t>(ref.node)].def->name, "'"));
     }
-    bool constant = !node.inputs.empty() && tf::CanFold(def.op);
-    for (size_t i = 0; i < node.inputs.size(); ++i)
-      constant = constant && In(node, i).constant != nullptr;
-    if (constant) return One(Fold(node));
-    if (def.op == "Split" || def.op == "SplitV") return Split(node);
-    if (row->convert == nullptr)
-      return Unsupported("computes on the network's values, expected constants");
     if (node.inputs.size() < row->min_inputs || node.inputs.size() > row->max_inputs) {
       return Corrupt(StrCat(def.op, " has ", node.inputs.size(), " inputs, expected ",
                             row->min_inputs, row->max_inputs > row->min_inputs ? " or more" : ""));
     }
+    OCTET_ASSIGN_OR_RETURN(ValuePtr folded, Fold(node));
+    if (folded != nullptr) return std::vector<ValuePtr>{std::move(folded)};
+    if (def.op == "Split" || def.op == "SplitV") return Split(node);
+    if (row->convert == nullptr)
+      return Unsupported("computes on the network's values, expected constants");
     const bool dilating =
         def.op == "Conv2D" || def.op == "DepthwiseConv2dNative" || def.op == "BatchToSpaceND";
     for (size_t i = dilating ? 1 : 0; i < node.inputs.size(); ++i) {
@@ -481,19 +474,23 @@ class Converter {
     return std::vector<ValuePtr>{*std::move(value)};
   }
 
+  /// Null where the node is not computed from constants.
   Result<ValuePtr> Fold(const FlatNode& node) {
-    std::vector<const HostTensor*> inputs;
-    for (size_t i = 0; i < node.inputs.size(); ++i) inputs.push_back(In(node, i).constant.get());
+    std::vector<const Constant*> inputs;
     int64_t total = 0;
-    for (const HostTensor* in : inputs) total += in->num_elements();
+    for (size_t i = 0; i < node.inputs.size(); ++i) {
+      inputs.push_back(In(node, i).constant.get());
+      if (inputs.back() == nullptr) return ValuePtr();
+      total += inputs.back()->size();
+    }
     // What is no larger than its inputs only costs time; mixed precision casts every weight.
     OCTET_RETURN_IF_ERROR(b_.Charge(total * 4));
-    OCTET_ASSIGN_OR_RETURN(HostTensor tensor,
-                           tf::FoldConstant(*node.def, inputs, total + made_left_));
-    OCTET_RETURN_IF_ERROR(b_.Charge(tensor.num_elements() * 4));
+    const Folder folder(&b_, 8 * (total + made_left_), true);
+    OCTET_ASSIGN_OR_RETURN(auto folded, tf::FoldConstant(*node.def, inputs, folder));
+    if (!folded) return ValuePtr();
     OCTET_RETURN_IF_ERROR(
-        SpendMade(static_cast<size_t>(std::max<int64_t>(tensor.num_elements() - total, 0))));
-    return Constant(std::move(tensor));
+        SpendMade(static_cast<size_t>(std::max<int64_t>(folded->size() - total, 0))));
+    return Known(*std::move(folded));
   }
 
   Result<ValuePtr> Const(const FlatNode& node) {
@@ -501,9 +498,9 @@ class Converter {
     if (known != nullptr) return known;
     const auto bytes = node.def->Bytes("value", 8);
     if (!bytes) return Corrupt("has no value");
-    OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::ParseTensor(*bytes, &made_left_));
-    OCTET_RETURN_IF_ERROR(b_.Charge(4 + tensor.num_elements() * 4));
-    OCTET_ASSIGN_OR_RETURN(known, Constant(std::move(tensor)));
+    OCTET_ASSIGN_OR_RETURN(Constant tensor, tf::ParseTensor(*bytes, &made_left_));
+    OCTET_RETURN_IF_ERROR(b_.Charge(4 + tensor.size() * 4));
+    OCTET_ASSIGN_OR_RETURN(known, Known(std::move(tensor)));
     return known;
   }
 
@@ -518,11 +515,13 @@ class Converter {
     if (!dims) {
       if (const auto shape = node.def->Bytes("shape", 7)) dims = tf::ParseShape(*shape);
     }
-    const int type = input_->dtype != 0 ? input_->dtype : node.def->Type("dtype", 0);
-    if (type == tf::kString)
+    const ElementType type = input_->type != ElementType::kUndefined
+                                 ? input_->type
+                                 : node.def->Type("dtype", ElementType::kUndefined);
+    if (type == ElementType::kString)
       return Unsupported("input is a string; save a signature that takes pixels");
-    if (tf::TypeSize(type) == 0)
-      return Unsupported(StrCat("input is of ", tf::TypeName(type), ", expected float32 or uint8"));
+    if (TypeSize(type) == 0)
+      return Unsupported(StrCat("input is of ", TypeName(type), ", expected float32 or uint8"));
     if (!dims ||
         std::any_of(dims->begin() + !dims->empty(), dims->end(), [](int64_t d) { return d < 1; })) {
       return Unsupported(StrCat("input has the shape ", dims ? DimsText(*dims) : "?",
@@ -542,8 +541,7 @@ class Converter {
     } else {
       OCTET_ASSIGN_OR_RETURN(value->view, b_.AddInputView(input_name_.substr(0, kMaxName), *dims));
     }
-    value->integer =
-        type != tf::kFloat && type != tf::kHalf && type != tf::kDouble && type != tf::kBfloat16;
+    value->integer = !IsFloat(type);
     return value;
   }
 
@@ -564,7 +562,7 @@ class Converter {
         const auto bytes = perm.def->Bytes("value", 8);
         int64_t none = 8;
         if (!bytes) continue;
-        const Result<HostTensor> order = tf::ParseTensor(*bytes, &none);
+        const Result<Constant> order = tf::ParseTensor(*bytes, &none);
         if (order.ok() && order->ints == std::vector<int64_t>{0, 2, 3, 1}) return true;
       }
     }
@@ -586,22 +584,22 @@ class Converter {
 
   Result<ValuePtr> ShapeOf(const FlatNode& node) {
     if (!In(node, 0).is_activation()) return Corrupt("has no input");
-    OCTET_ASSIGN_OR_RETURN(HostTensor tensor, tf::ShapeTensor(*node.def, DimsOf(In(node, 0))));
-    return Constant(std::move(tensor));
+    OCTET_ASSIGN_OR_RETURN(Constant tensor, tf::ShapeTensor(*node.def, DimsOf(In(node, 0))));
+    return Known(std::move(tensor));
   }
 
   Result<ValuePtr> Cast(const FlatNode& node) {
     if (!In(node, 0).is_activation()) return Corrupt("has no input");
-    const int type = node.def->Type("DstT", 0), from = node.def->Type("SrcT", 0);
+    const ElementType type = node.def->Type("DstT", ElementType::kUndefined),
+                      from = node.def->Type("SrcT", ElementType::kUndefined);
     OCTET_ASSIGN_OR_RETURN(ValuePtr value, Derive(node, 0));
-    const bool to_float =
-        type == tf::kFloat || type == tf::kHalf || type == tf::kBfloat16 || type == tf::kDouble;
+    const bool to_float = IsFloat(type);
     // Half precision inside a mixed-precision model is computed in float32.
     if (!to_float && !value->integer)
-      return Unsupported(StrCat("casts to ", tf::TypeName(type), ", which drops fractions"));
-    if (!to_float && from != 0 && tf::TypeSize(type) < tf::TypeSize(from))
+      return Unsupported(StrCat("casts to ", TypeName(type), ", which drops fractions"));
+    if (!to_float && TypeSize(type) < TypeSize(from))
       return Unsupported(
-          StrCat("casts ", tf::TypeName(from), " to ", tf::TypeName(type), ", which wraps around"));
+          StrCat("casts ", TypeName(from), " to ", TypeName(type), ", which wraps around"));
     value->integer = !to_float;
     return value;
   }
@@ -711,10 +709,10 @@ class Converter {
   Result<ValuePtr> Convolution(const FlatNode& node, bool depthwise) {
     const NodeDef& def = *node.def;
     const bool last = ChannelsLast(def);
-    OCTET_ASSIGN_OR_RETURN(const HostTensor* w, InFloats(node, 1));
+    OCTET_ASSIGN_OR_RETURN(const Constant* w, InFloats(node, 1));
     OCTET_ASSIGN_OR_RETURN(const TensorId x, InImage(node, 0, last));
     const Shape shape = b_.ShapeOf(x);
-    if (w->dims.size() != 4 || w->num_elements() < 1) return Corrupt("weights are not of rank 4");
+    if (w->dims.size() != 4 || w->size() < 1) return Corrupt("weights are not of rank 4");
     WideWindow window;
     window.kernel[0] = w->dims[0];
     window.kernel[1] = w->dims[1];
@@ -766,10 +764,9 @@ class Converter {
 
   Result<ValuePtr> MatMul(const FlatNode& node) {
     const NodeDef& def = *node.def;
-    OCTET_ASSIGN_OR_RETURN(const HostTensor* w, InFloats(node, 1));
+    OCTET_ASSIGN_OR_RETURN(const Constant* w, InFloats(node, 1));
     OCTET_ASSIGN_OR_RETURN(View x, InView(node, 0));
-    if (w->dims.size() != 2 || w->num_elements() < 1)
-      return Unsupported("weights are not of rank 2");
+    if (w->dims.size() != 2 || w->size() < 1) return Unsupported("weights are not of rank 2");
     const bool transposed = def.Bool("transpose_b", false) || def.Bool("adj_y", false);
     const int64_t in = w->dims[transposed ? 1 : 0], out = w->dims[transposed ? 0 : 1];
     LayerWeights weights{
@@ -809,7 +806,7 @@ class Converter {
     const size_t channels = static_cast<size_t>(b_.ShapeOf(x->view).back());
     std::vector<double> p[4];  // gamma, beta, mean, variance
     for (size_t i = 0; i < 4; ++i) {
-      OCTET_ASSIGN_OR_RETURN(const HostTensor* constant, InFloats(node, i + 1));
+      OCTET_ASSIGN_OR_RETURN(const Constant* constant, InFloats(node, i + 1));
       if (constant->floats.size() != channels)
         return Corrupt(StrCat("input ", i + 1, " has ", constant->floats.size(), " values for ",
                               channels, " channels"));
@@ -840,7 +837,7 @@ class Converter {
     }
     const size_t slot = In(node, 0).is_activation() ? 0 : 1;
     if (!In(node, slot).is_activation()) return Corrupt("expected an activation");
-    OCTET_ASSIGN_OR_RETURN(const HostTensor* constant, InFloats(node, 1 - slot));
+    OCTET_ASSIGN_OR_RETURN(const Constant* constant, InFloats(node, 1 - slot));
     OCTET_ASSIGN_OR_RETURN(ValuePtr x, Derive(node, slot));
     std::vector<int64_t> dims = constant->dims;
     if (op == "BiasAdd" && !ChannelsLast(*node.def) && x->view.dims.size() > 2)
@@ -984,12 +981,11 @@ class Converter {
     std::vector<bool> gone(x.dims.size(), false);
     bool reduced[4] = {};
     for (const int64_t a : axes) {
-      OCTET_ASSIGN_OR_RETURN(const int64_t axis,
-                             tf::NormalizeAxis(a, static_cast<int64_t>(x.dims.size())));
-      gone[static_cast<size_t>(axis)] = true;
+      OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(a, x.dims.size()));
+      gone[axis] = true;
       if (axis == 0) return Unsupported("reduces over the batch");
       if (!groups || shape.rank() != 4) return Unsupported("reduces over what is no image");
-      for (int d : (*groups)[static_cast<size_t>(axis)]) reduced[d] = shape[d] > 1;
+      for (int d : (*groups)[axis]) reduced[d] = shape[d] > 1;
     }
     if (reduced[3]) return Unsupported("reduces over other dimensions than height and width");
     const bool mean = def.op == "Mean";
@@ -1078,15 +1074,7 @@ class Converter {
     OCTET_ASSIGN_OR_RETURN(ValuePtr value, Derive(node, 0));
     if (order.size() != value->view.dims.size() || order.empty() || order[0] != 0)
       return Unsupported("moves the batch");
-    std::vector<int> perm;
-    std::vector<bool> seen(order.size(), false);
-    for (const int64_t p : order) {
-      OCTET_ASSIGN_OR_RETURN(const int64_t axis,
-                             tf::NormalizeAxis(p, static_cast<int64_t>(order.size())));
-      if (seen[static_cast<size_t>(axis)]) return Corrupt("permutation with a repeated dimension");
-      seen[static_cast<size_t>(axis)] = true;
-      perm.push_back(static_cast<int>(axis));
-    }
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int> perm, Permutation(order, order.size()));
     auto moved = Transposed(value->view, b_.ShapeOf(value->view), perm);
     if (!moved) return Unsupported("moves parts of dimensions that were reshaped");
     value->view = *std::move(moved);
@@ -1122,8 +1110,8 @@ class Converter {
   }
 
   /// The parts of every dimension; `dims` is what TensorFlow makes of the result.
-  Result<ValuePtr> Take(const FlatNode& node, size_t slot, const std::vector<tf::SliceDim>& parts,
-                        Dims dims) {
+  Result<ValuePtr> Take(const FlatNode& node, size_t slot,
+                        const std::vector<GraphBuilder::Range>& parts, Dims dims) {
     const Dims from = In(node, slot).view.dims;
     const auto is_whole = [&](size_t d) {
       return parts[d].begin == 0 && parts[d].step == 1 && parts[d].count == from[d];
@@ -1145,8 +1133,7 @@ class Converter {
         if (is_whole(d)) continue;
         const auto axis = AxisOf(x, shape, d);
         fits = fits && axis.has_value();
-        if (axis)
-          ranges[static_cast<size_t>(*axis)] = {parts[d].begin, parts[d].step, parts[d].count};
+        if (axis) ranges[static_cast<size_t>(*axis)] = parts[d];
       }
       if (fits)
         return Activation({x.id, std::move(dims), x.perm}, b_.Slice(Name(node), x.id, ranges));
@@ -1164,12 +1151,12 @@ class Converter {
     const std::vector<int64_t> dims = DimsOf(In(node, 0));
     OCTET_ASSIGN_OR_RETURN(tf::SlicePlan plan,
                            tf::PlanStridedSlice(*node.def, dims, bounds[0], bounds[1], bounds[2]));
-    if (plan.dims.empty() || plan.output_dims.empty() || plan.dims[0].drop ||
-        plan.dims[0].begin != 0 || plan.dims[0].step != 1 || plan.dims[0].count != dims[0] ||
+    if (plan.ranges.empty() || plan.output_dims.empty() || plan.drops_first ||
+        plan.ranges[0].begin != 0 || plan.ranges[0].step != 1 || plan.ranges[0].count != dims[0] ||
         plan.output_dims[0] != dims[0])
       return Unsupported("slices the batch");
-    plan.dims[0].count = plan.output_dims[0] = In(node, 0).view.dims[0];
-    return Take(node, 0, plan.dims, std::move(plan.output_dims));
+    plan.ranges[0].count = plan.output_dims[0] = In(node, 0).view.dims[0];
+    return Take(node, 0, plan.ranges, std::move(plan.output_dims));
   }
 
   Result<ValuePtr> Slice(const FlatNode& node) {
@@ -1181,13 +1168,13 @@ class Converter {
     if (begin[0] != 0 || (size[0] != -1 && size[0] != dims[0]))
       return Unsupported("slices the batch");
     Dims output = In(node, 0).view.dims;
-    std::vector<tf::SliceDim> plan(dims.size());
+    std::vector<GraphBuilder::Range> plan(dims.size());
     plan[0].count = output[0];
     for (size_t i = 1; i < dims.size(); ++i) {
       if (begin[i] < 0 || begin[i] > dims[i] || size[i] < -1 || size[i] > dims[i] - begin[i])
         return Corrupt("slice outside of its input");
       output[i] = size[i] == -1 ? dims[i] - begin[i] : size[i];
-      plan[i] = {begin[i], 1, output[i], false};
+      plan[i] = {begin[i], 1, output[i]};
     }
     return Take(node, 0, plan, std::move(output));
   }
@@ -1209,11 +1196,9 @@ class Converter {
   Result<ValuePtr> ReverseV2(const FlatNode& node) {
     const Dims dims = In(node, 0).view.dims;
     OCTET_ASSIGN_OR_RETURN(const size_t axis, InAxis(node, 1, dims.size()));
-    std::vector<tf::SliceDim> plan;
-    for (size_t d = 0; d < dims.size(); ++d) {
-      plan.push_back(d == axis ? tf::SliceDim{dims[d] - 1, -1, dims[d], false}
-                               : tf::SliceDim{0, 1, dims[d], false});
-    }
+    std::vector<GraphBuilder::Range> plan;
+    for (const int64_t d : dims) plan.push_back({0, 1, d});
+    plan[axis] = {dims[axis] - 1, -1, dims[axis]};
     return Take(node, 0, plan, dims);
   }
 
@@ -1221,17 +1206,13 @@ class Converter {
   /// so.
   Result<std::vector<ValuePtr>> Split(const FlatNode& node) {
     const bool sized = node.def->op == "SplitV";
-    if (node.inputs.size() != (sized ? 3u : 2u))
-      return Corrupt(StrCat("has ", node.inputs.size(), " inputs"));
     const size_t slot = sized ? 0 : 1;
     const Value& x = In(node, slot);
     const std::vector<int64_t> dims = x.constant ? x.constant->dims : DimsOf(x);
     const int64_t count = node.def->Int("num_split", 0);
     OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> where, InInts(node, sized ? 2 : 0));
     if (where.size() != 1) return Corrupt("expected one axis");
-    OCTET_ASSIGN_OR_RETURN(const int64_t a,
-                           tf::NormalizeAxis(where[0], static_cast<int64_t>(dims.size())));
-    const size_t axis = static_cast<size_t>(a);
+    OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(where[0], dims.size()));
     if (axis == 0 && !x.constant) return Unsupported("splits the batch");
     if (count < 1 || count > 4096 || (!sized && dims[axis] % count != 0))
       return Corrupt(StrCat("splits ", dims[axis], " into ", count));
@@ -1244,15 +1225,16 @@ class Converter {
     for (const int64_t size : sizes) {
       if (size < 1 || size > dims[axis] - begin)
         return Unsupported(StrCat("splits off ", size, " of ", dims[axis]));
+      Dims out = x.constant ? dims : x.view.dims;
+      std::vector<GraphBuilder::Range> plan;
+      for (const int64_t d : out) plan.push_back({0, 1, d});
+      plan[axis] = {begin, 1, size};
       if (x.constant) {
-        OCTET_RETURN_IF_ERROR(b_.Charge(x.constant->num_elements() * 4));
-        OCTET_ASSIGN_OR_RETURN(ValuePtr part, Constant(tf::Part(*x.constant, axis, begin, size)));
+        const Folder folder(&b_, 8 * x.constant->size(), true);
+        OCTET_ASSIGN_OR_RETURN(Constant taken, folder.Slice(*x.constant, plan));
+        OCTET_ASSIGN_OR_RETURN(ValuePtr part, Known(std::move(taken)));
         parts.push_back(std::move(part));
       } else {
-        Dims out = x.view.dims;
-        std::vector<tf::SliceDim> plan;
-        for (const int64_t d : out) plan.push_back({0, 1, d, false});
-        plan[axis] = {begin, 1, size, false};
         out[axis] = size;
         OCTET_ASSIGN_OR_RETURN(ValuePtr part, Take(node, slot, plan, std::move(out)));
         part->exclusive = false;
@@ -1294,10 +1276,9 @@ class Converter {
     std::vector<View> views;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       OCTET_ASSIGN_OR_RETURN(View view, InView(node, i));
-      OCTET_ASSIGN_OR_RETURN(
-          const int64_t axis,
-          tf::NormalizeAxis(node.def->Int("axis", 0), static_cast<int64_t>(view.dims.size()) + 1));
-      if (axis == 0 || axis != static_cast<int64_t>(view.dims.size()) || view.dims.size() > 3)
+      OCTET_ASSIGN_OR_RETURN(const size_t axis,
+                             NormalizeAxis(node.def->Int("axis", 0), view.dims.size() + 1));
+      if (axis == 0 || axis != view.dims.size() || view.dims.size() > 3)
         return Unsupported("packs along another dimension than a new last one");
       view.dims.push_back(1);
       views.push_back(std::move(view));

@@ -155,10 +155,10 @@ Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int
     entry.sliced = true;
     r.Skip();
   };
-  ReadFields(bytes, Field(1, &entry.dtype), Field(2, shape), Field(3, &shard), Field(4, &offset),
-             Field(5, &size), Field(6, [&](ProtoReader& r) { entry.crc32c = r.Fixed32(); }),
-             Field(7, slices));
-  entry.num_elements = tf::Product(entry.shape);
+  ReadFields(bytes, Field(1, [&](ProtoReader& r) { entry.type = TensorflowType(r.Int()); }),
+             Field(2, shape), Field(3, &shard), Field(4, &offset), Field(5, &size),
+             Field(6, [&](ProtoReader& r) { entry.crc32c = r.Fixed32(); }), Field(7, slices));
+  entry.num_elements = NumElements(entry.shape);
   if (!ranked || entry.num_elements < 0)
     return Corrupt(StrCat("entry '", key, "' has an impossible shape"));
   if (shard < 0 || shard >= shards)
@@ -172,6 +172,15 @@ Result<BundleEntry> ParseEntry(std::string_view key, std::string_view bytes, int
 }
 
 }  // namespace
+
+ElementType TensorflowType(int64_t number) {
+  using enum ElementType;
+  static constexpr ElementType kTypes[] = {
+      kUndefined, kFloat32,   kFloat64,   kInt32,     kUint8,     kUndefined, kInt8,
+      kString,    kUndefined, kInt64,     kBool,      kUndefined, kUndefined, kUndefined,
+      kBfloat16,  kUndefined, kUndefined, kUndefined, kUndefined, kFloat16};
+  return TypeOf(kTypes, number);
+}
 
 Status TensorBundle::ReadIndex(std::string_view file, const ShardOpener& open_shard) {
   if (file.size() < kFooterSize)
@@ -270,10 +279,10 @@ Result<std::string_view> TensorBundle::Locate(std::string_view key,
 Result<std::string_view> TensorBundle::Read(std::string_view key) const {
   const BundleEntry* entry = nullptr;
   OCTET_ASSIGN_OR_RETURN(const std::string_view bytes, Locate(key, &entry));
-  const size_t element = tf::TypeSize(entry->dtype);
+  const size_t element = static_cast<size_t>(TypeSize(entry->type));
   if (element == 0) {
     return Unsupported(
-        StrCat("variable '", key, "' is of ", tf::TypeName(entry->dtype), ", expected numbers"));
+        StrCat("variable '", key, "' is of ", TypeName(entry->type), ", expected numbers"));
   }
   if (bytes.size() % element != 0 ||
       bytes.size() / element != static_cast<uint64_t>(entry->num_elements)) {
@@ -291,7 +300,7 @@ Result<std::string_view> TensorBundle::Read(std::string_view key) const {
 Result<std::string> TensorBundle::ReadString(std::string_view key) const {
   const BundleEntry* entry = nullptr;
   OCTET_ASSIGN_OR_RETURN(const std::string_view bytes, Locate(key, &entry));
-  if (entry->dtype != tf::kString || entry->num_elements != 1) {
+  if (entry->type != ElementType::kString || entry->num_elements != 1) {
     return Unsupported(StrCat("'", key, "' is not one string"));
   }
   // Length as varint, CRC32C of the length as a 32-bit number, characters. The entry's CRC32C

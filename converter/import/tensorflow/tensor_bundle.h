@@ -11,26 +11,18 @@
 #include <string_view>
 #include <vector>
 
+#include "converter/import/builder/constant.h"
 #include "converter/import/file_bytes.h"
 #include "formats/base/status.h"
 
 namespace octet {
 
-/// TensorFlow's DataType numbers, as far as octet reads them.
-namespace tf {
-inline constexpr int kFloat = 1, kDouble = 2, kInt32 = 3, kUint8 = 4, kInt8 = 6, kString = 7,
-                     kInt64 = 9, kBool = 10, kBfloat16 = 14, kHalf = 19, kResource = 20;
-
-/// "float32"; "type 23" for one that has no name here.
-std::string TypeName(int type);
-
-/// Bytes of one element, 0 for types that have no fixed size or are not read.
-size_t TypeSize(int type);
-}  // namespace tf
+/// Of TensorFlow's DataType.
+ElementType TensorflowType(int64_t number);
 
 /// One tensor of a bundle: where its bytes are.
 struct BundleEntry {
-  int dtype = 0;
+  ElementType type = ElementType::kUndefined;
   std::vector<int64_t> shape;
   int64_t num_elements = 0;  ///< Product of `shape`.
   int shard = 0;
