@@ -296,20 +296,21 @@ Result<Dims> ResolveUnsqueeze(const Dims& dims, const std::vector<int64_t>& axes
   return out;
 }
 
-GraphBuilder::Range SliceRange(int64_t size, int64_t begin, int64_t end, int64_t step) {
+GraphBuilder::Range SliceRange(int64_t size, std::optional<int64_t> begin,
+                               std::optional<int64_t> end, int64_t step) {
   // To [0, size] going up and to [-1, size - 1] going down.
   const int64_t low = step > 0 ? 0 : -1, high = size + low;
   const auto clamp = [&](int64_t v) {
     return v < -size ? low : std::clamp(v < 0 ? v + size : v, low, high);
   };
-  begin = clamp(begin);
-  end = clamp(end);
-  const int64_t distance = step > 0 ? end - begin : begin - end;
+  const int64_t first = begin ? clamp(*begin) : step > 0 ? low : high;
+  const int64_t last = end ? clamp(*end) : step > 0 ? high : low;
+  const int64_t distance = step > 0 ? last - first : first - last;
   if (distance <= 0) return {0, 1, 0};
   // A step is possibly -2^63; dividing by its negation as unsigned is safe.
   const uint64_t stride = step > 0 ? static_cast<uint64_t>(step) : 0 - static_cast<uint64_t>(step);
   const int64_t count = static_cast<int64_t>((static_cast<uint64_t>(distance) - 1) / stride) + 1;
-  return {begin, count == 1 ? 1 : step, count};
+  return {first, count == 1 ? 1 : step, count};
 }
 
 Status Folder::Charge(int64_t elements, ElementType type) const {

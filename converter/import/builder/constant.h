@@ -22,8 +22,8 @@ inline constexpr size_t kMaxRank = 8;
 /// Stands for the batch size where shapes are computed and it is not known.
 inline constexpr int64_t kDynamic = std::numeric_limits<int64_t>::min();
 
-/// Numbered as in ONNX's TensorProto.DataType. Those that are not here, of 8 bits and fewer, have a
-/// name and no more; negative ones are another format's numbers of what is not read.
+/// Numbered as in ONNX's TensorProto.DataType. Negative ones are another format's numbers of what
+/// is not read.
 enum class ElementType : int32_t {
   kUndefined = 0,
   kFloat32 = 1,
@@ -40,6 +40,7 @@ enum class ElementType : int32_t {
   kUint32 = 12,
   kUint64 = 13,
   kBfloat16 = 16,
+  kInt4 = 22,  ///< Has a name and no more, as those that are not here.
 };
 
 /// "uint8", "int4"; "type 99" for one that is not known.
@@ -108,8 +109,10 @@ Result<Dims> ResolveSqueeze(const Dims& dims, const std::optional<std::vector<in
 Result<Dims> ResolveUnsqueeze(const Dims& dims, const std::vector<int64_t>& axes);
 
 /// Python's x[begin:end:step] of `size` elements, where bounds that are negative count from the
-/// end, and all are clamped. The step is not 0; a part of no or one element has the step 1.
-GraphBuilder::Range SliceRange(int64_t size, int64_t begin, int64_t end, int64_t step);
+/// end, all are clamped, and one that is left out is the edge. The step is not 0; a part of no or
+/// one element has the step 1.
+GraphBuilder::Range SliceRange(int64_t size, std::optional<int64_t> begin,
+                               std::optional<int64_t> end, int64_t step);
 
 enum class BinaryOp { kAdd, kSub, kMul, kDiv, kMod, kFmod, kMin, kMax, kEqual };
 enum class UnaryOp { kNeg, kSqrt, kRsqrt, kReciprocal, kSquare, kFloor, kCeil, kRelu };

@@ -1,6 +1,5 @@
 #include "converter/import/tensorflow/fold.h"
 
-#include <limits>
 #include <map>
 #include <utility>
 
@@ -76,10 +75,9 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const Dims& dims,
       plan.ranges.push_back({static_cast<int64_t>(*at), 1, 1});
       continue;
     }
-    using Limits = std::numeric_limits<int64_t>;
-    const int64_t first = step > 0 ? Limits::min() : Limits::max();
+    const auto bound = [](bool edge, int64_t v) { return edge ? std::nullopt : std::optional(v); };
     plan.ranges.push_back(
-        SliceRange(size, from_edge ? first : begin[i], to_edge ? -1 - first : end[i], step));
+        SliceRange(size, bound(from_edge, begin[i]), bound(to_edge, end[i]), step));
     plan.output_dims.push_back(plan.ranges.back().count);
   }
   while (plan.ranges.size() < dims.size()) whole();

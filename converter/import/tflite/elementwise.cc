@@ -108,7 +108,7 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
       for (float& v : c) v = 1.0f / v;
       scale = std::move(c);
   }
-  const bool codes = constant.type == TfliteType::kInt8 || constant.type == TfliteType::kUint8;
+  const bool codes = constant.type == ElementType::kInt8 || constant.type == ElementType::kUint8;
   const bool fixed_point = op_->code == kMul || op_->code == kAdd || (op_->code == kSub && !first);
   const bool quantized = type.dtype == DType::kU8;
   const float unit =
@@ -329,13 +329,14 @@ Status TfliteImporter::Dequantize() {
 Status TfliteImporter::Cast() {
   OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
   OCTET_ASSIGN_OR_RETURN(const int out, Output());
-  if (folded_[static_cast<size_t>(in)]) return Fold(*folded_[static_cast<size_t>(in)]);
+  if (folded_[static_cast<size_t>(in)])
+    return Fold(folder_.Cast(*folded_[static_cast<size_t>(in)], tensor(out).type));
   // The kernel goes by the tensors' types, not by its options. Only raw pixels to float: a cast
   // looks at the stored number, not at what a scale makes of it.
-  if (tensor(in).type != TfliteType::kUint8 || !tensor(in).scale.empty() ||
-      tensor(out).type != TfliteType::kFloat32) {
-    return Unsupported(StrCat("cast from ", TfliteTypeName(tensor(in).type), " to ",
-                              TfliteTypeName(tensor(out).type)));
+  if (tensor(in).type != ElementType::kUint8 || !tensor(in).scale.empty() ||
+      tensor(out).type != ElementType::kFloat32) {
+    return Unsupported(
+        StrCat("cast from ", TypeName(tensor(in).type), " to ", TypeName(tensor(out).type)));
   }
   OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
   OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, NameOf(out), {x.id}));

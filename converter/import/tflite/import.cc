@@ -15,6 +15,8 @@ namespace {
 // A forged file of a few bytes may ask for per-channel constants of any length; an honest one never
 // exceeds this.
 constexpr int64_t kExtraConstantBytes = int64_t{64} << 20;
+/// Most integers computed from a shape.
+constexpr int64_t kMaxFolded = 64;
 constexpr int kTransposeCode = 39, kBatchToSpaceCode = 37;
 
 constexpr char kWindows[] = "constant weights; fused NONE, RELU, RELU6, RELU_N1_TO_1";
@@ -111,6 +113,7 @@ std::vector<OperatorRow> TfliteImporter::Operators() {
 TfliteImporter::TfliteImporter(const TfliteFile& file)
     : file_(file),
       builder_("_", 1, static_cast<int64_t>(file.bytes) * 8 + kExtraConstantBytes),
+      folder_(&builder_, kMaxFolded * 8, false),
       views_(file.tensors.size()),
       constant_(file.tensors.size(), -1),
       folded_(file.tensors.size()),
@@ -323,11 +326,16 @@ Result<TensorId> TfliteImporter::InputImage(const Label& label) {
   return builder_.AsImage(label, x, true);
 }
 
-Result<std::vector<int64_t>> TfliteImporter::Integers(int index) const {
+Result<Constant> TfliteImporter::Known(int index) const {
   if (folded_[static_cast<size_t>(index)]) return *folded_[static_cast<size_t>(index)];
   if (IsConstant(index)) return ReadTfliteIntegers(ConstantOf(index));
   return Unsupported(StrCat("'", tensor(index).name,
                             "' depends on the input; only values known in advance are supported"));
+}
+
+Result<std::vector<int64_t>> TfliteImporter::Integers(int index) const {
+  OCTET_ASSIGN_OR_RETURN(Constant c, Known(index));
+  return std::move(c.ints);
 }
 
 Result<std::vector<int64_t>> TfliteImporter::InputIntegers(size_t n) const {
@@ -347,26 +355,25 @@ Result<std::vector<float>> TfliteImporter::Floats(int index) {
     return Unsupported(StrCat("'", tensor(index).name, "' is not a constant"));
   const TfliteTensor& t = ConstantOf(index);
   OCTET_RETURN_IF_ERROR(builder_.Charge(static_cast<int64_t>(t.data.size()) * 4));
-  if (t.type == TfliteType::kFloat16) ++half_constants_;
+  if (t.type == ElementType::kFloat16) ++half_constants_;
   return ReadTfliteFloats(t);
 }
 
 Result<ValueType> TfliteImporter::TypeOf(int index) const {
   const TfliteTensor& t = tensor(index);
-  if (t.type == TfliteType::kFloat32) return ValueType{};
-  if (t.type != TfliteType::kInt8 && t.type != TfliteType::kUint8) {
-    return Unsupported(StrCat("activation '", t.name, "' of ", TfliteTypeName(t.type),
-                              ", expected float32, int8 or uint8",
-                              t.type == TfliteType::kInt16
-                                  ? "; convert again with int8 activations instead of 16x8"
-                                  : ""));
+  if (t.type == ElementType::kFloat32) return ValueType{};
+  if (t.type != ElementType::kInt8 && t.type != ElementType::kUint8) {
+    return Unsupported(StrCat(
+        "activation '", t.name, "' of ", TypeName(t.type), ", expected float32, int8 or uint8",
+        t.type == ElementType::kInt16 ? "; convert again with int8 activations instead of 16x8"
+                                      : ""));
   }
   // Pixels that a model casts to float itself carry no scale.
-  if (t.scale.empty() && t.type == TfliteType::kUint8) return ValueType{DType::kU8, {1.0f, 0}};
+  if (t.scale.empty() && t.type == ElementType::kUint8) return ValueType{DType::kU8, {1.0f, 0}};
   if (t.scale.size() != 1)
     return Unsupported(
         StrCat("activation '", t.name, "' has ", t.scale.size(), " scales, expected 1"));
-  const int64_t low = t.type == TfliteType::kInt8 ? -128 : 0;
+  const int64_t low = t.type == ElementType::kInt8 ? -128 : 0;
   if (t.zero_point[0] < low || t.zero_point[0] > low + 255) {
     return Corrupt(StrCat("'", t.name, "' has zero point ", t.zero_point[0], ", expected ", low,
                           " to ", low + 255));
@@ -375,10 +382,9 @@ Result<ValueType> TfliteImporter::TypeOf(int index) const {
 }
 
 Result<size_t> TfliteImporter::Axis(int64_t axis, size_t rank) {
-  const int64_t n = static_cast<int64_t>(rank);
-  if (axis < -n || axis >= n) return Corrupt(StrCat("dimension ", axis, " of ", rank));
-  if (axis == 0 || axis == -n) return Unsupported("it works along the batch");
-  return static_cast<size_t>(axis < 0 ? axis + n : axis);
+  OCTET_ASSIGN_OR_RETURN(const size_t d, NormalizeAxis(axis, rank));
+  if (d == 0) return Unsupported("it works along the batch");
+  return d;
 }
 
 Result<TfliteImporter::Limits> TfliteImporter::Fused(tflite::ActivationFunctionType type) {

@@ -124,8 +124,9 @@ class TfliteImporter {
                     const std::vector<bool>& dropped = {});
   std::vector<Range> Whole(const View& x) const;
   bool AllFolded() const;
-  Status Fold(std::vector<int64_t> values);
-  Status FoldAll();
+  Status Fold(Result<Constant> value);
+  /// All inputs, along an axis that is there or a new one.
+  Status FoldJoined(int64_t axis, bool is_new);
 
   // ---- What handlers read ----
 
@@ -144,6 +145,7 @@ class TfliteImporter {
   Result<TensorId> InputImage(const Label& label);
   /// Integers known without running: a constant, or what Shape, StridedSlice and Pack made of
   /// shapes.
+  Result<Constant> Known(int index) const;
   Result<std::vector<int64_t>> Integers(int index) const;
   Result<std::vector<int64_t>> InputIntegers(size_t n) const;
   Result<int64_t> InputInteger(size_t n) const;
@@ -183,13 +185,14 @@ class TfliteImporter {
 
   const TfliteFile& file_;
   GraphBuilder builder_;
+  Folder folder_;
   int64_t batch_ = 1;          ///< As the file writes it; the graph's is 1.
   bool open_batch_ = false;    ///< The file says that it may be any.
   std::vector<View> views_;    ///< Of each activation.
   std::vector<int> constant_;  ///< File tensor with each constant's data, -1 for activations.
-  std::vector<std::optional<std::vector<int64_t>>> folded_;  ///< Integers known in advance.
-  std::vector<bool> failed_;                                 ///< Outputs of refused operators.
-  std::vector<bool> needed_;                                 ///< On the way to an output.
+  std::vector<std::optional<Constant>> folded_;  ///< Integers known in advance.
+  std::vector<bool> failed_;                     ///< Outputs of refused operators.
+  std::vector<bool> needed_;                     ///< On the way to an output.
   /// Between SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND, by tensor.
   struct Batched {
     BatchBlocks blocks;

@@ -34,7 +34,7 @@ Status TfliteImporter::CheckBiasType(tflite::TensorType type) {
   if (type == tflite::TensorType::FLOAT32 || type == tflite::TensorType::INT32)
     return OkStatus();  // The first: not set.
   return Unsupported(StrCat("its option quantized_bias_type is ",
-                            TfliteTypeName(static_cast<TfliteType>(type)), ", expected int32"));
+                            TypeName(TfliteType(static_cast<int>(type))), ", expected int32"));
 }
 
 /// Weights and bias, inputs 1 and 2 of the operator, for the result `out`. `shape` has the output
@@ -56,10 +56,10 @@ Result<LayerWeights> TfliteImporter::ReadLayer(int out, const ValueType& in, con
     return Unsupported(StrCat("weights '", weights.name, "' have scales along dimension ",
                               weights.quantized_dimension, ", expected ", channel_dimension));
   }
-  const bool integer = weights.type == TfliteType::kInt8 || weights.type == TfliteType::kUint8;
+  const bool integer = weights.type == ElementType::kInt8 || weights.type == ElementType::kUint8;
   if (in.dtype == DType::kU8) {
     if (!integer || weights.scale.empty()) {
-      return Unsupported(StrCat("weights '", weights.name, "' of ", TfliteTypeName(weights.type),
+      return Unsupported(StrCat("weights '", weights.name, "' of ", TypeName(weights.type),
                                 " for a quantized input, expected int8 with scales"));
     }
     layer.activation = limits.inside();
@@ -89,7 +89,7 @@ Status TfliteImporter::ReadIntegers(int index, const Quantization& in, bool dept
   std::vector<int64_t> bias(channels, 0), sums(channels, 0);
   for (size_t i = 0; i < t.data.size(); ++i) {
     const auto byte = std::to_integer<uint8_t>(t.data[i]);
-    const int64_t raw = t.type == TfliteType::kInt8 ? static_cast<int8_t>(byte) : byte;
+    const int64_t raw = t.type == ElementType::kInt8 ? static_cast<int8_t>(byte) : byte;
     const size_t c = depthwise ? i % channels : i / row;
     const int64_t zero = t.zero_point[t.scale.size() == 1 ? 0 : c];
     if (zero < -256 || zero > 256)

@@ -176,30 +176,7 @@ constexpr const char* kOperatorNames[] = {"ADD",
                                           "GELU",
                                           "DYNAMIC_UPDATE_SLICE",
                                           "RELU_0_TO_1"};
-/// TensorType of the public schema, by number.
-constexpr const char* kTypeNames[] = {"float32", "float16",    "int32",  "uint8",     "int64",
-                                      "string",  "bool",       "int16",  "complex64", "int8",
-                                      "float64", "complex128", "uint64", "resource",  "variant",
-                                      "uint32",  "uint16",     "int4",   "bfloat16"};
 constexpr int kCustom = 32;
-
-int64_t SizeOf(TfliteType type) {
-  switch (type) {
-    case TfliteType::kInt64:
-      return 8;
-    case TfliteType::kFloat32:
-    case TfliteType::kInt32:
-      return 4;
-    case TfliteType::kFloat16:
-      return 2;
-    case TfliteType::kInt8:
-    case TfliteType::kUint8:
-      return 1;
-    case TfliteType::kInt16:
-      return 2;
-  }
-  return 0;
-}
 
 /// An error when the file sets a field of the table that the schema does not declare.
 template <typename T>
@@ -246,13 +223,6 @@ class Copier {
   bool exhausted_ = false;
 };
 
-template <typename T>
-T Load(const std::byte* data, size_t index) {
-  T v;
-  std::memcpy(&v, data + index * sizeof(T), sizeof(T));
-  return v;
-}
-
 Status ReadQuantization(const tflite::QuantizationParameters& q, const std::string& where,
                         Copier* copy, TfliteTensor* t) {
   OCTET_RETURN_IF_ERROR(CheckKnown(q, where + ": its quantization"));
@@ -292,7 +262,7 @@ Result<TfliteTensor> ReadTensor(const tflite::Model& model, const tflite::Tensor
   t.name = copy->Text(from.name());
   const std::string where = StrCat("tensor ", index, " '", t.name, "'");
   OCTET_RETURN_IF_ERROR(CheckKnown(from, where));
-  t.type = static_cast<TfliteType>(from.type());
+  t.type = TfliteType(static_cast<int>(from.type()));
   t.shape = copy->Vec<int32_t>(from.shape());
   t.signature = copy->Vec<int32_t>(from.shape_signature());
   OCTET_RETURN_IF_ERROR(copy->status());
@@ -329,10 +299,10 @@ Result<TfliteTensor> ReadTensor(const tflite::Model& model, const tflite::Tensor
   if (buffer->data() == nullptr || buffer->data()->size() == 0) return t;
   int64_t bytes = 0;
   // Another type is only an error for an operator that reads it.
-  if (SizeOf(t.type) > 0 && (!CheckedMul(elements, SizeOf(t.type), &bytes) ||
-                             static_cast<uint64_t>(bytes) != buffer->data()->size())) {
+  if (TypeSize(t.type) > 0 && (!CheckedMul(elements, TypeSize(t.type), &bytes) ||
+                               static_cast<uint64_t>(bytes) != buffer->data()->size())) {
     return Corrupt(StrCat(where, ": ", buffer->data()->size(), " bytes of data, expected ",
-                          elements, " elements of ", TfliteTypeName(t.type)));
+                          elements, " elements of ", TypeName(t.type)));
   }
   t.data = {reinterpret_cast<const std::byte*>(buffer->data()->data()), buffer->data()->size()};
   return t;
@@ -415,11 +385,13 @@ int UnknownTfliteField(const void* table, size_t known) {
   return -1;
 }
 
-const char* TfliteTypeName(TfliteType type) {
-  const int number = static_cast<int>(type);
-  return number >= 0 && number < static_cast<int>(std::size(kTypeNames))
-             ? kTypeNames[number]
-             : "a type that is not known";
+ElementType TfliteType(int64_t number) {
+  using enum ElementType;
+  static constexpr ElementType kTypes[] = {kFloat32, kFloat16,   kInt32,  kUint8,     kInt64,
+                                           kString,  kBool,      kInt16,  kUndefined, kInt8,
+                                           kFloat64, kUndefined, kUint64, kUndefined, kUndefined,
+                                           kUint32,  kUint16,    kInt4,   kBfloat16};
+  return TypeOf(kTypes, number);
 }
 
 Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes,
@@ -482,39 +454,26 @@ Result<TfliteFile> ReadTflite(const std::string& path) {
 }
 
 Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
-  const std::byte* data = t.data.data();
-  const int64_t size = std::max<int64_t>(SizeOf(t.type), 1);
-  const size_t n = t.data.size() / static_cast<size_t>(size);
-  std::vector<float> values(n);
-  switch (t.type) {
-    case TfliteType::kFloat32:
-      for (size_t i = 0; i < n; ++i) values[i] = Load<float>(data, i);
-      return values;
-    case TfliteType::kFloat16:
-      for (size_t i = 0; i < n; ++i) values[i] = HalfToFloat(Load<uint16_t>(data, i));
-      return values;
-    case TfliteType::kInt8:
-    case TfliteType::kUint8:
-    case TfliteType::kInt32:
-      break;
-    default:
-      return Unsupported(StrCat("constant '", t.name, "' of ", TfliteTypeName(t.type),
-                                ", expected numbers of 8 to 32 bits"));
-  }
+  const size_t size = static_cast<size_t>(std::max<int64_t>(TypeSize(t.type), 1));
+  const size_t n = t.data.size() / size;
+  if (t.type == ElementType::kFloat32 || t.type == ElementType::kFloat16)
+    return LoadFloats(t.data.data(), n, t.type);
+  if (t.type != ElementType::kInt8 && t.type != ElementType::kUint8 &&
+      t.type != ElementType::kInt32)
+    return Unsupported(StrCat("constant '", t.name, "' of ", TypeName(t.type),
+                              ", expected numbers of 8 to 32 bits"));
   if (t.scale.empty())
-    return Unsupported(
-        StrCat("constant '", t.name, "' of ", TfliteTypeName(t.type), " without a scale"));
+    return Unsupported(StrCat("constant '", t.name, "' of ", TypeName(t.type), " without a scale"));
   // Elements that share a scale stand together `inner` at a time.
   size_t inner = 1;
   for (size_t d = static_cast<size_t>(t.quantized_dimension) + 1;
        t.scale.size() > 1 && d < t.shape.size(); ++d) {
     inner *= static_cast<size_t>(t.shape[d]);
   }
+  std::vector<float> values(n);
   for (size_t i = 0; i < n; ++i) {
     const size_t c = t.scale.size() == 1 ? 0 : i / inner % t.scale.size();
-    const int64_t q = t.type == TfliteType::kInt8    ? Load<int8_t>(data, i)
-                      : t.type == TfliteType::kUint8 ? Load<uint8_t>(data, i)
-                                                     : Load<int32_t>(data, i);
+    const int64_t q = LoadInteger(t.data.data() + i * size, t.type);
     // In double, since a zero point is any 64-bit number.
     values[i] = static_cast<float>((static_cast<double>(q) - static_cast<double>(t.zero_point[c])) *
                                    t.scale[c]);
@@ -522,18 +481,14 @@ Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
   return values;
 }
 
-Result<std::vector<int64_t>> ReadTfliteIntegers(const TfliteTensor& t) {
-  if (t.type != TfliteType::kInt32 && t.type != TfliteType::kInt64) {
-    return Unsupported(
-        StrCat("'", t.name, "' of ", TfliteTypeName(t.type), ", expected int32 or int64"));
+Result<Constant> ReadTfliteIntegers(const TfliteTensor& t) {
+  if (t.type != ElementType::kInt32 && t.type != ElementType::kInt64) {
+    return Unsupported(StrCat("'", t.name, "' of ", TypeName(t.type), ", expected int32 or int64"));
   }
-  const size_t n = t.data.size() / static_cast<size_t>(SizeOf(t.type));
-  std::vector<int64_t> values(n);
-  for (size_t i = 0; i < n; ++i) {
-    values[i] = t.type == TfliteType::kInt32 ? Load<int32_t>(t.data.data(), i)
-                                             : Load<int64_t>(t.data.data(), i);
-  }
-  return values;
+  Constant c{t.type, {t.shape.begin(), t.shape.end()}, {}, {}};
+  OCTET_RETURN_IF_ERROR(
+      DecodeElements({reinterpret_cast<const char*>(t.data.data()), t.data.size()}, &c));
+  return c;
 }
 
 }  // namespace octet

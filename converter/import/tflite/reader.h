@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "converter/import/builder/constant.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -18,23 +19,13 @@ namespace tflite {
 struct Operator;  // Generated from tflite_schema.fbs.
 }
 
-/// Element types by their numbers in the public schema; others than these are only named.
-enum class TfliteType : int8_t {
-  kFloat32 = 0,
-  kFloat16 = 1,
-  kInt32 = 2,
-  kUint8 = 3,
-  kInt64 = 4,
-  kInt16 = 7,
-  kInt8 = 9,
-};
-
-const char* TfliteTypeName(TfliteType type);
+/// Of TensorType in the public schema.
+ElementType TfliteType(int64_t number);
 
 /// A tensor of the file's first subgraph. Borrows from the file.
 struct TfliteTensor {
   std::string name;
-  TfliteType type = TfliteType::kFloat32;
+  ElementType type = ElementType::kFloat32;
   std::vector<int32_t> shape;
   std::vector<int32_t>
       signature;  ///< As `shape`, -1 where the size is open; empty when the file has none.
@@ -86,7 +77,7 @@ Result<TfliteFile> ReadTfliteBytes(std::span<const std::byte> bytes,
 Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& tensor);
 
 /// Values of an int32 or int64 constant.
-Result<std::vector<int64_t>> ReadTfliteIntegers(const TfliteTensor& tensor);
+Result<Constant> ReadTfliteIntegers(const TfliteTensor& tensor);
 
 }  // namespace octet
 

@@ -11,8 +11,6 @@ namespace {
 
 // Codes in the public schema.
 constexpr int kPadV2 = 60, kSplit = 49;
-/// Most numbers computed from a shape, and most dimensions.
-constexpr size_t kMaxFolded = 64, kMaxRank = 8;
 constexpr char kPartOfBatch[] = "it takes a part of the batch";
 
 }  // namespace
@@ -34,25 +32,12 @@ Status TfliteImporter::Reshape() {
                               " with the batch first"));
   }
   return Move([&](const Label&, View x) -> Result<View> {
-    const int64_t elements = builder_.ShapeOf(x).num_elements() * batch_;
-    int64_t known = 1;
-    std::optional<size_t> open;
-    for (size_t d = 0; d < target.size(); ++d) {
-      if (target[d] == -1 && !open) {
-        open = d;
-      } else if (target[d] < 1 || !CheckedMul(known, target[d], &known)) {
-        return Corrupt(StrCat("dimension ", target[d], " in its shape"));
-      }
-    }
-    if (open && elements % known == 0) target[*open] = elements / known;
-    if (Product(target, 0, target.size()) != elements) {
-      return Corrupt(StrCat("its shape ", DimsText(target), " does not have the ", elements,
-                            " elements of its input"));
-    }
-    if (target[0] % batch_ != 0)
+    Dims from = x.dims;
+    from[0] *= batch_;
+    OCTET_ASSIGN_OR_RETURN(x.dims, ResolveReshape(from, target, false));
+    if (x.dims[0] % batch_ != 0)
       return Unsupported(
-          StrCat("a shape that begins with ", target[0], ", expected the batch, ", batch_));
-    x.dims = target;
+          StrCat("a shape that begins with ", x.dims[0], ", expected the batch, ", batch_));
     x.dims[0] /= batch_;
     return x;
   });
@@ -61,25 +46,18 @@ Status TfliteImporter::Reshape() {
 Status TfliteImporter::Squeeze() {
   const auto* options = op_->table->builtin_options_as_SqueezeOptions();
   return Move([&](const Label&, View x) -> Result<View> {
-    std::vector<bool> go(x.dims.size(), false);
-    if (options != nullptr && options->squeeze_dims() != nullptr &&
-        options->squeeze_dims()->size() > 0) {
-      for (int a : *options->squeeze_dims()) {
-        OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(a, x.dims.size()));
-        if (x.dims[d] != 1)
-          return Corrupt(StrCat("dimension ", d, " of ", DimsText(x.dims), " is not 1"));
-        go[d] = true;
-      }
-    } else {
+    std::vector<int64_t> axes;
+    if (options != nullptr && options->squeeze_dims() != nullptr)
+      axes.assign(options->squeeze_dims()->begin(), options->squeeze_dims()->end());
+    for (int64_t a : axes) OCTET_RETURN_IF_ERROR(Status(Axis(a, x.dims.size()).status()));
+    if (axes.empty()) {
       if (batch_ == 1 && !open_batch_)
         return Unsupported("without squeeze_dims it removes the batch as well");
-      for (size_t d = 1; d < go.size(); ++d) go[d] = x.dims[d] == 1;
+      for (size_t d = 1; d < x.dims.size(); ++d) {
+        if (x.dims[d] == 1) axes.push_back(static_cast<int64_t>(d));
+      }
     }
-    Dims dims;
-    for (size_t d = 0; d < go.size(); ++d) {
-      if (!go[d]) dims.push_back(x.dims[d]);
-    }
-    x.dims = std::move(dims);
+    OCTET_ASSIGN_OR_RETURN(x.dims, ResolveSqueeze(x.dims, axes));
     return x;
   });
 }
@@ -98,13 +76,7 @@ Status TfliteImporter::ExpandDims() {
 Status TfliteImporter::Transpose() {
   OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> order, InputIntegers(1));
   return Move([&](const Label&, const View& x) -> Result<View> {
-    std::vector<int> perm(order.begin(), order.end());
-    std::vector<int> sorted = perm;
-    std::sort(sorted.begin(), sorted.end());
-    bool permutes = perm.size() == x.dims.size();
-    for (size_t d = 0; permutes && d < sorted.size(); ++d)
-      permutes = sorted[d] == static_cast<int>(d);
-    if (!permutes) return Corrupt("its order is not a permutation of the dimensions");
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int> perm, Permutation(order, x.dims.size()));
     if (perm[0] != 0) return Unsupported("it moves the batch");
     const std::optional<View> moved = Transposed(x, builder_.ShapeOf(x), perm);
     if (moved) return *moved;
@@ -184,7 +156,7 @@ Status TfliteImporter::StridedSlice() {
   const bool folds = folded_[static_cast<size_t>(in)].has_value();
   Dims dims;
   if (folds) {
-    dims = {static_cast<int64_t>(folded_[static_cast<size_t>(in)]->size())};
+    dims = folded_[static_cast<size_t>(in)]->dims;
   } else {
     OCTET_ASSIGN_OR_RETURN(const View x, ViewOf(in));
     dims = x.dims;
@@ -203,12 +175,11 @@ Status TfliteImporter::StridedSlice() {
     const auto set = [&](int mask) { return (static_cast<unsigned>(mask) >> d & 1) != 0; };
     if (step[d] == 0 || std::abs(step[d]) > (1 << 20))
       return Unsupported(StrCat("stride ", step[d]));
-    const int64_t first = step[d] > 0 ? 0 : -1, last = dims[d] + first;
-    const auto place = [&](int64_t v) { return std::clamp(v < 0 ? v + dims[d] : v, first, last); };
-    r.step = step[d];
-    r.begin = set(options->begin_mask()) ? (step[d] > 0 ? first : last) : place(begin[d]);
-    const int64_t behind = set(options->end_mask()) ? (step[d] > 0 ? last : first) : place(end[d]);
-    r.count = (behind - r.begin + step[d] + (step[d] > 0 ? -1 : 1)) / step[d];
+    const auto bound = [&](int mask, int64_t v) {
+      return set(mask) ? std::nullopt : std::optional(v);
+    };
+    r = SliceRange(dims[d], bound(options->begin_mask(), begin[d]),
+                   bound(options->end_mask(), end[d]), step[d]);
     if (set(options->shrink_axis_mask())) {
       r = {begin[d] < 0 ? begin[d] + dims[d] : begin[d], 1, 1};
       dropped[d] = true;
@@ -220,12 +191,12 @@ Status TfliteImporter::StridedSlice() {
     if (d == 0 && !folds && (!whole || dropped[0])) return Unsupported(kPartOfBatch);
   }
   if (folds) {
-    std::vector<int64_t> values;
-    for (int64_t i = 0; i < ranges[0].count; ++i) {
-      values.push_back((*folded_[static_cast<size_t>(in)])[static_cast<size_t>(
-          ranges[0].begin + i * ranges[0].step)]);
+    OCTET_ASSIGN_OR_RETURN(Constant part, folder_.Slice(*folded_[static_cast<size_t>(in)], ranges));
+    part.dims.clear();
+    for (size_t d = 0; d < dims.size(); ++d) {
+      if (!dropped[d]) part.dims.push_back(ranges[d].count);
     }
-    return Fold(std::move(values));
+    return Fold(std::move(part));
   }
   ranges[0].count /= batch_;
   return Move([&](const Label& label, const View& x) { return Part(label, x, ranges, dropped); });
@@ -311,17 +282,9 @@ Status TfliteImporter::Gather() {
     return Unsupported(StrCat("its option batch_dims is ", options->batch_dims(), ", expected 0"));
   }
   if (AllFolded()) {
-    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> from, InputIntegers(0));
-    if (axis != 0 && axis != -1)
-      return Corrupt(StrCat("its option axis is ", axis, " for one dimension"));
-    std::vector<int64_t> values;
-    for (int64_t i : at) {
-      if (i < 0 || i >= static_cast<int64_t>(from.size()))
-        return Corrupt(StrCat("index ", i, ", expected less than ", from.size()));
-      if (values.size() > kMaxFolded) break;
-      values.push_back(from[static_cast<size_t>(i)]);
-    }
-    return Fold(std::move(values));
+    OCTET_ASSIGN_OR_RETURN(const Constant from, Known(op_->inputs[0]));
+    OCTET_ASSIGN_OR_RETURN(const Constant indices, Known(op_->inputs[1]));
+    return Fold(folder_.Gather(from, indices, axis, false));
   }
   return Move([&](const Label& label, const View& x) -> Result<View> {
     OCTET_ASSIGN_OR_RETURN(const size_t d, Axis(axis, x.dims.size()));
@@ -388,11 +351,7 @@ Status TfliteImporter::Concat() {
   OCTET_ASSIGN_OR_RETURN(const auto* options,
                          Options(op_->table->builtin_options_as_ConcatenationOptions()));
   OCTET_ASSIGN_OR_RETURN(const Limits limits, Fused(options->fused_activation_function()));
-  if (AllFolded()) {
-    if (options->axis() != 0 && options->axis() != -1)
-      return Corrupt(StrCat("its option axis is ", options->axis(), " for one dimension"));
-    return FoldAll();
-  }
+  if (AllFolded()) return FoldJoined(options->axis(), false);
   OCTET_ASSIGN_OR_RETURN(const int out, Output());
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
   const std::string name = NameOf(out);
@@ -429,50 +388,48 @@ Status TfliteImporter::Concat() {
 bool TfliteImporter::AllFolded() const {
   return !op_->inputs.empty() && std::all_of(op_->inputs.begin(), op_->inputs.end(), [&](int i) {
     if (i < 0) return false;
-    const TfliteType type = tensor(i).type;
+    const ElementType type = tensor(i).type;
     return folded_[static_cast<size_t>(i)].has_value() ||
-           (IsConstant(i) && (type == TfliteType::kInt32 || type == TfliteType::kInt64));
+           (IsConstant(i) && (type == ElementType::kInt32 || type == ElementType::kInt64));
   });
 }
 
-Status TfliteImporter::Fold(std::vector<int64_t> values) {
+Status TfliteImporter::Fold(Result<Constant> value) {
+  OCTET_ASSIGN_OR_RETURN(Constant folded, std::move(value));
   OCTET_ASSIGN_OR_RETURN(const int out, Output());
-  if (values.size() > kMaxFolded)
-    return Unsupported(StrCat(values.size(), " integers computed from a shape"));
+  if (folded.is_float()) return Unsupported("a floating-point number computed from a shape");
   if (folded_[static_cast<size_t>(out)] || IsConstant(out))
     return Corrupt(StrCat("'", tensor(out).name, "' is computed twice"));
-  folded_[static_cast<size_t>(out)] = std::move(values);
+  folded_[static_cast<size_t>(out)] = std::move(folded);
   return OkStatus();
 }
 
-Status TfliteImporter::FoldAll() {
-  std::vector<int64_t> all;
-  for (size_t i = 0; i < op_->inputs.size(); ++i) {
-    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> part, InputIntegers(i));
-    all.insert(all.end(), part.begin(), part.end());
-    if (all.size() > kMaxFolded) break;
+Status TfliteImporter::FoldJoined(int64_t axis, bool is_new) {
+  std::vector<Constant> parts(op_->inputs.size());
+  std::vector<const Constant*> pointers;
+  for (size_t i = 0; i < parts.size(); ++i) {
+    OCTET_ASSIGN_OR_RETURN(parts[i], Known(op_->inputs[i]));
+    pointers.push_back(&parts[i]);
   }
-  return Fold(std::move(all));
+  return Fold(is_new ? folder_.Stack(pointers, axis) : folder_.Concat(pointers, axis));
 }
 
 Status TfliteImporter::ShapeOf() {
   OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
-  std::vector<int64_t> values = x.dims;
-  values[0] *= batch_;
-  return Fold(std::move(values));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  Constant shape{tensor(out).type, {static_cast<int64_t>(x.dims.size())}, {}, x.dims};
+  shape.ints[0] *= batch_;
+  return Fold(std::move(shape));
 }
 
 Status TfliteImporter::ReduceProd() {
   OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> axes, InputIntegers(1));
   if (!AllFolded()) return Unsupported("a product of activations");
-  OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> from, InputIntegers(0));
-  if (axes.size() != 1 || (axes[0] != 0 && axes[0] != -1))
-    return Unsupported("a product along other dimensions than the first");
-  int64_t product = 1;
-  for (int64_t v : from) {
-    if (!CheckedMul(product, v, &product)) return Corrupt("a product that does not fit 64 bits");
-  }
-  return Fold({product});
+  OCTET_ASSIGN_OR_RETURN(const Constant from, Known(op_->inputs[0]));
+  if (from.dims.size() != 1 || axes.size() != 1 || (axes[0] != 0 && axes[0] != -1))
+    return Unsupported("a product along other dimensions than the first of one");
+  const auto* options = op_->table->builtin_options_as_ReducerOptions();
+  return Fold(folder_.ReduceProd(from, options != nullptr && options->keep_dims()));
 }
 
 Status TfliteImporter::Pack() {
@@ -483,9 +440,7 @@ Status TfliteImporter::Pack() {
     return Corrupt(StrCat("its option values_count is ", options->values_count(), " for ",
                           op_->inputs.size(), " inputs"));
   }
-  if (options->axis() != 0 && options->axis() != -1)
-    return Unsupported(StrCat("its option axis is ", options->axis(), ", expected 0"));
-  return FoldAll();
+  return FoldJoined(options->axis(), true);
 }
 
 }  // namespace octet
