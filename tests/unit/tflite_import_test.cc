@@ -19,6 +19,7 @@
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
+#include "tests/unit/tflite_builder.h"
 
 namespace octet {
 namespace {
@@ -27,99 +28,9 @@ using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-// Numbers of the public schema.
-constexpr int kAddCode = 0, kConvCode = 3, kDepthwiseCode = 4, kDequantizeCode = 6, kDenseCode = 9,
-              kSoftmaxCode = 25, kEluCode = 111, kMulCode = 18, kReluCode = 19, kReshapeCode = 22,
-              kCustomCode = 32, kPadCode = 34, kBatchToSpaceCode = 37, kSpaceToBatchCode = 38,
-              kMeanCode = 40, kStridedSliceCode = 45, kShapeCode = 77, kPackCode = 83,
-              kQuantizeCode = 114;
-
-struct Quant {
-  std::vector<float> scale;
-  std::vector<int64_t> zero;
-  int dimension = 0;
-};
-
-/// Writes TFLite files, operator by operator.
-class Builder {
- public:
-  template <typename T = float>
-  int Tensor(const std::string& name, tflite::TensorType type, const std::vector<int>& shape,
-             const std::vector<T>& data = {}, const Quant& quant = {},
-             const std::vector<int>& signature = {}) {
-    uint32_t buffer = 0;
-    if (!data.empty()) {
-      buffer = static_cast<uint32_t>(buffers_.size()) + 1;  // 0 is the empty one.
-      buffers_.push_back(
-          tflite::CreateBuffer(fb_, fb_.CreateVector(reinterpret_cast<const uint8_t*>(data.data()),
-                                                     data.size() * sizeof(T))));
-    }
-    flatbuffers::Offset<tflite::QuantizationParameters> q;
-    if (!quant.scale.empty()) {
-      q = tflite::CreateQuantizationParameters(fb_, 0, 0, fb_.CreateVector(quant.scale),
-                                               fb_.CreateVector(quant.zero), 0, 0, quant.dimension);
-    }
-    const auto dims = fb_.CreateVector(shape);
-    const auto open = signature.empty() ? flatbuffers::Offset<flatbuffers::Vector<int>>()
-                                        : fb_.CreateVector(signature);
-    tensors_.push_back(
-        tflite::CreateTensor(fb_, dims, type, buffer, fb_.CreateString(name), q, false, 0, open));
-    return static_cast<int>(tensors_.size()) - 1;
-  }
-  int Floats(const std::string& name, const std::vector<int>& shape,
-             const std::vector<float>& data = {}) {
-    return Tensor(name, tflite::TensorType::FLOAT32, shape, data);
-  }
-  int Ints(const std::string& name, const std::vector<int>& data) {
-    return Tensor(name, tflite::TensorType::INT32, {static_cast<int>(data.size())}, data);
-  }
-  int Int8(const std::string& name, const std::vector<int>& shape, float scale, int zero) {
-    return Tensor(name, tflite::TensorType::INT8, shape, std::vector<int8_t>(), {{scale}, {zero}});
-  }
-
-  void Op(int code, const std::vector<int>& inputs, const std::vector<int>& outputs,
-          tflite::BuiltinOptions type = tflite::BuiltinOptions::NONE,
-          flatbuffers::Offset<void> options = 0, const char* custom = nullptr) {
-    const auto name =
-        custom == nullptr ? flatbuffers::Offset<flatbuffers::String>() : fb_.CreateString(custom);
-    codes_.push_back(
-        tflite::CreateOperatorCode(fb_, static_cast<int8_t>(std::min(code, 127)), name, 1, code));
-    ops_.push_back(tflite::CreateOperator(fb_, static_cast<uint32_t>(codes_.size()) - 1,
-                                          fb_.CreateVector(inputs), fb_.CreateVector(outputs), type,
-                                          options));
-  }
-  void Conv(const std::vector<int>& inputs, int output, tflite::Padding padding, int stride,
-            tflite::ActivationFunctionType activation = tflite::ActivationFunctionType::NONE) {
-    Op(kConvCode, inputs, {output}, tflite::BuiltinOptions::Conv2DOptions,
-       tflite::CreateConv2DOptions(fb_, padding, stride, stride, activation).Union());
-  }
-  void Dense(const std::vector<int>& inputs, int output) {
-    Op(kDenseCode, inputs, {output}, tflite::BuiltinOptions::FullyConnectedOptions,
-       tflite::CreateFullyConnectedOptions(fb_).Union());
-  }
-
-  flatbuffers::FlatBufferBuilder& fb() { return fb_; }
-
-  std::string Build(const std::vector<int>& inputs, const std::vector<int>& outputs,
-                    uint32_t version = 3) {
-    const auto graph =
-        tflite::CreateSubGraph(fb_, fb_.CreateVector(tensors_), fb_.CreateVector(inputs),
-                               fb_.CreateVector(outputs), fb_.CreateVector(ops_));
-    std::vector<flatbuffers::Offset<tflite::Buffer>> buffers{tflite::CreateBuffer(fb_)};
-    buffers.insert(buffers.end(), buffers_.begin(), buffers_.end());
-    tflite::FinishModelBuffer(
-        fb_, tflite::CreateModel(fb_, version, fb_.CreateVector(codes_),
-                                 fb_.CreateVector(&graph, 1), 0, fb_.CreateVector(buffers)));
-    return {reinterpret_cast<const char*>(fb_.GetBufferPointer()), fb_.GetSize()};
-  }
-
- private:
-  flatbuffers::FlatBufferBuilder fb_;
-  std::vector<flatbuffers::Offset<tflite::Tensor>> tensors_;
-  std::vector<flatbuffers::Offset<tflite::Buffer>> buffers_;
-  std::vector<flatbuffers::Offset<tflite::OperatorCode>> codes_;
-  std::vector<flatbuffers::Offset<tflite::Operator>> ops_;
-};
+using namespace testing;
+using Builder = TfliteBuilder;
+using Quant = TfliteQuant;
 
 Graph ImportOrFail(const std::string& bytes) {
   Result<Graph> graph = ImportTfliteBytes(bytes);

@@ -10,9 +10,14 @@
 #include <vector>
 
 #include "engine/src/runner.h"
+#include "tests/unit/tflite_arithmetic.h"
 
 namespace octet {
 namespace {
+
+using testing::Multiplier;
+using testing::MultiplyOnce;
+using testing::MultiplyTwice;
 
 /// The published definition, written with a division instead of shifts: round(value * q / 2^31),
 /// its negative halves towards zero, then round(that / 2^-shift), halves away from zero.
@@ -107,37 +112,6 @@ TEST(TfliteRounding, AddKeepsWhatFloatsLose) {
 
 // ---- Whole operators, against the arithmetic of TFLite's reference kernels ----
 
-/// tensorflow/lite/kernels/internal/quantization_util.cc, QuantizeMultiplier.
-struct Multiplier {
-  explicit Multiplier(double real) {
-    const double fraction = std::frexp(real, &shift);
-    int64_t fixed = static_cast<int64_t>(std::round(fraction * (int64_t{1} << 31)));
-    if (fixed == int64_t{1} << 31) fixed /= 2, ++shift;
-    value = static_cast<int32_t>(fixed);
-  }
-  int32_t value;
-  int shift;
-};
-
-/// tensorflow/lite/kernels/internal/common.h and gemmlowp's fixedpoint.h.
-int32_t DoublingHighMul(int32_t a, int32_t b) {
-  const int64_t product = int64_t{a} * b;
-  const int64_t nudge = product >= 0 ? 1 << 30 : 1 - (1 << 30);
-  return static_cast<int32_t>((product + nudge) / (int64_t{1} << 31));
-}
-int32_t DivideByPowerOfTwo(int32_t x, int exponent) {
-  const auto mask = static_cast<int32_t>((int64_t{1} << exponent) - 1);
-  const int32_t remainder = x & mask, threshold = (mask >> 1) + (x < 0 ? 1 : 0);
-  return (x >> exponent) + (remainder > threshold ? 1 : 0);
-}
-int32_t MultiplyTwice(int32_t x, int32_t multiplier, int shift) {
-  const int left = std::max(shift, 0), right = std::max(-shift, 0);
-  return DivideByPowerOfTwo(DoublingHighMul(x * (1 << left), multiplier), right);
-}
-int32_t MultiplyOnce(int32_t x, int32_t multiplier, int shift) {
-  const int total = 31 - shift;
-  return static_cast<int32_t>((int64_t{x} * multiplier + (int64_t{1} << (total - 1))) >> total);
-}
 uint8_t Byte(int32_t q, int32_t zero) { return static_cast<uint8_t>(std::clamp(q + zero, 0, 255)); }
 
 TensorId AddBytes(Graph* g, const char* name, const Shape& shape, Quantization q) {
