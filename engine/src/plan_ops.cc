@@ -26,11 +26,11 @@ float Ratio(const Quantization& from, const Quantization& to) {
   return static_cast<float>(static_cast<double>(from.scale) / to.scale);
 }
 
-/// TFLite's average of int8 values rounds halves away from its 0, which is 128 here.
-void SetTfliteHalves(PoolArgs* a) {
+/// TFLite's average of int8 values rounds halves away from its 0, which is 128 here; of uint8 up.
+void SetTfliteHalves(TfliteKernel kernel, PoolArgs* a) {
   // Above a float's error at 255, below the distance of anything but a half.
   a->nudge = 0x1p-13f;
-  a->pivot = static_cast<float>(128 - a->out_zero);
+  a->pivot = static_cast<float>((kernel == TfliteKernel::kUint8Average ? 0 : 128) - a->out_zero);
 }
 
 uint32_t PadBits(float value, const Tensor& t) {
@@ -65,7 +65,7 @@ Status Planner::AddPool(const Node& n) {
     a.multiplier = Ratio(x.quantization, y.quantization);
     a.in_zero = x.quantization.zero_point;
     a.out_zero = y.quantization.zero_point;
-    if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(&a);
+    if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(n.tflite_kernel, &a);
   }
   const bool max = n.type == OpType::kMaxPool;
   op->fn = max ? (u8 ? table_.max_pool_u8 : table_.max_pool_f32)
@@ -87,7 +87,7 @@ Status Planner::AddGlobalPool(const Node& n) {
     op->args.out_zero = y.quantization.zero_point;
     if (u8_out && graph_.metadata.rounding == Rounding::kTflite) {
       if (n.tflite_kernel != TfliteKernel::kMean && x.quantization == y.quantization) {
-        SetTfliteHalves(&op->args);
+        SetTfliteHalves(n.tflite_kernel, &op->args);
       } else {
         op->args.fixed = ToFixedMean(static_cast<double>(x.quantization.scale) / out_scale,
                                      x.shape[1] * x.shape[2]);

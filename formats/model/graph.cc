@@ -597,9 +597,15 @@ class NodeValidator {
       case TfliteKernel::kMean:
         if (node_.type == OpType::kGlobalAveragePool) return OkStatus();
         break;
+      case TfliteKernel::kUint8Average:
+        if (node_.type == OpType::kGlobalAveragePool || node_.type == OpType::kAveragePool)
+          return OkStatus();
+        break;
     }
-    return Mismatch(node_, "TFLite kernel", static_cast<int>(node_.tflite_kernel),
-                    "0, or 1 of a conv2d of 1x1 pixels, or 2 of a global_average_pool");
+    return Mismatch(
+        node_, "TFLite kernel", static_cast<int>(node_.tflite_kernel),
+        "0, or 1 of a conv2d of 1x1 pixels, or 2 of a global_average_pool, or 3 of that or an "
+        "average_pool");
   }
 
   Status ValidateMul() const {

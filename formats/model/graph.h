@@ -113,6 +113,7 @@ enum class TfliteKernel : uint8_t {
   kUsual = 0,           ///< Of GlobalAveragePool: AVERAGE_POOL_2D, or MEAN where scales differ.
   kFullyConnected = 1,  ///< Conv2d of 1x1 pixels: rounded once, as Dense is.
   kMean = 2,            ///< GlobalAveragePool: rounded twice whatever the scales.
+  kUint8Average = 3,    ///< Both average pools: AVERAGE_POOL_2D of uint8, whose halves go up.
 };
 
 struct Node {

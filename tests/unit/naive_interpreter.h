@@ -505,10 +505,12 @@ class NaiveInterpreter {
     return RoundU8(once ? m.TimesOnce(acc) : m.Times(acc), Out(n), n.activation);
   }
 
-  /// TFLite's AVERAGE_POOL_2D: int8 results, which are uint8 ones minus 128, with halves away from
-  /// zero. `sum` is relative to the zero point of x.
-  double TfliteAverage(const Tensor& x, const Tensor& out, double sum, int64_t count) const {
-    const double ratio = Ratio(x, out), pivot = 128.0 - Zero(out);
+  /// TFLite's AVERAGE_POOL_2D: int8 results, which are uint8 ones minus 128, or uint8 results, with
+  /// halves away from zero. `sum` is relative to the zero point of x.
+  double TfliteAverage(const Node& n, double sum, int64_t count) const {
+    const Tensor &x = In(n), &out = Out(n);
+    const double zero = n.tflite_kernel == TfliteKernel::kUint8Average ? 0.0 : 128.0;
+    const double ratio = Ratio(x, out), pivot = zero - Zero(out);
     if (ratio == 1.0) {
       const auto numerator = static_cast<int64_t>(sum - pivot * static_cast<double>(count));
       const int64_t twice = 2 * std::abs(numerator) + count, magnitude = twice / (2 * count);
@@ -573,11 +575,11 @@ class NaiveInterpreter {
     }
     const double ratio = Ratio(x, out);
     if (tflite()) {
-      const double q = TfliteAverage(x, out, sum, count);
+      const double q = TfliteAverage(n, sum, count);
       OutValues(n)[at] = q;
       return SetError(n, at,
-                      std::max(TfliteAverage(x, out, sum + error, count) - q,
-                               q - TfliteAverage(x, out, sum - error, count)));
+                      std::max(TfliteAverage(n, sum + error, count) - q,
+                               q - TfliteAverage(n, sum - error, count)));
     }
     const float factor = static_cast<float>(ratio) / static_cast<float>(count);
     StoreU8(n, at, static_cast<float>(sum) * factor, error * factor,

@@ -801,7 +801,7 @@ class TfliteGenerator {
       case 1:
         if (rank == 4) return Reshaped(x, {1, dims[1] * dims[2], dims[3]});
         if (rank == 3 && dims[1] % 2 == 0) return Reshaped(x, {1, 2, dims[1] / 2, dims[2]});
-        if (rank == 2) return Reshaped(x, {1, 1, 1, dims[1]});
+        if (rank == 2) return Reshaped(x, {1, 1, 1, RefCount(dims)});
         return std::nullopt;
       case 2:
       case 3: {

@@ -387,8 +387,8 @@ Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWin
   return x;
 }
 
-Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, bool may_double,
-                                    std::vector<TensorId>* inputs) {
+Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, int64_t groups,
+                                    Window* window, std::vector<TensorId>* inputs) {
   if (w.steps.empty() || w.values.empty()) return false;
   const size_t outputs = static_cast<size_t>(w.shape[0]), row = w.values.size() / outputs;
   std::vector<float> steps = w.steps;
@@ -410,20 +410,32 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
   if (low < -128 || high > 127) {
     // Of uint8 with a zero point: nine bits, as the sum of two times eight over the input twice.
     const TensorId x = (*inputs)[kInputX];
-    if (!may_double || low < -254 || high > 254 ||
-        (TypeOf(x).dtype != DType::kU8 && dequantized_.count(x) == 0))
+    const bool codes_in = TypeOf(x).dtype == DType::kU8;
+    if (low < -254 || high > 254 || (!codes_in && (groups > 1 || dequantized_.count(x) == 0)) ||
+        (groups > 1 && window->kernel_h > 1 && window->dilation_h > 1))
       return false;
-    const int axis = shape.rank() - 1;
-    const size_t channels = static_cast<size_t>(shape[axis]);
+    // Groups keep their channels: they get every row twice, one behind the other.
+    const int axis = groups > 1 ? 1 : shape.rank() - 1;
+    const size_t block = static_cast<size_t>(groups > 1 ? shape[2] * shape[3] : shape[axis]);
     shape[axis] *= 2;
     codes.assign(2 * wide.size(), 0);
     for (size_t i = 0; i < wide.size(); ++i) {
-      const size_t at = i / channels * 2 * channels + i % channels;
+      const size_t at = i / block * 2 * block + i % block;
       codes[at] = static_cast<int8_t>(wide[i] / 2);
-      codes[at + channels] = static_cast<int8_t>(wide[i] - wide[i] / 2);
+      codes[at + block] = static_cast<int8_t>(wide[i] - wide[i] / 2);
     }
-    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputX], Emit(OpType::kConcat, label + "/twice", {x, x},
-                                                    TypeOf(x), [&](Node* n) { n->axis = axis; }));
+    const Shape in = ShapeOf(x);
+    OCTET_ASSIGN_OR_RETURN(TensorId doubled,
+                           Emit(OpType::kConcat, label + "/twice", {x, x}, TypeOf(x),
+                                [&](Node* n) { n->axis = groups > 1 ? 2 : in.rank() - 1; }));
+    if (groups > 1) {
+      OCTET_ASSIGN_OR_RETURN(doubled, Emit(OpType::kReshape, label + "/rows", {doubled}, TypeOf(x),
+                                           {}, Shape{1, 2 * in[1], in[2], in[3]}));
+      window->dilation_h = 1;
+      for (int* v : {&window->kernel_h, &window->stride_h, &window->pad_top, &window->pad_bottom})
+        *v *= 2;
+    }
+    (*inputs)[kInputX] = doubled;
   }
   const std::string name = w.name.empty() ? label.output + ".weight" : w.name;
   OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights],
@@ -433,13 +445,13 @@ Result<bool> GraphBuilder::AddCodes(const Label& label, const LayerWeights& w, b
   return true;
 }
 
-Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w, bool may_double,
-                                std::vector<TensorId>* inputs) {
+Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w, int64_t groups,
+                                Window* window, std::vector<TensorId>* inputs) {
   const std::string name = w.name.empty() ? label.output + ".weight" : w.name,
                     bias_name = w.bias_name.empty() ? label.output + ".bias" : w.bias_name;
   const Shape channels{w.shape[0]};
   inputs->resize(kInputScales + 1, kNoTensor);
-  OCTET_ASSIGN_OR_RETURN(const bool codes, AddCodes(label, w, may_double, inputs));
+  OCTET_ASSIGN_OR_RETURN(const bool codes, AddCodes(label, w, groups, window, inputs));
   if (!codes) {
     if (TypeOf((*inputs)[kInputX]).dtype == DType::kU8)
       return Unsupported("its weights do not fit 8 bits, and its input is quantized");
@@ -461,7 +473,7 @@ Result<TensorId> GraphBuilder::Conv(const Label& label, TensorId x, const LayerW
   Window window;
   OCTET_ASSIGN_OR_RETURN(x, Fit(label, x, wide, 0.0f, true, &window));
   std::vector<TensorId> inputs{x, kNoTensor};
-  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, groups == 1, &inputs));
+  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, groups, &window, &inputs));
   return Emit(OpType::kConv2d, label, std::move(inputs), weights.out, [&](Node* n) {
     n->activation = weights.activation;
     n->window = window;
@@ -515,7 +527,7 @@ Result<TensorId> GraphBuilder::Dense(const Label& label, const View& x, LayerWei
         input, Emit(OpType::kReshape, label + "/flatten", {x.id}, TypeOf(x.id), {}, Shape{1, in}));
   }
   std::vector<TensorId> inputs{input, kNoTensor};
-  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, true, &inputs));
+  OCTET_RETURN_IF_ERROR(AddWeights(label, weights, 1, nullptr, &inputs));
   return Emit(OpType::kDense, label, std::move(inputs), weights.out,
               [&](Node* n) { n->activation = weights.activation; });
 }

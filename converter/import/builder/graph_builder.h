@@ -254,13 +254,13 @@ class GraphBuilder {
   /// dense layer whose rows can be moved instead; else nothing.
   Result<std::optional<TensorId>> Reordered(const Label& label, TensorId x,
                                             const std::vector<int32_t>& order, int depth = 0);
-  /// Weights, their scales and bias as inputs of a layer whose first input is there. `may_double`:
-  /// the input may be read twice, side by side.
-  Status AddWeights(const Label& label, const LayerWeights& weights, bool may_double,
+  /// Weights, their scales and bias as inputs of a layer whose first input is there. Nine bits read
+  /// it twice: of several `groups` its rows, over which `window` then goes.
+  Status AddWeights(const Label& label, const LayerWeights& weights, int64_t groups, Window* window,
                     std::vector<TensorId>* inputs);
   /// The weights as int8 codes; false where they are none.
-  Result<bool> AddCodes(const Label& label, const LayerWeights& weights, bool may_double,
-                        std::vector<TensorId>* inputs);
+  Result<bool> AddCodes(const Label& label, const LayerWeights& weights, int64_t groups,
+                        Window* window, std::vector<TensorId>* inputs);
   /// Brings a window into the graph's form; emits what does not fit it.
   Result<TensorId> Fit(const Label& label, TensorId x, const WideWindow& wide, float fill,
                        bool pads_are_values, Window* window);

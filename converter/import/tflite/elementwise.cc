@@ -74,6 +74,13 @@ Status TfliteImporter::InFloat(
 
 // ---- Arithmetic ----
 
+/// -s*(q-z) = s*((255-q) - (255-z)): exact in integers too.
+Result<TensorId> TfliteImporter::Negative(const std::string& name, TensorId x) {
+  ValueType type = builder_.TypeOf(x);
+  if (type.dtype == DType::kU8) type.quantization.zero_point = 255 - type.quantization.zero_point;
+  return builder_.ScaleShift(name + ".negative", x, {-1.0f}, {0.0f}, type);
+}
+
 /// Arithmetic of the activation `x` and a constant, inputs of the operator in either order.
 Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limits& limits) {
   OCTET_ASSIGN_OR_RETURN(View x, ViewOf(x_index));
@@ -86,7 +93,8 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
     const std::vector<int32_t>& shape = constant.shape;
     OCTET_ASSIGN_OR_RETURN(c, builder_.Spread(x, Dims(shape.begin(), shape.end()), c));
   }
-  const bool first = op_->inputs[0] == constant_index;
+  const bool first = op_->inputs[0] == constant_index, quantized = type.dtype == DType::kU8;
+  const std::string name = NameOf(out);
   std::vector<float> scale{1.0f}, shift{0.0f};
   switch (op_->code) {
     case kAdd:
@@ -96,7 +104,9 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
       scale = std::move(c);
       break;
     case kSub:
-      if (first) {
+      if (first && quantized) {
+        OCTET_ASSIGN_OR_RETURN(x.id, Negative(name, x.id));
+      } else if (first) {
         scale = {-1.0f};
       } else {
         for (float& v : c) v = -v;
@@ -109,11 +119,9 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
       scale = std::move(c);
   }
   const bool codes = constant.type == ElementType::kInt8 || constant.type == ElementType::kUint8;
-  const bool fixed_point = op_->code == kMul || op_->code == kAdd || (op_->code == kSub && !first);
-  const bool quantized = type.dtype == DType::kU8;
-  const float unit =
-      quantized && codes && constant.scale.size() == 1 && fixed_point ? constant.scale[0] : 0.0f;
-  const std::string name = NameOf(out);
+  const float unit = quantized && codes && constant.scale.size() == 1 && op_->code != kDiv
+                         ? constant.scale[0]
+                         : 0.0f;
   const Activation inside = quantized ? limits.inside() : Activation::kNone;
   const bool clips = limits.any() && inside == Activation::kNone;
   OCTET_ASSIGN_OR_RETURN(
@@ -157,11 +165,7 @@ Status TfliteImporter::Binary() {
   OCTET_ASSIGN_OR_RETURN(std::vector<View> both, Alike(name, {x, z}));
   const bool quantized = type.dtype == DType::kU8;
   if (op_->code == kSub) {
-    ValueType negative = TypeOf(both[1]);
-    // -s*(q-z) = s*((255-q) - (255-z)): exact.
-    if (quantized) negative.quantization.zero_point = 255 - negative.quantization.zero_point;
-    OCTET_ASSIGN_OR_RETURN(
-        both[1].id, builder_.ScaleShift(name + ".negative", both[1].id, {-1.0f}, {0.0f}, negative));
+    OCTET_ASSIGN_OR_RETURN(both[1].id, Negative(name, both[1].id));
   }
   const Activation inside = quantized && op_->code != kMul ? limits.inside() : Activation::kNone;
   const bool clips = limits.any() && inside == Activation::kNone;
@@ -219,10 +223,10 @@ Status TfliteImporter::Relu() {
   // In integers the limits are those of the output.
   const bool same = TypeOf(x) == type;
   const Activation inside = same ? Activation::kNone : limits.inside();
-  if (!same) {
+  if (!same) {  // By the quotient of the scales in single precision, as a MUL by 1 has it.
     OCTET_ASSIGN_OR_RETURN(
         x.id, builder_.ScaleShift(inside == Activation::kNone ? name + ".moved" : name, x.id,
-                                  {1.0f}, {0.0f}, type, inside));
+                                  {1.0f}, {0.0f}, type, inside, 1.0f));
   }
   if (inside == Activation::kNone) {
     OCTET_ASSIGN_OR_RETURN(x, Clip(name, std::move(x), limits));

@@ -281,8 +281,10 @@ Status TfliteImporter::AddOutput(int index) {
   }
   Result<TensorId> id = builder_.AsLinear(name, view, shape);
   if (!id.ok()) return where(id.status());
+  const std::vector<TensorId>& inputs = builder_.graph().inputs;
   std::vector<TensorId>& outputs = builder_.graph().outputs;
-  if (std::find(outputs.begin(), outputs.end(), *id) != outputs.end()) {
+  if (std::find(outputs.begin(), outputs.end(), *id) != outputs.end() ||
+      std::find(inputs.begin(), inputs.end(), *id) != inputs.end()) {
     OCTET_ASSIGN_OR_RETURN(
         id, builder_.Emit(OpType::kReshape, name, {*id}, builder_.TypeOf(*id), {}, shape));
   }

@@ -101,6 +101,7 @@ class TfliteImporter {
   Status Dequantize();
   Status Cast();
   Status WithConstant(int x, int constant, const Limits& limits);
+  Result<TensorId> Negative(const std::string& name, TensorId x);
 
   // ---- shapes.cc ----
 

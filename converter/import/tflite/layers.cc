@@ -95,11 +95,6 @@ Status TfliteImporter::ReadIntegers(int index, const Quantization& in, bool dept
     if (zero < -256 || zero > 256)
       return Corrupt(StrCat("weights '", t.name, "' have zero point ", zero));
     const int64_t q = raw - zero;
-    // The builder splits those of nine bits, if the layer sums over channels.
-    if ((q < -128 || q > 127) && depthwise) {
-      return Unsupported(StrCat("weights '", t.name, "' are asymmetric (zero point ", zero,
-                                "); quantize with TensorFlow 2, or convert the float model"));
-    }
     sums[c] += q;
     layer->values[depthwise ? c * row + i / channels : i] = static_cast<float>(q) * layer->steps[c];
   }
@@ -308,6 +303,8 @@ Status TfliteImporter::Pool() {
         const TensorId y,
         builder_.Pool(limits.any() ? label + ".linear" : label, image,
                       op_->code == kAveragePool ? OpType::kAveragePool : OpType::kMaxPool, window));
+    if (op_->code == kAveragePool && tensor(op_->inputs[0]).type == ElementType::kUint8)
+      builder_.graph().nodes.back().tflite_kernel = TfliteKernel::kUint8Average;
     return Clip(label, builder_.Plain(y), limits);
   });
 }
