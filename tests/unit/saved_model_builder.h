@@ -18,7 +18,8 @@
 
 namespace octet::testing {
 
-inline constexpr int kTfFloat = 1, kTfInt32 = 3, kTfUint8 = 4, kTfString = 7, kTfResource = 20;
+inline constexpr int kTfFloat = 1, kTfDouble = 2, kTfInt32 = 3, kTfUint8 = 4, kTfString = 7,
+                     kTfInt64 = 9, kTfResource = 20;
 
 // -- Attribute values, serialized
 // -----------------------------------------------------------------------------------------------------
