@@ -129,11 +129,11 @@ inline RefTensor RefConv(RefTensor& x, RefTensor& kernel, const RefAxis& rows, c
       for (int64_t s = 0; s < cols.kernel; ++s) {
         const int64_t row = rows.At(i[1], r), col = cols.At(i[2], s);
         const bool inside = row >= 0 && col >= 0 && row < x.dims[1] && col < x.dims[2];
-        for (int64_t c = 0; c < kernel.dims[2]; ++c) {
-          const int64_t from = i[3] / per * kernel.dims[2] + c;
-          sum += (inside ? RefAt(x, {i[0], row, col, from}) : outside) *
-                 RefAt(kernel, {r, s, c, i[3]});
-        }
+        const int64_t from = i[3] / per * kernel.dims[2];
+        const double* w = &RefAt(kernel, {r, s, 0, i[3]});
+        const double* v = inside ? &RefAt(x, {i[0], row, col, from}) : nullptr;
+        for (int64_t c = 0; c < kernel.dims[2]; ++c)
+          sum += (inside ? v[c] : outside) * w[c * kernel.dims[3]];
       }
     }
     y.values.push_back(sum);

@@ -1,5 +1,7 @@
 // Keras models (.h5 and .keras): a configuration in JSON and weights in HDF5. Nothing in them is
 // executed; layers that carry code are refused.
+#include "converter/import/keras/import.h"
+
 #include <algorithm>
 #include <filesystem>
 #include <map>
@@ -653,20 +655,6 @@ Result<std::string> TextAttribute(const Hdf5File& file, const char* name) {
   return std::move(text[0]);
 }
 
-Result<Graph> Import(const json& model, KerasWeights* weights, size_t bytes,
-                     const std::string& source) {
-  OCTET_RETURN_IF_ERROR(CheckKerasOrigin(model));
-  if (!IsModel(KerasText(model, "class_name"))) {
-    return Unsupported(
-        StrCat("a model of class '", KerasText(model, "class_name"),
-               "', expected Functional or Sequential; save a subclassed model as SavedModel"));
-  }
-  OCTET_ASSIGN_OR_RETURN(Graph graph, KerasImporter(weights, bytes).Run(model));
-  graph.metadata.source = source;
-  OCTET_RETURN_IF_ERROR(CheckGraph(graph));
-  return graph;
-}
-
 std::string Version(const std::string& version) {
   const bool plain =
       !version.empty() && version.size() < 32 &&
@@ -687,6 +675,20 @@ Result<Graph> InFile(const std::string& path, const T& import) {
 }
 
 }  // namespace
+
+Result<Graph> ImportKeras(const json& model, KerasWeights* weights, size_t bytes,
+                          const std::string& source) {
+  OCTET_RETURN_IF_ERROR(CheckKerasOrigin(model));
+  if (!IsModel(KerasText(model, "class_name"))) {
+    return Unsupported(
+        StrCat("a model of class '", KerasText(model, "class_name"),
+               "', expected Functional or Sequential; save a subclassed model as SavedModel"));
+  }
+  OCTET_ASSIGN_OR_RETURN(Graph graph, KerasImporter(weights, bytes).Run(model));
+  graph.metadata.source = source;
+  OCTET_RETURN_IF_ERROR(CheckGraph(graph));
+  return graph;
+}
 
 std::vector<OperatorRow> KerasOperators() {
   std::vector<OperatorRow> list;
@@ -717,8 +719,8 @@ Result<Graph> ImportKerasH5Bytes(std::string_view bytes) {
   if (group == nullptr) return Corrupt("the file has no group model_weights");
   const Result<std::string> version = TextAttribute(file, "keras_version");
   const std::unique_ptr<KerasWeights> weights = LegacyKerasWeights(file, *group);
-  return Import(model, weights.get(), bytes.size(),
-                StrCat("keras h5", version.ok() ? Version(*version) : ""));
+  return ImportKeras(model, weights.get(), bytes.size(),
+                     StrCat("keras h5", version.ok() ? Version(*version) : ""));
 }
 
 Result<Graph> ImportKerasZipBytes(std::string_view bytes) {
@@ -744,9 +746,10 @@ Result<Graph> ImportKerasZipBytes(std::string_view bytes) {
                            ParseJson(metadata.text(), "metadata.json", kMaxJsonDepth));
     version = Version(KerasText(fields, "keras_version"));
   }
-  const std::unique_ptr<KerasWeights> weights = NumberedKerasWeights(weights_file);
-  return Import(model, weights.get(), weight_bytes.bytes.size() + bytes.size(),
-                StrCat("keras zip", version));
+  const std::unique_ptr<KerasWeights> weights =
+      NumberedKerasWeights(weights_file, weights_file.root());
+  return ImportKeras(model, weights.get(), weight_bytes.bytes.size() + bytes.size(),
+                     StrCat("keras zip", version));
 }
 
 Result<Graph> ImportKerasH5(const std::string& path) {

@@ -113,13 +113,14 @@ class Legacy : public KerasWeights {
 
 class Numbered : public KerasWeights {
  public:
-  explicit Numbered(const Hdf5File& file) : KerasWeights(file, LayersOf(file.root())) {}
+  Numbered(const Hdf5File& file, const Hdf5Object& root)
+      : KerasWeights(file, LayersOf(root)), model_(root) {}
 
   bool by_name() const override { return false; }
 
   Result<const Hdf5Object*> Locate(const std::vector<KerasStep>& path, std::string_view name,
                                    int index) override {
-    const Hdf5Object* at = &file_.root();
+    const Hdf5Object* at = &model_;
     for (const KerasStep& step : path) {
       const Hdf5Object& layers = LayersOf(*at);
       if (&layers == at) at = nullptr;
@@ -168,6 +169,7 @@ class Numbered : public KerasWeights {
     return stored != nullptr ? stored : layers.Find(step.name);
   }
 
+  const Hdf5Object& model_;
   std::map<const Hdf5Object*, std::map<std::string, const Hdf5Object*>> by_name_;
 };
 
@@ -209,8 +211,8 @@ std::unique_ptr<KerasWeights> LegacyKerasWeights(const Hdf5File& file, const Hdf
   return std::make_unique<Legacy>(file, group);
 }
 
-std::unique_ptr<KerasWeights> NumberedKerasWeights(const Hdf5File& file) {
-  return std::make_unique<Numbered>(file);
+std::unique_ptr<KerasWeights> NumberedKerasWeights(const Hdf5File& file, const Hdf5Object& root) {
+  return std::make_unique<Numbered>(file, root);
 }
 
 std::string KerasSnakeCase(std::string_view name) {

@@ -51,8 +51,9 @@ class KerasWeights {
 /// `group` is the file's "model_weights"; both arguments must outlive the result.
 std::unique_ptr<KerasWeights> LegacyKerasWeights(const Hdf5File& file, const Hdf5Object& group);
 
-/// A .weights.h5 as .keras files have it: layers/conv2d_3/vars/0. `file` must outlive the result.
-std::unique_ptr<KerasWeights> NumberedKerasWeights(const Hdf5File& file);
+/// A .weights.h5 as .keras files have it: layers/conv2d_3/vars/0. `root` is the file's; both
+/// arguments must outlive the result.
+std::unique_ptr<KerasWeights> NumberedKerasWeights(const Hdf5File& file, const Hdf5Object& root);
 
 /// "DepthwiseConv2D" -> "depthwise_conv2d", as Keras does it.
 std::string KerasSnakeCase(std::string_view name);
