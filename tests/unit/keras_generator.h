@@ -322,19 +322,26 @@ class KerasGenerator {
     for (int i = 0; i < steps || m->calls.empty(); ++i) Step(*m);
     if (m->parent == nullptr) Finish(*m);
     m->outputs = {static_cast<int>(m->values.size()) - 1};
-    if (!m->sequential && Below(3) == 0) {
-      const int other = Any(*m);
-      const RefTensor &a = At(*m, m->outputs[0]).t, &b = At(*m, other).t;
-      const bool fits = m->parent != nullptr || b.dims.size() == 2 || b.dims.size() == 4;
-      if (At(*m, other).call >= 0 && fits && (a.dims != b.dims || a.values != b.values))
-        m->outputs.push_back(other);
+    while (!m->sequential && m->outputs.size() < 3 && Below(3) == 0) {
+      int other = Any(*m);
+      if (Below(2) == 0) {  // What a model inside gives, which may be read inside, too.
+        for (int v = 0; v < static_cast<int>(m->values.size()); ++v) {
+          const int call = At(*m, v).call;
+          if (call >= 0 && m->calls[static_cast<size_t>(call)].layer->model != nullptr) other = v;
+        }
+      }
+      const RefTensor& y = At(*m, other).t;
+      bool fits = At(*m, other).call >= 0;
+      fits = fits && (m->parent != nullptr || y.dims.size() == 2 || y.dims.size() == 4);
+      for (int v : m->outputs)  // One tensor is one output of the graph.
+        fits = fits && (At(*m, v).t.dims != y.dims || At(*m, v).t.values != y.values);
+      if (fits) m->outputs.push_back(other);
     }
-    if (!m->sequential && Below(4) == 0) {
-      for (size_t i = 0; i < m->outputs.size(); ++i)
-        m->output_keys.push_back((i == 0 ? "head_" : "aux_") + std::to_string(Below(10)));
-      if (m->outputs.size() > 1) {  // Keras sorts them.
-        std::swap(m->outputs[0], m->outputs[1]);
-        std::swap(m->output_keys[0], m->output_keys[1]);
+    std::shuffle(m->outputs.begin(), m->outputs.end(), random_);
+    const bool in_line = m->parent != nullptr && m->parent->sequential;
+    if (!m->sequential && !in_line && Below(4) == 0) {
+      for (const char* key : {"aux", "head", "third"}) {  // Keras sorts them.
+        if (m->output_keys.size() < m->outputs.size()) m->output_keys.push_back(key);
       }
     }
     Prune(*m);
@@ -411,7 +418,11 @@ class KerasGenerator {
   /// Another call of a layer that is there.
   bool Recall(Model& m, int x) {
     if (m.layers.empty()) return false;
-    Layer& layer = *m.layers[static_cast<size_t>(Below(static_cast<int64_t>(m.layers.size())))];
+    size_t chosen = static_cast<size_t>(Below(static_cast<int64_t>(m.layers.size())));
+    for (size_t i = 0; i < m.layers.size() && Below(2) == 0; ++i) {
+      if (m.layers[i]->model != nullptr) chosen = i;
+    }
+    Layer& layer = *m.layers[chosen];
     if (layer.operation) return false;
     const Value& v = At(m, x);
     Dims same = layer.dims[0];
@@ -1036,7 +1047,7 @@ class KerasGenerator {
 
   void Stack(Model& m, int x) {
     const RefTensor& t = At(m, x).t;
-    if (t.dims.size() > 4 || At(m, x).integer) return;
+    if (t.dims.size() > (Below(8) == 0 ? 4 : 3) || At(m, x).integer) return;
     const std::vector<int> in = Alike(m, x, 2 + static_cast<size_t>(Below(2)));
     const size_t rank = t.dims.size() + 1;
     const size_t axis = 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank) - 1));
@@ -1213,7 +1224,7 @@ class KerasGenerator {
         out.push_back(n);
         continue;
       }
-      if (kind == 3) {  // Backwards.
+      if (kind == 3 && (d == 3 || Below(4) == 0)) {  // Backwards.
         key.push_back(slice(nullptr, nullptr, -1));
         takes.push_back({d, n - 1, -1, n});
         out.push_back(n);

@@ -332,13 +332,13 @@ class KerasImporter {
   }
 
   /// Where a layer's applications begin to count. Models may have a node of their own in front,
-  /// which Keras 2 counts everywhere and Keras 3 in the ends of the outer model only; older
-  /// versions differ. What makes each application's result used is right.
+  /// which Keras 2 counts everywhere and Keras 3 in the ends of the outer model only, and not for
+  /// Sequential ones; older versions differ. What makes each application's result used is right.
   static void Renumber(const json& layers, const std::vector<Place>& places,
                        std::vector<Call>* calls, Ends* outputs) {
     struct Uses {
       int64_t count = 0;
-      bool keras3 = false;
+      bool keras3 = false, sequential = false;
       std::vector<Reference*> inner, outer;
     };
     std::map<std::string, Uses> models;
@@ -348,6 +348,7 @@ class KerasImporter {
       models[places[i].path.back().name] = {
           static_cast<int64_t>(nodes.size()),
           !nodes.empty() && KerasMember(nodes[0], "args").is_array(),
+          KerasText(layers[i], "class_name") == "Sequential",
           {},
           {}};
     }
@@ -371,7 +372,8 @@ class KerasImporter {
                *used.begin() == 0 && *used.rbegin() == uses.count - 1;
       };
       std::vector<std::pair<int64_t, int64_t>> ways{{1, 1}, {0, 0}, {0, 1}};
-      if (uses.keras3) std::rotate(ways.begin(), ways.end() - 1, ways.end());
+      if (uses.keras3)
+        std::rotate(ways.begin(), ways.end() - (uses.sequential ? 2 : 1), ways.end());
       for (const auto& [inner, outer] : ways) {
         if (!fits(inner, outer)) continue;
         for (Reference* r : uses.inner) r->call -= inner;

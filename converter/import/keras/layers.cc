@@ -294,13 +294,12 @@ Result<std::vector<float>> KerasLayers::Kernel(const KerasCall& call, const char
 
 Result<std::vector<float>> KerasLayers::PerChannel(const KerasNumbers& numbers, const Dims& dims,
                                                    const char* key) const {
-  if (numbers.values.size() == 1) return numbers.values;
   const Dims& n = numbers.dims;
   const int64_t channels = dims.back();
-  if (!n.empty() && n.size() <= dims.size() && n.back() == channels &&
-      static_cast<int64_t>(numbers.values.size()) == channels) {
-    return numbers.values;
-  }
+  const bool each =
+      !n.empty() && n.back() == channels && static_cast<int64_t>(numbers.values.size()) == channels;
+  // More dimensions would make the value's more.
+  if (n.size() <= dims.size() && (each || numbers.values.size() == 1)) return numbers.values;
   return Unsupported(StrCat("'", key, "' has shape ", DimsText(n), " for values of ",
                             DimsText(dims), ", expected one number or one for each of ", channels,
                             " channels"));
@@ -578,7 +577,8 @@ Result<KerasValue> KerasLayers::Normalization(const KerasCall& call) {
     OCTET_ASSIGN_OR_RETURN(const KerasNumbers v,
                            ReadKerasNumbers(call.config.Raw("variance"), "variance"));
     // Keras repeats them over the axes that it keeps.
-    const Dims kept = axes.empty() ? Dims{1} : shape;
+    Dims kept(dims.size(), 1);
+    kept.back() = Product(shape, 0, shape.size());
     OCTET_ASSIGN_OR_RETURN(mean, PerChannel(m, kept, "mean"));
     OCTET_ASSIGN_OR_RETURN(variance, PerChannel(v, kept, "variance"));
   } else {
@@ -679,7 +679,7 @@ Result<KerasValue> KerasLayers::Limit(const KerasCall& call, bool maximum) {
     return Unsupported(
         "it compares two values that the network computes, expected one and a number");
   OCTET_ASSIGN_OR_RETURN(const KerasNumbers limit, ReadKerasNumbers(*constant->constant, "limit"));
-  if (limit.values.size() != 1)
+  if (limit.values.size() != 1 || limit.dims.size() > tensor->values[0].view.dims.size())
     return Unsupported(StrCat("its limit has shape ", DimsText(limit.dims), ", expected a number"));
   return Clamp(call.name, tensor->values[0], maximum ? -kInfinity : limit.values[0],
                maximum ? limit.values[0] : kInfinity);

@@ -16,16 +16,19 @@ std::string PathText(const std::vector<KerasStep>& path) {
   return text;
 }
 
-/// "conv1/kernel:0" -> {"conv1", "kernel"}.
-std::vector<std::string_view> Components(std::string_view weight) {
-  weight = weight.substr(0, weight.rfind(':'));
+std::vector<std::string_view> Split(std::string_view path) {
   std::vector<std::string_view> parts;
   while (true) {
-    const size_t slash = weight.find('/');
-    parts.push_back(weight.substr(0, slash));
+    const size_t slash = path.find('/');
+    parts.push_back(path.substr(0, slash));
     if (slash == std::string_view::npos) return parts;
-    weight.remove_prefix(slash + 1);
+    path.remove_prefix(slash + 1);
   }
+}
+
+/// "conv1/kernel:0" -> {"conv1", "kernel"}.
+std::vector<std::string_view> Components(std::string_view weight) {
+  return Split(weight.substr(0, weight.rfind(':')));
 }
 
 /// The first weight below `object` that is not in `read` and means something at inference.
@@ -61,22 +64,30 @@ class Legacy : public KerasWeights {
       return NotFound(StrCat("the file has no weights of layer '", path[0].name, "'"));
     OCTET_ASSIGN_OR_RETURN(const auto* names, Names(path[0].name, *layer));
     // Weights of a model inside the model stand in the group of the outermost one, under names that
-    // hold more or less of the way: the one with most of it is meant.
+    // hold more or less of the way: the one with most of it, and least beside it, is meant.
+    std::vector<std::string_view> way;
+    size_t own = 0;  // Names of Keras 2 may have slashes.
+    for (const KerasStep& step : path) {
+      const std::vector<std::string_view> parts = Split(step.name);
+      way.insert(way.end(), parts.begin(), parts.end());
+      own = parts.size();
+    }
     const std::string* found = nullptr;
-    size_t best = 0;
+    std::pair<int, int> best;
     int matches = 0;
     for (const std::string& candidate : *names) {
       const std::vector<std::string_view> parts = Components(candidate);
       if (parts.back() != name) continue;
-      size_t steps = path.size(), part = parts.size() - 1;
-      while (steps > 0 && part > 0) steps -= parts[--part] == path[steps - 1].name;
-      const size_t matched = path.size() - steps;
+      size_t steps = way.size(), part = parts.size() - 1;
+      while (steps > 0 && part > 0) steps -= parts[--part] == way[steps - 1];
+      const size_t matched = way.size() - steps;
       // An adapted Normalization's are stored by their own name alone.
-      if (matched == 0 && path.size() > 1 && parts.size() > 1) continue;
-      if (found != nullptr && matched < best) continue;
-      matches = found != nullptr && matched == best ? matches + 1 : 1;
+      if (matched < own && path.size() > 1 && parts.size() > 1) continue;
+      const std::pair rank{static_cast<int>(matched), -static_cast<int>(parts.size())};
+      if (found != nullptr && rank < best) continue;
+      matches = found != nullptr && rank == best ? matches + 1 : 1;
       found = &candidate;
-      best = matched;
+      best = rank;
     }
     if (found == nullptr)
       return NotFound(
