@@ -71,6 +71,8 @@ class KerasGenerator {
   const std::vector<RefTensor>& outputs() const { return outputs_; }
   /// Where the outputs are a dictionary.
   const std::vector<std::string>& output_names() const { return output_names_; }
+  /// Classes and functions that lead to the outputs.
+  const std::set<std::string>& types() const { return types_; }
   /// What octet must not take, or "".
   const std::string& foreign() const { return foreign_; }
   int Below(int64_t n) { return static_cast<int>(random_() % static_cast<uint64_t>(n)); }
@@ -182,11 +184,11 @@ class KerasGenerator {
   // ---- Spelling ----
 
   json Policy() {
-    if (!keras3_) return "float32";
-    return {{"module", "keras"},
-            {"class_name", "DTypePolicy"},
-            {"config", {{"name", "float32"}}},
-            {"registered_name", nullptr}};
+    const std::string name = OneOf<std::string>({"float32", "float32", "mixed_float16"});
+    if (!keras3_ && name == "float32") return name;
+    json policy{{"class_name", keras3_ ? "DTypePolicy" : "Policy"}, {"config", {{"name", name}}}};
+    if (modules_) policy.update({{"module", "keras"}, {"registered_name", nullptr}});
+    return policy;
   }
 
   json Object(const std::string& type, json config, const std::string& module = "keras.layers",
@@ -196,6 +198,8 @@ class KerasGenerator {
       object["module"] = module;
       object["registered_name"] = std::move(registered);
       if (Below(2) == 0) object["build_config"] = {{"input_shape", nullptr}};
+    } else if (!keras3_ && Below(4) == 0) {
+      object["shared_object_id"] = Below(100);
     }
     return object;
   }
@@ -345,6 +349,8 @@ class KerasGenerator {
       }
     }
     Prune(*m);
+    // Keras sorts by depth; the order is of no meaning but for the names in the file.
+    if (!m->sequential && Below(4) == 0) std::shuffle(m->layers.begin(), m->layers.end(), random_);
   }
 
   /// Keras writes down only what leads to the outputs.
@@ -1409,6 +1415,10 @@ class KerasGenerator {
         node["args"].push_back(std::move(v));
       }
       if (!call.layer->operation && Below(4) == 0) node["kwargs"]["mask"] = nullptr;
+      if (!call.layer->operation && Below(8) == 0) {
+        node["kwargs"]["inputs"] = json(node["args"][0]);
+        node["args"] = json::array();
+      }
       return node;
     }
     json named = call.named;
@@ -1456,6 +1466,8 @@ class KerasGenerator {
     }
     for (const auto& layer : m.layers) {
       json object = layer->model != nullptr ? ModelObject(*layer->model) : layer->object;
+      const json& type = object["class_name"];
+      types_.insert(!keras3_ && layer->operation ? object["config"]["function"] : type);
       if (!input_layer && layer == m.layers[0])
         object["config"]["batch_input_shape"] = Input(m, 0)["config"]["batch_input_shape"];
       if (!m.sequential) {
@@ -1604,6 +1616,7 @@ class KerasGenerator {
   std::unique_ptr<KerasTree> tree_;
   std::vector<RefTensor> outputs_;
   std::vector<std::string> output_names_;
+  std::set<std::string> types_;
   std::string foreign_;
 };
 

@@ -516,7 +516,9 @@ Result<KerasValue> KerasLayers::Dense(const KerasCall& call) {
     OCTET_ASSIGN_OR_RETURN(x, ByChannels(call.name, x));
     y.view = x.view;
     OCTET_ASSIGN_OR_RETURN(y.view.id,
-                           b_.PixelDense(LinearName(call), x.view.id, std::move(weights)));
+                           b_.ShapeOf(x.view).rank() == 2
+                               ? b_.Dense(LinearName(call), b_.Plain(x.view.id), std::move(weights))
+                               : b_.PixelDense(LinearName(call), x.view.id, std::move(weights)));
     y.view.dims.back() = stored[1];
   }
   return Activate(call, y);
@@ -980,7 +982,8 @@ Result<KerasValue> KerasLayers::GetItem(const KerasCall& call) {
   }
   while (ranges.size() < dims.size()) whole();
   if (out.empty() || ranges.size() > 4)
-    return Unsupported(StrCat("it takes ", KerasShow(spec), " of ", DimsText(dims)));
+    return Unsupported(StrCat("it takes ", KerasShow(spec), " of ", DimsText(dims),
+                              ", expected a part of at most 4 dimensions"));
   // As AsPlain() lies in memory.
   if (ranges.size() == 3) ranges.insert(ranges.begin(), {0, 1, 1});
   if (ranges.size() == 1) ranges.push_back({0, 1, 1});
