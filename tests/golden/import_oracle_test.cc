@@ -7,23 +7,19 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "converter/import/importer.h"
 #include "converter/passes/passes.h"
-#include "engine/src/model_impl.h"
-#include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
-#include "formats/data/npy.h"
+#include "tests/golden/answers.h"
 #include "tests/golden/exporter_environment.h"
 #include "tests/unit/data_test_util.h"
 
@@ -37,111 +33,10 @@ std::string Environment(const char* name, const char* otherwise) {
   return value == nullptr || *value == '\0' ? otherwise : value;
 }
 
-/// A .npy file as a whole.
-struct Array {
-  std::vector<int64_t> shape;
-  std::vector<float> values;
-};
-
-Result<Array> ReadArray(const std::string& path) {
-  OCTET_ASSIGN_OR_RETURN(const NpyReader file, NpyReader::Open(path));
-  Array array{file.header().shape, std::vector<float>(static_cast<size_t>(file.header().elements))};
-  OCTET_RETURN_IF_ERROR(file.ReadFloats(0, file.header().elements, array.values.data()));
-  return array;
-}
-
-/// [n,channels,height,width] as channels last.
-Array ChannelsLast(const Array& x) {
-  const int64_t n = x.shape[0], channels = x.shape[1], pixels = x.shape[2] * x.shape[3];
-  Array y{{n, x.shape[2], x.shape[3], channels}, {}};
-  y.values.reserve(x.values.size());
-  for (int64_t i = 0; i < n; ++i) {
-    for (int64_t p = 0; p < pixels; ++p) {
-      for (int64_t c = 0; c < channels; ++c)
-        y.values.push_back(x.values[static_cast<size_t>((i * channels + c) * pixels + p)]);
-    }
-  }
-  return y;
-}
-
-/// One input of the source as the model's: what the importer moved into the preprocessing is
-/// computed here.
-std::vector<uint8_t> Prepare(std::vector<float> x, const Preprocessing& pre,
-                             const TensorDescription& input) {
-  const size_t channels = static_cast<size_t>(input.shape.back());
-  for (size_t k = 0; channels <= 3 && k < x.size(); k += channels) {
-    if (pre.order == ChannelOrder::kBgr && channels == 3) std::swap(x[k], x[k + 2]);
-    for (size_t c = 0; c < channels; ++c)
-      x[k + c] = (x[k + c] * pre.scale - pre.mean[c]) / pre.stddev[c];
-  }
-  std::vector<uint8_t> bytes(input.num_bytes());
-  for (size_t i = 0; i < x.size(); ++i) {
-    if (input.dtype == DType::kU8) {
-      const float code = std::nearbyint(x[i] / input.scale) + static_cast<float>(input.zero_point);
-      bytes[i] = static_cast<uint8_t>(std::clamp(code, 0.0f, 255.0f));
-    } else {
-      reinterpret_cast<float*>(bytes.data())[i] = x[i];
-    }
-  }
-  return bytes;
-}
-
-struct Error {
-  double relative = 0.0;  ///< To the largest answer; NaN where a value is.
-  double absolute = 0.0;
-};
-
-/// Runs the graph on a case's inputs. An error says what does not fit.
-Result<Error> Measure(Graph graph, const std::string& folder, bool channels_first) {
-  const Preprocessing pre = graph.metadata.preprocessing;
-  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                         ModelFromGraph(std::move(graph)));
-  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model));
-  const ModelDescription& description = model->Describe();
-  const TensorDescription& in = description.inputs[0];
-  OCTET_ASSIGN_OR_RETURN(Array x, ReadArray(folder + "/input.npy"));
-  if (channels_first && x.shape.size() == 4) x = ChannelsLast(x);
-  const size_t n = static_cast<size_t>(x.shape[0]), size = in.num_elements();
-  if (x.values.size() != n * size)
-    return InternalError(StrCat("the input has ", size, " elements, not ", x.values.size() / n));
-  std::vector<Array> expected;
-  std::vector<std::vector<uint8_t>> got;
-  std::vector<void*> out;
-  for (const TensorDescription& t : description.outputs) {
-    const std::string name = expected.empty() ? "expected" : StrCat("expected_", expected.size());
-    OCTET_ASSIGN_OR_RETURN(expected.emplace_back(), ReadArray(StrCat(folder, "/", name, ".npy")));
-    if (expected.back().values.size() != n * t.num_elements())
-      return InternalError(StrCat(name, " has ", expected.back().values.size() / n,
-                                  " elements, not ", t.num_elements()));
-    out.push_back(got.emplace_back(t.num_bytes()).data());
-  }
-  if (fs::exists(StrCat(folder, "/expected_", expected.size(), ".npy")))
-    return InternalError("an output is missing");
-  std::vector<double> largest(expected.size()), worst(expected.size());
-  for (size_t i = 0; i < n; ++i) {
-    const auto from = x.values.begin() + static_cast<std::ptrdiff_t>(i * size);
-    const std::vector<uint8_t> input =
-        Prepare({from, from + static_cast<std::ptrdiff_t>(size)}, pre, in);
-    const void* const inputs[] = {input.data()};
-    OCTET_RETURN_IF_ERROR(session->Run(inputs, out.data()));
-    for (size_t o = 0; o < expected.size(); ++o) {
-      std::vector<float> values(description.outputs[o].num_elements());
-      description.outputs[o].ToFloats(got[o].data(), values.data());
-      for (size_t k = 0; k < values.size(); ++k) {
-        const double want = expected[o].values[i * values.size() + k],
-                     difference = std::fabs(want - values[k]);
-        if (!(difference <= worst[o])) worst[o] = difference;
-        largest[o] = std::max(largest[o], std::fabs(want));
-      }
-    }
-  }
-  Error error;
-  for (size_t o = 0; o < expected.size(); ++o) {
-    const double relative = worst[o] == 0.0 ? 0.0 : worst[o] / largest[o];
-    if (!(relative <= error.relative)) error = {relative, worst[o]};
-  }
-  return error;
-}
+using testing::Array;
+using testing::Error;
+using testing::Measure;
+using testing::ReadArray;
 
 /// By how much of the largest answer a door's answers may differ.
 double Tolerance(const std::string& door) {

@@ -1,0 +1,81 @@
+"""Writes every network of keras.applications in every format that Keras and TensorFlow write and octet reads, with Keras's answers,
+for networks_test.cc.
+
+Usage: export_networks_tensorflow.py FOLDER LOG [NAME...]; see export_cases.Queue. Weights are random: nothing is downloaded.
+Needs tensorflow, keras 3 and tf2onnx.
+"""
+
+import inspect
+import os
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+import keras
+import numpy as np
+import tensorflow as tf
+
+from export_cases import Queue
+from export_keras_tflite import convert, write
+
+NORMS = keras.layers.BatchNormalization
+
+
+def randomize(model, x):
+    """Random weights whose activations stay in range: batch norms have the statistics of `x`."""
+    rng = np.random.default_rng(1)
+    for weight in model.weights:
+        value = np.asarray(weight)
+        if value.dtype != np.float32 or value.size > 1 and value.std() > 0:
+            continue  # Keras's own random values; the others are constants such as 0 or 1.
+        weight.assign(value * rng.uniform(0.5, 1.5, value.shape) + (value == 0) * rng.normal(0, 0.1, value.shape))
+    norms = [(layer, layer.momentum) for layer in model._flatten_layers() if isinstance(layer, NORMS)]
+    for layer, _ in norms:
+        layer.momentum = 0.0
+    model(x, training=True)
+    for layer, momentum in norms:
+        layer.momentum = momentum
+        variance = np.asarray(layer.moving_variance)
+        layer.moving_variance.assign(np.maximum(variance, 0.1 * variance.mean()))  # A channel that is 0 throughout.
+    return model
+
+
+def onnx(model, path):
+    import tf2onnx
+    signature = [tf.TensorSpec([1, *model.inputs[0].shape[1:]], tf.float32, name="x")]
+    tf2onnx.convert.from_function(tf.function(lambda x: model(x, training=False)), input_signature=signature, output_path=path)
+
+
+def prepare(make):
+    def write_all(folder):
+        keras.utils.clear_session(free_memory=False)
+        keras.utils.set_random_seed(1)
+        options = {"weights": None, "classes": 10}
+        if "classifier_activation" in inspect.signature(make).parameters:
+            options["classifier_activation"] = None  # A softmax would hide errors.
+        try:
+            model = make(input_shape=(96, 96, 3), **options)
+        except ValueError:
+            model = make(**options)  # NASNet, Xception and Inception: some sizes only.
+        shape = model.inputs[0].shape[1:]
+        x = np.random.default_rng(2).normal(0, 1, (4, *shape)).astype(np.float32)
+        if any(isinstance(layer, keras.layers.Rescaling) for layer in model._flatten_layers()):
+            x = x * 60 + 128
+        randomize(model, x)
+        np.save(os.path.join(folder, "input.npy"), x[:2])
+        np.save(os.path.join(folder, "expected.npy"), np.asarray(model(x[:2], training=False)))
+        return {"keras": ("model.keras", model.save), "h5": ("model.h5", model.save),
+                "savedmodel": ("saved", lambda path: model.export(path, verbose=False)),
+                "tflite": ("model.tflite", lambda path: write(path, convert(model))),
+                "tf2onnx": ("model.onnx", lambda path: onnx(model, path))}
+    return write_all
+
+
+def main():
+    queue = Queue(*sys.argv[1:3], sys.argv[3:])
+    for name, make in vars(keras.applications).items():
+        if inspect.isfunction(make) and queue.wants("keras.applications", name):
+            queue.write("keras.applications", name, prepare(make))
+
+
+if __name__ == "__main__":
+    main()
