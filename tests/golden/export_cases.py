@@ -19,7 +19,7 @@ def attempt(case, export):
 class Queue:
     """Networks for networks_test.cc, which reads standard output, one at a time so that the disk does not fill.
 
-    Each network is a folder of its own, FOLDER/NETWORK, with input.npy (NHWC), expected.npy and a file for each door. A line says
+    Each network is a folder of its own, FOLDER/NETWORK, with a file for each door, beside it input.npy (NHWC) and expected.npy. A line says
     `library TAB network TAB door=FILE TAB door!REASON ...`; the reader removes the folder when it has compared. Networks that
     stand in the file LOG, in its first two columns, are left out.
     """

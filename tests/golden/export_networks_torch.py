@@ -1,18 +1,20 @@
-"""Writes every classifier of torchvision and of timm's residual families as ONNX, with PyTorch's answers, for networks_test.cc.
+"""Writes every classifier of torchvision and of timm's residual families as ONNX, and as checkpoints where models/ describes it,
+with PyTorch's answers, for networks_test.cc.
 
 Usage: export_networks_torch.py FOLDER LOG [NAME...]; see export_cases.Queue. Weights are random: nothing is downloaded. Of
 timm's networks whose names differ in numbers alone, which repeat blocks, the first is taken, and none of more than PARAMETERS.
-Needs torch, torchvision, timm, numpy and,
-for the newer exporter, onnxscript.
+Needs torch, torchvision, timm, safetensors, numpy and, for the newer exporter, onnxscript.
 """
 
 import functools
+import json
 import os
 import re
 import sys
 import warnings
 
 import numpy as np
+import safetensors.torch
 import timm
 import torch
 import torchvision
@@ -27,16 +29,19 @@ FAMILIES = ("resnet", "resnetv2", "resnest", "res2net", "regnet", "sknet", "sene
 # Written by PyTorch's newer exporter too, which takes long: one of each kind of block.
 SAMPLE = {"resnet18", "resnext50_32x4d", "mobilenet_v2", "densenet121", "squeezenet1_1", "shufflenet_v2_x0_5", "regnet_y_400mf", "googlenet",
           "seresnet18", "ecaresnet26t", "resnetblur18", "resnetv2_50", "resnest14d", "res2net50_48w_2s", "skresnet18", "dla34", "nf_resnet26"}
+# Larger networks of torchvision whose smallest has their layers: these come last.
+REPEATED = r"efficientnet_(b[1-7]|v2_[ml])|convnext_[bls]|swin_(v2_)?[bs]|vit_(l|h|b_16)|vgg1[69]|regnet_._\d\dgf|regnet_y_128gf"
 LARGE_INPUT = ("alexnet", "vgg", "vit", "maxvit")  # 224 pixels, which these need; the others take fewer.
 
 
 @torch.no_grad()
 def randomize(model, size):
-    """Random weights whose activations stay in range: batch norms have the statistics of a random batch."""
+    """Random weights whose activations stay in range: batch norms have the statistics of a random batch, and scales well below
+    1, without which deep networks of random blocks amplify any rounding."""
     for parameter in model.parameters():
         if parameter.numel() > 1 and parameter.std() > 0:
             continue  # The framework's own random values; the others are constants such as 0 or 1.
-        parameter.copy_(torch.where(parameter == 0, 0.1 * torch.randn_like(parameter), parameter * (0.5 + torch.rand_like(parameter))))
+        parameter.copy_(torch.where(parameter == 0, 0.1 * torch.randn_like(parameter), parameter * (0.2 + 0.4 * torch.rand_like(parameter))))
     norms = [m.train() for m in model.eval().modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momentum = [m.momentum for m in norms]
     for m in norms:
@@ -52,38 +57,58 @@ def onnx(model, x, **options):
     return lambda path: torch.onnx.export(model, (x[:1],), path, input_names=["x"], **options)
 
 
+def answers(folder, model, x, as_input=lambda x: x):
+    """Saves channels last what the file takes for `x`, and what it gives."""
+    os.makedirs(folder, exist_ok=True)
+    with torch.no_grad():
+        np.save(os.path.join(folder, "expected.npy"), model(x).numpy())
+    np.save(os.path.join(folder, "input.npy"), as_input(x.permute(0, 2, 3, 1)).contiguous().numpy())
+
+
+def described(name):
+    """The description of models/ that has the network's tensors, and its preprocessing."""
+    name = re.sub(r"^resnetv2_(\d+)$", r"resnet\1_v2", name)
+    path = os.path.join(os.path.dirname(__file__), "../../models", name + ".json")
+    return (name, json.load(open(path))["preprocessing"]) if os.path.exists(path) else (None, None)
+
+
 def prepare(make, name):
     def write(folder):
         torch.manual_seed(1)
         size = 224 if name.startswith(LARGE_INPUT) else 96
         model = randomize(make(), size)
         x = torch.randn(2, 3, size, size)
-        with torch.no_grad():
-            np.save(os.path.join(folder, "expected.npy"), model(x).numpy())
-        np.save(os.path.join(folder, "input.npy"), x.permute(0, 2, 3, 1).contiguous().numpy())
+        answers(folder, model, x)
         doors = {"onnx": ("script.onnx", onnx(model, x, dynamo=False, opset_version=17))}
         if name in SAMPLE:
             doors["onnx-dynamo"] = ("dynamo.onnx", onnx(model, x, dynamo=True))
+        description, preprocessing = described(name)
+        if description:  # Takes photos of 224 pixels, and has a softmax.
+            answers(os.path.join(folder, "checkpoint"), nn.Sequential(model, nn.Softmax(1)), torch.randn(2, 3, 224, 224),
+                    lambda x: (x * torch.tensor(preprocessing["std"]) + torch.tensor(preprocessing["mean"])) * 255)
+            doors["pth"] = (f"checkpoint/{description}.pth", lambda path: torch.save(model.state_dict(), path))
+            doors["safetensors"] = (f"checkpoint/{description}.safetensors", lambda path: safetensors.torch.save_file(model.state_dict(), path))
         return doors
     return write
 
 
 def networks():
-    """Library, name and a function that makes it: the sample, torchvision's from small to large, timm's, torchvision's huge ones."""
+    """Library, name and a function that makes it: the sample, torchvision's from small to large, timm's, torchvision's REPEATED."""
     size = lambda name: torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
     listed = []
     for name in sorted(torchvision.models.list_models(module=torchvision.models), key=size):
         # Outputs that only training has.
         options = {"init_weights": False, "aux_logits": False} if name in ("googlenet", "inception_v3") else {}
-        listed.append(("torchvision", name, functools.partial(torchvision.models.get_model, name, weights=None, **options)))
-    kinds = set(SAMPLE)
-    for name in sum((timm.list_models(module=family) for family in FAMILIES), []):
-        kind = name if name in SAMPLE else re.sub(r"\d+", "#", name)
-        if name in SAMPLE or kind not in kinds:
-            listed.append(("timm", name, functools.partial(timm.create_model, name)))
-            kinds.add(kind)
-    huge = lambda name, library: library == "torchvision" and size(name) > PARAMETERS
-    return sorted(listed, key=lambda network: (network[1] not in SAMPLE, huge(*network[1::-1])))
+        make = functools.partial(torchvision.models.get_model, name, weights=None, **options)
+        listed.append((3 if re.match(REPEATED, name) else 1, "torchvision", name, make))
+    for family in FAMILIES:
+        kinds = set()
+        for name in timm.list_models(module=family):
+            kind = re.sub(r"\d+", "#", name)
+            if name in SAMPLE or kind not in kinds:
+                kinds.add(kind)
+                listed.append((2 + len(kinds) / 1000, "timm", name, functools.partial(timm.create_model, name)))
+    return [n[1:] for n in sorted(listed, key=lambda n: 0 if n[2] in SAMPLE else n[0])]
 
 
 def too_large(make):

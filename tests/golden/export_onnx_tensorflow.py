@@ -1,7 +1,7 @@
 """Writes ONNX files of Keras networks, with tf2onnx and with Keras's own export, and inputs and Keras's outputs.
 
-Usage: export_onnx_tensorflow.py FOLDER [--small | NAME...]; --small leaves the networks of keras.applications out. Each case is
-FOLDER/NAME with model.onnx, input.npy (NHWC) and expected.npy. Needs tensorflow, keras 3, tf2onnx and onnx.
+Usage: export_onnx_tensorflow.py FOLDER [NAME...]. Each case is FOLDER/NAME with model.onnx, input.npy (NHWC) and
+expected.npy. Needs tensorflow, keras 3, tf2onnx and onnx.
 """
 
 import os
@@ -106,16 +106,6 @@ def dilated():
     return randomize(keras.Model(inputs, layers.Dense(3)(layers.GlobalAveragePooling2D()(x))))
 
 
-def application(name, size=64):
-    NETWORKS[name] = lambda: randomize(
-        getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10, classifier_activation="softmax"), gain=0.6)
-
-
-APPLICATIONS = ("ResNet50", "ResNet50V2", "ResNet101", "ResNet152V2", "MobileNet", "MobileNetV2", "DenseNet121")
-for application_name in APPLICATIONS:
-    application(application_name)
-
-
 def convert(model, path, opset, **options):
     signature = [tf.TensorSpec([None, *model.inputs[0].shape[1:]], tf.float32, name="image")]
     function = tf.function(lambda image: model(image, training=False))
@@ -123,9 +113,6 @@ def convert(model, path, opset, **options):
 
 
 def ways(name):
-    if name in APPLICATIONS and name not in ("ResNet50", "ResNet50V2"):  # Minutes each.
-        yield "tf2onnx17", lambda model, path: convert(model, path, 17)
-        return
     yield "tf2onnx13", lambda model, path: convert(model, path, 13)
     yield "tf2onnx18", lambda model, path: convert(model, path, 18)
     yield "tf2onnx_nchw", lambda model, path: convert(model, path, 15, inputs_as_nchw=["image"])
@@ -147,12 +134,10 @@ def export(folder, make, way):
 
 def main():
     wanted, failed = sys.argv[2:], 0
-    small = "--small" in wanted
-    wanted = [w for w in wanted if w != "--small"]
     for name, make in NETWORKS.items():
         for label, way in ways(name):
             case = f"{name}_{label}"
-            if small and name in APPLICATIONS or wanted and name not in wanted and case not in wanted:
+            if wanted and name not in wanted and case not in wanted:
                 continue
             failed += not attempt(case, lambda: export(os.path.join(sys.argv[1], case), make, way))
     sys.exit(failed > 0)

@@ -1,8 +1,7 @@
 """Writes ONNX files with PyTorch's exporters, with inputs and PyTorch's own outputs.
 
-Usage: export_onnx_torch.py FOLDER [--small | NAME...]; --small leaves torchvision's networks out. Each case is FOLDER/NAME with
-model.onnx, input.npy (NHWC) and expected.npy; further outputs are expected_1.npy and so on. Needs torch 1.13 or newer, numpy,
-and for the newer exporter onnxscript. Names end in the exporter ("script" or "dynamo") and the opset.
+Usage: export_onnx_torch.py FOLDER [NAME...]. Each case is FOLDER/NAME with model.onnx, input.npy (NHWC) and expected.npy;
+further outputs are expected_1.npy and so on. Needs torch 1.13 or newer, numpy, and for the newer exporter onnxscript. Names end in the exporter ("script" or "dynamo") and the opset.
 """
 
 import os
@@ -326,20 +325,6 @@ def float64():
     return windows(*stem()).double()
 
 
-# Networks of torchvision (random weights).
-def application(name, size=64, **options):
-    @network(3, size, size, large=True)
-    def make():
-        import torchvision
-        return getattr(torchvision.models, name)(weights=None, num_classes=10, **options)
-    NETWORKS[name] = (make, (3, size, size), {"large": True})
-
-
-for name, size in (("resnet18", 224), ("resnet34", 64), ("resnet50", 224), ("resnet101", 64), ("resnet152", 64), ("resnext50_32x4d", 64),
-                   ("wide_resnet50_2", 64), ("mobilenet_v2", 96), ("densenet121", 64), ("googlenet", 64), ("squeezenet1_1", 64)):
-    application(name, size, **({"init_weights": False, "aux_logits": False} if name == "googlenet" else {}))
-del NETWORKS["make"]
-
 # Trained networks on photos, where OCTET_DATA_DIR has them.
 def data(name):
     return os.path.join(os.environ.get("OCTET_DATA_DIR", ""), name)
@@ -431,14 +416,13 @@ VARIED = ("shortcut_a", "head_pool_of_size", "head_mean", "head_adaptive_view", 
 def export(folder, name, options, seed=1):
     make, shape, properties = NETWORKS[name]
     torch.manual_seed(seed)
-    model = make().eval() if "trained" in properties else randomize(make(), gain=0.5 if properties.get("large") else 1.0).eval()
-    count = 2 if properties.get("large") else 4
+    model = make().eval() if "trained" in properties else randomize(make()).eval()
     if "trained" in properties:
         x = photos(shape[1])
     elif properties.get("pixels"):
-        x = torch.randint(0, 256, (count, *shape)).to(torch.uint8 if properties.get("byte") else torch.float32)
+        x = torch.randint(0, 256, (4, *shape)).to(torch.uint8 if properties.get("byte") else torch.float32)
     else:
-        x = torch.randn(count, *shape, dtype=properties.get("dtype", torch.float32))
+        x = torch.randn(4, *shape, dtype=properties.get("dtype", torch.float32))
     if name == "bytes_nhwc":
         x = x.permute(0, 2, 3, 1).contiguous()
     with torch.no_grad():
@@ -457,12 +441,7 @@ def export(folder, name, options, seed=1):
 
 def main():
     wanted, failed = sys.argv[2:], 0
-    small = "--small" in wanted
-    wanted = [w for w in wanted if w != "--small"]
     for name, (_, _, properties) in NETWORKS.items():
-        large = properties.get("large")
-        if large and (small or OLD):
-            continue
         if "trained" in properties and not os.path.exists(data(properties["trained"])):
             print("skipped, no data:", name, flush=True)
             continue
@@ -470,7 +449,7 @@ def main():
             case = f"{name}_{label}"
             if wanted and name not in wanted and case not in wanted:
                 continue
-            if large and label == "script11" or OLD and "since" in properties:
+            if OLD and "since" in properties:
                 continue
             if name == "shortcut_a" and options.get("opset_version") == 9:
                 continue  # Slice has no steps there; the exporter refuses.

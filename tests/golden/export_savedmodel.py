@@ -1,8 +1,7 @@
 """Writes TensorFlow SavedModels of every kind octet reads, with inputs and TensorFlow's own outputs.
 
-Usage: export_savedmodel.py FOLDER [--small | NAME...]; --small leaves the networks of keras.applications out. Each case is
-FOLDER/NAME with saved_model.pb, variables/, input.npy and expected.npy; an input of integers holds pixels, whatever the
-signature's type. Needs tensorflow and keras 3.
+Usage: export_savedmodel.py FOLDER [NAME...]. Each case is FOLDER/NAME with saved_model.pb, variables/, input.npy
+and expected.npy; an input of integers holds pixels, whatever the signature's type. Needs tensorflow and keras 3.
 """
 
 import os
@@ -279,24 +278,8 @@ def frozen(folder):
     save(folder, images(33, 30), model(images(33, 30), training=False))
 
 
-def application(name, size=64):
-    def make(folder):
-        model = randomize(getattr(keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10,
-                                                                  classifier_activation=None), gain=0.6)
-        export(folder, model, images(size, size, count=2))
-    CASES[name] = make
-
-
-APPLICATIONS = ("ResNet50", "ResNet101", "ResNet152", "ResNet50V2", "ResNet101V2", "ResNet152V2", "MobileNet", "MobileNetV2")
-for application_name in APPLICATIONS:
-    application(application_name)
-
-
 def main():
-    names = sys.argv[2:] or list(CASES)
-    if names == ["--small"]:
-        names = [name for name in CASES if name not in APPLICATIONS]
-    for name in names:
+    for name in sys.argv[2:] or CASES:
         folder = os.path.join(sys.argv[1], name)
         keras.backend.clear_session()
         CASES[name](folder)

@@ -1,7 +1,7 @@
 // Models written by the real exporters, now, against the frameworks' own outputs. The frameworks
 // are in build/exporters, where tests/golden/setup_exporters.sh installs them; tests of one that is
-// not there are skipped. OCTET_EXPORT_ALL=1 adds the large networks. OCTET_EXPORT_FOLDER=FOLDER
-// keeps the exports there, and uses those that it finds.
+// not there are skipped. OCTET_EXPORT_FOLDER=FOLDER keeps the exports there, and uses those that it
+// finds.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -140,16 +140,13 @@ void CompareOnnx(const Exports& exports, int at_least, const Tolerance& toleranc
   EXPECT_GE(static_cast<int>(cases.size()), at_least);
 }
 
-std::string Size() { return Environment("OCTET_EXPORT_ALL").empty() ? "--small" : ""; }
-
 class PyTorch : public ::testing::TestWithParam<const char*> {};
 INSTANTIATE_TEST_SUITE_P(Versions, PyTorch, ::testing::Values("torch", "torch113"),
                          [](const auto& version) { return std::string(version.param); });
 
 TEST_P(PyTorch, Onnx) {
   OCTET_REQUIRE_EXPORTERS(GetParam());
-  CompareOnnx(Exports(std::string(GetParam()) + "_onnx", python, "export_onnx_torch.py", Size()),
-              200);
+  CompareOnnx(Exports(std::string(GetParam()) + "_onnx", python, "export_onnx_torch.py", ""), 200);
 }
 
 TEST_P(PyTorch, StateDicts) {
@@ -206,7 +203,7 @@ TEST_P(PyTorch, QuantizedOnnx) {
 
 TEST(TensorFlow, SavedModels) {
   OCTET_REQUIRE_EXPORTERS("tensorflow");
-  const Exports exports("tensorflow_saved", python, "export_savedmodel.py", Size());
+  const Exports exports("tensorflow_saved", python, "export_savedmodel.py", "");
   ASSERT_TRUE(exports.ok());
   const std::vector<std::string> cases = exports.Cases();
   for (const std::string& folder : cases) {
@@ -218,7 +215,7 @@ TEST(TensorFlow, SavedModels) {
 
 TEST(TensorFlow, Onnx) {
   OCTET_REQUIRE_EXPORTERS("tensorflow");
-  CompareOnnx(Exports("tensorflow_onnx", python, "export_onnx_tensorflow.py", Size()), 50);
+  CompareOnnx(Exports("tensorflow_onnx", python, "export_onnx_tensorflow.py", ""), 50);
 }
 
 }  // namespace
