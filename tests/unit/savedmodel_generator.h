@@ -548,7 +548,8 @@ class SavedModelGenerator {
     }
     const int64_t kh = w->axis[0].kernel, kw = w->axis[1].kernel;
     Val k = Weight(depthwise ? Dims{kh, kw, c, 1 + Below(3)}
-                             : Dims{kh, kw, c / groups, groups * (1 + Below(9 / groups))},
+                             : Dims{kh, kw, c / groups,
+                                    groups * (1 + Below(std::max<int64_t>(9 / groups, 1)))},
                    0.6 / std::sqrt(static_cast<double>(kh * kw)));
     RefTensor y = depthwise ? RefDepthwiseConv(in, k.t, w->axis[0], w->axis[1])
                             : RefConv(in, k.t, w->axis[0], w->axis[1]);
@@ -679,6 +680,7 @@ class SavedModelGenerator {
 
   void Reduce(const Val& x) {
     const int64_t rank = static_cast<int64_t>(x.t.dims.size());
+    if (rank < 2) return;
     Dims axes;
     if (IsImage(x) && !OneIn(8)) {
       const int64_t h = x.first ? 2 : 1;
@@ -686,7 +688,6 @@ class SavedModelGenerator {
     } else {
       axes = {1 + Below(rank - 1)};
     }
-    if (rank < 2) return;
     const bool keep = OneIn(2), mean = OneIn(2);
     RefTensor t = x.t;
     double n = 1;
@@ -731,7 +732,8 @@ class SavedModelGenerator {
       const Out flat = Op("Pack", {Op("Prod", {rows, Ints({0})}), Op("Prod", {last, Ints({0})})});
       const Out product =
           Op("MatMul", {Op("Reshape", {x.out, flat}), w.out}, {{"transpose_b", AttrBool(turned)}});
-      Keep(Op("Reshape", {product, Op("ConcatV2", {rows, Ints({out}), Int(0)})}), y, x.first);
+      Keep(Op("Reshape", {product, Op("ConcatV2", {rows, IntsOf(kTfInt32, {out}, {1}), Int(0)})}),
+           y, x.first);
     }
     if (OneIn(2)) Bias(vals_.back());
   }
@@ -1034,12 +1036,13 @@ class SavedModelGenerator {
     Out split;
     if (OneIn(2)) {
       int64_t parts;
-      do parts = 1 + Below(n);
+      do parts = 1 + Below(std::min<int64_t>(n, 8));
       while (n % parts != 0);
       sizes.assign(static_cast<size_t>(parts), n / parts);
       split = Op("Split", {where, x.out}, {{"num_split", AttrInt(parts)}});
     } else {
-      for (int64_t left = n; left > 0; left -= sizes.back()) sizes.push_back(1 + Below(left));
+      for (int64_t left = n; left > 0; left -= sizes.back())
+        sizes.push_back(sizes.size() == 7 ? left : 1 + Below(left));
       Dims written = sizes;
       if (OneIn(3)) Pick2(&written) = -1;
       split = Op("SplitV", {x.out, Ints(written), where},
@@ -1381,7 +1384,8 @@ class SavedModelGenerator {
       for (int a : d.after) {
         if (here.count(a) > 0) node.inputs.push_back("^" + here[a]);
       }
-      for (int slot = 0; slot < 16; ++slot) (*names)[{i, slot}] = Result(d, node.name, slot, main);
+      for (int slot = 0; slot < (d.op.starts_with("Split") ? 8 : 2); ++slot)
+        (*names)[{i, slot}] = Result(d, node.name, slot, main);
       here[i++] = node.name;
       nodes->push_back(std::move(node));
     }

@@ -316,17 +316,22 @@ GraphBuilder::Range SliceRange(int64_t size, std::optional<int64_t> begin,
 Status Folder::Charge(int64_t elements, ElementType type) const {
   int64_t bytes = 0;
   if (elements < 0 || !CheckedMul(elements, IsFloat(type) ? 4 : 8, &bytes) || bytes > largest_)
-    return Corrupt("its constant result is too large");
+    return Unsupported("its constant result is too large");
   return builder_->Charge(bytes);
 }
 
 int64_t Folder::Wrap(int64_t v, ElementType type) const {
-  return dynamic_ && v == kDynamic ? v : Wrapped(v, type);
+  return dynamic_ && IsDynamic(v) ? v : Wrapped(v, type);
 }
 
 int64_t Folder::Apply(BinaryOp op, int64_t v, int64_t w, bool is_unsigned) const {
-  if (dynamic_ && (v == kDynamic || w == kDynamic))
-    return op == BinaryOp::kMul && (v == 1 || w == 1) ? v == 1 ? w : v : kDynamic;
+  if (dynamic_ && (IsDynamic(v) || IsDynamic(w))) {  // Known remain multiples of the batch size.
+    if (op == BinaryOp::kMul && IsDynamic(w)) std::swap(v, w);
+    const int64_t rows = v - kUnknown;  // Of a dynamic v.
+    if (op == BinaryOp::kMul && w >= 1 && rows <= kMaxRows / w) return Batches(rows * w);
+    if (op == BinaryOp::kDiv && w >= 1 && rows % w == 0) return Batches(rows / w);
+    return kUnknown;
+  }
   // Arithmetic wraps as two's complement, which C++ defines for unsigned numbers.
   const uint64_t uv = static_cast<uint64_t>(v), uw = static_cast<uint64_t>(w);
   const auto wrap = [](uint64_t u) { return static_cast<int64_t>(u); };
@@ -393,7 +398,7 @@ Result<Constant> Folder::Cast(const Constant& x, ElementType to) const {
   if (IsFloat(to)) {
     for (float v : x.floats) y.floats.push_back(Rounded(v, to));
     for (int64_t v : x.ints) {
-      if (dynamic_ && v == kDynamic)
+      if (dynamic_ && IsDynamic(v))
         return Unsupported(StrCat("it casts the batch size to ", TypeName(to)));
       const bool is_unsigned = x.type == kUint64;
       y.floats.push_back(Rounded(

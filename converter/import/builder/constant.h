@@ -19,8 +19,12 @@ namespace octet {
 /// Most dimensions of a constant.
 inline constexpr size_t kMaxRank = 8;
 
-/// Stands for the batch size where shapes are computed and it is not known.
-inline constexpr int64_t kDynamic = std::numeric_limits<int64_t>::min();
+/// Stands for what depends on the batch size where shapes are computed and it is not known.
+inline constexpr int64_t kUnknown = std::numeric_limits<int64_t>::min();
+/// Stand for 1 to kMaxRows times the batch size.
+inline constexpr int64_t kMaxRows = int64_t{1} << 40;
+inline constexpr int64_t Batches(int64_t rows) { return kUnknown + rows; }
+inline constexpr bool IsDynamic(int64_t v) { return v <= Batches(kMaxRows); }
 
 /// Numbered as in ONNX's TensorProto.DataType. Negative ones are another format's numbers of what
 /// is not read.
@@ -123,7 +127,7 @@ enum class UnaryOp { kNeg, kSqrt, kRsqrt, kReciprocal, kSquare, kFloor, kCeil, k
 class Folder {
  public:
   /// What is made is charged to `builder`; `largest` bounds the bytes of one constant. With
-  /// `dynamic`, kDynamic is not a number, and what is computed from it is kDynamic too.
+  /// `dynamic`, what IsDynamic is not a number, and what is computed from it is dynamic too.
   Folder(GraphBuilder* builder, int64_t largest, bool dynamic)
       : builder_(builder), largest_(largest), dynamic_(dynamic) {}
 

@@ -1,5 +1,6 @@
 #include "converter/import/tensorflow/fold.h"
 
+#include <algorithm>
 #include <map>
 #include <utility>
 
@@ -56,17 +57,18 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const Dims& dims,
       continue;
     }
     const int64_t size = dims[plan.ranges.size()], step = strides[i];
-    if (step == 0 || step == kDynamic) return Corrupt("StridedSlice with a step of 0");
+    if (step == 0) return Corrupt("StridedSlice with a step of 0");
+    if (IsDynamic(step)) return Unsupported("StridedSlice with a step that depends on the batch");
     const bool from_edge = begin_mask >> i & 1, to_edge = end_mask >> i & 1;
-    if (size == kDynamic) {
-      if (step == 1 && (from_edge || begin[i] == 0) && (to_edge || end[i] == kDynamic) &&
+    if (IsDynamic(size)) {
+      if (step == 1 && (from_edge || begin[i] == 0) && (to_edge || end[i] == size) &&
           !(shrink >> i & 1)) {
         whole();
         continue;
       }
       return Unsupported("StridedSlice of the batch");
     }
-    if (begin[i] == kDynamic || end[i] == kDynamic)
+    if (IsDynamic(begin[i]) || IsDynamic(end[i]))
       return Unsupported("StridedSlice with bounds that depend on the batch");
     if (shrink >> i & 1) {
       const Result<size_t> at = NormalizeAxis(begin[i], static_cast<size_t>(size));
@@ -81,6 +83,27 @@ Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const Dims& dims,
     plan.output_dims.push_back(plan.ranges.back().count);
   }
   while (plan.ranges.size() < dims.size()) whole();
+  return plan;
+}
+
+Result<SlicePlan> PlanSlice(const Dims& dims, const std::vector<int64_t>& begin,
+                            const std::vector<int64_t>& size) {
+  if (begin.size() != dims.size() || size.size() != dims.size())
+    return Corrupt("Slice with bounds of another rank than its input's");
+  SlicePlan plan{{}, dims};
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (IsDynamic(dims[i])) {
+      if (begin[i] != 0 || (size[i] != -1 && size[i] != dims[i]))
+        return Unsupported("Slice of the batch");
+    } else if (IsDynamic(begin[i]) || IsDynamic(size[i])) {
+      return Unsupported("Slice with bounds that depend on the batch");
+    } else if (begin[i] < 0 || begin[i] > dims[i] || size[i] < -1 || size[i] > dims[i] - begin[i]) {
+      return Corrupt("Slice outside of its input");
+    } else {
+      plan.output_dims[i] = size[i] == -1 ? dims[i] - begin[i] : size[i];
+    }
+    plan.ranges.push_back({begin[i], 1, plan.output_dims[i]});
+  }
   return plan;
 }
 
@@ -144,11 +167,18 @@ Result<std::optional<Constant>> FoldConstant(const NodeDef& node,
          part.dims = std::move(plan.output_dims);
          return part;
        }},
+      {"Slice",
+       [](const NodeDef&, const Inputs& in, const Folder& f) -> Result<Constant> {
+         OCTET_ASSIGN_OR_RETURN(const SlicePlan plan,
+                                PlanSlice(in[0]->dims, in[1]->ints, in[2]->ints));
+         return f.Slice(*in[0], plan.ranges);
+       }},
       {"Fill",
        [](const NodeDef&, const Inputs& in, const Folder& f) { return f.Fill(*in[0], *in[1]); }},
       {"Prod",
        [](const NodeDef& n, const Inputs& in, const Folder& f) -> Result<Constant> {
-         if (in[0]->dims.size() != 1) return Unsupported("of what is no list");
+         if (in[0]->dims.size() != 1 || in[1]->ints.size() != 1)
+           return Unsupported("Prod of something other than all of a list");
          return f.ReduceProd(*in[0], n.Bool("keep_dims", false));
        }},
       {"Transpose",
@@ -173,6 +203,16 @@ Result<std::optional<Constant>> FoldConstant(const NodeDef& node,
   if (!known || inputs.empty()) return Folded();
   for (const Constant* in : inputs) {
     if (in->type == ElementType::kString) return Unsupported(StrCat(node.op, " on strings"));
+  }
+  // What is no data must be known.
+  const size_t last = inputs.size() - 1;
+  for (size_t i = 0; i <= last; ++i) {
+    const bool is_data = binary != kBinary.end() || node.op == "Pack" ||
+                         (node.op == "ConcatV2" ? i < last : i == (node.op == "Fill" ? 1u : 0u));
+    const std::vector<int64_t>& ints = inputs[i]->ints;
+    if (!is_data && std::any_of(ints.begin(), ints.end(), IsDynamic))
+      return Unsupported(
+          StrCat("input ", i, " depends on the batch size or is too large, expected numbers"));
   }
   OCTET_ASSIGN_OR_RETURN(Constant folded,
                          binary != kBinary.end()

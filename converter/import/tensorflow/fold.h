@@ -20,12 +20,16 @@ struct SlicePlan {
   bool drops_first = false;                 ///< The input's first dimension is dropped.
 };
 
-/// Resolves the masks of a StridedSlice over `dims` (kDynamic allowed where the whole dimension is
+/// Resolves the masks of a StridedSlice over `dims` (a dynamic one where the whole dimension is
 /// taken). Errors: kCorrupt, kUnsupported.
 Result<SlicePlan> PlanStridedSlice(const NodeDef& node, const Dims& dims,
                                    const std::vector<int64_t>& begin,
                                    const std::vector<int64_t>& end,
                                    const std::vector<int64_t>& strides);
+
+/// The same of a Slice.
+Result<SlicePlan> PlanSlice(const Dims& dims, const std::vector<int64_t>& begin,
+                            const std::vector<int64_t>& size);
 
 /// What the operator Shape gives for an input of these dimensions. Errors: kCorrupt.
 Result<Constant> ShapeTensor(const NodeDef& node, const Dims& dims);

@@ -38,6 +38,7 @@ constexpr int64_t kMaxConstantBytes = int64_t{1} << 32;
 /// Elements of what does not lie in the file: filled and broadcast constants, arithmetic per
 /// channel.
 constexpr int64_t kMaxMadeElements = int64_t{1} << 24;
+constexpr int64_t kAnyBatch = 0;
 constexpr size_t kMaxName = 512;  // Inlining can repeat a name any number of times.
 
 constexpr char kOnlyConvolution[] =
@@ -230,7 +231,7 @@ class Converter {
   /// Dimensions as TensorFlow sees them.
   std::vector<int64_t> DimsOf(const Value& value) const {
     std::vector<int64_t> dims = value.view.dims;
-    if (!dims.empty()) dims[0] = batch_ == kDynamic ? kDynamic : batch_ * dims[0];
+    if (!dims.empty()) dims[0] = batch_ == kAnyBatch ? Batches(dims[0]) : batch_ * dims[0];
     return dims;
   }
 
@@ -364,11 +365,16 @@ class Converter {
     return constant->floats[0];
   }
 
-  Result<std::vector<int64_t>> InInts(const FlatNode& node, size_t slot) const {
+  /// `dynamic`: some may stand for multiples of the batch size.
+  Result<std::vector<int64_t>> InInts(const FlatNode& node, size_t slot,
+                                      bool dynamic = false) const {
     OCTET_ASSIGN_OR_RETURN(const Constant* constant, InConstant(node, slot));
     if (constant->is_float())
       return Corrupt(
           StrCat("input ", slot, " is of ", TypeName(constant->type), ", expected integers"));
+    if (!dynamic && std::any_of(constant->ints.begin(), constant->ints.end(), IsDynamic))
+      return Unsupported(
+          StrCat("input ", slot, " depends on the batch size or is too large, expected numbers"));
     return constant->ints;
   }
 
@@ -459,6 +465,11 @@ class Converter {
     OCTET_ASSIGN_OR_RETURN(ValuePtr folded, Fold(node));
     if (folded != nullptr) return std::vector<ValuePtr>{std::move(folded)};
     if (def.op == "Split" || def.op == "SplitV") return Split(node);
+    bool constant = !node.inputs.empty() && def.op != "PlaceholderWithDefault";
+    for (size_t i = 0; i < node.inputs.size(); ++i)
+      constant = constant && In(node, i).constant != nullptr;
+    if (constant)
+      return Unsupported("computes on constants alone, expected what the network computes");
     if (row->convert == nullptr)
       return Unsupported("computes on the network's values, expected constants");
     const bool dilating =
@@ -530,7 +541,7 @@ class Converter {
     }
     if (dims->empty()) return Unsupported("input is a single number");
     if ((*dims)[0] > kMaxElements) return Corrupt(StrCat("input has a batch of ", (*dims)[0]));
-    batch_ = (*dims)[0] < 1 ? kDynamic : (*dims)[0];
+    batch_ = std::max((*dims)[0], kAnyBatch);
     (*dims)[0] = 1;
     ValuePtr value = std::make_shared<Value>();
     // Where a transpose says so, the image is read as channels first: its tensor is always NHWC.
@@ -1020,33 +1031,31 @@ class Converter {
   }
 
   Result<ValuePtr> Reshape(const FlatNode& node) {
-    OCTET_ASSIGN_OR_RETURN(std::vector<int64_t> target, InInts(node, 1));
+    OCTET_ASSIGN_OR_RETURN(std::vector<int64_t> target, InInts(node, 1, true));
     if (!In(node, 0).is_activation()) return Unsupported("reshapes a constant to a computed shape");
     const Dims& dims = In(node, 0).view.dims;
     const int64_t elements = Product(dims, 0, dims.size());
     if (target.empty() || elements < 1) return Unsupported("reshapes the batch");
-    // In front stands the batch, perhaps merged with other dimensions: as much of it as the others
-    // leave. One of those may be a -1 where the batch is as before.
-    int64_t rest = 1;
-    size_t open = 0;
+    // In front stands the batch, perhaps merged with other dimensions.
+    int64_t rows = target[0] == -1                                  ? -1
+                   : IsDynamic(target[0])                       ? target[0] - kUnknown
+                   : batch_ != kAnyBatch && target[0] % batch_ == 0 ? target[0] / batch_
+                                                                    : 0;
+    // One dimension may be as large as the others leave.
+    int64_t known = std::max<int64_t>(rows, 1);
+    int64_t* open = rows == -1 ? &rows : nullptr;
     for (size_t d = 1; d < target.size(); ++d) {
-      if (target[d] == -1 && open == 0 && (target[0] == kDynamic || target[0] == batch_)) {
-        open = d;
-      } else if (target[d] < 1 || !CheckedMul(rest, target[d], &rest)) {
-        return Unsupported("reshapes the batch; keep the first dimension as it is");
+      if (target[d] == -1 && open == nullptr) {
+        open = &target[d];
+      } else if (target[d] < 1 || !CheckedMul(known, target[d], &known)) {
+        rows = 0;
       }
     }
-    if (open > 0) {
-      if (elements % rest != 0)
-        return Unsupported(StrCat("reshapes ", DimsText(dims), " to what it does not fit"));
-      target[open] = elements / rest;
-      rest = elements;
-    }
-    if (elements % rest != 0) return Unsupported("reshapes the batch");
-    const int64_t rows = elements / rest;
-    const bool front = target[0] == kDynamic || target[0] == -1 ||
-                       (batch_ != kDynamic && target[0] == batch_ * rows);
-    if (!front) return Unsupported("reshapes the batch; keep the first dimension as it is");
+    if (rows < -1 || rows == 0)
+      return Unsupported("reshapes the batch; keep the first dimension as it is");
+    if (open == nullptr ? known != elements : elements % known != 0)
+      return Unsupported(StrCat("reshapes ", DimsText(dims), " to what it does not fit"));
+    if (open != nullptr) *open = elements / known;
     target[0] = rows;
     return WithDims(node, std::move(target));
   }
@@ -1143,40 +1152,32 @@ class Converter {
   }
 
   Result<ValuePtr> StridedSlice(const FlatNode& node) {
-    if (!In(node, 0).is_activation()) return Corrupt("slices no activation");
     std::vector<int64_t> bounds[3];
     for (size_t i = 0; i < 3; ++i) {
-      OCTET_ASSIGN_OR_RETURN(bounds[i], InInts(node, i + 1));
+      OCTET_ASSIGN_OR_RETURN(bounds[i], InInts(node, i + 1, true));
     }
-    const std::vector<int64_t> dims = DimsOf(In(node, 0));
-    OCTET_ASSIGN_OR_RETURN(tf::SlicePlan plan,
-                           tf::PlanStridedSlice(*node.def, dims, bounds[0], bounds[1], bounds[2]));
-    if (plan.ranges.empty() || plan.output_dims.empty() || plan.drops_first ||
-        plan.ranges[0].begin != 0 || plan.ranges[0].step != 1 || plan.ranges[0].count != dims[0] ||
-        plan.output_dims[0] != dims[0])
-      return Unsupported("slices the batch");
-    plan.ranges[0].count = plan.output_dims[0] = In(node, 0).view.dims[0];
-    return Take(node, 0, plan.ranges, std::move(plan.output_dims));
+    if (!In(node, 0).is_activation()) return Corrupt("slices no activation");
+    OCTET_ASSIGN_OR_RETURN(
+        tf::SlicePlan plan,
+        tf::PlanStridedSlice(*node.def, DimsOf(In(node, 0)), bounds[0], bounds[1], bounds[2]));
+    return TakePlan(node, std::move(plan));
   }
 
   Result<ValuePtr> Slice(const FlatNode& node) {
-    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> begin, InInts(node, 1));
-    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> size, InInts(node, 2));
-    const std::vector<int64_t> dims = DimsOf(In(node, 0));
-    if (begin.size() != dims.size() || size.size() != dims.size() || dims.empty())
-      return Corrupt("rank does not fit");
-    if (begin[0] != 0 || (size[0] != -1 && size[0] != dims[0]))
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> begin, InInts(node, 1, true));
+    OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> size, InInts(node, 2, true));
+    OCTET_ASSIGN_OR_RETURN(tf::SlicePlan plan, tf::PlanSlice(DimsOf(In(node, 0)), begin, size));
+    return TakePlan(node, std::move(plan));
+  }
+
+  /// Of the batch everything.
+  Result<ValuePtr> TakePlan(const FlatNode& node, tf::SlicePlan plan) {
+    const int64_t batch = DimsOf(In(node, 0))[0];
+    if (plan.output_dims.empty() || plan.drops_first || plan.ranges[0].begin != 0 ||
+        plan.ranges[0].step != 1 || plan.ranges[0].count != batch || plan.output_dims[0] != batch)
       return Unsupported("slices the batch");
-    Dims output = In(node, 0).view.dims;
-    std::vector<GraphBuilder::Range> plan(dims.size());
-    plan[0].count = output[0];
-    for (size_t i = 1; i < dims.size(); ++i) {
-      if (begin[i] < 0 || begin[i] > dims[i] || size[i] < -1 || size[i] > dims[i] - begin[i])
-        return Corrupt("slice outside of its input");
-      output[i] = size[i] == -1 ? dims[i] - begin[i] : size[i];
-      plan[i] = {begin[i], 1, output[i]};
-    }
-    return Take(node, 0, plan, std::move(output));
+    plan.ranges[0].count = plan.output_dims[0] = In(node, 0).view.dims[0];
+    return Take(node, 0, plan.ranges, std::move(plan.output_dims));
   }
 
   /// To the size that is there, which changes nothing whatever the method.
@@ -1273,6 +1274,14 @@ class Converter {
 
   /// Pack of activations: a new dimension that they are concatenated along.
   Result<ValuePtr> Pack(const FlatNode& node) {
+    if (node.inputs.size() == 1) {
+      Dims dims = In(node, 0).view.dims;
+      OCTET_ASSIGN_OR_RETURN(const size_t axis,
+                             NormalizeAxis(node.def->Int("axis", 0), dims.size() + 1));
+      if (axis == 0) return Unsupported("packs the batch");
+      dims.insert(dims.begin() + static_cast<std::ptrdiff_t>(axis), 1);
+      return WithDims(node, std::move(dims));
+    }
     std::vector<View> views;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       OCTET_ASSIGN_OR_RETURN(View view, InView(node, i));
@@ -1297,7 +1306,7 @@ class Converter {
   const TensorBundle* bundle_;
   std::string input_name_;
   const tf::TensorInfo* input_ = nullptr;
-  int64_t batch_ = kDynamic;
+  int64_t batch_ = kAnyBatch;
   int64_t made_left_ = kMaxMadeElements;
   std::map<std::string, std::string, std::less<>> restored_;
   std::map<std::string, std::string> object_keys_;
