@@ -158,6 +158,7 @@ struct TfSavedModel {
   int input_type = kTfFloat;
   std::vector<int64_t> input_shape;
   std::string restore_op;
+  std::map<std::string, std::string> more_outputs;  ///< Besides "scores".
 
   TfNode& Add(std::string name, std::string op, std::vector<std::string> inputs,
               Attributes attributes = {}) {
@@ -166,7 +167,7 @@ struct TfSavedModel {
   }
 
   std::string Serialize() const {
-    const std::string info = Message([&](auto& w) {
+    const std::string input_info = Message([&](auto& w) {
       w.add_string(1, input);
       w.add_enum(2, input_type);
       w.add_message(3, ShapeProto(input_shape));
@@ -191,12 +192,16 @@ struct TfSavedModel {
                     }));
       if (!restore_op.empty())
         w.add_message(3, Message([&](auto& s) { s.add_string(3, restore_op); }));
-      w.add_message(
-          5, entry(signature, Message([&](auto& s) {
-                     s.add_message(1, entry("image", info));
-                     s.add_message(
-                         2, entry("scores", Message([&](auto& o) { o.add_string(1, output); })));
-                   })));
+      w.add_message(5, entry(signature, Message([&](auto& s) {
+                               s.add_message(1, entry("image", input_info));
+                               std::map<std::string, std::string> outputs = more_outputs;
+                               outputs["scores"] = output;
+                               for (const auto& [name, from] : outputs) {
+                                 const std::string info =
+                                     Message([&](auto& o) { o.add_string(1, from); });
+                                 s.add_message(2, entry(name, info));
+                               }
+                             })));
     });
     return Message([&](auto& w) {
       w.add_int64(1, 1);

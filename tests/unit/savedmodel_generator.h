@@ -31,9 +31,26 @@ class SavedModelGenerator {
   const TfSavedModel& model() const { return model_; }
   BundleBuilder& bundle() { return bundle_; }
   bool has_variables() const { return !variables_.empty(); }
+  /// The operators in order of computation, with the shapes of what was made of them.
+  std::string Text() const {
+    std::string text;
+    for (size_t i = 0; i < drafts_.size(); ++i) {
+      text += "%" + std::to_string(i) + " " + drafts_[i].op;
+      for (const Out& in : drafts_[i].inputs)
+        text += " %" + std::to_string(in.node) + (in.slot > 0 ? ":" + std::to_string(in.slot) : "");
+      for (const Val& v : vals_) {
+        if (v.out.node != static_cast<int>(i)) continue;
+        for (const int64_t& d : v.t.dims)
+          text += (&d == v.t.dims.data() ? " [" : ",") + std::to_string(d);
+        text += "]";
+      }
+      text += "\n";
+    }
+    return text;
+  }
   /// One image, in the source's order, and what the network makes of it.
   const RefTensor& input() const { return input_; }
-  const RefTensor& output() const { return output_; }
+  const std::map<std::string, RefTensor>& outputs() const { return outputs_; }
 
  private:
   using Dims = std::vector<int64_t>;
@@ -100,7 +117,7 @@ class SavedModelGenerator {
         return Op("CheckNumerics", {x}, {{"message", AttrString("?")}});
       default:
         return Op(Pick<std::string>({"Identity", "StopGradient", "PreventGradient", "Snapshot",
-                                     "EnsureShape", "Identity"}),
+                                     "EnsureShape", "PlaceholderWithDefault"}),
                   {x});
     }
   }
@@ -773,6 +790,17 @@ class SavedModelGenerator {
       if (v.t.dims == x.t.dims) alike.push_back(v);
     }
     RefTensor t = x.t;
+    if (OneIn(12)) {  // Operands of several shapes.
+      Val y = Pick(vals_);
+      const size_t rank = t.dims.size(), less = y.t.dims.size();
+      for (size_t d = 0; d < less; ++d) {
+        if (less > rank || (y.t.dims[d] != t.dims[rank - less + d] && y.t.dims[d] != 1)) return;
+      }
+      const auto& [op, f] = Pick(Arithmetic());
+      if (op != "RealDiv" && op != "Div")
+        Keep(FloatOp(op, {x.out, y.out}), RefBinary(t, y.t, f), x.first);
+      return;
+    }
     if (OneIn(4)) {
       std::vector<Out> inputs{x.out};
       for (int i = Below(3); i > 0; --i) {
@@ -1044,7 +1072,7 @@ class SavedModelGenerator {
       for (int64_t left = n; left > 0; left -= sizes.back())
         sizes.push_back(sizes.size() == 7 ? left : 1 + Below(left));
       Dims written = sizes;
-      if (OneIn(3)) Pick2(&written) = -1;
+      if (OneIn(3)) written[static_cast<size_t>(Below(static_cast<int64_t>(sizes.size())))] = -1;
       split = Op("SplitV", {x.out, Ints(written), where},
                  {{"num_split", AttrInt(static_cast<int64_t>(sizes.size()))}});
     }
@@ -1061,7 +1089,6 @@ class SavedModelGenerator {
     }
     if (!OneIn(3)) Concat(parts, axis);
   }
-  static int64_t& Pick2(Dims* list) { return list->back(); }
 
   void Concat(std::vector<Val> vals, size_t axis) {
     std::vector<Out> in;
@@ -1296,7 +1323,17 @@ class SavedModelGenerator {
     drafts_.back().outside = true;
     Val x{image, input_, first};
     if (bytes) {
-      x.out = Op("Cast", {x.out}, {{"SrcT", AttrType(kTfUint8)}, {"DstT", AttrType(kTfFloat)}});
+      int type = kTfUint8;
+      if (OneIn(8)) {
+        type = kTfInt32;
+        x.out = Op("Cast", {x.out}, {{"SrcT", AttrType(kTfUint8)}, {"DstT", AttrType(type)}});
+      }
+      if (first && OneIn(3)) {
+        x.out = Op("Transpose", {x.out, Ints({0, 2, 3, 1})});
+        x.t = RefTransposed(x.t, {0, 2, 3, 1});
+        x.first = first = false;
+      }
+      x.out = Op("Cast", {x.out}, {{"SrcT", AttrType(type)}, {"DstT", AttrType(kTfFloat)}});
       const RefTensor s{{}, {1 / 128.0}}, o{{}, {128}};
       if (OneIn(2)) {
         const Val scale = Stored(s);
@@ -1341,7 +1378,15 @@ class SavedModelGenerator {
       default:
         vals_.push_back({FloatOp("Softmax", {x.out}), RefSoftmax(t)});
     }
-    output_ = vals_.back().t;
+    End("scores", vals_.back());
+    for (const Val& v : vals_) {
+      if ((v.t.dims.size() == 2 || IsImage(v)) && v.t.dims[0] == 1 && v.out.node > 1 && OneIn(40))
+        End("end_" + std::to_string(ends_.size()), v);
+    }
+  }
+  void End(const std::string& name, const Val& v) {
+    ends_[name] = v.out;
+    outputs_[name] = v.t;
   }
 
   // -- Functions
@@ -1405,7 +1450,9 @@ class SavedModelGenerator {
         if (!in && inside(out)) add(&gives, out);
       }
     }
-    if (inside(vals_.back().out)) add(&gives, vals_.back().out);
+    for (const auto& [end_name, out] : ends_) {
+      if (inside(out)) add(&gives, out);
+    }
     if (gives.empty()) return false;
     const std::string function = "__inference_" + std::to_string(model_.functions.size()) + "_" +
                                  std::to_string(begin) + "_" + std::to_string(depth);
@@ -1434,8 +1481,11 @@ class SavedModelGenerator {
   void Write() {
     Names names;
     Emit(0, static_cast<int>(drafts_.size()), true, 0, &model_.nodes, &names);
-    const std::string last = names.at(vals_.back().out);
-    model_.output = last.find(':') == std::string::npos ? last + ":0" : last;
+    for (const auto& [name, out] : ends_) {
+      const std::string& from = names.at(out);
+      model_.more_outputs[name] = from.find(':') == std::string::npos ? from + ":0" : from;
+    }
+    model_.output = model_.more_outputs["scores"];
     if (!restored_ || variables_.empty()) return;
     TfFunction f{"restore_function", {"prefix"}, {{"identity", "file:output:0"}}, {}};
     TfNode call{"restore", "StatefulPartitionedCall", {"filename"}, {{"f", AttrFunction(f.name)}}};
@@ -1469,7 +1519,9 @@ class SavedModelGenerator {
   std::vector<Val> vals_;
   std::vector<std::pair<int, std::string>> variables_;  ///< Their nodes and names.
   std::vector<std::vector<double>> shared_;             ///< Numbers of the first functions.
-  RefTensor input_, output_;
+  RefTensor input_;
+  std::map<std::string, RefTensor> outputs_;
+  std::map<std::string, Out> ends_;
 };
 
 }  // namespace octet::testing

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "converter/import/builder/view.h"
 #include "converter/import/tensorflow/saved_model.h"
@@ -48,10 +49,15 @@ TEST(SavedModelOracle, RandomNetworks) {
     Result<Graph> graph =
         ImportSavedModelBytes(generator.model().Serialize(), bundle ? &*bundle : nullptr);
     if (!oracle.Takes(seed, &graph)) continue;
-    EXPECT_TRUE(oracle.IsRight(seed, *graph, Prepared(*graph, generator.input()),
-                               {generator.output().values}));
-    EXPECT_EQ(graph->tensor(graph->outputs[0]).shape.ToString(), DimsText(generator.output().dims))
-        << seed;
+    std::vector<std::vector<Values>> right;
+    for (TensorId id : graph->outputs) {
+      const Tensor& tensor = graph->tensor(id);
+      const RefTensor& y = generator.outputs().at(tensor.name);
+      ASSERT_EQ(tensor.shape.ToString(), DimsText(y.dims)) << "seed " << seed;
+      right.push_back({y.values});
+    }
+    EXPECT_TRUE(oracle.AreRight(seed, *graph, Prepared(*graph, generator.input()), right))
+        << generator.Text();
   }
   oracle.Report();
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <limits>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <protozero/exception.hpp>
 #include <set>
@@ -1220,6 +1221,8 @@ class Converter {
     std::vector<int64_t> sizes(static_cast<size_t>(count), dims[axis] / count);
     if (sized) {
       OCTET_ASSIGN_OR_RETURN(sizes, InInts(node, 1));
+      if (const auto open = std::find(sizes.begin(), sizes.end(), -1); open != sizes.end())
+        *open = dims[axis] - std::accumulate(sizes.begin(), sizes.end(), int64_t{1});
     }
     std::vector<ValuePtr> parts;
     int64_t begin = 0;
