@@ -14,23 +14,6 @@
 namespace octet::testing {
 namespace {
 
-/// What the network is given: pixels through the preprocessing that the importer took from it.
-Values Prepared(const RefTensor& image, const Graph& graph) {
-  Values x = image.values;
-  const Preprocessing& pre = graph.metadata.preprocessing;
-  const Shape& shape = graph.tensor(graph.inputs[0]).shape;
-  const size_t channels = static_cast<size_t>(shape[shape.rank() - 1]);
-  if (shape.rank() != 4 || channels > 3) return x;
-  if (pre.order == ChannelOrder::kBgr) {
-    for (size_t i = 0; i < x.size(); i += channels) std::swap(x[i], x[i + channels - 1]);
-  }
-  for (size_t i = 0; i < x.size(); ++i) {
-    const size_t c = i % channels;
-    x[i] = (x[i] * static_cast<double>(pre.scale) - pre.mean[c]) / pre.stddev[c];
-  }
-  return x;
-}
-
 void RunNetworks(bool keras3) {
   ImportOracle oracle(keras3 ? "Keras 3" : "Keras 2", 1e-4);
   std::set<std::string> types;  // Of what was taken.
@@ -54,7 +37,7 @@ void RunNetworks(bool keras3) {
       }
       right.push_back({outputs[i].values});
     }
-    ASSERT_TRUE(oracle.AreRight(seed, *graph, Prepared(generator.input(), *graph), right))
+    ASSERT_TRUE(oracle.AreRight(seed, *graph, Prepared(*graph, generator.input()), right))
         << generator.model();
   }
   oracle.Report();

@@ -14,24 +14,6 @@
 namespace octet::testing {
 namespace {
 
-/// The image as the graph reads it: channels last, prepared as its metadata says.
-Values Prepared(const Graph& graph, RefTensor x) {
-  const Shape shape = graph.tensor(graph.inputs[0]).shape;
-  if (x.dims.size() == 4 && !(shape == Shape{1, x.dims[1], x.dims[2], x.dims[3]}))
-    x = RefTransposed(x, {0, 2, 3, 1});
-  const Preprocessing& p = graph.metadata.preprocessing;
-  const size_t channels = static_cast<size_t>(shape.back());
-  Values y = x.values;
-  if (channels > 3) return y;
-  for (size_t i = 0; i < y.size(); ++i) {
-    const size_t c = i % channels,
-                 from = p.order == ChannelOrder::kBgr ? i - c + channels - 1 - c : i;
-    y[i] = (x.values[from] * static_cast<double>(p.scale) - static_cast<double>(p.mean[c])) /
-           static_cast<double>(p.stddev[c]);
-  }
-  return y;
-}
-
 TEST(SavedModelOracle, RandomNetworks) {
   ImportOracle oracle("SavedModel", 1e-4);
   for (int64_t seed = oracle.begin(); seed < oracle.end(); ++seed) {
