@@ -62,7 +62,7 @@ struct ConvArgs {
   //            With `fixed`, and then without a residual: rne(v) is replaced by acc * fixed[c] in
   //            TFLite's fixed-point arithmetic: p = acc * 2^max(shift, 0) * q / 2^31, then p /
   //            2^max(-shift, 0), both rounded to nearest, halves away from zero (p's negative
-  //            halves towards it). With `round_once` only the end result is rounded, halves up.
+  //            halves towards it). With `round_once` only the end result is rounded, in this way.
   //   f32 out: v + float_bias[c], then + r (float residual), then clamped to [low, high].
   // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
   // Per-channel arrays have panels*16 entries.

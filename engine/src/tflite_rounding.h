@@ -5,8 +5,8 @@
 // (when shift is negative), then to a whole number. The first step lifts what lies less than
 // 2^(shift-1) below a half up to it, and the second then rounds that away from zero. Rounding once
 // behind a step of 2^(shift-1) away from zero gives the same, but for numbers that floats cannot
-// tell apart from the limit. Fully connected layers are rounded once, halves up (measured:
-// TensorFlow 2.21).
+// tell apart from the limit. Fully connected layers are rounded once, halves away from zero
+// (measured: reference kernels of TensorFlow 2.21).
 #ifndef OCTET_ENGINE_SRC_TFLITE_ROUNDING_H_
 #define OCTET_ENGINE_SRC_TFLITE_ROUNDING_H_
 

@@ -104,8 +104,8 @@ struct Cursor {
 OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMultiplier& m) {
   const int right = m.shift < 0 ? -m.shift : 0;
   const int64_t product = (static_cast<int64_t>(acc) << (m.shift > 0 ? m.shift : 0)) * m.q;
-  const int64_t v = a.round_once ? (product + (int64_t{1} << (30 + right))) >> (31 + right)
-                                 : RoundTwice(product, right);
+  const int64_t half = (int64_t{1} << (30 + right)) - (product < 0 ? 1 : 0);
+  const int64_t v = a.round_once ? (product + half) >> (31 + right) : RoundTwice(product, right);
   const int64_t low = static_cast<int64_t>(a.low), high = static_cast<int64_t>(a.high);
   return static_cast<uint8_t>((v < low ? low : v > high ? high : v) + a.out_zero);
 }

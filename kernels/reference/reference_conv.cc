@@ -68,7 +68,7 @@ float FixedPoint(int32_t acc, const FixedMultiplier& m, bool round_once) {
   const int64_t shifted =
       std::clamp(static_cast<int64_t>(acc) << std::max(m.shift, 0), -kLimit, kLimit);
   const int right = std::max(-m.shift, 0);
-  if (round_once) return static_cast<float>(DivideRounding(shifted * m.q, 31 + right, true));
+  if (round_once) return static_cast<float>(DivideRounding(shifted * m.q, 31 + right, false));
   const int64_t product = DivideRounding(shifted * m.q, 31, true);
   return static_cast<float>(DivideRounding(product, right, false));
 }

@@ -77,12 +77,13 @@ struct NaiveFixedPoint {
     return std::round(std::ldexp(high, std::min(shift, 0)));
   }
 
-  /// The one rounding of fully connected layers, halves up.
+  /// The one rounding of fully connected layers, halves away from zero.
   double TimesOnce(double value) const {
     const double shifted = Saturated(value * std::ldexp(1.0, std::max(shift, 0)));
     const int bits = 31 + std::max(-shift, 0);
     const __int128 product = static_cast<__int128>(shifted) * q;
-    return static_cast<double>((product + (__int128{1} << (bits - 1))) >> bits);
+    const __int128 half = (__int128{1} << (bits - 1)) - (product < 0 ? 1 : 0);
+    return static_cast<double>((product + half) >> bits);
   }
 
  private:

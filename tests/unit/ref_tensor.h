@@ -233,12 +233,16 @@ inline RefTensor RefConcat(std::vector<RefTensor>& parts, size_t axis) {
   return y;
 }
 
-/// Over the last axis.
-inline RefTensor RefSoftmax(RefTensor& x, double beta = 1) {
+/// Over the last axis; `beta` is above 0.
+inline RefTensor RefSoftmax(RefTensor& x, double beta = 1, bool log = false) {
   const std::vector<int64_t> last = {static_cast<int64_t>(x.dims.size()) - 1};
-  RefTensor y = RefUnary(x, [&](double v) { return std::exp(beta * v); });
-  RefTensor sums = RefReduce(y, last, true, 0, std::plus<>());
-  return RefBinary(y, sums, std::divides<>());
+  RefTensor most =
+      RefReduce(x, last, true, -HUGE_VAL, [](double a, double b) { return std::max(a, b); });
+  RefTensor y = RefBinary(x, most, [&](double v, double m) { return beta * (v - m); });
+  RefTensor powers = RefUnary(y, [](double v) { return std::exp(v); });
+  RefTensor sums = RefReduce(powers, last, true, 0, std::plus<>());
+  if (log) return RefBinary(y, sums, [](double v, double sum) { return v - std::log(sum); });
+  return RefBinary(powers, sums, std::divides<>());
 }
 
 }  // namespace octet::testing

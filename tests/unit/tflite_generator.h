@@ -45,7 +45,7 @@ class TfliteGenerator {
     input_ = Input(dims);
     Val x = input_;
     if (quantized_ && !IsFloat(x)) {
-      if (style_ == 7 && Below(2) == 0) {  // Raw pixels.
+      if (raw_) {
         x = Op(kCastCode, {x.index}, Float(x.t), Options::CastOptions,
                tflite::CreateCastOptions(fb()).Union());
       } else if (x.type != type_) {
@@ -130,15 +130,15 @@ class TfliteGenerator {
     RefTensor t{dims, {}};
     const bool integer = quantized_ && style_ != 6;
     type_ = style_ == 5 || style_ == 4 ? Type::UINT8 : Type::INT8;
-    const bool raw = style_ == 7;
-    const Type type = !integer                          ? Type::FLOAT32
-                      : raw || (style_ > 1 && Below(2)) ? Type::UINT8
-                                                        : type_;
+    raw_ = style_ == 7 && Below(2) == 0;  // Pixels that the network casts to float.
+    const Type type = !integer                           ? Type::FLOAT32
+                      : raw_ || (style_ > 1 && Below(2)) ? Type::UINT8
+                                                         : type_;
     for (int64_t i = 0; i < RefCount(dims); ++i) {
       t.values.push_back(!integer ? (Below(33) - 16) / 8.0
                                   : static_cast<double>(Below(256) + Low(type)));
     }
-    if (!integer) return Tensor(std::move(t));
+    if (!integer || raw_) return Tensor(std::move(t), type);
     // Its zero point must be one of the other type's too.
     Quant q = AnyQuant(2.0);
     q.zero += Low(type);
@@ -734,7 +734,7 @@ class TfliteGenerator {
       type = Options::SoftmaxOptions;
       options = tflite::CreateSoftmaxOptions(fb(), beta).Union();
     } else {
-      t = RefUnary(RefSoftmax(t), [](double v) { return std::log(v); });
+      t = RefSoftmax(t, 1, true);
       q = {16.0f / 256, Low(x.type) + 255};
       type = Options::LogSoftmaxOptions;
       options = tflite::CreateLogSoftmaxOptions(fb()).Union();
@@ -1079,6 +1079,7 @@ class TfliteGenerator {
   Type type_ = Type::INT8;  ///< Of the integers inside.
   int64_t batch_ = 1;       ///< As the file writes it.
   bool open_ = false;       ///< And says that it may be any.
+  bool raw_ = false;
   std::vector<Val> vals_;
   Val input_, output_;
   int next_ = 0;
