@@ -965,7 +965,14 @@ class TfliteGenerator {
       bool fits = y.type == x.type && y.t.dims.size() == rank;
       for (size_t d = 0; fits && d < rank; ++d) fits = d == axis || y.t.dims[d] == x.t.dims[d];
       if (!fits || Below(3) == 0) continue;
-      if (!(y.quant() == x.quant())) y = *Quantized(y, x.quant());
+      if (!(y.quant() == x.quant())) {
+        if (x.type == Type::UINT8 && Below(2) == 0) {  // Whose kernel rescales.
+          y = {y.index, RefTensor{y.t.dims, RealOf(y)}, x.type, x.scale, x.zero};
+          if (!Rounded(&y)) continue;
+        } else {
+          y = *Quantized(y, x.quant());
+        }
+      }
       parts.push_back(y.t);
       inputs.push_back(y.index);
     }

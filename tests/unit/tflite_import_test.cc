@@ -422,17 +422,117 @@ TEST(TfliteImport, AsymmetricWeights) {
     EXPECT_THAT(RunGraph<uint8_t>(g, {130, 130}), ElementsAre(128 + 58));
     EXPECT_THAT(RunGraph<uint8_t>(g, {132, 126}), ElementsAre(255));
   }
+  // Of a depthwise layer, rows read twice; the second filter of each channel is the first
+  // backwards.
+  for (const int dilation : {1, 2}) {
+    Builder b;
+    const int x =
+        b.Tensor("x", tflite::TensorType::UINT8, {1, 3, 2, 2}, std::vector<uint8_t>(), half);
+    const int w = b.Tensor("w", tflite::TensorType::UINT8, {1, 2, 1, 4},
+                           std::vector<uint8_t>{255, 3, 101, 99, 3, 255, 99, 101}, weights);
+    const int y = b.Tensor("y", tflite::TensorType::UINT8, {}, std::vector<uint8_t>(), half);
+    b.Op(kDepthwiseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::DepthwiseConv2DOptions,
+         tflite::CreateDepthwiseConv2DOptions(b.fb(), tflite::Padding::SAME, 1, 2, 2,
+                                              tflite::ActivationFunctionType::NONE, 1, dilation)
+             .Union());
+    if (dilation > 1) {
+      EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("its weights do not fit 8 bits"));
+      continue;
+    }
+    // Half of (x0 - 128) * (w0 - 100) + (x1 - 128) * (w1 - 100), whose halves go up; behind the
+    // last row is 0.
+    EXPECT_THAT(RunGraph<uint8_t>(ImportOrFail(b.Build({x}, {y})),
+                                  {129, 130, 128, 126, 130, 128, 128, 126, 128, 138, 126, 127}),
+                ElementsAre(109, 235, 129, 127, 128, 128, 128, 128,  //
+                            128, 128, 133, 123, 0, 225, 128, 129));
+  }
+}
+
+TEST(TfliteImport, OutputsMayBeInputs) {
   Builder b;
-  const int x =
-      b.Tensor("x", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
-  const int w =
-      b.Tensor("w", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>{255, 3}, weights);
-  const int y =
-      b.Tensor("y", tflite::TensorType::UINT8, {1, 1, 1, 2}, std::vector<uint8_t>(), half);
-  b.Op(kDepthwiseCode, {x, w, -1}, {y}, tflite::BuiltinOptions::DepthwiseConv2DOptions,
-       tflite::CreateDepthwiseConv2DOptions(b.fb(), tflite::Padding::SAME, 1, 1, 1).Union());
-  EXPECT_THAT(ErrorOf(b.Build({x}, {y})),
-              HasSubstr("'w' are asymmetric (zero point 100); quantize with TensorFlow 2"));
+  const Quant quant{{0.5f}, {128}};
+  const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 2}, std::vector<uint8_t>(), quant),
+            q = b.Int8("q", {1, 2}, 0.5f, 0);
+  b.Op(kQuantizeCode, {x}, {q});
+  EXPECT_THAT(RunGraph<uint8_t>(ImportOrFail(b.Build({x}, {q})), {3, 250}), ElementsAre(3, 250));
+}
+
+TEST(TfliteImport, HalvesOfAveragesGoUpInUint8AndAwayFromZeroInInt8) {
+  for (const bool is_signed : {false, true}) {
+    for (const int width : {2, 4}) {  // All pixels, or some.
+      Builder b;
+      const auto tensor = [&](const char* name, int w) {
+        return is_signed ? b.Int8(name, {1, 1, w, 1}, 0.5f, -100)
+                         : b.Tensor(name, tflite::TensorType::UINT8, {1, 1, w, 1},
+                                    std::vector<uint8_t>(), {{0.5f}, {28}});
+      };
+      const int x = tensor("x", width), y = tensor("y", width / 2);
+      b.Op(kAveragePoolCode, {x}, {y}, tflite::BuiltinOptions::Pool2DOptions,
+           tflite::CreatePool2DOptions(b.fb(), tflite::Padding::VALID, 2, 1, 2, 1).Union());
+      const Graph g = ImportOrFail(b.Build({x}, {y}));
+      const uint8_t low = is_signed ? 10 : 11;
+      if (width == 2) {
+        EXPECT_THAT(RunGraph<uint8_t>(g, {10, 11}), ElementsAre(low));
+      } else {
+        EXPECT_THAT(RunGraph<uint8_t>(g, {10, 11, 200, 201}), ElementsAre(low, 201));
+      }
+    }
+  }
+}
+
+// 0.7f / 0.2f is 3.5 in single precision and less in double.
+TEST(TfliteImport, RescalingRelusDivideScalesInSinglePrecision) {
+  Builder b;
+  const int x = b.Int8("x", {1, 4}, 0.7f, -128), y = b.Int8("y", {1, 4}, 0.2f, -128);
+  b.Op(kReluCode, {x}, {y});
+  EXPECT_THAT(RunGraph<uint8_t>(ImportOrFail(b.Build({x}, {y})), {0, 1, 2, 3}),
+              ElementsAre(0, 4, 7, 11));
+}
+
+TEST(TfliteImport, ConstantsLessIntegersAreRoundedAsTflites) {
+  Builder b;
+  const int x = b.Int8("x", {1, 4}, 0x1p-6f, -128), y = b.Int8("y", {1, 4}, 0x1p-6f, 0),
+            c = b.Tensor("c", tflite::TensorType::INT8, {}, std::vector<int8_t>{75},
+                         {{0x1p-7f}, {0}});
+  b.Op(kSubCode, {c, x}, {y}, tflite::BuiltinOptions::SubOptions,
+       tflite::CreateSubOptions(b.fb()).Union());
+  // 37.5 - q, halves away from zero.
+  EXPECT_THAT(RunGraph<uint8_t>(ImportOrFail(b.Build({x}, {y})), {0, 1, 40, 41}),
+              ElementsAre(128 + 38, 128 + 37, 128 - 3, 128 - 4));
+}
+
+// A column of an image without channels is [1,2,1,1] in the graph, a dense layer's result [1,2].
+TEST(TfliteImport, VectorsMayLieInImages) {
+  for (const bool add : {false, true}) {
+    Builder b;
+    const int x = b.Floats("x", {1, 2, 2}), first = b.Floats("first", {1, 2}),
+              second = b.Floats("second", {1, 2}), w = b.Floats("w", {2, 2}, {1, 1, 0, 2}),
+              dense = b.Floats("dense", {1, 2}), y = b.Floats("y", {1, add ? 2 : 4});
+    b.Op(kUnpackCode, {x}, {first, second}, tflite::BuiltinOptions::UnpackOptions,
+         tflite::CreateUnpackOptions(b.fb(), 2, 2).Union());
+    b.Dense({first, w, -1}, dense);
+    if (add) {
+      b.Op(kAddCode, {second, dense}, {y}, tflite::BuiltinOptions::AddOptions,
+           tflite::CreateAddOptions(b.fb()).Union());
+    } else {
+      b.Op(kConcatenationCode, {second, dense}, {y}, tflite::BuiltinOptions::ConcatenationOptions,
+           tflite::CreateConcatenationOptions(b.fb(), 1).Union());
+    }
+    const std::vector<float> got = RunGraph<float>(ImportOrFail(b.Build({x}, {y})), {1, 2, 3, 4});
+    EXPECT_EQ(got, add ? std::vector<float>({6, 10}) : std::vector<float>({2, 4, 4, 6}));
+  }
+}
+
+TEST(TfliteImport, ConcatenationRoundsUint8Once) {
+  Builder b;
+  const int x = b.Tensor("x", tflite::TensorType::UINT8, {1, 4}, std::vector<uint8_t>(),
+                         {{0.3f}, {0}}),
+            y = b.Tensor("y", tflite::TensorType::UINT8, {1, 8}, std::vector<uint8_t>(),
+                         {{1.0f}, {0}});
+  b.Op(kConcatenationCode, {x, x}, {y}, tflite::BuiltinOptions::ConcatenationOptions,
+       tflite::CreateConcatenationOptions(b.fb(), 1).Union());
+  EXPECT_THAT(RunGraph<uint8_t>(ImportOrFail(b.Build({x}, {y})), {1, 2, 3, 4}),
+              ElementsAre(0, 1, 1, 1, 0, 1, 1, 1));
 }
 
 // ---- Options ----
@@ -836,6 +936,14 @@ TEST(TfliteImport, OtherWaysOfReadingTheInput) {
     ASSERT_EQ(2u, g.outputs.size());
     EXPECT_NE(g.outputs[0], g.outputs[1]);
     EXPECT_THAT(RunGraph<float>(g, {-1, 2, -3, 4}), ElementsAre(0, 2, 0, 4));
+  }
+  {
+    Builder b;
+    const int x = b.Tensor("x", tflite::TensorType::INT32, {1, 4}, std::vector<int>()),
+              y = b.Floats("y", {1, 4});
+    b.Op(kCastCode, {x}, {y});
+    EXPECT_THAT(ErrorOf(b.Build({x}, {y})),
+                HasSubstr("'x' of int32, expected float32, int8 or uint8"));
   }
   Builder b;
   const int x = b.Tensor("x", tflite::TensorType::INT16, {1, 4}, std::vector<int16_t>(),

@@ -165,13 +165,14 @@ TEST(TfliteOperators, ProductOfEveryPairOfBytes) {
 }
 
 TEST(TfliteOperators, FullyConnectedAtEveryPixelIsRoundedOnce) {
-  const Quantization in{0.02f, 13}, result{0.11f, 100};
+  const Quantization in{0x1p-6f, 13}, result{0x1p-3f, 100};
   constexpr int kIn = 5, kOut = 16, kPixels = 4096;
   std::mt19937 random(3);
   std::vector<int8_t> weights(kOut * kIn);
   for (int8_t& w : weights) w = static_cast<int8_t>(random() % 255 - 127);
   std::vector<float> scales;
-  for (int c = 0; c < kOut; ++c) scales.push_back(0.004f + 0.0007f * static_cast<float>(c));
+  for (int c = 0; c < kOut; ++c)  // Many exact halves, and none.
+    scales.push_back(c % 4 == 0 ? 0x1p-8f : 0.004f + 0.0007f * static_cast<float>(c));
   std::vector<int32_t> bias(kOut);
   for (int c = 0; c < kOut; ++c) {
     for (int i = 0; i < kIn; ++i) bias[c] -= in.zero_point * weights[c * kIn + i];

@@ -232,7 +232,9 @@ Result<std::vector<View>> GraphBuilder::AsAlike(const Label& label, std::vector<
   };
   const std::vector<int> first = axes(views[0]);
   bool alike = std::count(first.begin(), first.end(), -1) == 0;
-  for (const View& v : views) alike = alike && axes(v) == first;
+  for (const View& v : views) {  // [1, c] and [1, c, 1, 1] have the same axes too.
+    alike = alike && axes(v) == first && ShapeOf(v).rank() == ShapeOf(views[0]).rank();
+  }
   if (alike) return views;
   std::vector<std::vector<int>> orders;
   if (rank == 2) orders = {{0, 1}};

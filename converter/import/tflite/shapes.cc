@@ -358,7 +358,13 @@ Status TfliteImporter::Concat() {
   std::vector<View> views;
   for (size_t i = 0; i < op_->inputs.size(); ++i) {
     OCTET_ASSIGN_OR_RETURN(View x, InputView(i));
-    OCTET_ASSIGN_OR_RETURN(x, Requantize(StrCat(name, ".input", i), std::move(x), type));
+    const std::string part = StrCat(name, ".input", i);
+    if (tensor(op_->inputs[i]).type == TfliteType::kUint8 && type.dtype == DType::kU8 &&
+        !(TypeOf(x) == type)) {  // The kernel of uint8 rescales with floats.
+      OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, part + ".real", {x.id}));
+      OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kQuantize, part, {x.id}, type));
+    }
+    OCTET_ASSIGN_OR_RETURN(x, Requantize(part, std::move(x), type));
     if (i > 0 && x.dims.size() != views[0].dims.size()) return Corrupt("inputs of different ranks");
     views.push_back(std::move(x));
   }
