@@ -96,7 +96,7 @@ class SavedModelGenerator {
   }
   Val Keep(Out out, RefTensor t, bool first = false) {
     Val v{out, std::move(t), first};
-    if (OneIn(12)) v.out = Passed(v.out);
+    if (OneIn(7)) v.out = Passed(v.out);
     vals_.push_back(v);
     return v;
   }
@@ -878,8 +878,10 @@ class SavedModelGenerator {
       }
       case 6:
       case 7: {  // Limits in one of several spellings, perhaps crossed.
-        const double low = Below(9) / 4.0 - 1,
-                     high = OneIn(8) ? low - 0.5 : low + 0.5 + Below(8) / 4.0;
+        const double low = OneIn(9) ? -HUGE_VAL : Below(9) / 4.0 - 1,
+                     high = OneIn(9)   ? HUGE_VAL
+                            : OneIn(8) ? low - 0.5
+                                       : std::max(low, -1.0) + 0.5 + Below(8) / 4.0;
         switch (Below(4)) {
           case 0:
             if (high < low) return;

@@ -213,18 +213,20 @@ class Converter {
     return value;
   }
 
-  /// A fresh activation, the output of the node just added.
-  static ValuePtr Activation(View view) {
+  /// A fresh activation, the output of the node just added; or another one of a tensor that is
+  /// known, which then nothing may be folded into.
+  ValuePtr Activation(View view) {
+    without_bias_.erase(view.id);
     ValuePtr value = std::make_shared<Value>();
     value->view = std::move(view);
     return value;
   }
-  Result<ValuePtr> Activation(Result<TensorId> id) const {
+  Result<ValuePtr> Activation(Result<TensorId> id) {
     if (!id.ok()) return id.status();
     return Activation(b_.Plain(*id));
   }
   /// Element by element: another tensor, the same view.
-  static Result<ValuePtr> Activation(const View& like, Result<TensorId> id) {
+  Result<ValuePtr> Activation(const View& like, Result<TensorId> id) {
     if (!id.ok()) return id.status();
     return Activation(View{*id, like.dims, like.perm});
   }
@@ -285,7 +287,7 @@ class Converter {
       return Unsupported(
           StrCat("input ", slot, " is a constant, expected what the network computes"));
     const bool only = uses_[static_cast<size_t>(ref.node)] == 1;
-    if (!only && !in->scale.empty()) {
+    if (in->materialized || (!only && !in->scale.empty())) {
       OCTET_ASSIGN_OR_RETURN(View view,
                              Materialize(flat_.nodes[static_cast<size_t>(ref.node)], in.get()));
       ValuePtr value = Activation(std::move(view));
@@ -337,7 +339,7 @@ class Converter {
     OCTET_ASSIGN_OR_RETURN(const View view, InView(node, slot));
     return b_.AsImage(Name(node), view, channels_last);
   }
-  Result<ValuePtr> FromImage(Result<TensorId> id, bool channels_last) const {
+  Result<ValuePtr> FromImage(Result<TensorId> id, bool channels_last) {
     if (!id.ok()) return id.status();
     return Activation(channels_last ? b_.Plain(*id) : b_.ChannelsFirst(*id));
   }
@@ -519,7 +521,8 @@ class Converter {
   Result<ValuePtr> Placeholder(const FlatNode& node) {
     const std::string_view wanted = input_->name.substr(0, input_->name.find(':'));
     if (node.def->name != wanted) {
-      if (!node.inputs.empty()) return At(node.inputs[0]);  // PlaceholderWithDefault.
+      if (!node.inputs.empty())  // PlaceholderWithDefault.
+        return In(node, 0).is_activation() ? Derive(node, 0) : At(node.inputs[0]);
       return Unsupported(
           StrCat("is not an input of the signature; expected only '", input_name_, "'"));
     }
@@ -1008,7 +1011,8 @@ class Converter {
       if (gone[d] && def.Bool("keep_dims", false)) dims.push_back(1);
     }
     TensorId id = x.id;
-    if (h && w && shape[1] * shape[2] > 1) {
+    // A mean of one pixel too: as the framework's graph has it.
+    if (h && w && (mean || shape[1] * shape[2] > 1)) {
       OCTET_ASSIGN_OR_RETURN(id, b_.GlobalPool(Name(node), x.id, mean));
     } else if (reduced[1] || reduced[2]) {
       WideWindow window;
@@ -1016,8 +1020,6 @@ class Converter {
       window.kernel[1] = reduced[2] ? shape[2] : 1;
       OCTET_ASSIGN_OR_RETURN(
           id, b_.Pool(Name(node), x.id, mean ? OpType::kAveragePool : OpType::kMaxPool, window));
-    } else if (mean) {  // Of one pixel: as the framework's graph has it.
-      OCTET_ASSIGN_OR_RETURN(id, b_.GlobalPool(Name(node), x.id, mean));
     }
     return Activation(View{id, std::move(dims), x.perm});
   }
