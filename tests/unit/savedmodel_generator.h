@@ -582,9 +582,9 @@ class SavedModelGenerator {
     Dims block, pads, crops;
     RefAxis axis[2];
     for (size_t d = 0; d < 2; ++d) {
-      const int64_t in = x.t.dims[1 + d], b = 1 + Below(3), k = 1 + Below(3),
+      const int64_t in = x.t.dims[1 + d], b = 1 + Below(3), k = OneIn(8) ? 1 : 2 + Below(2),
                     span = (k - 1) * b + 1;
-      const int64_t front = Below(span), behind = (b - (in + front) % b) % b + b * Below(2);
+      const int64_t front = Below(span), behind = (b - (in + front) % b) % b + (OneIn(8) ? b : 0);
       if (in + front + behind < span) return;
       block.push_back(b);
       pads.insert(pads.end(), {front, behind});
@@ -880,7 +880,7 @@ class SavedModelGenerator {
       case 7: {  // Limits in one of several spellings, perhaps crossed.
         const double low = OneIn(9) ? -HUGE_VAL : Below(9) / 4.0 - 1,
                      high = OneIn(9)   ? HUGE_VAL
-                            : OneIn(8) ? low - 0.5
+                            : OneIn(8) ? std::max(low, -1.0) - 0.5
                                        : std::max(low, -1.0) + 0.5 + Below(8) / 4.0;
         switch (Below(4)) {
           case 0:

@@ -6,12 +6,14 @@
 #include <cmath>
 #include <filesystem>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "converter/import/importer.h"
 #include "converter/import/tensorflow/saved_model.h"
 #include "converter/import/tensorflow/snappy.h"
 #include "converter/import/tensorflow/tensor_bundle.h"
+#include "formats/base/str_cat.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
 #include "tests/unit/data_test_util.h"
@@ -561,6 +563,142 @@ TEST_F(SavedModelTest, VariablesThatTheNetworkAssignsAreRefused) {
   model.functions[0].nodes[1].inputs[0] = "a";
   EXPECT_THAT(ImportError(model, &bundle),
               HasSubstr("variable 'v' is assigned by the network itself"));
+}
+
+TEST_F(SavedModelTest, ComputedBatchesAreMultiplesOfTheBatchOrUnknown) {
+  // [n,2,2,2] becomes [f(n),-1] and then [-1,2].
+  const auto reshaped = [](const std::string& op, const std::string& a, const std::string& b) {
+    TfSavedModel model = Chain({-1, 2, 2, 2});
+    for (int i : {0, 1, 2, 3})
+      model.Add(std::to_string(i), "Const", {}, {{"value", AttrInt32s({i}, {})}});
+    model.Add("w", "Const", {}, {{"value", AttrFloats({4, 1}, {1, 10, 100, 1000})}});
+    model.Add("pairs", "Const", {}, {{"value", AttrInt32s({-1, 2})}});
+    model.Add("rows", "Reshape", {"image", "pairs"});  // [4n,2]
+    for (const char* of : {"image", "rows"}) {
+      model.Add(StrCat("shape/", of), "Shape", {of});
+      model.Add(StrCat("n/", of), "GatherV2", {StrCat("shape/", of), "0", "0"});
+    }
+    model.Add("first", op, {a, b});
+    model.Add("open", "Const", {}, {{"value", AttrInt32s({-1}, {})}});
+    model.Add("target", "Pack", {"first", "open"});
+    Then(&model, "merge", "Reshape", {"target"});
+    Then(&model, "dense", "MatMul", {"w"});
+    Then(&model, "flat", "Reshape", {"pairs"});
+    return model;
+  };
+  for (const auto& [op, a, b] :
+       {std::tuple{"Mul", "n/image", "2"}, {"Mul", "2", "n/image"}, {"Div", "n/rows", "2"}}) {
+    const Result<Graph> graph = Import(reshaped(op, a, b));
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_THAT(RunOn(*graph, {1, 2, 3, 4, 5, 6, 7, 8}), ElementsAre(4321, 8765)) << op << a << b;
+  }
+  for (const auto& [op, a, b] : {std::tuple{"AddV2", "n/image", "1"},
+                                 {"Div", "n/image", "2"},
+                                 {"Div", "n/rows", "3"},
+                                 {"Mul", "n/image", "n/image"},
+                                 {"Maximum", "n/image", "1"},
+                                 {"Mul", "n/image", "3"}}) {
+    const Result<Graph> graph = Import(reshaped(op, a, b));
+    EXPECT_EQ(graph.status().code(), StatusCode::kUnsupported) << op << a << b;
+  }
+}
+
+TEST_F(SavedModelTest, WhatIsLegalButNotKnownIsUnsupported) {
+  const auto error = [&](const std::string& op, const std::vector<std::string>& inputs,
+                         const std::string& then = "AddV2", const Attributes& attributes = {}) {
+    TfSavedModel model = Chain({-1, 2, 2, 2});
+    model.Add("0", "Const", {}, {{"value", AttrInt32s({0}, {})}});
+    model.Add("one", "Const", {}, {{"value", AttrInt32s({1})}});
+    model.Add("none", "Const", {}, {{"value", AttrInt32s({}, {0})}});
+    model.Add("huge", "Const", {}, {{"value", AttrInt32s({1 << 20, 1 << 20})}});
+    model.Add("half", "Const", {}, {{"value", AttrFloats({1}, {0.5})}});
+    model.Add("low", "Const", {}, {{"value", AttrFloats({}, {-HUGE_VALF})}});
+    model.Add("shape", "Shape", {"image"});
+    model.Add("batch", "GatherV2", {"shape", "0", "0"});
+    model.Add("made", op, inputs, attributes);
+    Then(&model, "then", then, {"made"});
+    const Result<Graph> graph = Import(model);
+    EXPECT_EQ(graph.status().code(), StatusCode::kUnsupported) << op;
+    return graph.ok() ? "accepted" : graph.status().message();
+  };
+  // Random numbers, of a shape that depends on the batch or not: of a dropout that trains, and of
+  // augmentations.
+  EXPECT_THAT(error("RandomUniform", {"shape"}), HasSubstr("RandomUniform 'made'"));
+  EXPECT_THAT(error("RandomStandardNormal", {"one"}), HasSubstr("RandomStandardNormal 'made'"));
+  const char* const kDepends = "depends on the batch size";
+  EXPECT_THAT(error("Fill", {"shape", "half"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("Reshape", {"half", "shape"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("GatherV2", {"half", "batch", "0"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("ExpandDims", {"half", "batch"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("ConcatV2", {"half", "half", "batch"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("Slice", {"half", "batch", "one"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("ReverseV2", {"image", "batch"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("SpaceToBatchND", {"image", "shape", "shape"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("StridedSlice", {"half", "one", "one", "batch"}), HasSubstr(kDepends));
+  EXPECT_THAT(error("Fill", {"huge", "half"}), HasSubstr("more than the importer allows"));
+  // Operators that fold nothing, and types that are not folded.
+  EXPECT_THAT(error("Sigmoid", {"half"}), HasSubstr("on constants alone"));
+  EXPECT_THAT(error("ReverseV2", {"half", "0"}), HasSubstr("on constants alone"));
+  EXPECT_THAT(error("Neg", {"one"}), HasSubstr("on integers"));
+  EXPECT_THAT(error("Prod", {"shape", "none"}), HasSubstr("all of a list of integers"));
+  EXPECT_THAT(error("StridedSlice", {"half", "image", "one", "one"}),
+              HasSubstr("computed from the network's input"));
+  EXPECT_THAT(error("Minimum", {"image", "low"}), HasSubstr("it clips to"));
+}
+
+TEST_F(SavedModelTest, NothingIsFoldedIntoALayerThatHasOtherReaders) {
+  // Operators that change nothing give the layer's result a second name; a bias behind one of them
+  // is not the layer's.
+  const std::vector<std::pair<std::string, std::vector<std::string>>> same = {
+      {"Max", {"axis"}},
+      {"Mean", {"axis"}},
+      {"Minimum", {"infinity"}},
+      {"AddN", {}},
+      {"PlaceholderWithDefault", {}},
+      {"StridedSlice", {"none", "none", "none"}}};
+  for (const auto& [op, constants] : same) {
+    TfSavedModel model = Chain({-1, 1, 2, 2});
+    model.Add("w", "Const", {}, {{"value", AttrFloats({1, 1, 2, 1}, {1, 10})}});
+    model.Add("axis", "Const", {}, {{"value", AttrInt32s({3})}});
+    model.Add("none", "Const", {}, {{"value", AttrInt32s({}, {0})}});
+    model.Add("infinity", "Const", {}, {{"value", AttrFloats({}, {HUGE_VALF})}});
+    model.Add("b", "Const", {}, {{"value", AttrFloats({1}, {1000})}});
+    Then(&model, "conv", "Conv2D", {"w"},
+         {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString("VALID")}});
+    model.Add("other", "Relu", {"conv"});
+    Then(
+        &model, "same", op, constants,
+        op[0] == 'M' && op != "Minimum" ? Attributes{{"keep_dims", AttrBool(true)}} : Attributes{});
+    Then(&model, "bias", "BiasAdd", {"b"});
+    Then(&model, "sum", "AddV2", {"other"});
+    const Result<Graph> graph = Import(model);
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_THAT(RunOn(*graph, {1, 2, 3, 4}), ElementsAre(1042, 1086)) << op;
+  }
+}
+
+TEST_F(SavedModelTest, ListsOfOneAndOpenSizes) {
+  TfSavedModel model = Chain({-1, 3});
+  model.Add("w", "Const", {}, {{"value", AttrFloats({3, 3}, {1, 0, 0, 0, 1, 0, 0, 0, 1})}});
+  model.Add("b", "Const", {}, {{"value", AttrFloats({3}, {10, 20, 30})}});
+  model.Add("axis", "Const", {}, {{"value", AttrInt32s({1}, {})}});
+  model.Add("sizes", "Const", {}, {{"value", AttrInt32s({-1, 1})}});
+  model.Add("two", "Const", {}, {{"value", AttrInt32s({2})}});
+  model.Add("one", "Const", {}, {{"value", AttrInt32s({1})}});
+  Then(&model, "dense", "MatMul", {"w"});
+  Then(&model, "bias", "BiasAdd", {"b"});
+  Then(&model, "concat", "ConcatV2", {"axis"}, {{"N", AttrInt(1)}});  // Adds the bias once.
+  Then(&model, "split", "SplitV", {"sizes", "axis"}, {{"num_split", AttrInt(2)}});
+  Then(&model, "pack", "Pack", {}, {{"N", AttrInt(1)}, {"axis", AttrInt(1)}});
+  model.Add("shape", "Shape", {"pack"});
+  model.Add("last", "Slice", {"shape", "two", "one"});
+  model.Add("open", "Const", {}, {{"value", AttrInt32s({-1})}});
+  model.Add("0", "Const", {}, {{"value", AttrInt32s({0}, {})}});
+  model.Add("target", "ConcatV2", {"open", "last", "0"});
+  Then(&model, "flat", "Reshape", {"target"});
+  const Result<Graph> graph = Import(model);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_THAT(RunOn(*graph, {1, 2, 3}), ElementsAre(11, 22));
 }
 
 TEST_F(SavedModelTest, DenseLayersAtEveryPixel) {

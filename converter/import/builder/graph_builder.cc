@@ -726,12 +726,13 @@ Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
 }
 
 Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {
-  if (std::isnan(low) || std::isnan(high) || low > high) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (!(low <= high) || low == kInfinity || high == -kInfinity) {
     return Unsupported(StrCat("it clips to ", low, "..", high));
   }
   // No float32 is beyond the largest ones.
-  if (low <= std::numeric_limits<float>::lowest()) low = -std::numeric_limits<float>::infinity();
-  if (high >= std::numeric_limits<float>::max()) high = std::numeric_limits<float>::infinity();
+  if (low <= std::numeric_limits<float>::lowest()) low = -kInfinity;
+  if (high >= std::numeric_limits<float>::max()) high = kInfinity;
   const ValueType type = TypeOf(x);
   if (std::isinf(low) && std::isinf(high) && low < high) return x;
   if (low == 0.0f && std::isinf(high)) return Emit(OpType::kRelu, label, {x}, type);
