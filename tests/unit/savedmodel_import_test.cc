@@ -726,6 +726,21 @@ TEST_F(SavedModelTest, DenseLayersAtEveryPixel) {
   EXPECT_THAT(ImportError(model), HasSubstr("its shape is [?,1]"));
 }
 
+TEST_F(SavedModelTest, DenseLayersOnADimensionOfOneThatIsNotTheChannels) {
+  TfSavedModel model = Chain({-1, 3, 1, 1});
+  model.Add("to_first", "Const", {}, {{"value", AttrInt32s({0, 3, 1, 2})}});
+  model.Add("w", "Const", {}, {{"value", AttrFloats({1, 2}, {1, 10})}});
+  model.Add("dense", "Const", {}, {{"value", AttrFloats({6, 1}, {1, 2, 3, 4, 5, 6})}});
+  model.Add("flat", "Const", {}, {{"value", AttrInt32s({-1, 6})}});
+  Then(&model, "first", "Transpose", {"to_first"});  // [n,1,3,1]
+  Then(&model, "matmul", "BatchMatMulV2", {"w"});    // [n,1,3,2]
+  Then(&model, "reshape", "Reshape", {"flat"});
+  Then(&model, "sum", "MatMul", {"dense"});
+  const Result<Graph> graph = Import(model);
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_THAT(RunOn(*graph, {1, 100, 10000}), ElementsAre(21 + 4300 + 650000));
+}
+
 TEST_F(SavedModelTest, GrayImagesDifferencesPartsAndSums) {
   TfSavedModel model = Chain({-1, 2, 3});
   model.Add("axis", "Const", {}, {{"value", AttrInt32s({2}, {})}});

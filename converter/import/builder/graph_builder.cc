@@ -279,7 +279,9 @@ Result<View> GraphBuilder::AsPlain(const Label& label, const View& v) {
 
 Result<View> GraphBuilder::AsRows(const Label& label, const View& v) {
   const Shape& shape = ShapeOf(v);
-  if (!v.dims.empty() && v.dims.back() == shape.back() && IsLinear(v, shape)) return v;
+  if (!v.dims.empty() && v.dims.back() == shape.back() && v.perm.back() == shape.rank() - 1 &&
+      IsLinear(v, shape))
+    return v;
   return AsPlain(label, v);
 }
 

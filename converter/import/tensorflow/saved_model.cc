@@ -780,7 +780,7 @@ class Converter {
   Result<ValuePtr> MatMul(const FlatNode& node) {
     const NodeDef& def = *node.def;
     OCTET_ASSIGN_OR_RETURN(const Constant* w, InFloats(node, 1));
-    OCTET_ASSIGN_OR_RETURN(View x, InView(node, 0));
+    OCTET_ASSIGN_OR_RETURN(const View x, InView(node, 0));
     if (w->dims.size() != 2 || w->size() < 1) return Unsupported("weights are not of rank 2");
     const bool transposed = def.Bool("transpose_b", false) || def.Bool("adj_y", false);
     const int64_t in = w->dims[transposed ? 1 : 0], out = w->dims[transposed ? 0 : 1];
@@ -788,17 +788,9 @@ class Converter {
         Shape{out, in},
         transposed ? w->floats : Permuted<float>(w->floats, w->dims, std::vector<int>{1, 0}),
         {}};
-    if (x.dims.size() < 2 || x.dims.back() != in)
-      return Corrupt(StrCat("weights take ", in, " features, the input is ", DimsText(x.dims)));
-    ValuePtr value;
-    if (x.dims.size() == 2 && x.dims[0] == 1) {
-      OCTET_ASSIGN_OR_RETURN(value, Activation(b_.Dense(Name(node), x, std::move(weights))));
-    } else {  // At every pixel.
-      OCTET_ASSIGN_OR_RETURN(x, b_.AsRows(Name(node), x));
-      OCTET_ASSIGN_OR_RETURN(value,
-                             Activation(x, b_.PixelDense(Name(node), x.id, std::move(weights))));
-      value->view.dims.back() = out;
-    }
+    if (x.dims.size() < 2) return Corrupt("multiplies a vector");
+    OCTET_ASSIGN_OR_RETURN(View y, b_.LastDense(Name(node), x, std::move(weights)));
+    const ValuePtr value = Activation(std::move(y));
     without_bias_.emplace(value->view.id, b_.graph().nodes.size() - 1);
     return value;
   }
