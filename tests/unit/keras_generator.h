@@ -288,7 +288,7 @@ class KerasGenerator {
       layer->object =
           Object(type, std::move(config3),
                  kNn.count(type) > 0 ? "keras.src.ops.nn" : "keras.src.ops.numpy", type);
-      if (type == "GetItem" || type == "Identity") layer->keeps_integers = true;
+      layer->object.erase("build_config");
     } else {
       layer->name = Name(m, "tf." + function);
       const std::string kind =
@@ -885,7 +885,7 @@ class KerasGenerator {
         {"Dropout", "Dropout", "SpatialDropout2D", "GaussianDropout", "AlphaDropout",
          "GaussianNoise", "ActivityRegularization", "RandomFlip", "RandomRotation", "RandomZoom",
          "RandomTranslation", "RandomContrast", "RandomBrightness", "Resizing", "RandomHeight",
-         "RandomWidth", "Activation"});
+         "RandomWidth", "Activation", "Identity"});
     const bool random = type.find("Random") == 0, resizing = type == "Resizing";
     if ((random || resizing || type == "SpatialDropout2D") && t.dims.size() != 4) return;
     if (type == "Activation" && At(m, x).integer) return;
@@ -897,6 +897,7 @@ class KerasGenerator {
     if (type == "ActivityRegularization") config = {{"l1", 0.5}, {"l2", 0.0}};
     if (type == "RandomFlip") config["mode"] = "horizontal_and_vertical";
     if (type == "Activation") config = {{"activation", "linear"}};
+    if (type == "Identity") config = json::object();
     if (random && type != "RandomFlip" && type != "RandomTranslation")
       config["factor"] = {-0.5, 0.5};
     if (resizing) {
@@ -907,7 +908,7 @@ class KerasGenerator {
       if (keras3_)
         config.update({{"data_format", "channels_last"}, {"pad_to_aspect_ratio", false}});
     }
-    if (type != "ActivityRegularization" && type != "Activation") {
+    if (config.contains("seed") || resizing) {
       if (keras3_ && Below(2) == 0) named["training"] = random || resizing;
       if (!keras3_ && Below(4) == 0) named["training"] = OneOf<json>({nullptr, false});
     }
@@ -1343,7 +1344,7 @@ class KerasGenerator {
     if (kind == 4)
       return UnaryOperation(m, x, "Negative", "math.negative", [](double v) { return -v; });
     if (kind == 5) {
-      if (keras3_) return UnaryOperation(m, x, "Identity", "identity", Element(""));
+      if (keras3_) return;
       if (Below(2) == 0)
         return Operation(m, "Cast", "cast", {{"", {x}, {}}}, {}, {{"dtype", "float32"}},
                          [](Refs& in) { return in; });
@@ -1414,7 +1415,9 @@ class KerasGenerator {
         }
         node["args"].push_back(std::move(v));
       }
-      if (!call.layer->operation && Below(4) == 0) node["kwargs"]["mask"] = nullptr;
+      const json& type = call.layer->object["class_name"];
+      if (call.layer->model != nullptr || type == "BatchNormalization" || type == "Softmax")
+        node["kwargs"]["mask"] = nullptr;
       if (!call.layer->operation && Below(8) == 0) {
         node["kwargs"]["inputs"] = json(node["args"][0]);
         node["args"] = json::array();

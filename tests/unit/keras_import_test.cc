@@ -15,12 +15,14 @@
 
 #include "converter/import/importer.h"
 #include "converter/import/keras/hdf5_reader.h"
+#include "converter/import/keras/import.h"
 #include "converter/import/keras/layers.h"
 #include "converter/import/keras/weights.h"
 #include "converter/import/zip_reader.h"
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
+#include "tests/unit/keras_tree.h"
 #include "tests/unit/naive_interpreter.h"
 #include "tests/unit/pytorch_builder.h"
 
@@ -222,14 +224,12 @@ TEST(KerasImport, RefusesWeightsWithoutAModel) {
 class MadeWeights : public KerasWeights {
  public:
   MadeWeights(const Hdf5File& file, const std::map<std::string, Dims>& shapes)
-      : KerasWeights(file, file.root()) {
+      : KerasWeights(file, nothing_) {
     float value = 0.3f;
     for (const auto& [name, shape] : shapes) {
-      auto& [object, data] = weights_[name];
-      data.resize(static_cast<size_t>(Product(shape, 0, shape.size())));
+      std::vector<float> data(static_cast<size_t>(Product(shape, 0, shape.size())));
       for (float& v : data) v = value = value * 3.7f - std::floor(value * 3.7f) + 0.1f;
-      object.is_dataset = true;
-      object.dataset = {{Hdf5Type::Kind::kFloat, 4}, shape, std::as_bytes(std::span(data)), ""};
+      tree_.Put(tree_.root(), name, shape, std::move(data));
     }
   }
   bool by_name() const override { return true; }
@@ -237,19 +237,19 @@ class MadeWeights : public KerasWeights {
  protected:
   Result<const Hdf5Object*> Locate(const std::vector<KerasStep>&, std::string_view name,
                                    int) override {
-    const auto it = weights_.find(std::string(name));
-    if (it == weights_.end()) return NotFound(StrCat("no weight ", name));
-    return &it->second.first;
+    const Hdf5Object* weight = tree_.root().Find(name);
+    if (weight == nullptr) return NotFound(StrCat("no weight ", name));
+    return weight;
   }
 
  private:
-  std::map<std::string, std::pair<Hdf5Object, std::vector<float>>> weights_;
+  static inline const Hdf5Object nothing_{};
+  testing::KerasTree tree_;
 };
 
 /// What a row makes of a configuration: "refused: ..." or the result's shape and values.
 std::string Outcome(const KerasRow& row, const json& config) {
-  const std::string bytes = ReadFile(Tiny("model.h5"));
-  const auto file = Hdf5File::Read(std::as_bytes(std::span(bytes.data(), bytes.size())));
+  const Hdf5File file;
   std::map<std::string, Dims> shapes{{"bias", {4}},
                                      {"depthwise_kernel", {3, 3, 3, 1}},
                                      {"pointwise_kernel", {1, 1, 3, 4}},
@@ -259,7 +259,7 @@ std::string Outcome(const KerasRow& row, const json& config) {
                                      {"moving_variance", {3}}};
   shapes["kernel"] = row.type == "Dense" ? Dims{3, 4} : Dims{3, 3, 3, 4};
   if (row.type == "DepthwiseConv2D") shapes["bias"] = {3};
-  MadeWeights weights(*file, shapes);
+  MadeWeights weights(file, shapes);
   GraphBuilder builder("_", 1, 1 << 24);
   KerasLayers layers(&builder, &weights);
   const bool two = std::string_view(row.operands).find_first_of(" *") != std::string_view::npos;
@@ -389,6 +389,126 @@ TEST(KerasImport, CallsClassesAndTypesOfOthersAreRefused) {
                                                            {"registered_name", nullptr}};
       },
       "negative_slope 0.2");
+}
+
+/// A layer of one input in the words of Keras 2; `calls` are [layer, call, output].
+json LayerOf(const std::string& type, const std::string& name, json config, const json& calls) {
+  config["name"] = name;
+  json nodes = json::array();
+  for (json call : calls) {
+    call.push_back(json::object());
+    nodes.push_back(json::array({call}));
+  }
+  return {{"class_name", type}, {"name", name}, {"config", config}, {"inbound_nodes", nodes}};
+}
+
+json Diagonal(const std::string& name, const json& calls) {
+  return LayerOf("Dense", name, {{"units", 2}, {"use_bias", false}}, calls);
+}
+
+json ModelOf(const std::string& name, const std::vector<json>& layers, const json& outputs) {
+  json all = json::array({{{"class_name", "InputLayer"},
+                           {"name", "x"},
+                           {"config", {{"name", "x"}, {"batch_input_shape", {nullptr, 2}}}}}});
+  for (const json& layer : layers) all.push_back(layer);
+  return {{"class_name", "Functional"},
+          {"config",
+           {{"name", name},
+            {"layers", all},
+            {"input_layers", {{"x", 0, 0}}},
+            {"output_layers", outputs}}}};
+}
+
+/// The outputs' first values for an image of ones.
+std::vector<double> FirstValues(const json& model, KerasWeights* weights) {
+  const Result<Graph> graph = ImportKeras(model, weights, 1 << 16, "");
+  EXPECT_TRUE(graph.ok()) << graph.status().message();
+  if (!graph.ok()) return {};
+  const auto values = testing::NaiveInterpreter(*graph).Run({{1, 1}});
+  std::vector<double> first;
+  for (TensorId id : graph->outputs) first.push_back(values[id][0]);
+  return first;
+}
+
+TEST(KerasImport, ApplicationsOfModelsAreCountedAsTheirVersionDoes) {
+  // Each application doubles. Keras 3 counts those of a Functional model from 1 in the ends of the
+  // model around it, those of a Sequential one from 0; both from 0 in calls. Keras 2 from 1.
+  for (const bool keras3 : {true, false}) {
+    for (const bool sequential : {true, false}) {
+      const int inner = keras3 ? 0 : 1, outer = keras3 && sequential ? 0 : 1;
+      json model = ModelOf("twice", {Diagonal("d", {{"x", 0, 0}})}, {{"d", 0, 0}});
+      if (sequential) {
+        model = {{"class_name", "Sequential"},
+                 {"config", {{"name", "twice"}, {"layers", model["config"]["layers"]}}}};
+      }
+      json twice = LayerOf("", "twice", {}, {{"x", 0, 0}, {"twice", inner, 0}});
+      json sum = LayerOf("Add", "sum", {}, json::array());
+      sum["inbound_nodes"] = {{{"twice", inner, 0}, {"twice", inner + 1, 0}}};
+      for (json* layer : {&twice, &sum}) {
+        for (json& node : (*layer)["inbound_nodes"]) {
+          if (!keras3) continue;
+          json tensors = json::array();
+          for (const json& t : node) {
+            tensors.push_back({{"class_name", "__keras_tensor__"},
+                               {"config", {{"keras_history", {t[0], t[1], t[2]}}}}});
+          }
+          node = {{"args", {tensors}}, {"kwargs", json::object()}};
+        }
+      }
+      twice["class_name"] = model["class_name"];
+      twice["config"] = model["config"];
+      const json whole = ModelOf("m", {twice, sum}, {{"sum", 0, 0}, {"twice", outer + 1, 0}});
+      testing::KerasTree tree;
+      const std::string group = sequential ? "layers/sequential/" : "layers/functional/";
+      tree.Put(tree.root(), group + "layers/dense/vars/0", {2, 2}, {2, 0, 0, 2});
+      const Hdf5File file;
+      EXPECT_THAT(FirstValues(whole, NumberedKerasWeights(file, tree.root()).get()),
+                  ElementsAre(6, 4))
+          << keras3 << sequential;
+    }
+  }
+}
+
+TEST(KerasImport, WeightsOfLayersInsideModelsAreFoundByTheirWholeNames) {
+  // Names of Keras 2 may have slashes, and layers at different depths one name.
+  const json inner = ModelOf("inner", {Diagonal("a/d", {{"x", 0, 0}})}, {{"a/d", 0, 0}});
+  json middle = ModelOf("middle",
+                        {Diagonal("a/d", {{"x", 0, 0}}), Diagonal("b/d", {{"a/d", 0, 0}}),
+                         LayerOf("Functional", "inner", inner["config"], {{"b/d", 0, 0}})},
+                        {{"inner", 1, 0}});
+  const json model = ModelOf(
+      "m", {LayerOf("Functional", "middle", middle["config"], {{"x", 0, 0}})}, {{"middle", 1, 0}});
+  testing::KerasTree tree;
+  const std::vector<std::string> names{"inner/a/d/kernel:0", "a/d/kernel:0", "b/d/kernel:0"};
+  Hdf5Object& group = testing::KerasTree::Make(tree.root(), "middle");
+  for (size_t i = 0; i < names.size(); ++i) {
+    const float v = static_cast<float>(i) + 2;
+    tree.Put(group, names[i], {2, 2}, {v, 0, 0, v});
+  }
+  tree.Text(group, "weight_names", names);
+  const Hdf5File file;
+  EXPECT_THAT(FirstValues(model, LegacyKerasWeights(file, tree.root()).get()), ElementsAre(24));
+  // One without weights of its own does not get another's.
+  tree.Text(group, "weight_names", {names[0], names[1]});
+  const auto graph = ImportKeras(model, LegacyKerasWeights(file, tree.root()).get(), 1 << 16, "");
+  ASSERT_FALSE(graph.ok());
+  EXPECT_THAT(graph.status().message(), HasSubstr("no weight 'kernel' of layer 'middle/b/d'"));
+}
+
+TEST(KerasImport, ConstantsMustNotAddDimensions) {
+  for (const char* function : {"math.add", "math.multiply", "math.maximum"}) {
+    for (const json& constant : {json(0.5), json{{0.5}}, json{{{0.5}}}}) {
+      json layer = LayerOf("TFOpLambda", "op", {{"function", function}}, {});
+      layer["inbound_nodes"] = {{"x", 0, 0, {{"y", constant}}}};
+      const json model = ModelOf("m", {layer}, {{"op", 0, 0}});
+      testing::KerasTree tree;
+      const Hdf5File file;
+      const auto graph =
+          ImportKeras(model, LegacyKerasWeights(file, tree.root()).get(), 1 << 16, "");
+      EXPECT_EQ(constant.dump().find("[[[") == std::string::npos, graph.ok())
+          << function << constant << graph.status().message();
+    }
+  }
 }
 
 TEST(Hdf5Reader, ReadsGroupsAttributesAndArrays) {

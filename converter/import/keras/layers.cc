@@ -87,6 +87,7 @@ std::span<const KerasRow> KerasLayers::Layers() {
        "data_format=channels_last crop_to_aspect_ratio=false|true pad_to_aspect_ratio=false|true",
        "interpolation fill_mode fill_value antialias"}, "inputs", true,
        "to the size that is there"},
+      {"Identity", &L::Identity, {}, "inputs", true, ""},
       {"Dropout", &L::Identity, {"", "", kSeed}, "inputs", true, "nothing at inference"},
       {"SpatialDropout2D", &L::Identity, {"", "", kSeed}, "inputs", true, "nothing at inference"},
       {"GaussianDropout", &L::Identity, {"", "", kSeed}, "inputs", true, "nothing at inference"},
@@ -136,7 +137,6 @@ std::span<const KerasRow> KerasLayers::Operations() {
       {"Squeeze", &L::Squeeze, {"axis"}, "x", true, "not of the batch"},
       {"Transpose", &L::Transpose, {"axes"}, "x", true, "in front of a flattening or back"},
       {"GetItem", &L::GetItem, {"key"}, "x", true, "not of the batch, forwards"},
-      {"Identity", &L::Identity, {}, "x", true, ""},
   };
   // clang-format on
   return kRows;
