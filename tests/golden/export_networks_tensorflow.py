@@ -26,14 +26,14 @@ REPEATED = r"ConvNeXt(?!Tiny)|EfficientNetB[1-7]|EfficientNetV2(?!B0)"
 
 
 def randomize(model, x):
-    """Random weights whose activations stay in range: batch norms have the statistics of `x`, and scales well below 1, without
-    which deep networks of random blocks amplify any rounding."""
+    """Random weights whose activations stay in range: batch norms have the statistics of `x`. Scales below 1 and
+    shifts above 0 keep a deep network of random blocks from amplifying every rounding."""
     rng = np.random.default_rng(1)
     for weight in model.weights:
         value = np.asarray(weight)
         if value.dtype != np.float32 or value.size > 1 and value.std() > 0:
             continue  # Keras's own random values; the others are constants such as 0 or 1.
-        weight.assign(value * rng.uniform(0.2, 0.6, value.shape) + (value == 0) * rng.normal(0, 0.1, value.shape))
+        weight.assign(value * rng.uniform(0.2, 0.6, value.shape) + (value == 0) * rng.normal(0.3, 0.2, value.shape))
     norms = [(layer, layer.momentum) for layer in model._flatten_layers() if isinstance(layer, NORMS)]
     for layer, _ in norms:
         layer.momentum = 0.0

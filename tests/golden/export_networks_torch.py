@@ -27,8 +27,8 @@ PARAMETERS = 100e6
 FAMILIES = ("resnet", "resnetv2", "resnest", "res2net", "regnet", "sknet", "senet", "cspnet", "dla", "dpn", "nfnet", "selecsls",
             "vovnet", "hrnet", "byobnet", "inception_resnet_v2")
 # Written by PyTorch's newer exporter too, which takes long: one of each kind of block.
-SAMPLE = {"resnet18", "resnext50_32x4d", "mobilenet_v2", "densenet121", "squeezenet1_1", "shufflenet_v2_x0_5", "regnet_y_400mf", "googlenet",
-          "seresnet18", "ecaresnet26t", "resnetblur18", "resnetv2_50", "resnest14d", "res2net50_48w_2s", "skresnet18", "dla34", "nf_resnet26"}
+SAMPLE = {"resnet18", "mobilenet_v2", "densenet121", "squeezenet1_1", "shufflenet_v2_x0_5", "regnet_y_400mf", "googlenet", "resnetv2_50",
+          "res2net50_48w_2s"}
 # Larger networks of torchvision whose smallest has their layers: these come last.
 REPEATED = r"efficientnet_(b[1-7]|v2_[ml])|convnext_[bls]|swin_(v2_)?[bs]|vit_(l|h|b_16)|vgg1[69]|regnet_._\d\dgf|regnet_y_128gf"
 LARGE_INPUT = ("alexnet", "vgg", "vit", "maxvit")  # 224 pixels, which these need; the others take fewer.
@@ -36,12 +36,12 @@ LARGE_INPUT = ("alexnet", "vgg", "vit", "maxvit")  # 224 pixels, which these nee
 
 @torch.no_grad()
 def randomize(model, size):
-    """Random weights whose activations stay in range: batch norms have the statistics of a random batch, and scales well below
-    1, without which deep networks of random blocks amplify any rounding."""
+    """Random weights whose activations stay in range: batch norms have the statistics of a random batch. Scales below 1 and
+    shifts above 0 keep a deep network of random blocks from amplifying every rounding."""
     for parameter in model.parameters():
         if parameter.numel() > 1 and parameter.std() > 0:
             continue  # The framework's own random values; the others are constants such as 0 or 1.
-        parameter.copy_(torch.where(parameter == 0, 0.1 * torch.randn_like(parameter), parameter * (0.2 + 0.4 * torch.rand_like(parameter))))
+        parameter.copy_(torch.where(parameter == 0, 0.3 + 0.2 * torch.randn_like(parameter), parameter * (0.2 + 0.4 * torch.rand_like(parameter))))
     norms = [m.train() for m in model.eval().modules() if isinstance(m, nn.modules.batchnorm._BatchNorm)]
     momentum = [m.momentum for m in norms]
     for m in norms:
@@ -93,7 +93,8 @@ def prepare(make, name):
 
 
 def networks():
-    """Library, name and a function that makes it: the sample, torchvision's from small to large, timm's, torchvision's REPEATED."""
+    """Library, name and a function that makes it: the sample, a network of each family, torchvision's from small to large, timm's, and
+    torchvision's REPEATED."""
     size = lambda name: torchvision.models.get_model_weights(name).DEFAULT.meta["num_params"]
     listed = []
     for name in sorted(torchvision.models.list_models(module=torchvision.models), key=size):
@@ -107,7 +108,7 @@ def networks():
             kind = re.sub(r"\d+", "#", name)
             if name in SAMPLE or kind not in kinds:
                 kinds.add(kind)
-                listed.append((2 + len(kinds) / 1000, "timm", name, functools.partial(timm.create_model, name)))
+                listed.append((2 + len(kinds) / 1000 if len(kinds) > 1 else 0.5, "timm", name, functools.partial(timm.create_model, name)))
     return [n[1:] for n in sorted(listed, key=lambda n: 0 if n[2] in SAMPLE else n[0])]
 
 
