@@ -7,6 +7,8 @@
 #include <numeric>
 #include <random>
 
+#include "converter/import/builder/unary.h"
+
 namespace octet {
 namespace {
 
@@ -132,6 +134,16 @@ TEST(GraphBuilder, ConstantsBeyondTheBudgetAreRefused) {
   EXPECT_TRUE(builder.AddFloats("a", Shape{3}, values).ok());
   EXPECT_EQ(builder.AddFloats("b", Shape{3}, values).status().code(), StatusCode::kCorrupt);
   EXPECT_FALSE(builder.AddFloats("c", Shape{1}, std::vector<float>(1)).ok());  // Stays so.
+}
+
+TEST(UnaryFunctions, AreNotAmongThoseThatAreLacking) {
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    for (const char* name : {f.onnx.name, f.tensorflow.name, f.keras.name, f.keras_layer.name})
+      EXPECT_EQ(UnaryAdvice(name), "") << name;
+  }
+  EXPECT_NE(UnaryAdvice("HardSwish"), "");
+  EXPECT_NE(UnaryAdvice("hard_swish"), "");
+  EXPECT_EQ(UnaryAdvice("Conv"), "");
 }
 
 TEST(Problems, AreGroupedByOperatorAndReason) {

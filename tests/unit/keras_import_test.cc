@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -25,6 +26,7 @@
 #include "tests/unit/keras_tree.h"
 #include "tests/unit/naive_interpreter.h"
 #include "tests/unit/pytorch_builder.h"
+#include "tests/unit/unary_reference.h"
 
 namespace octet {
 namespace {
@@ -353,6 +355,41 @@ TEST(KerasLayers, EveryKeyIsUnderstoodOrRefused) {
         return false;
       });
     }
+  }
+}
+
+/// Expects the function's values of what a row makes of a configuration.
+void ExpectUnary(const UnaryFunction& f, const KerasRow& row, const json& config,
+                 double parameter) {
+  const std::string outcome = Outcome(row, config);
+  SCOPED_TRACE(std::string(row.type) + " " + config.dump() + ": " + outcome);
+  std::istringstream text(outcome.substr(outcome.find(' ')));
+  for (int i = 0; i < 60; ++i) {
+    double y = 1e9;
+    text >> y;
+    EXPECT_NEAR(y, testing::UnaryReference(f.keras.name, std::sin(i) * 2, parameter), 1e-4);
+  }
+}
+
+TEST(KerasLayers, EveryUnaryFunction) {
+  for (const auto rows :
+       {KerasLayers::Layers(), KerasLayers::Operations(), KerasLayers::Functions()}) {
+    for (const KerasRow& row : rows) {
+      if (row.function == nullptr) continue;
+      const UnaryFunction& f = *row.function;
+      ExpectUnary(f, row, json::object(), row.otherwise);
+      AnyWord(row.keys.read, [&](std::string_view key) {
+        ExpectUnary(f, row, {{key, 0.7}}, 0.7);
+        return false;
+      });
+    }
+  }
+  const KerasRow& activation = *KerasLayers::Find(KerasLayers::Layers(), "Activation");
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    ExpectUnary(f, activation, {{"activation", f.keras.name}}, f.keras.otherwise);
+    if (*f.keras_layer.name == '\0') continue;
+    const json layer{{"class_name", f.keras_layer.name}, {"config", json::object()}};
+    ExpectUnary(f, activation, {{"activation", layer}}, f.keras_layer.otherwise);
   }
 }
 

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/importer.h"
 #include "converter/import/onnx/reader.h"
 #include "converter/passes/passes.h"
@@ -1132,7 +1133,8 @@ TEST(OnnxErrors, EveryUnsupportedOperatorIsListedOnce) {
             "NonMaxSuppression 'up'; Div 'ratio' (of two activations); "
             "com.microsoft.FusedConv 'fused' (ONNX Runtime wrote it; convert the file from before "
             "its optimization); Mish 'mish1', 'mish2', 'mish3' and 1 more (of all activation "
-            "functions ReLU, ReLU6, clipping, sigmoid and tanh are supported)");
+            "functions octet has clips, " +
+                UnaryNames() + ")");
 }
 
 TEST(OnnxErrors, GraphsThatDoNotHangTogether) {

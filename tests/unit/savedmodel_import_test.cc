@@ -9,6 +9,7 @@
 #include <tuple>
 #include <vector>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/importer.h"
 #include "converter/import/tensorflow/saved_model.h"
 #include "converter/import/tensorflow/snappy.h"
@@ -19,6 +20,7 @@
 #include "tests/unit/data_test_util.h"
 #include "tests/unit/naive_interpreter.h"
 #include "tests/unit/saved_model_builder.h"
+#include "tests/unit/unary_reference.h"
 
 namespace octet {
 namespace {
@@ -431,7 +433,7 @@ TEST_F(SavedModelTest, SpaceToBatchAroundAConvolutionIsADilatedOne) {
 TEST_F(SavedModelTest, ListsAllThatCannotBeConverted) {
   TfSavedModel model = Chain({-1, 4, 4, 3});
   model.Add("w", "Const", {}, {{"value", AttrFloats({1, 1, 3, 3}, std::vector<float>(9, 1.0f))}});
-  Then(&model, "first", "LeakyRelu");
+  Then(&model, "first", "Elu");
   const std::string after_first = model.output;
   model.output = "image";
   Then(&model, "second", "Conv2D", {"w"},
@@ -441,8 +443,8 @@ TEST_F(SavedModelTest, ListsAllThatCannotBeConverted) {
   Then(&model, "after", "Relu");
   Then(&model, "sum", "AddV2", {after_first});
   const std::string error = ImportError(model);
-  EXPECT_THAT(error, AllOf(HasSubstr("2 unsupported operators"), HasSubstr("LeakyRelu 'first'"),
-                           HasSubstr("octet has ReLU"), HasSubstr("Conv2D 'second'"),
+  EXPECT_THAT(error, AllOf(HasSubstr("2 unsupported operators"), HasSubstr("Elu 'first'"),
+                           HasSubstr("octet has clips, relu"), HasSubstr("Conv2D 'second'"),
                            HasSubstr("dilations over the batch")));
   EXPECT_EQ(error.find('\n'), std::string::npos);
 }
@@ -543,6 +545,26 @@ TEST_F(SavedModelTest, EveryAttributeIsUnderstoodOrRefused) {
   model.Add("w", "Const", {}, {{"value", AttrFloats({4, 1}, {1, 2, 3, 4})}});
   Then(&model, "matmul", "MatMul", {"w"}, {{"transpose_a", AttrBool(true)}});
   EXPECT_THAT(ImportError(model), HasSubstr("'transpose_a' is true, expected false"));
+}
+
+TEST_F(SavedModelTest, EveryUnaryFunction) {
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    const auto [name, attribute, otherwise] = f.tensorflow;
+    if (*name == '\0') continue;
+    SCOPED_TRACE(name);
+    for (const bool given : {false, true}) {
+      if (given && *attribute == '\0') continue;
+      const float parameter = given ? 0.7f : otherwise;
+      TfSavedModel model = Chain({-1, 5});
+      Then(&model, "y", name, {},
+           given ? Attributes{{attribute, AttrFloat(parameter)}} : Attributes{});
+      const Result<Graph> graph = Import(model);
+      ASSERT_TRUE(graph.ok()) << graph.status().message();
+      const Values x{-8, -0.75, 0, 0.5, 8}, y = RunOn(*graph, x);
+      for (size_t i = 0; i < x.size(); ++i)
+        EXPECT_NEAR(y[i], testing::UnaryReference(f.keras.name, x[i], parameter), 1e-6) << x[i];
+    }
+  }
 }
 
 TEST_F(SavedModelTest, VariablesThatTheNetworkAssignsAreRefused) {

@@ -9,17 +9,21 @@
 #include <iterator>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <tuple>
 #include <utility>
 #include <vector>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/importer.h"
+#include "converter/import/tflite/reader.h"
 #include "converter/import/tflite/tflite_schema_generated.h"
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
 #include "tests/unit/tflite_builder.h"
+#include "tests/unit/unary_reference.h"
 
 namespace octet {
 namespace {
@@ -910,6 +914,23 @@ TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
         ErrorOf(file(codes.at(name))),
         HasSubstr("its options have a field " + std::to_string(known) + " of a newer schema"));
     EXPECT_THAT(ErrorOf(file(kReluCode)), HasSubstr("of BuiltinOptions, expected 0"));
+  }
+}
+
+TEST(TfliteImport, EveryUnaryFunction) {
+  std::set<std::string> listed;
+  for (const OperatorRow& row : TfliteOperators()) listed.insert(row.name);
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    if (f.tflite < 0) continue;
+    EXPECT_EQ(listed.count(TfliteOperatorName(f.tflite)), 1u) << TfliteOperatorName(f.tflite);
+    if (*f.keras.attribute != '\0') continue;  // Options have trials.
+    Builder b;
+    const int x = b.Floats("x", {1, 3}), y = b.Floats("y", {1, 3});
+    b.Op(f.tflite, {x}, {y});
+    const std::vector<float> in{-3, 0, 1},
+        out = RunGraph<float>(ImportOrFail(b.Build({x}, {y})), in);
+    for (size_t i = 0; i < in.size(); ++i)
+      EXPECT_NEAR(out[i], testing::UnaryReference(f.keras.name, in[i], 0), 1e-6);
   }
 }
 

@@ -242,8 +242,7 @@ class KerasImporter {
     if (kWrappers.count(type) > 0) return "a wrapper around another layer";
     const Status origin = CheckKerasOrigin(layer);
     if (!origin.ok()) return origin.message();
-    if (type == "LeakyReLU" || type == "PReLU" || type == "ELU" || type == "ThresholdedReLU")
-      return "of all activation functions octet has ReLU, also with limits, sigmoid and tanh";
+    if (const std::string function = UnaryAdvice(type); !function.empty()) return function;
     return "not among the layers that octet has; export a SavedModel or TFLite file if its "
            "operators are (octet_convert --list-operators)";
   }

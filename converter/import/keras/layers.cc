@@ -40,12 +40,28 @@ constexpr const char* kImage = "images, channels_last";
 constexpr const char* kOperands2 =
     "two values of one shape, or one and a constant: one number or "
     "one per channel";
+
+/// With the functions that have a name there.
+std::vector<KerasRow> WithUnary(UnaryFunction::Spelling UnaryFunction::*format,
+                                std::vector<KerasRow> rows) {
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    const auto [names, attribute, otherwise] = f.*format;
+    const char* operand = format == &UnaryFunction::keras_layer   ? "inputs"
+                          : format == &UnaryFunction::keras_class ? "x"
+                                                                  : f.keras_operand;
+    AnyWord(names, [&](std::string_view name) {
+      rows.push_back({name, nullptr, {attribute}, operand, false, kPlain, &f, otherwise});
+      return false;
+    });
+  }
+  return rows;
+}
 }  // namespace
 
 std::span<const KerasRow> KerasLayers::Layers() {
   using L = KerasLayers;
   // clang-format off
-  static const KerasRow kRows[] = {
+  static const std::vector<KerasRow> kRows = WithUnary(&UnaryFunction::keras_layer, {
       {"Conv2D", &L::Conv2D, {kConvKeys, kLastFormat}, "inputs", false, kImage},
       {"DepthwiseConv2D", &L::DepthwiseConv2D, {
        "kernel_size strides padding dilation_rate use_bias activation depth_multiplier",
@@ -104,7 +120,7 @@ std::span<const KerasRow> KerasLayers::Layers() {
       {"RandomBrightness", &L::Identity, {"", "", kRandom}, "inputs", true, "nothing at inference"},
       {"RandomHeight", &L::Identity, {"", "", kRandom}, "inputs", true, "nothing at inference"},
       {"RandomWidth", &L::Identity, {"", "", kRandom}, "inputs", true, "nothing at inference"},
-  };
+  });
   // clang-format on
   return kRows;
 }
@@ -112,17 +128,13 @@ std::span<const KerasRow> KerasLayers::Layers() {
 std::span<const KerasRow> KerasLayers::Operations() {
   using L = KerasLayers;
   // clang-format off
-  static const KerasRow kRows[] = {
+  static const std::vector<KerasRow> kRows = WithUnary(&UnaryFunction::keras_class, {
       {"Add", &L::Add, {}, "x1 x2", false, kOperands2},
       {"Subtract", &L::Subtract, {}, "x1 x2", false, kOperands2},
       {"Multiply", &L::Multiply, {}, "x1 x2", false, kOperands2},
       {"Divide", &L::Divide, {}, "x1 x2", false, "by a constant"},
       {"TrueDivide", &L::Divide, {}, "x1 x2", false, "by a constant"},
       {"Negative", &L::Negative, {}, "x", false, kPlain},
-      {"Relu", &L::Relu, {}, "x", false, kPlain},
-      {"Relu6", &L::Relu6, {}, "x", false, kPlain},
-      {"Sigmoid", &L::Sigmoid, {}, "x", false, kPlain},
-      {"Tanh", &L::Tanh, {}, "x", false, kPlain},
       {"LogSoftmax", &L::LogSoftmax, {"axis"}, "x", false, "over the last dimension"},
       {"Softmax", &L::Softmax, {"axis"}, "x", false, "over the last dimension"},
       {"Clip", &L::Clip, {"x_min x_max"}, "x", false, kPlain},
@@ -137,7 +149,7 @@ std::span<const KerasRow> KerasLayers::Operations() {
       {"Squeeze", &L::Squeeze, {"axis"}, "x", true, "not of the batch"},
       {"Transpose", &L::Transpose, {"axes"}, "x", true, "in front of a flattening or back"},
       {"GetItem", &L::GetItem, {"key"}, "x", true, "not of the batch, forwards"},
-  };
+  });
   // clang-format on
   return kRows;
 }
@@ -145,7 +157,7 @@ std::span<const KerasRow> KerasLayers::Operations() {
 std::span<const KerasRow> KerasLayers::Functions() {
   using L = KerasLayers;
   // clang-format off
-  static const KerasRow kRows[] = {
+  static const std::vector<KerasRow> kRows = WithUnary(&UnaryFunction::keras_calls, {
       {"__operators__.add", &L::Add, {}, "x y", false, kOperands2},
       {"math.add", &L::Add, {}, "x y", false, kOperands2},
       {"nn.bias_add", &L::Add, {"", "data_format=N...C|NHWC"}, "value bias", false, "a constant"},
@@ -154,12 +166,6 @@ std::span<const KerasRow> KerasLayers::Functions() {
       {"math.truediv", &L::Divide, {}, "x y", false, "by a constant"},
       {"math.divide", &L::Divide, {}, "x y", false, "by a constant"},
       {"math.negative", &L::Negative, {}, "x", false, kPlain},
-      {"nn.relu", &L::Relu, {}, "features", false, kPlain},
-      {"nn.relu6", &L::Relu6, {}, "features", false, kPlain},
-      {"math.sigmoid", &L::Sigmoid, {}, "x", false, kPlain},
-      {"nn.sigmoid", &L::Sigmoid, {}, "x", false, kPlain},
-      {"math.tanh", &L::Tanh, {}, "x", false, kPlain},
-      {"nn.tanh", &L::Tanh, {}, "x", false, kPlain},
       {"nn.log_softmax", &L::LogSoftmax, {"axis"}, "logits", false, "over the last dimension"},
       {"nn.softmax", &L::Softmax, {"axis"}, "logits", false, "over the last dimension"},
       {"clip_by_value", &L::Clip, {"clip_value_min clip_value_max"}, "t", false, kPlain},
@@ -184,7 +190,7 @@ std::span<const KerasRow> KerasLayers::Functions() {
       {"cast", &L::Cast, {"dtype"}, "x", true, "to a floating-point type"},
       {"identity", &L::Identity, {}, "input", true, ""},
       {"stop_gradient", &L::Identity, {}, "input", true, ""},
-  };
+  });
   // clang-format on
   return kRows;
 }
@@ -213,7 +219,8 @@ Result<KerasValue> KerasLayers::Convert(const KerasRow& row, const KerasCall& ca
     return Unsupported(
         "it computes on integers, which wrap around in Keras; put a Rescaling layer in front, or "
         "make the input float32");
-  OCTET_ASSIGN_OR_RETURN(KerasValue value, (this->*row.convert)(call));
+  OCTET_ASSIGN_OR_RETURN(KerasValue value,
+                         row.function != nullptr ? Unary(row, call) : (this->*row.convert)(call));
   OCTET_RETURN_IF_ERROR(call.config.CheckAllRead());
   if (b_.graph().nodes.size() > 100000) return Unsupported("more than 100000 nodes");
   return value;
@@ -362,10 +369,10 @@ Result<KerasValue> KerasLayers::ApplyActivation(const json& activation, const st
   const std::string type = KerasText(activation, "class_name");
   const KerasRow* row = Find(Layers(), type);
   if (row == nullptr ||
-      (row->convert != &KerasLayers::ReLU && row->convert != &KerasLayers::Softmax &&
-       row->convert != &KerasLayers::Activation)) {
-    return Unsupported(
-        StrCat("'activation' is a layer of class '", type, "', expected ReLU or Softmax"));
+      (row->function == nullptr && row->convert != &KerasLayers::ReLU &&
+       row->convert != &KerasLayers::Softmax && row->convert != &KerasLayers::Activation)) {
+    return Unsupported(StrCat("'activation' is a layer of class '", type,
+                              "', expected that of an activation function"));
   }
   static const std::vector<KerasStep> kNowhere;
   const KerasConfig config(KerasMember(activation, "config"), row->keys);
@@ -376,23 +383,33 @@ Result<KerasValue> KerasLayers::ApplyActivation(const json& activation, const st
 Result<KerasValue> KerasLayers::ByName(const std::string& function, const std::string& name,
                                        const KerasValue& x) {
   if (function == "linear") return x;
-  if (function == "relu") return Unary(name, OpType::kRelu, x);
-  if (function == "relu6") return Unary(name, OpType::kRelu6, x);
-  if (function == "sigmoid") return Unary(name, OpType::kSigmoid, x);
-  if (function == "tanh") return Unary(name, OpType::kTanh, x);
   if (function == "softmax" || function == "log_softmax") {
     if (Rank(x) < 2) return Unsupported(StrCat(function, " of the batch"));
     OCTET_ASSIGN_OR_RETURN(const KerasValue y, ByChannels(name, x));
-    return Unary(name, function == "softmax" ? OpType::kSoftmax : OpType::kLogSoftmax, y);
+    const OpType type = function == "softmax" ? OpType::kSoftmax : OpType::kLogSoftmax;
+    OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.Emit(type, name, {y.view.id}));
+    return Keep(y, id);
   }
-  return Unsupported(
-      StrCat("activation '", function.substr(0, 60),
-             "', expected linear, relu, relu6, sigmoid, tanh, softmax or log_softmax"));
+  const UnaryFunction* unary = FindUnary(&UnaryFunction::keras, function);
+  if (unary == nullptr) {
+    return Unsupported(StrCat("activation '", function.substr(0, 60), "', expected linear, ",
+                              UnaryNames(), ", softmax or log_softmax"));
+  }
+  OCTET_ASSIGN_OR_RETURN(const TensorId id,
+                         unary->Emit(&b_, name, x.view.id, unary->keras.otherwise));
+  return Keep(x, id);
 }
 
-Result<KerasValue> KerasLayers::Unary(const std::string& name, OpType type, const KerasValue& x) {
-  OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.Emit(type, name, {x.view.id}));
-  return Keep(x, id);
+Result<KerasValue> KerasLayers::Unary(const KerasRow& row, const KerasCall& call) {
+  Result<double> parameter = static_cast<double>(row.otherwise);
+  AnyWord(row.keys.read, [&](std::string_view key) {
+    parameter = call.config.Number(std::string(key).c_str(), *parameter);
+    return !parameter.ok();
+  });
+  if (!parameter.ok()) return parameter.status();
+  OCTET_ASSIGN_OR_RETURN(const TensorId id, row.function->Emit(&b_, call.name, call.x().view.id,
+                                                               static_cast<float>(*parameter)));
+  return Keep(call.x(), id);
 }
 
 Result<KerasValue> KerasLayers::Clamp(const std::string& name, const KerasValue& x, double low,
@@ -408,7 +425,8 @@ Result<KerasValue> KerasLayers::LastOnly(const KerasCall& call, OpType type) {
     return Unsupported(
         StrCat("'axis' is ", KerasShow(call.config.Raw("axis")), ", expected the last"));
   OCTET_ASSIGN_OR_RETURN(const KerasValue x, ByChannels(call.name, call.x()));
-  return Unary(call.name, type, x);
+  OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.Emit(type, call.name, {x.view.id}));
+  return Keep(x, id);
 }
 
 Result<KerasValue> KerasLayers::Activation(const KerasCall& call) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "converter/import/builder/graph_builder.h"
+#include "converter/import/builder/unary.h"
 #include "converter/import/builder/view.h"
 #include "converter/import/keras/config.h"
 #include "converter/import/keras/weights.h"
@@ -49,6 +50,9 @@ struct KerasRow {
   const char* operands = "inputs";
   bool integers = false;    ///< Takes values that are not floating-point.
   const char* limits = "";  ///< For people.
+  /// In place of `convert`, with its parameter where no key gives one.
+  const UnaryFunction* function = nullptr;
+  float otherwise = 0.0f;
 };
 
 /// Converts one call after the other. Errors do not name the layer.
@@ -98,7 +102,7 @@ class KerasLayers {
   Result<KerasValue> ByName(const std::string& function, const std::string& name,
                             const KerasValue& x);
   std::string LinearName(const KerasCall& call) const;
-  Result<KerasValue> Unary(const std::string& name, OpType type, const KerasValue& x);
+  Result<KerasValue> Unary(const KerasRow& row, const KerasCall& call);
   Result<KerasValue> Clamp(const std::string& name, const KerasValue& x, double low, double high);
   Result<KerasValue> LastOnly(const KerasCall& call, OpType type);
   Result<KerasValue> Arithmetic(const KerasCall& call, Binary op);
@@ -120,12 +124,6 @@ class KerasLayers {
   Result<KerasValue> Activation(const KerasCall& call);
   Result<KerasValue> ReLU(const KerasCall& call);
   Result<KerasValue> Softmax(const KerasCall& call) { return LastOnly(call, OpType::kSoftmax); }
-  Result<KerasValue> Relu(const KerasCall& call) { return ByName("relu", call.name, call.x()); }
-  Result<KerasValue> Relu6(const KerasCall& call) { return ByName("relu6", call.name, call.x()); }
-  Result<KerasValue> Sigmoid(const KerasCall& call) {
-    return ByName("sigmoid", call.name, call.x());
-  }
-  Result<KerasValue> Tanh(const KerasCall& call) { return ByName("tanh", call.name, call.x()); }
   Result<KerasValue> LogSoftmax(const KerasCall& call) {
     return LastOnly(call, OpType::kLogSoftmax);
   }

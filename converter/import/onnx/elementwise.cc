@@ -3,6 +3,7 @@
 #include <limits>
 #include <utility>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/onnx/importer.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -45,16 +46,18 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   return OkStatus();
 }
 
-/// Relu, Sigmoid and Tanh.
+/// Those of UnaryFunctions().
 Status OnnxImporter::Unary(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
+  const UnaryFunction& function = *FindUnary(&UnaryFunction::onnx, node.op_type);
+  OnnxAttributes attributes(node);
+  const float parameter = attributes.Float(function.onnx.attribute, function.onnx.otherwise);
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
   View y = x->view;
-  if (node.op_type == "Relu") {
-    OCTET_ASSIGN_OR_RETURN(
-        y.id, builder_.Clip(At(node), y.id, IsCodes(*x) ? Meaning(*x, 0) : 0.0f, kInfinity));
+  if (IsCodes(*x) && node.op_type == "Relu") {
+    OCTET_ASSIGN_OR_RETURN(y.id, builder_.Clip(At(node), y.id, Meaning(*x, 0), kInfinity));
   } else {
-    const OpType type = node.op_type == "Sigmoid" ? OpType::kSigmoid : OpType::kTanh;
-    OCTET_ASSIGN_OR_RETURN(y.id, builder_.Emit(type, At(node), {y.id}));
+    OCTET_ASSIGN_OR_RETURN(y.id, function.Emit(&builder_, At(node), y.id, parameter));
   }
   Set(node, std::move(y), x->batch);
   return OkStatus();

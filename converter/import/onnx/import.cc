@@ -8,6 +8,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/importer.h"
 #include "converter/import/onnx/importer.h"
 #include "converter/import/onnx/quantized_operators.h"
@@ -49,15 +50,11 @@ std::string Advice(const OnnxNode& node) {
       {"TopK", "export the network up to the scores"},
       {"Einsum", "attention is not supported"},
   };
-  static const std::set<std::string> kActivations = {
-      "Celu", "Elu",   "Erf",  "Gelu",     "HardSigmoid", "HardSwish", "LeakyRelu",
-      "Mish", "PRelu", "Selu", "Softplus", "Softsign",    "Swish"};
   if (node.domain == "com.microsoft")
     return "ONNX Runtime wrote it; convert the file from before its optimization";
-  if (node.domain.empty() && kActivations.count(node.op_type) > 0)
-    return "of all activation functions ReLU, ReLU6, clipping, sigmoid and tanh are supported";
+  if (!node.domain.empty()) return "";
   const auto it = kAdvice.find(node.op_type);
-  return node.domain.empty() && it != kAdvice.end() ? it->second : "";
+  return it != kAdvice.end() ? it->second : UnaryAdvice(node.op_type);
 }
 
 }  // namespace

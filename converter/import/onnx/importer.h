@@ -79,6 +79,7 @@ class OnnxImporter {
   using Axes = std::optional<std::vector<int64_t>>;
 
   // operators.cc
+  static std::vector<Row> MakeRows();
   static const Row* FindRow(const OnnxNode& node);
   /// Whether all that the node has is in its row.
   Status CheckNode(const OnnxNode& node, const Row& row) const;

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <limits>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/importer.h"
 #include "converter/import/onnx/importer.h"
 #include "converter/import/onnx/quantized_operators.h"
@@ -36,11 +37,11 @@ std::string ValueText(const OnnxAttribute& a) {
 
 }  // namespace
 
-const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
+std::vector<OnnxImporter::Row> OnnxImporter::MakeRows() {
   using I = OnnxImporter;
   // "axes" was an attribute before it became an input.
   const auto axes = [](int64_t until) { return Attribute("axes", 1, until); };
-  static const std::vector<Row> kRows = {
+  std::vector<Row> rows = {
       {"Add",
        &I::Arithmetic,
        1,
@@ -219,7 +220,6 @@ const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
        1,
        {axes(17), "keepdims", {"noop_with_empty_axes", 18}},
        "of constants"},
-      {"Relu", &I::Unary, 6, 1, 1, 1, {}, ""},
       {"Reshape", &I::Reshape, 5, 2, 2, 1, {{"allowzero", 14}}, "to a constant shape"},
       {"Resize",
        &I::Resize,
@@ -238,7 +238,6 @@ const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
         {"nearest_mode", 11}},
        "to the size that is there"},
       {"Shape", nullptr, 1, 1, 1, 1, {{"end", 15}, {"start", 15}}, ""},
-      {"Sigmoid", &I::Unary, 6, 1, 1, 1, {}, ""},
       {"Slice",
        &I::Slice,
        1,
@@ -267,7 +266,6 @@ const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
        {},
        "of two activations of one shape, or with a constant"},
       {"Sum", &I::Variadic, 6, 1, kAny, 1, {}, "as Add"},
-      {"Tanh", &I::Unary, 6, 1, 1, 1, {}, ""},
       {"Transpose", &I::Transpose, 1, 1, 1, 1, {"perm"}, "where nothing has to move in memory"},
       {"Unsqueeze", &I::Reshape, 1, 1, 2, 1, {axes(12)}, ""},
       {"Upsample",
@@ -280,6 +278,19 @@ const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
        "to the size that is there"},
       {"Where", nullptr, 9, 3, 3, 1, {}, "of constants"},
   };
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    const auto [name, attribute, otherwise] = f.onnx;
+    if (*name == '\0') continue;
+    rows.push_back({name, &I::Unary, 6, 1, 1, 1, {}, ""});
+    if (*attribute != '\0') rows.back().attributes.push_back(attribute);
+  }
+  std::sort(rows.begin(), rows.end(),
+            [](const Row& a, const Row& b) { return std::string_view(a.op) < b.op; });
+  return rows;
+}
+
+const std::vector<OnnxImporter::Row>& OnnxImporter::Rows() {
+  static const std::vector<Row> kRows = MakeRows();
   return kRows;
 }
 

@@ -15,6 +15,7 @@
 
 #include "converter/import/builder/graph_builder.h"
 #include "converter/import/builder/head_preprocessing.h"
+#include "converter/import/builder/unary.h"
 #include "converter/import/builder/understood.h"
 #include "converter/import/file_bytes.h"
 #include "converter/import/importer.h"
@@ -75,12 +76,8 @@ struct Value {
 };
 using ValuePtr = std::shared_ptr<Value>;
 
-const char* AdviceFor(std::string_view op) {
+std::string AdviceFor(std::string_view op) {
   static constexpr std::pair<std::string_view, const char*> kAdvice[] = {
-      {"LeakyRelu", "octet has ReLU, clips, sigmoid and tanh; train with one of them"},
-      {"Elu", "octet has ReLU, clips, sigmoid and tanh; train with one of them"},
-      {"Selu", "octet has ReLU, clips, sigmoid and tanh; train with one of them"},
-      {"Erf", "octet has ReLU, clips, sigmoid and tanh; train with one of them"},
       {"While", "control flow cannot be converted; save with static shapes"},
       {"StatelessWhile", "control flow cannot be converted; save with static shapes"},
       {"If", "control flow cannot be converted; save with training=False"},
@@ -102,7 +99,9 @@ const char* AdviceFor(std::string_view op) {
   for (const auto& [name, advice] : kAdvice) {
     if (op == name) return advice;
   }
-  return "octet has no such operator; replace it or end the network before it";
+  const std::string function = UnaryAdvice(op);
+  return !function.empty() ? function
+                           : "octet has no such operator; replace it or end the network before it";
 }
 
 class Converter {
@@ -170,6 +169,8 @@ class Converter {
   static std::span<const Operator> Operators();
 
  private:
+  static std::vector<Operator> WithUnary(std::vector<Operator> rows);
+
   // -- Bookkeeping --------------------------------------------------------------------------------
 
   void Problem(const FlatNode& node, const Status& status) {
@@ -903,14 +904,13 @@ class Converter {
     return Affine(node, std::move(x), std::vector<double>(n, -1.0), std::vector<double>(n, 0.0));
   }
 
-  Result<ValuePtr> Unary(const FlatNode& node, OpType type) {
+  Result<ValuePtr> Unary(const FlatNode& node) {
     OCTET_ASSIGN_OR_RETURN(const View x, InView(node, 0));
-    return Activation(x, b_.Emit(type, Name(node), {x.id}));
+    const UnaryFunction& function = *FindUnary(&UnaryFunction::tensorflow, node.def->op);
+    const auto [name, attribute, otherwise] = function.tensorflow;
+    return Activation(x,
+                      function.Emit(&b_, Name(node), x.id, node.def->Float(attribute, otherwise)));
   }
-  Result<ValuePtr> Relu(const FlatNode& node) { return Unary(node, OpType::kRelu); }
-  Result<ValuePtr> Relu6(const FlatNode& node) { return Unary(node, OpType::kRelu6); }
-  Result<ValuePtr> Sigmoid(const FlatNode& node) { return Unary(node, OpType::kSigmoid); }
-  Result<ValuePtr> Tanh(const FlatNode& node) { return Unary(node, OpType::kTanh); }
 
   Result<ValuePtr> LastOnly(const FlatNode& node, OpType type) {
     OCTET_ASSIGN_OR_RETURN(const View v, InView(node, 0));
@@ -1317,6 +1317,15 @@ class Converter {
   Problems problems_;
 };
 
+std::vector<Converter::Operator> Converter::WithUnary(std::vector<Operator> rows) {
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    const auto [name, attribute, otherwise] = f.tensorflow;
+    if (*name != '\0')
+      rows.push_back({name, &Converter::Unary, 1, 1, {attribute, "", "T"}, "floats of any shape"});
+  }
+  return rows;
+}
+
 std::span<const Converter::Operator> Converter::Operators() {
   using C = Converter;
   constexpr size_t kAny = std::numeric_limits<size_t>::max();
@@ -1327,7 +1336,7 @@ std::span<const Converter::Operator> Converter::Operators() {
   constexpr const char* kFloats = "floats of any shape";
   constexpr const char* kBoth = "two activations of one shape, or one and a constant per channel";
   // clang-format off
-  static const Operator kRows[] = {
+  static const std::vector<Operator> kRows = WithUnary({
       {"Const", &C::Const, 0, 0, {"value", "", "dtype"}, ""},
       {"Placeholder", &C::Placeholder, 0, 0, {"dtype shape"}, "images and vectors"},
       {"PlaceholderWithDefault", &C::Placeholder, 0, 1, {"dtype shape"}, ""},
@@ -1367,10 +1376,6 @@ std::span<const Converter::Operator> Converter::Operators() {
       {"RealDiv", &C::Binary, 2, 2, {"", "", kType}, "by a constant"},
       {"Div", &C::Binary, 2, 2, {"", "", kType}, "by a constant"},
       {"Neg", &C::Neg, 1, 1, {"", "", kType}, kFloats},
-      {"Relu", &C::Relu, 1, 1, {"", "", kType}, kFloats},
-      {"Relu6", &C::Relu6, 1, 1, {"", "", kType}, kFloats},
-      {"Sigmoid", &C::Sigmoid, 1, 1, {"", "", kType}, kFloats},
-      {"Tanh", &C::Tanh, 1, 1, {"", "", kType}, kFloats},
       {"Softmax", &C::Softmax, 1, 1, {"", "", kType}, kFloats},
       {"LogSoftmax", &C::LogSoftmax, 1, 1, {"", "", kType}, kFloats},
       {"Log", &C::Log, 1, 1, {"", "", kType}, "of a softmax"},
@@ -1414,7 +1419,7 @@ std::span<const Converter::Operator> Converter::Operators() {
       {"Square", nullptr, 1, 1, {"", "", kType}, "of constants"},
       {"Reciprocal", nullptr, 1, 1, {"", "", kType}, "of constants"},
       {"Inv", nullptr, 1, 1, {"", "", kType}, "of constants"},
-  };
+  });
   // clang-format on
   return kRows;
 }

@@ -4,14 +4,15 @@
 #include <cmath>
 #include <utility>
 
+#include "converter/import/builder/unary.h"
 #include "converter/import/tflite/importer.h"
 
 namespace octet {
 namespace {
 
 // Codes in the public schema.
-constexpr int kAdd = 0, kLogistic = 14, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21,
-              kSoftmax = 25, kSub = 41, kDiv = 42, kMaximum = 55;
+constexpr int kAdd = 0, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21, kSoftmax = 25,
+              kSub = 41, kDiv = 42, kMaximum = 55;
 
 }  // namespace
 
@@ -282,10 +283,12 @@ Status TfliteImporter::Softmax() {
 
 Status TfliteImporter::Function() {
   OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
+  const auto functions = UnaryFunctions();
+  const auto function = std::find_if(functions.begin(), functions.end(),
+                                     [&](const UnaryFunction& f) { return f.tflite == op_->code; });
+  if (function == functions.end()) return InternalError("no such function");
   return InFloat({x}, [&](const Label& label, std::vector<View> v) -> Result<View> {
-    OCTET_ASSIGN_OR_RETURN(
-        v[0].id,
-        builder_.Emit(op_->code == kLogistic ? OpType::kSigmoid : OpType::kTanh, label, {v[0].id}));
+    OCTET_ASSIGN_OR_RETURN(v[0].id, function->Emit(&builder_, label, v[0].id, 0.0f));
     return v[0];
   });
 }

@@ -1,0 +1,65 @@
+#include "converter/import/builder/unary.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "converter/import/builder/understood.h"
+
+namespace octet {
+namespace {
+
+template <OpType kType>
+Result<TensorId> One(GraphBuilder* b, const Label& label, TensorId x, float) {
+  return b->Emit(kType, label, {x});
+}
+
+// clang-format off
+constexpr UnaryFunction kFunctions[] = {
+    {&One<OpType::kRelu>, {"Relu"}, {"Relu"}, {"relu"}, {}, {"Relu"}, {"nn.relu"}, "features", -1},
+    {&One<OpType::kRelu6>, {}, {"Relu6"}, {"relu6"}, {}, {"Relu6"}, {"nn.relu6"}, "features", -1},
+    {&One<OpType::kSigmoid>, {"Sigmoid"}, {"Sigmoid"}, {"sigmoid"}, {}, {"Sigmoid"},
+     {"math.sigmoid nn.sigmoid"}, "x", 14},
+    {&One<OpType::kTanh>, {"Tanh"}, {"Tanh"}, {"tanh"}, {}, {"Tanh"}, {"math.tanh nn.tanh"}, "x", 28},
+};
+// clang-format on
+
+/// Those of any format that octet lacks, in lower case.
+constexpr const char* kLacking =
+    "celu elu erf gelu hardsigmoid hardswish leakyrelu mish prelu selu silu softplus softsign "
+    "swish thresholdedrelu";
+
+}  // namespace
+
+Result<TensorId> UnaryFunction::Emit(GraphBuilder* b, const Label& label, TensorId x,
+                                     float parameter) const {
+  if (!std::isfinite(parameter)) return Unsupported(StrCat("its parameter is ", parameter));
+  return emit(b, label, x, parameter);
+}
+
+std::span<const UnaryFunction> UnaryFunctions() { return kFunctions; }
+
+const UnaryFunction* FindUnary(UnaryFunction::Spelling UnaryFunction::*format,
+                               std::string_view name) {
+  const auto it =
+      std::find_if(std::begin(kFunctions), std::end(kFunctions),
+                   [&](const UnaryFunction& f) { return HasWord((f.*format).name, name); });
+  return it == std::end(kFunctions) ? nullptr : it;
+}
+
+std::string UnaryNames() {
+  std::string names;
+  for (const UnaryFunction& f : kFunctions)
+    names += StrCat(names.empty() ? "" : ", ", f.keras.name);
+  return names;
+}
+
+std::string UnaryAdvice(std::string_view op) {
+  std::string lower;
+  for (char c : op) {
+    if (c != '_') lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  }
+  if (!HasWord(kLacking, lower)) return "";
+  return StrCat("of all activation functions octet has clips, ", UnaryNames());
+}
+
+}  // namespace octet
