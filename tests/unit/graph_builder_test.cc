@@ -4,10 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <numeric>
 #include <random>
 
 #include "converter/import/builder/unary.h"
+#include "tests/unit/naive_interpreter.h"
 
 namespace octet {
 namespace {
@@ -144,6 +146,35 @@ TEST(UnaryFunctions, AreNotAmongThoseThatAreLacking) {
   EXPECT_NE(UnaryAdvice("HardSwish"), "");
   EXPECT_NE(UnaryAdvice("hard_swish"), "");
   EXPECT_EQ(UnaryAdvice("Conv"), "");
+}
+
+TEST(UnaryFunctions, RefuseCodesAndParametersThatAreNoNumbers) {
+  GraphBuilder builder("_", 1, 1 << 20);
+  const TensorId codes = builder.AddInput("c", {DType::kU8, {0.5f, 0}}, Shape{1, 4}),
+                 x = builder.AddInput("x", {}, Shape{1, 4});
+  for (const UnaryFunction& f : UnaryFunctions()) {
+    EXPECT_TRUE(f.Emit(&builder, "y", x, 0.5f).ok());
+    EXPECT_EQ(f.Emit(&builder, "y", codes, 0.5f).status().code(), StatusCode::kUnsupported);
+    EXPECT_EQ(f.Emit(&builder, "y", x, NAN).status().code(), StatusCode::kUnsupported);
+  }
+}
+
+TEST(UnaryFunctions, LeakyReluIsExact) {
+  const UnaryFunction& leaky = *FindUnary(&UnaryFunction::keras, "leaky_relu");
+  for (const float slope : {-0.3f, 0.0f, 0.01f, 0.3f, 1.0f, 1.7f}) {
+    GraphBuilder builder("_", 1, 1 << 20);
+    const TensorId x = builder.AddInput("x", {}, Shape{1, 5});
+    const auto y = leaky.Emit(&builder, "y", x, slope);
+    ASSERT_TRUE(y.ok());
+    EXPECT_EQ(*y == x, slope == 1.0f);
+    if (*y == x) continue;
+    builder.graph().outputs = {*y};
+    const testing::Values in{-7.1f, -1e-6f, 0.0f, 1e-6f, 7.1f},
+        out = testing::NaiveInterpreter(builder.graph()).RunOutput({in});
+    for (size_t i = 0; i < in.size(); ++i)
+      EXPECT_EQ(static_cast<float>(out[i]),
+                static_cast<float>(in[i] < 0 ? in[i] * static_cast<double>(slope) : in[i]));
+  }
 }
 
 TEST(Problems, AreGroupedByOperatorAndReason) {

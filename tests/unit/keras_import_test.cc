@@ -309,7 +309,7 @@ TEST(KerasLayers, EveryKeyIsUnderstoodOrRefused) {
   const json moved = json::parse(R"({
     "filters": 5, "kernel_size": 2, "strides": [2, 1], "padding": "same", "dilation_rate": [1, 2], "groups": 3, "use_bias": false,
     "activation": "relu", "lora_rank": 2, "depth_multiplier": 2, "units": 5, "axis": 3, "epsilon": 0.5, "center": false, "scale": false,
-    "max_value": 0.5, "negative_slope": 0.2, "threshold": 0.1, "cropping": [[0, 1], [1, 0]], "pool_size": [3, 2], "keepdims": true,
+    "max_value": 0.5, "negative_slope": 0.4, "alpha": 0.7, "threshold": 0.1, "cropping": [[0, 1], [1, 0]], "pool_size": [3, 2], "keepdims": true,
     "target_shape": [5, 2, 6], "dims": [2, 1, 3], "offset": 1, "mean": [1, 2, 3], "variance": 3, "invert": true, "height": 6, "width": 5,
     "x_min": 0.25, "x_max": 0.5, "clip_value_min": 0.25, "clip_value_max": 0.5, "newshape": [-1, 4, 15], "shape": [-1, 4, 15],
     "axes": [0, 2, 1, 3], "perm": [0, 2, 1, 3], "key": [{"start": null, "stop": null}, 2], "dtype": "int32",
@@ -384,6 +384,12 @@ TEST(KerasLayers, EveryUnaryFunction) {
       });
     }
   }
+  const KerasRow& relu = *KerasLayers::Find(KerasLayers::Layers(), "ReLU");
+  ExpectUnary(*FindUnary(&UnaryFunction::keras, "leaky_relu"), relu, {{"negative_slope", 0.7}},
+              0.7);
+  EXPECT_THAT(Outcome(relu, {{"negative_slope", -1}}), HasSubstr("negative_slope -1"));
+  json limited{{"negative_slope", 0.5}, {"max_value", 1}};  // 2 sin(14), 2 sin(11).
+  EXPECT_THAT(Outcome(relu, limited), AllOf(HasSubstr(" 1 "), HasSubstr("-0.99999")));
   const KerasRow& activation = *KerasLayers::Find(KerasLayers::Layers(), "Activation");
   for (const UnaryFunction& f : UnaryFunctions()) {
     ExpectUnary(f, activation, {{"activation", f.keras.name}}, f.keras.otherwise);
@@ -422,10 +428,10 @@ TEST(KerasImport, CallsClassesAndTypesOfOthersAreRefused) {
       [](Archive* a) {
         a->Layer("classes")["config"]["activation"] = json{{"module", "keras.layers"},
                                                            {"class_name", "ReLU"},
-                                                           {"config", {{"negative_slope", 0.2}}},
+                                                           {"config", {{"threshold", 0.2}}},
                                                            {"registered_name", nullptr}};
       },
-      "negative_slope 0.2");
+      "threshold 0.2");
 }
 
 /// A layer of one input in the words of Keras 2; `calls` are [layer, call, output].

@@ -437,6 +437,11 @@ class OnnxReference {
     if (op == "Tanh") return RefUnary(In(n, 0), [](double v) { return std::tanh(v); });
     if (op == "LogSoftmax") return RefUnary(Softmax(n), [](double v) { return std::log(v); });
     if (op == "Relu") return RefUnary(In(n, 0), [](double v) { return std::max(v, 0.0); });
+    if (op == "LeakyRelu") {
+      const double slope = a.Float("alpha", 0.01f);
+      return RefUnary(In(n, 0), [=](double v) { return v < 0 ? slope * v : v; });
+    }
+    if (op == "QLinearLeakyRelu") return OnCodes(n, "LeakyRelu", {0}, 3, a.Float("alpha", 0.01f));
     if (op == "Clip") {
       double low = -1e300, high = 1e300;
       if (opset_ < 11) {

@@ -674,6 +674,9 @@ std::multimap<std::string, Trial> OptionTrials() {
   add("SoftmaxOptions.beta",
       One(kSoftmaxCode, O::SoftmaxOptions, {1, 2}, unknown, alone,
           [](Fb& fb) { return tflite::CreateSoftmaxOptions(fb, 0.0f); }, {0.5f, 0.5f}));
+  add("LeakyReluOptions.alpha",
+      One(98, O::LeakyReluOptions, {1, 3}, unknown, alone,
+          [](Fb& fb) { return tflite::CreateLeakyReluOptions(fb, -0.5f); }, {1, 2, 3}));
   const auto concat = [&](const std::string& field, int axis, tflite::ActivationFunctionType a,
                           std::vector<float> expected, const std::string& refusal = "") {
     add("ConcatenationOptions." + field,
@@ -892,6 +895,7 @@ TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
                                          {"UnpackOptions", 88},
                                          {"SplitVOptions", 102},
                                          {"NegOptions", 59},
+                                         {"LeakyReluOptions", 98},
                                          {"ReverseV2Options", 105},
                                          {"AddNOptions", 106},
                                          {"QuantizeOptions", 114}};
@@ -932,6 +936,30 @@ TEST(TfliteImport, EveryUnaryFunction) {
     for (size_t i = 0; i < in.size(); ++i)
       EXPECT_NEAR(out[i], testing::UnaryReference(f.keras.name, in[i], 0), 1e-6);
   }
+}
+
+TEST(TfliteImport, LeakyReluOfFloatsOnly) {
+  for (const bool codes : {false, true}) {
+    Builder b;
+    const auto tensor = [&](const char* name) {
+      return codes ? b.Tensor("q", tflite::TensorType::INT8, {1, 4}, std::vector<int8_t>(),
+                              {{0.5f}, {0}})
+                   : b.Floats(name, {1, 4});
+    };
+    const int x = tensor("x"), y = tensor("y");
+    b.Op(98, {x}, {y}, tflite::BuiltinOptions::LeakyReluOptions,
+         tflite::CreateLeakyReluOptions(b.fb(), 0.25f).Union());
+    if (codes) {
+      EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("a leaky ReLU of integers"));
+    } else {
+      EXPECT_THAT(RunGraph<float>(ImportOrFail(b.Build({x}, {y})), {-2, -0.5, 0, 3}),
+                  ElementsAre(-0.5, -0.125, 0, 3));
+    }
+  }
+  Builder b;
+  const int x = b.Floats("x", {1, 4}), y = b.Floats("y", {1, 4});
+  b.Op(98, {x}, {y});
+  EXPECT_THAT(ErrorOf(b.Build({x}, {y}), StatusCode::kCorrupt), HasSubstr("options are missing"));
 }
 
 TEST(TfliteImport, OtherWaysOfReadingTheInput) {

@@ -26,7 +26,7 @@ struct UnaryFunction {
   const char* keras_operand;  ///< Of those.
   int tflite;                 ///< Code of the operator, -1 where it has a handler of its own.
 
-  /// The function of `x`. Errors: kUnsupported for a parameter that is no number.
+  /// The function of floats. Errors: kUnsupported for codes and a parameter that is no number.
   Result<TensorId> Emit(GraphBuilder* b, const Label& label, TensorId x, float parameter) const;
 };
 

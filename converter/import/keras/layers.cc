@@ -76,7 +76,7 @@ std::span<const KerasRow> KerasLayers::Layers() {
        "over the last dimension, for inference"},
       {"Activation", &L::Activation, {"activation"}, "inputs", false, kPlain},
       {"ReLU", &L::ReLU, {"max_value negative_slope threshold"}, "inputs", false,
-       "negative_slope 0, threshold 0"},
+       "threshold 0"},
       {"Softmax", &L::Softmax, {"axis"}, "inputs", false, "over the last dimension"},
       {"Add", &L::Add, {}, "inputs*", false, "values of one shape"},
       {"Subtract", &L::Subtract, {}, "inputs*", false, "two values of one shape"},
@@ -437,11 +437,15 @@ Result<KerasValue> KerasLayers::ReLU(const KerasCall& call) {
   OCTET_ASSIGN_OR_RETURN(const double max, call.config.Number("max_value", kInfinity));
   OCTET_ASSIGN_OR_RETURN(const double slope, call.config.Number("negative_slope", 0.0));
   OCTET_ASSIGN_OR_RETURN(const double threshold, call.config.Number("threshold", 0.0));
-  if (slope != 0.0 || threshold != 0.0)
-    return Unsupported(
-        StrCat("negative_slope ", slope, " and threshold ", threshold, ", expected 0"));
-  if (!(max >= 0.0)) return Corrupt(StrCat("max_value ", max));
-  return Clamp(call.name, call.x(), 0.0, max);
+  if (threshold != 0.0) return Unsupported(StrCat("threshold ", threshold, ", expected 0"));
+  if (!(max >= 0.0) || !(slope >= 0.0))
+    return Corrupt(StrCat("max_value ", max, " and negative_slope ", slope));
+  if (slope == 0.0) return Clamp(call.name, call.x(), 0.0, max);
+  const UnaryFunction& leaky = *FindUnary(&UnaryFunction::keras, "leaky_relu");
+  OCTET_ASSIGN_OR_RETURN(const TensorId id,
+                         leaky.Emit(&b_, max < kInfinity ? call.name + ".leaky" : call.name,
+                                    call.x().view.id, static_cast<float>(slope)));
+  return Clamp(call.name, Keep(call.x(), id), -kInfinity, max);
 }
 
 // ---- Layers with weights ----

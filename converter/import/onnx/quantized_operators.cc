@@ -47,6 +47,7 @@ const std::map<std::string_view, Form>& Forms() {
       {"QGemm", {"Gemm", 0, 2, 6, 7, true, 0, {"alpha", "transA", "transB"}}},
       {"QLinearSoftmax", {"Softmax", 0, 1, -1, 3, true, 0, {"axis"}}},
       {"QLinearSigmoid", {"Sigmoid", 0, 1, -1, 3, true, 0, {}}},
+      {"QLinearLeakyRelu", {"LeakyRelu", 0, 1, -1, 3, true, 0, {"alpha"}}},
       {"QLinearGlobalAveragePool", {"GlobalAveragePool", 0, 1, -1, 3, true, 0, {}}},
       {"QLinearAveragePool",
        {"AveragePool",

@@ -12,7 +12,7 @@ namespace {
 
 // Codes in the public schema.
 constexpr int kAdd = 0, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21, kSoftmax = 25,
-              kSub = 41, kDiv = 42, kMaximum = 55;
+              kSub = 41, kDiv = 42, kMaximum = 55, kLeakyRelu = 98;
 
 }  // namespace
 
@@ -287,8 +287,16 @@ Status TfliteImporter::Function() {
   const auto function = std::find_if(functions.begin(), functions.end(),
                                      [&](const UnaryFunction& f) { return f.tflite == op_->code; });
   if (function == functions.end()) return InternalError("no such function");
+  float parameter = 0.0f;
+  if (op_->code == kLeakyRelu) {
+    // TFLite rounds it in fixed point, half-way codes otherwise than a float does.
+    if (TypeOf(x).dtype != DType::kF32) return Unsupported("a leaky ReLU of integers");
+    OCTET_ASSIGN_OR_RETURN(const auto* options,
+                           Options(op_->table->builtin_options_as_LeakyReluOptions()));
+    parameter = options->alpha();
+  }
   return InFloat({x}, [&](const Label& label, std::vector<View> v) -> Result<View> {
-    OCTET_ASSIGN_OR_RETURN(v[0].id, function->Emit(&builder_, label, v[0].id, 0.0f));
+    OCTET_ASSIGN_OR_RETURN(v[0].id, function->Emit(&builder_, label, v[0].id, parameter));
     return v[0];
   });
 }

@@ -86,6 +86,7 @@ const std::vector<TfliteImporter::Row>& TfliteImporter::Rows() {
        "over height, width or both"},
       {83, &I::Pack, B::PackOptions, tflite::PackOptionsTypeTable, kShapes},
       {88, &I::Unpack, B::UnpackOptions, tflite::UnpackOptionsTypeTable, kNotBatch},
+      {98, &I::Function, B::LeakyReluOptions, tflite::LeakyReluOptionsTypeTable, "in float32"},
       {102, &I::Split, B::SplitVOptions, tflite::SplitVOptionsTypeTable, kNotBatch},
       {105, &I::Reverse, B::ReverseV2Options, tflite::ReverseV2OptionsTypeTable, "of all channels"},
       {106, &I::AddN, B::AddNOptions, tflite::AddNOptionsTypeTable, "of activations of one shape"},
