@@ -1137,6 +1137,22 @@ TEST(OnnxErrors, EveryUnsupportedOperatorIsListedOnce) {
                 UnaryNames() + ")");
 }
 
+TEST(OnnxQuantized, LeakyReluOfCodes) {
+  const std::vector<std::string> operands{"q", "s", "z", "t", "z"};
+  OnnxBuilder b(13);
+  b.Input("x", {1, 6}).Output("y").Initializer(ByteTensor("z", {}, {100}));
+  b.Initializer(FloatTensor("s", {}, {0.5f})).Initializer(FloatTensor("t", {}, {0.25f}));
+  b.Node("QuantizeLinear", {"x", "s", "z"}, {"q"})
+      .Node("QLinearLeakyRelu", operands, {"r"}, {{"alpha", 0.3f}}, "leaky", "com.microsoft")
+      .Node("DequantizeLinear", {"r", "t", "z"}, {"y"});
+  ExpectSame(b, {1, 6});
+  OnnxBuilder codes(13);
+  codes.Input("x", {1, 6}).Output("y").Initializer(ByteTensor("z", {}, {100}));
+  codes.Initializer(FloatTensor("s", {}, {0.5f})).Node("QuantizeLinear", {"x", "s", "z"}, {"q"});
+  codes.Node("LeakyRelu", {"q"}, {"r"}).Node("DequantizeLinear", {"r", "s", "z"}, {"y"});
+  EXPECT_THAT(ImportError(codes).message(), HasSubstr("on uint8, which wraps"));
+}
+
 TEST(OnnxErrors, GraphsThatDoNotHangTogether) {
   const Dims x{1, 3, 4, 4};
   OnnxBuilder missing = Single(13, x, "Conv", {"x", "w"});
