@@ -284,7 +284,8 @@ class KerasGenerator {
     if (keras3_) {
       layer->name = Name(m, Snake(type));
       config3["name"] = layer->name;
-      static const std::set<std::string> kNn{"Relu", "Relu6", "Sigmoid", "Softmax", "LogSoftmax"};
+      static const std::set<std::string> kNn{"Relu",    "Relu6",      "Sigmoid",
+                                             "Softmax", "LogSoftmax", "LeakyRelu"};
       layer->object =
           Object(type, std::move(config3),
                  kNn.count(type) > 0 ? "keras.src.ops.nn" : "keras.src.ops.numpy", type);
@@ -533,11 +534,15 @@ class KerasGenerator {
 
   // -- Activations --
 
+  static std::function<double(double)> Leaky(double slope, double max = HUGE_VAL) {
+    return [=](double v) { return v < 0 ? slope * v : std::min(v, max); };
+  }
   static std::function<double(double)> Element(const std::string& name) {
     if (name == "relu") return [](double v) { return std::max(v, 0.0); };
     if (name == "relu6") return [](double v) { return std::clamp(v, 0.0, 6.0); };
     if (name == "sigmoid") return [](double v) { return 1 / (1 + std::exp(-v)); };
     if (name == "tanh") return [](double v) { return std::tanh(v); };
+    if (name == "leaky_relu") return Leaky(0.2);
     return [](double v) { return v; };
   }
   static RefTensor Softmax(RefTensor& x, bool log) {
@@ -568,23 +573,22 @@ class KerasGenerator {
         *spelled = LayerObject("Softmax", "act", {{"axis", -1}});
         return [](RefTensor x) { return Softmax(x, false); };
       }
-      const double max = ReLULimit();
-      *spelled = LayerObject("ReLU", "act", ReLUConfig(max));
-      return [max](RefTensor x) {
-        return RefUnary(x, [&](double v) { return std::clamp(v, 0.0, max); });
-      };
+      const double max = ReLULimit(), slope = Slope();
+      *spelled = LayerObject("ReLU", "act", ReLUConfig(max, slope));
+      return [=](RefTensor x) { return RefUnary(x, Leaky(slope, max)); };
     }
-    const std::string name = OneOf<std::string>(
-        {"relu", "relu", "relu", "relu6", "sigmoid", "tanh", "softmax", "log_softmax"});
+    const std::string name = OneOf<std::string>({"relu", "relu", "relu", "relu6", "sigmoid", "tanh",
+                                                 "softmax", "log_softmax", "leaky_relu"});
     *spelled = name;
     return [name](RefTensor x) { return Activated(std::move(x), name); };
   }
   double ReLULimit() { return OneOf<double>({HUGE_VAL, HUGE_VAL, 6.0, 1.0, 0.75, 0.0}); }
-  json ReLUConfig(double max) {
+  double Slope() { return OneOf<double>({0.0, 0.0, 0.0, 0.25, 1.0, -0.5}); }
+  json ReLUConfig(double max, double slope) {
     json limit = max == HUGE_VAL ? json() : json(max);
     if (!keras3_ && max != HUGE_VAL && Below(3) == 0)
       limit = {{"class_name", "__numpy__"}, {"type", "ndarray"}, {"value", max}};
-    return {{"max_value", limit}, {"negative_slope", 0.0}, {"threshold", 0.0}};
+    return {{"max_value", limit}, {"negative_slope", slope}, {"threshold", 0.0}};
   }
 
   void Activation(Model& m, int x) {
@@ -592,10 +596,15 @@ class KerasGenerator {
     const json last = Axis(At(m, x).t, -1);
     switch (Below(4)) {
       case 0: {
-        const double max = ReLULimit();
-        Simple(m, x, "ReLU", ReLUConfig(max), [max](RefTensor& t) {
-          return RefUnary(t, [&](double v) { return std::clamp(v, 0.0, max); });
-        });
+        const double max = ReLULimit(), slope = Slope();
+        const auto run = [](const std::function<double(double)>& f) {
+          return [f](RefTensor& t) { return RefUnary(t, f); };
+        };
+        if (Below(3) > 0)
+          Simple(m, x, "ReLU", ReLUConfig(max, slope), run(Leaky(slope, max)));
+        else
+          Simple(m, x, "LeakyReLU", {{keras3_ ? "negative_slope" : "alpha", slope}},
+                 run(Leaky(slope)));
         return;
       }
       case 1:
@@ -1332,7 +1341,13 @@ class KerasGenerator {
 
   void ElementOperation(Model& m, int x) {
     const RefTensor& t = At(m, x).t;
-    const int kind = Below(9);
+    const int kind = Below(10);
+    if (kind == 9) {
+      const double slope = Slope();
+      return Operation(m, "LeakyRelu", "nn.leaky_relu", {{"", {x}, {}}},
+                       {{"negative_slope", slope}}, {{"alpha", slope}},
+                       [=](Refs& in) { return Refs{RefUnary(in[0], Leaky(slope))}; });
+    }
     if (kind == 0) return UnaryOperation(m, x, "Relu", "nn.relu", Element("relu"));
     if (kind == 1) return UnaryOperation(m, x, "Relu6", "nn.relu6", Element("relu6"));
     if (kind == 2)
@@ -1594,7 +1609,7 @@ class KerasGenerator {
     } else if (kind == 1 && layer["class_name"] == "BatchNormalization") {
       own["renorm"] = true;
     } else if (kind == 2 && own.contains("activation")) {
-      own["activation"] = OneOf<std::string>({"gelu", "swish", "elu", "leaky_relu", "exponential"});
+      own["activation"] = OneOf<std::string>({"gelu", "swish", "elu", "exponential"});
     } else {
       own["unheard_of"] = 1;
     }

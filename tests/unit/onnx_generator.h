@@ -324,6 +324,9 @@ class OnnxGenerator {
         }
         return;
       case 4:
+        if (Below(4) == 0)
+          return Keep(Op("LeakyRelu", {x.name}, x.dims,
+                         {{"alpha", static_cast<float>(Below(9)) / 4 - 0.5f}}));
         return Keep(Op("Relu", {x.name}, x.dims));
       case 5: {
         const float low = static_cast<float>(Below(5) - 3) / 2,

@@ -855,6 +855,11 @@ class SavedModelGenerator {
     switch (Below(12)) {
       case 0:
       case 1:
+        if (Below(4) == 0) {
+          const float slope = static_cast<float>(Below(9)) / 4 - 0.5f;
+          return keep(FloatOp("LeakyRelu", {x.out}, {{"alpha", AttrFloat(slope)}}),
+                      [slope](double v) { return v < 0 ? slope * v : v; });
+        }
         return keep(FloatOp("Relu", {x.out}), [](double v) { return std::max(v, 0.0); });
       case 2:
         return keep(FloatOp("Relu6", {x.out}), [](double v) { return std::clamp(v, 0.0, 6.0); });

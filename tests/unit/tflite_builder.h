@@ -24,6 +24,7 @@ enum TfliteCode {
   kMaxPoolCode = 17,
   kMulCode = 18,
   kReluCode = 19,
+  kLeakyReluCode = 98,
   kReluN1To1Code = 20,
   kRelu6Code = 21,
   kReshapeCode = 22,

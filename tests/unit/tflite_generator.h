@@ -706,6 +706,12 @@ class TfliteGenerator {
   std::optional<Val> Relu(const Val& x) {
     static constexpr int kCodes[] = {kReluCode, kRelu6Code, kReluN1To1Code, kRelu0To1Code};
     const int kind = Below(4);
+    if (IsFloat(x) && Below(4) == 0) {
+      const float slope = static_cast<float>(Below(9)) / 4 - 0.5f;
+      return Op(kLeakyReluCode, {x.index},
+                Float(RefUnary(x.t, [&](double v) { return v < 0 ? slope * v : v; })),
+                Options::LeakyReluOptions, tflite::CreateLeakyReluOptions(fb(), slope).Union());
+    }
     const std::pair<double, double> limits =
         kind == 3 ? std::pair{0.0, 1.0}
                   : LimitsOf(std::vector<Fused>{Fused::RELU, Fused::RELU6,

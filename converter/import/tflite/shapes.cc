@@ -359,7 +359,7 @@ Status TfliteImporter::Concat() {
   for (size_t i = 0; i < op_->inputs.size(); ++i) {
     OCTET_ASSIGN_OR_RETURN(View x, InputView(i));
     const std::string part = StrCat(name, ".input", i);
-    if (tensor(op_->inputs[i]).type == TfliteType::kUint8 && type.dtype == DType::kU8 &&
+    if (tensor(op_->inputs[i]).type == ElementType::kUint8 && type.dtype == DType::kU8 &&
         !(TypeOf(x) == type)) {  // The kernel of uint8 rescales with floats.
       OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, part + ".real", {x.id}));
       OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kQuantize, part, {x.id}, type));
