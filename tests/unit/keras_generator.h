@@ -861,8 +861,8 @@ class KerasGenerator {
     for (double& v : variance.values) v = static_cast<double>(static_cast<float>(v * v + 0.05));
     json config{{"axis", spelled}, {"invert", invert}, {"mean", nullptr}, {"variance", nullptr}};
     if (!adapted) {
+      if (Below(4) == 0) mean = {{}, {Number()}}, variance = {{}, {0.5}};
       config["mean"] = Nested(mean, 0, 0);
-      if (Below(4) == 0) variance = {{}, {0.5}};
       config["variance"] = Nested(variance, 0, 0);
     }
     Layer& layer = AddLayer(m, "Normalization", config, {});
@@ -871,9 +871,7 @@ class KerasGenerator {
       Give(layer, "variance", kept, {variance.values.begin(), variance.values.end()});
       Give(layer, "count", {}, {7.0f});
     }
-    mean.dims = broadcast;
-    if (variance.dims.size() == kept.size() && !(variance.dims.empty() && !kept.empty()))
-      variance.dims = broadcast;
+    if (mean.dims.size() == kept.size() && !kept.empty()) mean.dims = variance.dims = broadcast;
     RefTensor spread = RefUnary(variance, [](double v) { return std::max(std::sqrt(v), 1e-7); });
     layer.images = axes.count(1) == 0;
     layer.run = [=](Refs& values) mutable {
@@ -1431,8 +1429,10 @@ class KerasGenerator {
         node["args"].push_back(std::move(v));
       }
       const json& type = call.layer->object["class_name"];
-      if (call.layer->model != nullptr || type == "BatchNormalization" || type == "Softmax")
+      if (call.layer->model != nullptr || type == "BatchNormalization" ||
+          (type == "Softmax" && !call.layer->operation)) {
         node["kwargs"]["mask"] = nullptr;
+      }
       if (!call.layer->operation && Below(8) == 0) {
         node["kwargs"]["inputs"] = json(node["args"][0]);
         node["args"] = json::array();
