@@ -136,6 +136,7 @@ class KerasGenerator {
 
   // ---- Random things ----
 
+  size_t Pick(size_t n) { return random_() % n; }
   int64_t Channels() { return Below(12) == 0 ? 9 : 1 + Below(5); }
   double Number(double size = 0.5) {
     return static_cast<float>(std::normal_distribution<double>(0, size)(random_));
@@ -147,7 +148,7 @@ class KerasGenerator {
   }
   template <typename T>
   const T& OneOf(const std::vector<T>& choices) {
-    return choices[static_cast<size_t>(Below(static_cast<int64_t>(choices.size())))];
+    return choices[Pick(choices.size())];
   }
   static std::string Snake(const std::string& type) { return KerasSnakeCase(type); }
 
@@ -425,7 +426,7 @@ class KerasGenerator {
   /// Another call of a layer that is there.
   bool Recall(Model& m, int x) {
     if (m.layers.empty()) return false;
-    size_t chosen = static_cast<size_t>(Below(static_cast<int64_t>(m.layers.size())));
+    size_t chosen = Pick(m.layers.size());
     for (size_t i = 0; i < m.layers.size() && Below(2) == 0; ++i) {
       if (m.layers[i]->model != nullptr) chosen = i;
     }
@@ -1038,8 +1039,7 @@ class KerasGenerator {
     const RefTensor& t = At(m, x).t;
     const size_t rank = t.dims.size();
     if (rank < 2) return;
-    const size_t axis =
-        Below(2) == 0 ? rank - 1 : 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank) - 1));
+    const size_t axis = Below(2) == 0 ? rank - 1 : 1 + Pick(rank - 1);
     std::vector<int> in{x};
     for (int v = static_cast<int>(m.values.size()) - 1; v >= 0 && in.size() < 3; --v) {
       Dims other = At(m, v).t.dims;
@@ -1064,7 +1064,7 @@ class KerasGenerator {
     if (t.dims.size() > (Below(8) == 0 ? 4 : 3) || At(m, x).integer) return;
     const std::vector<int> in = Alike(m, x, 2 + static_cast<size_t>(Below(2)));
     const size_t rank = t.dims.size() + 1;
-    const size_t axis = 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank) - 1));
+    const size_t axis = 1 + Pick(rank - 1);
     const json spelled =
         Below(2) == 0 ? json(axis) : json(static_cast<int64_t>(axis) - static_cast<int64_t>(rank));
     Operation(m, "Stack", "stack", {{"", in, {}, true}}, {{"axis", spelled}}, {{"axis", spelled}},
@@ -1102,8 +1102,7 @@ class KerasGenerator {
     dims.push_back(rest);
     if (Below(4) == 0) std::reverse(dims.begin() + 1, dims.end());
     *spelled = {dims.begin() + 1, dims.end()};
-    if (Below(2) == 0)
-      (*spelled)[static_cast<size_t>(Below(static_cast<int64_t>(spelled->size())))] = -1;
+    if (Below(2) == 0) (*spelled)[Pick(spelled->size())] = -1;
     return dims;
   }
 
@@ -1211,9 +1210,8 @@ class KerasGenerator {
     // Whole dimensions at the front may hide behind an ellipsis, those at the end be left out.
     const size_t rank = dims.size();
     size_t first = 0, last = rank;
-    if (Below(3) == 0) first = 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank) - 1));
-    if (first == 0 && Below(3) == 0)
-      last = 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank) - 1));
+    if (Below(3) == 0) first = 1 + Pick(rank - 1);
+    if (first == 0 && Below(3) == 0) last = 1 + Pick(rank - 1);
     if (first > 0) key.push_back(ellipsis);
     for (size_t d = 0; d < rank; ++d) {
       if (d < first || d >= last || d == 0) {
@@ -1282,7 +1280,7 @@ class KerasGenerator {
     Dims dims;
     switch (Below(8)) {
       case 0:
-        dims = Dims(static_cast<size_t>(Below(static_cast<int64_t>(rank) + 2)), 1);
+        dims = Dims(Pick(rank + 2), 1);
         break;
       case 1:
       case 2:
@@ -1290,7 +1288,7 @@ class KerasGenerator {
         dims = {n};
         break;
       case 4:
-        dims = Dims(1 + static_cast<size_t>(Below(static_cast<int64_t>(rank))), 1);
+        dims = Dims(1 + Pick(rank), 1);
         dims.back() = n;
         break;
       case 5:
