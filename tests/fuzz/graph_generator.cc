@@ -306,7 +306,11 @@ class Generator {
     n.type = OpType::kGlobalAveragePool;
     n.inputs = {x};
     n.output = y;
-    if (c_.Percent(30)) n.tflite_kernel = TfliteKernel::kMean;
+    if (c_.Percent(30)) {
+      n.tflite_kernel = TfliteKernel::kMean;
+    } else if (c_.Percent(30)) {
+      n.tflite_kernel = TfliteKernel::kUint8Average;
+    }
     return Push(std::move(n)) ? y : x;
   }
 
@@ -445,7 +449,10 @@ class Generator {
     w.stride_h = c_.Int(1, 3);
     w.stride_w = c_.Int(1, 3);
     RandomPadding(&w);
-    if (type == OpType::kAveragePool) n.count_include_pad = c_.Percent(50);
+    if (type == OpType::kAveragePool) {
+      n.count_include_pad = c_.Percent(50);
+      if (c_.Percent(30)) n.tflite_kernel = TfliteKernel::kUint8Average;
+    }
     const bool same = type == OpType::kMaxPool || c_.Percent(50);
     n.output = same ? Like(x) : Activation(g_.tensor(x).dtype, g_.tensor(x).shape);
     Push(std::move(n));

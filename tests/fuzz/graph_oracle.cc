@@ -286,6 +286,7 @@ void CountNode(const Graph& g, const Node& n, std::map<std::string, int64_t>* fe
       g.metadata.rounding == Rounding::kTflite && g.tensor(n.output).dtype == DType::kU8;
   count(fixed && n.tflite_kernel == TfliteKernel::kFullyConnected, "fully connected pixels");
   count(fixed && n.tflite_kernel == TfliteKernel::kMean, "mean");
+  count(fixed && n.tflite_kernel == TfliteKernel::kUint8Average, "average of uint8");
   count(n.activation == Activation::kRelu, "relu");
   count(n.activation == Activation::kRelu6, "relu6");
 }

@@ -548,7 +548,10 @@ std::string AttributesText(const Node& n) {
   if (n.count_include_pad) s += "  n->count_include_pad = true;\n";
   if (n.tflite_kernel != TfliteKernel::kUsual) {
     s += StrCat("  n->tflite_kernel = TfliteKernel::",
-                n.tflite_kernel == TfliteKernel::kMean ? "kMean" : "kFullyConnected", ";\n");
+                n.tflite_kernel == TfliteKernel::kMean           ? "kMean"
+                : n.tflite_kernel == TfliteKernel::kUint8Average ? "kUint8Average"
+                                                                 : "kFullyConnected",
+                ";\n");
   }
   if (n.axis != 0) s += StrCat("  n->axis = ", n.axis, ";\n");
   if (n.pad_value != 0.0f) s += "  n->pad_value = " + FloatText(n.pad_value) + ";\n";
