@@ -574,7 +574,7 @@ class KerasGenerator {
         *spelled = LayerObject("Softmax", "act", {{"axis", -1}});
         return [](RefTensor x) { return Softmax(x, false); };
       }
-      const double max = ReLULimit(), slope = Slope();
+      const double max = ReLULimit(), slope = std::fabs(Slope());
       *spelled = LayerObject("ReLU", "act", ReLUConfig(max, slope));
       return [=](RefTensor x) { return RefUnary(x, Leaky(slope, max)); };
     }
@@ -597,7 +597,7 @@ class KerasGenerator {
     const json last = Axis(At(m, x).t, -1);
     switch (Below(4)) {
       case 0: {
-        const double max = ReLULimit(), slope = Slope();
+        const double max = ReLULimit(), slope = std::fabs(Slope());
         const auto run = [](const std::function<double(double)>& f) {
           return [f](RefTensor& t) { return RefUnary(t, f); };
         };
