@@ -231,7 +231,13 @@ class SavedModelGenerator {
   Val Weight(const Dims& dims, double size = 0.5) {
     const int64_t n = RefCount(dims);
     const size_t rank = dims.size();
-    if (!OneIn(4)) return Stored(Numbers(dims, size));
+    for (const Val& w : weights_) {
+      if (w.t.dims == dims && OneIn(8)) return w;
+    }
+    if (!OneIn(4)) {
+      weights_.push_back(Stored(Numbers(dims, size)));
+      return weights_.back();
+    }
     switch (Below(13)) {
       case 0: {
         if (rank < 2) break;
@@ -1523,7 +1529,7 @@ class SavedModelGenerator {
   int64_t batch_ = -1;  ///< As the signature has it, -1 for any.
   bool variables_wanted_ = false, restored_ = false;
   std::vector<Draft> drafts_;
-  std::vector<Val> vals_;
+  std::vector<Val> vals_, weights_;
   std::vector<std::pair<int, std::string>> variables_;  ///< Their nodes and names.
   std::vector<std::vector<double>> shared_;             ///< Numbers of the first functions.
   RefTensor input_;

@@ -572,7 +572,7 @@ class Converter {
       for (size_t i = 0; i < node.inputs.size(); ++i) {
         if (seen.count(&flat_.nodes[static_cast<size_t>(node.inputs[i].node)]) == 0) continue;
         if (kPassing.count(node.def->op) > 0) seen.insert(&node);
-        if (node.def->op == "Conv2D" && !ChannelsLast(*node.def)) return true;
+        if (!ChannelsLast(*node.def)) return true;
         if (node.def->op != "Transpose" || i != 0 || node.inputs.size() != 2) continue;
         const FlatNode& perm = flat_.nodes[static_cast<size_t>(node.inputs[1].node)];
         const auto bytes = perm.def->Bytes("value", 8);
