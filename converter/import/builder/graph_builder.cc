@@ -318,25 +318,6 @@ Result<View> GraphBuilder::AddInputView(const std::string& name, const Dims& dim
   return v;
 }
 
-Result<std::vector<float>> GraphBuilder::PerChannel(const View& v, const Dims& dims,
-                                                    std::span<const float> values) const {
-  const int64_t channels = ShapeOf(v).back();
-  std::vector<float> list(values.begin(), values.end());
-  bool fits = dims.size() <= v.dims.size();
-  if (fits && list.size() == 1) return list;
-  const std::optional<size_t> axis = ChannelAxis(v, ShapeOf(v));
-  for (size_t d = 0; fits && d < dims.size(); ++d) {
-    const bool at_channels = axis && v.dims.size() - dims.size() + d == *axis;
-    fits = dims[d] == (at_channels ? channels : 1);
-  }
-  if (fits && static_cast<int64_t>(list.size()) == channels && channels <= kMaxChannels)
-    return list;
-  return Unsupported(StrCat("its constant of shape ", DimsText(dims),
-                            " is neither one value nor "
-                            "one for each channel of ",
-                            DimsText(v.dims)));
-}
-
 // ---- Lowerings ----
 
 Result<TensorId> GraphBuilder::Fit(const Label& label, TensorId x, const WideWindow& wide,
@@ -693,38 +674,39 @@ Result<View> GraphBuilder::Softmax(const Label& label, const View& x, OpType typ
   return y;
 }
 
-Result<std::pair<std::vector<float>, std::vector<float>>> GraphBuilder::FoldBatchNorm(
-    int64_t channels, std::span<const float> gamma, std::span<const float> beta,
-    std::span<const float> mean, std::span<const float> variance, double epsilon) {
+Result<std::pair<std::vector<double>, std::vector<double>>> GraphBuilder::FoldBatchNorm(
+    int64_t channels, const BatchNormValues& v, double epsilon) {
   const size_t n = static_cast<size_t>(channels);
-  const std::pair<const char*, std::span<const float>> parameters[] = {
-      {"scale", gamma}, {"offset", beta}, {"mean", mean}, {"variance", variance}};
-  for (const auto& [name, values] : parameters) {
-    const bool optional = values.data() == gamma.data() || values.data() == beta.data();
-    if (values.size() != n && !(optional && values.empty()))
-      return Corrupt(
-          StrCat("its ", name, " has ", values.size(), " values for ", channels, " channels"));
-  }
-  std::vector<float> scale(n), shift(n);
+  const auto check = [&](const char* name, std::span<const float> values) {
+    if (values.size() == n) return OkStatus();
+    return Corrupt(
+        StrCat("its ", name, " has ", values.size(), " values for ", channels, " channels"));
+  };
+  if (v.gamma) OCTET_RETURN_IF_ERROR(check("scale", *v.gamma));
+  if (v.beta) OCTET_RETURN_IF_ERROR(check("offset", *v.beta));
+  OCTET_RETURN_IF_ERROR(check("mean", v.mean));
+  OCTET_RETURN_IF_ERROR(check("variance", v.variance));
+  std::vector<double> scale(n), shift(n);
   for (size_t c = 0; c < n; ++c) {
-    const double spread = static_cast<double>(variance[c]) + epsilon;
+    const double spread = static_cast<double>(v.variance[c]) + epsilon;
     if (!(spread > 0.0))
-      return InvalidArgument(StrCat("its variance is ", variance[c], " at channel ", c));
-    const double s = (gamma.empty() ? 1.0 : static_cast<double>(gamma[c])) / std::sqrt(spread);
-    scale[c] = static_cast<float>(s);
-    shift[c] =
-        static_cast<float>((beta.empty() ? 0.0 : static_cast<double>(beta[c])) - mean[c] * s);
+      return InvalidArgument(StrCat("its variance is ", v.variance[c], " at channel ", c));
+    scale[c] = (v.gamma ? static_cast<double>((*v.gamma)[c]) : 1.0) / std::sqrt(spread);
+    shift[c] = (v.beta ? static_cast<double>((*v.beta)[c]) : 0.0) - v.mean[c] * scale[c];
   }
   return std::pair(std::move(scale), std::move(shift));
 }
 
-Result<TensorId> GraphBuilder::BatchNorm(const Label& label, TensorId x,
-                                         std::span<const float> gamma, std::span<const float> beta,
-                                         std::span<const float> mean,
-                                         std::span<const float> variance, double epsilon) {
-  OCTET_ASSIGN_OR_RETURN(auto folded,
-                         FoldBatchNorm(ShapeOf(x).back(), gamma, beta, mean, variance, epsilon));
-  return ScaleShift(label, x, std::move(folded.first), std::move(folded.second));
+Result<TensorId> GraphBuilder::BatchNorm(const Label& label, const View& x, size_t axis,
+                                         const BatchNormValues& values, double epsilon) {
+  OCTET_ASSIGN_OR_RETURN(const auto folded, FoldBatchNorm(x.dims[axis], values, epsilon));
+  Dims dims(x.dims.size() - axis, 1);
+  dims[0] = x.dims[axis];
+  std::vector<float> scale(folded.first.begin(), folded.first.end()),
+      shift(folded.second.begin(), folded.second.end());
+  OCTET_ASSIGN_OR_RETURN(scale, Spread(x, dims, scale));
+  OCTET_ASSIGN_OR_RETURN(shift, Spread(x, dims, shift));
+  return ScaleShift(label, x.id, std::move(scale), std::move(shift));
 }
 
 Result<TensorId> GraphBuilder::Clip(const Label& label, TensorId x, float low, float high) {

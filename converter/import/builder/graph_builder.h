@@ -79,6 +79,12 @@ struct LayerWeights {
   Activation activation = Activation::kNone;  ///< Inside an integer layer.
 };
 
+/// What a batch norm has for each channel; gamma and beta may be left out.
+struct BatchNormValues {
+  std::optional<std::span<const float>> gamma, beta;
+  std::span<const float> mean, variance;
+};
+
 /// From `in` with `dims` to the order `perm`: result[i0, i1, ...] has dimension dims[perm[0]]
 /// first. For weights.
 template <typename T>
@@ -189,10 +195,6 @@ class GraphBuilder {
   /// An input of 2 to 4 dimensions, which are the source's: without channels it is an image of one
   /// channel, or a vector where a dimension is 1.
   Result<View> AddInputView(const std::string& name, const Dims& dims);
-  /// A constant that is broadcast to the view as one value, or as one for each channel of its
-  /// tensor.
-  Result<std::vector<float>> PerChannel(const View& v, const Dims& dims,
-                                        std::span<const float> values) const;
 
   // ---- Lowerings ----
 
@@ -224,15 +226,12 @@ class GraphBuilder {
                                     std::span<const float> values) const;
   /// Softmax, or another `type` that normalizes, over the dimensions [first, last) of the view.
   Result<View> Softmax(const Label& label, const View& x, OpType type, size_t first, size_t last);
-  /// (x - mean) / sqrt(variance + epsilon) * gamma + beta as scale and shift of `channels` values;
-  /// gamma and beta may be empty.
-  static Result<std::pair<std::vector<float>, std::vector<float>>> FoldBatchNorm(
-      int64_t channels, std::span<const float> gamma, std::span<const float> beta,
-      std::span<const float> mean, std::span<const float> variance, double epsilon);
-  /// The same on the channels of a tensor.
-  Result<TensorId> BatchNorm(const Label& label, TensorId x, std::span<const float> gamma,
-                             std::span<const float> beta, std::span<const float> mean,
-                             std::span<const float> variance, double epsilon);
+  /// (x - mean) / sqrt(variance + epsilon) * gamma + beta as scale and shift of `channels` values.
+  static Result<std::pair<std::vector<double>, std::vector<double>>> FoldBatchNorm(
+      int64_t channels, const BatchNormValues& values, double epsilon);
+  /// The same along a dimension of the view.
+  Result<TensorId> BatchNorm(const Label& label, const View& x, size_t axis,
+                             const BatchNormValues& values, double epsilon);
   /// min(max(x, low), high); an infinite limit, or one that no float32 is beyond, is none.
   Result<TensorId> Clip(const Label& label, TensorId x, float low, float high);
   /// a - b of two activations of one shape.

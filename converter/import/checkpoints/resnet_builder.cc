@@ -205,7 +205,10 @@ Status Builder::Norm(const std::string& node, const std::string& tensor, bool cl
   OCTET_ASSIGN_OR_RETURN(const auto variance,
                          Fetch({tensor + ".running_var", shape, TensorRole::kNormVariance, false}));
   if (!builds()) return OkStatus();
-  return Set(b_.BatchNorm(node, x->id, gamma, beta, mean, variance, d_.epsilon), x)
+  const View view = b_.Plain(x->id);
+  return Set(b_.BatchNorm(node, view, view.dims.size() - 1, {gamma, beta, mean, variance},
+                          d_.epsilon),
+             x)
       .WithContext(StrCat("tensor '", tensor, ".running_var'"));
 }
 

@@ -556,7 +556,7 @@ Result<KerasValue> KerasLayers::BatchNormalization(const KerasCall& call) {
   OCTET_ASSIGN_OR_RETURN(const bool center, call.config.Bool("center", true));
   const Dims shape{call.x().view.dims.back()};
   int index = 0;
-  std::vector<float> gamma, beta;
+  std::optional<std::vector<float>> gamma, beta;
   if (scale) {
     OCTET_ASSIGN_OR_RETURN(gamma, Weight(call, "gamma", index++, shape));
   }
@@ -566,8 +566,8 @@ Result<KerasValue> KerasLayers::BatchNormalization(const KerasCall& call) {
   OCTET_ASSIGN_OR_RETURN(const auto mean, Weight(call, "moving_mean", index, shape));
   OCTET_ASSIGN_OR_RETURN(const auto variance, Weight(call, "moving_variance", index + 1, shape));
   OCTET_ASSIGN_OR_RETURN(const KerasValue x, ByChannels(call.name, call.x()));
-  OCTET_ASSIGN_OR_RETURN(const TensorId id,
-                         b_.BatchNorm(call.name, x.view.id, gamma, beta, mean, variance, epsilon));
+  OCTET_ASSIGN_OR_RETURN(const TensorId id, b_.BatchNorm(call.name, x.view, x.view.dims.size() - 1,
+                                                         {gamma, beta, mean, variance}, epsilon));
   return Keep(x, id);
 }
 

@@ -32,16 +32,10 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
                             dims[1], "]"));
     }
   }
-  OCTET_ASSIGN_OR_RETURN(
-      auto folded, GraphBuilder::FoldBatchNorm(dims[1], p[0]->floats, p[1]->floats, p[2]->floats,
-                                               p[3]->floats, epsilon));
-  Dims channels(dims.size() - 1, 1);
-  channels[0] = dims[1];
-  OCTET_ASSIGN_OR_RETURN(auto scale, builder_.Spread(x->view, channels, folded.first));
-  OCTET_ASSIGN_OR_RETURN(auto shift, builder_.Spread(x->view, channels, folded.second));
   View y = x->view;
-  OCTET_ASSIGN_OR_RETURN(y.id,
-                         builder_.ScaleShift(At(node), y.id, std::move(scale), std::move(shift)));
+  OCTET_ASSIGN_OR_RETURN(
+      y.id, builder_.BatchNorm(At(node), y, 1,
+                               {p[0]->floats, p[1]->floats, p[2]->floats, p[3]->floats}, epsilon));
   Set(node, std::move(y), x->batch);
   return OkStatus();
 }

@@ -811,23 +811,16 @@ class Converter {
       OCTET_ASSIGN_OR_RETURN(x, FromImage(InImage(node, 0, ChannelsLast(def)), axis == 3));
       x->exclusive = false;
     }
-    const size_t channels = static_cast<size_t>(b_.ShapeOf(x->view).back());
-    std::vector<double> p[4];  // gamma, beta, mean, variance
+    std::span<const float> p[4];
     for (size_t i = 0; i < 4; ++i) {
       OCTET_ASSIGN_OR_RETURN(const Constant* constant, InFloats(node, i + 1));
-      if (constant->floats.size() != channels)
-        return Corrupt(StrCat("input ", i + 1, " has ", constant->floats.size(), " values for ",
-                              channels, " channels"));
-      p[i].assign(constant->floats.begin(), constant->floats.end());
+      p[i] = constant->floats;
     }
-    const double epsilon = static_cast<double>(def.Float("epsilon", 1e-4f));
-    for (size_t c = 0; c < channels; ++c) {
-      if (!(p[3][c] + epsilon > 0.0))
-        return InvalidArgument(StrCat("its variance is ", p[3][c], " at channel ", c));
-      p[0][c] /= std::sqrt(p[3][c] + epsilon);
-      p[1][c] -= p[2][c] * p[0][c];
-    }
-    return Affine(node, std::move(x), p[0], p[1]);
+    OCTET_ASSIGN_OR_RETURN(
+        const auto folded,
+        GraphBuilder::FoldBatchNorm(b_.ShapeOf(x->view).back(), {p[0], p[1], p[2], p[3]},
+                                    static_cast<double>(def.Float("epsilon", 1e-4f))));
+    return Affine(node, std::move(x), folded.first, folded.second);
   }
 
   /// Add, Sub, Mul and RealDiv of which at least one side is an activation.
@@ -850,12 +843,20 @@ class Converter {
     std::vector<int64_t> dims = constant->dims;
     if (op == "BiasAdd" && !ChannelsLast(*node.def) && x->view.dims.size() > 2)
       dims.resize(x->view.dims.size() - 1, 1);
-    Result<std::vector<float>> fitted = b_.PerChannel(x->view, dims, constant->floats);
+    // One value, or one for each channel.
+    const auto fit = [&](const View& view) -> Result<std::vector<float>> {
+      OCTET_ASSIGN_OR_RETURN(std::vector<float> c, b_.Spread(view, dims, constant->floats));
+      if (c.size() == 1 || static_cast<int64_t>(c.size()) == b_.ShapeOf(view).back()) return c;
+      return Unsupported(StrCat("its constant of shape ", DimsText(dims),
+                                " is neither one value nor one for each channel of ",
+                                DimsText(view.dims)));
+    };
+    Result<std::vector<float>> fitted = fit(x->view);
     if (!fitted.ok()) {
       // Reshaped and flattened ones must become a tensor of their own channels first.
       OCTET_ASSIGN_OR_RETURN(const View view, InView(node, slot));
       OCTET_ASSIGN_OR_RETURN(View rows, b_.AsRows(Name(node), view));
-      fitted = b_.PerChannel(rows, dims, constant->floats);
+      fitted = fit(rows);
       if (!fitted.ok()) return fitted.status();
       x = Activation(std::move(rows));
       x->exclusive = false;
