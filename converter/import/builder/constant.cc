@@ -325,38 +325,41 @@ int64_t Folder::Wrap(int64_t v, ElementType type) const {
 }
 
 int64_t Folder::Apply(BinaryOp op, int64_t v, int64_t w, bool is_unsigned) const {
+  if (dynamic_ && op == BinaryOp::kMul && IsDynamic(w)) std::swap(v, w);
   if (dynamic_ && (IsDynamic(v) || IsDynamic(w))) {  // Known remain multiples of the batch size.
-    if (op == BinaryOp::kMul && IsDynamic(w)) std::swap(v, w);
-    const int64_t rows = v - kUnknown;  // Of a dynamic v.
-    if (op == BinaryOp::kMul && w >= 1 && rows <= kMaxRows / w) return Batches(rows * w);
-    if (op == BinaryOp::kDiv && w >= 1 && rows % w == 0) return Batches(rows / w);
-    return kUnknown;
+    if (!IsDynamic(v) || w < 1) return kUnknown;
+    const int64_t rows = v - kUnknown;
+    if (op == BinaryOp::kMul && rows <= kMaxRows / w) return Batches(rows * w);
+    return op == BinaryOp::kDiv && rows % w == 0 ? Batches(rows / w) : kUnknown;
   }
-  // Arithmetic wraps as two's complement, which C++ defines for unsigned numbers.
   const uint64_t uv = static_cast<uint64_t>(v), uw = static_cast<uint64_t>(w);
   const auto wrap = [](uint64_t u) { return static_cast<int64_t>(u); };
   const bool less = is_unsigned ? uv < uw : v < w;
+  int64_t result = 0;
+  bool overflows = false;  // Then the result has wrapped.
   switch (op) {
     case BinaryOp::kAdd:
-      return wrap(uv + uw);
+      overflows = __builtin_add_overflow(v, w, &result);
+      break;
     case BinaryOp::kSub:
-      return wrap(uv - uw);
+      overflows = __builtin_sub_overflow(v, w, &result);
+      break;
     case BinaryOp::kMul:
-      return wrap(uv * uw);
+      overflows = __builtin_mul_overflow(v, w, &result);
+      break;
     case BinaryOp::kDiv:  // -1 apart: the lowest number by it has no result.
       return is_unsigned ? wrap(uv / uw) : w == -1 ? wrap(0 - uv) : v / w;
     case BinaryOp::kMin:
       return less ? v : w;
     case BinaryOp::kMax:
       return less ? w : v;
-    case BinaryOp::kEqual:
-      return v == w;
     default: {
       const int64_t rest = is_unsigned ? wrap(uv % uw) : w == -1 ? 0 : v % w;
       const bool moves = op == BinaryOp::kMod && !is_unsigned && rest != 0 && (rest < 0) != (w < 0);
       return moves ? rest + w : rest;
     }
   }
+  return dynamic_ && (overflows || IsDynamic(result)) ? kUnknown : result;
 }
 
 Result<Constant> Folder::Binary(BinaryOp op, const Constant& a, const Constant& b) const {
@@ -383,7 +386,7 @@ Result<Constant> Folder::Binary(BinaryOp op, const Constant& a, const Constant& 
 }
 
 Result<Constant> Folder::Unary(UnaryOp op, const Constant& x) const {
-  if (!x.is_float() && op != UnaryOp::kNeg) return Corrupt("its input is not floating-point");
+  if (!x.is_float() && op != UnaryOp::kNeg) return Unsupported("its input is not floating-point");
   OCTET_ASSIGN_OR_RETURN(Constant y, WithDims(x, x.dims));
   y.steps.clear();
   for (float& v : y.floats) v = Rounded(octet::Apply(op, v), x.type);

@@ -19,7 +19,7 @@ namespace octet {
 /// Most dimensions of a constant.
 inline constexpr size_t kMaxRank = 8;
 
-/// Stands for what depends on the batch size where shapes are computed and it is not known.
+/// Stands for what depends on the batch size where shapes are computed, the only unknown there is.
 inline constexpr int64_t kUnknown = std::numeric_limits<int64_t>::min();
 /// Stand for 1 to kMaxRows times the batch size.
 inline constexpr int64_t kMaxRows = int64_t{1} << 40;
@@ -122,12 +122,13 @@ enum class BinaryOp { kAdd, kSub, kMul, kDiv, kMod, kFmod, kMin, kMax, kEqual };
 enum class UnaryOp { kNeg, kSqrt, kRsqrt, kReciprocal, kSquare, kFloor, kCeil, kRelu };
 
 /// Computes constants from constants. Integers wrap as their type does, smaller floating-point
-/// types are rounded to nearest even. Errors: kCorrupt for what does not fit each other or becomes
-/// too large, kUnsupported for what machines compute differently.
+/// types are rounded to nearest even. Errors: kCorrupt for what does not fit each other,
+/// kUnsupported for what becomes too large, or machines compute differently.
 class Folder {
  public:
   /// What is made is charged to `builder`; `largest` bounds the bytes of one constant. With
-  /// `dynamic`, what IsDynamic is not a number, and what is computed from it is dynamic too.
+  /// `dynamic`, the numbers of IsDynamic stand for multiples of the batch size, or for what is not
+  /// known.
   Folder(GraphBuilder* builder, int64_t largest, bool dynamic)
       : builder_(builder), largest_(largest), dynamic_(dynamic) {}
 

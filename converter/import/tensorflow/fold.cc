@@ -201,14 +201,11 @@ Result<std::optional<Constant>> FoldConstant(const NodeDef& node,
   const auto other = kFolds.find(node.op);
   const bool known = binary != kBinary.end() || unary != kUnary.end() || other != kFolds.end();
   if (!known || inputs.empty()) return Folded();
-  for (const Constant* in : inputs) {
-    if (in->type == ElementType::kString) return Unsupported(StrCat(node.op, " on strings"));
-  }
-  // What is no data must be known.
-  const size_t last = inputs.size() - 1;
-  for (size_t i = 0; i <= last; ++i) {
-    const bool is_data = binary != kBinary.end() || node.op == "Pack" ||
-                         (node.op == "ConcatV2" ? i < last : i == (node.op == "Fill" ? 1u : 0u));
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (inputs[i]->type == ElementType::kString) return Unsupported(StrCat(node.op, " on strings"));
+    const bool is_data =
+        binary != kBinary.end() || node.op == "Pack" ||
+        (node.op == "ConcatV2" ? i + 1 < inputs.size() : i == (node.op == "Fill" ? 1u : 0u));
     const std::vector<int64_t>& ints = inputs[i]->ints;
     if (!is_data && std::any_of(ints.begin(), ints.end(), IsDynamic))
       return Unsupported(
