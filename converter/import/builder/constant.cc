@@ -227,7 +227,7 @@ std::vector<int64_t> Strides(const Dims& dims) {
 Result<size_t> NormalizeAxis(int64_t axis, size_t rank) {
   const int64_t r = static_cast<int64_t>(rank);
   if (axis < -r || axis >= r)
-    return Corrupt(StrCat("axis ", axis, " is outside ", r, " dimensions"));
+    return Corrupt(StrCat("its axis is ", axis, ", outside of ", r, " dimensions"));
   return static_cast<size_t>(axis < 0 ? axis + r : axis);
 }
 
