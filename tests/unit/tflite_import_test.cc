@@ -840,7 +840,7 @@ std::multimap<std::string, Trial> OptionTrials() {
                     : "PackOptions.values_count",
         {b.Build({x}, {y}),
          kind == 1   ? "values_count is 3"
-         : kind == 2 ? "axis 1 is outside 1 dimensions"
+         : kind == 2 ? "axis is 1"
                      : "",
          {1, 2, 3, 4},
          {1, 4}});
