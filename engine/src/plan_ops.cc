@@ -211,15 +211,17 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
     if (unit_id != kNoTensor) {
       if (!no_scale && !no_shift) return false;
       unit = tensor(unit_id).values<float>()[0];
-      constant = tensor(n.inputs[no_shift ? kInputScale : kInputShift]).values<float>();
       // What is no multiple of the unit was not made by the importer.
       const auto multiple = [unit](float v) {
         const float k = v / unit;
         return std::fabs(k) <= kMostUnits && std::fabs(k - std::nearbyint(k)) < 0.01f;
       };
+      // Times 1, or plus 0: a 1 that is no multiple is no constant of a MUL.
+      const bool is_mul = no_shift && (!no_scale || multiple(1.0f));
+      constant = tensor(n.inputs[is_mul ? kInputScale : kInputShift]).values<float>();
       if (!std::all_of(constant.begin(), constant.end(), multiple)) return false;
-      affine = no_shift ? TfliteAffine::Mul(x.quantization.scale, unit, y.quantization.scale)
-                        : TfliteAffine::Add(x.quantization.scale, unit, y.quantization.scale);
+      affine = is_mul ? TfliteAffine::Mul(x.quantization.scale, unit, y.quantization.scale)
+                      : TfliteAffine::Add(x.quantization.scale, unit, y.quantization.scale);
     } else if (!no_scale || !no_shift) {
       return false;
     }

@@ -731,12 +731,14 @@ class NaiveInterpreter {
       if (unit == kNoTensor && unscaled && unshifted) return Requantize(n);
       if (unit != kNoTensor && (unscaled || unshifted)) {
         const float step = g_.tensor(unit).values<float>()[0];
-        const std::span<const float> constant = unshifted ? scale : shift;
-        const bool whole = std::all_of(constant.begin(), constant.end(), [step](float v) {
+        const auto is_whole = [step](float v) {
           const float k = v / step;
           return std::fabs(k) <= 512.0f && std::fabs(k - std::nearbyint(k)) < 0.01f;
-        });
-        if (whole) return unshifted ? TfliteMul(n, scale, step) : TfliteAdd(n, shift, step);
+        };
+        const bool is_mul = unshifted && (!unscaled || is_whole(1.0f));
+        const std::span<const float> constant = is_mul ? scale : shift;
+        if (std::all_of(constant.begin(), constant.end(), is_whole))
+          return is_mul ? TfliteMul(n, scale, step) : TfliteAdd(n, shift, step);
       }
     }
     for (size_t i = 0; i < OutValues(n).size(); ++i) {

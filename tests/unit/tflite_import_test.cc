@@ -505,6 +505,24 @@ TEST(TfliteImport, ConstantsLessIntegersAreRoundedAsTflites) {
               ElementsAre(128 + 38, 128 + 37, 128 - 3, 128 - 4));
 }
 
+// Zeros in units of which 1 is no multiple are no MUL's constant; of others nobody can tell.
+TEST(TfliteImport, ZerosLessIntegersAreNoProduct) {
+  for (const float step : {0.013f, 0.02f}) {
+    Builder b;
+    const int x = b.Int8("x", {1, 1}, 0x1p-6f, 0), y = b.Int8("y", {1, 1}, 0.02f, -30),
+              c = b.Tensor("c", tflite::TensorType::INT8, {}, std::vector<int8_t>{0},
+                           {{step}, {0}});
+    b.Op(kSubCode, {c, x}, {y}, tflite::BuiltinOptions::SubOptions,
+         tflite::CreateSubOptions(b.fb()).Union());
+    if (step == 0.02f) {
+      EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("adds zeros in steps of 0.02"));
+    } else {  // -62.5000014 steps.
+      EXPECT_THAT(RunGraph<uint8_t>(ImportOrFail(b.Build({x}, {y})), {128 + 80}),
+                  ElementsAre(128 - 30 - 63));
+    }
+  }
+}
+
 // A column of an image without channels is [1,2,1,1] in the graph, a dense layer's result [1,2].
 TEST(TfliteImport, VectorsMayLieInImages) {
   for (const bool add : {false, true}) {

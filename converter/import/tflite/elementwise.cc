@@ -123,6 +123,11 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
   const float unit = quantized && codes && constant.scale.size() == 1 && op_->code != kDiv
                          ? constant.scale[0]
                          : 0.0f;
+  // Where 1 is a number of units too, the graph has no way to say that this is no MUL.
+  const bool zeros = op_->code != kMul &&
+                     std::all_of(shift.begin(), shift.end(), [](float v) { return v == 0.0f; });
+  if (unit > 0.0f && zeros && std::fabs(1.0f / unit - std::nearbyint(1.0f / unit)) < 0.01f)
+    return Unsupported(StrCat("adds zeros in steps of ", unit, ", expected another scale"));
   const Activation inside = quantized ? limits.inside() : Activation::kNone;
   const bool clips = limits.any() && inside == Activation::kNone;
   OCTET_ASSIGN_OR_RETURN(
