@@ -31,7 +31,8 @@ SAMPLE = {"resnet18", "mobilenet_v2", "densenet121", "squeezenet1_1", "shufflene
           "res2net50_48w_2s"}
 # Larger networks of torchvision whose smallest has their layers: these come last.
 REPEATED = r"efficientnet_(b[1-7]|v2_[ml])|convnext_[bls]|swin_(v2_)?[bs]|vit_(l|h|b_16)|vgg1[69]|regnet_._\d\dgf|regnet_y_128gf"
-LARGE_INPUT = ("alexnet", "vgg", "vit", "maxvit")  # 224 pixels, which these need; the others take fewer.
+# Pixels that networks need whose names begin so; the others take 96.
+SIZES = {"alexnet": 224, "vgg": 224, "vit": 224, "maxvit": 224, "bat": 256}
 
 
 @torch.no_grad()
@@ -68,14 +69,19 @@ def answers(folder, model, x, as_input=lambda x: x):
 def described(name):
     """The description of models/ that has the network's tensors, and its preprocessing."""
     name = re.sub(r"^resnetv2_(\d+)$", r"resnet\1_v2", name)
-    path = os.path.join(os.path.dirname(__file__), "../../models", name + ".json")
-    return (name, json.load(open(path))["preprocessing"]) if os.path.exists(path) else (None, None)
+    path = lambda name: os.path.join(os.path.dirname(__file__), "../../models", name + ".json")
+    if not os.path.exists(path(name)):
+        return None, None
+    description = json.load(open(path(name)))
+    while "preprocessing" not in description:
+        description = json.load(open(path(description["like"])))
+    return name, description["preprocessing"]
 
 
 def prepare(make, name):
     def write(folder):
         torch.manual_seed(1)
-        size = 224 if name.startswith(LARGE_INPUT) else 96
+        size = next((SIZES[start] for start in SIZES if name.startswith(start)), 96)
         model = randomize(make(), size)
         x = torch.randn(2, 3, size, size)
         answers(folder, model, x)

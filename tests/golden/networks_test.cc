@@ -135,8 +135,9 @@ std::vector<Outcome> ReadLog(const std::string& path) {
   return outcomes;
 }
 
-/// A reason without the nodes that it names.
+/// A reason without the nodes and shapes that it names.
 std::string Shorten(std::string reason) {
+  reason = std::regex_replace(reason, std::regex(R"(\[[0-9,]+\])"), "[...]");
   for (const char* particular :
        {R"([0-9]+ unsupported operators?: )", R"( \(of all activation functions[^)]*\))",
         R"( '[^']*'(, '[^']*')*( and [0-9]+ more)?)"})
