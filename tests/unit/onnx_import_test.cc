@@ -1082,6 +1082,37 @@ TEST(OnnxMoves, LowestPaddingInFrontOfAMaximum) {
   ExpectSame(b, x);
 }
 
+TEST(OnnxConstants, WeightsThatTheFileStandardizes) {
+  // F.batch_norm(weight, training=True), as timm's networks without batch norms have it.
+  TestNumbers random(23);
+  const Dims x{1, 3, 6, 5};
+  for (const int64_t opset : {17, 18}) {
+    OnnxBuilder b(opset);
+    b.Input("x", x).Output("y");
+    b.Initializer(FloatTensor("w", {1, 4, 27}, random.Floats(108)))
+        .Initializer(FloatTensor("g", {4}, random.Floats(4)))
+        .Initializer(FloatTensor("b", {4}, random.Floats(4)))
+        .Initializer(IntTensor("rows", {2}, {0, -1}))
+        .Initializer(IntTensor("shape", {4}, {4, 3, 3, 3}));
+    const auto mean = [&](const char* in, const char* out, int64_t keep) {
+      if (opset < 18) {
+        b.Node("ReduceMean", {in}, {out}, {{"axes", Dims{0, -1}}, {"keepdims", keep}});
+      } else {
+        b.Node("ReduceMean", {in, "rows"}, {out}, {{"keepdims", keep}});
+      }
+    };
+    mean("w", "m", 0);
+    mean("w", "kept", 1);
+    b.Node("Sub", {"w", "kept"}, {"d"}).Node("Mul", {"d", "d"}, {"square"});
+    mean("square", "v", 0);
+    b.Node("BatchNormalization", {"w", "g", "b", "m", "v"}, {"n", "", ""});
+    b.Node("BatchNormalization", {"n", "g", "b", "m", "v"}, {"s", "running_m", "running_v"},
+           {{"training_mode", One()}});
+    b.Node("Reshape", {"s", "shape"}, {"k"}).Node("Conv", {"x", "k"}, {"y"});
+    EXPECT_EQ(CountNodes(ExpectSame(b, x), OpType::kConv2d), 1);
+  }
+}
+
 TEST(OnnxErrors, NamesTheTrueReason) {
   const Dims x{1, 3, 4, 4};
   const auto training = [&](int64_t opset, std::vector<std::string> outputs,

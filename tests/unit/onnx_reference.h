@@ -409,11 +409,22 @@ class OnnxReference {
     if (op == "BatchNormalization") {
       RefTensor y = In(n, 0);
       const double epsilon = a.Float("epsilon", 1e-5f);
+      std::vector<double> mean = In(n, 3).values, variance = In(n, 4).values;
+      if (a.Int("training_mode", 0) != 0) {
+        std::vector<int64_t> others;
+        for (int64_t d = 0; d < static_cast<int64_t>(y.dims.size()); ++d) {
+          if (d != 1) others.push_back(d);
+        }
+        mean = Reduce(n, y, others, false).values;
+        RefTensor squares = RefBinary(y, y, std::multiplies<>());
+        variance = Reduce(n, squares, others, false).values;
+        for (size_t c = 0; c < mean.size(); ++c) variance[c] -= mean[c] * mean[c];
+      }
       RefForEach(y.dims, [&](const auto& i) {
         const size_t c = static_cast<size_t>(i[1]);
-        const auto p = [&](size_t k) { return In(n, k).values[c]; };
         double& v = RefAt(y, i);
-        v = (v - p(3)) / std::sqrt(p(4) + epsilon) * p(1) + p(2);
+        v = (v - mean[c]) / std::sqrt(variance[c] + epsilon) * In(n, 1).values[c] +
+            In(n, 2).values[c];
       });
       return y;
     }

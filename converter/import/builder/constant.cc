@@ -449,6 +449,35 @@ Result<Constant> Folder::ReduceProd(const Constant& x, bool keep_dims) const {
   return y;
 }
 
+Result<Constant> Folder::ReduceMean(const Constant& x, const std::vector<int64_t>& axes,
+                                    bool keep_dims) const {
+  if (!x.is_float() || x.size() == 0) return Unsupported("it averages no floating-point numbers");
+  std::vector<bool> reduced(x.dims.size(), false);
+  for (const int64_t a : axes) {
+    OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(a, x.dims.size()));
+    reduced[axis] = true;
+  }
+  Dims ones = x.dims, kept;
+  for (size_t i = 0; i < ones.size(); ++i) {
+    if (reduced[i]) ones[i] = 1;
+    if (keep_dims || !reduced[i]) kept.push_back(ones[i]);
+  }
+  std::vector<int64_t> strides = Strides(ones);
+  for (size_t i = 0; i < ones.size(); ++i) strides[i] *= reduced[i] ? 0 : 1;
+  OCTET_RETURN_IF_ERROR(Charge(NumElements(kept), x.type));
+  std::vector<double> sums(static_cast<size_t>(NumElements(kept)), 0.0);
+  for (int64_t i = 0; i < x.size(); ++i) {
+    int64_t to = 0, rest = i;
+    for (size_t d = x.dims.size(); d-- > 0; rest /= x.dims[d]) to += rest % x.dims[d] * strides[d];
+    sums[static_cast<size_t>(to)] += x.floats[static_cast<size_t>(i)];
+  }
+  Constant y{x.type, std::move(kept), {}, {}};
+  const double count = static_cast<double>(x.size()) / static_cast<double>(sums.size());
+  for (const double sum : sums)
+    y.floats.push_back(Rounded(static_cast<float>(sum / count), x.type));
+  return y;
+}
+
 Result<Constant> Folder::Gather(const Constant& x, const Constant& indices, int64_t raw_axis,
                                 bool from_end) const {
   OCTET_ASSIGN_OR_RETURN(const size_t axis, NormalizeAxis(raw_axis, x.dims.size()));

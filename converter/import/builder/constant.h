@@ -141,6 +141,9 @@ class Folder {
   Result<Constant> Where(const Constant& condition, const Constant& a, const Constant& b) const;
   /// Of all values.
   Result<Constant> ReduceProd(const Constant& x, bool keep_dims) const;
+  /// Of floating-point values over axes, which may count from the end.
+  Result<Constant> ReduceMean(const Constant& x, const std::vector<int64_t>& axes,
+                              bool keep_dims) const;
   /// With `from_end`, negative indices count from the end.
   Result<Constant> Gather(const Constant& x, const Constant& indices, int64_t axis,
                           bool from_end) const;

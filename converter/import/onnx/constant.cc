@@ -1,6 +1,7 @@
 #include "converter/import/onnx/constant.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -68,6 +69,50 @@ Result<Constant> FoldLinear(const OnnxNode& node, const Constant& x, const Const
     y.step_axis = static_cast<int>(axis);
   }
   return y;
+}
+
+std::vector<int64_t> AllAxesBut(std::optional<int64_t> one, size_t rank) {
+  std::vector<int64_t> axes;
+  for (int64_t i = 0; i < static_cast<int64_t>(rank); ++i) {
+    if (i != one) axes.push_back(i);
+  }
+  return axes;
+}
+
+/// Batch norm of a constant: PyTorch standardizes weights by it, in training mode.
+Result<Constant> FoldBatchNorm(const OnnxNode& node, const std::vector<const Constant*>& inputs,
+                               const Folder& folder) {
+  OnnxAttributes attributes(node);
+  const float epsilon = attributes.Float("epsilon", 1e-5f);
+  const bool training = attributes.Int("training_mode", 0) != 0;
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  const Constant& x = *inputs[0];
+  if (x.dims.size() < 2) return Corrupt("its input has no channels");
+  Dims channels(x.dims.size(), 1);
+  channels[1] = x.dims[1];
+  std::array<Constant, 4> p;  // Scale, bias, mean, variance.
+  for (size_t i = 0; i < p.size(); ++i) {
+    const Constant* c = i + 1 < inputs.size() ? inputs[i + 1] : nullptr;
+    if (c == nullptr || !c->is_float() || c->dims != Dims{x.dims[1]})
+      return Corrupt(StrCat("its parameters are not ", x.dims[1], " floating-point numbers each"));
+    OCTET_ASSIGN_OR_RETURN(p[i], folder.Cast(*c, x.type));
+    OCTET_ASSIGN_OR_RETURN(p[i], folder.WithDims(p[i], channels));
+  }
+  auto& [scale, bias, mean, variance] = p;
+  const std::vector<int64_t> rest = AllAxesBut(1, x.dims.size());
+  if (training) {
+    OCTET_ASSIGN_OR_RETURN(mean, folder.ReduceMean(x, rest, true));
+  }
+  OCTET_ASSIGN_OR_RETURN(Constant y, folder.Binary(BinaryOp::kSub, x, mean));
+  if (training) {
+    OCTET_ASSIGN_OR_RETURN(variance, folder.Unary(UnaryOp::kSquare, y));
+    OCTET_ASSIGN_OR_RETURN(variance, folder.ReduceMean(variance, rest, true));
+  }
+  for (float& v : variance.floats) v += epsilon;
+  OCTET_ASSIGN_OR_RETURN(variance, folder.Unary(UnaryOp::kSqrt, variance));
+  OCTET_ASSIGN_OR_RETURN(y, folder.Binary(BinaryOp::kDiv, y, variance));
+  OCTET_ASSIGN_OR_RETURN(y, folder.Binary(BinaryOp::kMul, y, scale));
+  return folder.Binary(BinaryOp::kAdd, y, bias);
 }
 
 }  // namespace
@@ -352,6 +397,19 @@ Result<std::optional<Constant>> FoldOnnxNode(const OnnxNode& node,
     OCTET_RETURN_IF_ERROR(Status(attributes.status()));
     return wrap(none && noop ? folder.WithDims(x, x.dims) : folder.ReduceProd(x, keep));
   }
+  if (op == "ReduceMean") {
+    std::vector<int64_t> over = attributes.Ints("axes");
+    if (opset >= 18 && input(1) != nullptr) {
+      OCTET_ASSIGN_OR_RETURN(over, IntList(input(1), "axes"));
+    }
+    const bool noop = attributes.Int("noop_with_empty_axes", 0) != 0;
+    const bool keep = attributes.Int("keepdims", 1) != 0;
+    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+    if (over.empty() && noop) return wrap(folder.WithDims(x, x.dims));
+    if (over.empty()) over = AllAxesBut(std::nullopt, x.dims.size());
+    return wrap(folder.ReduceMean(x, over, keep));
+  }
+  if (op == "BatchNormalization") return wrap(FoldBatchNorm(node, inputs, folder));
   if (op == "ConstantOfShape") {
     Constant value{ElementType::kFloat32, {1}, {0.0f}, {}};
     if (const OnnxAttribute* a = attributes.Find("value")) {

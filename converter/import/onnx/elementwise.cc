@@ -19,7 +19,11 @@ Status OnnxImporter::BatchNormalization(const OnnxNode& node) {
   OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, 0));
   OnnxAttributes attributes(node);
   const float epsilon = attributes.Float("epsilon", 1e-5f);
+  const int64_t training = attributes.Int("training_mode", 0);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (training != 0)
+    return Unsupported(StrCat("its attribute 'training_mode' is ", training,
+                              ", honoured is 0; export the network in evaluation mode"));
   const Dims& dims = x->view.dims;
   if (dims.size() < 2) return Unsupported(StrCat("its input ", DimsText(dims), " has no channels"));
   OCTET_RETURN_IF_ERROR(NotBatch(*x, 1, "normalizes"));

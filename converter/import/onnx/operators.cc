@@ -69,9 +69,9 @@ std::vector<OnnxImporter::Row> OnnxImporter::MakeRows() {
        1,
        5,
        5,
-       1,
-       {"epsilon", Harmless("momentum"), Only("spatial", 1, 1, 8), Only("training_mode", 0, 14)},
-       "in evaluation mode"},
+       3,
+       {"epsilon", Harmless("momentum"), Only("spatial", 1, 1, 8), {"training_mode", 14}},
+       "in evaluation mode, but for constants"},
       {"Cast",
        &I::Cast,
        6,
@@ -338,7 +338,7 @@ Status OnnxImporter::CheckNode(const OnnxNode& node, const Row& row) const {
   }
   for (size_t i = 1; i < node.outputs.size(); ++i) {
     if (node.outputs[i].empty() || row.outputs == kAny) continue;
-    if (node.op_type == "BatchNormalization")
+    if (node.op_type == "BatchNormalization" && opset < 14)
       return Unsupported(StrCat("it has ", node.outputs.size(), " outputs, as in training mode; ",
                                 "export the network in evaluation mode"));
     // Indices and masks may be there for nobody.
