@@ -505,6 +505,35 @@ TEST(TfliteImport, ConstantsLessIntegersAreRoundedAsTflites) {
               ElementsAre(128 + 38, 128 + 37, 128 - 3, 128 - 4));
 }
 
+TEST(TfliteImport, DifferencesThatAreNoSumsOfNegatives) {
+  // 0.007f has 8 zeros behind its digits in 31 bits: odd multiples of 4 are halves.
+  for (const bool first : {true, false}) {
+    for (const int code : {4, 7}) {
+      Builder b;
+      const int x = b.Int8("x", {1, 1}, first ? 0.007f : 0x1p-7f, 0),
+                y = b.Int8("y", {1, 1}, 0.007f, 0),
+                c = b.Tensor("c", tflite::TensorType::INT8, {},
+                             std::vector<int8_t>{static_cast<int8_t>(code)},
+                             {{first ? 0x1p-7f : 0.007f}, {0}});
+      b.Op(kSubCode, first ? std::vector<int>{c, x} : std::vector<int>{x, c}, {y},
+           tflite::BuiltinOptions::SubOptions, tflite::CreateSubOptions(b.fb()).Union());
+      const std::string file = b.Build({x}, {y});
+      if (first || code == 4) {  // Any code may come.
+        EXPECT_THAT(ErrorOf(file), HasSubstr("TFLite rounds otherwise than their negatives"));
+      } else {
+        ImportOrFail(file);
+      }
+    }
+  }
+}
+
+TEST(TfliteImport, RescalingsThatOverflowAreRefused) {
+  Builder b;
+  const int x = b.Int8("x", {1, 1}, 256.0f, 0), y = b.Int8("y", {1, 1}, 0x1p-16f, 0);
+  b.Op(kQuantizeCode, {x}, {y});
+  EXPECT_THAT(ErrorOf(b.Build({x}, {y})), HasSubstr("overflows TFLite's 32 bits"));
+}
+
 // Zeros in units of which 1 is no multiple are no MUL's constant; of others nobody can tell.
 TEST(TfliteImport, ZerosLessIntegersAreNoProduct) {
   for (const float step : {0.013f, 0.02f}) {

@@ -251,11 +251,13 @@ Status OnnxImporter::Concat(const OnnxNode& node) {
   for (size_t i = 0; i < node.inputs.size(); ++i) {
     OCTET_ASSIGN_OR_RETURN(const OnnxValue* x, Activation(node, i));
     const Dims& other = x->view.dims;
-    bool fits = other.size() == dims.size() && (batch_ == 1 || x->batch == first->batch);
+    bool fits = other.size() == dims.size();
     for (size_t d = 0; fits && d < dims.size(); ++d) fits = d == axis || other[d] == dims[d];
     if (!fits)
       return Corrupt(
           StrCat("its inputs ", DimsText(dims), " and ", DimsText(other), " do not fit"));
+    if (batch_ != 1 && x->batch != first->batch)
+      return Unsupported("its inputs have the batch, which is dynamic, in different dimensions");
     if (x->type != first->type || !(builder_.TypeOf(x->view.id) == builder_.TypeOf(first->view.id)))
       return Unsupported("it joins codes of different quantizations");
     total += other[axis];

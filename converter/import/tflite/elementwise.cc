@@ -14,6 +14,17 @@ namespace {
 constexpr int kAdd = 0, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21, kSoftmax = 25,
               kSub = 41, kDiv = 42, kMaximum = 55, kLeakyRelu = 98;
 
+/// Whether TFLite's SUB scales one of these codes, beside codes of `other_scale`, to another
+/// magnitude than its negative: the rounding of a product of 31 bits takes halves up on both sides.
+bool ScalesUnevenly(float scale, float other_scale, const std::vector<int64_t>& codes) {
+  int exponent = 0;
+  const double fraction =
+      std::frexp(scale / static_cast<double>(2 * std::max(scale, other_scale)), &exponent);
+  const int64_t multiplier = std::llround(fraction * 0x1p31);
+  // q << 20 times the multiplier is half of 2^31 beyond a whole number.
+  return std::any_of(codes.begin(), codes.end(),
+                     [&](int64_t q) { return std::abs(q) * multiplier % 2048 == 1024; });
+}
 }  // namespace
 
 Activation TfliteImporter::Limits::inside() const {
@@ -27,6 +38,10 @@ Result<View> TfliteImporter::Requantize(const Label& label, View x, const ValueT
   if (own.dtype != to.dtype) {
     return Corrupt(StrCat("'", builder_.graph().tensor(x.id).name, "' is ", DTypeName(own.dtype),
                           ", expected ", DTypeName(to.dtype)));
+  }
+  if (own.quantization.scale / to.quantization.scale >= 0x1p23f) {
+    return Unsupported(StrCat("codes in steps of ", own.quantization.scale, " become those of ",
+                              to.quantization.scale, ", which overflows TFLite's 32 bits"));
   }
   OCTET_ASSIGN_OR_RETURN(x.id, builder_.ScaleShift(label, x.id, {1.0f}, {0.0f}, to));
   return x;
@@ -123,6 +138,16 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
   const float unit = quantized && codes && constant.scale.size() == 1 && op_->code != kDiv
                          ? constant.scale[0]
                          : 0.0f;
+  if (unit > 0.0f && op_->code == kSub) {  // One of them is negated here.
+    const float x_scale = builder_.TypeOf(x.id).quantization.scale;
+    std::vector<int64_t> negated;
+    for (int64_t q = 1; first && q <= 255; ++q) negated.push_back(q);
+    for (size_t i = 0; !first && i < shift.size(); ++i)
+      negated.push_back(std::llround(shift[i] / unit));
+    if (ScalesUnevenly(first ? x_scale : unit, first ? unit : x_scale, negated))
+      return Unsupported(StrCat("a difference of codes in steps of ", x_scale, " and ", unit,
+                                ", some of which TFLite rounds otherwise than their negatives"));
+  }
   // Where 1 is a number of units too, the graph has no way to say that this is no MUL.
   const bool zeros = op_->code != kMul &&
                      std::all_of(shift.begin(), shift.end(), [](float v) { return v == 0.0f; });
