@@ -41,7 +41,8 @@ def randomize(model, x):
     for layer, momentum in norms:
         layer.momentum = momentum
         variance = np.asarray(layer.moving_variance)
-        layer.moving_variance.assign(np.maximum(variance, 0.1 * variance.mean()))  # A channel that is 0 throughout.
+        variance = np.maximum(variance, 0.1 * variance.mean())  # A channel that is 0 throughout.
+        layer.moving_variance.assign(variance if layer.scale else 6 * variance)  # As a scale of 0.4.
     return model
 
 
