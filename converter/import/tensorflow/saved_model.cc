@@ -1034,7 +1034,7 @@ class Converter {
     if (target.empty() || elements < 1) return Unsupported("reshapes the batch");
     // In front stands the batch, perhaps merged with other dimensions.
     int64_t rows = target[0] == -1                                  ? -1
-                   : IsDynamic(target[0])                       ? target[0] - kUnknown
+                   : IsDynamic(target[0])                           ? target[0] - kUnknown
                    : batch_ != kAnyBatch && target[0] % batch_ == 0 ? target[0] / batch_
                                                                     : 0;
     // One dimension may be as large as the others leave.
