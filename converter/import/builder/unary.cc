@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "converter/import/builder/lower_case.h"
 #include "converter/import/builder/understood.h"
 
 namespace octet {
@@ -70,10 +71,8 @@ std::string UnaryNames() {
 }
 
 std::string UnaryAdvice(std::string_view op) {
-  std::string lower;
-  for (char c : op) {
-    if (c != '_') lower += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
-  }
+  std::string lower = LowerCase(op);
+  std::erase(lower, '_');
   if (!HasWord(kLacking, lower)) return "";
   return StrCat("of all activation functions octet has clips, ", UnaryNames());
 }

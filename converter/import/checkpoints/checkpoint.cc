@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "converter/import/builder/lower_case.h"
 #include "converter/import/checkpoints/resnet_builder.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -65,8 +66,7 @@ int64_t NumElements(const std::vector<int64_t>& shape) {
 
 bool IsAveragedName(std::string_view component) {
   bool averaged = false;
-  std::string lower(component);
-  for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  const std::string lower = LowerCase(component);
   ForEachPart(lower, "_-", [&](std::string_view word) {
     averaged = averaged || std::find(std::begin(kAveragedWords), std::end(kAveragedWords), word) !=
                                std::end(kAveragedWords);

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "converter/import/builder/constant.h"
+#include "converter/import/builder/lower_case.h"
 #include "converter/import/checkpoints/checkpoint.h"
 #include "converter/import/importer.h"
 #include "formats/base/macros.h"
@@ -283,8 +284,7 @@ class StateDictFinder {
         found.has_weights = found.has_weights || (shape != nullptr && shape->items.size() > 1);
         continue;
       }
-      std::string lower(key.text.substr(0, 200));
-      for (char& c : lower) c = c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+      const std::string lower = LowerCase(key.text.substr(0, 200));
       const bool training =
           std::any_of(std::begin(kTrainingKeys), std::end(kTrainingKeys),
                       [&](std::string_view part) { return lower.find(part) != std::string::npos; });
