@@ -196,10 +196,10 @@ struct TfSavedModel {
                                s.add_message(1, entry("image", input_info));
                                std::map<std::string, std::string> outputs = more_outputs;
                                outputs["scores"] = output;
-                               for (const auto& [name, from] : outputs) {
-                                 const std::string info =
-                                     Message([&](auto& o) { o.add_string(1, from); });
-                                 s.add_message(2, entry(name, info));
+                               for (const auto& named : outputs) {
+                                 s.add_message(2, entry(named.first, Message([&](auto& o) {
+                                                          o.add_string(1, named.second);
+                                                        })));
                                }
                              })));
     });

@@ -45,12 +45,13 @@ constexpr const char* kOperands2 =
 std::vector<KerasRow> WithUnary(UnaryFunction::Spelling UnaryFunction::*format,
                                 std::vector<KerasRow> rows) {
   for (const UnaryFunction& f : UnaryFunctions()) {
-    const auto [names, attribute, otherwise] = f.*format;
+    const UnaryFunction::Spelling& spelling = f.*format;
     const char* operand = format == &UnaryFunction::keras_layer   ? "inputs"
                           : format == &UnaryFunction::keras_class ? "x"
                                                                   : f.keras_operand;
-    AnyWord(names, [&](std::string_view name) {
-      rows.push_back({name, nullptr, {attribute}, operand, false, kPlain, &f, otherwise});
+    AnyWord(spelling.name, [&](std::string_view name) {
+      rows.push_back(
+          {name, nullptr, {spelling.attribute}, operand, false, kPlain, &f, spelling.otherwise});
       return false;
     });
   }
