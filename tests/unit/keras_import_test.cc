@@ -462,14 +462,23 @@ json ModelOf(const std::string& name, const std::vector<json>& layers, const jso
             {"output_layers", outputs}}}};
 }
 
-/// The outputs' first values for an image of ones.
-std::vector<double> FirstValues(const json& model, KerasWeights* weights) {
+/// The outputs for two numbers.
+std::vector<std::vector<double>> Values(const json& model, KerasWeights* weights,
+                                        const std::vector<double>& input) {
   const Result<Graph> graph = ImportKeras(model, weights, 1 << 16, "");
   EXPECT_TRUE(graph.ok()) << graph.status().message();
   if (!graph.ok()) return {};
-  const auto values = testing::NaiveInterpreter(*graph).Run({{1, 1}});
+  const auto values = testing::NaiveInterpreter(*graph).Run({input});
+  std::vector<std::vector<double>> outputs;
+  for (TensorId id : graph->outputs) outputs.push_back(values[id]);
+  return outputs;
+}
+
+/// The outputs' first values for two ones.
+std::vector<double> FirstValues(const json& model, KerasWeights* weights) {
   std::vector<double> first;
-  for (TensorId id : graph->outputs) first.push_back(values[id][0]);
+  for (const std::vector<double>& output : Values(model, weights, {1, 1}))
+    first.push_back(output[0]);
   return first;
 }
 
@@ -536,6 +545,38 @@ TEST(KerasImport, WeightsOfLayersInsideModelsAreFoundByTheirWholeNames) {
   const auto graph = ImportKeras(model, LegacyKerasWeights(file, tree.root()).get(), 1 << 16, "");
   ASSERT_FALSE(graph.ok());
   EXPECT_THAT(graph.status().message(), HasSubstr("no weight 'kernel' of layer 'middle/b/d'"));
+}
+
+TEST(KerasImport, DenseLayersAreOverTheLastDimensionWhateverItIs) {
+  // Of a map's width that Permute made the last dimension, where it is 1 too, and of rows.
+  const auto dense = [](const std::string& from, const std::vector<int>& target,
+                        const json& permutation, std::vector<int64_t> kernel_shape,
+                        std::vector<float> kernel) {
+    std::vector<json> layers{LayerOf("Reshape", "r", {{"target_shape", target}}, {{"x", 0, 0}}),
+                             LayerOf("Permute", "p", {{"dims", permutation}}, {{"r", 0, 0}})};
+    if (permutation.empty()) layers.pop_back();
+    layers.push_back(
+        LayerOf("Dense", "d", {{"units", kernel_shape[1]}, {"use_bias", false}}, {{from, 0, 0}}));
+    layers.push_back(LayerOf("Identity", "i", json::object(), {{"d", 0, 0}}));
+    layers.push_back(LayerOf("Flatten", "f", json::object(), {{"i", 0, 0}}));
+    testing::KerasTree tree;
+    Hdf5Object& group = testing::KerasTree::Make(tree.root(), "d");
+    tree.Put(group, "d/kernel:0", std::move(kernel_shape), std::move(kernel));
+    tree.Text(group, "weight_names", {"d/kernel:0"});
+    const Hdf5File file;
+    return Values(ModelOf("m", layers, {{"f", 0, 0}}), LegacyKerasWeights(file, tree.root()).get(),
+                  {1, 10});
+  };
+  const std::vector<float> three{1, 2, 3};
+  const auto outer = ElementsAre(ElementsAre(1, 2, 3, 10, 20, 30));
+  EXPECT_THAT(dense("p", {1, 2, 1}, {3, 2, 1}, {1, 3}, three), outer);
+  EXPECT_THAT(dense("r", {1, 2, 1}, {}, {1, 3}, three), outer);
+  EXPECT_THAT(dense("r", {2, 1, 1}, {}, {1, 3}, three), outer);
+  EXPECT_THAT(dense("r", {2, 1}, {}, {1, 3}, three), outer);
+  EXPECT_THAT(dense("p", {1, 1, 2}, {3, 2, 1}, {1, 3}, three), outer);
+  EXPECT_THAT(dense("p", {1, 2, 1}, {1, 3, 2}, {2, 2}, {1, 2, 3, 4}),
+              ElementsAre(ElementsAre(31, 42)));
+  EXPECT_THAT(dense("r", {1, 2}, {}, {2, 2}, {1, 2, 3, 4}), ElementsAre(ElementsAre(31, 42)));
 }
 
 TEST(KerasImport, ConstantsMustNotAddDimensions) {
