@@ -239,7 +239,7 @@ class MadeWeights : public KerasWeights {
  protected:
   Result<const Hdf5Object*> Locate(const std::vector<KerasStep>&, std::string_view name,
                                    int) override {
-    const Hdf5Object* weight = tree_.root().Find(name);
+    const Hdf5Object* weight = tree_.root().Find(name.substr(name.rfind(' ') + 1));
     if (weight == nullptr) return NotFound(StrCat("no weight ", name));
     return weight;
   }
@@ -545,6 +545,39 @@ TEST(KerasImport, WeightsOfLayersInsideModelsAreFoundByTheirWholeNames) {
   const auto graph = ImportKeras(model, LegacyKerasWeights(file, tree.root()).get(), 1 << 16, "");
   ASSERT_FALSE(graph.ok());
   EXPECT_THAT(graph.status().message(), HasSubstr("no weight 'kernel' of layer 'middle/b/d'"));
+}
+
+TEST(KerasImport, DepthwiseWeightsOfBothVersionsAreFoundByTheirWholeNames) {
+  // As Keras 3 writes them: the neighbour's depthwise_kernel is not that of the model's own layer.
+  const json one{{"kernel_size", {1, 1}}, {"use_bias", false}, {"filters", 2}};
+  const json inner = ModelOf("inner",
+                             {LayerOf("Reshape", "r", {{"target_shape", {1, 1, 2}}}, {{"x", 0, 0}}),
+                              LayerOf("SeparableConv2D", "a", one, {{"r", 0, 0}}),
+                              LayerOf("Flatten", "f", json::object(), {{"a", 0, 0}})},
+                             {{"f", 0, 0}});
+  json depthwise = one;
+  depthwise.erase("filters");
+  json outer = ModelOf("outer",
+                       {LayerOf("Functional", "inner", inner["config"], {{"x", 0, 0}}),
+                        LayerOf("Reshape", "r", {{"target_shape", {1, 1, 2}}}, {{"inner", 1, 0}}),
+                        LayerOf("DepthwiseConv2D", "a", depthwise, {{"r", 0, 0}}),
+                        LayerOf("Flatten", "f", json::object(), {{"a", 0, 0}})},
+                       {{"f", 0, 0}});
+  const json model = ModelOf("m", {LayerOf("Functional", "outer", outer["config"], {{"x", 0, 0}})},
+                             {{"outer", 1, 0}});
+  for (const std::string name : {"kernel", "depthwise_kernel"}) {
+    testing::KerasTree tree;
+    Hdf5Object& group = testing::KerasTree::Make(tree.root(), "outer");
+    const std::vector<std::string> names{"a/depthwise_kernel", "a/pointwise_kernel",
+                                         "outer/a/" + name};
+    tree.Put(group, names[0], {1, 1, 2, 1}, {2, 2});
+    tree.Put(group, names[1], {1, 1, 2, 2}, {3, 0, 0, 3});
+    tree.Put(group, names[2], {1, 1, 2, 1}, {5, 7});
+    tree.Text(group, "weight_names", names);
+    const Hdf5File file;
+    EXPECT_THAT(Values(model, LegacyKerasWeights(file, tree.root()).get(), {1, 1}),
+                ElementsAre(ElementsAre(30, 42)));
+  }
 }
 
 TEST(KerasImport, DenseLayersAreOverTheLastDimensionWhateverItIs) {

@@ -467,10 +467,8 @@ Result<KerasValue> KerasLayers::Taps(const KerasCall& call, bool depthwise) {
   OCTET_ASSIGN_OR_RETURN(const int64_t out, call.config.Integer(outputs, -1, 1, kMaxChannels));
   Dims stored{kernel[0], kernel[1], depthwise ? dims[3] : dims[3] / groups, out};
   // Keras 2 calls a depthwise layer's weight depthwise_kernel, Keras 3 kernel.
-  const bool renamed =
-      depthwise && weights_.by_name() && weights_.Find(call.path, "depthwise_kernel", 0).ok();
-  OCTET_ASSIGN_OR_RETURN(const std::vector<float> values,
-                         Kernel(call, renamed ? "depthwise_kernel" : "kernel", &stored));
+  const char* name = depthwise ? "kernel depthwise_kernel" : "kernel";
+  OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Kernel(call, name, &stored));
   LayerWeights weights;
   weights.values = Permuted<float>(
       values, stored, depthwise ? std::vector<int>{2, 3, 0, 1} : std::vector<int>{3, 0, 1, 2});

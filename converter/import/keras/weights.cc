@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "converter/import/builder/constant.h"
+#include "converter/import/builder/understood.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -77,7 +78,7 @@ class Legacy : public KerasWeights {
     int matches = 0;
     for (const std::string& candidate : *names) {
       const std::vector<std::string_view> parts = Components(candidate);
-      if (parts.back() != name) continue;
+      if (!HasWord(name, parts.back())) continue;
       size_t steps = way.size(), part = parts.size() - 1;
       while (steps > 0 && part > 0) steps -= parts[--part] == way[steps - 1];
       const size_t matched = way.size() - steps;

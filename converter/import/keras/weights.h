@@ -24,8 +24,8 @@ struct KerasStep {
 class KerasWeights {
  public:
   virtual ~KerasWeights() = default;
-  /// Weight `name` of the layer at the end of `path`, which is the layer's `index`-th. Errors:
-  /// kNotFound, kCorrupt.
+  /// Weight `name` of the layer at the end of `path`, which is the layer's `index`-th. Versions may
+  /// name it differently: `name` is a list of words. Errors: kNotFound, kCorrupt.
   Result<const Hdf5Object*> Find(const std::vector<KerasStep>& path, std::string_view name,
                                  int index);
   /// Its values, also where h5py stored bfloat16 as bytes without a meaning.
