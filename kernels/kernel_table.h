@@ -161,7 +161,8 @@ struct EltwiseArgs {
   // high)) + out_zero. Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or
   // x*a_multiplier when `scale` is null, with x = float(a-a_zero) for u8; then clamped (and for u8
   // rounded) as Add. For u8, unary: v + copysign(nudge, v) is what is clamped. Add, Mul, float:
-  // clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale). Dequantize:
+  // clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale); TFLite's:
+  // v = a / a_multiplier (a_multiplier = scale), halves away from zero. Dequantize:
   // float(a - a_zero) * a_multiplier.
   // Mul, u8: v = float((a-a_zero)*(b-b_zero)) * a_multiplier, then as Add.
   // Add, u8, with `fixed_a`: TFLite's fixed-point arithmetic, q = clamp(rounded((fixed_a[a] +
@@ -202,8 +203,8 @@ struct KernelTable {
   PoolFn max_pool_u8, max_pool_f32, average_pool_u8, average_pool_f32;
   GlobalPoolFn global_pool_u8_u8, global_pool_u8_f32, global_pool_f32;
   EltwiseFn add_u8, add_f32, mul_u8, mul_f32, scale_shift_u8, scale_shift_f32;
-  EltwiseFn quantize;    ///< float to u8.
-  EltwiseFn dequantize;  ///< u8 to float.
+  EltwiseFn quantize, quantize_tflite;  ///< float to u8.
+  EltwiseFn dequantize;                 ///< u8 to float.
   MinMaxFn min_max;
   RowFn softmax;      ///< exp(x[i]-max)/sum, sequential float32 sum.
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.

@@ -301,10 +301,11 @@ Status Planner::AddConversion(const Node& n) {
   EltwiseArgs& a = op->args;
   const bool quantize = n.type == OpType::kQuantize;
   const Quantization& q = quantize ? y.quantization : x.quantization;
-  a.a_multiplier = quantize ? 1.0f / q.scale : q.scale;
+  const bool tflite = quantize && graph_.metadata.rounding == Rounding::kTflite;
+  a.a_multiplier = quantize && !tflite ? 1.0f / q.scale : q.scale;
   (quantize ? a.out_zero : a.a_zero) = q.zero_point;
   ClampLimits(Activation::kNone, y, &a.low, &a.high);
-  op->fn = quantize ? table_.quantize : table_.dequantize;
+  op->fn = tflite ? table_.quantize_tflite : quantize ? table_.quantize : table_.dequantize;
   op->kernel = quantize ? "quantize" : "dequantize";
   const int external = input_index_[id];
   if (external < 0) return FinishEltwise(n, std::move(op), false);

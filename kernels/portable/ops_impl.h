@@ -551,6 +551,13 @@ void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
   AffineF32(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
 }
 
+// Nearest, halves away from zero, for |v| < 2^22: what is just below one half must not become 1 by
+// the addition.
+OCTET_INLINE int32_t RoundAway(float v) {
+  return static_cast<int32_t>(v + __builtin_copysignf(0.49999997f, v));
+}
+
+template <bool kTflite>
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
   const int32_t out_zero = args.out_zero;
   const float am = args.a_multiplier, low = args.low, high = args.high;
@@ -560,7 +567,9 @@ void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
                                      constexpr int N = decltype(block)::value;
                                      int32_t q[N];
                                      for (int i = 0; i < N; ++i) {
-                                       q[i] = RoundToInt(ClampNumber(a[c + i] * am, low, high)) +
+                                       const float v = kTflite ? a[c + i] / am : a[c + i] * am;
+                                       const float clamped = ClampNumber(v, low, high);
+                                       q[i] = (kTflite ? RoundAway(clamped) : RoundToInt(clamped)) +
                                               out_zero;
                                      }
                                      for (int i = 0; i < N; ++i)

@@ -29,6 +29,7 @@ const KernelTable kReferenceTable = {
     .scale_shift_u8 = &reference::ScaleShiftU8,
     .scale_shift_f32 = &reference::ScaleShiftF32,
     .quantize = &reference::QuantizeF32,
+    .quantize_tflite = &reference::QuantizeTfliteF32,
     .dequantize = &reference::DequantizeU8,
     .min_max = &reference::MinMaxF32,
     .softmax = &reference::Softmax,

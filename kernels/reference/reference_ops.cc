@@ -234,6 +234,13 @@ void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
   });
 }
 
+void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float v = FloatAt(args.a, n, y, x, c) / args.a_multiplier;
+    args.output.pixel(n, y, x)[c] = Round(std::round(v), args.low, args.high, args.out_zero);
+  });
+}
+
 void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     FloatOut(args.output, n, y, x, c) =

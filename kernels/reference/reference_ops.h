@@ -23,6 +23,7 @@ void MulF32(const EltwiseArgs& args, int row_begin, int row_end);
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end);
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end);
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end);
+void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end);
 void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end);
 void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max);
 

@@ -667,6 +667,12 @@ TEST_P(OpsTest, Quantize) {
         args.a_multiplier = 0.731f;
         ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1))
             << c << " zero " << zero;
+        for (const float scale : {1.0f, 0.731f}) {
+          args.a_multiplier = scale;
+          ASSERT_NO_FATAL_FAILURE(
+              CheckEltwise(table_->quantize_tflite, reference_.quantize_tflite, args, g, 1))
+              << c << " zero " << zero;
+        }
       }
     }
   }
@@ -675,7 +681,8 @@ TEST_P(OpsTest, Quantize) {
 TEST_P(OpsTest, QuantizeKnownValues) {
   const std::vector<float> x = {0.5f, 1.5f,  2.5f, -0.5f, -1.5f, 254.5f,     255.5f,
                                 1e9f, -1e9f, kNan, kInf,  -kInf, 0.49999997f};
-  const std::vector<int> expected = {100, 102, 102, 100, 98, 255, 255, 255, 0, 0, 255, 0, 100};
+  const std::vector<int> even = {100, 102, 102, 100, 98, 255, 255, 255, 0, 0, 255, 0, 100};
+  const std::vector<int> away = {101, 102, 103, 99, 98, 255, 255, 255, 0, 0, 255, 0, 100};
   GuardedBuffer in(x.size() * 4), out(x.size());
   std::memcpy(in.data(), x.data(), in.size());
   EltwiseArgs args;
@@ -687,7 +694,9 @@ TEST_P(OpsTest, QuantizeKnownValues) {
   args.out_zero = 100;
   args.low = -100.0f, args.high = 155.0f;
   table_->quantize(args, 0, 1);
-  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(out.data()[i], expected[i]) << x[i];
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(out.data()[i], even[i]) << x[i];
+  table_->quantize_tflite(args, 0, 1);
+  for (size_t i = 0; i < x.size(); ++i) EXPECT_EQ(out.data()[i], away[i]) << x[i];
 }
 
 TEST_P(OpsTest, DequantizeAllValues) {

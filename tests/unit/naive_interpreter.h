@@ -951,10 +951,12 @@ class NaiveInterpreter {
   void Quantize(const Node& n) {
     const Tensor &x = In(n), &out = Out(n);
     if (IsU8(x)) return Requantize(n);
+    const float scale = out.quantization.scale, multiplier = 1.0f / scale;
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
-      const float multiplier = 1.0f / out.quantization.scale;
-      StoreU8(n, i, static_cast<float>(InValues(n)[i]) * multiplier, InError(n, i) * multiplier,
-              [&](double v) { return RoundU8(v, out, Activation::kNone); });
+      const float x_i = static_cast<float>(InValues(n)[i]);
+      StoreU8(
+          n, i, tflite() ? x_i / scale : x_i * multiplier, InError(n, i) * multiplier,
+          [&](double v) { return RoundU8(tflite() ? std::round(v) : v, out, Activation::kNone); });
     }
   }
 

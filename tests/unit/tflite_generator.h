@@ -312,6 +312,9 @@ class TfliteGenerator {
   std::optional<Val> Quantized(const Val& x, const Quant& q, Type type) {
     Val y{0, x.t, type, q.scale, q.zero};
     if (IsFloat(x)) {
+      if (x.index == input_.index) {  // Known to the last bit.
+        for (double& v : y.t.values) v = std::round(static_cast<float>(v) / q.scale) * q.scale;
+      }
       if (!Rounded(&y)) return std::nullopt;
     } else {
       const Multiplier m(static_cast<double>(x.scale) / static_cast<double>(q.scale));

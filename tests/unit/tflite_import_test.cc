@@ -55,9 +55,9 @@ std::vector<OpType> Types(const Graph& g) {
   return types;
 }
 
-/// Runs the optimized graph; T is its type of input and output.
-template <typename T>
-std::vector<T> RunGraph(Graph graph, const std::vector<T>& input) {
+/// Runs the optimized graph; T is its type of output, and mostly of input.
+template <typename T, typename From = T>
+std::vector<T> RunGraph(Graph graph, const std::vector<From>& input) {
   const Status status = Optimize(&graph);
   EXPECT_TRUE(status.ok()) << status.message();
   auto runner = GraphRunner::Create(std::move(graph));
@@ -90,7 +90,7 @@ TEST(TfliteImport, FloatFilesGiveTheFrameworksOutputs) {
                            input->values.begin() + static_cast<std::ptrdiff_t>(i + 1) * 192);
       for (size_t k = 0; k < x.size(); ++k)
         x[k] = (x[k] * pre.scale - pre.mean[k % 3]) / pre.stddev[k % 3];
-      const std::vector<float> y = RunGraph(*graph, x);
+      const std::vector<float> y = RunGraph<float>(*graph, x);
       ASSERT_EQ(3u, y.size());
       for (size_t k = 0; k < 3; ++k) EXPECT_NEAR(expected->values[i * 3 + k], y[k], tolerance);
     }
@@ -109,7 +109,7 @@ TEST(TfliteImport, IntegerFileGivesTheReferenceKernelsBytes) {
   for (size_t i = 0; i < 40; ++i) {
     std::vector<uint8_t> x(192);
     for (size_t k = 0; k < x.size(); ++k) x[k] = static_cast<uint8_t>(input->values[i * 192 + k]);
-    const std::vector<uint8_t> y = RunGraph(*graph, x);
+    const std::vector<uint8_t> y = RunGraph<uint8_t>(*graph, x);
     for (size_t k = 0; k < 3; ++k) {
       EXPECT_NEAR(expected->values[i * 3 + k], y[k], 1.0f);
       equal += expected->values[i * 3 + k] == y[k];
@@ -246,6 +246,21 @@ TEST(TfliteImport, QuantizeBetweenInt8AndUint8ChangesNothing) {
   ASSERT_THAT(Types(g), ElementsAre(OpType::kScaleShift));  // Only the second is work.
   EXPECT_EQ(g.inputs[0], g.nodes[0].inputs[0]);
   EXPECT_THAT(RunGraph<uint8_t>(g, {120, 128, 138, 255}), ElementsAre(0, 0, 20, 254));
+}
+
+TEST(TfliteImport, FloatsAreQuantizedAsAffineQuantizeDoes) {
+  // kernels/internal/reference/quantize.h: TfLiteRound(value / scale), halves away from zero.
+  Builder b;
+  const int x = b.Floats("x", {1, 8}), q = b.Int8("q", {1, 8}, 0.1f, 2);
+  b.Op(kQuantizeCode, {x}, {q});
+  const Graph g = ImportOrFail(b.Build({x}, {q}));
+  std::vector<float> in;
+  std::vector<uint8_t> expected;
+  for (const float code : {0.5f, -0.5f, 1.5f, 2.5f, -2.5f, -8.5f, 100.5f, 1e9f}) {
+    in.push_back(code * 0.1f);
+    expected.push_back(static_cast<uint8_t>(std::min(std::round(code) + 130.0f, 255.0f)));
+  }
+  EXPECT_EQ(RunGraph<uint8_t>(g, in), expected);
 }
 
 TEST(TfliteImport, HalfWeightsAreWidenedAndIntegerWeightsDequantized) {
