@@ -13,7 +13,8 @@
 namespace octet {
 namespace {
 
-TensorDescription DescribeTensor(const Tensor& t) {
+TensorDescription DescribeTensor(const Tensor& t, const std::vector<bool>& channels_first,
+                                 size_t index) {
   TensorDescription d;
   d.name = t.name;
   d.dtype = t.dtype;
@@ -22,6 +23,7 @@ TensorDescription DescribeTensor(const Tensor& t) {
     d.scale = t.quantization.scale;
     d.zero_point = t.quantization.zero_point;
   }
+  d.channels_first = index < channels_first.size() && channels_first[index];
   return d;
 }
 
@@ -35,8 +37,12 @@ ModelDescription DescribeGraph(const Graph& graph, int64_t file_size) {
   d.preprocessing = graph.metadata.preprocessing;
   d.file_size = file_size;
   d.operators = static_cast<int>(graph.nodes.size());
-  for (TensorId id : graph.inputs) d.inputs.push_back(DescribeTensor(graph.tensor(id)));
-  for (TensorId id : graph.outputs) d.outputs.push_back(DescribeTensor(graph.tensor(id)));
+  for (size_t i = 0; i < graph.inputs.size(); ++i)
+    d.inputs.push_back(
+        DescribeTensor(graph.tensor(graph.inputs[i]), graph.inputs_channels_first, i));
+  for (size_t i = 0; i < graph.outputs.size(); ++i)
+    d.outputs.push_back(
+        DescribeTensor(graph.tensor(graph.outputs[i]), graph.outputs_channels_first, i));
   for (const Tensor& t : graph.tensors) {
     if (!t.is_constant()) continue;
     d.weight_bytes += static_cast<int64_t>(t.data.size());

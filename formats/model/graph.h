@@ -169,6 +169,10 @@ struct Graph {
   std::vector<Node> nodes;
   std::vector<TensorId> inputs;
   std::vector<TensorId> outputs;
+  /// By input, and by output: whether the source's arrays of it are [n,channels,height,width].
+  /// Missing ones are not. For programs that read and write the source's arrays; the graph's own
+  /// are NHWC.
+  std::vector<bool> inputs_channels_first, outputs_channels_first;
   Metadata metadata;
 
   Tensor& tensor(TensorId id) { return tensors[id]; }

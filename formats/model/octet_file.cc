@@ -32,6 +32,7 @@ constexpr std::array<uint8_t, 8> kMagic = {'O', 'C', 'T', 'E', 'T', 0x00, 0x1a, 
 constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderSize = 128;
 constexpr uint64_t kTfliteRoundingFeature = 1;
+constexpr uint64_t kSourceOrderFeature = 2;
 constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
                  kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
@@ -425,12 +426,13 @@ class Reader {
       return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
-    const uint64_t unknown = features & ~kTfliteRoundingFeature;
+    const uint64_t unknown = features & ~(kTfliteRoundingFeature | kSourceOrderFeature);
     if (unknown != 0) {
       return Unsupported(StrCat("required features: found bit ", std::countr_zero(unknown),
-                                ", expected none but bit 0"));
+                                ", expected none but bits 0 and 1"));
     }
-    if (features != 0) file_.graph.metadata.rounding = Rounding::kTflite;
+    if ((features & kTfliteRoundingFeature) != 0) file_.graph.metadata.rounding = Rounding::kTflite;
+    source_order_ = (features & kSourceOrderFeature) != 0;
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
     const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
@@ -639,6 +641,13 @@ class Reader {
     for (TensorId& id : g.inputs) id = r.Int("input");
     g.outputs.resize(r.Count("number of outputs", 1));
     for (TensorId& id : g.outputs) id = r.Int("output");
+    if (source_order_) {
+      for (const auto& [ids, flags] : {std::pair(&g.inputs, &g.inputs_channels_first),
+                                       std::pair(&g.outputs, &g.outputs_channels_first)}) {
+        flags->resize(ids->size());
+        for (size_t i = 0; i < ids->size(); ++i) (*flags)[i] = r.U8("order of the source", 1) != 0;
+      }
+    }
     OCTET_RETURN_IF_ERROR(r.Finish());
     const uint64_t count = g.inputs.size() + g.outputs.size();
     if (sections_[kInterfaceSection].count != count) {
@@ -705,6 +714,7 @@ class Reader {
   int64_t memory_ = 0;  ///< Counted by Reserve.
   std::array<SectionEntry, kNumSections> sections_;
   std::span<const std::byte> constants_;
+  bool source_order_ = false;
   OctetFile file_;
 };
 
@@ -882,6 +892,16 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   for (TensorId id : packed.inputs) w.Varint(static_cast<uint64_t>(id));
   w.Varint(packed.outputs.size());
   for (TensorId id : packed.outputs) w.Varint(static_cast<uint64_t>(id));
+  const auto any = [](const std::vector<bool>& flags) {
+    return std::find(flags.begin(), flags.end(), true) != flags.end();
+  };
+  const bool source_order = any(packed.inputs_channels_first) || any(packed.outputs_channels_first);
+  if (source_order) {
+    for (const auto& [ids, flags] : {std::pair(&packed.inputs, &packed.inputs_channels_first),
+                                     std::pair(&packed.outputs, &packed.outputs_channels_first)}) {
+      for (size_t i = 0; i < ids->size(); ++i) w.U8(i < flags->size() && (*flags)[i]);
+    }
+  }
   end_section(kInterfaceSection, packed.inputs.size() + packed.outputs.size());
   w.Fixed(golden.seed);
   for (float v : golden.output) w.F32(v);
@@ -903,7 +923,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   StoreAt(&bytes, kHeaderSizeAt, static_cast<uint32_t>(kHeaderSize));
   StoreAt(&bytes, kFileSizeAt, static_cast<uint64_t>(bytes.size()));
   StoreAt(&bytes, kFeaturesAt,
-          graph.metadata.rounding == Rounding::kTflite ? kTfliteRoundingFeature : uint64_t{0});
+          (graph.metadata.rounding == Rounding::kTflite ? kTfliteRoundingFeature : uint64_t{0}) |
+              (source_order ? kSourceOrderFeature : uint64_t{0}));
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);
   StoreAt(&bytes, kSectionsAt, sections);

@@ -115,6 +115,8 @@ void ExpectSameGraph(const Graph& a, const Graph& b) {
   }
   EXPECT_EQ(a.inputs, b.inputs);
   EXPECT_EQ(a.outputs, b.outputs);
+  EXPECT_EQ(a.inputs_channels_first, b.inputs_channels_first);
+  EXPECT_EQ(a.outputs_channels_first, b.outputs_channels_first);
   const Metadata &m = a.metadata, &n = b.metadata;
   EXPECT_EQ(m.name, n.name);
   EXPECT_EQ(m.source, n.source);
@@ -136,6 +138,10 @@ TEST(OctetFileTest, RoundTripKeepsEverything) {
   for (Precision precision : testing::kAllPrecisions) {
     SCOPED_TRACE(PrecisionName(precision));
     Graph graph = SampleGraph(precision);
+    if (precision == Precision::kInt8) {
+      graph.inputs_channels_first.assign(graph.inputs.size(), true);
+      graph.outputs_channels_first.assign(graph.outputs.size(), false);
+    }
     const std::string path = folder.File(PrecisionName(precision));
     const Status written = WriteOctetFile(path, graph, SampleGolden());
     ASSERT_TRUE(written.ok()) << written.message();

@@ -336,6 +336,7 @@ Status OnnxImporter::AddInputs() {
     } else {
       shape = Shape{1, dims[2], dims[3], dims[1]};
       view.perm = {0, 3, 1, 2};
+      builder_.graph().inputs_channels_first = {true};
     }
     view.id = builder_.AddInput(input.name, type, shape);
     Set(input.name,
@@ -495,7 +496,8 @@ Status OnnxImporter::ImportNodes() {
 }
 
 /// An output as the graph gives it: [1,features], or [1,height,width,channels] in either order.
-Result<TensorId> OnnxImporter::OutputTensor(const Label& label, const OnnxValue& x) {
+Result<TensorId> OnnxImporter::OutputTensor(const Label& label, const OnnxValue& x,
+                                            bool* channels_first) {
   const View& v = x.view;
   const Dims& d = v.dims;
   if (x.batch != 0) OCTET_RETURN_IF_ERROR(NotBatch(x, static_cast<size_t>(x.batch), "has moved"));
@@ -508,6 +510,7 @@ Result<TensorId> OnnxImporter::OutputTensor(const Label& label, const OnnxValue&
       d.size() == 2 ? std::vector<int>{0, 1} : std::vector<int>{0, 1, 2, 3};
   if (d.size() == 4 && !(builder_.ShapeOf(v) == same && IsLinear(v, same))) {
     Result<TensorId> image = builder_.AsImage(label, v, /*channels_last=*/false);
+    *channels_first = image.ok();
     if (image.ok()) return image;
   }
   Result<TensorId> y = builder_.AsOrdered(label, v, same, linear);
@@ -528,7 +531,8 @@ Status OnnxImporter::AddOutputs() {
     const auto it = values_.find(output.name);
     if (it == values_.end() || !it->second.is_activation())
       return Corrupt(StrCat(where, " is not computed from the input"));
-    const Result<TensorId> tensor = OutputTensor(output.name, it->second);
+    bool channels_first = false;
+    const Result<TensorId> tensor = OutputTensor(output.name, it->second, &channels_first);
     if (!tensor.ok()) return Status(tensor.status()).WithContext(where);
     TensorId id = *tensor;
     if (id == graph.inputs[0] || !taken.insert(id).second) {  // Each has a name of its own.
@@ -551,6 +555,7 @@ Status OnnxImporter::AddOutputs() {
       by_name[output.name] = id;
     }
     graph.outputs.push_back(id);
+    graph.outputs_channels_first.push_back(channels_first);
   }
   return OkStatus();
 }

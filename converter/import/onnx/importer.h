@@ -91,7 +91,7 @@ class OnnxImporter {
   Status AddInputs();
   Status ImportNodes();
   Status AddOutputs();
-  Result<TensorId> OutputTensor(const Label& label, const OnnxValue& x);
+  Result<TensorId> OutputTensor(const Label& label, const OnnxValue& x, bool* channels_first);
   /// The first needed operator that is `wanted`, asked with the value it reads, of those reached
   /// from the value `name` through operators of the types in `through`; nullptr when none is.
   const OnnxNode* FirstReader(

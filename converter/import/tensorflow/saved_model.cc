@@ -554,6 +554,7 @@ class Converter {
       const Dims nhwc{1, (*dims)[2], (*dims)[3], (*dims)[1]};
       OCTET_ASSIGN_OR_RETURN(value->view, b_.AddInputView(input_name_.substr(0, kMaxName), nhwc));
       value->view = b_.ChannelsFirst(value->view.id);
+      b_.graph().inputs_channels_first = {true};
     } else {
       OCTET_ASSIGN_OR_RETURN(value->view, b_.AddInputView(input_name_.substr(0, kMaxName), *dims));
     }

@@ -259,6 +259,7 @@ Status TfliteImporter::AddInput(int index) {
                       : channels_first ? Shape{1, dims[2], dims[3], dims[1]}
                                        : Shape{1, dims[1], dims[2], dims[3]};
   const TensorId id = builder_.AddInput(NameOf(index), type, shape);
+  builder_.graph().inputs_channels_first.push_back(channels_first);
   View view = channels_first ? builder_.ChannelsFirst(id) : builder_.Plain(id);
   view.dims = dims;
   views_[static_cast<size_t>(index)] = std::move(view);

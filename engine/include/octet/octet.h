@@ -45,6 +45,9 @@ struct TensorDescription {
                                ///< SessionOptions::max_batch.
   float scale = 0.0f;          ///< kU8: real = scale * (q - zero_point).
   int32_t zero_point = 0;
+  /// The source's arrays of it were [n,channels,height,width]: for programs that read them. Run
+  /// takes and gives NHWC whatever it says.
+  bool channels_first = false;
 
   size_t num_elements() const {  ///< Of one image.
     size_t n = 1;
