@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "engine/include/octet/octet.h"
+#include "engine/src/float_environment.h"
 #include "engine/src/guarded.h"
 #include "engine/src/model_impl.h"
 #include "formats/base/macros.h"
@@ -173,12 +174,34 @@ Status Model::Verify() const {
 }
 
 void TensorDescription::ToFloats(const uint8_t* bytes, float* values) const {
-  if (dtype != DType::kU8) {
+  if (dtype == DType::kU8) {
+    Dequantize({scale, zero_point}, bytes, num_elements(), values);
+  } else {
     std::memcpy(values, bytes, num_bytes());
-    return;
   }
-  const size_t count = num_elements();
-  for (size_t i = 0; i < count; ++i) values[i] = scale * static_cast<float>(bytes[i] - zero_point);
+}
+
+void TensorDescription::FromFloats(const float* values, uint8_t* bytes) const {
+  if (dtype == DType::kU8) {
+    Quantize({scale, zero_point}, values, num_elements(), bytes);
+  } else {
+    std::memcpy(bytes, values, num_bytes());
+  }
+}
+
+void Dequantize(const Quantization& q, const uint8_t* codes, size_t count, float* values) {
+  const FloatEnvironment environment;
+  for (size_t i = 0; i < count; ++i)
+    values[i] = q.scale * static_cast<float>(codes[i] - q.zero_point);
+}
+
+void Quantize(const Quantization& q, const float* values, size_t count, uint8_t* codes) {
+  const FloatEnvironment environment;
+  for (size_t i = 0; i < count; ++i) {
+    const float v = std::nearbyint(values[i] / q.scale) + static_cast<float>(q.zero_point);
+    // In this order of arguments max drops a NaN.
+    codes[i] = static_cast<uint8_t>(std::min(std::max(0.0f, v), 255.0f));
+  }
 }
 
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {

@@ -41,6 +41,10 @@ Status CheckMemory(const std::string& what, int64_t bytes, int64_t max_memory);
 /// are integers, save for floats that the caller gives and that are quantized at once.
 bool IsExact(const Graph& graph);
 
+/// What TensorDescription's ToFloats and FromFloats do with uint8.
+void Dequantize(const Quantization& q, const uint8_t* codes, size_t count, float* values);
+void Quantize(const Quantization& q, const float* values, size_t count, uint8_t* codes);
+
 /// Runs the golden input of `seed` (GenerateGoldenInput) through `session`; the first output as
 /// numbers. Errors: kOutOfMemory when inputs and outputs take more than the model's max_memory.
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed);

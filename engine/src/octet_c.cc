@@ -8,6 +8,7 @@
 
 #include "engine/include/octet/octet.h"
 #include "engine/src/guarded.h"
+#include "engine/src/model_impl.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -125,6 +126,25 @@ octet_status Describe(const octet_model* model,
   return OCTET_OK;
 }
 
+/// Between bytes and numbers; allocates nothing.
+template <auto kConvert, typename From, typename To>
+octet_status Convert(const octet_tensor* tensor, const From* from, To* to) {
+  if (tensor == nullptr || from == nullptr || to == nullptr) return OCTET_INVALID_ARGUMENT;
+  if (tensor->dtype != OCTET_FLOAT32 && tensor->dtype != OCTET_UINT8) return OCTET_INVALID_ARGUMENT;
+  if (tensor->rank < 0 || tensor->rank > 4) return OCTET_INVALID_ARGUMENT;
+  int64_t count = 1;
+  for (int i = 0; i < tensor->rank; ++i) {
+    const int64_t d = tensor->shape[i];
+    if (d < 1 || !octet::CheckedMul(count, d, &count)) return OCTET_INVALID_ARGUMENT;
+  }
+  if (tensor->dtype == OCTET_UINT8) {
+    kConvert({tensor->scale, tensor->zero_point}, from, static_cast<size_t>(count), to);
+  } else {
+    std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
+  }
+  return OCTET_OK;
+}
+
 }  // namespace
 
 octet_status octet_model_load(const char* path, octet_model** model, char** error) {
@@ -169,6 +189,16 @@ octet_status octet_model_input(const octet_model* model, int index, octet_tensor
 octet_status octet_model_output(const octet_model* model, int index, octet_tensor* tensor) {
   return Describe(model, &octet::ModelDescription::outputs, index, tensor);
 }
+octet_status octet_tensor_to_floats(const octet_tensor* tensor, const void* bytes, float* values) {
+  return Convert<octet::Dequantize>(tensor, static_cast<const uint8_t*>(bytes), values);
+}
+octet_status octet_tensor_from_floats(const octet_tensor* tensor, const float* values,
+                                      void* bytes) {
+  return Convert<octet::Quantize>(tensor, values, static_cast<uint8_t*>(bytes));
+}
+const char* octet_model_precision(const octet_model* model) {
+  return model != nullptr ? octet::PrecisionName(model->model->Describe().precision) : nullptr;
+}
 int octet_model_num_labels(const octet_model* model) {
   return model != nullptr ? static_cast<int>(model->model->Describe().labels.size()) : 0;
 }
@@ -207,6 +237,10 @@ octet_status octet_session_create_with(const octet_model* model,
 
 void octet_session_destroy(octet_session* session) { delete session; }
 
+const char* octet_session_isa(const octet_session* session) {
+  return session != nullptr ? session->session->Isa() : nullptr;
+}
+
 octet_status octet_session_run(octet_session* session, const void* const* inputs,
                                void* const* outputs, int batch, char** error) {
   if (session == nullptr) return NullArgument("session", error);
@@ -231,6 +265,41 @@ octet_status octet_session_classify(octet_session* session, const uint8_t* pixel
     }
   }
   return Report(top.status(), error);
+}
+
+octet_status octet_session_classify_batch(octet_session* session, const octet_image* images,
+                                          int count, float* probabilities, size_t size,
+                                          char** error) {
+  if (session == nullptr) return NullArgument("session", error);
+  if (images == nullptr || probabilities == nullptr)
+    return NullArgument("images or probabilities", error);
+  return Report(octet::Guarded([&]() -> octet::Status {
+                  std::vector<octet::Image> all;
+                  for (int i = 0; i < count; ++i) {
+                    const octet_image& image = images[i];
+                    all.push_back({image.pixels, image.width, image.height, image.channels,
+                                   image.row_stride});
+                  }
+                  const int64_t classes =
+                      session->session->GetModel().Describe().outputs[0].shape.back();
+                  if (all.size() > size / static_cast<size_t>(classes)) {
+                    return octet::InvalidArgument(octet::StrCat("size is ", size, ", expected ",
+                                                                all.size(), " rows of ", classes));
+                  }
+                  OCTET_ASSIGN_OR_RETURN(const std::vector<float> rows,
+                                         session->session->ClassifyBatch(all.data(), count));
+                  std::copy(rows.begin(), rows.end(), probabilities);
+                  return octet::OkStatus();
+                }),
+                error);
+}
+
+octet_status octet_session_preprocess(const octet_session* session, const uint8_t* pixels,
+                                      int width, int height, int channels, int64_t row_stride,
+                                      void* input, char** error) {
+  if (session == nullptr) return NullArgument("session", error);
+  return Report(session->session->Preprocess({pixels, width, height, channels, row_stride}, input),
+                error);
 }
 
 void octet_free(char* message) { std::free(message); }

@@ -330,33 +330,66 @@ TEST_P(FailingAllocationsTest, CInterface) {
     octet_session_destroy(session);
     return FromC(status, error);
   });
-  // The session may keep what a call made, so that each try needs one of its own.
-  for (int n = 0;; ++n) {
-    const int64_t before = live;
-    octet_session* session = nullptr;
-    ASSERT_EQ(OCTET_OK, octet_session_create(model, 1, 1, &session, nullptr));
-    int index[3], written = 0;
-    float probability[3];
-    char* error = nullptr;
-    const auto classify = [&] {
-      const octet_status status = octet_session_classify(
-          session, pixels_.data(), kWidth, kHeight, 3, 0, 3, index, probability, &written, &error);
-      return FromC(status, error);
-    };
-    allocations_left = n;
-    const Status status = classify();
-    const bool failed = allocations_left < 0;
-    allocations_left = -1;
-    EXPECT_EQ(failed ? StatusCode::kOutOfMemory : StatusCode::kOk, status.code());
-    EXPECT_EQ(failed ? 0 : 3, written);
-    EXPECT_TRUE(classify().ok());
-    EXPECT_EQ(3, written);
-    octet_session_destroy(session);
-    EXPECT_EQ(before, live);
-    if (failed) continue;
-    EXPECT_GE(n, 10);
-    break;
-  }
+  // The session may keep what a call made, so that each try needs one of its own. `call(session,
+  // numbers, &error)` writes numbers only when it succeeds.
+  const auto fail_each = [&](const char* what, int fewest, auto call) {
+    SCOPED_TRACE(what);
+    Answer expected{};
+    for (int n = -1;; ++n) {  // First none fails.
+      const int64_t before = live;
+      octet_session* session = nullptr;
+      ASSERT_EQ(OCTET_OK, octet_session_create(model, 1, 1, &session, nullptr));
+      Answer numbers{};
+      char* error = nullptr;
+      allocations_left = n;
+      const octet_status status = call(session, numbers.data(), &error);
+      const bool failed = n >= 0 && allocations_left < 0;
+      allocations_left = -1;
+      EXPECT_EQ(failed ? StatusCode::kOutOfMemory : StatusCode::kOk, FromC(status, error).code());
+      if (failed) {
+        EXPECT_EQ(Answer{}, numbers);
+        EXPECT_EQ(OCTET_OK, call(session, numbers.data(), nullptr));
+      }
+      if (n < 0) expected = numbers;
+      EXPECT_EQ(0, std::memcmp(expected.data(), numbers.data(), sizeof(numbers)));
+      octet_session_destroy(session);
+      EXPECT_EQ(before, live);
+      if (failed || n < 0) continue;
+      EXPECT_GE(n, fewest);
+      break;
+    }
+  };
+  fail_each("octet_session_classify", 10, [&](octet_session* s, float* numbers, char** error) {
+    int index[3], written = 9;
+    const octet_status status = octet_session_classify(s, pixels_.data(), kWidth, kHeight, 3, 0, 3,
+                                                       index, numbers, &written, error);
+    EXPECT_EQ(status == OCTET_OK ? 3 : 0, written);
+    return status;
+  });
+  fail_each("octet_session_classify_batch", 10,
+            [&](octet_session* s, float* numbers, char** error) {
+              octet_image images[2] = {{pixels_.data(), kWidth, kHeight, 3, 0},
+                                       {pixels_.data() + 300, kWidth, kHeight, 3, 0}};
+              return octet_session_classify_batch(s, images, 2, numbers, 16, error);
+            });
+  fail_each("octet_session_preprocess", 3, [&](octet_session* s, float* numbers, char** error) {
+    static float input[20 * 20 * 3];
+    const octet_status status =
+        octet_session_preprocess(s, pixels_.data(), kWidth, kHeight, 3, 0, input, error);
+    if (status == OCTET_OK) std::memcpy(numbers, input, 16 * sizeof(float));
+    return status;
+  });
+  // Conversions and names need no memory.
+  octet_tensor tensor;
+  ASSERT_EQ(OCTET_OK, octet_model_output(model, 0, &tensor));
+  float values[5] = {1, 2, 3, 4, 5};
+  uint8_t bytes[20];
+  allocations_left = 0;
+  EXPECT_EQ(OCTET_OK, octet_tensor_from_floats(&tensor, values, bytes));
+  EXPECT_EQ(OCTET_OK, octet_tensor_to_floats(&tensor, bytes, values));
+  EXPECT_STREQ(PrecisionName(GetParam()), octet_model_precision(model));
+  EXPECT_EQ(0, allocations_left);
+  allocations_left = -1;
   // Only the message fails.
   char message = 0, *error = &message;
   allocations_left = 0;

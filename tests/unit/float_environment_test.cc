@@ -135,6 +135,16 @@ std::string Compute(const std::vector<std::vector<uint8_t>>& network_inputs, Ses
   const auto row = session->ClassifyBatch(&image, 1);
   EXPECT_TRUE(row.ok());
   if (row.ok()) all.append(reinterpret_cast<const char*>(row->data()), row->size() * 4);
+  for (const TensorDescription& t : {d.inputs[0], d.outputs[0]}) {
+    std::vector<uint8_t> bytes(t.num_bytes());
+    std::vector<float> values(t.num_elements());
+    for (size_t i = 0; i < values.size(); ++i)
+      values[i] = (static_cast<float>(i % 600) - 300.0f) / 64.0f;  // Exact in each.
+    t.FromFloats(values.data(), bytes.data());
+    all.append(bytes.begin(), bytes.end());
+    t.ToFloats(bytes.data(), values.data());
+    all.append(reinterpret_cast<const char*>(values.data()), values.size() * 4);
+  }
   return all;
 }
 

@@ -122,6 +122,97 @@ TEST_F(OctetCTest, ClassifiesAsTheCppInterfaceDoes) {
   octet_session_destroy(session);
 }
 
+TEST_F(OctetCTest, PreprocessesAndClassifiesBatchesAsTheCppInterfaceDoes) {
+  octet_session* session = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_session_create(model_, 1, 2, &session, &error_));
+  std::vector<uint8_t> pixels(40 * 40 * 3);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 17 + i / 13);
+  std::vector<octet_image> images;
+  std::vector<Image> cpp_images;
+  for (int i = 0; i < 3; ++i) {
+    images.push_back({pixels.data() + i, 30 + i, 29 - i, 3, 100});
+    cpp_images.push_back({pixels.data() + i, 30 + i, 29 - i, 3, 100});
+  }
+  auto cpp = Session::Create(*Model::FromMemory(bytes_.data(), bytes_.size()));
+  std::vector<uint8_t> input(1200), expected_input(1200);
+  ASSERT_EQ(OCTET_OK, octet_session_preprocess(session, pixels.data(), 30, 29, 3, 100, input.data(),
+                                               &error_));
+  ASSERT_TRUE((*cpp)->Preprocess(cpp_images[0], expected_input.data()).ok());
+  EXPECT_EQ(expected_input, input);
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_preprocess(session, pixels.data(), 30, 29, 2, 0, input.data(), &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("channels"));
+  std::vector<float> probabilities(3 * 5);
+  ASSERT_EQ(OCTET_OK, octet_session_classify_batch(session, images.data(), 3, probabilities.data(),
+                                                   probabilities.size(), &error_));
+  const auto rows = (*cpp)->ClassifyBatch(cpp_images.data(), 3);
+  ASSERT_TRUE(rows.ok());
+  EXPECT_EQ(*rows, probabilities);
+  std::vector<float> untouched(15, 9.0f);
+  const auto refused = [&](int count, size_t size) {
+    EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+              octet_session_classify_batch(session, images.data(), count, untouched.data(), size,
+                                           &error_));
+    EXPECT_EQ(std::vector<float>(15, 9.0f), untouched);
+    return Take(&error_);
+  };
+  EXPECT_EQ("size is 14, expected 3 rows of 5", refused(3, 14));
+  EXPECT_THAT(refused(-1, 15), HasSubstr("no images"));
+  images[1].channels = 7;
+  EXPECT_THAT(refused(3, 15), HasSubstr("channels"));
+  octet_session_destroy(session);
+}
+
+TEST_F(OctetCTest, ConvertsBetweenBytesAndNumbers) {
+  octet_tensor tensor;
+  ASSERT_EQ(OCTET_OK, octet_model_output(model_, 0, &tensor));
+  const auto model = Model::FromMemory(bytes_.data(), bytes_.size());
+  const std::vector<uint8_t> bytes = {0, 1, 128, 254, 255, 7, 8, 9, 10, 11};
+  std::vector<float> values(10), expected(10);
+  tensor.shape[0] = 2;  // A batch.
+  ASSERT_EQ(OCTET_OK, octet_tensor_to_floats(&tensor, bytes.data(), values.data()));
+  for (int i = 0; i < 2; ++i)
+    (*model)->Describe().outputs[0].ToFloats(bytes.data() + i * 5, expected.data() + i * 5);
+  EXPECT_EQ(expected, values);
+  std::vector<uint8_t> back(10);
+  ASSERT_EQ(OCTET_OK, octet_tensor_from_floats(&tensor, values.data(), back.data()));
+  EXPECT_EQ(bytes, back);
+  tensor.dtype = OCTET_FLOAT32;
+  std::vector<float> copied(10);
+  ASSERT_EQ(OCTET_OK, octet_tensor_to_floats(&tensor, values.data(), copied.data()));
+  EXPECT_EQ(values, copied);
+  copied.assign(10, 0.0f);
+  ASSERT_EQ(OCTET_OK, octet_tensor_from_floats(&tensor, values.data(), copied.data()));
+  EXPECT_EQ(values, copied);
+  const auto refuses = [&] {
+    return octet_tensor_to_floats(&tensor, bytes.data(), values.data()) == OCTET_INVALID_ARGUMENT &&
+           octet_tensor_from_floats(&tensor, values.data(), back.data()) == OCTET_INVALID_ARGUMENT;
+  };
+  for (const int rank : {-1, 5}) {
+    tensor.rank = rank;
+    EXPECT_TRUE(refuses());
+  }
+  tensor.rank = 2;
+  for (const int64_t size : {int64_t{0}, int64_t{-1}, int64_t{1} << 62}) {
+    tensor.shape[0] = size;
+    EXPECT_TRUE(refuses());
+  }
+  tensor.shape[0] = 1;
+  tensor.dtype = static_cast<octet_dtype>(1);
+  EXPECT_TRUE(refuses());
+}
+
+TEST_F(OctetCTest, SaysPrecisionAndInstructionSet) {
+  EXPECT_STREQ("int8", octet_model_precision(model_));
+  octet_session_options options = {};
+  options.size = sizeof(options);
+  options.isa = "reference";
+  octet_session* session = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_session_create_with(model_, &options, &session, &error_));
+  EXPECT_STREQ("reference", octet_session_isa(session));
+  octet_session_destroy(session);
+}
+
 TEST_F(OctetCTest, OptionsSayWhatIsAsked) {
   octet_model* other = nullptr;
   octet_model_options options = {};
@@ -224,6 +315,15 @@ TEST_F(OctetCTest, NullIsNeverFollowed) {
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_from_memory(pixel, 3, nullptr, &error_));
   EXPECT_EQ("model is null", Take(&error_));
   EXPECT_EQ(nullptr, octet_model_name(nullptr));
+  EXPECT_EQ(nullptr, octet_model_precision(nullptr));
+  EXPECT_EQ(nullptr, octet_session_isa(nullptr));
+  ASSERT_EQ(OCTET_OK, octet_model_input(model_, 0, &tensor));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_tensor_to_floats(nullptr, pixel, &probability));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_tensor_to_floats(&tensor, nullptr, &probability));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_tensor_to_floats(&tensor, pixel, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_tensor_from_floats(nullptr, &probability, &index));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_tensor_from_floats(&tensor, nullptr, &index));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_tensor_from_floats(&tensor, &probability, nullptr));
   EXPECT_EQ(0, octet_model_num_inputs(nullptr));
   EXPECT_EQ(0, octet_model_num_outputs(nullptr));
   EXPECT_EQ(0, octet_model_num_labels(nullptr));
@@ -249,6 +349,28 @@ TEST_F(OctetCTest, NullIsNeverFollowed) {
   EXPECT_THAT(Take(&error_), HasSubstr("input 0 (image) is null"));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(session, pixel, 1, 1, 3, 0, 1, nullptr,
                                                            &probability, &written, nullptr));
+  const octet_image image = {pixel, 1, 1, 3, 0};
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify_batch(nullptr, &image, 1, &probability, 1, &error_));
+  EXPECT_EQ("session is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify_batch(session, nullptr, 1, &probability, 1, &error_));
+  EXPECT_EQ("images or probabilities is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify_batch(session, &image, 1, nullptr, 1, nullptr));
+  const octet_image no_pixels = {nullptr, 1, 1, 3, 0};
+  float probabilities[5];
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify_batch(session, &no_pixels, 1, probabilities, 5, nullptr));
+  uint8_t input[1200];
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_preprocess(nullptr, pixel, 1, 1, 3, 0, input, &error_));
+  EXPECT_EQ("session is null", Take(&error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_preprocess(session, nullptr, 1, 1, 3, 0, input, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_preprocess(session, pixel, 1, 1, 3, 0, nullptr, &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("input is null"));
   octet_session_destroy(session);
 }
 

@@ -2,13 +2,17 @@
 // interpreter in engine_test.cc.
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
+#include <limits>
 #include <random>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
 #include "engine/src/model_impl.h"
 #include "formats/model/graph.h"
+#include "tests/small_network.h"
 #include "tests/watched_allocations.h"
 
 namespace octet {
@@ -213,6 +217,60 @@ TEST(Session, ClassifiesAnImage) {
   ASSERT_EQ(3u, top->size());
   EXPECT_GE((*top)[0].probability, (*top)[1].probability);
   EXPECT_EQ(std::string(1, static_cast<char>('a' + (*top)[0].index)), (*top)[0].label);
+}
+
+TEST(TensorDescription, FromFloatsIsTheInverseOfToFloats) {
+  TensorDescription t;
+  t.dtype = DType::kU8;
+  t.shape = {1, 256};
+  std::vector<uint8_t> codes(256), back(256);
+  std::vector<float> values(256);
+  for (size_t i = 0; i < 256; ++i) codes[i] = static_cast<uint8_t>(i);
+  for (const float scale : {0.02f, 1.0f / 255.0f, 1.0f, 7e5f, 1e-40f}) {
+    for (const int zero_point : {0, 114, 255}) {
+      t.scale = scale;
+      t.zero_point = zero_point;
+      t.ToFloats(codes.data(), values.data());
+      t.FromFloats(values.data(), back.data());
+      EXPECT_EQ(codes, back) << scale << ", " << zero_point;
+    }
+  }
+  t.shape = {1, 9};
+  t.scale = 0.5f;
+  t.zero_point = 3;
+  const float inf = std::numeric_limits<float>::infinity();
+  const float some[9] = {0.25f, 0.75f, -0.25f, -1.5f, -1.8f, 126.2f, inf, -inf, std::nanf("")};
+  t.FromFloats(some, back.data());
+  EXPECT_EQ((std::vector<uint8_t>{3, 5, 3, 0, 0, 255, 255, 0, 0}),
+            std::vector<uint8_t>(back.begin(), back.begin() + 9));
+  t.dtype = DType::kF32;
+  float copied[9];
+  t.FromFloats(some, reinterpret_cast<uint8_t*>(copied));
+  EXPECT_EQ(0, std::memcmp(some, copied, sizeof(some)));
+}
+
+// What a caller quantizes is what a network that begins with a quantization makes of the numbers.
+TEST(TensorDescription, FromFloatsQuantizesAsTheEngineDoes) {
+  const auto codes = ModelFromGraph(testing::SmallNetwork(Precision::kInt8));
+  const auto numbers = ModelFromGraph(testing::SmallNetwork(Precision::kInt8, true));
+  ASSERT_TRUE(codes.ok() && numbers.ok());
+  auto of_codes = Session::Create(*codes), of_numbers = Session::Create(*numbers);
+  std::vector<float> input = Builder(9).Random(1200, 2.0f), output(5), expected(5);
+  input[5] = std::nanf("");
+  std::vector<uint8_t> bytes(1200), row(5);
+  (*codes)->Describe().inputs[0].FromFloats(input.data(), bytes.data());
+  const void* in = bytes.data();
+  void* out = row.data();
+  ASSERT_TRUE((*of_codes)->Run(&in, &out).ok());
+  const TensorDescription& t = (*codes)->Describe().outputs[0];
+  t.ToFloats(row.data(), output.data());
+  in = input.data();
+  out = expected.data();
+  ASSERT_TRUE((*of_numbers)->Run(&in, &out).ok());
+  for (size_t i = 0; i < 5; ++i) {
+    const float clamped = std::clamp(expected[i], -128 * t.scale, 127 * t.scale);
+    EXPECT_NEAR(clamped, output[i], 0.51f * t.scale) << i;
+  }
 }
 
 TEST(Session, DescribesInputsAndMemory) {

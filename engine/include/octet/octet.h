@@ -58,6 +58,9 @@ struct TensorDescription {
   /// The numbers that the `num_bytes()` of one image stand for; `values` has room for
   /// num_elements().
   void ToFloats(const uint8_t* bytes, float* values) const;
+  /// The inverse: the num_bytes() of one image from num_elements() numbers. kU8: x / scale rounded
+  /// to the nearest, halves to even, plus zero_point, clamped to 0 to 255; a NaN becomes 0.
+  void FromFloats(const float* values, uint8_t* bytes) const;
 };
 
 /// Everything about a loaded model that a caller may want to print.

@@ -75,6 +75,14 @@ int octet_model_num_outputs(const octet_model* model);
 /* OCTET_INVALID_ARGUMENT when `index` is out of range. */
 octet_status octet_model_input(const octet_model* model, int index, octet_tensor* tensor);
 octet_status octet_model_output(const octet_model* model, int index, octet_tensor* tensor);
+/* The numbers that one image's bytes of a tensor stand for, and the bytes of numbers; see
+ * TensorDescription. Both have as many elements as the shape says: a caller who writes a batch into
+ * shape[0] converts as many images at once. OCTET_INVALID_ARGUMENT for a tensor that no model
+ * has. */
+octet_status octet_tensor_to_floats(const octet_tensor* tensor, const void* bytes, float* values);
+octet_status octet_tensor_from_floats(const octet_tensor* tensor, const float* values, void* bytes);
+/* "fp32", "fp16", "hybrid" or "int8". */
+const char* octet_model_precision(const octet_model* model);
 /* Number of labels, and label `index` (null when out of range). */
 int octet_model_num_labels(const octet_model* model);
 const char* octet_model_label(const octet_model* model, int index);
@@ -98,6 +106,9 @@ octet_status octet_session_create_with(const octet_model* model,
                                        octet_session** session, char** error);
 void octet_session_destroy(octet_session* session);
 
+/* Name of the instruction set in use, e.g. "avx512vnni". */
+const char* octet_session_isa(const octet_session* session);
+
 /* Runs `batch` images, 1 to max_batch; inputs and outputs are arrays of pointers to contiguous
  * tensors, one for each of the model's. */
 octet_status octet_session_run(octet_session* session, const void* const* inputs,
@@ -109,6 +120,26 @@ octet_status octet_session_run(octet_session* session, const void* const* inputs
 octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width,
                                     int height, int channels, int64_t row_stride, int count,
                                     int* indices, float* probabilities, int* written, char** error);
+
+/* Borrowed pixels as above. */
+typedef struct {
+  const uint8_t* pixels;
+  int width, height, channels;
+  int64_t row_stride;
+} octet_image;
+
+/* Writes the probabilities of all classes for `count` images, which may exceed max_batch, row after
+ * row. OCTET_INVALID_ARGUMENT also when `size`, the floats that there is room for, is less than
+ * count times the classes. */
+octet_status octet_session_classify_batch(octet_session* session, const octet_image* images,
+                                          int count, float* probabilities, size_t size,
+                                          char** error);
+
+/* Resizes, crops and normalizes an image (and quantizes it for uint8 inputs) as the model says:
+ * fills one image of the first input. */
+octet_status octet_session_preprocess(const octet_session* session, const uint8_t* pixels,
+                                      int width, int height, int channels, int64_t row_stride,
+                                      void* input, char** error);
 
 /* Frees a message. Null is fine. */
 void octet_free(char* message);
