@@ -24,6 +24,18 @@ struct ClassifyOptions {
 /// Photos that cannot be read are reported and passed over; the exit code is then 1.
 int Classify(const ClassifyOptions& options);
 
+struct RunOptions {
+  std::string model;
+  std::vector<std::string> inputs, outputs;  ///< FILE or NAME=FILE.
+  bool raw = false;                          ///< uint8 is codes, not numbers or pixels.
+  int threads = 1;
+  std::string isa;
+  int64_t batch = 0;  ///< Images computed at once; 0 = as many as fit well.
+  bool json = false;
+};
+/// Nothing is written unless all outputs have been computed.
+int Run(const RunOptions& options);
+
 struct EvaluateOptions {
   std::vector<std::string> models;
   std::string data;

@@ -1,5 +1,6 @@
-// octet: classifies photos, scores models on labelled data, shows what is in a model file, and
-// verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong command line.
+// octet: classifies photos, computes outputs from arrays, scores models on labelled data, shows
+// what is in a model file, and verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong
+// command line.
 #include <CLI/CLI.hpp>
 #include <string>
 
@@ -25,6 +26,28 @@ int Main(int argc, char** argv) {
   classify_command->add_option("--isa", classify.isa,
                                "Instruction set to use instead of the best one");
   classify_command->add_flag("--json", classify.json, "Print JSON");
+
+  octet::RunOptions run;
+  CLI::App* run_command = app.add_subcommand("run", "Compute outputs from arrays or photos");
+  run_command->add_option("model", run.model, "Model file")->required();
+  run_command
+      ->add_option(
+          "--input", run.inputs,
+          "FILE, or NAME=FILE where there are several inputs: an .npy array with the batch "
+          "in front, or for networks on images photos")
+      ->required();
+  run_command->add_option(
+      "--output", run.outputs,
+      "FILE, or NAME=FILE where there are several outputs: .npy array to write; "
+      "without it the values are summed up");
+  run_command->add_flag("--raw", run.raw,
+                        "uint8 arrays are the codes of uint8 inputs, and uint8 outputs are given "
+                        "as codes");
+  run_command->add_option("--batch", run.batch, "Images computed at once")
+      ->check(CLI::Range(1, 65536));
+  run_command->add_option("--threads", run.threads, "Threads (1)")->check(CLI::Range(1, 1024));
+  run_command->add_option("--isa", run.isa, "Instruction set to use instead of the best one");
+  run_command->add_flag("--json", run.json, "Print JSON");
 
   octet::EvaluateOptions evaluate;
   CLI::App* evaluate_command = app.add_subcommand("evaluate", "Score models on labelled images");
@@ -63,6 +86,7 @@ int Main(int argc, char** argv) {
     return app.exit(e) == 0 ? 0 : 2;
   }
   return *classify_command   ? octet::Classify(classify)
+         : *run_command      ? octet::Run(run)
          : *evaluate_command ? octet::Evaluate(evaluate)
          : *inspect_command  ? octet::Inspect(inspect)
                              : octet::Verify(verify);

@@ -139,7 +139,7 @@ std::string Compute(const std::vector<std::vector<uint8_t>>& network_inputs, Ses
     std::vector<uint8_t> bytes(t.num_bytes());
     std::vector<float> values(t.num_elements());
     for (size_t i = 0; i < values.size(); ++i)
-      values[i] = (static_cast<float>(i % 600) - 300.0f) / 64.0f;  // Exact in each.
+      values[i] = static_cast<float>(static_cast<int>(i % 600) - 300) / 64.0f;  // Exact in each.
     t.FromFloats(values.data(), bytes.data());
     all.append(bytes.begin(), bytes.end());
     t.ToFloats(bytes.data(), values.data());
