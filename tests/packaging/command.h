@@ -30,6 +30,16 @@ inline void WriteFile(const std::string& path, const std::string& bytes) {
   std::ofstream(path, std::ios::binary) << bytes;
 }
 
+/// A .npy file of `type`, "<f4" and the like.
+inline std::string Npy(const std::string& type, const std::string& shape, const std::string& data) {
+  std::string header =
+      "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
+  header += std::string(117 - header.size(), ' ') + "\n";
+  const auto size = static_cast<unsigned>(header.size());
+  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 0xff) +
+         static_cast<char>(size >> 8) + header + data;
+}
+
 /// For the shell, whatever is in it.
 inline std::string Quote(const std::string& s) {
   std::string quoted = "'";

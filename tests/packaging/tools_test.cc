@@ -253,16 +253,6 @@ TEST_F(ToolsTest, VerifyRunsTheGoldenInput) {
   EXPECT_EQ(std::count(o.out.begin(), o.out.end(), '\n'), 2) << o.out;
 }
 
-/// A .npy file of `type`, "<f4" and the like.
-std::string Npy(const std::string& type, const std::string& shape, const std::string& data) {
-  std::string header =
-      "{'descr': '" + type + "', 'fortran_order': False, 'shape': (" + shape + "), }";
-  header += std::string(117 - header.size(), ' ') + "\n";
-  const auto size = static_cast<unsigned>(header.size());
-  return std::string("\x93NUMPY\x01\x00", 8) + static_cast<char>(size & 0xff) +
-         static_cast<char>(size >> 8) + header + data;
-}
-
 const std::string kConvert = Quote(OCTET_CONVERT_PATH);
 const std::string kTiny = OCTET_SOURCE_DIR "/tests/data/tiny/";
 
@@ -470,11 +460,12 @@ std::vector<std::pair<std::string, std::string>> CommandsThatPrint(const std::st
   };
   for (const std::string json : {"", " --json"}) {
     commands.emplace_back("octet", kOctet + " classify --model " + model + " " + photo + json);
+    commands.emplace_back("octet", kOctet + " run " + model + " --input " + photo + json);
     commands.emplace_back("octet",
                           kOctet + " evaluate --model " + model + " --data " + data + json);
     commands.emplace_back("octet", kOctet + " inspect " + model + json);
   }
-  for (const std::string command : {"classify", "evaluate", "inspect", "verify"}) {
+  for (const std::string command : {"classify", "run", "evaluate", "inspect", "verify"}) {
     commands.emplace_back("octet", kOctet + " " + command + " --help");
   }
   return commands;
