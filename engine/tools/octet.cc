@@ -34,12 +34,12 @@ int Main(int argc, char** argv) {
       ->add_option(
           "--input", run.inputs,
           "FILE, or NAME=FILE where there are several inputs: an .npy array with the batch "
-          "in front, or for networks on images photos")
+          "in front, floats as the network takes them or uint8 pixels; or photos")
       ->required();
   run_command->add_option(
       "--output", run.outputs,
       "FILE, or NAME=FILE where there are several outputs: .npy array to write; "
-      "without it the values are summed up");
+      "without it range and best classes are printed");
   run_command->add_flag("--raw", run.raw,
                         "uint8 arrays are the codes of uint8 inputs, and uint8 outputs are given "
                         "as codes");
