@@ -161,7 +161,8 @@ struct EltwiseArgs {
   // high)) + out_zero. Unary (requantize, ReLU, scale-shift): v = x*scale[c] + shift[c], or
   // x*a_multiplier when `scale` is null, with x = float(a-a_zero) for u8; then clamped (and for u8
   // rounded) as Add. For u8, unary: v + copysign(nudge, v) is what is clamped. Add, Mul, float:
-  // clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale); TFLite's:
+  // clamp(a op b, low, high). Quantize: v = a * a_multiplier (a_multiplier = 1/scale), of
+  // a*scale[c] + shift[c] when `scale` is not null; TFLite's:
   // v = a / a_multiplier (a_multiplier = scale), halves away from zero. Dequantize:
   // float(a - a_zero) * a_multiplier.
   // Mul, u8: v = float((a-a_zero)*(b-b_zero)) * a_multiplier, then as Add.

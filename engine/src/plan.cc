@@ -41,6 +41,15 @@ Result<std::unique_ptr<Plan>> Planner::Build() {
   input_index_.assign(graph_.tensors.size(), -1);
   for (size_t i = 0; i < graph_.inputs.size(); ++i)
     input_index_[graph_.inputs[i]] = static_cast<int>(i);
+  uses_.resize(graph_.tensors.size());
+  for (const Node& n : graph_.nodes) {
+    for (const TensorId id : n.inputs) {
+      if (id == kNoTensor) continue;
+      ++uses_[id].all;
+      uses_[id].quantized += n.type == OpType::kQuantize;
+    }
+  }
+  for (const TensorId id : graph_.outputs) ++uses_[id].all;
   non_negative_ = FindNonNegative(graph_);
   ChooseWinograd();
   OCTET_RETURN_IF_ERROR(DecideLayouts());
@@ -311,10 +320,12 @@ Status Planner::AddOutput(int index) {
 // ---- Operators ----
 
 Status Planner::AddNode(const Node& n) {
-  // Conversions read an input where the caller has it.
-  const bool conversion = n.type == OpType::kQuantize || n.type == OpType::kDequantize;
+  // What works element by element reads an input where the caller has it.
+  static constexpr OpType kUnary[] = {OpType::kScaleShift, OpType::kRelu,     OpType::kRelu6,
+                                      OpType::kClip,       OpType::kQuantize, OpType::kDequantize};
+  const bool unary = std::find(std::begin(kUnary), std::end(kUnary), n.type) != std::end(kUnary);
   for (const TensorId id : n.inputs) {
-    if (id != kNoTensor && !conversion) OCTET_RETURN_IF_ERROR(NeedsInMemory(id));
+    if (id != kNoTensor && !unary) OCTET_RETURN_IF_ERROR(NeedsInMemory(id));
   }
   switch (n.type) {
     case OpType::kConv2d:

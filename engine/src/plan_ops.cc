@@ -21,6 +21,8 @@ using kernels::PoolArgs;
 /// Largest constant of TFLite's elementwise operators, in units of its scale: an 8-bit number less
 /// its zero point, with room.
 constexpr int kMostUnits = 512;
+/// TakeRowsAsPixels: constants of a row, 64 KiB of floats.
+constexpr int64_t kMaxRowConstants = 16384;
 
 float Ratio(const Quantization& from, const Quantization& to) {
   return static_cast<float>(static_cast<double>(from.scale) / to.scale);
@@ -117,21 +119,70 @@ Status Planner::FinishPool(const Node& n, std::unique_ptr<Op> op, PoolArgs* args
 
 // ---- Elementwise ----
 
-Status Planner::FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op, bool binary) {
+Status Planner::FinishBinary(const Node& n, std::unique_ptr<EltwiseOp> op) {
   EltwiseArgs& a = op->args;
   a.count = geometry(n.output).stored_channels();
-  for (int i = 0; i < (binary ? 2 : 1); ++i) {
+  for (int i = 0; i < 2; ++i) {
     if (geometry(n.inputs[i]).stored_channels() < a.count) a.count = geometry(n.output).c;
   }
   ReadView(op.get(), "first input", n.inputs[0], a.count, &a.a);
-  if (binary) ReadView(op.get(), "second input", n.inputs[1], a.count, &a.b);
+  ReadView(op.get(), "second input", n.inputs[1], a.count, &a.b);
+  return FinishEltwise(n, std::move(op));
+}
+
+Status Planner::FinishUnary(const Node& n, TensorId x, std::unique_ptr<EltwiseOp> op) {
+  EltwiseArgs& a = op->args;
+  const Geometry& out = geometry(n.output);
+  // A graph input that nobody needed in memory so far is read where the caller has it. Floats
+  // behind the channels must stay 0, which a copy sees to.
+  const bool clears = out.element_size == 1 || out.stored_channels() == out.c;
+  if (const int external = input_index_[x]; external >= 0 && clears) {
+    a.a = ExternalView(tensor(x));
+    a.count = out.c;
+    OCTET_RETURN_IF_ERROR(UseExternal(op.get(), tensor(x), external, false, a.a, &a.a.data));
+  } else {
+    OCTET_RETURN_IF_ERROR(NeedsInMemory(x));
+    const int stored = out.stored_channels();
+    a.count = geometry(x).stored_channels() < stored ? out.c : stored;
+    ReadView(op.get(), "first input", x, a.count, &a.a);
+  }
+  return FinishEltwise(n, std::move(op));
+}
+
+Status Planner::FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op) {
+  EltwiseArgs& a = op->args;
   WriteView(op.get(), "output", n.output, a.count, &a.output);
   FillHalo(op.get(), n.output);
   if (a.scale != nullptr) {
     const int64_t constants = RoundUp(geometry(n.output).c, kPanelWidth);
     OCTET_RETURN_IF_ERROR(CheckReach(*op, "scale and shift", Reach(a.count), 0, constants));
+    OCTET_RETURN_IF_ERROR(TakeRowsAsPixels(tensor(n.inputs[0]), geometry(n.output), &a));
   }
   return Push(std::move(op));
+}
+
+Status Planner::TakeRowsAsPixels(const Tensor& x, const Geometry& out, EltwiseArgs* args) {
+  const int64_t in_pixel = args->count * static_cast<int64_t>(DTypeSize(x.dtype)),
+                out_pixel = args->count * static_cast<int64_t>(out.element_size);
+  const int64_t n = int64_t{args->count} * args->output.w;
+  if (args->count >= kPanelWidth || args->a.pixel_stride != in_pixel ||
+      args->output.pixel_stride != out_pixel || n > kMaxRowConstants)
+    return OkStatus();
+  OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(n, kPanelWidth)));
+  OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(n, kPanelWidth)));
+  for (int64_t i = 0; i < n; ++i) {
+    scale[i] = args->scale[i % args->count];
+    shift[i] = args->shift[i % args->count];
+  }
+  args->scale = scale;
+  args->shift = shift;
+  for (kernels::ActivationView* view : {&args->a, &args->output}) {
+    view->pixel_stride *= view->w;
+    view->w = 1;
+    view->c = static_cast<int>(n);
+  }
+  args->count = static_cast<int>(n);
+  return OkStatus();
 }
 
 void Planner::SetTfliteProduct(const Tensor& a, const Tensor& b, const Tensor& y,
@@ -187,7 +238,7 @@ Status Planner::AddBinary(const Node& n) {
   }
   op->fn = mul ? (u8 ? table_.mul_u8 : table_.mul_f32) : (u8 ? table_.add_u8 : table_.add_f32);
   op->kernel = StrCat(mul ? "mul_" : "add_", u8 ? "u8" : "f32");
-  return FinishEltwise(n, std::move(op), true);
+  return FinishBinary(n, std::move(op));
 }
 
 Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
@@ -247,7 +298,20 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
   return true;
 }
 
+bool Planner::IsFusedHead(const Node& n) const {
+  // The same bits as one after the other: TFLite's graphs have no such thing.
+  if (n.type != OpType::kScaleShift || n.activation != Activation::kNone ||
+      input_index_[n.inputs[0]] < 0 || tensor(n.output).dtype != DType::kF32 ||
+      graph_.metadata.rounding == Rounding::kTflite)
+    return false;
+  return uses_[n.output].all == 1 && uses_[n.output].quantized == 1;
+}
+
 Status Planner::AddScaleShift(const Node& n) {
+  if (IsFusedHead(n)) {
+    heads_[n.output] = &n;
+    return OkStatus();
+  }
   const Tensor& x = tensor(n.inputs[0]);
   const Tensor& y = tensor(n.output);
   auto op = std::make_unique<EltwiseOp>();
@@ -271,32 +335,33 @@ Status Planner::AddScaleShift(const Node& n) {
   if (u8) {
     OCTET_ASSIGN_OR_RETURN(tflite, SetTfliteAffine(n, &a));
   }
-  if (!tflite && n.type == OpType::kScaleShift) {
-    const int c = static_cast<int>(x.shape.back());
-    OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(c, kPanelWidth)));
-    OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(c, kPanelWidth)));
-    const std::span<const float> from_scale = tensor(n.inputs[kInputScale]).values<float>();
-    const std::span<const float> from_shift = tensor(n.inputs[kInputShift]).values<float>();
-    for (int i = 0; i < c; ++i) {
-      scale[i] = static_cast<float>(in_scale * from_scale[i] / out_scale);
-      shift[i] = static_cast<float>(from_shift[i] / out_scale);
-    }
-    a.scale = scale;
-    a.shift = shift;
-  }
+  if (!tflite && n.type == OpType::kScaleShift)
+    OCTET_RETURN_IF_ERROR(SetAffine(n, in_scale, out_scale, &a));
   op->fn = u8 ? table_.scale_shift_u8 : table_.scale_shift_f32;
   op->kernel = u8 ? "scale_shift_u8" : "scale_shift_f32";
-  return FinishEltwise(n, std::move(op), false);
+  return FinishUnary(n, n.inputs[0], std::move(op));
+}
+
+Status Planner::SetAffine(const Node& n, double in_scale, double out_scale, EltwiseArgs* args) {
+  const int c = static_cast<int>(tensor(n.output).shape.back());
+  OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(c, kPanelWidth)));
+  OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(c, kPanelWidth)));
+  const std::span<const float> from_scale = tensor(n.inputs[kInputScale]).values<float>();
+  const std::span<const float> from_shift = tensor(n.inputs[kInputShift]).values<float>();
+  for (int i = 0; i < c; ++i) {
+    scale[i] = static_cast<float>(in_scale * from_scale[i] / out_scale);
+    shift[i] = static_cast<float>(from_shift[i] / out_scale);
+  }
+  args->scale = scale;
+  args->shift = shift;
+  return OkStatus();
 }
 
 Status Planner::AddConversion(const Node& n) {
   const TensorId id = n.inputs[0];
   const Tensor& x = tensor(id);
   const Tensor& y = tensor(n.output);
-  if (x.dtype == y.dtype) {  // Requantization: another scale or zero point.
-    OCTET_RETURN_IF_ERROR(NeedsInMemory(id));
-    return AddScaleShift(n);
-  }
+  if (x.dtype == y.dtype) return AddScaleShift(n);  // Another scale or zero point.
   auto op = std::make_unique<EltwiseOp>();
   EltwiseArgs& a = op->args;
   const bool quantize = n.type == OpType::kQuantize;
@@ -307,15 +372,10 @@ Status Planner::AddConversion(const Node& n) {
   ClampLimits(Activation::kNone, y, &a.low, &a.high);
   op->fn = tflite ? table_.quantize_tflite : quantize ? table_.quantize : table_.dequantize;
   op->kernel = quantize ? "quantize" : "dequantize";
-  const int external = input_index_[id];
-  if (external < 0) return FinishEltwise(n, std::move(op), false);
-  // A graph input that nobody needed in memory so far is read where the caller has it.
-  a.a = ExternalView(x);
-  a.count = a.a.c;
-  OCTET_RETURN_IF_ERROR(UseExternal(op.get(), x, external, false, a.a, &a.a.data));
-  WriteView(op.get(), "output", n.output, a.count, &a.output);
-  FillHalo(op.get(), n.output);
-  return Push(std::move(op));
+  const auto head = heads_.find(id);
+  if (head == heads_.end()) return FinishUnary(n, id, std::move(op));
+  OCTET_RETURN_IF_ERROR(SetAffine(*head->second, 1.0, 1.0, &a));
+  return FinishUnary(n, head->second->inputs[0], std::move(op));
 }
 
 Status Planner::AddRow(const Node& n, kernels::RowFn fn) {

@@ -7,6 +7,7 @@
 #define OCTET_ENGINE_SRC_PLANNER_H_
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -130,7 +131,16 @@ class Planner {
   Status AddConcat(const Node& n);
   Status AddReshape(const Node& n);
   Status FinishPool(const Node& n, std::unique_ptr<Op> op, kernels::PoolArgs* args);
-  Status FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op, bool binary);
+  Status FinishBinary(const Node& n, std::unique_ptr<EltwiseOp> op);
+  Status FinishUnary(const Node& n, TensorId x, std::unique_ptr<EltwiseOp> op);
+  Status FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op);
+  /// Where a pixel is a few channels, constants of each for a whole row, which kernels then take
+  /// for one pixel: three channels at a time fill no register.
+  Status TakeRowsAsPixels(const Tensor& x, const Geometry& out, kernels::EltwiseArgs* args);
+  /// Scale and shift of a kScaleShift, from steps of `in_scale` to those of `out_scale`.
+  Status SetAffine(const Node& n, double in_scale, double out_scale, kernels::EltwiseArgs* args);
+  /// Arithmetic on a graph input that only a kQuantize reads, which does it as well.
+  bool IsFusedHead(const Node& n) const;
   std::unique_ptr<CopyOp> NewCopy(TensorId x, TensorId y) const;
   Status FinishCopy(TensorId x, TensorId y, bool first, std::unique_ptr<CopyOp> op);
   Status SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y,
@@ -149,6 +159,11 @@ class Planner {
   std::vector<bool> winograd_;      ///< By node.
   std::vector<bool> non_negative_;  ///< By tensor.
   std::vector<int> input_index_;    ///< By tensor: which graph input is not in memory yet; -1.
+  struct Uses {
+    int all = 0, quantized = 0;  ///< By graph outputs too; by kQuantize.
+  };
+  std::vector<Uses> uses_;                 ///< By tensor.
+  std::map<TensorId, const Node*> heads_;  ///< See IsFusedHead; by output.
 };
 
 }  // namespace octet

@@ -387,15 +387,24 @@ void NormalizeToFloat(const Preprocessing& preprocessing, std::span<const uint8_
 void NormalizeToU8(const Preprocessing& preprocessing, const Quantization& q,
                    std::span<const uint8_t> pixels, int channels, uint8_t* out) {
   float table[256];
-  uint8_t quantized[256];
+  uint8_t quantized[4][256];
+  bool same = true;
   for (int c = 0; c < channels; ++c) {
     FillTable(preprocessing, c, table);
     for (int i = 0; i < 256; ++i) {
       const float v =
           std::nearbyint(table[i] * (1.0f / q.scale)) + static_cast<float>(q.zero_point);
-      quantized[i] = static_cast<uint8_t>(std::clamp(v, 0.0f, 255.0f));
+      quantized[c][i] = static_cast<uint8_t>(std::clamp(v, 0.0f, 255.0f));
+      same = same && quantized[c][i] == i;
     }
-    for (size_t i = c; i < pixels.size(); i += channels) out[i] = quantized[pixels[i]];
+  }
+  if (same) {  // Codes that are the pixels, as most uint8 inputs have them.
+    std::copy(pixels.begin(), pixels.end(), out);
+    return;
+  }
+  for (int c = 0; c < channels; ++c) {
+    for (size_t i = static_cast<size_t>(c); i < pixels.size(); i += static_cast<size_t>(channels))
+      out[i] = quantized[c][pixels[i]];
   }
 }
 

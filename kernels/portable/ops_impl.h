@@ -557,25 +557,41 @@ OCTET_INLINE int32_t RoundAway(float v) {
   return static_cast<int32_t>(v + __builtin_copysignf(0.49999997f, v));
 }
 
-template <bool kTflite>
-void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
+// value(v, c) in steps of the output, rounded.
+template <class Value, class Rounded>
+OCTET_INLINE void QuantizeAny(const EltwiseArgs& args, bool per_channel, int row_begin, int row_end,
+                              const Value value, const Rounded rounded) {
   const int32_t out_zero = args.out_zero;
-  const float am = args.a_multiplier, low = args.low, high = args.high;
-  ForRuns<float, float, uint8_t>(args, false, false, row_begin, row_end,
-                                 [=](const float* a, const float*, uint8_t* out, int64_t n) {
-                                   ForBlocks(n, [=](auto block, int64_t c) {
-                                     constexpr int N = decltype(block)::value;
-                                     int32_t q[N];
-                                     for (int i = 0; i < N; ++i) {
-                                       const float v = kTflite ? a[c + i] / am : a[c + i] * am;
-                                       const float clamped = ClampNumber(v, low, high);
-                                       q[i] = (kTflite ? RoundAway(clamped) : RoundToInt(clamped)) +
-                                              out_zero;
-                                     }
-                                     for (int i = 0; i < N; ++i)
-                                       out[c + i] = static_cast<uint8_t>(q[i]);
-                                   });
-                                 });
+  const float low = args.low, high = args.high;
+  ForRuns<float, float, uint8_t>(
+      args, false, per_channel, row_begin, row_end,
+      [=](const float* a, const float*, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=](auto block, int64_t c) {
+          constexpr int N = decltype(block)::value;
+          int32_t q[N];
+          for (int i = 0; i < N; ++i)
+            q[i] = rounded(ClampNumber(value(a[c + i], c + i), low, high)) + out_zero;
+          for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+        });
+      });
+}
+
+void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  const float am = args.a_multiplier;
+  const auto round = [](float v) { return RoundToInt(v); };
+  if (args.scale == nullptr) {
+    const auto value = [am](float v, int64_t) { return v * am; };
+    return QuantizeAny(args, false, row_begin, row_end, value, round);
+  }
+  const ChannelScale channels{args.scale, args.shift};
+  const auto value = [=](float v, int64_t c) { return channels.Apply(v, c) * am; };
+  QuantizeAny(args, true, row_begin, row_end, value, round);
+}
+
+void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  const float scale = args.a_multiplier;
+  const auto value = [scale](float v, int64_t) { return v / scale; };
+  QuantizeAny(args, false, row_begin, row_end, value, [](float v) { return RoundAway(v); });
 }
 
 void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {

@@ -229,8 +229,13 @@ void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
 
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    float v = FloatAt(args.a, n, y, x, c);
+    if (args.scale != nullptr) {
+      const float product = v * args.scale[c];
+      v = product + args.shift[c];
+    }
     args.output.pixel(n, y, x)[c] =
-        Round(FloatAt(args.a, n, y, x, c) * args.a_multiplier, args.low, args.high, args.out_zero);
+        Round(v * args.a_multiplier, args.low, args.high, args.out_zero);
   });
 }
 

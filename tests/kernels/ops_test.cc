@@ -667,6 +667,14 @@ TEST_P(OpsTest, Quantize) {
         args.a_multiplier = 0.731f;
         ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1))
             << c << " zero " << zero;
+        std::vector<float> scales(256), shifts(256);
+        for (size_t i = 0; i < 256; ++i)
+          scales[i] = 0.3f + 0.01f * static_cast<float>(i),
+          shifts[i] = 1.7f - 0.02f * static_cast<float>(i);
+        args.scale = scales.data(), args.shift = shifts.data();
+        ASSERT_NO_FATAL_FAILURE(CheckEltwise(table_->quantize, reference_.quantize, args, g, 1))
+            << c << " zero " << zero;
+        args.scale = args.shift = nullptr;
         for (const float scale : {1.0f, 0.731f}) {
           args.a_multiplier = scale;
           ASSERT_NO_FATAL_FAILURE(
