@@ -42,6 +42,16 @@ class Editor {
   /// Read exactly once, by a node and not by the graph's caller.
   bool HasOneReader(TensorId id) const { return uses_[id] == 1 && !IsOutput(id); }
   bool IsOutput(TensorId id) const { return outputs_.count(id) > 0; }
+  /// The node that reads it; null when there are several uses, or the graph's caller.
+  Node* OneReader(TensorId id) {
+    if (!HasOneReader(id)) return nullptr;
+    for (size_t reader : readers_[id]) {
+      const std::vector<TensorId>& inputs = graph_.nodes[reader].inputs;
+      if (!dead_[reader] && std::find(inputs.begin(), inputs.end(), id) != inputs.end())
+        return &graph_.nodes[reader];
+    }
+    return nullptr;
+  }
 
   void Kill(Node* node) {
     const size_t index = IndexOf(node);
@@ -304,7 +314,72 @@ Status Ungroup(Graph* graph, Node* n, Editor* editor) {
   return OkStatus();
 }
 
+/// Whether a node puts the channels of every pixel in the opposite order, as
+/// GraphBuilder::ReverseChannels() makes it.
+bool ReversesChannels(const Graph& g, const Node& n) {
+  if (n.type != OpType::kConv2d || n.groups != 1 || n.activation != Activation::kNone ||
+      n.window != Window() || n.input(kInputBias) != kNoTensor ||
+      n.input(kInputResidual) != kNoTensor) {
+    return false;
+  }
+  const Tensor& weights = g.tensor(n.inputs[kInputWeights]);
+  const int64_t channels = weights.shape[0];
+  if (weights.dtype != DType::kF32 || !(weights.shape == Shape{channels, 1, 1, channels}))
+    return false;
+  const auto values = weights.values<float>();
+  for (int64_t i = 0; i < channels * channels; ++i) {
+    const float expected = i / channels == channels - 1 - i % channels ? 1.0f : 0.0f;
+    if (values[static_cast<size_t>(i)] != expected) return false;
+  }
+  return true;
+}
+
+/// Every `size` values in the opposite order.
+std::vector<float> Reversed(std::span<const float> values, size_t size) {
+  std::vector<float> reversed(values.begin(), values.end());
+  for (auto at = reversed.begin(); at != reversed.end(); at += static_cast<std::ptrdiff_t>(size))
+    std::reverse(at, at + static_cast<std::ptrdiff_t>(size));
+  return reversed;
+}
+
 }  // namespace
+
+Status FoldChannelReversal(Graph* graph) {
+  Editor editor(graph);
+  for (size_t i = 0; i < graph->nodes.size(); ++i) {
+    Node* n = &graph->nodes[i];
+    if (!editor.alive(i) || !ReversesChannels(*graph, *n)) continue;
+    // The layer that it is for, and what is on the way there.
+    std::vector<Node*> between;
+    TensorId x = n->output;
+    Node* conv = editor.OneReader(x);
+    while (conv != nullptr && conv->type == OpType::kScaleShift) {
+      between.push_back(conv);
+      x = conv->output;
+      conv = editor.OneReader(x);
+    }
+    if (conv == nullptr || conv->type != OpType::kConv2d || conv->groups != 1 ||
+        conv->inputs[kInputX] != x)
+      continue;
+    const Tensor& weights = graph->tensor(conv->inputs[kInputWeights]);
+    if (weights.dtype != DType::kF32 || weights.layout != Layout::kPlain) continue;
+    // New constants: others may read the old ones.
+    const auto channels = static_cast<size_t>(weights.shape[3]);
+    const auto reverse = [&](Node* node, int slot) {
+      const Tensor& t = graph->tensor(node->inputs[static_cast<size_t>(slot)]);
+      const std::vector<float> reversed = Reversed(t.values<float>(), channels);
+      const Shape shape = t.shape;
+      editor.SetInput(node, slot, AddFloats(graph, t.name + ".reversed", shape, reversed));
+    };
+    for (Node* scale_shift : between) {
+      reverse(scale_shift, kInputScale);
+      reverse(scale_shift, kInputShift);
+    }
+    reverse(conv, kInputWeights);
+    editor.Bypass(n);
+  }
+  return Finish(graph, editor);
+}
 
 Status FoldScaleShift(Graph* graph) {
   Editor editor(graph);
@@ -505,6 +580,7 @@ Status RemoveUnused(Graph* graph) { return Finish(graph, Editor(graph)); }
 Status Optimize(Graph* graph) {
   OCTET_RETURN_IF_ERROR(CheckGraph(*graph));
   OCTET_RETURN_IF_ERROR(Legalize(graph));
+  OCTET_RETURN_IF_ERROR(FoldChannelReversal(graph));
   OCTET_RETURN_IF_ERROR(FoldScaleShift(graph));
   OCTET_RETURN_IF_ERROR(FuseActivation(graph));
   OCTET_RETURN_IF_ERROR(FuseQuantized(graph));

@@ -11,6 +11,10 @@ namespace octet {
 /// (in double precision).
 Status FoldScaleShift(Graph* graph);
 
+/// Moves what puts an image's channels in the opposite order through a kScaleShift behind it into
+/// the weights of the convolution behind that, where nothing else reads it. Changes no bit.
+Status FoldChannelReversal(Graph* graph);
+
 /// Moves ReLU/ReLU6 into the Conv2d, Dense, Add or ScaleShift before it.
 Status FuseActivation(Graph* graph);
 
@@ -30,7 +34,7 @@ Status Legalize(Graph* graph);
 /// stay. Errors: kInvalidArgument when nodes depend on each other in a circle.
 Status RemoveUnused(Graph* graph);
 
-/// All of it: CheckGraph, Legalize, FoldScaleShift, FuseActivation, FuseQuantized (integers.h),
+/// All of it: CheckGraph, Legalize, FoldChannelReversal, FoldScaleShift, FuseActivation, FuseQuantized (integers.h),
 /// FuseResidualAndActivation, Legalize again, then InferShapes and CheckGraph: folding finite
 /// numbers can overflow.
 Status Optimize(Graph* graph);

@@ -213,6 +213,27 @@ Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table
   return r;
 }
 
+/// Of an input: a code for each pixel of 8 bits where the preprocessing maps them to evenly spaced
+/// numbers, 0 among them, that the range mostly uses; so that no pixel is rounded.
+Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& range) {
+  const Shape& shape = g.tensor(id).shape;
+  const Preprocessing& pre = g.metadata.preprocessing;
+  if (shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3)) {
+    const double step = static_cast<double>(pre.scale) / pre.stddev[0],
+                 zero = static_cast<double>(pre.mean[0]) / pre.scale;
+    bool uniform =
+        step > 0.0 && zero >= 0.0 && zero <= 255.0 && std::fabs(zero - std::nearbyint(zero)) < 1e-3;
+    for (size_t c = 1; c < static_cast<size_t>(shape[3]); ++c)
+      uniform = uniform && pre.mean[c] == pre.mean[0] && pre.stddev[c] == pre.stddev[0];
+    const double low = step * (-0.5 - zero), high = step * (255.5 - zero);
+    if (uniform && range.min >= low && range.max <= high &&
+        static_cast<double>(range.max) - range.min >= (high - low) / 2) {
+      return {static_cast<float>(step), static_cast<int32_t>(std::nearbyint(zero))};
+    }
+  }
+  return ChooseQuantization(range);
+}
+
 /// Operators that move values and so share one quantization.
 bool MovesValues(OpType type) {
   switch (type) {
@@ -234,7 +255,10 @@ bool MovesValues(OpType type) {
 /// outputs.
 class Int8Converter {
  public:
-  Int8Converter(Graph graph, const CalibrationTable* table) : g_(std::move(graph)), table_(table) {}
+  /// With a float input what scales it at the network's head is computed in float, so that it is
+  /// rounded once.
+  Int8Converter(Graph graph, const CalibrationTable* table, bool float_input)
+      : g_(std::move(graph)), table_(table), float_input_(float_input) {}
 
   Result<Graph> Run(bool require_int8) {
     original_tensors_ = g_.tensors.size();
@@ -262,6 +286,11 @@ class Int8Converter {
            type == OpType::kTanh;
   }
 
+  bool IsHead(const Node& n) const {
+    return float_input_ && n.type == OpType::kScaleShift && n.activation == Activation::kNone &&
+           std::find(g_.inputs.begin(), g_.inputs.end(), n.inputs[0]) != g_.inputs.end();
+  }
+
   void FindReaders() {
     readers_.resize(g_.tensors.size());
     producer_.assign(g_.tensors.size(), -1);
@@ -287,7 +316,7 @@ class Int8Converter {
       // Reshapes between the last layer and a softmax stay with the softmax, so that logits are not
       // rounded.
       const bool follows = n.type == OpType::kReshape || n.type == OpType::kSlice;
-      float_node_[i] = HasOnlyFloat(n) || (follows && OnlyFloatReaders(n.output));
+      float_node_[i] = HasOnlyFloat(n) || (follows && OnlyFloatReaders(n.output)) || IsHead(n);
     }
     is_u8_.assign(g_.tensors.size(), false);
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
@@ -397,8 +426,17 @@ class Int8Converter {
     }
     quantization_.resize(original_tensors_);
     for (size_t id = 0; id < original_tensors_; ++id) {
-      if (needed[id])
-        quantization_[id] = ChooseQuantization(groups_[Find(static_cast<TensorId>(id))].range);
+      if (!needed[id]) continue;
+      const Range& range = groups_[Find(static_cast<TensorId>(id))].range;
+      quantization_[id] = ChooseQuantization(range);
+    }
+    for (TensorId id : g_.inputs) {
+      if (!needed[id]) continue;
+      const Quantization q = ChooseInputQuantization(g_, id, groups_[Find(id)].range);
+      for (size_t other = 0; other < original_tensors_; ++other) {  // All of its group.
+        if (needed[other] && Find(static_cast<TensorId>(other)) == Find(id))
+          quantization_[other] = q;
+      }
     }
     return OkStatus();
   }
@@ -532,6 +570,7 @@ class Int8Converter {
 
   Graph g_;
   const CalibrationTable* table_;
+  bool float_input_;
   size_t original_tensors_ = 0;
   std::vector<std::vector<int>> readers_;  ///< Nodes, by original tensor.
   std::vector<int> producer_;              ///< Node, by original tensor.
@@ -598,7 +637,7 @@ class InterfaceTyper {
     }
     if (q.scale == 0.0f) {
       OCTET_ASSIGN_OR_RETURN(const Range range, RangeOf(g_, real, table_));
-      q = ChooseQuantization(range);
+      q = ChooseInputQuantization(g_, real, range);
     }
     const TensorId input = NewActivation(g_.tensor(real).name, DType::kU8, q, real);
     g_.tensor(real).name += ".dequantized";
@@ -749,7 +788,9 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
         if (table == nullptr)
           return InvalidArgument("int8 needs a calibration table or calibration data");
         OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
-        OCTET_ASSIGN_OR_RETURN(g, Int8Converter(std::move(g), table).Run(options.require_int8));
+        OCTET_ASSIGN_OR_RETURN(g,
+                               Int8Converter(std::move(g), table, options.input_type == DType::kF32)
+                                   .Run(options.require_int8));
         break;
       }
     }
