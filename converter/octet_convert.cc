@@ -26,6 +26,8 @@
 #include "formats/data/labels.h"
 #include "formats/data/program.h"
 #include "formats/data/progress.h"
+#include "formats/data/warnings.h"
+#include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
@@ -45,7 +47,7 @@ struct Arguments {
   std::string compare_with, compare_input;
   std::optional<DType> input_type, output_type;
   bool require_int8 = false;
-  bool json = false;
+  bool json = false, strict = false;
 };
 
 /// The options that shaped the result, for the file. No paths: the same inputs give the same bytes
@@ -76,10 +78,11 @@ Status CheckOutput(const std::string& path) {
   return OkStatus();
 }
 
-Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a,
-                                                            const Graph& graph) {
+Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, const Graph& graph,
+                                                            std::string* data) {
   if (!a.calibration_table.empty()) {
     OCTET_ASSIGN_OR_RETURN(CalibrationTable table, ReadCalibrationTable(a.calibration_table));
+    *data = StrCat(a.calibration_table, ", a calibration table");
     return std::optional<CalibrationTable>(std::move(table));
   }
   if (a.calibration_data.empty()) return std::optional<CalibrationTable>();
@@ -89,6 +92,7 @@ Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a,
   }
   OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
                          OpenSamples(a.calibration_data, graph, a.calibration.max_samples));
+  *data = StrCat(a.calibration_data, ", ", samples.description, "; labels are not used");
   const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
   Progress bar("calibrating", total);
   OCTET_ASSIGN_OR_RETURN(
@@ -118,8 +122,7 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
                                                             .signature = a.signature,
                                                             .weights = a.weights,
                                                             .notes = notes}));
-  // What the importer moved out of the network; a description's preprocessing never was in it.
-  const Preprocessing moved = a.graph.empty() ? graph.metadata.preprocessing : Preprocessing{};
+  const SourceInput source = SourceInput::Of(graph);
   if (!a.preprocessing.empty()) {
     OCTET_ASSIGN_OR_RETURN(graph.metadata.preprocessing, ReadPreprocessing(a.preprocessing));
   }
@@ -131,8 +134,14 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
     graph.metadata.name = std::filesystem::path(a.input).stem().string();
   OCTET_RETURN_IF_ERROR(Optimize(&graph));
 
+  std::string data;
   OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table,
-                         GetCalibrationTable(a, graph));
+                         GetCalibrationTable(a, graph, &data));
+  std::optional<ValueRange> measured;
+  if (table) {
+    const auto range = table->ranges.find(graph.tensor(graph.inputs[0]).name);
+    if (range != table->ranges.end()) measured = {range->second.min, range->second.max};
+  }
   QuantizeOptions options;
   options.precision =
       a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision);
@@ -142,6 +151,10 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table ? &*table : nullptr));
   quantized.metadata.options = OptionsLine(a, options.precision, table);
 
+  Warnings warnings;
+  const InputMeaning meaning = MeaningOfInput(quantized, measured);
+  if (!meaning.contradiction.empty()) warnings.Add(meaning.contradiction);
+
   Golden golden;
   golden.seed = kGoldenSeed;
   OCTET_ASSIGN_OR_RETURN(golden.output, ComputeGolden(quantized));
@@ -150,17 +163,22 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   if (!a.compare_with.empty()) {
     OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                            Model::FromMemory(bytes.data(), bytes.size()));
-    OCTET_ASSIGN_OR_RETURN(comparison,
-                           CompareWithReference(model, moved, a.compare_input, a.compare_with));
+    OCTET_ASSIGN_OR_RETURN(comparison, CompareWithReference(model, source, a.compare_input,
+                                                            a.compare_with, &warnings));
   }
+  OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
   if (!a.save_calibration_table.empty()) {
     OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *table));
   }
   OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, bytes));
 
-  ConversionReport report = MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()));
+  ConversionReport report =
+      MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()), measured);
   report.output = a.output;
   report.notes = *notes;
+  report.warnings = warnings.texts();
+  report.labels_source = a.labels.empty() ? "the source" : a.labels;
+  report.data = data;
   if (table) {
     report.calibration_method = table->method;
     report.calibration_samples = table->samples;
@@ -236,6 +254,7 @@ int Main(int argc, char** argv) {
                "Fail when an operator would stay in float, naming it (a softmax, log-softmax, "
                "sigmoid or tanh at the end excepted)");
   app.add_flag("--json", a.json, "Print the report as JSON");
+  app.add_flag("--strict", a.strict, "Take warnings for errors");
   bool list = false;
   app.add_flag_callback(
       "--list-operators",

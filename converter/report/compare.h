@@ -6,8 +6,10 @@
 #include <memory>
 #include <string>
 
+#include "converter/calibrate/source_array.h"
 #include "engine/include/octet/octet.h"
 #include "formats/base/status.h"
+#include "formats/data/warnings.h"
 
 namespace octet {
 
@@ -21,19 +23,18 @@ struct Comparison {
 };
 
 /// Runs `model` on each of the inputs and compares its first output with the reference.
-///  - `input_path`, a .npy file, has the batch in front. uint8 [n,height,width,channels] for a
-///  network that takes images are pixels of any
-///    size and go through the model's preprocessing. Everything else is the source's input tensor,
-///    [n,height,width,channels], [n,channels,height,width] or [n,channels]; `source` says what of
-///    the source's arithmetic was moved into the preprocessing since.
+///  - `input_path` is a .npy file of what the source's network was fed, in its order (SourceArray);
+///    uint8 images for a network that takes images of numbers are pixels of any size and go through
+///    the model's preprocessing.
 ///  - `reference_path` has the batch in front and the output's number of elements in each row,
-///  feature maps channels last or first.  Answers of a network that gives
-///    codes may be codes, uint8 or int8, as the source gave them, or the numbers they stand for.
+///    feature maps in the source's order, or in the other where only that fits. Answers of a
+///    network that gives codes may be codes, uint8 or int8, as the source gave them, or the numbers
+///    they stand for.
 /// Errors: those of NpyReader; kInvalidArgument for shapes that do not fit and for values that are
 /// not finite, with the path in front.
 Result<Comparison> CompareWithReference(const std::shared_ptr<const Model>& model,
-                                        const Preprocessing& source, const std::string& input_path,
-                                        const std::string& reference_path);
+                                        const SourceInput& source, const std::string& input_path,
+                                        const std::string& reference_path, Warnings* warnings);
 
 }  // namespace octet
 

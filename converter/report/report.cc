@@ -51,10 +51,19 @@ bool ComputesInFloat(const Graph& g, const Node& n) {
   }
 }
 
+std::string LabelsText(const ConversionReport& r) {
+  if (r.labels.empty()) return "none";
+  return StrCat(r.labels.size(), ", '", r.labels.front(), "' to '", r.labels.back(), "', from ",
+                r.labels_source);
+}
+
 }  // namespace
 
-ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size) {
+ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size,
+                            std::optional<ValueRange> measured) {
   ConversionReport r;
+  r.meaning = MeaningOfInput(written, measured);
+  r.labels = written.metadata.labels;
   r.name = written.metadata.name;
   r.source = written.metadata.source;
   r.precision = written.metadata.precision;
@@ -82,8 +91,11 @@ std::string ReportText(const ConversionReport& r) {
     count += n;
   }
   std::string s = StrCat("source:      ", r.source, "\nname:        ", r.name,
-                         "\ninput:       ", Join(r.inputs), "\noutput:      ", Join(r.outputs),
-                         "\noperators:   ", count, " (", operators, ")");
+                         "\ninput:       ", Join(r.inputs), "; ", r.meaning.text);
+  if (!r.meaning.preprocessing.empty()) s += "\npreprocessing: " + r.meaning.preprocessing;
+  s += StrCat("\noutput:      ", Join(r.outputs), "\nlabels:      ", LabelsText(r));
+  if (!r.data.empty()) s += "\ndata:        " + r.data;
+  s += StrCat("\noperators:   ", count, " (", operators, ")");
   if (!r.float_operators.empty()) s += "\nin float32:  " + Join(r.float_operators);
   s += StrCat("\nparameters:  ", Thousands(r.parameters), "\nMACs:        ", Thousands(r.macs),
               " per image");
@@ -114,8 +126,18 @@ std::string ReportJson(const ConversionReport& r) {
   json["operators"] = r.operators;
   json["float_operators"] = r.float_operators;
   if (!r.notes.empty()) json["notes"] = r.notes;
+  json["warnings"] = r.warnings;
   json["inputs"] = r.inputs;
   json["outputs"] = r.outputs;
+  json["input_meaning"] = r.meaning.text;
+  json["preprocessing"] = r.meaning.preprocessing;
+  json["labels"] = {{"count", r.labels.size()}};
+  if (!r.labels.empty()) {
+    json["labels"]["source"] = r.labels_source;
+    json["labels"]["first"] = r.labels.front();
+    json["labels"]["last"] = r.labels.back();
+  }
+  if (!r.data.empty()) json["data"] = r.data;
   if (!r.calibration_method.empty()) {
     json["calibration"] = {{"method", r.calibration_method}, {"samples", r.calibration_samples}};
   }

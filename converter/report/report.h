@@ -11,6 +11,7 @@
 #include "converter/import/builder/operator_row.h"
 #include "converter/report/compare.h"
 #include "formats/model/graph.h"
+#include "formats/model/input_meaning.h"
 
 namespace octet {
 
@@ -19,7 +20,11 @@ struct ConversionReport {
   std::string name, source;
   Precision precision = Precision::kFp32;
   std::vector<std::string> inputs,
-      outputs;  ///< "image uint8 [1,160,160,3] scale 0.0186584 zero point 114".
+      outputs;           ///< "image uint8 [1,160,160,3] scale 0.0186584 zero point 114".
+  InputMeaning meaning;  ///< Of the first input.
+  std::vector<std::string> labels;
+  std::string labels_source;             ///< Path of their file, or "the source"; empty for none.
+  std::string data;                      ///< Of the calibration, for people; empty for none.
   std::map<std::string, int> operators;  ///< By type.
   std::vector<std::string>
       float_operators;             ///< int8 only: names of operators that compute in float32.
@@ -32,11 +37,13 @@ struct ConversionReport {
   std::optional<Comparison> comparison;
   std::vector<std::string>
       notes;  ///< Choices that were made for the user; the text has none, they go to stderr.
+  std::vector<std::string> warnings;  ///< Likewise.
 };
 
-/// Fills everything but `output`, the calibration, the comparison and the notes from the graph that
-/// was written and the optimized float graph that it was made from.
-ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size);
+/// Fills what the graph that was written and the optimized float graph that it was made from tell.
+/// `measured` is the range of the input that was calibrated.
+ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size,
+                            std::optional<ValueRange> measured);
 
 /// A few lines, "source:      onnx opset 13" and so on.
 std::string ReportText(const ConversionReport& report);

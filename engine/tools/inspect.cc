@@ -6,16 +6,14 @@
 #include "engine/tools/commands.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/preprocessing_json.h"
+#include "formats/data/warnings.h"
+#include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
 namespace {
 
 using Json = nlohmann::ordered_json;
-
-const char* ResizeName(ResizeRule r) {
-  return r == ResizeRule::kNone ? "none" : r == ResizeRule::kStretch ? "stretch" : "center-crop";
-}
 
 std::string WindowText(const Node& n) {
   if (n.type != OpType::kConv2d && n.type != OpType::kMaxPool && n.type != OpType::kAveragePool)
@@ -59,7 +57,6 @@ const char* ActivationName(Activation a) {
 
 void PrintText(const OctetFile& file, const std::string& path, const ModelDescription& d) {
   const Graph& g = file.graph;
-  const Preprocessing& p = d.preprocessing;
   std::printf(
       "%s\n  name           %s\n  precision      %s\n  source         %s\n  options        %s\n",
       path.c_str(), d.name.c_str(), PrecisionName(d.precision), d.source.c_str(),
@@ -74,14 +71,14 @@ void PrintText(const OctetFile& file, const std::string& path, const ModelDescri
   for (TensorId id : g.outputs)
     std::printf("  output         %s %s\n", g.tensor(id).name.c_str(),
                 TensorText(g.tensor(id)).c_str());
-  std::printf("  preprocessing  resize %s, %s, (pixel * %g - mean [%g %g %g]) / std [%g %g %g]\n",
-              ResizeName(p.resize), p.order == ChannelOrder::kRgb ? "rgb" : "bgr",
-              static_cast<double>(p.scale), static_cast<double>(p.mean[0]),
-              static_cast<double>(p.mean[1]), static_cast<double>(p.mean[2]),
-              static_cast<double>(p.stddev[0]), static_cast<double>(p.stddev[1]),
-              static_cast<double>(p.stddev[2]));
-  std::printf("  labels         %zu\n  golden output  %s\n\n", d.labels.size(),
-              file.golden.output.empty() ? "no" : "yes");
+  const InputMeaning meaning = MeaningOfInput(g);
+  std::printf("  input means    %s\n", meaning.text.c_str());
+  if (!meaning.preprocessing.empty())
+    std::printf("  preprocessing  %s\n", meaning.preprocessing.c_str());
+  std::printf("  labels         %zu", d.labels.size());
+  if (!d.labels.empty())
+    std::printf(", '%s' to '%s'", d.labels.front().c_str(), d.labels.back().c_str());
+  std::printf("\n  golden output  %s\n\n", file.golden.output.empty() ? "no" : "yes");
   std::printf("%-4s %-20s %-28s %-16s %-9s %12s %10s  %s\n", "#", "operator", "name", "window",
               "then", "MACs", "bytes", "output");
   for (size_t i = 0; i < g.nodes.size(); ++i) {
@@ -121,6 +118,10 @@ void PrintJson(const OctetFile& file, const ModelDescription& d) {
   const int64_t channels = input.rank() > 0 ? input[input.rank() - 1] : 0;
   const int described = static_cast<int>(std::min<int64_t>(channels, d.preprocessing.mean.size()));
   root["preprocessing"] = Json::parse(PreprocessingToJson(d.preprocessing, described));
+  const InputMeaning meaning = MeaningOfInput(g);
+  root["input_meaning"] = meaning.text;
+  root["warnings"] = Json::array();
+  if (!meaning.contradiction.empty()) root["warnings"].push_back(meaning.contradiction);
   for (TensorId id : g.inputs) root["inputs"].push_back(TensorJson(g.tensor(id)));
   for (TensorId id : g.outputs) root["outputs"].push_back(TensorJson(g.tensor(id)));
   for (const Node& n : g.nodes) {
@@ -185,7 +186,12 @@ int Inspect(const InspectOptions& options) {
   } else {
     PrintText(file, options.model, (*model)->Describe());
   }
-  return 0;
+  Warnings warnings;
+  const InputMeaning meaning = MeaningOfInput(file.graph);
+  if (!meaning.contradiction.empty())
+    warnings.Add(StrCat(options.model, ": ", meaning.contradiction));
+  const Status status = warnings.Report("octet", false);
+  return status.ok() ? 0 : Fail(status);
 }
 
 }  // namespace octet

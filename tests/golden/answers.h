@@ -23,11 +23,13 @@ namespace octet::testing {
 struct Array {
   std::vector<int64_t> shape;
   std::vector<float> values;
+  NpyType type = NpyType::kF32;
 };
 
 inline Result<Array> ReadArray(const std::string& path) {
   OCTET_ASSIGN_OR_RETURN(const NpyReader file, NpyReader::Open(path));
-  Array array{file.header().shape, std::vector<float>(static_cast<size_t>(file.header().elements))};
+  Array array{file.header().shape, std::vector<float>(static_cast<size_t>(file.header().elements)),
+              file.header().type};
   OCTET_RETURN_IF_ERROR(file.ReadFloats(0, file.header().elements, array.values.data()));
   return array;
 }
@@ -35,7 +37,7 @@ inline Result<Array> ReadArray(const std::string& path) {
 /// [n,channels,height,width] as channels last.
 inline Array ChannelsLast(const Array& x) {
   const int64_t n = x.shape[0], channels = x.shape[1], pixels = x.shape[2] * x.shape[3];
-  Array y{{n, x.shape[2], x.shape[3], channels}, {}};
+  Array y{{n, x.shape[2], x.shape[3], channels}, {}, x.type};
   y.values.reserve(x.values.size());
   for (int64_t i = 0; i < n; ++i) {
     for (int64_t p = 0; p < pixels; ++p) {
@@ -46,27 +48,19 @@ inline Array ChannelsLast(const Array& x) {
   return y;
 }
 
-/// What the importer moved into the preprocessing, on pixels of `channels` values.
-inline void Normalize(const Preprocessing& pre, size_t channels, std::vector<float>* x) {
-  for (size_t k = 0; channels <= 3 && k < x->size(); k += channels) {
-    float* pixel = x->data() + k;
-    if (pre.order == ChannelOrder::kBgr && channels == 3) std::swap(pixel[0], pixel[2]);
-    for (size_t c = 0; c < channels; ++c)
-      pixel[c] = (pixel[c] * pre.scale - pre.mean[c]) / pre.stddev[c];
-  }
-}
-
-/// Values as the input's type has them.
-inline std::vector<uint8_t> Encode(const float* x, const TensorDescription& input) {
-  std::vector<uint8_t> bytes(input.num_bytes());
-  for (size_t i = 0; i < input.num_elements(); ++i) {
-    if (input.dtype == DType::kU8) {
-      const float code = std::nearbyint(x[i] / input.scale) + static_cast<float>(input.zero_point);
-      bytes[i] = static_cast<uint8_t>(std::clamp(code, 0.0f, 255.0f));
-    } else {
-      reinterpret_cast<float*>(bytes.data())[i] = x[i];
+/// One sample of `x` as the input's type has it; integers are the codes of an input of codes.
+inline std::vector<uint8_t> Encode(const Array& x, size_t sample, const TensorDescription& input) {
+  const size_t size = input.num_elements();
+  std::vector<float> values(x.values.begin() + static_cast<std::ptrdiff_t>(sample * size),
+                            x.values.begin() + static_cast<std::ptrdiff_t>((sample + 1) * size));
+  if (input.dtype == DType::kU8 && (x.type == NpyType::kU8 || x.type == NpyType::kI8)) {
+    for (float& v : values) {
+      v = input.scale *
+          (v + (x.type == NpyType::kI8 ? 128.0f : 0.0f) - static_cast<float>(input.zero_point));
     }
   }
+  std::vector<uint8_t> bytes(input.num_bytes());
+  input.FromFloats(values.data(), bytes.data());
   return bytes;
 }
 
@@ -77,7 +71,6 @@ struct Error {
 
 /// Runs the graph on a case's inputs. An error says what does not fit.
 inline Result<Error> Measure(Graph graph, const std::string& folder, bool channels_first) {
-  const Preprocessing pre = graph.metadata.preprocessing;
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          ModelFromGraph(std::move(graph)));
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, Session::Create(model));
@@ -88,7 +81,6 @@ inline Result<Error> Measure(Graph graph, const std::string& folder, bool channe
   const size_t n = static_cast<size_t>(x.shape[0]), size = in.num_elements();
   if (x.values.size() != n * size)
     return InternalError(StrCat("the input has ", size, " elements, not ", x.values.size() / n));
-  Normalize(pre, static_cast<size_t>(in.shape.back()), &x.values);
   std::vector<Array> expected;
   std::vector<std::vector<uint8_t>> got;
   std::vector<void*> out;
@@ -104,7 +96,7 @@ inline Result<Error> Measure(Graph graph, const std::string& folder, bool channe
     return InternalError("an output is missing");
   std::vector<double> largest(expected.size()), worst(expected.size());
   for (size_t i = 0; i < n; ++i) {
-    const std::vector<uint8_t> input = Encode(x.values.data() + i * size, in);
+    const std::vector<uint8_t> input = Encode(x, i, in);
     const void* const inputs[] = {input.data()};
     OCTET_RETURN_IF_ERROR(session->Run(inputs, out.data()));
     for (size_t o = 0; o < expected.size(); ++o) {

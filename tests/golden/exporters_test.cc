@@ -76,8 +76,6 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
              const Tolerance& tolerance = {}) {
   Result<Graph> graph = ImportModel(path, options);
   ASSERT_TRUE(graph.ok()) << graph.status().message();
-  // Images are what the file's own preprocessing takes; random inputs are the network's.
-  const Preprocessing pre = graph->metadata.preprocessing;
   const Status optimized = Optimize(&graph.value());
   ASSERT_TRUE(optimized.ok()) << optimized.message();
   const auto model = ModelFromGraph(std::move(graph).value());
@@ -86,8 +84,7 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
   ASSERT_TRUE(session.ok()) << session.status().message();
   auto inputs = NpyReader::Open(folder + "/input.npy");
   ASSERT_TRUE(inputs.ok()) << inputs.status().message();
-  const bool pixels = inputs->header().type == NpyType::kU8;
-  const int64_t n = inputs->header().shape[0], channels = inputs->header().shape.back();
+  const int64_t n = inputs->header().shape[0];
   const int64_t in_size = inputs->header().elements / n;
   std::vector<std::vector<float>> expected, output;
   for (size_t i = 0; i < model.value()->Describe().outputs.size(); ++i) {
@@ -105,11 +102,6 @@ void Compare(const std::string& path, const std::string& folder, const ImportOpt
   std::vector<float> input(static_cast<size_t>(in_size));
   for (int64_t i = 0; i < n; ++i) {
     ASSERT_TRUE(inputs->ReadFloats(i * in_size, in_size, input.data()).ok());
-    for (int64_t k = 0; pixels && k < in_size; k += channels) {
-      if (pre.order == ChannelOrder::kBgr) std::swap(input[k], input[k + 2]);
-      for (int64_t c = 0; c < channels; ++c)
-        input[k + c] = (input[k + c] * pre.scale - pre.mean[c]) / pre.stddev[c];
-    }
     const void* in[] = {input.data()};
     std::vector<void*> out;
     for (auto& o : output)

@@ -41,7 +41,6 @@ class Runner {
     Result<Graph> graph = ImportModel(path, {});
     EXPECT_TRUE(graph.ok()) << graph.status().message();
     if (!graph.ok()) return;
-    pre_ = graph->metadata.preprocessing;
     const Status status = Optimize(&*graph);
     EXPECT_TRUE(status.ok()) << status.message();
     if (!status.ok()) return;
@@ -78,18 +77,7 @@ class Runner {
     return output;
   }
 
-  /// What the model's own preprocessing makes of its source's inputs.
-  std::vector<float> Prepare(std::vector<float> input) const {
-    const size_t channels = static_cast<size_t>(description().inputs[0].shape.back());
-    if (channels > 4) return input;
-    for (size_t i = 0; i < input.size(); ++i) {
-      input[i] = (input[i] * pre_.scale - pre_.mean[i % channels]) / pre_.stddev[i % channels];
-    }
-    return input;
-  }
-
  private:
-  Preprocessing pre_;
   std::unique_ptr<Session> session_;
 };
 
@@ -135,8 +123,7 @@ void CompareFloats(const std::string& file, const std::string& folder, double to
   const auto input = ReadNpyFloats(folder + "/input.npy"),
              expected = ReadNpyFloats(folder + "/expected.npy");
   ASSERT_TRUE(input.ok() && expected.ok());
-  const double error =
-      LargestDifference(runner.Run(runner.Prepare(input->values)), expected->values);
+  const double error = LargestDifference(runner.Run(input->values), expected->values);
   EXPECT_LE(error, tolerance * Largest(expected->values));
 }
 

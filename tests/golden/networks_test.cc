@@ -74,7 +74,6 @@ std::vector<std::string> Split(const std::string& text, char separator) {
 /// Ranges over the case's own inputs.
 Result<CalibrationTable> Ranges(const Graph& graph, const std::string& folder) {
   OCTET_ASSIGN_OR_RETURN(testing::Array x, testing::ReadArray(folder + "/input.npy"));
-  testing::Normalize(graph.metadata.preprocessing, static_cast<size_t>(x.shape.back()), &x.values);
   const size_t size = x.values.size() / static_cast<size_t>(x.shape[0]);
   size_t at = 0;
   const auto next = [&](float* to) -> Result<bool> {

@@ -186,8 +186,9 @@ std::vector<std::string> LinesThatMatch(const std::vector<std::string>& folders,
          std::filesystem::recursive_directory_iterator(OCTET_SOURCE_DIR "/" + folder)) {
       const std::string extension = entry.path().extension().string();
       if (extension != ".cc" && extension != ".h") continue;
-      // The progress bar and the frame of every main are there to print.
-      if (entry.path().stem() == "progress" || entry.path().stem() == "program") continue;
+      // The progress bar, warnings and the frame of every main are there to print.
+      const std::string stem = entry.path().stem().string();
+      if (stem == "progress" || stem == "program" || stem == "warnings") continue;
       ++*files;
       int number = 0;
       for (std::string line : Lines(ReadFile(entry.path().string()))) {

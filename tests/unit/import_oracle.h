@@ -38,23 +38,10 @@ inline std::string ReasonOf(const std::string& message) {
   return reason.substr(0, 110);
 }
 
-/// The image `x`, of the source's order, as the network's first input: channels last, through the
-/// preprocessing that was taken from the network.
-inline Values Prepared(const Graph& graph, RefTensor x) {
-  const Shape& shape = graph.tensor(graph.inputs[0]).shape;
-  if (x.dims.size() == 4 && !(shape == Shape{1, x.dims[1], x.dims[2], x.dims[3]}))
-    x = RefTransposed(x, {0, 2, 3, 1});
-  const Preprocessing& p = graph.metadata.preprocessing;
-  const size_t channels = static_cast<size_t>(shape.back());
-  if (shape.rank() != 4 || channels > 3) return x.values;
-  Values y = x.values;
-  for (size_t i = 0; i < y.size(); ++i) {
-    const size_t c = i % channels,
-                 from = p.order == ChannelOrder::kBgr ? i - c + channels - 1 - c : i;
-    y[i] = (x.values[from] * static_cast<double>(p.scale) - static_cast<double>(p.mean[c])) /
-           static_cast<double>(p.stddev[c]);
-  }
-  return y;
+/// The image `x`, of the source's order, as the network's first input: channels last.
+inline Values AsInput(const Graph& graph, RefTensor x) {
+  const bool first = !graph.inputs_channels_first.empty() && graph.inputs_channels_first[0];
+  return first ? RefTransposed(x, {0, 2, 3, 1}).values : x.values;
 }
 
 /// Counts what one door takes and refuses. A wrong answer or another refusal fails the test.

@@ -37,7 +37,7 @@ void RunNetworks(bool keras3) {
       }
       right.push_back({outputs[i].values});
     }
-    ASSERT_TRUE(oracle.AreRight(seed, *graph, Prepared(*graph, generator.input()), right))
+    ASSERT_TRUE(oracle.AreRight(seed, *graph, AsInput(*graph, generator.input()), right))
         << generator.model();
   }
   oracle.Report();

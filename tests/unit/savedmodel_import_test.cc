@@ -14,6 +14,7 @@
 #include "converter/import/tensorflow/saved_model.h"
 #include "converter/import/tensorflow/snappy.h"
 #include "converter/import/tensorflow/tensor_bundle.h"
+#include "converter/passes/passes.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
@@ -186,14 +187,11 @@ TEST_F(SavedModelTest, SampleGivesWhatTensorFlowGives) {
   const Result<Graph> graph = Import(model, &bundle);
   ASSERT_TRUE(graph.ok()) << graph.status().message();
   EXPECT_EQ(graph.value().metadata.source, "savedmodel tensorflow 2.99.0");
-  const Preprocessing& pre = graph.value().metadata.preprocessing;
-  EXPECT_FLOAT_EQ(pre.scale, 1.0f / 255.0f);
-  EXPECT_THAT(pre.mean, ElementsAre(0.5f, 0.4f, 0.3f, 0.0f));
-  EXPECT_THAT(pre.stddev, ElementsAre(1, 1, 1, 1));
+  EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);  // The network scales its input.
   EXPECT_EQ(graph.value().tensor(graph.value().inputs[0]).name, "image");
   EXPECT_EQ(graph.value().tensor(graph.value().outputs[0]).name, "scores");
   // Both batch norms, one written as arithmetic, are one node each; biases are in their layers.
-  EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 2);
+  EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 3);
   EXPECT_EQ(Count(graph.value(), OpType::kReshape), 1);
   // The same network and weights computed by TensorFlow 2.21.
   const double expected[2][5] = {{0.1482107937335968, 0.2078433632850647, 0.23715101182460785,
@@ -201,9 +199,7 @@ TEST_F(SavedModelTest, SampleGivesWhatTensorFlowGives) {
                                  {0.17905326187610626, 0.2026882916688919, 0.23788391053676605,
                                   0.12144384533166885, 0.2589307129383087}};
   for (int image = 0; image < 2; ++image) {
-    Values input = SamplePixels(image);
-    for (size_t i = 0; i < input.size(); ++i) input[i] = input[i] * pre.scale - pre.mean[i % 3];
-    const Values scores = RunOn(graph.value(), input);
+    const Values scores = RunOn(graph.value(), SamplePixels(image));
     ASSERT_EQ(scores.size(), 5u);
     for (size_t c = 0; c < 5; ++c)
       EXPECT_NEAR(scores[c], expected[image][c], 2e-6) << image << " " << c;
@@ -258,71 +254,55 @@ TEST_F(SavedModelTest, VariablesAreFoundByObjectGraphAndByName) {
   EXPECT_THAT(ImportError(make("plain")), HasSubstr("variables/ is missing"));
 }
 
-TEST_F(SavedModelTest, PreprocessingMovesToTheMetadataWhenItCan) {
-  const auto finish = [](TfSavedModel* model) { Then(model, "relu", "Relu"); };
+TEST_F(SavedModelTest, ArithmeticOnTheInputStaysInTheNetwork) {
+  const auto imported = [&](const TfSavedModel& model) {
+    const Result<Graph> graph = Import(model);
+    EXPECT_TRUE(graph.ok()) << graph.status().message();
+    if (!graph.ok()) return Graph();
+    EXPECT_EQ(graph->metadata.preprocessing.scale, 1.0f);
+    EXPECT_EQ(graph->metadata.preprocessing.order, ChannelOrder::kRgb);
+    return *graph;
+  };
   {
     // Reversed channels, a mean each: Caffe's way.
-    TfSavedModel model = Chain({-1, 4, 4, 3});
+    TfSavedModel model = Chain({-1, 1, 1, 3});
     model.Add("begin", "Const", {}, {{"value", AttrInt32s({0, 0, 0, 0})}});
     model.Add("minus", "Const", {}, {{"value", AttrInt32s({1, 1, 1, -1})}});
     model.Add("mean", "Const", {}, {{"value", AttrFloats({3}, {-100, -110, -120})}});
     Then(&model, "reverse", "StridedSlice", {"begin", "begin", "minus"},
          {{"begin_mask", AttrInt(15)}, {"end_mask", AttrInt(15)}});
     Then(&model, "bias", "BiasAdd", {"mean"});
-    finish(&model);
-    const Result<Graph> graph = Import(model);
-    ASSERT_TRUE(graph.ok()) << graph.status().message();
-    EXPECT_EQ(graph.value().nodes.size(), 1u);
-    EXPECT_EQ(graph.value().metadata.preprocessing.order, ChannelOrder::kBgr);
-    EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);
-    EXPECT_THAT(graph.value().metadata.preprocessing.mean, ElementsAre(100, 110, 120, 0));
+    EXPECT_THAT(RunOn(imported(model), {101, 202, 303}), ElementsAre(203, 92, -19));
   }
   {
-    // A mean before the reversal belongs to the other channel.
-    TfSavedModel model = Chain({-1, 4, 4, 3});
+    // A mean before the reversal belongs to the other channel. In front of a convolution the
+    // reversal costs nothing: its weights take it.
+    TfSavedModel model = Chain({-1, 1, 1, 3});
     model.Add("mean", "Const", {}, {{"value", AttrFloats({3}, {-100, -110, -120})}});
     model.Add("axis", "Const", {}, {{"value", AttrInt32s({-1})}});
+    model.Add("half", "Const", {}, {{"value", AttrFloats({3}, {0.5, 1, 2})}});
+    model.Add("w", "Const", {}, {{"value", AttrFloats({1, 1, 3, 1}, {1, 10, 100})}});
     Then(&model, "bias", "BiasAdd", {"mean"});
     Then(&model, "reverse", "ReverseV2", {"axis"});
-    finish(&model);
-    const Result<Graph> graph = Import(model);
-    ASSERT_TRUE(graph.ok()) << graph.status().message();
-    EXPECT_EQ(graph.value().metadata.preprocessing.order, ChannelOrder::kBgr);
-    EXPECT_THAT(graph.value().metadata.preprocessing.mean, ElementsAre(120, 110, 100, 0));
-  }
-  {
-    // A negative scale is nothing a mean and a deviation can say.
-    TfSavedModel model = Chain({-1, 4, 4, 3});
-    model.Add("minus", "Const", {}, {{"value", AttrFloats({}, {-2})}});
-    Then(&model, "mul", "Mul", {"minus"});
-    finish(&model);
-    const Result<Graph> graph = Import(model);
-    ASSERT_TRUE(graph.ok()) << graph.status().message();
-    EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 1);
-    EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);
+    Then(&model, "mul", "Mul", {"half"});
+    Then(&model, "conv", "Conv2D", {"w"},
+         {{"strides", AttrInts({1, 1, 1, 1})}, {"padding", AttrString("VALID")}});
+    Graph graph = imported(model);
+    // (303 - 120) * 0.5, (202 - 110) * 1, (101 - 100) * 2.
+    EXPECT_THAT(RunOn(graph, {101, 202, 303}), ElementsAre(91.5 + 920 + 200));
+    ASSERT_TRUE(Optimize(&graph).ok());
+    EXPECT_EQ(Count(graph, OpType::kConv2d), 1);
+    EXPECT_EQ(Count(graph, OpType::kScaleShift), 1);
+    EXPECT_THAT(RunOn(graph, {101, 202, 303}), ElementsAre(91.5 + 920 + 200));
   }
   for (const std::vector<int64_t>& shape :
-       {std::vector<int64_t>{-1, 4, 4, 4}, {-1, 4, 4, 2}, {-1, 3}}) {
-    // No image of 1 or 3 channels: nobody could prepare it.
+       {std::vector<int64_t>{-1, 4, 4, 4}, {-1, 4, 4, 3}, {-1, 4, 4, 2}, {-1, 3}}) {
     TfSavedModel model = Chain(shape);
-    model.Add("half", "Const", {}, {{"value", AttrFloats({}, {0.5})}});
-    Then(&model, "mul", "Mul", {"half"});
-    finish(&model);
-    const Result<Graph> graph = Import(model);
-    ASSERT_TRUE(graph.ok()) << graph.status().message();
-    EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 1);
-    EXPECT_EQ(graph.value().metadata.preprocessing.scale, 1.0f);
-  }
-  {
-    // The raw input is used elsewhere: the arithmetic stays where it is.
-    TfSavedModel model = Chain({-1, 4, 4, 3});
-    model.Add("half", "Const", {}, {{"value", AttrFloats({}, {0.5})}});
-    Then(&model, "mul", "Mul", {"half"});
-    Then(&model, "add", "AddV2", {"image"});
-    const Result<Graph> graph = Import(model);
-    ASSERT_TRUE(graph.ok()) << graph.status().message();
-    EXPECT_EQ(Count(graph.value(), OpType::kScaleShift), 1);
-    EXPECT_THAT(RunOn(graph.value(), Values(48, 2.0)), ::testing::Each(3.0));
+    model.Add("minus", "Const", {}, {{"value", AttrFloats({}, {-0.5})}});
+    Then(&model, "mul", "Mul", {"minus"});
+    size_t size = 1;
+    for (int64_t d : shape) size *= static_cast<size_t>(std::max<int64_t>(d, 1));
+    EXPECT_THAT(RunOn(imported(model), Values(size, 4.0)), ::testing::Each(-2.0));
   }
 }
 

@@ -38,7 +38,7 @@ TEST(SavedModelOracle, RandomNetworks) {
       ASSERT_EQ(tensor.shape.ToString(), DimsText(y.dims)) << "seed " << seed;
       right.push_back({y.values});
     }
-    EXPECT_TRUE(oracle.AreRight(seed, *graph, Prepared(*graph, generator.input()), right))
+    EXPECT_TRUE(oracle.AreRight(seed, *graph, AsInput(*graph, generator.input()), right))
         << generator.Text();
   }
   oracle.Report();

@@ -329,7 +329,7 @@ TEST(TfliteImport, Negation) {
               ElementsAre(-1.0f, -1.0f, -1.0f));
 }
 
-TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
+TEST(TfliteImport, ArithmeticOnTheInputStaysInTheNetwork) {
   Builder b;
   const int x = b.Floats("x", {1, 1, 1, 3}), s = b.Floats("s", {}, {0.5f}),
             t = b.Floats("t", {1, 1, 1, 3}, {1.0f, -3.0f, 0.5f});
@@ -341,13 +341,12 @@ TEST(TfliteImport, ConstantsPerChannelAndPreprocessing) {
        tflite::CreateAddOptions(b.fb()).Union());
   b.Op(kMeanCode, {n, axes}, {y}, tflite::BuiltinOptions::ReducerOptions,
        tflite::CreateReducerOptions(b.fb()).Union());
-  const Graph g = ImportOrFail(b.Build({x}, {y}));
-  ASSERT_THAT(Types(g), ElementsAre(OpType::kGlobalAveragePool, OpType::kReshape));
-  const Preprocessing& pre = g.metadata.preprocessing;
-  EXPECT_EQ(0.5f, pre.scale);
-  EXPECT_EQ(-1.0f, pre.mean[0]);
-  EXPECT_EQ(3.0f, pre.mean[1]);
-  EXPECT_EQ(1.0f, pre.stddev[0]);
+  Graph g = ImportOrFail(b.Build({x}, {y}));
+  EXPECT_EQ(g.metadata.preprocessing.scale, 1.0f);
+  EXPECT_THAT(RunGraph<float>(g, std::vector<float>{2, 4, 6}), ElementsAre(2.0f, -1.0f, 3.5f));
+  ASSERT_TRUE(Optimize(&g).ok());
+  EXPECT_EQ(Types(g)[0], OpType::kScaleShift);  // One, for both.
+  EXPECT_NE(Types(g)[1], OpType::kScaleShift);
 }
 
 TEST(TfliteImport, ProductsStayIntegers) {

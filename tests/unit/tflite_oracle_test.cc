@@ -17,7 +17,7 @@ void RunNetworks(bool quantized) {
     TfliteGenerator generator(static_cast<uint64_t>(seed), quantized);
     Result<Graph> graph = ImportTfliteBytes(generator.Make());
     if (!oracle.Takes(seed, &graph)) continue;
-    const Values input = Prepared(*graph, {generator.input_dims(), generator.input()});
+    const Values input = AsInput(*graph, {generator.input_dims(), generator.input()});
     // The limit is below one code, of 255.
     ASSERT_TRUE(oracle.IsRight(seed, *graph, input, {generator.output()}));
   }

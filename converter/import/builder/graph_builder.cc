@@ -90,6 +90,11 @@ TensorId GraphBuilder::AddInput(const std::string& name, const ValueType& type,
   const TensorId id = graph_.AddActivation(UniqueName(name), type.dtype, shape);
   graph_.tensor(id).quantization = type.quantization;
   graph_.inputs.push_back(id);
+  if (type.dtype == DType::kU8 && graph_.inputs.size() == 1) {
+    Preprocessing& pre = graph_.metadata.preprocessing;
+    pre.scale = type.quantization.scale;
+    pre.mean.fill(pre.scale * static_cast<float>(type.quantization.zero_point));
+  }
   return id;
 }
 

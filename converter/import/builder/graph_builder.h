@@ -149,6 +149,7 @@ class GraphBuilder {
   /// kCorrupt when the constants are many times larger than the file.
   Status Charge(int64_t bytes);
 
+  /// A pixel of 8 bits is the code of an input that takes codes, unless a preprocessing says else.
   TensorId AddInput(const std::string& name, const ValueType& type, const Shape& shape);
   template <typename T>
   Result<TensorId> AddConstant(const std::string& name, DType dtype, const Shape& shape,

@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "converter/import/builder/graph_builder.h"
-#include "converter/import/builder/head_preprocessing.h"
 #include "converter/import/file_bytes.h"
 #include "converter/import/importer.h"
 #include "converter/import/json_reader.h"
@@ -212,7 +211,6 @@ class KerasImporter {
       b_.Rename(*id, name);
     }
     OCTET_RETURN_IF_ERROR(weights_.CheckAllRead());
-    MoveHeadToPreprocessing(&g);
     g.metadata.name = KerasText(KerasMember(model, "config"), "name");
     return std::move(g);
   }

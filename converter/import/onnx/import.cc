@@ -298,12 +298,6 @@ Status OnnxImporter::AddInputs() {
       if (!q.ok()) return Status(q.status()).WithContext(where);
       if (*q) {
         type = {DType::kU8, **q};
-        if (!is_signed) {
-          // Bytes of the source's input are its codes.
-          Preprocessing& pre = builder_.graph().metadata.preprocessing;
-          pre.scale = (*q)->scale;
-          pre.mean.fill((*q)->scale * static_cast<float>((*q)->zero_point));
-        }
       } else if (is_signed) {
         return Unsupported(StrCat(where, " is of int8, and nothing dequantizes it"));
       }

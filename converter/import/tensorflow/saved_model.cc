@@ -14,7 +14,6 @@
 #include <utility>
 
 #include "converter/import/builder/graph_builder.h"
-#include "converter/import/builder/head_preprocessing.h"
 #include "converter/import/builder/unary.h"
 #include "converter/import/builder/understood.h"
 #include "converter/import/file_bytes.h"
@@ -155,7 +154,6 @@ class Converter {
     OCTET_RETURN_IF_ERROR(problems_.ToStatus());
     if (g.inputs.empty())
       return Unsupported(StrCat("no output depends on input '", input_name_, "'"));
-    MoveHeadToPreprocessing(&g);
     return std::move(g);
   }
 

@@ -4,7 +4,6 @@
 #include <set>
 #include <utility>
 
-#include "converter/import/builder/head_preprocessing.h"
 #include "converter/import/importer.h"
 #include "converter/import/tflite/importer.h"
 #include "formats/model/analysis.h"
@@ -165,7 +164,6 @@ Result<Graph> TfliteImporter::Run() {
   OCTET_RETURN_IF_ERROR(problems.ToStatus());
   for (int i : file_.outputs) OCTET_RETURN_IF_ERROR(AddOutput(i));
   Graph& graph = builder_.graph();
-  MoveHeadToPreprocessing(&graph);
   const bool integers = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
     return graph.tensor(n.output).dtype == DType::kU8;
   });

@@ -1,0 +1,144 @@
+#include "formats/model/input_meaning.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <limits>
+
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+/// Calibration images need not hold both black and white; ranges that differ by more than this were
+/// not made of the same pixels.
+constexpr float kFarApart = 3.0f;
+
+std::string Number(double v) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%.6g", v == 0.0 ? 0.0 : v);
+  return text;
+}
+
+std::string Text(const ValueRange& r) { return StrCat(Number(r.min), "..", Number(r.max)); }
+
+/// One number where all channels have the same, else a list.
+template <typename Values>
+std::string PerChannel(const Values& values, size_t channels) {
+  const bool same =
+      std::all_of(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(channels),
+                  [&](float v) { return v == values[0]; });
+  if (same) return Number(values[0]);
+  std::string s = "[";
+  for (size_t c = 0; c < channels; ++c) s += (c == 0 ? "" : " ") + Number(values[c]);
+  return s + "]";
+}
+
+/// Of the first `channels` values, whether all are `value`.
+template <typename Values>
+bool All(const Values& values, size_t channels, float value) {
+  return std::all_of(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(channels),
+                     [value](float v) { return v == value; });
+}
+
+/// "(pixel * 1/255 - 0.5) / 0.25", or "pixel".
+std::string Arithmetic(const Preprocessing& pre, size_t channels) {
+  std::string s = "pixel";
+  const double inverse = 1.0 / pre.scale;
+  if (pre.scale != 1.0f) {
+    const bool whole =
+        inverse > 1.5 && std::fabs(inverse - std::nearbyint(inverse)) < 1e-4 * inverse;
+    s += whole ? StrCat(" * 1/", Number(std::nearbyint(inverse))) : " * " + Number(pre.scale);
+  }
+  const bool no_mean = All(pre.mean, channels, 0.0f), no_std = All(pre.stddev, channels, 1.0f);
+  if (!no_mean) s += " - " + PerChannel(pre.mean, channels);
+  if (!no_std) s = (no_mean ? s : "(" + s + ")") + " / " + PerChannel(pre.stddev, channels);
+  return s;
+}
+
+std::string Resizing(const Preprocessing& pre, const Shape& shape) {
+  const std::string size = StrCat(shape[2], "x", shape[1]);
+  const char* filter = pre.filter == ResizeFilter::kBicubic ? "bicubic" : "bilinear";
+  switch (pre.resize) {
+    case ResizeRule::kNone:
+      return StrCat("not resized (", size, " is wanted)");
+    case ResizeRule::kStretch:
+      return StrCat("stretched to ", size, " (", filter, ")");
+    case ResizeRule::kCenterCrop:
+      return StrCat("shorter side ", pre.resize_shorter, " (", filter, "), centre ", size);
+  }
+  return "";
+}
+
+ValueRange RangeOf(const Quantization& q) {
+  return {q.scale * static_cast<float>(-q.zero_point),
+          q.scale * static_cast<float>(255 - q.zero_point)};
+}
+
+/// What the graph's quantization says of its input: its own, or that of what it becomes behind
+/// arithmetic at the head.
+std::optional<ValueRange> QuantizedRange(const Graph& g) {
+  const TensorId input = g.inputs[0];
+  const Tensor& t = g.tensor(input);
+  if (t.dtype == DType::kU8) return RangeOf(t.quantization);
+  const Node* head = nullptr;
+  for (const Node& n : g.nodes) {
+    if (n.inputs[0] == input && n.type == OpType::kScaleShift) head = &n;
+    if (n.type != OpType::kQuantize || g.tensor(n.inputs[0]).dtype != DType::kF32) continue;
+    const ValueRange r = RangeOf(g.tensor(n.output).quantization);
+    if (n.inputs[0] == input) return r;
+    if (head == nullptr || n.inputs[0] != head->output) continue;
+    const auto scale = g.tensor(head->inputs[kInputScale]).values<float>(),
+               shift = g.tensor(head->inputs[kInputShift]).values<float>();
+    ValueRange all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+    for (size_t c = 0; c < scale.size(); ++c) {
+      const float a = (r.min - shift[c]) / scale[c], b = (r.max - shift[c]) / scale[c];
+      all = {std::min({all.min, a, b}), std::max({all.max, a, b})};
+    }
+    if (std::isfinite(all.min) && std::isfinite(all.max)) return all;
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) {
+  InputMeaning m;
+  const Shape& shape = g.tensor(g.inputs[0]).shape;
+  const Preprocessing& pre = g.metadata.preprocessing;
+  m.calibrated = measured ? measured : QuantizedRange(g);
+  if (shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3)) {
+    const auto channels = static_cast<size_t>(shape[3]);
+    ValueRange r{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+    for (size_t c = 0; c < channels; ++c) {
+      for (const float pixel : {0.0f, 255.0f}) {
+        const float v = (pixel * pre.scale - pre.mean[c]) / pre.stddev[c];
+        r = {std::min(r.min, v), std::max(r.max, v)};
+      }
+    }
+    m.pixels = r;
+    const std::string arithmetic = Arithmetic(pre, channels);
+    const std::string order = channels == 3 && pre.order == ChannelOrder::kBgr ? ", BGR" : "";
+    m.text = StrCat(arithmetic, order, ": ", Text(r));
+    m.preprocessing =
+        StrCat("decoded by stb_image, ", Resizing(pre, shape), order, ", ",
+               arithmetic == "pixel" ? "none: the network gets pixels 0..255" : arithmetic);
+  } else {
+    m.text = "numbers of the source's own input";
+  }
+  if (m.calibrated) m.text += "; calibrated on " + Text(*m.calibrated);
+  if (m.pixels && m.calibrated) {
+    const float pixels = m.pixels->max - m.pixels->min,
+                calibrated = m.calibrated->max - m.calibrated->min;
+    const bool apart = m.pixels->min > m.calibrated->max || m.pixels->max < m.calibrated->min;
+    if (apart || pixels > kFarApart * calibrated || calibrated > kFarApart * pixels) {
+      m.contradiction =
+          StrCat("photos give the network ", Text(*m.pixels), ", and it was calibrated on ",
+                 Text(*m.calibrated),
+                 "; say by --preprocessing what makes of pixels what the calibration saw");
+    }
+  }
+  return m;
+}
+
+}  // namespace octet

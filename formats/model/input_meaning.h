@@ -1,0 +1,39 @@
+// What the numbers of a network's first input mean.
+#ifndef OCTET_FORMATS_MODEL_INPUT_MEANING_H_
+#define OCTET_FORMATS_MODEL_INPUT_MEANING_H_
+
+#include <optional>
+#include <string>
+
+#include "formats/model/graph.h"
+
+namespace octet {
+
+struct ValueRange {
+  float min = 0.0f, max = 0.0f;
+};
+
+struct InputMeaning {
+  /// Where the input is an image of 1 or 3 channels: the numbers that its preprocessing makes of
+  /// pixels 0 to 255.
+  std::optional<ValueRange> pixels;
+  /// What the network was calibrated on, or quantized for; nothing for one of floats.
+  std::optional<ValueRange> calibrated;
+
+  /// "pixel * 1/255: 0..1; calibrated on 0..1".
+  std::string text;
+  /// "decoded by stb_image, stretched to 160x160 (bilinear), pixel * 1/255"; with numbers that are
+  /// the pixels "none: the network gets pixels 0..255" behind the resizing; empty where no image
+  /// fits.
+  std::string preprocessing;
+  /// Why photos would be read in another range than the calibration's; empty where they would not.
+  std::string contradiction;
+};
+
+/// Of a converted graph, whose quantization tells what it was calibrated on, or with the range that
+/// was measured.
+InputMeaning MeaningOfInput(const Graph& graph, std::optional<ValueRange> measured = {});
+
+}  // namespace octet
+
+#endif  // OCTET_FORMATS_MODEL_INPUT_MEANING_H_
