@@ -124,10 +124,13 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
                                                             .notes = notes}));
   const SourceInput source = SourceInput::Of(graph);
   if (!a.preprocessing.empty()) {
-    OCTET_ASSIGN_OR_RETURN(graph.metadata.preprocessing, ReadPreprocessing(a.preprocessing));
+    const Shape& input = graph.tensor(graph.inputs[0]).shape;
+    OCTET_ASSIGN_OR_RETURN(
+        graph.metadata.preprocessing,
+        ReadPreprocessing(a.preprocessing, input.rank() == 4 ? input.back() : 0));
   }
   if (!a.labels.empty()) {
-    OCTET_ASSIGN_OR_RETURN(graph.metadata.labels, ReadLabels(a.labels));
+    OCTET_ASSIGN_OR_RETURN(graph.metadata.labels, ReadLabels(a.labels, notes));
   }
   if (!a.name.empty()) graph.metadata.name = a.name;
   if (graph.metadata.name.empty())
@@ -221,7 +224,9 @@ int Main(int argc, char** argv) {
   app.add_option("--signature", a.signature,
                  "Signature of a SavedModel, where serving_default is not wanted");
   app.add_option("--name", a.name, "Name stored in the file");
-  app.add_option("--labels", a.labels, "Class names, one a line");
+  app.add_option("--labels", a.labels,
+                 "Class names: one a line, `INDEX NAME` lines, a dict or list of Python or JSON, "
+                 "or the texts of a TFRecord file");
   app.add_option("--preprocessing", a.preprocessing,
                  "JSON: resize, resize_shorter, filter, order, scale, mean, std");
   CLI::Option* data =

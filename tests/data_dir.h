@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 namespace octet::testing {
 
@@ -16,6 +17,11 @@ inline std::string DataDir() {
 
 /// The trained models beside the data.
 inline std::string ModelsDir() { return DataDir() + "/../models"; }
+
+/// Of the folders of DataDir()/cifar10.
+inline std::vector<std::string> CifarLabels() {
+  return {"airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"};
+}
 
 inline bool HaveData() { return std::filesystem::exists(DataDir() + "/flowers"); }
 inline bool HaveModels() { return std::filesystem::exists(ModelsDir() + "/flowers"); }

@@ -6,17 +6,23 @@
 #include "converter/import/file_bytes.h"
 #include "converter/import/json_reader.h"
 #include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
 
 namespace octet {
 namespace {
 
-/// A number for all channels, or an array of 1 to 4 numbers.
-void ReadChannels(JsonReader* reader, const char* key, bool positive, std::array<float, 4>* out) {
+/// A number for all channels, or an array of `channels` (0: 1 to 4) numbers.
+void ReadChannels(JsonReader* reader, const char* key, bool positive, int64_t channels,
+                  std::array<float, 4>* out) {
   const nlohmann::json* v = reader->Find(key);
   if (v == nullptr) return;
   const bool valid_array = v->is_array() && !v->empty() && v->size() <= out->size();
   if (!v->is_number() && !valid_array)
     return reader->Fail(key, "is not a number or an array of 1 to 4 numbers");
+  if (valid_array && channels > 0 && static_cast<int64_t>(v->size()) != channels) {
+    return reader->Fail(key, StrCat("has ", v->size(), " numbers, the network's input has ",
+                                    channels, channels == 1 ? " channel" : " channels"));
+  }
   for (size_t i = 0; i < out->size(); ++i) {
     const nlohmann::json* item = v;
     if (valid_array) {
@@ -35,7 +41,8 @@ void ReadChannels(JsonReader* reader, const char* key, bool positive, std::array
 
 }  // namespace
 
-Result<Preprocessing> ParsePreprocessing(std::string_view text, const std::string& origin) {
+Result<Preprocessing> ParsePreprocessing(std::string_view text, const std::string& origin,
+                                         int64_t channels) {
   OCTET_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, origin));
   JsonReader reader(json, origin,
                     {"resize", "resize_shorter", "filter", "order", "scale", "mean", "std"});
@@ -55,15 +62,15 @@ Result<Preprocessing> ParsePreprocessing(std::string_view text, const std::strin
   if (reader.ok() && p.resize == ResizeRule::kCenterCrop && p.resize_shorter == 0) {
     reader.Fail("resize_shorter", "is missing; center-crop needs it");
   }
-  ReadChannels(&reader, "mean", false, &p.mean);
-  ReadChannels(&reader, "std", true, &p.stddev);
+  ReadChannels(&reader, "mean", false, channels, &p.mean);
+  ReadChannels(&reader, "std", true, channels, &p.stddev);
   if (!reader.ok()) return reader.status();
   return p;
 }
 
-Result<Preprocessing> ReadPreprocessing(const std::string& path) {
+Result<Preprocessing> ReadPreprocessing(const std::string& path, int64_t channels) {
   OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile(path));
-  return ParsePreprocessing(file.text(), path);
+  return ParsePreprocessing(file.text(), path, channels);
 }
 
 }  // namespace octet

@@ -38,12 +38,15 @@ int Run(const RunOptions& options);
 
 struct EvaluateOptions {
   std::vector<std::string> models;
-  std::string data;
+  std::vector<std::string> data;  ///< One data set, in parts; patterns are expanded.
   std::string npy_labels;
   std::string predictions;
+  std::string outputs;  ///< .npy file of all outputs of the only model.
   int threads = 1;
   std::string isa;
+  bool raw = false;  ///< uint8 arrays are the input's codes.
   bool json = false;
+  bool strict = false;  ///< Warnings are errors.
 };
 int Evaluate(const EvaluateOptions& options);
 

@@ -1,16 +1,18 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <span>
 
 #include "engine/tools/commands.h"
+#include "engine/tools/prepare_input.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset.h"
+#include "formats/data/npy.h"
 #include "formats/data/progress.h"
+#include "formats/data/warnings.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
@@ -26,12 +28,12 @@ struct Contender {
   std::vector<double> milliseconds;
   std::vector<uint8_t> input;
   std::vector<std::vector<uint8_t>> outputs;
-  int correct = 0;
+  bool keep_scores = false;
+  std::vector<float> scores, kept_scores;  ///< Of this sample; of all, if they are wanted.
+  int correct = 0, in_top5 = 0;
   std::vector<std::vector<int>> confusion;  ///< [true][predicted]
 
-  double top1(int labelled) const {
-    return labelled > 0 ? static_cast<double>(correct) / labelled : 0.0;
-  }
+  size_t classes() const { return confusion.size(); }
   double median_ms() const {
     std::vector<double> sorted = milliseconds;
     std::nth_element(sorted.begin(),
@@ -40,22 +42,10 @@ struct Contender {
   }
 };
 
-Status PrepareInput(Contender* c, const Sample& sample) {
-  const TensorDescription& in = c->description.inputs[0];
-  if (!sample.is_float()) return c->session->Preprocess(ViewOf(sample.image), c->input.data());
-  if (in.dtype != DType::kF32)
-    return InvalidArgument(StrCat(c->path, ": float samples need a float32 input, it is uint8"));
-  const std::vector<int64_t> shape{1, sample.float_height, sample.float_width,
-                                   sample.float_channels};
-  if (shape != in.shape)
-    return InvalidArgument(StrCat(c->path, ": samples do not have the input's shape"));
-  std::memcpy(c->input.data(), sample.float_data.data(), c->input.size());
-  return OkStatus();
-}
-
 /// Runs one sample; the time is that of the network alone, without decoding and resizing.
-Status RunSample(Contender* c, const Sample& sample) {
-  OCTET_RETURN_IF_ERROR(PrepareInput(c, sample));
+Status RunSample(Contender* c, const Sample& sample, bool raw) {
+  OCTET_RETURN_IF_ERROR(PrepareInput(*c->session, sample, raw, c->input.data())
+                            .WithContext(StrCat(sample.name, ": ", c->path)));
   const void* input = c->input.data();
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& o : c->outputs) outputs.push_back(o.data());
@@ -63,16 +53,114 @@ Status RunSample(Contender* c, const Sample& sample) {
   OCTET_RETURN_IF_ERROR(c->session->Run(&input, outputs.data(), 1));
   c->milliseconds.push_back(
       std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count());
-  const TensorDescription& out = c->description.outputs[0];
-  std::vector<float> scores(out.num_elements());
-  out.ToFloats(c->outputs[0].data(), scores.data());
+  std::vector<float>& scores = c->scores;
+  scores.resize(c->classes());
+  c->description.outputs[0].ToFloats(c->outputs[0].data(), scores.data());
   // Nothing compares with a NaN: the first class would win.
   OCTET_RETURN_IF_ERROR(
       CheckFinite(scores).WithContext(StrCat(sample.name, ": output of ", c->path)));
-  const auto best = std::max_element(scores.begin(), scores.begin() + out.shape.back());
+  if (c->keep_scores) c->kept_scores.insert(c->kept_scores.end(), scores.begin(), scores.end());
+  const auto best = std::max_element(scores.begin(), scores.end());
   c->predicted.push_back(static_cast<int>(best - scores.begin()));
   c->confidence.push_back(*best);
   return OkStatus();
+}
+
+/// Counts the last answer. Of equal scores the first counts as the higher one, as in RunSample.
+Status Count(Contender* c, const Sample& sample) {
+  const size_t label = static_cast<size_t>(sample.label);
+  if (label >= c->classes()) {
+    return InvalidArgument(StrCat(sample.name, ": label ", label, ", but ", c->path, " knows ",
+                                  c->classes(), " classes, counted from 0"));
+  }
+  size_t better = 0;
+  for (size_t i = 0; i < c->classes(); ++i)
+    better += c->scores[i] > c->scores[label] || (c->scores[i] == c->scores[label] && i < label);
+  c->correct += better == 0;
+  c->in_top5 += better < 5;
+  ++c->confusion[label][static_cast<size_t>(c->predicted.back())];
+  return OkStatus();
+}
+
+Result<Contender> OpenContender(const std::string& path, const EvaluateOptions& options) {
+  Contender c;
+  c.path = path;
+  OCTET_ASSIGN_OR_RETURN(c.session, OpenSession(path, options.threads, options.isa));
+  c.description = c.session->GetModel().Describe();
+  if (c.description.inputs.size() != 1) {
+    return InvalidArgument(
+        StrCat(path, ": has ", c.description.inputs.size(), " inputs, evaluation needs one"));
+  }
+  const TensorDescription& out = c.description.outputs[0];
+  const size_t classes = static_cast<size_t>(out.shape.back());
+  if (out.num_elements() != classes)
+    return InvalidArgument(StrCat(path, ": output ", out.name, " is not one row of classes"));
+  c.input.resize(c.description.inputs[0].num_bytes());
+  for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(t.num_bytes());
+  c.confusion.assign(classes, std::vector<int>(classes, 0));
+  c.keep_scores = !options.outputs.empty();
+  return c;
+}
+
+/// Those of the models that have labels, which must be the same: data has one label for all.
+Result<std::vector<std::string>> CommonLabels(const std::vector<Contender>& contenders) {
+  const Contender* first = nullptr;
+  for (const Contender& c : contenders) {
+    const std::vector<std::string>& labels = c.description.labels;
+    if (labels.empty()) continue;
+    if (first == nullptr) first = &c;
+    const std::vector<std::string>& expected = first->description.labels;
+    if (labels.size() != expected.size()) {
+      return InvalidArgument(
+          StrCat(c.path, ": has ", labels.size(), " labels, ", first->path, " ", expected.size()));
+    }
+    const auto [a, b] = std::mismatch(labels.begin(), labels.end(), expected.begin());
+    if (a != labels.end()) {
+      return InvalidArgument(StrCat(c.path, ": label ", a - labels.begin(), " is '", *a,
+                                    "', that of ", first->path, " is '", *b, "'"));
+    }
+  }
+  return first != nullptr ? first->description.labels : std::vector<std::string>();
+}
+
+/// What was read, for the report.
+struct DataSummary {
+  std::vector<std::string> names;
+  std::vector<int> labels;
+  std::string description, label_source;
+  int64_t parts = 0;
+  int labelled = 0;
+  int total() const { return static_cast<int>(names.size()); }
+};
+
+Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::string> model_labels,
+                           std::vector<Contender>* contenders) {
+  DatasetOptions dataset_options;
+  dataset_options.labels = std::move(model_labels);
+  dataset_options.npy_labels = options.npy_labels;
+  dataset_options.need_labels = true;
+  dataset_options.raw = options.raw;
+  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset,
+                         OpenDataset(options.data, dataset_options));
+  DataSummary data;
+  Progress progress("evaluating", dataset->size());
+  for (Sample sample;;) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
+    if (!more) break;
+    for (Contender& c : *contenders) {
+      OCTET_RETURN_IF_ERROR(RunSample(&c, sample, options.raw));
+      if (sample.label >= 0) OCTET_RETURN_IF_ERROR(Count(&c, sample));
+    }
+    data.labelled += sample.label >= 0;
+    data.names.push_back(sample.name);
+    data.labels.push_back(sample.label);
+    progress.Update(data.total());
+  }
+  if (data.names.empty()) return InvalidArgument(StrCat(options.data[0], ": holds no sample"));
+  data.description = dataset->description();
+  data.label_source = dataset->label_source();
+  data.parts = dataset->parts();
+  return data;
 }
 
 std::string LabelName(const Contender& c, int index) {
@@ -126,105 +214,127 @@ int Agreement(const Contender& a, const Contender& b) {
   return same;
 }
 
+std::string Json(const std::vector<Contender>& contenders, const std::vector<std::string>& labels,
+                 const DataSummary& data, const EvaluateOptions& options,
+                 const Warnings& warnings) {
+  using nlohmann::ordered_json;
+  // Of no labelled samples there is no share.
+  const auto share = [&](int n) {
+    return data.labelled > 0 ? ordered_json(static_cast<double>(n) / data.labelled)
+                             : ordered_json();
+  };
+  ordered_json models = ordered_json::array();
+  for (const Contender& c : contenders) {
+    models.push_back(
+        {{"path", c.path},
+         {"precision", PrecisionName(c.description.precision)},
+         {"size_bytes", c.description.file_size},
+         {"correct", c.correct},
+         {"total", data.labelled},
+         {"top1", share(c.correct)},
+         {"top5", c.classes() > 5 ? share(c.in_top5) : ordered_json()},
+         {"agreement", static_cast<double>(Agreement(contenders[0], c)) / data.total()},
+         {"median_ms", c.median_ms()},
+         {"confusion", c.confusion}});
+  }
+  ordered_json known;
+  if (!labels.empty())
+    known = {{"count", labels.size()}, {"first", labels.front()}, {"last", labels.back()}};
+  return ordered_json{{"data",
+                       {{"paths", options.data},
+                        {"files", data.parts},
+                        {"samples", data.total()},
+                        {"labelled", data.labelled},
+                        {"labels", data.label_source}}},
+                      {"labels", std::move(known)},
+                      {"models", std::move(models)},
+                      {"warnings", warnings.texts()}}
+      .dump(1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+void PrintTable(const std::vector<Contender>& contenders, const std::vector<std::string>& labels,
+                const DataSummary& data, const EvaluateOptions& options) {
+  std::string paths;
+  for (const std::string& path : options.data) paths += (paths.empty() ? "" : ", ") + path;
+  std::printf("data:    %s: %s, %d of %d samples labelled; labels: %s\n", paths.c_str(),
+              data.description.c_str(), data.labelled, data.total(), data.label_source.c_str());
+  if (labels.empty()) {
+    std::printf("labels:  the model has none\n");
+  } else {
+    std::printf("labels:  %zu, '%s' to '%s'\n", labels.size(), labels.front().c_str(),
+                labels.back().c_str());
+  }
+  std::printf("run by:  %s, %d thread%s\n\n", contenders[0].session->Isa(), options.threads,
+              options.threads == 1 ? "" : "s");
+  size_t width = 5;
+  bool top5 = false;
+  for (const Contender& c : contenders) {
+    width = std::max(width, c.path.size());
+    top5 = top5 || c.classes() > 5;
+  }
+  const auto share = [&](int n, bool known) {
+    if (!known || data.labelled == 0) return std::string("-");
+    char text[64];
+    std::snprintf(text, sizeof(text), "%5d/%-5d %5.2f %%", n, data.labelled,
+                  100.0 * n / data.labelled);
+    return std::string(text);
+  };
+  std::printf("%-*s  precision  %12s  %18s  %*s%18s  %9s\n", static_cast<int>(width), "model",
+              "bytes", "correct", top5 ? 20 : 0, top5 ? "in the best 5  " : "", "as the first",
+              "median ms");
+  for (const Contender& c : contenders) {
+    const int same = Agreement(contenders[0], c);
+    std::printf("%-*s  %-9s  %12lld  %19s  ", static_cast<int>(width), c.path.c_str(),
+                PrecisionName(c.description.precision),
+                static_cast<long long>(c.description.file_size), share(c.correct, true).c_str());
+    if (top5) std::printf("%19s  ", share(c.in_top5, c.classes() > 5).c_str());
+    std::printf("%5d/%-5d %5.1f %%  %9.3f\n", same, data.total(), 100.0 * same / data.total(),
+                c.median_ms());
+  }
+  if (data.labelled == 0) return;
+  for (const Contender& c : contenders) {
+    if (c.classes() <= 20) PrintConfusion(c);
+  }
+}
+
+Status TryEvaluate(const EvaluateOptions& options) {
+  std::vector<Contender> contenders;
+  for (const std::string& path : options.models) {
+    OCTET_ASSIGN_OR_RETURN(Contender c, OpenContender(path, options));
+    contenders.push_back(std::move(c));
+  }
+  OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> labels, CommonLabels(contenders));
+  OCTET_ASSIGN_OR_RETURN(const DataSummary data, RunAll(options, labels, &contenders));
+
+  Warnings warnings;
+  if (data.labelled > 0 && data.labelled < data.total()) {
+    warnings.Add(StrCat(options.data[0], ": ", data.total() - data.labelled, " of ", data.total(),
+                        " samples have no label and do not count"));
+  }
+  OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
+  if (!options.predictions.empty()) {
+    OCTET_RETURN_IF_ERROR(
+        WritePredictions(options.predictions, contenders, data.names, data.labels));
+  }
+  if (!options.outputs.empty()) {
+    const Contender& c = contenders[0];
+    OCTET_RETURN_IF_ERROR(WriteNpy(options.outputs,
+                                   {data.total(), static_cast<int64_t>(c.classes())},
+                                   std::span<const float>(c.kept_scores)));
+  }
+  if (options.json) {
+    std::printf("%s\n", Json(contenders, labels, data, options, warnings).c_str());
+  } else {
+    PrintTable(contenders, labels, data, options);
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 int Evaluate(const EvaluateOptions& options) {
-  std::vector<Contender> contenders;
-  for (const std::string& path : options.models) {
-    Result<std::unique_ptr<Session>> session = OpenSession(path, options.threads, options.isa);
-    if (!session.ok()) return Fail(session.status());
-    Contender c;
-    c.path = path;
-    c.session = std::move(session).value();
-    c.description = c.session->GetModel().Describe();
-    if (c.description.inputs.size() != 1) {
-      return Fail(InvalidArgument(
-          StrCat(path, ": has ", c.description.inputs.size(), " inputs, evaluation needs one")));
-    }
-    c.input.resize(c.description.inputs[0].num_bytes());
-    for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(t.num_bytes());
-    const size_t classes = static_cast<size_t>(c.description.outputs[0].shape.back());
-    c.confusion.assign(classes, std::vector<int>(classes, 0));
-    contenders.push_back(std::move(c));
-  }
-  DatasetOptions dataset_options;
-  dataset_options.labels = contenders[0].description.labels;
-  dataset_options.npy_labels = options.npy_labels;
-  Result<std::unique_ptr<Dataset>> dataset = OpenDataset(options.data, dataset_options);
-  if (!dataset.ok()) return Fail(dataset.status());
-
-  std::vector<std::string> names;
-  std::vector<int> labels;
-  int labelled = 0;
-  {
-    Progress progress("evaluating", (*dataset)->size());
-    Sample sample;
-    while (true) {
-      const Result<bool> more = (*dataset)->Next(&sample);
-      if (!more.ok()) return Fail(more.status());
-      if (!*more) break;
-      for (Contender& c : contenders) {
-        const Status status = RunSample(&c, sample);
-        if (!status.ok()) return Fail(status);
-        if (sample.label < 0) continue;
-        if (sample.label >= static_cast<int>(c.confusion.size())) {
-          return Fail(InvalidArgument(StrCat(sample.name, ": label ", sample.label, ", but ",
-                                             c.path, " knows ", c.confusion.size(), " classes")));
-        }
-        c.correct += c.predicted.back() == sample.label;
-        ++c.confusion[static_cast<size_t>(sample.label)][static_cast<size_t>(c.predicted.back())];
-      }
-      labelled += sample.label >= 0;
-      names.push_back(sample.name);
-      labels.push_back(sample.label);
-      progress.Update(static_cast<int64_t>(names.size()));
-    }
-  }
-  if (names.empty()) return Fail(InvalidArgument(StrCat(options.data, ": holds no sample")));
-  if (!options.predictions.empty()) {
-    const Status status = WritePredictions(options.predictions, contenders, names, labels);
-    if (!status.ok()) return Fail(status);
-  }
-
-  const int total = static_cast<int>(names.size());
-  if (options.json) {
-    nlohmann::ordered_json models = nlohmann::ordered_json::array();
-    for (const Contender& c : contenders) {
-      models.push_back({{"path", c.path},
-                        {"precision", PrecisionName(c.description.precision)},
-                        {"size_bytes", c.description.file_size},
-                        {"correct", c.correct},
-                        {"total", labelled},
-                        {"top1", c.top1(labelled)},
-                        {"agreement", static_cast<double>(Agreement(contenders[0], c)) / total},
-                        {"median_ms", c.median_ms()},
-                        {"confusion", c.confusion}});
-    }
-    std::printf("%s\n", nlohmann::ordered_json{{"models", std::move(models)}}
-                            .dump(1, ' ', false, nlohmann::ordered_json::error_handler_t::replace)
-                            .c_str());
-    return 0;
-  }
-  size_t width = 5;
-  for (const Contender& c : contenders) width = std::max(width, c.path.size());
-  std::printf("%s: %d samples, %d labelled; %s, %d thread%s\n\n", options.data.c_str(), total,
-              labelled, contenders[0].session->Isa(), options.threads,
-              options.threads == 1 ? "" : "s");
-  std::printf("%-*s  precision  %12s  %18s  %18s  %9s\n", static_cast<int>(width), "model", "bytes",
-              "correct", "as the first", "median ms");
-  for (const Contender& c : contenders) {
-    const int same = Agreement(contenders[0], c);
-    std::printf("%-*s  %-9s  %12lld  %5d/%-5d %5.2f %%  %5d/%-5d %5.1f %%  %9.3f\n",
-                static_cast<int>(width), c.path.c_str(), PrecisionName(c.description.precision),
-                static_cast<long long>(c.description.file_size), c.correct, labelled,
-                100.0 * c.top1(labelled), same, total, 100.0 * same / total, c.median_ms());
-  }
-  if (labelled > 0) {
-    for (const Contender& c : contenders) {
-      if (c.confusion.size() <= 20) PrintConfusion(c);
-    }
-  }
-  return 0;
+  const Status status = TryEvaluate(options);
+  return status.ok() ? 0 : Fail(status);
 }
 
 }  // namespace octet

@@ -55,9 +55,17 @@ int Main(int argc, char** argv) {
       ->add_option("--model", evaluate.models, "Model file; several are compared with the first")
       ->required();
   evaluate_command
-      ->add_option("--data", evaluate.data, "TFRecord file, folder of classes, or .npy file")
+      ->add_option("--data", evaluate.data,
+                   "TFRecord file (also .gz), folder of its shards, folder of classes named by "
+                   "label or by number, or .npy file; may be a quoted pattern, and several are one "
+                   "data set")
       ->required();
-  evaluate_command->add_option("--labels-npy", evaluate.npy_labels, "Labels of a .npy data set");
+  evaluate_command->add_option("--labels-npy", evaluate.npy_labels, "Labels of .npy data");
+  evaluate_command->add_flag("--raw", evaluate.raw,
+                             "uint8 arrays are the input's codes, not pixels to be preprocessed");
+  CLI::Option* outputs = evaluate_command->add_option(
+      "--outputs", evaluate.outputs,
+      "Write the first output of every sample as floats to this .npy file (one model)");
   evaluate_command->add_option("--predictions", evaluate.predictions,
                                "Write every prediction to this CSV file");
   evaluate_command->add_option("--threads", evaluate.threads, "Threads (1)")
@@ -65,6 +73,7 @@ int Main(int argc, char** argv) {
   evaluate_command->add_option("--isa", evaluate.isa,
                                "Instruction set to use instead of the best one");
   evaluate_command->add_flag("--json", evaluate.json, "Print JSON");
+  evaluate_command->add_flag("--strict", evaluate.strict, "Take warnings for errors");
 
   octet::InspectOptions inspect;
   CLI::App* inspect_command = app.add_subcommand("inspect", "Show what a model file holds");
@@ -82,6 +91,8 @@ int Main(int argc, char** argv) {
   });
   try {
     app.parse(argc, argv);
+    if (outputs->count() > 0 && evaluate.models.size() > 1)
+      throw CLI::ValidationError("--outputs", "goes with one model");
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }

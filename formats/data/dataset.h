@@ -14,12 +14,14 @@ namespace octet {
 
 /// One image, or one already prepared input.
 struct Sample {
-  std::string name;  ///< File name, path inside the folder, or "path[index]".
-  int label = -1;    ///< Class index; -1 = unknown.
+  std::string name;    ///< File name, path inside the folder, or "path[index]".
+  int label = -1;      ///< Class index; -1 = unknown.
+  bool codes = false;  ///< `float_data` are the codes of a uint8 tensor.
 
   /// 8-bit pixels to be preprocessed. Empty when `float_data` is set.
   DecodedImage image;
-  /// Preprocessed input in NHWC order: height x width x channels values. Empty when `image` is set.
+  /// An array's own values, of its last three dimensions; [n,features] has 1 x 1 x features, and
+  /// [n,height,width] one channel. Empty when `image` is set.
   std::vector<float> float_data;
   int float_height = 0, float_width = 0, float_channels = 0;
 
@@ -27,69 +29,85 @@ struct Sample {
 };
 
 struct DatasetOptions {
-  /// The model's labels. Class folders and class names in TFRecord files are looked up here when
-  /// the names match.
-  std::vector<std::string> labels;
-  /// .npy file of integer labels for a data set that is itself an .npy file.
-  std::string npy_labels;
+  /// The model's labels, with which folders and texts are compared; empty when it has none.
+  std::vector<std::string> labels = {};
+  /// .npy file of integer labels for a data set that is itself of .npy files.
+  std::string npy_labels = {};
   /// At most this many samples; 0 = all. They are spread evenly over the whole set where its size
   /// is known, because folders of classes are sorted by class.
   int64_t max_samples = 0;
+  /// Whether samples have labels. Without, nothing that names classes is looked at, and shards may
+  /// be missing.
+  bool need_labels = false;
+  /// .npy arrays of uint8 are codes, given as `float_data`, instead of pixels.
+  bool raw = false;
 };
+
+class DatasetPart;
+class LabelMatcher;
 
 /// Streams samples in a fixed order with bounded memory: one sample, and the list of file names of
 /// a folder.
 class Dataset {
  public:
-  virtual ~Dataset() = default;
+  ~Dataset();
+  Dataset(const Dataset&) = delete;
+  Dataset& operator=(const Dataset&) = delete;
 
-  /// Number of samples that Next will give; -1 when unknown (a damaged TFRecord file).
+  /// Number of samples that Next will give; -1 when unknown (a damaged TFRecord file, a compressed
+  /// one without `max_samples`).
   int64_t size() const { return size_; }
 
   /// What it is, for people, e.g. "TFRecord file of 50 records".
   const std::string& description() const { return description_; }
 
-  /// Class names by label as the data set tells them: the folders' names where they made the
-  /// labels; otherwise empty.
-  const std::vector<std::string>& class_names() const { return class_names_; }
+  /// Files and folders that are read one after the other.
+  int64_t parts() const { return static_cast<int64_t>(parts_.size()); }
+
+  /// What told the labels of the samples so far, e.g. "labels from 1, by image/class/text",
+  /// "folders by number", "none".
+  std::string label_source() const;
 
   /// Reads the next sample; false at the end. Errors (a NaN or infinity in `float_data` is one)
   /// name the file and record; after one, the next call goes on with the next sample where that is
   /// possible.
   Result<bool> Next(Sample* sample);
 
- protected:
-  /// Of all samples, also those left out.
-  virtual Result<bool> ReadNext(Sample* sample) = 0;
-  /// Passes over one sample without decoding it.
-  virtual Result<bool> SkipNext() = 0;
+ private:
+  friend Result<std::unique_ptr<Dataset>> OpenDataset(const std::vector<std::string>& paths,
+                                                      const DatasetOptions& options);
+  Dataset();
 
-  /// Called once after opening: applies the limit.
-  void SetSize(int64_t total, int64_t max_samples);
+  Status Open(const std::vector<std::string>& paths, const DatasetOptions& options);
+  Status ReadLabels(const std::string& path);
+  Result<bool> ReadNext(Sample* sample);
+  Result<bool> SkipNext();
 
   std::string description_;
-  std::vector<std::string> class_names_;
-
- private:
+  std::unique_ptr<LabelMatcher> matcher_;  ///< Null when labels are not wanted.
+  std::vector<std::unique_ptr<DatasetPart>> parts_;
+  std::vector<int> npy_labels_;
+  size_t part_ = 0;  ///< That is being read.
   int64_t total_ = -1, size_ = -1, max_samples_ = 0;
   int64_t position_ = 0;  ///< Samples read or skipped.
   int64_t given_ = 0;     ///< Samples read.
 };
 
-/// Opens, by content:
-///  - a TFRecord file of tf.train.Example with image/encoded and optionally image/class/label,
-///  image/class/text,
-///    image/filename;
-///  - a folder whose subfolders hold the images of one class each: labels by `options.labels` when
-///  every subfolder is
-///    named there, else in alphabetical order (an error when there are more or fewer folders than
-///    labels);
+/// Opens files and folders of one kind, one after the other; each path may be a pattern, or a
+/// folder of TFRecord files (data_paths.h). By content:
+///  - a TFRecord file, also compressed by gzip or zlib, of tf.train.Example with image/encoded and
+///    optionally image/class/label, image/class/text, image/filename, or the names of TensorFlow
+///    Datasets (ReadImageExample);
+///  - a folder whose subfolders hold the images of one class each;
 ///  - a folder of images without labels;
-///  - an .npy file: uint8 [N,H,W,3] or [N,H,W,1] images, or float32 [N,H,W,C] prepared inputs;
+///  - an .npy file: uint8 [n,height,width,3 or 1] or [n,height,width] images, or prepared inputs of
+///    float16, float32 or float64 (or uint8 when `raw`) and two to four dimensions;
 ///  - one image.
-/// Files in a folder whose names begin with a dot are ignored, and so are those without an image's
-/// extension. Errors: kNotFound, kIo, kCorrupt, kUnsupported, kInvalidArgument (an empty data set,
-/// labels that do not fit).
+/// Labels are compared with the model's as LabelMatcher says. Files in a folder whose names begin
+/// with a dot are ignored, and so are those without an image's extension. Errors: kNotFound, kIo,
+/// kCorrupt, kUnsupported, kInvalidArgument (an empty data set, labels that do not fit).
+Result<std::unique_ptr<Dataset>> OpenDataset(const std::vector<std::string>& paths,
+                                             const DatasetOptions& options = {});
 Result<std::unique_ptr<Dataset>> OpenDataset(const std::string& path,
                                              const DatasetOptions& options = {});
 

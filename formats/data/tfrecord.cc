@@ -1,7 +1,9 @@
 #include "formats/data/tfrecord.h"
 
+#include <algorithm>
 #include <array>
 #include <exception>
+#include <initializer_list>
 #include <protozero/pbf_reader.hpp>
 #include <utility>
 
@@ -101,64 +103,103 @@ void ParseFeatures(protozero::pbf_reader features, Example* example) {
   }
 }
 
+/// Whether what the file holds, or inflates to, begins with the header of a record.
+bool BeginsWithRecord(const std::string& path, Compression compression) {
+  Result<InputFile> file = InputFile::Open(path);
+  if (!file.ok()) return false;
+  Result<ByteStream> stream = ByteStream::Open(std::move(file).value(), compression);
+  std::array<uint8_t, kHeaderBytes> header;
+  if (!stream.ok()) return false;
+  const Result<int64_t> found = stream->Read(header);
+  return found.ok() && *found == kHeaderBytes && LooksLikeTfRecord(header);
+}
+
+/// The only value of the features of these names; nothing when there is none.
+template <typename T, typename Get>
+Result<std::optional<T>> OneOf(const Example& example, std::initializer_list<const char*> names,
+                               Feature::Kind kind, const char* expected, Get get) {
+  std::optional<T> value;
+  for (const char* name : names) {
+    const auto it = example.find(name);
+    if (it == example.end()) continue;
+    const Feature& feature = it->second;
+    if (feature.kind != kind || get(feature).size() != 1)
+      return InvalidArgument(StrCat("feature ", name, " is not one ", expected));
+    if (value && *value != get(feature)[0])
+      return InvalidArgument(
+          StrCat("features ", *names.begin(), " and ", name, " are not the same"));
+    value = get(feature)[0];
+  }
+  return value;
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TfRecordReader>> TfRecordReader::Open(const std::string& path) {
   OCTET_ASSIGN_OR_RETURN(InputFile file, InputFile::Open(path));
-  std::array<uint8_t, 2> magic{};
-  if (file.size() >= 2) {
-    OCTET_RETURN_IF_ERROR(file.ReadAt(0, magic));
-    // A gzip header; as a length it would be one of over 35 kilobytes with 0x1f8b as low bytes and
-    // a right checksum.
-    std::array<uint8_t, kHeaderBytes> header{};
-    const bool is_header =
-        file.size() >= kHeaderBytes && file.ReadAt(0, header).ok() && LooksLikeTfRecord(header);
-    if (magic[0] == 0x1f && magic[1] == 0x8b && !is_header) {
-      return Unsupported(StrCat(path, ": is compressed with gzip, expected a plain TFRecord file"));
-    }
-  }
-  return std::unique_ptr<TfRecordReader>(new TfRecordReader(std::move(file)));
+  std::array<uint8_t, kHeaderBytes> start{};
+  const std::span<uint8_t> found(start.data(),
+                                 static_cast<size_t>(std::min<int64_t>(file.size(), kHeaderBytes)));
+  OCTET_RETURN_IF_ERROR(file.ReadAt(0, found));
+  // A length may look like the begin of a compressed file, but then its checksum is right.
+  Compression compression =
+      LooksLikeTfRecord(found) ? Compression::kNone : DetectCompression(found);
+  // A damaged length may look like zlib's two bytes.
+  if (compression == Compression::kZlib && !BeginsWithRecord(path, compression))
+    compression = Compression::kNone;
+  OCTET_ASSIGN_OR_RETURN(ByteStream stream, ByteStream::Open(std::move(file), compression));
+  return std::unique_ptr<TfRecordReader>(new TfRecordReader(std::move(stream)));
 }
 
-Result<int64_t> TfRecordReader::ReadLength(int64_t offset, int64_t record) const {
-  const int64_t left = file_.size() - offset;
-  if (left < kHeaderBytes) {
-    return Corrupt(StrCat(file_.path(), ": record ", record, " at byte ", offset,
-                          " is truncated: ", left, " bytes, its header has ", kHeaderBytes));
-  }
-  std::array<uint8_t, kHeaderBytes> header;
-  OCTET_RETURN_IF_ERROR(file_.ReadAt(offset, header));
-  if (!LooksLikeTfRecord(header)) {
-    return Corrupt(StrCat(file_.path(), ": record ", record, " at byte ", offset,
-                          ": the checksum of its length is wrong"));
-  }
-  const uint64_t length = Little64(header.data());
-  if (length > static_cast<uint64_t>(kMaxRecordBytes)) {
-    return Unsupported(StrCat(file_.path(), ": record ", record, " at byte ", offset, ": has ",
-                              length, " bytes, at most ", kMaxRecordBytes, " are read"));
-  }
-  if (static_cast<int64_t>(length) > left - kHeaderBytes - kFooterBytes) {
-    return Corrupt(StrCat(file_.path(), ": record ", record, " at byte ", offset,
-                          " is truncated: it needs ", kHeaderBytes + length + kFooterBytes,
-                          " bytes, ", left, " are left"));
-  }
-  return static_cast<int64_t>(length);
+Status TfRecordReader::Error(StatusCode code, const std::string& problem) const {
+  return Status(code, StrCat(stream_.path(), ": record ", records_, " at byte ", offset_,
+                             stream_.compressed() ? " of what it inflates to" : "", problem));
+}
+
+Result<int64_t> TfRecordReader::Read(std::span<uint8_t> out) {
+  Result<int64_t> count = stream_.Read(out);
+  // Those of a plain file name it.
+  if (!count.ok() && stream_.compressed() && count.status().code() != StatusCode::kIo)
+    return Error(count.status().code(), ": " + count.status().message());
+  return count;
 }
 
 Result<bool> TfRecordReader::Advance(std::vector<uint8_t>* record) {
-  if (offset_ == file_.size()) return false;
-  OCTET_ASSIGN_OR_RETURN(const int64_t length, ReadLength(offset_, records_));
-  if (record != nullptr) {
-    record->resize(static_cast<size_t>(length + kFooterBytes));
-    OCTET_RETURN_IF_ERROR(file_.ReadAt(offset_ + kHeaderBytes, *record));
-    const uint32_t stored = Little32(record->data() + length);
-    record->resize(static_cast<size_t>(length));
+  std::array<uint8_t, kHeaderBytes> header;
+  const int64_t left = stream_.left();
+  OCTET_ASSIGN_OR_RETURN(const int64_t found, Read(header));
+  if (found == 0) return false;
+  if (found < kHeaderBytes) {
+    return Error(StatusCode::kCorrupt,
+                 StrCat(" is truncated: ", found, " bytes, its header has ", kHeaderBytes));
+  }
+  if (!LooksLikeTfRecord(header))
+    return Error(StatusCode::kCorrupt, ": the checksum of its length is wrong");
+  const uint64_t length = Little64(header.data());
+  if (length > static_cast<uint64_t>(kMaxRecordBytes)) {
+    return Error(StatusCode::kUnsupported,
+                 StrCat(": has ", length, " bytes, at most ", kMaxRecordBytes, " are read"));
+  }
+  const int64_t size = static_cast<int64_t>(length), total = kHeaderBytes + size + kFooterBytes;
+  const auto truncated = [&](int64_t bytes) {
+    return Error(StatusCode::kCorrupt,
+                 StrCat(" is truncated: it needs ", total, " bytes, ", bytes, " are left"));
+  };
+  if (left >= 0 && total > left) return truncated(left);
+  if (record == nullptr) {
+    Status status = stream_.Skip(total - kHeaderBytes);
+    if (!status.ok()) return Error(status.code(), ": " + status.message());
+  } else {
+    record->resize(static_cast<size_t>(size + kFooterBytes));
+    OCTET_ASSIGN_OR_RETURN(const int64_t read, Read(*record));
+    if (read < size + kFooterBytes) return truncated(kHeaderBytes + read);
+    const uint32_t stored = Little32(record->data() + size);
+    record->resize(static_cast<size_t>(size));
     if (MaskCrc(Crc32c(*record)) != stored) {
-      return Corrupt(StrCat(file_.path(), ": record ", records_, " at byte ", offset_,
-                            ": the checksum of its ", length, " bytes is wrong"));
+      return Error(StatusCode::kCorrupt, StrCat(": the checksum of its ", size, " bytes is wrong"));
     }
   }
-  offset_ += kHeaderBytes + length + kFooterBytes;
+  offset_ += total;
   ++records_;
   return true;
 }
@@ -173,13 +214,18 @@ Result<bool> TfRecordReader::Next(std::vector<uint8_t>* record) {
 Result<bool> TfRecordReader::Skip() { return Next(nullptr); }
 
 int64_t TfRecordReader::CountRecords() const {
-  int64_t count = 0;
-  for (int64_t offset = 0; offset != file_.size(); ++count) {
-    const Result<int64_t> length = ReadLength(offset, count);
-    if (!length.ok()) return -1;
-    offset += kHeaderBytes + *length + kFooterBytes;
+  const Result<std::unique_ptr<TfRecordReader>> other = Open(stream_.path());
+  if (!other.ok()) return -1;
+  while (true) {
+    const Result<bool> more = (*other)->Skip();
+    if (!more.ok()) return -1;
+    if (!*more) return (*other)->records();
   }
-  return count;
+}
+
+bool IsTfRecordFile(const std::string& path) {
+  return BeginsWithRecord(path, Compression::kNone) || BeginsWithRecord(path, Compression::kGzip) ||
+         BeginsWithRecord(path, Compression::kZlib);
 }
 
 bool LooksLikeTfRecord(std::span<const uint8_t> bytes) {
@@ -203,6 +249,25 @@ Result<Example> ParseExample(std::span<const uint8_t> record) {
     return Corrupt(StrCat("not a tf.train.Example: ", e.what()));
   }
   return example;
+}
+
+Result<ImageExample> ReadImageExample(const Example& example, bool with_class) {
+  const auto bytes = [&](std::initializer_list<const char*> names) {
+    return OneOf<std::string_view>(
+        example, names, Feature::Kind::kBytes, "byte string",
+        [](const Feature& f) -> const auto& { return f.bytes; });
+  };
+  ImageExample image;
+  OCTET_ASSIGN_OR_RETURN(image.encoded, bytes({"image/encoded", "image"}));
+  OCTET_ASSIGN_OR_RETURN(image.name, bytes({"image/filename", "file_name"}));
+  if (!with_class) return image;
+  OCTET_ASSIGN_OR_RETURN(image.text, bytes({"image/class/text"}));
+  OCTET_ASSIGN_OR_RETURN(
+      image.label, OneOf<int64_t>(
+                       example, {"image/class/label", "label"}, Feature::Kind::kInts, "integer",
+                       [](const Feature& f) -> const auto& { return f.ints; }));
+  if (image.text && image.text->empty()) image.text.reset();
+  return image;
 }
 
 }  // namespace octet

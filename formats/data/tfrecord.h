@@ -5,25 +5,27 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "formats/base/status.h"
-#include "formats/data/file.h"
+#include "formats/data/byte_stream.h"
 
 namespace octet {
 
 /// Longer records are refused.
 inline constexpr int64_t kMaxRecordBytes = int64_t{64} << 20;
 
-/// Reads a TFRecord file record by record; memory is bounded by the longest record. Each record is
-/// an 8-byte length, its masked CRC-32C, the data and theirs; both checksums are verified. Errors
-/// name the record and its offset in the file.
+/// Reads a TFRecord file record by record, inflating one that is compressed by gzip or zlib; memory
+/// is bounded by the longest record. Each record is an 8-byte length, its masked CRC-32C, the data
+/// and theirs; both checksums are verified. Errors name the record and its offset in the file, or
+/// in what it inflates to.
 class TfRecordReader {
  public:
-  /// Errors: kNotFound, kIo; kUnsupported for a compressed file.
+  /// Errors: kNotFound, kIo, kOutOfMemory.
   static Result<std::unique_ptr<TfRecordReader>> Open(const std::string& path);
 
   /// Reads the next record into `record`; false at the end. Errors: kCorrupt (truncated, checksum),
@@ -31,29 +33,35 @@ class TfRecordReader {
   /// error.
   Result<bool> Next(std::vector<uint8_t>* record);
 
-  /// As Next without reading the data or checking its checksum.
+  /// As Next without checking the data's checksum, and without reading it where it can be helped.
   Result<bool> Skip();
 
-  /// Number of records, found by walking the lengths; -1 when the structure is damaged. Does not
-  /// move the reader.
+  /// Number of records, found by walking the lengths (a compressed file is inflated for that); -1
+  /// when the structure is damaged. Does not move the reader.
   int64_t CountRecords() const;
 
-  /// Records read or skipped so far, and the offset in the file of the next one.
+  bool compressed() const { return stream_.compressed(); }
+
+  /// Records read or skipped so far, and the offset of the next one.
   int64_t records() const { return records_; }
   int64_t offset() const { return offset_; }
 
  private:
-  explicit TfRecordReader(InputFile file) : file_(std::move(file)) {}
+  explicit TfRecordReader(ByteStream stream) : stream_(std::move(stream)) {}
 
-  /// Length of the data of the record at `offset`, which must not be the end of the file.
-  Result<int64_t> ReadLength(int64_t offset, int64_t record) const;
+  /// About the record that is being read.
+  Status Error(StatusCode code, const std::string& problem) const;
+  Result<int64_t> Read(std::span<uint8_t> out);
   Result<bool> Advance(std::vector<uint8_t>* record);
 
-  InputFile file_;
+  ByteStream stream_;
   int64_t offset_ = 0;
   int64_t records_ = 0;
   Status error_;
 };
+
+/// Whether the file is one, compressed or not, by the length and checksum that it begins with.
+bool IsTfRecordFile(const std::string& path);
 
 /// Whether `bytes`, the first of a file, are the length and checksum that begin a TFRecord file.
 bool LooksLikeTfRecord(std::span<const uint8_t> bytes);
@@ -73,6 +81,19 @@ using Example = std::map<std::string_view, Feature>;
 /// Parses a serialized tf.train.Example; fields that it does not know are skipped. Errors:
 /// kCorrupt.
 Result<Example> ParseExample(std::span<const uint8_t> record);
+
+/// The features of an example that are an image's; absent ones are empty.
+struct ImageExample {
+  std::optional<std::string_view> encoded;  ///< image/encoded, or image.
+  std::optional<std::string_view> name;     ///< image/filename, or file_name.
+  std::optional<std::string_view> text;     ///< image/class/text unless it is empty.
+  std::optional<int64_t> label;             ///< image/class/label, or label.
+};
+
+/// By the names that TensorFlow's image examples have, and TensorFlow Datasets'. Errors:
+/// kInvalidArgument for a feature of another type or length, and for two names of one thing whose
+/// values differ. Text and label are read only `with_class`.
+Result<ImageExample> ReadImageExample(const Example& example, bool with_class);
 
 }  // namespace octet
 

@@ -80,7 +80,7 @@ TEST(DataFuzzTest, TfRecord) {
     if (i % 4 != 0) FixTfRecord(&bytes);
     WriteFile(dir / "f.tfrecord", bytes);
     const auto dataset =
-        OpenDataset(dir / "f.tfrecord", {.labels = {"roses", "tulips"}, .npy_labels = {}});
+        OpenDataset(dir / "f.tfrecord", {.labels = {"roses", "tulips"}, .need_labels = true});
     if (!dataset.ok()) {
       ++counts.bad;
       continue;

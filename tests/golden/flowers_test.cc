@@ -264,7 +264,8 @@ TEST_P(CifarResnet20, ScoresAsPublished) {
   ASSERT_TRUE(model.ok()) << model.status().message();
   auto session = Session::Create(*model, {});
   ASSERT_TRUE(session.ok()) << session.status().message();
-  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test");
+  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test",
+                             {.labels = testing::CifarLabels(), .need_labels = true});
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
   int correct = 0, total = 0;
   Sample sample;

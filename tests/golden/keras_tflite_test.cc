@@ -197,7 +197,8 @@ TEST(TfliteInt8, MlperfTinyGivesTheReferenceKernelsLabels) {
   OCTET_REQUIRE_DATA();
   Runner runner(testing::DataDir() + "/mlperf-tiny/pretrainedResnet_quant.tflite");
   ASSERT_TRUE(runner.ok());
-  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test");
+  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test",
+                             {.labels = testing::CifarLabels(), .need_labels = true});
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
   const std::vector<uint8_t> expected = ReadBytes(Reference("mlperf_tiny.npy"));
   ASSERT_EQ(10000u, expected.size());
@@ -225,7 +226,8 @@ TEST(Keras, MlperfTinyAgreesInEveryFormat) {
       tflite(testing::DataDir() + "/mlperf-tiny/pretrainedResnet.tflite");
   ASSERT_TRUE(h5.ok() && tflite.ok());
   EXPECT_EQ("keras h5 2.4.0", h5.description().source);
-  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test");
+  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test",
+                             {.labels = testing::CifarLabels(), .need_labels = true});
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
   int correct = 0;
   for (Sample sample;;) {

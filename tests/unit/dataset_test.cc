@@ -54,6 +54,21 @@ class DatasetTest : public ::testing::Test {
   const Bytes png_ = MakeColorPng(4, 3, 10, 20, 30);
 };
 
+/// For a model of these labels.
+DatasetOptions Labelled(std::vector<std::string> labels) {
+  return {.labels = std::move(labels), .need_labels = true};
+}
+
+std::string LabelSource(const std::string& path, const DatasetOptions& options) {
+  const auto dataset = OpenDataset(path, options);
+  if (!dataset.ok()) return dataset.status().message();
+  for (Sample sample;;) {
+    const Result<bool> more = (*dataset)->Next(&sample);
+    if (!more.ok()) return more.status().message();
+    if (!*more) return (*dataset)->label_source();
+  }
+}
+
 TEST_F(DatasetTest, FolderOfClasses) {
   WriteFile(dir_ / "dog/2.png", png_);
   WriteFile(dir_ / "dog/1.PNG", png_);
@@ -61,26 +76,60 @@ TEST_F(DatasetTest, FolderOfClasses) {
   WriteFile(dir_ / "dog/.hidden.png", "not an image");
   WriteFile(dir_ / "cat/x.jpg", kBaselineJpeg);
   WriteFile(dir_ / "README.md", "text");
+  // Whoever wants no labels, as calibration, may have folders of any name.
   EXPECT_THAT(ReadAll(dir_.path()),
-              ElementsAre(Pair("cat/x.jpg", 0), Pair("dog/1.PNG", 1), Pair("dog/2.png", 1)));
+              ElementsAre(Pair("cat/x.jpg", -1), Pair("dog/1.PNG", -1), Pair("dog/2.png", -1)));
   const auto dataset = OpenDataset(dir_.path());
   ASSERT_TRUE(dataset.ok());
-  EXPECT_THAT((*dataset)->class_names(), ElementsAre("cat", "dog"));
   EXPECT_EQ((*dataset)->description(), "folder of 3 images in 2 classes");
+  EXPECT_EQ((*dataset)->label_source(), "none");
 }
 
 TEST_F(DatasetTest, FoldersAreMatchedWithLabels) {
   WriteFile(dir_ / "dog/1.png", png_);
-  WriteFile(dir_ / "cat/1.png", png_);
-  EXPECT_THAT(ReadAll(dir_.path(), {.labels = {"dog", "bird", "cat"}, .npy_labels = {}}),
-              ElementsAre(Pair("cat/1.png", 2), Pair("dog/1.png", 0)));
-  // None is known, but the number fits: alphabetical order.
-  EXPECT_THAT(ReadAll(dir_.path(), {.labels = {"Katze", "Hund"}, .npy_labels = {}}),
-              ElementsAre(Pair("cat/1.png", 0), Pair("dog/1.png", 1)));
-  EXPECT_THAT(OpenError(dir_.path(), {.labels = {"dog", "bird"}, .npy_labels = {}}),
-              HasSubstr("'cat'"));
-  EXPECT_THAT(OpenError(dir_.path(), {.labels = {"a", "b", "c"}, .npy_labels = {}}),
-              HasSubstr("2 class folders"));
+  WriteFile(dir_ / "Sea_Lion/1.png", png_);
+  for (const char* name : {"Sea_Lion", "sea lion", "SEA LION"}) {
+    EXPECT_THAT(ReadAll(dir_.path(), Labelled({"dog", "bird", name})),
+                ElementsAre(Pair("Sea_Lion/1.png", 2), Pair("dog/1.png", 0)));
+  }
+  // What is exact goes before what is alike.
+  EXPECT_THAT(ReadAll(dir_.path(), Labelled({"DOG", "dog", "SEA_LION"})),
+              ElementsAre(Pair("Sea_Lion/1.png", 2), Pair("dog/1.png", 1)));
+  EXPECT_EQ(LabelSource(dir_.path(), Labelled({"dog", "sea lion"})), "folders by name");
+  const auto error = [&](std::vector<std::string> labels) {
+    return OpenError(dir_.path(), Labelled(std::move(labels)));
+  };
+  // Never by the alphabet, not even when the number fits.
+  EXPECT_THAT(error({"Hund", "Katze"}),
+              HasSubstr("folder 'Sea_Lion' is named as none of the model's 2 labels ('Hund', "));
+  EXPECT_THAT(error({"dog", "bird"}), HasSubstr("folder 'Sea_Lion' is named as none"));
+  EXPECT_THAT(error({"dog", "sea lion", "sea_lion"}),
+              HasSubstr("folder 'Sea_Lion' may be class 1 ('sea lion') or class 2 ('sea_lion'); "
+                        "name the folders by class index"));
+  EXPECT_THAT(error({"dog", "x", "dog", "sea lion"}), HasSubstr("may be class 0 ('dog')"));
+  EXPECT_THAT(error({}), HasSubstr("octet_convert --labels"));
+  WriteFile(dir_ / "DOG/1.png", png_);
+  EXPECT_THAT(error({"dog", "sea lion"}), HasSubstr("folders 'DOG' and 'dog' are both class 0"));
+}
+
+TEST_F(DatasetTest, FoldersNamedByNumbers) {
+  for (const char* folder : {"0", "2", "10"}) WriteFile(dir_ / folder + "/1.png", png_);
+  const auto numbers = ElementsAre(Pair("0/1.png", 0), Pair("10/1.png", 10), Pair("2/1.png", 2));
+  EXPECT_THAT(ReadAll(dir_.path(), Labelled({})), numbers);
+  EXPECT_THAT(ReadAll(dir_.path(), Labelled(std::vector<std::string>(11, "crane"))), numbers);
+  EXPECT_EQ(LabelSource(dir_.path(), Labelled({})), "folders by number");
+  EXPECT_THAT(OpenError(dir_.path(), Labelled(std::vector<std::string>(10, "x"))),
+              HasSubstr("folder '10': label is 10, the model has 10 classes"));
+  // A model of classes that are called so.
+  EXPECT_THAT(ReadAll(dir_.path(), Labelled({"0", "10", "2"})),
+              ElementsAre(Pair("0/1.png", 0), Pair("10/1.png", 1), Pair("2/1.png", 2)));
+  WriteFile(dir_ / "02/1.png", png_);
+  EXPECT_THAT(OpenError(dir_.path(), Labelled({})),
+              HasSubstr("folders '02' and '2' are both class 2"));
+  std::filesystem::remove_all(dir_ / "02");
+  WriteFile(dir_ / "dog/1.png", png_);
+  EXPECT_THAT(OpenError(dir_.path(), Labelled({"dog", "cat"})), HasSubstr("folder '0' is named"));
+  EXPECT_THAT(OpenError(dir_.path(), Labelled({})), HasSubstr("folder '0' is not"));
 }
 
 TEST_F(DatasetTest, FlatFolder) {
@@ -102,8 +151,7 @@ TEST_F(DatasetTest, RefusesOddFolders) {
   EXPECT_EQ(OpenDataset(dir_ / "missing").status().code(), StatusCode::kNotFound);
   WriteFile(dir_ / "text.txt", "plain text of some length");
   EXPECT_THAT(OpenError(dir_ / "text.txt"), HasSubstr("not a data set"));
-  EXPECT_THAT(OpenError(dir_ / "gap", {.labels = {}, .npy_labels = {}, .max_samples = -1}),
-              HasSubstr("max_samples"));
+  EXPECT_THAT(OpenError(dir_ / "gap", {.max_samples = -1}), HasSubstr("max_samples"));
 }
 
 TEST_F(DatasetTest, GoesOnAfterABadImage) {
@@ -139,19 +187,151 @@ TEST_F(DatasetTest, TfRecord) {
   const Bytes bare = MakeExample({{"image/encoded", encoded}});
   WriteFile(dir_ / "d.tfrecord", MakeTfRecord({full, text, bare}));
   EXPECT_THAT(ReadAll(dir_ / "d.tfrecord"),
-              ElementsAre(Pair("c.png", 3), Pair("d.tfrecord[1]", -1), Pair("d.tfrecord[2]", -1)));
-  EXPECT_THAT(ReadAll(dir_ / "d.tfrecord", {.labels = {"dog", "cat", "x", "y"}, .npy_labels = {}}),
-              ElementsAre(Pair("c.png", 3), Pair("d.tfrecord[1]", 1), Pair("d.tfrecord[2]", -1)));
+              ElementsAre(Pair("c.png", -1), Pair("d.tfrecord[1]", -1), Pair("d.tfrecord[2]", -1)));
+  EXPECT_THAT(ReadAll(dir_ / "d.tfrecord", Labelled({"dog", "x", "y", "cat"})),
+              ElementsAre(Pair("c.png", 3), Pair("d.tfrecord[1]", 3), Pair("d.tfrecord[2]", -1)));
+  EXPECT_EQ(LabelSource(dir_ / "d.tfrecord", Labelled({"dog", "x", "y", "Cat"})),
+            "image/class/label and image/class/text; image/class/text");
+  EXPECT_THAT(LabelSource(dir_ / "d.tfrecord", Labelled({})),
+              HasSubstr("record 1 at byte 260: has the text 'cat' and no number, and the model has "
+                        "no labels"));
+}
+
+TEST_F(DatasetTest, TfRecordOfTensorFlowDatasets) {
+  const auto encoded = BytesFeature(png_);
+  WriteFile(dir_ / "d.tfrecord", MakeTfRecord({MakeExample({{"image", encoded},
+                                                            {"label", IntFeature({1})},
+                                                            {"file_name", BytesFeature("x.png")}}),
+                                               MakeExample({{"image", encoded}})}));
+  EXPECT_THAT(ReadAll(dir_ / "d.tfrecord", Labelled({"a", "b"})),
+              ElementsAre(Pair("x.png", 1), Pair("d.tfrecord[1]", -1)));
+  WriteFile(dir_ / "d.tfrecord",
+            MakeTfRecord({MakeExample({{"image", encoded},
+                                       {"label", IntFeature({1})},
+                                       {"image/class/label", IntFeature({0})}})}));
+  EXPECT_THAT(LabelSource(dir_ / "d.tfrecord", Labelled({"a", "b"})),
+              HasSubstr("features image/class/label and label are not the same"));
+}
+
+TEST_F(DatasetTest, TfRecordNumbersAndTextsMustAgree) {
+  struct Record {
+    int64_t label;  ///< -2: none.
+    std::string text;
+  };
+  const auto read = [&](const std::vector<Record>& records, std::vector<std::string> labels) {
+    std::vector<Bytes> all;
+    for (const Record& r : records) {
+      std::vector<std::pair<std::string, Bytes>> features{{"image/encoded", BytesFeature(png_)}};
+      if (r.label != -2) features.emplace_back("image/class/label", IntFeature({r.label}));
+      features.emplace_back("image/class/text", BytesFeature(r.text));
+      all.push_back(MakeExample(features));
+    }
+    WriteFile(dir_ / "d.tfrecord", MakeTfRecord(all));
+    std::string s;
+    for (const auto& [name, label] : ReadAll(dir_ / "d.tfrecord", Labelled(labels)))
+      s += label == -2 ? name : std::to_string(label) + " ";
+    return s;
+  };
+  const std::vector<std::string> rgb = {"red", "green", "blue"};
+  EXPECT_EQ(read({{0, "red"}, {2, "blue"}, {-1, ""}, {1, ""}, {-2, "Green"}}, rgb), "0 2 -1 1 1 ");
+  // Labels from 1, as TF-slim writes.
+  EXPECT_EQ(read({{1, "red"}, {3, "blue"}, {2, "green"}}, rgb), "0 2 1 ");
+  EXPECT_EQ(LabelSource(dir_ / "d.tfrecord", Labelled(rgb)), "labels from 1, by image/class/text");
+  EXPECT_EQ(read({{1, "red"}, {3, "blue"}}, {"background", "red", "green", "blue"}), "1 3 ");
+  EXPECT_THAT(read({{0, "red"}, {2, "green"}}, rgb),
+              HasSubstr("record 1 at byte 207: has label 2 and the text 'green', which is the "
+                        "model's label 1; the model's label 2 is 'blue'"));
+  EXPECT_THAT(read({{2, "green"}, {2, "blue"}}, rgb), HasSubstr("labels before count from 1"));
+  EXPECT_THAT(read({{1, "red"}, {2, ""}}, rgb), HasSubstr("has label 2 and no text"));
+  EXPECT_THAT(read({{2, ""}, {1, "red"}}, rgb), HasSubstr("has label 1 and the text 'red'"));
+  EXPECT_THAT(read({{0, "blue"}}, rgb), HasSubstr("the model's label 0 is 'red'"));
   EXPECT_THAT(
-      ReadAll(dir_ / "d.tfrecord", {.labels = {"dog", "cat"}, .npy_labels = {}}),
-      ElementsAre(Pair(HasSubstr("record 0 at byte 0: label is 3, the model has 2 classes"), -2)));
+      read({{1, "mauve"}}, rgb),
+      HasSubstr("has label 1 and the text 'mauve', which is none of the model's labels; the "
+                "model's label 1 is 'green'"));
+  EXPECT_THAT(read({{7, "mauve"}}, rgb), HasSubstr("the model has 3 classes"));
+  EXPECT_THAT(read({{3, ""}}, rgb), HasSubstr("label is 3, the model has 3 classes"));
+  // ImageNet has two cranes, and two maillots side by side.
+  const std::vector<std::string> cranes = {"crane", "x", "crane", "maillot", "maillot"};
+  EXPECT_EQ(read({{2, "crane"}, {0, "crane"}, {4, "maillot"}, {3, "maillot"}}, cranes), "2 0 4 3 ");
+  EXPECT_THAT(read({{1, "x"}, {1, "crane"}}, cranes),
+              HasSubstr("has label 1 and the text 'crane'"));
+  EXPECT_THAT(read({{-2, "crane"}}, cranes), HasSubstr("labels 0 and 2, and no number"));
+  // Without the model's labels, numbers count; but one cannot have two texts.
+  EXPECT_EQ(read({{5, "crane"}, {9, "crane"}, {5, "crane"}}, {}), "5 9 5 ");
+  EXPECT_THAT(read({{5, "crane"}, {5, "red"}}, {}),
+              HasSubstr("has label 5 and the text 'red', records before have the text 'crane'"));
+}
+
+TEST_F(DatasetTest, SeveralFiles) {
+  const auto record = [&](int64_t label) {
+    return MakeTfRecord({MakeExample(
+        {{"image/encoded", BytesFeature(png_)}, {"image/class/label", IntFeature({label})}})});
+  };
+  for (int i = 0; i < 3; ++i) {
+    const std::string of = std::to_string(i) + "-of-00003";
+    WriteFile(dir_ / "set/train-0000" + of, record(i));
+    WriteFile(dir_ / "two/a.tfrecord-0000" + of, record(i));
+  }
+  WriteFile(dir_ / "set/features.json", "{}");
+  const auto labels = [&](const std::vector<std::string>& paths, const DatasetOptions& options) {
+    const auto dataset = OpenDataset(paths, options);
+    if (!dataset.ok()) return dataset.status().message();
+    std::string s;
+    for (Sample sample; (*dataset)->Next(&sample).value() && !sample.name.empty();)
+      s += std::to_string(sample.label);
+    return s + " " + (*dataset)->description();
+  };
+  const DatasetOptions any = Labelled({});
+  const std::string all = "012 3 TFRecord files of 3 samples";
+  EXPECT_EQ(labels({dir_ / "set"}, any), all);
+  EXPECT_EQ(labels({dir_ / "set/train-*"}, any), all);
+  EXPECT_EQ(labels({dir_ / "two/a.tfrecord*"}, any), all);
+  EXPECT_EQ(labels({dir_ / "set/train-00002-of-00003", dir_ / "set/train-0000[01]-of-00003"}, any),
+            "201 3 TFRecord files of 3 samples");
+  EXPECT_EQ(labels({dir_ / "set/train-00002-of-00003"}, any), "2 TFRecord file of 1 records");
+  EXPECT_THAT(labels({dir_ / "set/test-*"}, any), HasSubstr("nothing matches this pattern"));
+  EXPECT_THAT(labels({dir_ / "set/train-0000[01]-of-00003"}, any),
+              HasSubstr("train-00002-of-00003: this shard is missing, 3 were expected"));
+  EXPECT_THAT(labels({dir_ / "set", dir_ / "set/train-00000-of-00003"}, any),
+              HasSubstr("was given twice"));
+  EXPECT_THAT(labels({}, any), HasSubstr("no data"));
+  DatasetOptions two = any;
+  two.max_samples = 2;
+  EXPECT_EQ(labels({dir_ / "set"}, two), "01 3 TFRecord files of 3 samples");
+  std::filesystem::remove(dir_ / "set/train-00001-of-00003");
+  EXPECT_THAT(labels({dir_ / "set"}, any),
+              HasSubstr("train-00001-of-00003: this shard is missing"));
+  EXPECT_EQ(labels({dir_ / "set"}, {}), "-1-1 2 TFRecord files of 2 samples");
+  WriteFile(dir_ / "two/b.tfrecord", record(0));
+  EXPECT_THAT(labels({dir_ / "two"}, any), HasSubstr("holds several sets of records (a.tfrecord-"));
+  WriteFile(dir_ / "set/photo.png", png_);
+  EXPECT_THAT(labels({dir_ / "set"}, any), HasSubstr("both TFRecord files and images (photo.png)"));
+  EXPECT_THAT(labels({dir_ / "two/b.tfrecord", dir_ / "set/photo.png"}, any),
+              HasSubstr("photo.png: is a one image, "));
+  // A name that reads as a pattern, but is a file's.
+  WriteFile(dir_ / "x[1].tfrecord", record(7));
+  EXPECT_EQ(labels({dir_ / "x[1].tfrecord"}, any), "7 TFRecord file of 1 records");
+}
+
+TEST_F(DatasetTest, LabelsOfSeveralArrays) {
+  ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {2, 1, 1, 3}, Bytes(6)).ok());
+  ASSERT_TRUE(WriteNpy(dir_ / "b.npy", {1, 1, 1, 3}, Bytes(3)).ok());
+  ASSERT_TRUE(WriteNpy(dir_ / "l.npy", {3}, std::vector<int32_t>{4, 5, 6}).ok());
+  DatasetOptions options = Labelled({});
+  options.npy_labels = dir_ / "l.npy";
+  EXPECT_THAT(ReadAll(dir_ / "[ab].npy", options),
+              ElementsAre(Pair("a.npy[0]", 4), Pair("a.npy[1]", 5), Pair("b.npy[0]", 6)));
+  WriteFile(dir_ / "x.png", png_);
+  EXPECT_THAT(OpenError(dir_ / "x.png", options), HasSubstr("l.npy: labels of .npy files, but "));
+  EXPECT_THAT(OpenError(dir_ / "x.png", {.raw = true}), HasSubstr("only .npy arrays can be raw"));
 }
 
 TEST_F(DatasetTest, TfRecordErrorsNameTheRecord) {
   const Bytes good = MakeExample({{"image/encoded", BytesFeature(png_)}});
   const auto error = [&](const Bytes& record) {
     WriteFile(dir_ / "d.tfrecord", MakeTfRecord({good, record, good}));
-    const auto all = ReadAll(dir_ / "d.tfrecord");
+    const auto all = ReadAll(dir_ / "d.tfrecord", Labelled({}));
     EXPECT_EQ(all.size(), 2u);
     EXPECT_THAT(all.back().first, HasSubstr("d.tfrecord: record 1 at byte "));
     return all.back().first;
@@ -185,7 +365,7 @@ TEST_F(DatasetTest, NpyImages) {
   ASSERT_TRUE(WriteNpy(dir_ / "i.npy", {2, 3, 4, 3}, pixels).ok());
   ASSERT_TRUE(WriteNpy(dir_ / "l.npy", {2}, std::vector<int32_t>{7, 1}).ok());
   EXPECT_THAT(ReadAll(dir_ / "i.npy"), ElementsAre(Pair("i.npy[0]", -1), Pair("i.npy[1]", -1)));
-  const auto dataset = OpenDataset(dir_ / "i.npy", {.labels = {}, .npy_labels = dir_ / "l.npy"});
+  const auto dataset = OpenDataset(dir_ / "i.npy", {.npy_labels = dir_ / "l.npy"});
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
   Sample sample;
   ASSERT_TRUE((*dataset)->Next(&sample).ok());
@@ -196,7 +376,7 @@ TEST_F(DatasetTest, NpyImages) {
   EXPECT_THAT(OpenError(dir_ / "i.npy", {.labels = {"a", "b"}, .npy_labels = dir_ / "l.npy"}),
               HasSubstr("label is 7"));
   ASSERT_TRUE(WriteNpy(dir_ / "l.npy", {3}, std::vector<int32_t>{0, 0, 0}).ok());
-  EXPECT_THAT(OpenError(dir_ / "i.npy", {.labels = {}, .npy_labels = dir_ / "l.npy"}),
+  EXPECT_THAT(OpenError(dir_ / "i.npy", {.npy_labels = dir_ / "l.npy"}),
               HasSubstr("expected 2 labels"));
 }
 
@@ -219,6 +399,32 @@ TEST_F(DatasetTest, NpyGrayAndFloat) {
   EXPECT_EQ(sample.float_channels, 2);
   EXPECT_FALSE(*(*dataset)->Next(&sample));
   EXPECT_FALSE(sample.is_float());
+}
+
+TEST_F(DatasetTest, ArraysOfOtherRanksAndTypes) {
+  const auto read = [&](const DatasetOptions& options) {
+    const auto dataset = OpenDataset(dir_ / "a.npy", options);
+    EXPECT_TRUE(dataset.ok()) << dataset.status().message();
+    Sample sample;
+    EXPECT_TRUE((*dataset)->Next(&sample).value());
+    return sample;
+  };
+  ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {1, 2, 2}, Bytes{1, 2, 3, 4}).ok());
+  EXPECT_EQ(read({}).image.rgb, (Bytes{1, 1, 1, 2, 2, 2, 3, 3, 3, 4, 4, 4}));
+  Sample sample = read({.raw = true});
+  EXPECT_TRUE(sample.codes);
+  EXPECT_THAT(sample.float_data, ElementsAre(1, 2, 3, 4));
+  ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6}).ok());
+  sample = read({});
+  EXPECT_FALSE(sample.codes);
+  EXPECT_THAT(sample.float_data, ElementsAre(1, 2, 3));
+  EXPECT_EQ(sample.float_height, 1);
+  EXPECT_EQ(sample.float_channels, 3);
+  ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {1, 2, 3}, std::vector<float>(6, 1.0f)).ok());
+  sample = read({});
+  EXPECT_EQ(sample.float_height, 2);
+  EXPECT_EQ(sample.float_width, 3);
+  EXPECT_EQ(sample.float_channels, 1);
 }
 
 TEST_F(DatasetTest, RefusesOtherArrays) {
@@ -247,11 +453,11 @@ TEST_F(DatasetTest, LimitSpreadsEvenly) {
     for (const auto& [name, label] : all) s += name + " ";
     return s;
   };
-  const DatasetOptions four{.labels = {}, .npy_labels = {}, .max_samples = 4};
+  const DatasetOptions four{.max_samples = 4};
   EXPECT_EQ(names(ReadAll(dir_ / "folder", four)), "0.png 2.png 5.png 7.png ");
   EXPECT_EQ(names(ReadAll(dir_ / "r.tfrecord", four)), "0 2 5 7 ");
   EXPECT_EQ(names(ReadAll(dir_ / "a.npy", four)), "a.npy[0] a.npy[2] a.npy[5] a.npy[7] ");
-  const DatasetOptions many{.labels = {}, .npy_labels = {}, .max_samples = 11};
+  const DatasetOptions many{.max_samples = 11};
   EXPECT_EQ(ReadAll(dir_ / "folder", many).size(), 10u);
 }
 
@@ -260,8 +466,8 @@ TEST(FlowersDatasetTest, HasTenAndSixteenPhotosPerClass) {
   const std::vector<std::string> labels = {"roses", "sunflowers", "daisy", "dandelion", "tulips"};
   for (const auto& [name, per_class] :
        std::map<std::string, int>{{"test", 10}, {"validation", 16}}) {
-    const auto dataset = OpenDataset(DataDir() + "/flowers/" + name + ".tfrecord",
-                                     {.labels = labels, .npy_labels = {}});
+    const auto dataset =
+        OpenDataset(DataDir() + "/flowers/" + name + ".tfrecord", Labelled(labels));
     ASSERT_TRUE(dataset.ok()) << dataset.status().message();
     EXPECT_EQ((*dataset)->size(), 5 * per_class);
     std::map<int, int> count;
@@ -281,11 +487,8 @@ TEST(FlowersDatasetTest, HasTenAndSixteenPhotosPerClass) {
 
 TEST(CifarDatasetTest, HasAHundredTestImagesPerClass) {
   OCTET_REQUIRE_DATA();
-  const auto dataset = OpenDataset(DataDir() + "/cifar10/test");
+  const auto dataset = OpenDataset(DataDir() + "/cifar10/test", Labelled(CifarLabels()));
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
-  EXPECT_THAT((*dataset)->class_names(),
-              ElementsAre("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse",
-                          "ship", "truck"));
   EXPECT_EQ((*dataset)->size(), 1000);
   std::map<int, int> count;
   Sample sample;

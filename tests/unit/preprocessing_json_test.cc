@@ -49,5 +49,25 @@ TEST(PreprocessingJsonTest, ReadsBackTheSameBits) {
   }
 }
 
+// Whoever writes one number in brackets means all channels, or has a gray network in mind.
+TEST(PreprocessingJsonTest, ListsHaveOneNumberForEachChannel) {
+  const auto read = [](const char* list, int64_t channels) {
+    return ParsePreprocessing(std::string("{\"mean\":") + list + ",\"std\":" + list + "}", "p.json",
+                              channels);
+  };
+  const std::pair<const char*, int64_t> right[] = {
+      {"0.5", 1}, {"0.5", 3}, {"[0.5]", 1}, {"[0.1,0.2,0.3]", 3}, {"[1,2,3,4]", 4}, {"[0.5]", 0}};
+  for (const auto& [list, channels] : right) EXPECT_TRUE(read(list, channels).ok()) << list;
+  EXPECT_EQ(read("0.5", 3)->mean[2], 0.5f);
+  const std::pair<const char*, int64_t> wrong[] = {
+      {"[0.5]", 3}, {"[0.1,0.2]", 3}, {"[1,2,3,4]", 3}, {"[1,2,3]", 1}, {"[1,2,3]", 4}};
+  for (const auto& [list, channels] : wrong) {
+    const auto p = read(list, channels);
+    ASSERT_FALSE(p.ok()) << list;
+    EXPECT_NE(p.status().message().find("p.json: 'mean' has "), std::string::npos);
+    EXPECT_NE(p.status().message().find(", the network's input has "), std::string::npos);
+  }
+}
+
 }  // namespace
 }  // namespace octet

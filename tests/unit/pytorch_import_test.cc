@@ -556,7 +556,8 @@ TEST(Pytorch, LegacyResnet20ScoresAsPublished) {
   ASSERT_TRUE(model.ok()) << model.status().message();
   const auto session = Session::Create(model.value());
   ASSERT_TRUE(session.ok()) << session.status().message();
-  auto dataset = OpenDataset(DataDir() + "/cifar10/test");
+  auto dataset =
+      OpenDataset(DataDir() + "/cifar10/test", {.labels = CifarLabels(), .need_labels = true});
   ASSERT_TRUE(dataset.ok()) << dataset.status().message();
   std::vector<float> input(32 * 32 * 3), logits(10);
   int images = 0, right = 0;

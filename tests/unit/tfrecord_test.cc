@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <zlib.h>
 
 #include <string>
 
@@ -123,12 +124,85 @@ TEST_F(TfRecordTest, DoesNotAllocateWhatALengthClaims) {
   EXPECT_THAT(ErrorAfter(bytes, 0).message(), HasSubstr("100 are left"));
 }
 
-TEST_F(TfRecordTest, RefusesCompressedFiles) {
-  WriteFile(dir_ / "r.gz", Bytes{0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 1, 2, 3, 4});
-  const auto reader = TfRecordReader::Open(dir_ / "r.gz");
-  ASSERT_FALSE(reader.ok());
-  EXPECT_EQ(reader.status().code(), StatusCode::kUnsupported);
-  EXPECT_THAT(reader.status().message(), HasSubstr("gzip"));
+/// `window` as deflateInit2 takes it: 15 for zlib, 31 for gzip.
+Bytes Compress(const Bytes& bytes, int window) {
+  z_stream z = {};
+  EXPECT_EQ(deflateInit2(&z, 9, Z_DEFLATED, window, 9, Z_DEFAULT_STRATEGY), Z_OK);
+  Bytes out(deflateBound(&z, bytes.size()));
+  z.next_in = const_cast<Bytef*>(bytes.data());
+  z.avail_in = static_cast<uInt>(bytes.size());
+  z.next_out = out.data();
+  z.avail_out = static_cast<uInt>(out.size());
+  EXPECT_EQ(deflate(&z, Z_FINISH), Z_STREAM_END);
+  out.resize(z.total_out);
+  deflateEnd(&z);
+  return out;
+}
+
+TEST_F(TfRecordTest, ReadsCompressedFiles) {
+  const Bytes plain = MakeTfRecord({ToBytes("one"), {}, Bytes(300000, 7)});
+  const Bytes gzip = Compress(plain, 31);
+  for (const Bytes& bytes : {gzip, Compress(plain, 15)}) {
+    const auto reader = MustOpen(bytes);
+    EXPECT_TRUE(reader->compressed());
+    EXPECT_TRUE(IsTfRecordFile(dir_ / "r.tfrecord"));
+    EXPECT_EQ(reader->CountRecords(), 3);
+    Bytes record;
+    ASSERT_TRUE(reader->Next(&record).ok());
+    EXPECT_EQ(record, ToBytes("one"));
+    EXPECT_TRUE(*reader->Skip());
+    ASSERT_TRUE(*reader->Next(&record));
+    EXPECT_EQ(record, Bytes(300000, 7));
+    EXPECT_EQ(reader->offset(), static_cast<int64_t>(plain.size()));
+    EXPECT_FALSE(*reader->Next(&record));
+  }
+  // As `cat a.gz b.gz` writes.
+  EXPECT_EQ(MustOpen(Concat({gzip, gzip}))->CountRecords(), 6);
+  EXPECT_EQ(MustOpen(Compress({}, 31))->CountRecords(), 0);
+}
+
+TEST_F(TfRecordTest, NoticesDamageOfCompressedFiles) {
+  const Bytes plain = MakeTfRecord({ToBytes("first"), ToBytes("second")});
+  for (const int window : {15, 31}) {
+    const Bytes whole = Compress(plain, window);
+    for (size_t bytes = 24; bytes < whole.size(); ++bytes) {
+      const auto reader =
+          MustOpen(Bytes(whole.begin(), whole.begin() + static_cast<int64_t>(bytes)));
+      Bytes record;
+      Result<bool> more = reader->Next(&record);
+      while (more.ok() && *more) more = reader->Next(&record);
+      ASSERT_FALSE(more.ok()) << bytes;
+      EXPECT_EQ(more.status().code(), StatusCode::kCorrupt);
+      EXPECT_THAT(more.status().message(), HasSubstr("r.tfrecord: record "));
+      EXPECT_THAT(more.status().message(),
+                  HasSubstr("the compressed stream is truncated at byte " + std::to_string(bytes)));
+    }
+    Bytes tail = whole;
+    tail.insert(tail.end(), {1, 2, 3, 4});
+    EXPECT_EQ(ErrorAfter(tail, 2).code(), StatusCode::kCorrupt);
+    Bytes damaged = whole;
+    damaged.back() ^= 1;  // Of the stream's own check; the records are whole.
+    EXPECT_THAT(ErrorAfter(damaged, 1).message(), HasSubstr("the compressed stream is damaged"));
+  }
+  // What it inflates to is no TFRecord, or ends in a record.
+  EXPECT_THAT(ErrorAfter(Compress(Bytes(1000, 'x'), 31), 0).message(),
+              HasSubstr("record 0 at byte 0 of what it inflates to: the checksum of its length"));
+  EXPECT_THAT(
+      ErrorAfter(Compress(Bytes(plain.begin(), plain.end() - 3), 31), 1).message(),
+      HasSubstr("record 1 at byte 21 of what it inflates to is truncated: it needs 22 bytes, "
+                "19 are left"));
+}
+
+// Inflated piece by piece: a record longer than what is read is refused by its length.
+TEST_F(TfRecordTest, BombsAreNotInflatedToMemory) {
+  Bytes length;
+  AppendLittle(&length, kMaxRecordBytes + 1, 8);
+  Bytes bytes = length;
+  AppendLittle(&bytes, MaskCrc(Crc32c(length)), 4);
+  bytes.resize(100'000'000);
+  const Bytes bomb = Compress(bytes, 31);
+  EXPECT_LT(bomb.size(), 200'000u);
+  EXPECT_EQ(ErrorAfter(bomb, 0).code(), StatusCode::kUnsupported);
 }
 
 TEST(ExampleTest, ParsesAllKinds) {

@@ -20,7 +20,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const MemoryFile file(bytes.data(), bytes.size());
   const auto dataset = OpenDataset(
       file.path(),
-      {.labels = {"roses", "tulips"}, .npy_labels = {}, .max_samples = data[0] / 2 % 4});
+      {.labels = {"roses", "tulips"}, .max_samples = data[0] / 2 % 4, .need_labels = true});
   if (!dataset.ok()) return 0;
   // At most one record per 16 bytes.
   for (size_t n = 0;; ++n) {

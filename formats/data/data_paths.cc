@@ -1,0 +1,148 @@
+#include "formats/data/data_paths.h"
+
+#include <glob.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <set>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "formats/data/dataset_part.h"
+
+namespace octet {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// Of a path NAME-00001-of-00004REST.
+struct Shard {
+  std::string before, index, count, after;
+
+  std::string Path(int64_t i) const {
+    std::string digits = std::to_string(i);
+    if (digits.size() < index.size()) digits.insert(0, index.size() - digits.size(), '0');
+    return before + digits + "-of-" + count + after;
+  }
+};
+
+std::optional<Shard> ParseShard(const std::string& path) {
+  const auto digits = [&](size_t at) {
+    return path.substr(at, path.find_first_not_of("0123456789", at) - at);
+  };
+  const size_t of = path.rfind("-of-");
+  if (of == std::string::npos || of < 2) return std::nullopt;
+  const size_t begin = path.find_last_not_of("0123456789", of - 1);
+  if (begin == std::string::npos || path[begin] != '-' || begin + 1 == of) return std::nullopt;
+  Shard shard{path.substr(0, begin + 1), digits(begin + 1), digits(of + 4), ""};
+  shard.after = path.substr(of + 4 + shard.count.size());
+  const bool sane = !shard.count.empty() && shard.count.size() <= 6 && shard.index.size() <= 6 &&
+                    shard.after.find('/') == std::string::npos;
+  return sane ? std::optional<Shard>(std::move(shard)) : std::nullopt;
+}
+
+std::vector<std::string> Glob(const std::string& pattern) {
+  glob_t found = {};
+  std::vector<std::string> paths;
+  if (glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
+    paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
+  globfree(&found);
+  std::sort(paths.begin(), paths.end());
+  return paths;
+}
+
+/// The TFRecord files of a folder; none when it has folders.
+Result<std::vector<std::string>> RecordsIn(const std::string& folder) {
+  std::vector<std::string> records;
+  std::string image;
+  std::error_code error;
+  for (fs::directory_iterator it(folder, error); !error && it != fs::directory_iterator();
+       it.increment(error)) {
+    const std::string name = it->path().filename().string();
+    std::error_code type_error;
+    if (name.starts_with(".")) continue;
+    if (it->is_directory(type_error)) return std::vector<std::string>();
+    if (IsNamedAsTfRecord(name)) records.push_back(it->path().string());
+    if (IsNamedAsImage(name)) image = name;
+  }
+  if (!records.empty() && !image.empty()) {
+    return InvalidArgument(StrCat(folder, ": holds both TFRecord files and images (", image,
+                                  "), expected one or the other"));
+  }
+  std::sort(records.begin(), records.end());
+  std::map<std::string, std::string> sets;  // By what is common to their names, one of each.
+  bool sharded = false;
+  for (const std::string& path : records) {
+    const std::optional<Shard> shard = ParseShard(path);
+    sharded = sharded || shard;
+    sets.emplace(shard ? StrCat(shard->before, "*-of-", shard->count, shard->after) : path, path);
+  }
+  if (sharded && sets.size() > 1) {
+    return InvalidArgument(StrCat(folder, ": holds several sets of records (",
+                                  fs::path(sets.begin()->second).filename().string(), ", ",
+                                  fs::path(std::next(sets.begin())->second).filename().string(),
+                                  "); give one of them by a pattern such as '", sets.begin()->first,
+                                  "'"));
+  }
+  return records;
+}
+
+Status CheckComplete(const std::vector<std::string>& paths) {
+  const std::set<std::string> given(paths.begin(), paths.end());
+  std::set<std::string> checked;
+  for (const std::string& path : paths) {
+    const std::optional<Shard> shard = ParseShard(path);
+    if (!shard || !checked.insert(shard->before + shard->count + shard->after).second) continue;
+    for (int64_t i = 0, n = std::stoll(shard->count); i < n; ++i) {
+      if (given.contains(shard->Path(i))) continue;
+      return NotFound(StrCat(shard->Path(i), ": this shard is missing, ", n, " were expected"));
+    }
+  }
+  return OkStatus();
+}
+
+}  // namespace
+
+bool IsNamedAsTfRecord(const std::string& path) {
+  const std::string name = fs::path(path).filename().string();
+  return name.find(".tfrecord") != std::string::npos || ParseShard(name);
+}
+
+Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>& paths,
+                                                 bool complete) {
+  if (paths.empty()) return InvalidArgument("no data was given");
+  std::vector<std::string> all;
+  for (const std::string& path : paths) {
+    std::error_code error;
+    std::vector<std::string> found{path};
+    if (!fs::exists(path, error) && path.find_first_of("*?[") != std::string::npos) {
+      found = Glob(path);
+      if (found.empty()) return NotFound(StrCat(path, ": nothing matches this pattern"));
+    }
+    for (const std::string& one : found) {
+      std::vector<std::string> records;
+      if (fs::is_directory(one, error)) {
+        OCTET_ASSIGN_OR_RETURN(records, RecordsIn(one));
+      }
+      if (records.empty()) records.push_back(one);
+      all.insert(all.end(), records.begin(), records.end());
+    }
+  }
+  std::set<std::string> seen;
+  for (const std::string& path : all) {
+    std::error_code error;
+    const fs::path canonical = fs::weakly_canonical(path, error);
+    if (!seen.insert(error ? path : canonical.string()).second)
+      return InvalidArgument(StrCat(path, ": was given twice"));
+  }
+  if (complete && !(all.size() == 1 && all == paths)) OCTET_RETURN_IF_ERROR(CheckComplete(all));
+  return all;
+}
+
+}  // namespace octet

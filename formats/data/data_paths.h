@@ -1,0 +1,22 @@
+// Which files a data set is.
+#ifndef OCTET_FORMATS_DATA_DATA_PATHS_H_
+#define OCTET_FORMATS_DATA_DATA_PATHS_H_
+
+#include <string>
+#include <vector>
+
+#include "formats/base/status.h"
+
+namespace octet {
+
+/// Puts in the place of a pattern ('*', '?', '[...]'; a file of just that name goes first) what it
+/// matches, and in that of a folder of TFRecord files those, each sorted by bytes. With `complete`,
+/// shards NAME-i-of-n must all be there, except where one path names just one. Errors: kNotFound
+/// for a pattern without a match and for a shard that is missing; kInvalidArgument for no path, a
+/// file given twice, and a folder of several sets of shards.
+Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>& paths,
+                                                 bool complete);
+
+}  // namespace octet
+
+#endif  // OCTET_FORMATS_DATA_DATA_PATHS_H_
