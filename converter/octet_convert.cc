@@ -40,7 +40,8 @@ constexpr uint64_t kGoldenSeed = 20241;
 struct Arguments {
   std::string input, output;
   std::optional<Precision> precision;  ///< As the source when absent.
-  std::string calibration_data, calibration_table, save_calibration_table;
+  std::vector<std::string> calibration_data;
+  std::string calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::string preprocessing, labels, name, graph, signature;
   WeightsChoice weights = WeightsChoice::kDefault;
@@ -92,7 +93,8 @@ Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, 
   }
   OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
                          OpenSamples(a.calibration_data, graph, a.calibration.max_samples));
-  *data = StrCat(a.calibration_data, ", ", samples.description, "; labels are not used");
+  *data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
+                 samples.description, "; labels are not used");
   const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
   Progress bar("calibrating", total);
   OCTET_ASSIGN_OR_RETURN(
@@ -231,7 +233,9 @@ int Main(int argc, char** argv) {
                  "JSON: resize, resize_shorter, filter, order, scale, mean, std");
   CLI::Option* data =
       app.add_option("--calibration-data", a.calibration_data,
-                     "Representative images: folder, TFRecord or .npy file (int8, uint8 inputs)");
+                     "Representative images: folder, TFRecord or .npy file, or a quoted pattern "
+                     "(int8, uint8 inputs); may be given several times")
+          ->allow_extra_args(false);
   CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples,
                                         "At most this many (100), spread evenly")
                              ->check(CLI::Range(1, 1000000));

@@ -71,11 +71,11 @@ struct ArrayReader {
 
 }  // namespace
 
-Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
+Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,
                                    int64_t max_samples) {
   const Tensor& input = graph.tensor(graph.inputs[0]);
-  if (path.ends_with(".npy")) {
-    OCTET_ASSIGN_OR_RETURN(SourceArray array, SourceArray::Open(path, SourceInput::Of(graph)));
+  if (paths.size() == 1 && paths[0].ends_with(".npy")) {
+    OCTET_ASSIGN_OR_RETURN(SourceArray array, SourceArray::Open(paths[0], SourceInput::Of(graph)));
     if (!array.has_pixels()) {
       const int64_t count = max_samples > 0 ? std::min(max_samples, array.size()) : array.size();
       auto reader = std::make_shared<ArrayReader>(ArrayReader{std::move(array), count});
@@ -95,7 +95,7 @@ Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
   // Labels play no part here, so folders of classes that the model does not know are welcome.
   DatasetOptions options;
   options.max_samples = max_samples;
-  OCTET_ASSIGN_OR_RETURN(reader->dataset, OpenDataset(path, options));
+  OCTET_ASSIGN_OR_RETURN(reader->dataset, OpenDataset(paths, options));
   DatasetSamples samples;
   samples.size = reader->dataset->size();
   samples.description = reader->dataset->description();

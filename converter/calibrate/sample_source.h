@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "converter/calibrate/calibration.h"
 #include "formats/base/status.h"
@@ -21,8 +22,12 @@ struct DatasetSamples {
 /// preprocessing. Images are resized and normalized; float samples must have the input's shape and
 /// are taken as they are. Errors: those of OpenDataset; kUnsupported for an input that no image
 /// fits; `next` names the sample in its errors.
-Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
+Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,
                                    int64_t max_samples);
+inline Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
+                                          int64_t max_samples) {
+  return OpenSamples(std::vector<std::string>{path}, graph, max_samples);
+}
 
 }  // namespace octet
 

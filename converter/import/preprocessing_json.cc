@@ -20,8 +20,8 @@ void ReadChannels(JsonReader* reader, const char* key, bool positive, int64_t ch
   if (!v->is_number() && !valid_array)
     return reader->Fail(key, "is not a number or an array of 1 to 4 numbers");
   if (valid_array && channels > 0 && static_cast<int64_t>(v->size()) != channels) {
-    return reader->Fail(key, StrCat("has ", v->size(), " numbers, the network's input has ",
-                                    channels, channels == 1 ? " channel" : " channels"));
+    return reader->Fail(key, StrCat("has ", v->size(), " of ", channels,
+                                    " numbers, one for each of the input's channels"));
   }
   for (size_t i = 0; i < out->size(); ++i) {
     const nlohmann::json* item = v;

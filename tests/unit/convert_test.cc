@@ -152,6 +152,26 @@ TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
           .code,
       0);
   EXPECT_EQ(Read(File("m.octet")), bytes);
+  // And from the same photos in parts, before the model's name.
+  const std::string whole = Read(photos);
+  const auto part = [&](const std::string& name, size_t from, int64_t count) {
+    const std::string pixels = whole.substr(whole.size() - (3 - from) * 40 * 50 * 3,
+                                            static_cast<size_t>(count) * 40 * 50 * 3);
+    ASSERT_TRUE(
+        WriteNpy(File(name), {count, 40, 50, 3}, std::vector<uint8_t>(pixels.begin(), pixels.end()))
+            .ok());
+  };
+  part("part1.npy", 0, 1);
+  part("part2.npy", 1, 2);
+  const std::string int8 = "--precision=int8 --input-type=uint8 --output-type=uint8 ";
+  for (const std::string& data : {" --calibration-data " + File("part1.npy") +
+                                      " --calibration-data " + File("part2.npy") + " ",
+                                  " --calibration-data '" + File("part?.npy") + "' "}) {
+    std::filesystem::remove(File("m.octet"));
+    const Outcome parts = Run(int8 + data + Flowers(""));
+    ASSERT_EQ(parts.code, 0) << parts.err;
+    EXPECT_EQ(Read(File("m.octet")), bytes);
+  }
 
   const auto file = ReadOctetFile(File("m.octet"));
   ASSERT_TRUE(file.ok()) << file.status().message();
@@ -162,6 +182,25 @@ TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
             "--input-type=uint8 --output-type=uint8");
   EXPECT_EQ(g.tensor(g.inputs[0]).dtype, DType::kU8);
   EXPECT_EQ(g.tensor(g.outputs[0]).quantization, (Quantization{1.0f / 256.0f, 0}));
+}
+
+TEST_F(ConvertTest, LabelsOfOtherNotationsAndListsThatAreTooShort) {
+  const auto write = [&](const std::string& name, const std::string& text) {
+    std::ofstream(File(name)) << text;
+    return File(name);
+  };
+  const Outcome o =
+      Run(Flowers("--labels " + write("dict.txt", "{0: 'a',\n 1: 'b', 2: 'c', 3: 'd', 4: 'e'}")));
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(o.err, "");
+  const auto file = ReadOctetFile(File("m.octet"));
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  EXPECT_EQ(file->graph.metadata.labels, (std::vector<std::string>{"a", "b", "c", "d", "e"}));
+  std::filesystem::remove(File("m.octet"));
+  ExpectError(Flowers("--labels " + write("holes.txt", "{0: 'a', 2: 'b'}")), 1,
+              "holes.txt: line 1");
+  ExpectError(Flowers("--preprocessing " + write("p.json", "{\"mean\":[0.5],\"std\":[0.5]}")), 1,
+              "p.json: 'mean' has 1 of ");
 }
 
 TEST_F(ConvertTest, SamplesAndMethod) {
