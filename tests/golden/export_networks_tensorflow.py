@@ -1,8 +1,8 @@
-"""Writes every network of keras.applications in every format that Keras and TensorFlow write and octet reads, with Keras's answers,
-for networks_test.cc.
+"""Writes every network of keras.applications, and those that only Keras 2 has, in every format that Keras and TensorFlow write and
+octet reads, with Keras's answers, for networks_test.cc.
 
 Usage: export_networks_tensorflow.py FOLDER LOG [NAME...]; see export_cases.Queue. Weights are random: nothing is downloaded.
-Needs tensorflow, keras 3 and tf2onnx.
+Needs tensorflow, keras 3, tf_keras and tf2onnx.
 """
 
 import inspect
@@ -13,12 +13,15 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 import numpy as np
+import tensorflow as tf
+import tf_keras
 
 from export_cases import Queue
 from export_keras_tflite import convert, write
 from export_onnx_tensorflow import convert as to_onnx
 
-NORMS = keras.layers.BatchNormalization
+NORMS = keras.layers.BatchNormalization, tf_keras.layers.BatchNormalization
+RESCALINGS = keras.layers.Rescaling, tf_keras.layers.Rescaling
 # Written by tf2onnx too, which takes minutes.
 SAMPLE = ("ResNet50", "ResNet50V2", "MobileNet", "MobileNetV2")
 # Networks whose smallest has their layers: as .keras and .h5 alone.
@@ -50,6 +53,7 @@ def prepare(name, make):
     def write_all(folder):
         keras.utils.clear_session(free_memory=False)
         keras.utils.set_random_seed(1)
+        tf.random.set_seed(1)
         options = {"weights": None, "classes": 10}
         if "classifier_activation" in inspect.signature(make).parameters:
             options["classifier_activation"] = None  # A softmax would hide errors.
@@ -59,14 +63,15 @@ def prepare(name, make):
             model = make(**options)  # NASNet, Xception and Inception: some sizes only.
         shape = model.inputs[0].shape[1:]
         x = np.random.default_rng(2).normal(0, 1, (4, *shape)).astype(np.float32)
-        if any(isinstance(layer, keras.layers.Rescaling) for layer in model._flatten_layers()):
+        if any(isinstance(layer, RESCALINGS) for layer in model._flatten_layers()):
             x = x * 60 + 128
         randomize(model, x)
         np.save(os.path.join(folder, "input.npy"), x[:2])
         np.save(os.path.join(folder, "expected.npy"), np.asarray(model(x[:2], training=False)))
         doors = {"keras": ("model.keras", model.save), "h5": ("model.h5", model.save)}
         if not re.match(REPEATED, name):
-            doors["savedmodel"] = "saved", lambda path: model.export(path, verbose=False)
+            keras3 = isinstance(model, keras.Model)
+            doors["savedmodel"] = "saved", lambda path: model.export(path, verbose=False) if keras3 else tf.saved_model.save(model, path)
             doors["tflite"] = "model.tflite", lambda path: write(path, convert(model))
         if name in SAMPLE:
             doors["tf2onnx"] = "model.onnx", lambda path: to_onnx(model, path, 17)
@@ -80,6 +85,9 @@ def main():
     for name, make in sorted(vars(keras.applications).items(), key=by_cost):
         if inspect.isfunction(make) and queue.wants("keras.applications", name):
             queue.write("keras.applications", name, prepare(name, make))
+    for name in ("RegNetX002", "RegNetY002", "ResNetRS50"):
+        if queue.wants("tf_keras.applications", name):
+            queue.write("tf_keras.applications", name, prepare(name, getattr(tf_keras.applications, name)))
 
 
 if __name__ == "__main__":

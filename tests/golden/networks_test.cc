@@ -243,7 +243,7 @@ TEST(Networks, PyTorch) {
 
 TEST(Networks, Keras) {
   OCTET_REQUIRE_EXPORTERS("tensorflow");
-  EveryDoor(python, "tensorflow", {"keras.applications"});
+  EveryDoor(python, "tensorflow", {"keras.applications", "tf_keras.applications"});
 }
 
 }  // namespace
