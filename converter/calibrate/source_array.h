@@ -17,7 +17,7 @@ struct SourceInput {
   Shape shape;                  ///< Of the network: [1,height,width,channels] or [1,features].
   bool channels_first = false;  ///< The source's arrays are [n,channels,height,width].
   bool codes = false;           ///< The source takes uint8 or int8 codes...
-  Quantization quantization;    ///< ...of this quantization, int8 ones 128 lower.
+  Quantization quantization{};  ///< ...of this quantization, int8 ones 128 lower.
 
   static SourceInput Of(const Graph& imported);
 };
