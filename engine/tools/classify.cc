@@ -2,7 +2,10 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
+#include "formats/data/warnings.h"
+#include "formats/model/input_meaning.h"
 
 namespace octet {
 
@@ -10,6 +13,10 @@ int Classify(const ClassifyOptions& options) {
   Result<std::unique_ptr<Session>> session =
       OpenSession(options.model, options.threads, options.isa);
   if (!session.ok()) return Fail(session.status());
+  Warnings warnings;
+  const InputMeaning meaning = MeaningOfInput((*session)->GetModel().impl().file.graph);
+  if (!meaning.contradiction.empty()) warnings.Add(meaning.contradiction);
+  (void)warnings.Report("octet", /*strict=*/false);
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int exit_code = 0;
   for (const std::string& path : options.images) {

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
 #include "formats/base/finite.h"
@@ -13,6 +14,7 @@
 #include "formats/data/npy.h"
 #include "formats/data/progress.h"
 #include "formats/data/warnings.h"
+#include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
@@ -23,6 +25,7 @@ struct Contender {
   std::string path;
   std::unique_ptr<Session> session;
   ModelDescription description;
+  InputMeaning meaning;
   std::vector<int> predicted;
   std::vector<float> confidence;
   std::vector<double> milliseconds;
@@ -99,6 +102,7 @@ Result<Contender> OpenContender(const std::string& path, const EvaluateOptions& 
   for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(t.num_bytes());
   c.confusion.assign(classes, std::vector<int>(classes, 0));
   c.keep_scores = !options.outputs.empty();
+  c.meaning = MeaningOfInput(c.session->GetModel().impl().file.graph);
   return c;
 }
 
@@ -130,6 +134,7 @@ struct DataSummary {
   std::string description, label_source;
   int64_t parts = 0;
   int labelled = 0;
+  bool has_pixels = false;
   int total() const { return static_cast<int>(names.size()); }
 };
 
@@ -151,6 +156,7 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::stri
       OCTET_RETURN_IF_ERROR(RunSample(&c, sample, options.raw));
       if (sample.label >= 0) OCTET_RETURN_IF_ERROR(Count(&c, sample));
     }
+    data.has_pixels = data.has_pixels || !sample.is_float();
     data.labelled += sample.label >= 0;
     data.names.push_back(sample.name);
     data.labels.push_back(sample.label);
@@ -228,6 +234,8 @@ std::string Json(const std::vector<Contender>& contenders, const std::vector<std
     models.push_back(
         {{"path", c.path},
          {"precision", PrecisionName(c.description.precision)},
+         {"input_meaning", c.meaning.text},
+         {"preprocessing", c.meaning.preprocessing},
          {"size_bytes", c.description.file_size},
          {"correct", c.correct},
          {"total", data.labelled},
@@ -258,6 +266,14 @@ void PrintTable(const std::vector<Contender>& contenders, const std::vector<std:
   for (const std::string& path : options.data) paths += (paths.empty() ? "" : ", ") + path;
   std::printf("data:    %s: %s, %d of %d samples labelled; labels: %s\n", paths.c_str(),
               data.description.c_str(), data.labelled, data.total(), data.label_source.c_str());
+  for (const Contender& c : contenders) {
+    // Models of one network mostly read the same; each other one is told.
+    if (&c != &contenders[0] && c.meaning.text == contenders[0].meaning.text) continue;
+    const std::string of = contenders.size() > 1 ? c.path + ": " : "";
+    std::printf("input:   %s%s\n", of.c_str(), c.meaning.text.c_str());
+    if (data.has_pixels)
+      std::printf("pixels:  %s%s\n", of.c_str(), c.meaning.preprocessing.c_str());
+  }
   if (labels.empty()) {
     std::printf("labels:  the model has none\n");
   } else {
@@ -310,6 +326,10 @@ Status TryEvaluate(const EvaluateOptions& options) {
   if (data.labelled > 0 && data.labelled < data.total()) {
     warnings.Add(StrCat(options.data[0], ": ", data.total() - data.labelled, " of ", data.total(),
                         " samples have no label and do not count"));
+  }
+  for (const Contender& c : contenders) {
+    if (data.has_pixels && !c.meaning.contradiction.empty())
+      warnings.Add(StrCat(c.path, ": ", c.meaning.contradiction));
   }
   OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
   if (!options.predictions.empty()) {

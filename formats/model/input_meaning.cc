@@ -10,9 +10,10 @@
 namespace octet {
 namespace {
 
-/// Calibration images need not hold both black and white; ranges that differ by more than this were
-/// not made of the same pixels.
-constexpr float kFarApart = 3.0f;
+/// Calibration images need not hold both black and white; ranges that differ by more were not made
+/// of the same pixels. A range that is too narrow saturates, and that of a file always holds 0: of
+/// a network that maps 0..255 to -1..1 and was calibrated on 0..1 it tells half of the pixels'.
+constexpr float kTooNarrow = 1.9f, kTooWide = 3.0f;
 
 std::string Number(double v) {
   char text[32];
@@ -131,7 +132,7 @@ InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) 
     const float pixels = m.pixels->max - m.pixels->min,
                 calibrated = m.calibrated->max - m.calibrated->min;
     const bool apart = m.pixels->min > m.calibrated->max || m.pixels->max < m.calibrated->min;
-    if (apart || pixels > kFarApart * calibrated || calibrated > kFarApart * pixels) {
+    if (apart || pixels > kTooNarrow * calibrated || calibrated > kTooWide * pixels) {
       m.contradiction =
           StrCat("photos give the network ", Text(*m.pixels), ", and it was calibrated on ",
                  Text(*m.calibrated),

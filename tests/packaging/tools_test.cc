@@ -344,6 +344,56 @@ TEST_F(ToolsTest, ConvertCalibratesOnArraysOfTheNetworksInput) {
       << other.err;
 }
 
+TEST_F(ToolsTest, ConvertSaysWhatGoesInAndWarnsOfContradictions) {
+  const size_t size = 4 * 8 * 8 * 3;
+  std::vector<float> pixels(size), fractions(size);
+  for (size_t i = 0; i < size; ++i) {
+    pixels[i] = static_cast<float>(i * 37 % 256);
+    fractions[i] = pixels[i] / 255.0f;
+  }
+  const auto bytes = [](const std::vector<float>& v) {
+    return std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float));
+  };
+  Write("pixels.npy", Npy("<f4", "4, 8, 8, 3", bytes(pixels)));
+  Write("fractions.npy", Npy("<f4", "4, 8, 8, 3", bytes(fractions)));
+  Write("labels.txt", "one\ntwo\nthree\n");
+  Write("div255.json", "{\"scale\": 0.00392156862745098}");
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
+                              " --precision=int8 --labels " + File("labels.txt") + " --output " +
+                              File("said.octet") + " --calibration-data ";
+  const Outcome healthy = RunCommand(convert + File("pixels.npy") + " --strict");
+  EXPECT_EQ(healthy.code, 0);
+  EXPECT_EQ(healthy.err, "");
+  for (const char* line : {"[1,8,8,3]; pixel: 0..255; calibrated on 0..255\n",
+                           "\npreprocessing: decoded by stb_image, stretched to 8x8 (bilinear), "
+                           "none: the network gets "
+                           "pixels 0..255\n",
+                           "\nlabels:      3, 'one' to 'three', from ", "\ndata:        "}) {
+    EXPECT_NE(healthy.out.find(line), std::string::npos) << line << healthy.out;
+  }
+  // The network scales pixels itself: fractions are 255 times too small for it, or for photos.
+  const std::string contradiction = "photos give the network 0..255, and it was calibrated on 0..1";
+  const Outcome warned = RunCommand(convert + File("fractions.npy") + " --json");
+  EXPECT_EQ(warned.code, 0);
+  EXPECT_NE(warned.err.find("octet_convert: warning: " + contradiction), std::string::npos);
+  const auto json = nlohmann::json::parse(warned.out);
+  EXPECT_EQ(json["warnings"][0].get<std::string>().rfind(contradiction, 0), 0u);
+  EXPECT_EQ(json["input_meaning"], "pixel: 0..255; calibrated on 0..1");
+  EXPECT_EQ(json["labels"]["first"], "one");
+  const Outcome inspected = RunCommand(kOctet + " inspect " + File("said.octet"));
+  EXPECT_EQ(inspected.code, 0);
+  EXPECT_NE(inspected.err.find("photos give the network 0..255"), std::string::npos);
+  std::filesystem::remove(*folder_ / "said.octet");
+  ExpectError(convert + File("fractions.npy") + " --strict", 1, contradiction);
+  EXPECT_FALSE(Exists("said.octet"));
+  // With what makes fractions of pixels, both say the same.
+  const Outcome composed = RunCommand(convert + File("fractions.npy") +
+                                      " --strict --preprocessing " + File("div255.json"));
+  EXPECT_EQ(composed.code, 0) << composed.err;
+  EXPECT_NE(composed.out.find("pixel * 1/255: 0..1; calibrated on 0..1\n"), std::string::npos)
+      << composed.out;
+}
+
 TEST_F(ToolsTest, ConvertListsItsOperators) {
   const Outcome text = RunCommand(kConvert + " --list-operators");
   ASSERT_EQ(text.code, 0) << text.err;
