@@ -124,7 +124,7 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
                                                             .signature = a.signature,
                                                             .weights = a.weights,
                                                             .notes = notes}));
-  const SourceInput source = SourceInput::Of(graph);
+  const SourceInput source = SourceInputOf(graph);
   if (!a.preprocessing.empty()) {
     const Shape& input = graph.tensor(graph.inputs[0]).shape;
     OCTET_ASSIGN_OR_RETURN(

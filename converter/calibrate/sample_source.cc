@@ -2,96 +2,117 @@
 
 #include <algorithm>
 #include <memory>
-#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
 
-#include "converter/calibrate/source_array.h"
 #include "engine/src/preprocess.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/data_paths.h"
 #include "formats/data/dataset.h"
 
 namespace octet {
 namespace {
 
-struct Reader {
-  std::unique_ptr<Dataset> dataset;
+/// From photos to the network's input.
+struct Preparer {
   Preprocessing preprocessing;
-  int height = 0, width = 0, channels = 0;
-  Sample sample;
+  Shape shape;
   ResizeWorkspace workspace;
 
-  Result<bool> Next(float* input) {
-    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
-    if (!more) return false;
-    OCTET_RETURN_IF_ERROR(Prepare(input).WithContext(sample.name));
-    return true;
-  }
-
-  Status Prepare(float* input) {
-    if (sample.is_float()) {
-      if (sample.float_height != height || sample.float_width != width ||
-          sample.float_channels != channels) {
-        return InvalidArgument(StrCat("sample is ", sample.float_height, "x", sample.float_width,
-                                      "x", sample.float_channels, ", expected ", height, "x", width,
-                                      "x", channels, " as the network's input"));
-      }
-      std::copy(sample.float_data.begin(), sample.float_data.end(), input);
-      return OkStatus();
-    }
-    if (channels != 1 && channels != 3) {
-      return Unsupported(
-          StrCat("an image has 1 or 3 channels, the network's input has ", channels));
-    }
-    Image image;
-    image.pixels = sample.image.rgb.data();
-    image.width = sample.image.width;
-    image.height = sample.image.height;
+  Status Prepare(const Image& image, float* input) {
+    const int channels = static_cast<int>(shape[3]);
     std::span<const uint8_t> pixels;
-    OCTET_RETURN_IF_ERROR(
-        ResizeAndCrop(image, preprocessing, height, width, channels, &workspace, &pixels));
+    OCTET_RETURN_IF_ERROR(ResizeAndCrop(image, preprocessing, static_cast<int>(shape[1]),
+                                        static_cast<int>(shape[2]), channels, &workspace, &pixels));
     NormalizeToFloat(preprocessing, pixels, channels, input);
     return OkStatus();
   }
 };
 
-/// Arrays of the source's own input. Samples are spread evenly.
+struct ImageReader {
+  std::unique_ptr<Dataset> dataset;
+  Preparer preparer;
+  Sample sample;
+
+  Result<bool> Next(float* input) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
+    if (!more) return false;
+    const Image image{sample.image.rgb.data(), sample.image.width, sample.image.height, 3, 0};
+    OCTET_RETURN_IF_ERROR(preparer.Prepare(image, input).WithContext(sample.name));
+    return true;
+  }
+};
+
+/// Arrays of the source's own input, or of pixels, one after the other. Samples are spread evenly.
 struct ArrayReader {
-  SourceArray array;
-  int64_t count, next = 0;
+  std::vector<SourceArray> arrays;
+  Preparer preparer;
+  int64_t total = 0, count = 0, next = 0;
+  std::vector<uint8_t> pixels;
 
   Result<bool> Next(float* input) {
     if (next == count) return false;
-    OCTET_RETURN_IF_ERROR(array.Read(next++ * array.size() / count, input));
+    int64_t n = next++ * total / count;
+    size_t i = 0;
+    for (; n >= arrays[i].size(); ++i) n -= arrays[i].size();
+    SourceArray& array = arrays[i];
+    if (!array.has_pixels()) {
+      OCTET_RETURN_IF_ERROR(array.Read(n, input));
+      return true;
+    }
+    OCTET_RETURN_IF_ERROR(array.ReadPixels(n, &pixels));
+    OCTET_RETURN_IF_ERROR(
+        preparer.Prepare({pixels.data(), array.width(), array.height(), array.channels(), 0}, input)
+            .WithContext(array.Name(n)));
     return true;
   }
 };
 
 }  // namespace
 
-Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,
+SourceInput SourceInputOf(const Graph& graph) {
+  const Tensor& t = graph.tensor(graph.inputs[0]);
+  SourceInput s;
+  s.name = t.name;
+  for (int i = 0; i < t.shape.rank(); ++i) s.shape.push_back(t.shape[i]);
+  s.channels_first = !graph.inputs_channels_first.empty() && graph.inputs_channels_first[0];
+  s.photos = t.shape.rank() == 4 && (t.shape[3] == 1 || t.shape[3] == 3);
+  s.codes = t.dtype == DType::kU8;
+  s.scale = t.quantization.scale;
+  s.zero_point = t.quantization.zero_point;
+  return s;
+}
+
+Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const Graph& graph,
                                    int64_t max_samples) {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                         ExpandDataPaths(given, /*complete=*/false));
   const Tensor& input = graph.tensor(graph.inputs[0]);
-  if (paths.size() == 1 && paths[0].ends_with(".npy")) {
-    OCTET_ASSIGN_OR_RETURN(SourceArray array, SourceArray::Open(paths[0], SourceInput::Of(graph)));
-    if (!array.has_pixels()) {
-      const int64_t count = max_samples > 0 ? std::min(max_samples, array.size()) : array.size();
-      auto reader = std::make_shared<ArrayReader>(ArrayReader{std::move(array), count});
-      return DatasetSamples{[reader](float* to) { return reader->Next(to); }, count,
-                            StrCat("NumPy file of ", count, " prepared inputs")};
+  const SourceInput source = SourceInputOf(graph);
+  Preparer preparer{graph.metadata.preprocessing, input.shape, {}};
+  const auto is_array = [](const std::string& path) { return path.ends_with(".npy"); };
+  if (std::all_of(paths.begin(), paths.end(), is_array)) {
+    auto reader = std::make_shared<ArrayReader>();
+    for (const std::string& path : paths) {
+      OCTET_ASSIGN_OR_RETURN(SourceArray array, SourceArray::Open(path, source));
+      reader->total += array.size();
+      reader->arrays.push_back(std::move(array));
     }
+    reader->preparer = std::move(preparer);
+    reader->count = max_samples > 0 ? std::min(max_samples, reader->total) : reader->total;
+    return DatasetSamples{
+        [reader](float* to) { return reader->Next(to); }, reader->count,
+        StrCat(reader->arrays.size() == 1 ? "NumPy file" : "NumPy files", " of ", reader->total,
+               reader->arrays[0].has_pixels() ? " images" : " inputs")};
   }
-  if (input.shape.rank() != 4) {
+  if (!source.photos) {
     return Unsupported(StrCat("input '", input.name, "' has shape ", input.shape.ToString(),
-                              ", which no image fits; calibrate it with an .npy array of floats"));
+                              ", which no image fits; calibrate it with .npy arrays"));
   }
-  auto reader = std::make_shared<Reader>();
-  reader->preprocessing = graph.metadata.preprocessing;
-  reader->height = static_cast<int>(input.shape[1]);
-  reader->width = static_cast<int>(input.shape[2]);
-  reader->channels = static_cast<int>(input.shape[3]);
+  auto reader = std::make_shared<ImageReader>();
+  reader->preparer = std::move(preparer);
   // Labels play no part here, so folders of classes that the model does not know are welcome.
   DatasetOptions options;
   options.max_samples = max_samples;

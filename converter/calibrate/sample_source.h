@@ -8,9 +8,13 @@
 
 #include "converter/calibrate/calibration.h"
 #include "formats/base/status.h"
+#include "formats/data/source_array.h"
 #include "formats/model/graph.h"
 
 namespace octet {
+
+/// The first input of a graph, imported or optimized.
+SourceInput SourceInputOf(const Graph& graph);
 
 struct DatasetSamples {
   SampleSource next;        ///< Owns the open data set; one sample in memory at a time.
@@ -18,10 +22,10 @@ struct DatasetSamples {
   std::string description;  ///< Of the data set, for people.
 };
 
-/// Opens a data set (formats/data/dataset.h) for the first input of `graph`, with the graph's
-/// preprocessing. Images are resized and normalized; float samples must have the input's shape and
-/// are taken as they are. Errors: those of OpenDataset; kUnsupported for an input that no image
-/// fits; `next` names the sample in its errors.
+/// Opens .npy files of what the source was fed (formats/data/source_array.h), or a data set
+/// (formats/data/dataset.h) of photos, for the first input of `graph`. Pixels go through the
+/// graph's preprocessing. Errors: those of SourceArray and OpenDataset; kUnsupported for an input
+/// that no image fits; `next` names the sample in its errors.
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,
                                    int64_t max_samples);
 inline Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,

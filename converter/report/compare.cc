@@ -28,7 +28,7 @@ class InputReader {
     if (array_.has_pixels()) {
       OCTET_RETURN_IF_ERROR(array_.ReadPixels(n, &pixels_));
       return session.Preprocess({pixels_.data(), array_.width(), array_.height(),
-                                 static_cast<int>(input_.shape.back()), 0},
+                                 array_.channels(), 0},
                                 to);
     }
     OCTET_RETURN_IF_ERROR(array_.Read(n, values_.data()));

@@ -6,9 +6,9 @@
 #include <memory>
 #include <string>
 
-#include "converter/calibrate/source_array.h"
 #include "engine/include/octet/octet.h"
 #include "formats/base/status.h"
+#include "formats/data/source_array.h"
 #include "formats/data/warnings.h"
 
 namespace octet {

@@ -20,6 +20,7 @@
 #include "formats/data/file.h"
 #include "formats/data/npy.h"
 #include "formats/data/progress.h"
+#include "formats/data/source_array.h"
 
 namespace octet {
 namespace {
@@ -91,27 +92,43 @@ Result<std::vector<std::vector<std::string>>> FilesByTensor(
 /// The samples of one input, from the files that were given for it, one after the other.
 class InputReader {
  public:
-  InputReader(const ModelDescription& model, size_t index, bool raw)
-      : input_(model.inputs[index]),
-        images_(index == 0 && input_.shape.size() == 4 && IsPixel(input_.shape[3])),
-        raw_(raw) {}
+  InputReader(const ModelDescription& model, size_t index, bool raw) : input_(model.inputs[index]) {
+    source_.name = input_.name;
+    source_.shape = input_.shape;
+    source_.channels_first = input_.channels_first;
+    source_.photos =
+        index == 0 && input_.shape.size() == 4 && (input_.shape[3] == 1 || input_.shape[3] == 3);
+    // Nothing else can be meant by bytes for an input of codes that takes no photos.
+    source_.codes = input_.dtype == DType::kU8 && (raw || !source_.photos);
+    source_.scale = input_.scale;
+    source_.zero_point = input_.zero_point;
+    raw_pixels_ = raw && !source_.codes;
+    if (raw_pixels_) source_.photos = false;  // uint8 arrays are numbers.
+  }
 
   Status Add(const std::string& path) {
     OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
     std::vector<uint8_t> start(static_cast<size_t>(std::min<int64_t>(file.size(), 8)));
     OCTET_RETURN_IF_ERROR(file.ReadAt(0, start));
-    Source source{path, std::nullopt, Layout::kInterleaved, 1};
+    Part part{path, std::nullopt};
     if (LooksLikeNpy(start)) {
-      OCTET_ASSIGN_OR_RETURN(source.array, NpyReader::Open(path));
-      OCTET_RETURN_IF_ERROR(FitArray(&source).WithContext(path));
+      OCTET_ASSIGN_OR_RETURN(part.array, SourceArray::Open(path, source_));
+      const NpyType type = part.array->type();
+      if (source_.codes &&
+          (type == NpyType::kI8 || type == NpyType::kI32 || type == NpyType::kI64)) {
+        return InvalidArgument(StrCat(
+            path, ": found an array of ", NpyTypeName(type),
+            ", expected uint8 codes or floating-point numbers for input '", input_.name, "'"));
+      }
     } else if (DetectImageFormat(start) == ImageFormat::kUnknown) {
       return Unsupported(
           StrCat(path, ": found neither an .npy array nor a JPEG, PNG, BMP or PNM image"));
-    } else if (!images_) {
-      return InvalidArgument(StrCat(path, ": found an image, expected ", Expected()));
+    } else if (!source_.photos && !raw_pixels_) {
+      return InvalidArgument(StrCat(path, ": found an image, which input '", input_.name,
+                                    "' of shape ", ShapeText(input_.shape), " does not take"));
     }
-    samples_ += source.samples;
-    sources_.push_back(std::move(source));
+    samples_ += part.size();
+    parts_.push_back(std::move(part));
     return OkStatus();
   }
 
@@ -120,148 +137,49 @@ class InputReader {
 
   /// Of sample n, for people.
   std::string Name(int64_t n) const {
-    const Source& s = Find(&n);
-    return s.array ? StrCat(s.path, "[", n, "]") : s.path;
+    const Part& part = parts_[PartOf(&n)];
+    return part.array ? part.array->Name(n) : part.path;
   }
 
   /// Fills `to`, one image in the model's type and order.
   Status Read(int64_t n, const Session& session, uint8_t* to) {
-    const Source& s = Find(&n);
-    if (s.array) return ReadSample(s, n, session, to).WithContext(StrCat(s.path, "[", n, "]"));
-    OCTET_ASSIGN_OR_RETURN(const DecodedImage image, LoadImage(s.path));
-    return session.Preprocess(ViewOf(image), to).WithContext(s.path);
-  }
-
- private:
-  enum class Layout {
-    kAsModel,
-    kChannelsFirst,
-    kInterleaved,  ///< Pixels.
-    kPlanes,       ///< Pixels, channels first.
-  };
-  struct Source {
-    std::string path;
-    std::optional<NpyReader> array;  ///< None: a photo.
-    Layout layout;
-    int64_t samples;
-  };
-
-  static bool IsPixel(int64_t channels) { return channels == 1 || channels == 3; }
-
-  const Source& Find(int64_t* n) const {
-    size_t i = 0;
-    for (; *n >= sources_[i].samples; ++i) *n -= sources_[i].samples;
-    return sources_[i];
-  }
-
-  bool IsPixels(NpyType type) const { return images_ && !raw_ && type == NpyType::kU8; }
-
-  std::string Expected() const {
-    const bool first = input_.channels_first;
-    std::string s = ShapeText(ArrayShape(input_, -1, first));
-    if (input_.shape.size() == 4) s += " or " + ShapeText(ArrayShape(input_, -1, !first));
-    if (images_ && !raw_) s += StrCat(", or uint8 pixels [n,height,width,", input_.shape[3], "],");
-    return StrCat(s, " for input '", input_.name, "'");
-  }
-
-  /// How an array with this shape is read; nothing when it is not of this input.
-  std::optional<Layout> LayoutOf(const Dims& shape, NpyType type) const {
-    const Dims& want = input_.shape;
-    if (shape.empty()) return std::nullopt;
-    if (IsPixels(type)) {
-      // What ends in 1 or 3 is one image without a batch.
-      if (shape.size() == 3 && want[3] == 1 && !IsPixel(shape[2])) return Layout::kInterleaved;
-      if (shape.size() != 4) return std::nullopt;
-      const bool last = IsPixel(shape[3]), first = IsPixel(shape[1]);
-      if (last && !(first && input_.channels_first)) return Layout::kInterleaved;
-      return first ? std::optional(Layout::kPlanes) : std::nullopt;
+    Part& part = parts_[PartOf(&n)];
+    if (!part.array) {
+      OCTET_ASSIGN_OR_RETURN(const DecodedImage image, LoadImage(part.path));
+      return session.Preprocess(ViewOf(image), to).WithContext(part.path);
     }
-    // Gray images and vectors as some sources have them: dimensions of 1 more or less.
-    const auto sizes = [&](Dims dims) {
-      dims.erase(dims.begin());
-      if (shape.size() != want.size()) std::erase(dims, 1);
-      return dims;
-    };
-    for (const bool first : {input_.channels_first, !input_.channels_first}) {
-      if (first && want.size() != 4) continue;
-      if (sizes(shape) == sizes(ArrayShape(input_, 1, first)))
-        return first ? Layout::kChannelsFirst : Layout::kAsModel;
+    SourceArray& array = *part.array;
+    if (array.has_pixels()) {
+      OCTET_RETURN_IF_ERROR(array.ReadPixels(n, &pixels_));
+      const Image image{pixels_.data(), array.width(), array.height(), array.channels(), 0};
+      return session.Preprocess(image, to).WithContext(array.Name(n));
     }
-    return std::nullopt;
-  }
-
-  Status FitArray(Source* source) const {
-    const NpyHeader& header = source->array->header();
-    const std::string found =
-        StrCat("found shape ", ShapeText(header.shape), " of ", NpyTypeName(header.type));
-    const std::optional<Layout> layout = LayoutOf(header.shape, header.type);
-    if (!layout) {
-      Dims with_batch = header.shape;
-      with_batch.insert(with_batch.begin(), 1);
-      return InvalidArgument(
-          StrCat(found, LayoutOf(with_batch, header.type) ? " without the batch in front" : "",
-                 ", expected ", Expected()));
-    }
-    if (header.shape[0] < 1) return InvalidArgument(found + ", expected at least one sample");
-    if (IsPixels(header.type)) {
-      for (int64_t d : header.shape) {
-        if (&d != header.shape.data() && (d < 1 || d > kMaxSide))
-          return InvalidArgument(StrCat(found, ", expected sides of 1 to ", kMaxSide, " pixels"));
-      }
-    }
-    const bool integers =
-        header.type == NpyType::kI8 || header.type == NpyType::kI32 || header.type == NpyType::kI64;
-    if (raw_ && input_.dtype == DType::kU8 && integers)
-      return InvalidArgument(found + ", expected uint8 codes or floating-point numbers");
-    source->layout = *layout;
-    source->samples = header.shape[0];
-    return OkStatus();
-  }
-
-  /// Reads a sample's elements by `read` in the order of the model, or of interleaved pixels.
-  template <typename T, typename Read>
-  Status ReadOrdered(const Source& s, int64_t size, std::vector<T>* values, Read read) {
-    values->resize(static_cast<size_t>(size));
-    OCTET_RETURN_IF_ERROR(read(values->data()));
-    if (s.layout != Layout::kChannelsFirst && s.layout != Layout::kPlanes) return OkStatus();
-    std::vector<T> ordered(values->size());
-    const int64_t channels =
-        s.layout == Layout::kPlanes ? s.array->header().shape[1] : input_.shape[3];
-    Transpose(values->data(), channels, size / channels, ordered.data());
-    values->swap(ordered);
-    return OkStatus();
-  }
-
-  Status ReadSample(const Source& s, int64_t n, const Session& session, uint8_t* to) {
-    const NpyHeader& header = s.array->header();
-    const int64_t size = header.elements / s.samples;
-    const bool pixels = IsPixels(header.type);
-    if (pixels || (raw_ && input_.dtype == DType::kU8 && header.type == NpyType::kU8)) {
-      OCTET_RETURN_IF_ERROR(ReadOrdered(
-          s, size, &bytes_, [&](uint8_t* out) { return s.array->Read(n * size, size, out); }));
-      if (!pixels) {
-        std::copy(bytes_.begin(), bytes_.end(), to);
-        return OkStatus();
-      }
-      const bool planes = s.layout == Layout::kPlanes;
-      const auto side = [&](size_t i) { return static_cast<int>(header.shape[i]); };
-      const int channels = header.shape.size() == 3 ? 1 : side(planes ? 1 : 3);
-      return session.Preprocess(
-          {bytes_.data(), side(planes ? 3 : 2), side(planes ? 2 : 1), channels, 0}, to);
-    }
-    OCTET_RETURN_IF_ERROR(ReadOrdered(
-        s, size, &values_, [&](float* out) { return s.array->ReadFloats(n * size, size, out); }));
-    OCTET_RETURN_IF_ERROR(CheckFinite(values_));
+    values_.resize(input_.num_elements());
+    OCTET_RETURN_IF_ERROR(array.Read(n, values_.data()));
     input_.FromFloats(values_.data(), to);
     return OkStatus();
   }
 
+ private:
+  struct Part {
+    std::string path;
+    std::optional<SourceArray> array;  ///< None: a photo.
+    int64_t size() const { return array ? array->size() : 1; }
+  };
+
+  /// Where sample n is, which becomes its number there.
+  size_t PartOf(int64_t* n) const {
+    size_t i = 0;
+    for (; *n >= parts_[i].size(); ++i) *n -= parts_[i].size();
+    return i;
+  }
+
   const TensorDescription& input_;
-  bool images_;  ///< Pixels are prepared for it.
-  bool raw_;
+  SourceInput source_;
+  bool raw_pixels_ = false;
   int64_t samples_ = 0;
-  std::vector<Source> sources_;
-  std::vector<uint8_t> bytes_;
+  std::vector<Part> parts_;
+  std::vector<uint8_t> pixels_;
   std::vector<float> values_;
 };
 

@@ -191,7 +191,7 @@ TEST_F(RunTest, CodesAndNumbersOfQuantizedNetworks) {
   }
   Write("signed.npy", Npy("|i1", "3, 20, 20, 3", Text(codes)));
   ExpectError(kRun + File("int8.octet") + " --raw" + Input("signed.npy"), 1,
-              "signed.npy: found shape [3,20,20,3] of int8, expected uint8 codes");
+              "signed.npy: found an array of int8, expected uint8 codes");
 }
 
 TEST_F(RunTest, PixelsArePrepared) {
@@ -268,7 +268,7 @@ TEST_F(RunTest, SeveralInputsAndOutputsByName) {
               "b3.npy: found 3 samples for input 'b=c', expected 2 as for 'a'");
   Write("red.ppm", "P6\n1 1\n255\nabc");
   ExpectError(run + in_a + " --input " + Quote("b=c=" + Path("red.ppm")) + outs, 1,
-              "red.ppm: found an image, expected [n,4,5,3] or [n,3,4,5] for input 'b=c'");
+              "red.ppm: found an image, which input 'b=c' of shape [1,4,5,3] does not take");
   // One of two cannot be written: none is, and nothing is computed.
   ExpectError(run + in_a + in_b + " --output " + Quote("sum=" + Path("sum.npy")) +
                   " --output means=no_such_folder/means.npy",

@@ -340,7 +340,8 @@ TEST_F(ToolsTest, ConvertCalibratesOnArraysOfTheNetworksInput) {
   Write("other.npy", Npy("<f4", "4, 8, 8, 2", flat.substr(0, flat.size() / 3 * 2)));
   const Outcome other = RunCommand(convert + File("other.npy"));
   EXPECT_EQ(other.code, 1);
-  EXPECT_NE(other.err.find("shape [4,8,8,2] of float32, expected [n,8,8,3]"), std::string::npos)
+  EXPECT_NE(other.err.find("found shape [4,8,8,2] of float32, expected [n,8,8,3]"),
+            std::string::npos)
       << other.err;
 }
 

@@ -9,10 +9,11 @@
 #include <memory>
 #include <numeric>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "converter/calibrate/source_array.h"
+#include "converter/calibrate/sample_source.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
 #include "converter/report/compare.h"
@@ -222,6 +223,14 @@ TEST(Heads, ReversedChannelsGoIntoWeights) {
 
 // ---- Arrays ----
 
+SourceInput Input(std::vector<int64_t> shape, bool channels_first = false) {
+  SourceInput s;
+  s.photos = shape.size() == 4 && (shape[3] == 1 || shape[3] == 3);
+  s.shape = std::move(shape);
+  s.channels_first = channels_first;
+  return s;
+}
+
 /// What a file of `values` gives for the input, or its error.
 std::vector<float> Read(const std::vector<int64_t>& shape, const std::vector<float>& values,
                         const SourceInput& input, std::string* error = nullptr) {
@@ -233,7 +242,7 @@ std::vector<float> Read(const std::vector<int64_t>& shape, const std::vector<flo
     if (error != nullptr) *error = array.status().message();
     return {};
   }
-  std::vector<float> read(static_cast<size_t>(input.shape.num_elements()));
+  std::vector<float> read(values.size() / static_cast<size_t>(shape[0]));
   EXPECT_FALSE(array->has_pixels());
   EXPECT_TRUE(array->Read(array->size() - 1, read.data()).ok());
   return read;
@@ -243,19 +252,20 @@ TEST(SourceArray, IsReadInTheSourcesOrderAndInTheOtherWhereOnlyThatFits) {
   std::vector<float> v(8);
   std::iota(v.begin(), v.end(), 0.0f);
   const std::vector<float> transposed{0, 4, 1, 5, 2, 6, 3, 7};
-  const Shape two{1, 2, 2, 2}, wide{1, 1, 4, 2};
-  EXPECT_EQ(Read({1, 2, 2, 2}, v, {two, false}), v);
-  EXPECT_EQ(Read({1, 2, 2, 2}, v, {two, true}), transposed);
+  EXPECT_EQ(Read({1, 2, 2, 2}, v, Input({1, 2, 2, 2}, false)), v);
+  EXPECT_EQ(Read({1, 2, 2, 2}, v, Input({1, 2, 2, 2}, true)), transposed);
   for (const bool first : {false, true}) {
-    EXPECT_EQ(Read({1, 1, 4, 2}, v, {wide, first}), v);
-    EXPECT_EQ(Read({1, 2, 1, 4}, v, {wide, first}), transposed);
+    EXPECT_EQ(Read({1, 1, 4, 2}, v, Input({1, 1, 4, 2}, first)), v);
+    EXPECT_EQ(Read({1, 2, 1, 4}, v, Input({1, 1, 4, 2}, first)), transposed);
   }
-  EXPECT_EQ(Read({1, 2, 4}, v, {{1, 2, 4, 1}, false}), v);  // A gray image without channels.
-  EXPECT_EQ(Read({1, 8, 1, 1}, v, {{1, 8}, false}), v);
+  EXPECT_EQ(Read({1, 2, 4}, v, Input({1, 2, 4, 1})), v);  // A gray image without channels.
+  EXPECT_EQ(Read({1, 8, 1, 1}, v, Input({1, 8})), v);
   std::string error;
-  EXPECT_THAT(Read({1, 4, 2, 1}, v, {{1, 4, 1, 3}, true}, &error), IsEmpty());
-  EXPECT_THAT(error, HasSubstr("x.npy: shape [1,4,2,1] of float32, expected [n,3,4,1] as the "
-                               "source's input, or [n,4,1,3], or uint8 images of any size"));
+  EXPECT_THAT(Read({1, 4, 2, 1}, v, Input({1, 4, 1, 3}, true), &error), IsEmpty());
+  EXPECT_THAT(error, HasSubstr("x.npy: found shape [1,4,2,1] of float32, expected [n,3,4,1] or "
+                               "[n,4,1,3], or uint8 pixels [n,height,width,3], for input ''"));
+  EXPECT_THAT(Read({4, 2}, v, Input({1, 4, 2, 1}), &error), IsEmpty());
+  EXPECT_THAT(error, HasSubstr("without the batch in front"));
 }
 
 TEST(SourceArray, BytesArePixelsCodesOrNumbersByWhatTheSourceTakes) {
@@ -266,31 +276,35 @@ TEST(SourceArray, BytesArePixelsCodesOrNumbersByWhatTheSourceTakes) {
     EXPECT_TRUE(WriteNpy(path, shape, bytes).ok());
     return SourceArray::Open(path, input);
   };
-  // Images of any size for a network on images of 3 channels, or of 1.
-  for (const auto& [shape, channels] : {std::pair(std::vector<int64_t>{1, 2, 2, 3}, 3),
-                                        {{2, 2, 1, 3}, 3},
-                                        {{1, 4, 3, 1}, 1},
-                                        {{1, 4, 3}, 1}}) {
-    const auto array = open(shape, {{1, 7, 7, channels}, true});
+  // Images of any size for a network on images of 3 channels, or of 1, in either order.
+  for (const auto& [shape, channels, second] : {std::tuple(std::vector<int64_t>{1, 2, 2, 3}, 3, 20),
+                                                {{2, 2, 1, 3}, 3, 20},
+                                                {{1, 4, 3, 1}, 1, 20},
+                                                {{1, 2, 6}, 1, 20},
+                                                {{1, 3, 2, 2}, 3, 50}}) {
+    auto array = open(shape, Input({1, 7, 7, channels}, true));
     ASSERT_TRUE(array.ok()) << array.status().message();
     EXPECT_TRUE(array->has_pixels());
     std::vector<uint8_t> pixels;
     EXPECT_TRUE(array->ReadPixels(0, &pixels).ok());
     EXPECT_EQ(pixels[0], 10);
-    EXPECT_EQ(array->height(), shape[1]);
+    EXPECT_EQ(pixels[1], second);
+    EXPECT_EQ(array->height() * array->width() * array->channels(),
+              static_cast<int>(pixels.size()));
   }
   float read[12] = {};
   // Numbers where no photo fits: four channels, vectors.
-  for (const auto& [shape, input] :
-       {std::pair(std::vector<int64_t>{1, 1, 3, 4}, Shape{1, 1, 3, 4}), {{1, 12}, Shape{1, 12}}}) {
-    auto array = open(shape, {input, false});
+  for (const std::vector<int64_t>& shape : {std::vector<int64_t>{1, 1, 3, 4}, {1, 12}}) {
+    auto array = open(shape, Input(shape));
     ASSERT_TRUE(array.ok()) << array.status().message();
     ASSERT_FALSE(array->has_pixels());
     EXPECT_TRUE(array->Read(0, read).ok());
     EXPECT_EQ(read[11], 120.0f);
   }
   // Codes where the source takes codes.
-  auto codes = open({1, 2, 2, 3}, {{1, 2, 2, 3}, false, true, {0.5f, 10}});
+  SourceInput takes_codes = Input({1, 2, 2, 3});
+  takes_codes.codes = true, takes_codes.scale = 0.5f, takes_codes.zero_point = 10;
+  auto codes = open({1, 2, 2, 3}, takes_codes);
   ASSERT_TRUE(codes.ok()) << codes.status().message();
   ASSERT_FALSE(codes->has_pixels());
   EXPECT_TRUE(codes->Read(0, read).ok());
@@ -311,7 +325,7 @@ TEST(Compare, ReferencesOfBothOrdersAreReadAsTheSourceWritesThem) {
   std::iota(v.begin(), v.end(), 1.0f);
   const auto compare = [&](const std::vector<float>& answers, Warnings* warnings) {
     EXPECT_TRUE(WriteNpy(x, {1, 2, 2, 2}, v).ok() && WriteNpy(y, {1, 2, 2, 2}, answers).ok());
-    const auto c = CompareWithReference(*model, SourceInput::Of(b.graph()), x, y, warnings);
+    const auto c = CompareWithReference(*model, SourceInputOf(b.graph()), x, y, warnings);
     EXPECT_TRUE(c.ok()) << c.status().message();
     return c.ok() ? c->absolute_error : -1.0;
   };
