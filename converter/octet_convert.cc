@@ -133,6 +133,14 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   }
   if (!a.labels.empty()) {
     OCTET_ASSIGN_OR_RETURN(graph.metadata.labels, ReadLabels(a.labels, notes));
+    const auto labels = static_cast<int64_t>(graph.metadata.labels.size()),
+               classes = graph.tensor(graph.outputs[0]).shape.back();
+    if (labels != classes) {
+      return InvalidArgument(StrCat(a.labels, ": found ", labels, " labels, '",
+                                    graph.metadata.labels.front(), "' to '",
+                                    graph.metadata.labels.back(), "', expected ", classes,
+                                    ", the network's classes"));
+    }
   }
   if (!a.name.empty()) graph.metadata.name = a.name;
   if (graph.metadata.name.empty())
