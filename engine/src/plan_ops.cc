@@ -21,7 +21,8 @@ using kernels::PoolArgs;
 /// Largest constant of TFLite's elementwise operators, in units of its scale: an 8-bit number less
 /// its zero point, with room.
 constexpr int kMostUnits = 512;
-/// TakeRowsAsPixels: constants of a row, 64 KiB of floats.
+/// TakeRowsAsPixels: constants of all rows together, so that a file of many small nodes does not
+/// make much of itself. An image of 224 pixels takes 672.
 constexpr int64_t kMaxRowConstants = 16384;
 
 float Ratio(const Quantization& from, const Quantization& to) {
@@ -165,9 +166,10 @@ Status Planner::TakeRowsAsPixels(const Tensor& x, const Geometry& out, EltwiseAr
   const int64_t in_pixel = args->count * static_cast<int64_t>(DTypeSize(x.dtype)),
                 out_pixel = args->count * static_cast<int64_t>(out.element_size);
   const int64_t n = int64_t{args->count} * args->output.w;
-  if (args->count >= kPanelWidth || args->a.pixel_stride != in_pixel ||
-      args->output.pixel_stride != out_pixel || n > kMaxRowConstants)
+  if (args->count >= kPanelWidth || args->output.w == 1 || args->a.pixel_stride != in_pixel ||
+      args->output.pixel_stride != out_pixel || n > kMaxRowConstants - row_constants_)
     return OkStatus();
+  row_constants_ += n;
   OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(n, kPanelWidth)));
   OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(n, kPanelWidth)));
   for (int64_t i = 0; i < n; ++i) {

@@ -164,6 +164,7 @@ class Planner {
   };
   std::vector<Uses> uses_;                 ///< By tensor.
   std::map<TensorId, const Node*> heads_;  ///< See IsFusedHead; by output.
+  int64_t row_constants_ = 0;              ///< See TakeRowsAsPixels.
 };
 
 }  // namespace octet

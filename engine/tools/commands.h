@@ -31,7 +31,7 @@ struct RunOptions {
   int threads = 1;
   std::string isa;
   int64_t batch = 0;  ///< Images computed at once; 0 = as many as fit well.
-  bool json = false;
+  bool json = false, strict = false;
 };
 /// Nothing is written unless all outputs have been computed.
 int Run(const RunOptions& options);

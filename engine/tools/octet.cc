@@ -48,6 +48,7 @@ int Main(int argc, char** argv) {
   run_command->add_option("--threads", run.threads, "Threads (1)")->check(CLI::Range(1, 1024));
   run_command->add_option("--isa", run.isa, "Instruction set to use instead of the best one");
   run_command->add_flag("--json", run.json, "Print JSON");
+  run_command->add_flag("--strict", run.strict, "Take warnings for errors");
 
   octet::EvaluateOptions evaluate;
   CLI::App* evaluate_command = app.add_subcommand("evaluate", "Score models on labelled images");

@@ -12,6 +12,7 @@
 #include <span>
 #include <utility>
 
+#include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
@@ -21,6 +22,8 @@
 #include "formats/data/npy.h"
 #include "formats/data/progress.h"
 #include "formats/data/source_array.h"
+#include "formats/data/warnings.h"
+#include "formats/model/input_meaning.h"
 
 namespace octet {
 namespace {
@@ -133,6 +136,10 @@ class InputReader {
   }
 
   int64_t samples() const { return samples_; }
+  bool reads_pixels() const {
+    return std::any_of(parts_.begin(), parts_.end(),
+                       [](const Part& p) { return !p.array || p.array->has_pixels(); });
+  }
   const TensorDescription& input() const { return input_; }
 
   /// Of sample n, for people.
@@ -372,6 +379,11 @@ Status RunAll(const RunOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, Model::Load(options.model));
   const ModelDescription& description = model->Describe();
   OCTET_ASSIGN_OR_RETURN(std::vector<InputReader> inputs, OpenInputs(options, description));
+  Warnings warnings;
+  const InputMeaning meaning = MeaningOfInput(model->impl().file.graph);
+  if (inputs[0].reads_pixels() && !meaning.contradiction.empty())
+    warnings.Add(StrCat(options.model, ": ", meaning.contradiction));
+  OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
   const int64_t samples = inputs[0].samples();
   OCTET_ASSIGN_OR_RETURN(std::vector<Output> outputs, OpenOutputs(options, description, samples));
 
@@ -426,7 +438,11 @@ Status RunAll(const RunOptions& options) {
     for (const Output& o : outputs) o.Print(inputs[0]);
     return OkStatus();
   }
-  Json j{{"model", options.model}, {"samples", samples}, {"isa", session->Isa()}};
+  Json j{{"model", options.model},
+         {"samples", samples},
+         {"isa", session->Isa()},
+         {"input_meaning", meaning.text},
+         {"warnings", warnings.texts()}};
   for (const Output& o : outputs) j["outputs"].push_back(o.ToJson(inputs[0]));
   std::printf("%s\n", j.dump(1, ' ', false, Json::error_handler_t::replace).c_str());
   return OkStatus();

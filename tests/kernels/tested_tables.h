@@ -1,6 +1,6 @@
 // Which instruction sets the tests of kernels run. All that can run here, or, with
-// OCTET_TEST_TABLE=name, that one alone: then it has to run on the processor itself, so that a test
-// on a chosen processor cannot pass without having tested anything.
+// OCTET_TEST_TABLE="name name", those alone: then they have to run on the processor itself, so that
+// a test on a chosen processor cannot pass without having tested anything.
 #ifndef OCTET_TESTS_KERNELS_TESTED_TABLES_H_
 #define OCTET_TESTS_KERNELS_TESTED_TABLES_H_
 
@@ -19,7 +19,9 @@ namespace octet::testing {
 inline bool IsTested(const kernels::TableInfo& info) {
   const char* only = std::getenv("OCTET_TEST_TABLE");
   if (only == nullptr) return info.availability != kernels::Availability::kUnavailable;
-  return info.name == std::string(only) && info.availability == kernels::Availability::kNative;
+  return (" " + std::string(only) + " ").find(" " + std::string(info.name) + " ") !=
+             std::string::npos &&
+         info.availability == kernels::Availability::kNative;
 }
 
 /// Prints what will be tested; a failure when that is nothing.

@@ -372,6 +372,11 @@ TEST_F(ToolsTest, ConvertSaysWhatGoesInAndWarnsOfContradictions) {
                            "\nlabels:      3, 'one' to 'three', from ", "\ndata:        "}) {
     EXPECT_NE(healthy.out.find(line), std::string::npos) << line << healthy.out;
   }
+  // The same numbers as bytes are photos, which say the same.
+  const std::string floats = ReadFile(*folder_ / "said.octet");
+  Write("bytes.npy", Npy("|u1", "4, 8, 8, 3", std::string(pixels.begin(), pixels.end())));
+  EXPECT_EQ(RunCommand(convert + File("bytes.npy")).code, 0);
+  EXPECT_EQ(ReadFile(*folder_ / "said.octet"), floats);
   // The network scales pixels itself: fractions are 255 times too small for it, or for photos.
   const std::string contradiction = "photos give the network 0..255, and it was calibrated on 0..1";
   const Outcome warned = RunCommand(convert + File("fractions.npy") + " --json");
@@ -435,14 +440,15 @@ TEST_F(ToolsTest, ConvertRefusesAnswersThatDoNotFit) {
   ExpectError(convert + input + good_input + with + File("missing.npy"), 1, "missing.npy");
   ExpectError(convert + input + File("missing.npy") + with + good, 1, "missing.npy");
   ExpectError(convert + input + good + with + good, 1,
-              "expected.npy: shape [4,3] of float32, expected [n,8,8,3]");
+              "expected.npy: found shape [4,3] of float32, expected [n,8,8,3]");
   ExpectError(convert + input + good_input + with + good_input, 1,
               "input.npy: shape [4,8,8,3], expected [4,3]");
   Write("fewer.npy", Npy("<f4", "3, 3", std::string(36, '\0')));
   ExpectError(convert + input + good_input + with + File("fewer.npy"), 1,
               "shape [3,3], expected [4,3]");
   Write("none.npy", Npy("<f4", "0, 8, 8, 3", ""));
-  ExpectError(convert + input + File("none.npy") + with + good, 1, "no images");
+  ExpectError(convert + input + File("none.npy") + with + good, 1,
+              "none.npy: found shape [0,8,8,3] of float32, expected at least one sample");
   EXPECT_FALSE(Exists("unfit.octet"));
 }
 

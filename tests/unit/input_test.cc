@@ -339,5 +339,30 @@ TEST(Compare, ReferencesOfBothOrdersAreReadAsTheSourceWritesThem) {
   EXPECT_THAT(wrong.texts(), IsEmpty());
 }
 
+TEST(Compare, CodesAreTheNumbersThatTheyStandFor) {
+  SampleGraphBuilder b(Precision::kInt8);
+  b.graph().outputs = {
+      b.Move(OpType::kRelu, "relu", {b.Input({1, 4})}, [](Node*) {})};  // 0.02 * (q - 114).
+  const auto model = ModelFromGraph(b.graph());
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  const TempDir folder;
+  const std::string x = folder.path() + "/x.npy", y = folder.path() + "/y.npy";
+  const std::vector<uint8_t> in{0, 114, 115, 255}, codes{114, 114, 115, 255};
+  const std::vector<float> numbers{0, 0, 0.02f, 2.82f}, off{0, 0, 0.02f, 2.72f};
+  ASSERT_TRUE(WriteNpy(x, {1, 4}, in).ok());
+  const auto compare = [&](const auto& answers) {
+    EXPECT_TRUE(WriteNpy(y, {1, 4}, answers).ok());
+    Warnings warnings;
+    const auto c = CompareWithReference(*model, SourceInputOf(b.graph()), x, y, &warnings);
+    EXPECT_TRUE(c.ok()) << c.status().message();
+    return c.ok() ? c->absolute_error : -1.0;
+  };
+  EXPECT_EQ(compare(codes), 0.0);
+  EXPECT_NEAR(compare(numbers), 0.0, 1e-6);
+  EXPECT_NEAR(compare(off), 0.1, 1e-6);
+  const std::vector<uint8_t> wrong{114, 114, 115, 250};
+  EXPECT_NEAR(compare(wrong), 0.1, 1e-6);
+}
+
 }  // namespace
 }  // namespace octet

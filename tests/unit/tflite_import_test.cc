@@ -248,6 +248,25 @@ TEST(TfliteImport, QuantizeBetweenInt8AndUint8ChangesNothing) {
   EXPECT_THAT(RunGraph<uint8_t>(g, {120, 128, 138, 255}), ElementsAre(0, 0, 20, 254));
 }
 
+TEST(TfliteImport, APixelIsTheCodeOfAnInputOfCodes) {
+  for (const bool is_signed : {false, true}) {
+    Builder b;
+    const int x = is_signed ? b.Int8("x", {1, 2, 2, 3}, 1.0f / 255, -128)
+                            : b.Tensor("x", tflite::TensorType::UINT8, {1, 2, 2, 3},
+                                       std::vector<uint8_t>(), {{1.0f / 255}, {0}});
+    const int y = b.Int8("y", {1, 2, 2, 3}, 0.5f, 0);
+    b.Op(kQuantizeCode, {x}, {y});
+    const auto model = ModelFromGraph(ImportOrFail(b.Build({x}, {y})));
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    const auto session = Session::Create(*model);
+    ASSERT_TRUE(session.ok()) << session.status().message();
+    const std::vector<uint8_t> pixels{0, 1, 2, 127, 128, 129, 200, 253, 254, 255, 3, 77};
+    std::vector<uint8_t> input(pixels.size());
+    ASSERT_TRUE((*session)->Preprocess({pixels.data(), 2, 2, 3, 0}, input.data()).ok());
+    EXPECT_EQ(input, pixels);
+  }
+}
+
 TEST(TfliteImport, FloatsAreQuantizedAsAffineQuantizeDoes) {
   // kernels/internal/reference/quantize.h: TfLiteRound(value / scale), halves away from zero.
   Builder b;
