@@ -146,13 +146,30 @@ class StructuredReader {
       entry->name = std::move(key);
       return OkStatus();
     }
-    OCTET_RETURN_IF_ERROR(ReadString(&entry->name));
+    OCTET_RETURN_IF_ERROR(ReadName(&entry->name));
     if (number) return OkStatus();
     std::string_view digits = key;
     entry->index = TakeNumber(&digits);
     return entry->index && digits.empty()
                ? OkStatus()
                : At(line_, StrCat("has the key '", key, "', expected a class index"));
+  }
+
+  /// 'NAME', or as Keras' imagenet_class_index.json has it: ["n01440764", "NAME"].
+  Status ReadName(std::string* out) {
+    if (!Take('[')) return ReadString(out);
+    std::string id;
+    SkipBlanks();
+    OCTET_RETURN_IF_ERROR(ReadString(&id));
+    const bool is_id = id.size() == 9 && id[0] == 'n' &&
+                       id.find_first_not_of("0123456789", 1) == std::string::npos;
+    if (!is_id)
+      return At(line_, StrCat("has a list that begins with '", id,
+                              "', expected one name, or a WordNet id and a name"));
+    if (!Take(',')) return Expected("','");
+    SkipBlanks();
+    OCTET_RETURN_IF_ERROR(ReadString(out));
+    return Take(']') ? OkStatus() : Expected("']'");
   }
 
   Status ReadString(std::string* out) {

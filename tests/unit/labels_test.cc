@@ -50,7 +50,9 @@ TEST(LabelsTest, ReadsOtherNotations) {
         "[\"red\", \"green\", \"blue\"]", "[ 'red' ,\n'\\u0067reen',\n 'blue',\n]\n",
         "0 red\n1 green\n2 blue\n", "2 blue\n0\tred\n1 green", "1 red\n2 green\n3 blue",
         "0:red\r\n1:green\r\n2:blue\r\n\n", "0, red\n1, green\n2, blue",
-        "000 red\n001 green\n002 blue"}) {
+        "000 red\n001 green\n002 blue",
+        "{\"0\": [\"n01440764\", \"red\"], \"1\": [\"n01443537\", \"green\"],\n"
+        "\"2\": [\"n01484850\", \"blue\"]}"}) {
     const auto labels = ParseLabels(text, "l.txt");
     ASSERT_TRUE(labels.ok()) << labels.status().message() << " in " << text;
     EXPECT_THAT(*labels, ElementsAre("red", "green", "blue")) << text;
