@@ -71,11 +71,14 @@ Result<std::unique_ptr<DatasetPart>> OpenArray(const std::string& path, bool raw
   std::string shape;
   for (int64_t d : s) shape += (shape.empty() ? "" : ",") + std::to_string(d);
   const std::string found = StrCat(NpyTypeName(type), " [", shape, "]");
-  const bool pixels = type == NpyType::kU8 && !raw;
-  const bool floats = type == NpyType::kF16 || type == NpyType::kF32 || type == NpyType::kF64;
   const size_t rank = s.size();
-  const bool fits = pixels ? rank == 3 || (rank == 4 && (s[3] == 1 || s[3] == 3))
-                           : (floats || raw) && rank >= 2 && rank <= 4;
+  // Bytes of vectors and of images that are no photos are the numbers that the source was fed.
+  const auto color = [&](size_t d) { return s[d] == 1 || s[d] == 3; };
+  const bool numbers = rank == 2 || (rank == 4 && !color(1) && !color(3));
+  const bool pixels = type == NpyType::kU8 && !raw && !numbers;
+  const bool floats = type == NpyType::kF16 || type == NpyType::kF32 || type == NpyType::kF64;
+  const bool fits = pixels ? rank == 3 || (rank == 4 && color(3))
+                           : (floats || raw || numbers) && rank >= 2 && rank <= 4;
   if (!fits || (!floats && type != NpyType::kU8)) {
     return InvalidArgument(StrCat(path, ": holds ", found,
                                   ", expected uint8 pixels [n,height,width] or "

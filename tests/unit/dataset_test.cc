@@ -401,6 +401,19 @@ TEST_F(DatasetTest, NpyGrayAndFloat) {
   EXPECT_FALSE(sample.is_float());
 }
 
+TEST_F(DatasetTest, BytesThatAreNoPhotosAreNumbers) {
+  for (const std::vector<int64_t>& shape :
+       {std::vector<int64_t>{1, 2, 2, 2}, {1, 2, 1, 4}, {1, 8}}) {
+    ASSERT_TRUE(WriteNpy(dir_ / "n.npy", shape, Bytes{1, 2, 3, 4, 5, 6, 7, 255}).ok());
+    const auto dataset = OpenDataset(dir_ / "n.npy");
+    ASSERT_TRUE(dataset.ok()) << dataset.status().message();
+    Sample sample;
+    ASSERT_TRUE((*dataset)->Next(&sample).ok());
+    EXPECT_TRUE(sample.is_float());
+    EXPECT_EQ(sample.float_data, (std::vector<float>{1, 2, 3, 4, 5, 6, 7, 255}));
+  }
+}
+
 TEST_F(DatasetTest, ArraysOfOtherRanksAndTypes) {
   const auto read = [&](const DatasetOptions& options) {
     const auto dataset = OpenDataset(dir_ / "a.npy", options);
