@@ -32,7 +32,6 @@ using Dims = std::vector<int64_t>;
 using Json = nlohmann::ordered_json;
 
 constexpr int kTop = 5;
-constexpr int64_t kMaxSide = 32768;  // Of Preprocess.
 // Of inputs and outputs that are computed at once.
 constexpr int64_t kBatchBytes = int64_t{16} << 20;
 // Of an array to write, which is kept until all are computed.
