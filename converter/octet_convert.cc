@@ -136,10 +136,9 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
     const auto labels = static_cast<int64_t>(graph.metadata.labels.size()),
                classes = graph.tensor(graph.outputs[0]).shape.back();
     if (labels != classes) {
-      return InvalidArgument(StrCat(a.labels, ": found ", labels, " labels, '",
-                                    graph.metadata.labels.front(), "' to '",
-                                    graph.metadata.labels.back(), "', expected ", classes,
-                                    ", the network's classes"));
+      return InvalidArgument(StrCat(
+          a.labels, ": found ", labels, " labels, '", graph.metadata.labels.front(), "' to '",
+          graph.metadata.labels.back(), "', expected ", classes, ", the network's classes"));
     }
   }
   if (!a.name.empty()) graph.metadata.name = a.name;
@@ -186,7 +185,7 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, bytes));
 
   ConversionReport report =
-      MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()), measured);
+      MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()), meaning);
   report.output = a.output;
   report.notes = *notes;
   report.warnings = warnings.texts();

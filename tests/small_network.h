@@ -12,6 +12,7 @@
 
 #include "engine/src/model_impl.h"
 #include "formats/model/octet_file.h"
+#include "formats/model/write_file.h"
 #include "tests/sample_graphs.h"
 
 namespace octet::testing {
@@ -81,6 +82,13 @@ inline std::vector<std::byte> FileOf(const Graph& graph) {
   golden.output = std::move(output).value();
   auto bytes = SerializeOctet(graph, golden);
   return bytes.ok() ? std::move(bytes).value() : std::vector<std::byte>();
+}
+
+/// Writes its file.
+inline Status WriteModel(const std::string& path, const Graph& graph) {
+  const std::vector<std::byte> bytes = FileOf(graph);
+  if (bytes.empty()) return InternalError(path + ": the network does not run");
+  return WriteFileAtomically(path, bytes);
 }
 
 }  // namespace octet::testing

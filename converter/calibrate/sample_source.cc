@@ -11,6 +11,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/data/data_paths.h"
 #include "formats/data/dataset.h"
+#include "formats/model/input_meaning.h"
 
 namespace octet {
 namespace {
@@ -78,7 +79,7 @@ SourceInput SourceInputOf(const Graph& graph) {
   s.name = t.name;
   for (int i = 0; i < t.shape.rank(); ++i) s.shape.push_back(t.shape[i]);
   s.channels_first = !graph.inputs_channels_first.empty() && graph.inputs_channels_first[0];
-  s.photos = t.shape.rank() == 4 && (t.shape[3] == 1 || t.shape[3] == 3);
+  s.photos = TakesPhotos(t.shape);
   s.codes = t.dtype == DType::kU8;
   s.scale = t.quantization.scale;
   s.zero_point = t.quantization.zero_point;

@@ -14,6 +14,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
+#include "formats/model/input_meaning.h"
 
 namespace octet {
 namespace {
@@ -218,7 +219,7 @@ Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table
 Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& range) {
   const Shape& shape = g.tensor(id).shape;
   const Preprocessing& pre = g.metadata.preprocessing;
-  if (shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3)) {
+  if (TakesPhotos(shape)) {
     const double step = static_cast<double>(pre.scale) / pre.stddev[0],
                  zero = static_cast<double>(pre.mean[0]) / pre.scale;
     bool uniform =

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <utility>
 
 #include "engine/src/model_impl.h"
 #include "formats/base/str_cat.h"
@@ -60,9 +61,9 @@ std::string LabelsText(const ConversionReport& r) {
 }  // namespace
 
 ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size,
-                            std::optional<ValueRange> measured) {
+                            InputMeaning meaning) {
   ConversionReport r;
-  r.meaning = MeaningOfInput(written, measured);
+  r.meaning = std::move(meaning);
   r.labels = written.metadata.labels;
   r.name = written.metadata.name;
   r.source = written.metadata.source;

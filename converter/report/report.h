@@ -41,9 +41,9 @@ struct ConversionReport {
 };
 
 /// Fills what the graph that was written and the optimized float graph that it was made from tell.
-/// `measured` is the range of the input that was calibrated.
+/// `meaning` is that of the former's input.
 ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size,
-                            std::optional<ValueRange> measured);
+                            InputMeaning meaning);
 
 /// A few lines, "source:      onnx opset 13" and so on.
 std::string ReportText(const ConversionReport& report);

@@ -55,7 +55,8 @@ const char* ActivationName(Activation a) {
   return a == Activation::kNone ? "" : a == Activation::kRelu ? "relu" : "relu6";
 }
 
-void PrintText(const OctetFile& file, const std::string& path, const ModelDescription& d) {
+void PrintText(const OctetFile& file, const std::string& path, const ModelDescription& d,
+               const InputMeaning& meaning) {
   const Graph& g = file.graph;
   std::printf(
       "%s\n  name           %s\n  precision      %s\n  source         %s\n  options        %s\n",
@@ -71,7 +72,6 @@ void PrintText(const OctetFile& file, const std::string& path, const ModelDescri
   for (TensorId id : g.outputs)
     std::printf("  output         %s %s\n", g.tensor(id).name.c_str(),
                 TensorText(g.tensor(id)).c_str());
-  const InputMeaning meaning = MeaningOfInput(g);
   std::printf("  input means    %s\n", meaning.text.c_str());
   if (!meaning.preprocessing.empty())
     std::printf("  preprocessing  %s\n", meaning.preprocessing.c_str());
@@ -103,7 +103,7 @@ Json TensorJson(const Tensor& t) {
   return j;
 }
 
-void PrintJson(const OctetFile& file, const ModelDescription& d) {
+void PrintJson(const OctetFile& file, const ModelDescription& d, const InputMeaning& meaning) {
   const Graph& g = file.graph;
   Json root{{"name", d.name},
             {"precision", PrecisionName(d.precision)},
@@ -118,7 +118,6 @@ void PrintJson(const OctetFile& file, const ModelDescription& d) {
   const int64_t channels = input.rank() > 0 ? input[input.rank() - 1] : 0;
   const int described = static_cast<int>(std::min<int64_t>(channels, d.preprocessing.mean.size()));
   root["preprocessing"] = Json::parse(PreprocessingToJson(d.preprocessing, described));
-  const InputMeaning meaning = MeaningOfInput(g);
   root["input_meaning"] = meaning.text;
   root["warnings"] = Json::array();
   if (!meaning.contradiction.empty()) root["warnings"].push_back(meaning.contradiction);
@@ -179,15 +178,15 @@ int Inspect(const InspectOptions& options) {
   Result<std::shared_ptr<const Model>> model = Model::Load(options.model);
   if (!model.ok()) return Fail(model.status());
   const OctetFile& file = (*model)->impl().file;
+  const InputMeaning meaning = MeaningOfInput(file.graph);
   if (options.json) {
-    PrintJson(file, (*model)->Describe());
+    PrintJson(file, (*model)->Describe(), meaning);
   } else if (options.dot) {
     PrintDot(file);
   } else {
-    PrintText(file, options.model, (*model)->Describe());
+    PrintText(file, options.model, (*model)->Describe(), meaning);
   }
   Warnings warnings;
-  const InputMeaning meaning = MeaningOfInput(file.graph);
   if (!meaning.contradiction.empty())
     warnings.Add(StrCat(options.model, ": ", meaning.contradiction));
   const Status status = warnings.Report("octet", false);

@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <system_error>
 
+#include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset_part.h"
@@ -78,9 +79,7 @@ Result<Listing> List(const std::string& folder) {
 }  // namespace
 
 bool IsNamedAsImage(const std::string& path) {
-  std::string extension = fs::path(path).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string extension = LowerCase(fs::path(path).extension().string());
   for (const char* known : {".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".ppm", ".pgm", ".pnm"}) {
     if (extension == known) return true;
   }

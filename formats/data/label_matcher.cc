@@ -4,6 +4,7 @@
 #include <limits>
 #include <utility>
 
+#include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -12,8 +13,8 @@ namespace {
 
 /// Small ASCII letters, and blanks for underscores.
 std::string Alike(std::string_view name) {
-  std::string s(name);
-  for (char& c : s) c = c == '_' ? ' ' : c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c;
+  std::string s = LowerCase(name);
+  std::replace(s.begin(), s.end(), '_', ' ');
   return s;
 }
 

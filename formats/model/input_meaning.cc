@@ -108,7 +108,7 @@ InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) 
   const Shape& shape = g.tensor(g.inputs[0]).shape;
   const Preprocessing& pre = g.metadata.preprocessing;
   m.calibrated = measured ? measured : QuantizedRange(g);
-  if (shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3)) {
+  if (TakesPhotos(shape)) {
     const auto channels = static_cast<size_t>(shape[3]);
     ValueRange r{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
     for (size_t c = 0; c < channels; ++c) {

@@ -13,6 +13,11 @@ struct ValueRange {
   float min = 0.0f, max = 0.0f;
 };
 
+/// Whether photos can be prepared for an input: an image of 1 or 3 channels.
+inline bool TakesPhotos(const Shape& shape) {
+  return shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3);
+}
+
 struct InputMeaning {
   /// Where the input is an image of 1 or 3 channels: the numbers that its preprocessing makes of
   /// pixels 0 to 255.

@@ -54,9 +54,8 @@ class EvaluateTest : public ::testing::Test {
   static void SetUpTestSuite() {
     folder_ = new TemporaryFolder;
     const auto write = [](const std::string& name, const Graph& graph) {
-      const std::vector<std::byte> bytes = FileOf(graph);
-      ASSERT_FALSE(bytes.empty()) << name;
-      Write(name, std::string(reinterpret_cast<const char*>(bytes.data()), bytes.size()));
+      const Status written = WriteModel(Path(name), graph);
+      ASSERT_TRUE(written.ok()) << written.message();
     };
     write("rgb.octet", MeansNetwork(3, false, {"red", "green", "blue"}));
     write("bgr.octet", MeansNetwork(3, false, {"blue", "green", "red"}));

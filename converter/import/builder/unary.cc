@@ -4,8 +4,8 @@
 #include <cmath>
 #include <limits>
 
-#include "converter/import/builder/lower_case.h"
 #include "converter/import/builder/understood.h"
+#include "formats/base/lower_case.h"
 
 namespace octet {
 namespace {

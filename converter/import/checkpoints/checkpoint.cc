@@ -5,8 +5,8 @@
 #include <numeric>
 #include <utility>
 
-#include "converter/import/builder/lower_case.h"
 #include "converter/import/checkpoints/resnet_builder.h"
+#include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 

@@ -4,9 +4,9 @@
 #include <utility>
 
 #include "converter/import/builder/constant.h"
-#include "converter/import/builder/lower_case.h"
 #include "converter/import/checkpoints/checkpoint.h"
 #include "converter/import/importer.h"
+#include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"

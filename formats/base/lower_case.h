@@ -1,6 +1,6 @@
 // Letters of names, whatever the locale.
-#ifndef OCTET_CONVERTER_IMPORT_BUILDER_LOWER_CASE_H_
-#define OCTET_CONVERTER_IMPORT_BUILDER_LOWER_CASE_H_
+#ifndef OCTET_FORMATS_BASE_LOWER_CASE_H_
+#define OCTET_FORMATS_BASE_LOWER_CASE_H_
 
 #include <string>
 #include <string_view>
@@ -15,4 +15,4 @@ inline std::string LowerCase(std::string_view text) {
 
 }  // namespace octet
 
-#endif  // OCTET_CONVERTER_IMPORT_BUILDER_LOWER_CASE_H_
+#endif  // OCTET_FORMATS_BASE_LOWER_CASE_H_
