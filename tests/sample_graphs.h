@@ -143,7 +143,7 @@ inline Graph SampleGraph(Precision precision) {
   g.metadata.labels = {"roses", "sunflowers", "daisy", "l\u00f6wenzahn", "tulips"};
   Preprocessing& p = g.metadata.preprocessing;
   p.resize = ResizeRule::kCenterCrop;
-  p.filter = ResizeFilter::kBicubic;
+  p.resampling.filter = ResizeFilter::kBicubic;
   p.order = ChannelOrder::kBgr;
   p.resize_shorter = 13;
   p.scale = 1.0f / 255.0f;

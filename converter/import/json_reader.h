@@ -4,6 +4,7 @@
 
 #include <initializer_list>
 #include <nlohmann/json.hpp>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -95,7 +96,7 @@ class JsonReader {
     *out = v->get<std::string>();
   }
   /// One of a list of words; `*out` becomes its index.
-  void Choice(const char* key, std::initializer_list<std::string_view> words, int* out) {
+  void Choice(const char* key, std::span<const std::string_view> words, int* out) {
     const nlohmann::json* v = Find(key);
     if (v == nullptr) return;
     std::string expected;
@@ -110,6 +111,16 @@ class JsonReader {
     }
     Fail(key, StrCat("is ", v->dump(-1, ' ', false, nlohmann::json::error_handler_t::replace),
                      ", expected one of: ", expected));
+  }
+
+  void Choice(const char* key, std::initializer_list<std::string_view> words, int* out) {
+    Choice(key, std::span(words.begin(), words.size()), out);
+  }
+  template <typename Enum>
+  void Choice(const char* key, std::span<const std::string_view> words, Enum* out) {
+    int index = static_cast<int>(*out);
+    Choice(key, words, &index);
+    *out = static_cast<Enum>(index);
   }
 
   void Fail(std::string_view key, const std::string& problem) {

@@ -288,7 +288,7 @@ Status ResizeAndCrop(const Image& image, const Preprocessing& preprocessing, int
   }
 
   ResizeWorkspace& ws = *workspace;
-  const ResizeFilter filter = preprocessing.filter;
+  const ResizeFilter filter = preprocessing.resampling.filter;
   const bool resize_x = resized_w != image.width, resize_y = resized_h != image.height;
   int first_row = static_cast<int>(crop_y), rows = height;
   // Passes work on one channel when either side is gray: gray becomes colour only at the end.

@@ -3,6 +3,10 @@
 #include <array>
 #include <charconv>
 #include <cmath>
+#include <string_view>
+
+#include "formats/base/str_cat.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -22,29 +26,46 @@ std::string Numbers(const std::array<float, 4>& values, int count) {
   return s + "]";
 }
 
-const char* RuleName(ResizeRule rule) {
-  switch (rule) {
-    case ResizeRule::kNone:
-      return "none";
-    case ResizeRule::kStretch:
-      return "stretch";
-    case ResizeRule::kCenterCrop:
-      return "center-crop";
-  }
-  return "invalid";
+std::string Quoted(std::string_view name) { return "\"" + std::string(name) + "\""; }
+
+std::string DecodingToJson(const Decoding& d) {
+  const Decoding usual = DecodingOf(d.framework);
+  std::string s = "{\"framework\":" + Quoted(NameOf(kFrameworkNames, d.framework));
+  if (d.dct != usual.dct) s += ",\"dct\":" + Quoted(NameOf(kDctNames, d.dct));
+  if (d.upsampling != usual.upsampling)
+    s += ",\"upsampling\":" + Quoted(NameOf(kUpsamplingNames, d.upsampling));
+  if (d.exif_orientation != usual.exif_orientation)
+    s += std::string(",\"orientation\":") + (d.exif_orientation ? "\"exif\"" : "\"stored\"");
+  return s + "}";
 }
 
 }  // namespace
 
 std::string PreprocessingToJson(const Preprocessing& p, int channels) {
-  std::string s = std::string("{\"resize\":\"") + RuleName(p.resize) + "\"";
+  const Resampling& r = p.resampling;
+  const Resampling usual = ResamplingOf(r.framework);
+  std::string s = "{";
+  if (r.framework != Framework::kPillow)
+    s += "\"framework\":" + Quoted(NameOf(kFrameworkNames, r.framework)) + ",";
+  if (p.decoding != DecodingOf(r.framework)) s += "\"decode\":" + DecodingToJson(p.decoding) + ",";
+  s += "\"resize\":" + Quoted(NameOf(kResizeRuleNames, p.resize));
   if (p.resize == ResizeRule::kCenterCrop) {
     s += ",\"resize_shorter\":" + std::to_string(p.resize_shorter);
   }
-  s +=
-      std::string(",\"filter\":\"") + (p.filter == ResizeFilter::kBicubic ? "bicubic" : "bilinear");
-  s += std::string("\",\"order\":\"") + (p.order == ChannelOrder::kBgr ? "bgr" : "rgb");
-  s += "\",\"scale\":" + Number(p.scale);
+  if (p.resize == ResizeRule::kLetterbox) {
+    const auto& [red, green, blue] = p.pad_color;
+    s += StrCat(",\"pad_color\":[", int{red}, ",", int{green}, ",", int{blue}, "]");
+  }
+  s += ",\"filter\":" + Quoted(NameOf(kResizeFilterNames, r.filter));
+  if (r.antialias) s += ",\"antialias\":true";
+  if (r.coordinates != usual.coordinates)
+    s += ",\"coordinates\":" + Quoted(NameOf(kCoordinatesNames, r.coordinates));
+  if (r.passes != usual.passes) s += ",\"passes\":" + Quoted(NameOf(kPassesNames, r.passes));
+  if (r.reducing_gap != 0.0f) s += ",\"reducing_gap\":" + Number(r.reducing_gap);
+  if (r.to_float != usual.to_float)
+    s += std::string(",\"result\":") + (r.to_float ? "\"float\"" : "\"uint8\"");
+  s += ",\"order\":" + Quoted(NameOf(kChannelOrderNames, p.order));
+  s += ",\"scale\":" + Number(p.scale);
   s += ",\"mean\":" + Numbers(p.mean, channels) + ",\"std\":" + Numbers(p.stddev, channels) + "}";
   return s;
 }

@@ -5,11 +5,13 @@
 #include <cstring>
 #include <limits>
 #include <new>
+#include <tuple>
 #include <utility>
 
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/panel.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -835,15 +837,23 @@ Status ValidateMetadata(const Graph& graph) {
     return mismatch("precision", static_cast<int>(m.precision), "0 to 3");
   }
   const Preprocessing& p = m.preprocessing;
-  if (static_cast<int>(p.resize) > static_cast<int>(ResizeRule::kCenterCrop)) {
-    return mismatch("resize rule", static_cast<int>(p.resize), "0 to 2");
+  const std::tuple<const char*, int, size_t> choices[] = {
+      {"resize rule", static_cast<int>(p.resize), kResizeRuleNames.size()},
+      {"resize filter", static_cast<int>(p.resampling.filter), kResizeFilterNames.size()},
+      {"channel order", static_cast<int>(p.order), kChannelOrderNames.size()},
+      {"decoder", static_cast<int>(p.decoding.framework), kFrameworkNames.size()},
+      {"DCT", static_cast<int>(p.decoding.dct), kDctNames.size()},
+      {"upsampling", static_cast<int>(p.decoding.upsampling), kUpsamplingNames.size()},
+      {"resampling", static_cast<int>(p.resampling.framework), kFrameworkNames.size()},
+      {"coordinates", static_cast<int>(p.resampling.coordinates), kCoordinatesNames.size()},
+      {"passes", static_cast<int>(p.resampling.passes), kPassesNames.size()}};
+  for (const auto& [field, value, count] : choices) {
+    if (static_cast<size_t>(value) >= count) {
+      return mismatch(field, value, count == 2 ? "0 or 1" : StrCat("0 to ", count - 1));
+    }
   }
-  if (static_cast<int>(p.filter) > static_cast<int>(ResizeFilter::kBicubic)) {
-    return mismatch("resize filter", static_cast<int>(p.filter), "0 or 1");
-  }
-  if (static_cast<int>(p.order) > static_cast<int>(ChannelOrder::kBgr)) {
-    return mismatch("channel order", static_cast<int>(p.order), "0 or 1");
-  }
+  if (const std::string problem = ProblemOf(p.resampling); !problem.empty())
+    return mismatch("resampling", problem, "parts that go together");
   if (p.resize_shorter < 0 || p.resize_shorter > kMaxResizeShorter) {
     return mismatch("resize_shorter", p.resize_shorter, StrCat("0 to ", kMaxResizeShorter));
   }
@@ -853,6 +863,8 @@ Status ValidateMetadata(const Graph& graph) {
     return mismatch("resize_shorter", p.resize_shorter,
                     StrCat("no less than the input ", input.ToString()));
   }
+  if (p.resize != ResizeRule::kLetterbox && p.pad_color != Preprocessing().pad_color)
+    return InvalidArgument("metadata: pad color: found one without letterbox");
   if (!std::isfinite(p.scale)) return mismatch("preprocessing scale", p.scale, "a finite number");
   for (float v : p.mean) {
     if (!std::isfinite(v)) return mismatch("preprocessing mean", v, "a finite number");

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "formats/base/str_cat.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -59,7 +60,7 @@ std::string Arithmetic(const Preprocessing& pre, size_t channels) {
 
 std::string Resizing(const Preprocessing& pre, const Shape& shape) {
   const std::string size = StrCat(shape[2], "x", shape[1]);
-  const char* filter = pre.filter == ResizeFilter::kBicubic ? "bicubic" : "bilinear";
+  const std::string filter = Describe(pre.resampling);
   switch (pre.resize) {
     case ResizeRule::kNone:
       return StrCat("not resized (", size, " is wanted)");
@@ -67,6 +68,10 @@ std::string Resizing(const Preprocessing& pre, const Shape& shape) {
       return StrCat("stretched to ", size, " (", filter, ")");
     case ResizeRule::kCenterCrop:
       return StrCat("shorter side ", pre.resize_shorter, " (", filter, "), centre ", size);
+    case ResizeRule::kLetterbox:
+      return StrCat("scaled into ", size, " (", filter, ")");
+    case ResizeRule::kCropToAspect:
+      return StrCat("cut to the aspect of ", size, " and scaled (", filter, ")");
   }
   return "";
 }
@@ -122,7 +127,7 @@ InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) 
     const std::string order = channels == 3 && pre.order == ChannelOrder::kBgr ? ", BGR" : "";
     m.text = StrCat(arithmetic, order, ": ", Text(r));
     m.preprocessing =
-        StrCat("decoded by stb_image, ", Resizing(pre, shape), order, ", ",
+        StrCat(Describe(pre.decoding), ", ", Resizing(pre, shape), order, ", ",
                arithmetic == "pixel" ? "none: the network gets pixels 0..255" : arithmetic);
   } else {
     m.text = "numbers of the source's own input";

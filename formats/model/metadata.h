@@ -10,27 +10,90 @@
 
 namespace octet {
 
-/// How an image of any size becomes the network's input size. Stored in files: never renumber.
+/// A program whose way with images is followed. Stored in files, as all of these: never renumber.
+enum class Framework : uint8_t { kPillow = 0, kTensorflow = 1, kOpencv = 2 };
+
+/// The inverse DCT of a JPEG decoder, by libjpeg's names "islow" and "ifast".
+enum class Dct : uint8_t { kAccurate = 0, kFast = 1 };
+
+/// How a JPEG decoder enlarges the color channels: interpolated, or each value repeated.
+enum class Upsampling : uint8_t { kFancy = 0, kPlain = 1 };
+
+/// How the bytes of an image file become pixels.
+struct Decoding {
+  Framework framework = Framework::kPillow;  ///< What CMYK and gray of 16 bits become.
+  Dct dct = Dct::kAccurate;
+  Upsampling upsampling = Upsampling::kFancy;
+  bool exif_orientation = false;  ///< Turned as EXIF says; else as stored.
+
+  bool operator==(const Decoding&) const = default;
+};
+
+/// How an image of any size becomes the network's input size.
 enum class ResizeRule : uint8_t {
   kNone = 0,        ///< The image must already have the input size.
   kStretch = 1,     ///< Width and height are scaled independently to the input size.
   kCenterCrop = 2,  ///< The shorter side is scaled to `resize_shorter`, then the centre is cropped.
+  kLetterbox = 3,   ///< Scaled until it fits, the rest filled with `pad_color`.
+  kCropToAspect = 4,  ///< The largest centred part of the input's aspect ratio, stretched.
 };
 
-/// Interpolation. Both follow Pillow: the filter widens when shrinking, so nothing aliases.
-enum class ResizeFilter : uint8_t { kBilinear = 0, kBicubic = 1 };
+/// Interpolation, by the names of the framework in `Resampling`.
+enum class ResizeFilter : uint8_t {
+  kBilinear = 0,
+  kBicubic = 1,
+  kNearest = 2,
+  kArea = 3,      ///< TensorFlow, OpenCV.
+  kLanczos = 4,   ///< Pillow's LANCZOS, TensorFlow's lanczos3.
+  kBox = 5,       ///< Pillow.
+  kHamming = 6,   ///< Pillow.
+  kLanczos5 = 7,  ///< TensorFlow.
+};
+
+/// Where TensorFlow looks for a pixel of the result in the source.
+enum class Coordinates : uint8_t {
+  kHalfPixel = 0,     ///< (x + 0.5) * in / out - 0.5: tf.image.resize.
+  kAsymmetric = 1,    ///< x * in / out: tf.compat.v1.image.resize.
+  kAlignCorners = 2,  ///< x * (in - 1) / (out - 1): the same with align_corners=True.
+};
+
+/// In which order Pillow filters the two axes.
+enum class Passes : uint8_t {
+  kHorizontalFirst = 0,  ///< Up to Pillow 12.
+  kCheaperFirst = 1,     ///< From Pillow 13 on: the axis first that leaves less to do.
+};
+
+/// How an image is scaled. What a framework does not have is at its default.
+struct Resampling {
+  Framework framework = Framework::kPillow;
+  ResizeFilter filter = ResizeFilter::kBilinear;
+  /// TensorFlow only: the filter widens when shrinking. Pillow's always do, OpenCV's never.
+  bool antialias = false;
+  Coordinates coordinates = Coordinates::kHalfPixel;  ///< TensorFlow only.
+  Passes passes = Passes::kHorizontalFirst;           ///< Pillow only.
+  /// Pillow only: Image.resize's argument, from 1 on: the image is first reduced by whole factors,
+  /// as long as it stays that many times as large as the result. 0 = None.
+  float reducing_gap = 0.0f;
+  /// The result has fractions: what TensorFlow gives, Pillow of mode F, OpenCV of float32. Without,
+  /// it is rounded to 8 bits as the framework does (TensorFlow: tf.saturate_cast to uint8).
+  bool to_float = false;
+
+  bool operator==(const Resampling&) const = default;
+};
 
 enum class ChannelOrder : uint8_t { kRgb = 0, kBgr = 1 };
 
-/// Steps from 8-bit pixels to the network's float input, in this order: resize and crop, channel
+/// Steps from an image to the network's input, in this order: decoding, resize and crop, channel
 /// order, then per channel
 /// `(pixel * scale - mean[c]) / stddev[c]` in float32. `mean` and `stddev` are in the order the
 /// network sees.
 struct Preprocessing {
+  Decoding decoding;
   ResizeRule resize = ResizeRule::kStretch;
-  ResizeFilter filter = ResizeFilter::kBilinear;
+  Resampling resampling;
   ChannelOrder order = ChannelOrder::kRgb;
-  int resize_shorter = 0;  ///< Pixels; only for kCenterCrop.
+  int resize_shorter = 0;                     ///< Pixels; only for kCenterCrop.
+  std::array<uint8_t, 3> pad_color{0, 0, 0};  ///< RGB; only for kLetterbox.
   float scale = 1.0f;
   std::array<float, 4> mean{0, 0, 0, 0};
   std::array<float, 4> stddev{1, 1, 1, 1};

@@ -33,6 +33,7 @@ constexpr uint32_t kVersion = 1;
 constexpr size_t kHeaderSize = 128;
 constexpr uint64_t kTfliteRoundingFeature = 1;
 constexpr uint64_t kSourceOrderFeature = 2;
+constexpr uint64_t kPixelRulesFeature = 4;
 constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
                  kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
@@ -119,6 +120,15 @@ void StoreAt(std::vector<std::byte>* bytes, size_t at, T v) {
   std::memcpy(bytes->data() + at, &v, sizeof(T));
 }
 
+/// Whether the first version of the metadata cannot say it.
+bool NeedsPixelRules(const Preprocessing& p) {
+  Resampling first;
+  first.filter = p.resampling.filter;
+  return p.resize > ResizeRule::kCenterCrop || first.filter > ResizeFilter::kBicubic ||
+         p.resampling != first || p.decoding != Decoding() ||
+         p.pad_color != Preprocessing().pad_color;
+}
+
 void WriteMetadata(const Metadata& m, ByteWriter* w) {
   w->String(m.name);
   w->String(m.source);
@@ -126,12 +136,25 @@ void WriteMetadata(const Metadata& m, ByteWriter* w) {
   w->U8(static_cast<uint8_t>(m.precision));
   const Preprocessing& p = m.preprocessing;
   w->U8(static_cast<uint8_t>(p.resize));
-  w->U8(static_cast<uint8_t>(p.filter));
+  w->U8(static_cast<uint8_t>(p.resampling.filter));
   w->U8(static_cast<uint8_t>(p.order));
   w->Varint(static_cast<uint64_t>(p.resize_shorter));
   w->F32(p.scale);
   for (float v : p.mean) w->F32(v);
   for (float v : p.stddev) w->F32(v);
+  if (NeedsPixelRules(p)) {
+    w->U8(static_cast<uint8_t>(p.decoding.framework));
+    w->U8(static_cast<uint8_t>(p.decoding.dct));
+    w->U8(static_cast<uint8_t>(p.decoding.upsampling));
+    w->U8(p.decoding.exif_orientation ? 1 : 0);
+    w->U8(static_cast<uint8_t>(p.resampling.framework));
+    w->U8(p.resampling.antialias ? 1 : 0);
+    w->U8(static_cast<uint8_t>(p.resampling.coordinates));
+    w->U8(static_cast<uint8_t>(p.resampling.passes));
+    w->F32(p.resampling.reducing_gap);
+    w->U8(p.resampling.to_float ? 1 : 0);
+    for (uint8_t v : p.pad_color) w->U8(v);
+  }
   for (const std::string& label : m.labels) w->String(label);
 }
 
@@ -426,13 +449,15 @@ class Reader {
       return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
-    const uint64_t unknown = features & ~(kTfliteRoundingFeature | kSourceOrderFeature);
+    const uint64_t unknown =
+        features & ~(kTfliteRoundingFeature | kSourceOrderFeature | kPixelRulesFeature);
     if (unknown != 0) {
       return Unsupported(StrCat("required features: found bit ", std::countr_zero(unknown),
-                                ", expected none but bits 0 and 1"));
+                                ", expected none but bits 0 to 2"));
     }
     if ((features & kTfliteRoundingFeature) != 0) file_.graph.metadata.rounding = Rounding::kTflite;
     source_order_ = (features & kSourceOrderFeature) != 0;
+    pixel_rules_ = (features & kPixelRulesFeature) != 0;
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
     const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
@@ -504,13 +529,28 @@ class Reader {
     m.options = r.String("options");
     m.precision = static_cast<Precision>(r.U8("precision", 3));
     Preprocessing& p = m.preprocessing;
-    p.resize = static_cast<ResizeRule>(r.U8("resize rule", 2));
-    p.filter = static_cast<ResizeFilter>(r.U8("resize filter", 1));
+    p.resize = static_cast<ResizeRule>(r.U8("resize rule", pixel_rules_ ? 4 : 2));
+    p.resampling.filter = static_cast<ResizeFilter>(r.U8("resize filter", pixel_rules_ ? 7 : 1));
     p.order = static_cast<ChannelOrder>(r.U8("channel order", 1));
     p.resize_shorter = r.Int("resize_shorter");
     p.scale = r.Fixed<float>("preprocessing scale");
     for (float& v : p.mean) v = r.Fixed<float>("preprocessing mean");
     for (float& v : p.stddev) v = r.Fixed<float>("preprocessing stddev");
+    if (pixel_rules_) {
+      p.decoding.framework = static_cast<Framework>(r.U8("decoder", 2));
+      p.decoding.dct = static_cast<Dct>(r.U8("DCT", 1));
+      p.decoding.upsampling = static_cast<Upsampling>(r.U8("upsampling", 1));
+      p.decoding.exif_orientation = r.U8("EXIF orientation", 1) == 1;
+      p.resampling.framework = static_cast<Framework>(r.U8("resampling", 2));
+      p.resampling.antialias = r.U8("antialias", 1) == 1;
+      p.resampling.coordinates = static_cast<Coordinates>(r.U8("coordinates", 2));
+      p.resampling.passes = static_cast<Passes>(r.U8("passes", 1));
+      p.resampling.reducing_gap = r.Fixed<float>("reducing_gap");
+      p.resampling.to_float = r.U8("float result", 1) == 1;
+      for (uint8_t& v : p.pad_color) v = r.U8("pad color", 255);
+      if (r.status().ok() && !NeedsPixelRules(p))
+        return Corrupt("metadata: pixel rules are those of a file without them");
+    }
     const uint32_t count = sections_[kMetadataSection].count;
     if (!r.CheckCount("number of labels", count, 1)) return r.status();
     OCTET_RETURN_IF_ERROR(Reserve("labels", count, 2 * sizeof(std::string)));
@@ -714,7 +754,7 @@ class Reader {
   int64_t memory_ = 0;  ///< Counted by Reserve.
   std::array<SectionEntry, kNumSections> sections_;
   std::span<const std::byte> constants_;
-  bool source_order_ = false;
+  bool source_order_ = false, pixel_rules_ = false;
   OctetFile file_;
 };
 
@@ -924,7 +964,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   StoreAt(&bytes, kFileSizeAt, static_cast<uint64_t>(bytes.size()));
   StoreAt(&bytes, kFeaturesAt,
           (graph.metadata.rounding == Rounding::kTflite ? kTfliteRoundingFeature : uint64_t{0}) |
-              (source_order ? kSourceOrderFeature : uint64_t{0}));
+              (source_order ? kSourceOrderFeature : uint64_t{0}) |
+              (NeedsPixelRules(graph.metadata.preprocessing) ? kPixelRulesFeature : uint64_t{0}));
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);
   StoreAt(&bytes, kSectionsAt, sections);

@@ -36,7 +36,7 @@ print("\n".join(r for r in m.requires("torch") if not r.startswith("triton") and
     "${pip[@]}" -r "$folder/requirements.txt" numpy pillow onnx onnxscript onnxruntime huggingface_hub safetensors pyyaml
 }
 
-environment tensorflow eval '"${pip[@]}" tensorflow-cpu keras numpy tf2onnx onnx && "${pip[@]}" --no-deps tf_keras'
+environment tensorflow eval '"${pip[@]}" tensorflow-cpu keras numpy tf2onnx onnx pillow opencv-python-headless && "${pip[@]}" --no-deps tf_keras'
 environment torch current_torch
 environment torch113 eval '"${pip[@]}" torch==1.13.1 "numpy<2"'
 exit "$status"

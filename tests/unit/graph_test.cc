@@ -317,8 +317,11 @@ const Spoilt kSpoilt[] = {
 
     // Metadata.
     {"precision", kF32, [](Graph* g) { g->metadata.precision = static_cast<Precision>(4); }, {"metadata: precision: found 4"}},
-    {"resize rule", kF32, [](Graph* g) { g->metadata.preprocessing.resize = static_cast<ResizeRule>(3); }, {"metadata: resize rule: found 3"}},
-    {"filter", kF32, [](Graph* g) { g->metadata.preprocessing.filter = static_cast<ResizeFilter>(2); }, {"metadata: resize filter: found 2"}},
+    {"resize rule", kF32, [](Graph* g) { g->metadata.preprocessing.resize = static_cast<ResizeRule>(5); }, {"metadata: resize rule: found 5"}},
+    {"filter", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.filter = static_cast<ResizeFilter>(8); }, {"metadata: resize filter: found 8"}},
+    {"filter of another framework", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.filter = ResizeFilter::kArea; }, {"metadata: resampling: found filter area is none of Pillow's"}},
+    {"coordinates", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.coordinates = static_cast<Coordinates>(3); }, {"metadata: coordinates: found 3"}},
+    {"DCT", kF32, [](Graph* g) { g->metadata.preprocessing.decoding.dct = static_cast<Dct>(2); }, {"metadata: DCT: found 2"}},
     {"order", kF32, [](Graph* g) { g->metadata.preprocessing.order = static_cast<ChannelOrder>(2); }, {"metadata: channel order: found 2"}},
     {"resize_shorter", kF32, [](Graph* g) { g->metadata.preprocessing.resize_shorter = 10; }, {"metadata: resize_shorter: found 10", "[1,11,9,3]"}},
     {"negative resize_shorter", kF32, [](Graph* g) { g->metadata.preprocessing.resize_shorter = -1; }, {"metadata: resize_shorter: found -1"}},

@@ -85,7 +85,7 @@ TEST(InputMeaning, SaysWhatPixelsBecome) {
   InputMeaning m = MeaningOfInput(g);
   EXPECT_EQ(m.text, "pixel: 0..255");
   EXPECT_EQ(m.preprocessing,
-            "decoded by stb_image, stretched to 9x9 (bilinear), none: the network gets pixels "
+            "decoded as Pillow, stretched to 9x9 (bilinear), none: the network gets pixels "
             "0..255");
   EXPECT_EQ(m.contradiction, "");
   Preprocessing& pre = g.metadata.preprocessing;
@@ -94,7 +94,7 @@ TEST(InputMeaning, SaysWhatPixelsBecome) {
   pre.mean = {0.485f, 0.456f, 0.406f, 0}, pre.stddev = {0.229f, 0.224f, 0.225f, 1};
   pre.order = ChannelOrder::kBgr;
   pre.resize = ResizeRule::kCenterCrop, pre.resize_shorter = 12,
-  pre.filter = ResizeFilter::kBicubic;
+  pre.resampling.filter = ResizeFilter::kBicubic;
   m = MeaningOfInput(g);
   EXPECT_EQ(m.text,
             "(pixel * 1/255 - [0.485 0.456 0.406]) / [0.229 0.224 0.225], BGR: -2.1179..2.64");

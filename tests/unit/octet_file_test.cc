@@ -125,7 +125,9 @@ void ExpectSameGraph(const Graph& a, const Graph& b) {
   EXPECT_EQ(m.labels, n.labels);
   const Preprocessing &p = m.preprocessing, &q = n.preprocessing;
   EXPECT_EQ(p.resize, q.resize);
-  EXPECT_EQ(p.filter, q.filter);
+  EXPECT_EQ(p.resampling, q.resampling);
+  EXPECT_EQ(p.decoding, q.decoding);
+  EXPECT_EQ(p.pad_color, q.pad_color);
   EXPECT_EQ(p.order, q.order);
   EXPECT_EQ(p.resize_shorter, q.resize_shorter);
   EXPECT_EQ(p.scale, q.scale);

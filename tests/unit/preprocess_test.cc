@@ -107,7 +107,7 @@ Preprocessing RuleOf(const PillowCase& c) {
   Preprocessing p;
   p.resize = c.shorter != 0 ? ResizeRule::kCenterCrop : ResizeRule::kStretch;
   p.resize_shorter = c.shorter;
-  p.filter = c.filter;
+  p.resampling.filter = c.filter;
   return p;
 }
 

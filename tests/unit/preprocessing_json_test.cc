@@ -13,7 +13,7 @@ TEST(PreprocessingJsonTest, ShortestNumbers) {
   Preprocessing p;
   p.resize = ResizeRule::kCenterCrop;
   p.resize_shorter = 256;
-  p.filter = ResizeFilter::kBicubic;
+  p.resampling.filter = ResizeFilter::kBicubic;
   p.order = ChannelOrder::kBgr;
   p.scale = 1.0f / 255.0f;
   p.mean = {0.485f, 0.456f, 0.406f, 0.0f};
@@ -30,7 +30,7 @@ TEST(PreprocessingJsonTest, ReadsBackTheSameBits) {
     for (const ResizeFilter filter : {ResizeFilter::kBilinear, ResizeFilter::kBicubic}) {
       p.resize = rule;
       p.resize_shorter = rule == ResizeRule::kCenterCrop ? 232 : 0;
-      p.filter = filter;
+      p.resampling.filter = filter;
       p.order = filter == ResizeFilter::kBicubic ? ChannelOrder::kBgr : ChannelOrder::kRgb;
       p.scale = 1.0f / 127.5f;
       p.mean = {1e-30f, 123.67999f, -0.1f, 3.0f};
@@ -40,7 +40,7 @@ TEST(PreprocessingJsonTest, ReadsBackTheSameBits) {
       ASSERT_TRUE(back.ok()) << back.status().message() << " in " << json;
       EXPECT_EQ(back->resize, p.resize);
       EXPECT_EQ(back->resize_shorter, p.resize_shorter);
-      EXPECT_EQ(back->filter, p.filter);
+      EXPECT_EQ(back->resampling.filter, p.resampling.filter);
       EXPECT_EQ(back->order, p.order);
       EXPECT_EQ(back->scale, p.scale);
       EXPECT_EQ(back->mean, p.mean);
