@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <memory>
-#include <span>
 #include <utility>
 #include <vector>
 
@@ -12,36 +11,21 @@
 #include "formats/data/data_paths.h"
 #include "formats/data/dataset.h"
 #include "formats/model/input_meaning.h"
+#include "kernels/dispatch.h"
 
 namespace octet {
 namespace {
 
-/// From photos to the network's input.
-struct Preparer {
-  Preprocessing preprocessing;
-  Shape shape;
-  ResizeWorkspace workspace;
-
-  Status Prepare(const Image& image, float* input) {
-    const int channels = static_cast<int>(shape[3]);
-    std::span<const uint8_t> pixels;
-    OCTET_RETURN_IF_ERROR(ResizeAndCrop(image, preprocessing, static_cast<int>(shape[1]),
-                                        static_cast<int>(shape[2]), channels, &workspace, &pixels));
-    NormalizeToFloat(preprocessing, pixels, channels, input);
-    return OkStatus();
-  }
-};
-
 struct ImageReader {
   std::unique_ptr<Dataset> dataset;
-  Preparer preparer;
+  std::unique_ptr<Preprocessor> preparer;
   Sample sample;
 
   Result<bool> Next(float* input) {
     OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
     if (!more) return false;
     const Image image{sample.image.rgb.data(), sample.image.width, sample.image.height, 3, 0};
-    OCTET_RETURN_IF_ERROR(preparer.Prepare(image, input).WithContext(sample.name));
+    OCTET_RETURN_IF_ERROR(preparer->ToFloat(image, input).WithContext(sample.name));
     return true;
   }
 };
@@ -49,7 +33,7 @@ struct ImageReader {
 /// Arrays of the source's own input, or of pixels, one after the other. Samples are spread evenly.
 struct ArrayReader {
   std::vector<SourceArray> arrays;
-  Preparer preparer;
+  std::unique_ptr<Preprocessor> preparer;
   int64_t total = 0, count = 0, next = 0;
   std::vector<uint8_t> pixels;
 
@@ -65,7 +49,8 @@ struct ArrayReader {
     }
     OCTET_RETURN_IF_ERROR(array.ReadPixels(n, &pixels));
     OCTET_RETURN_IF_ERROR(
-        preparer.Prepare({pixels.data(), array.width(), array.height(), array.channels(), 0}, input)
+        preparer
+            ->ToFloat({pixels.data(), array.width(), array.height(), array.channels(), 0}, input)
             .WithContext(array.Name(n)));
     return true;
   }
@@ -92,7 +77,12 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
                          ExpandDataPaths(given, /*complete=*/false));
   const Tensor& input = graph.tensor(graph.inputs[0]);
   const SourceInput source = SourceInputOf(graph);
-  Preparer preparer{graph.metadata.preprocessing, input.shape, {}};
+  OCTET_ASSIGN_OR_RETURN(const kernels::KernelTable* table, kernels::SelectTable(""));
+  const auto make_preparer = [&] {
+    const auto side = [&](int i) { return static_cast<int>(input.shape[i]); };
+    return std::make_unique<Preprocessor>(graph.metadata.preprocessing, side(1), side(2), side(3),
+                                          *table);
+  };
   const auto is_array = [](const std::string& path) { return path.ends_with(".npy"); };
   if (std::all_of(paths.begin(), paths.end(), is_array)) {
     auto reader = std::make_shared<ArrayReader>();
@@ -101,7 +91,7 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
       reader->total += array.size();
       reader->arrays.push_back(std::move(array));
     }
-    reader->preparer = std::move(preparer);
+    if (source.photos) reader->preparer = make_preparer();
     reader->count = max_samples > 0 ? std::min(max_samples, reader->total) : reader->total;
     return DatasetSamples{
         [reader](float* to) { return reader->Next(to); }, reader->count,
@@ -113,7 +103,7 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
                               ", which no image fits; calibrate it with .npy arrays"));
   }
   auto reader = std::make_shared<ImageReader>();
-  reader->preparer = std::move(preparer);
+  reader->preparer = make_preparer();
   // Labels play no part here, so folders of classes that the model does not know are welcome.
   DatasetOptions options;
   options.max_samples = max_samples;

@@ -68,7 +68,7 @@ struct Session::Impl {
   // Classify's working memory, made by the first call.
   std::vector<uint8_t> classify_input;
   std::vector<std::vector<uint8_t>> classify_outputs;
-  mutable ResizeWorkspace workspace;
+  mutable std::unique_ptr<Preprocessor> preprocessor;  ///< Made by the first image.
 
   // What the functions of Session do inside Guarded.
   Status Run(const void* const* inputs, void* const* outputs, int images);

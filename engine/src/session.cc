@@ -236,15 +236,13 @@ Status Session::Impl::Preprocess(const Image& image, void* input) const {
   }
   const int h = static_cast<int>(t.shape[1]), w = static_cast<int>(t.shape[2]),
             c = static_cast<int>(t.shape[3]);
-  workspace.max_memory = model->impl().max_memory;
-  std::span<const uint8_t> pixels;
-  OCTET_RETURN_IF_ERROR(ResizeAndCrop(image, p, h, w, c, &workspace, &pixels));
-  if (t.dtype == DType::kU8) {
-    NormalizeToU8(p, {t.scale, t.zero_point}, pixels, c, static_cast<uint8_t*>(input));
-  } else {
-    NormalizeToFloat(p, pixels, c, static_cast<float*>(input));
+  if (preprocessor == nullptr) {
+    preprocessor = std::make_unique<Preprocessor>(p, h, w, c, *table, model->impl().max_memory,
+                                                  options.num_threads);
   }
-  return OkStatus();
+  if (t.dtype == DType::kU8)
+    return preprocessor->ToU8(image, {t.scale, t.zero_point}, static_cast<uint8_t*>(input));
+  return preprocessor->ToFloat(image, static_cast<float*>(input));
 }
 
 Status Session::Preprocess(const Image& image, void* input) const {

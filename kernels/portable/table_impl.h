@@ -5,6 +5,7 @@
 #include "kernels/kernel_table.h"
 #include "kernels/portable/conv_impl.h"
 #include "kernels/portable/ops_impl.h"
+#include "kernels/portable/pixels_impl.h"
 #ifdef OCTET_WINOGRAD
 #include "kernels/portable/winograd_impl.h"
 #endif
@@ -49,6 +50,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .log_softmax = &LogSoftmax,
       .sigmoid = &Sigmoid,
       .tanh = &Tanh,
+      .resize = kResizeKernels,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,

@@ -13,9 +13,12 @@
 #include <string>
 #include <vector>
 
+#include "formats/base/macros.h"
 #include "formats/data/crc32.h"
 #include "formats/data/dataset.h"
 #include "formats/data/npy.h"
+#include "formats/model/preprocessing.h"
+#include "kernels/dispatch.h"
 #include "tests/data_dir.h"
 #include "tests/watched_allocations.h"
 
@@ -103,6 +106,16 @@ const PillowCase kPillowCases[] = {
     {64, 77, 3, 61, 61, 3, kBicubic, 64, 0x3ec01eb5u},
 };
 
+const kernels::KernelTable& Table() { return **kernels::SelectTable(""); }
+
+/// The pixels that a network of height x width x channels gets of an image.
+Result<std::vector<uint8_t>> Resize(const Image& image, const Preprocessing& p, int height,
+                                    int width, int channels) {
+  Preprocessor preprocessor(p, height, width, channels, Table());
+  OCTET_ASSIGN_OR_RETURN(const ResizedImage resized, preprocessor.Resize(image));
+  return std::vector<uint8_t>(resized.pixels.begin(), resized.pixels.end());
+}
+
 Preprocessing RuleOf(const PillowCase& c) {
   Preprocessing p;
   p.resize = c.shorter != 0 ? ResizeRule::kCenterCrop : ResizeRule::kStretch;
@@ -112,23 +125,17 @@ Preprocessing RuleOf(const PillowCase& c) {
 }
 
 TEST(PreprocessTest, ResizesLikePillow) {
-  ResizeWorkspace
-      workspace;  // One for all, so that nothing of an earlier size may leak into a later one.
-  for (int repeat = 0; repeat < 2; ++repeat) {
-    for (const PillowCase& c : kPillowCases) {
-      SCOPED_TRACE(::testing::Message()
-                   << c.width << "x" << c.height << "x" << c.channels << " to " << c.out_width
-                   << "x" << c.out_height << "x" << c.out_channels << " shorter " << c.shorter
-                   << (c.filter == kBicubic ? " bicubic" : " bilinear"));
-      const std::vector<uint8_t> noise = Noise(c.width, c.height, c.channels);
-      std::span<const uint8_t> pixels;
-      const Status status =
-          ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, RuleOf(c), c.out_height,
-                        c.out_width, c.out_channels, &workspace, &pixels);
-      ASSERT_TRUE(status.ok()) << status.message();
-      ASSERT_EQ(pixels.size(), static_cast<size_t>(c.out_width) * c.out_height * c.out_channels);
-      EXPECT_EQ(Crc32(pixels), c.crc);
-    }
+  for (const PillowCase& c : kPillowCases) {
+    SCOPED_TRACE(::testing::Message()
+                 << c.width << "x" << c.height << "x" << c.channels << " to " << c.out_width << "x"
+                 << c.out_height << "x" << c.out_channels << " shorter " << c.shorter
+                 << (c.filter == kBicubic ? " bicubic" : " bilinear"));
+    const std::vector<uint8_t> noise = Noise(c.width, c.height, c.channels);
+    const auto pixels = Resize({noise.data(), c.width, c.height, c.channels}, RuleOf(c),
+                               c.out_height, c.out_width, c.out_channels);
+    ASSERT_TRUE(pixels.ok()) << pixels.status().message();
+    ASSERT_EQ(pixels->size(), static_cast<size_t>(c.out_width) * c.out_height * c.out_channels);
+    EXPECT_EQ(Crc32(*pixels), c.crc);
   }
 }
 
@@ -140,41 +147,43 @@ TEST(PreprocessTest, HonoursRowStride) {
     for (int y = 0; y < c.height; ++y) std::copy_n(&noise[y * row], row, &padded[y * stride]);
     padded.resize(padded.size() - 5);  // The last row has no padding that could be read.
     padded.shrink_to_fit();
-    ResizeWorkspace workspace;
-    std::span<const uint8_t> pixels;
-    ASSERT_TRUE(
-        ResizeAndCrop({padded.data(), c.width, c.height, c.channels, static_cast<int64_t>(stride)},
-                      RuleOf(c), c.out_height, c.out_width, c.out_channels, &workspace, &pixels)
-            .ok());
-    EXPECT_EQ(Crc32(pixels), c.crc);
+    const auto pixels =
+        Resize({padded.data(), c.width, c.height, c.channels, static_cast<int64_t>(stride)},
+               RuleOf(c), c.out_height, c.out_width, c.out_channels);
+    ASSERT_TRUE(pixels.ok());
+    EXPECT_EQ(Crc32(*pixels), c.crc);
   }
 }
 
-TEST(PreprocessTest, ReusedWorkspaceAllocatesNothing) {
+// Of every size that was met, and whatever came between: frames of cameras, and photos in turn.
+TEST(PreprocessTest, ASecondImageOfASizeAllocatesNothing) {
   const std::vector<uint8_t> noise = Noise(3000, 40, 4);
   std::vector<float> floats(64 * 64 * 3);
   std::vector<uint8_t> bytes(64 * 64 * 3);
-  ResizeWorkspace workspace;
-  int64_t in_second_round = 0;
-  for (int round = 0; round < 2; ++round) {
-    for (const PillowCase& c : {PillowCase{3000, 40, 4, 64, 64, 3, kBicubic, 0, 0},
-                                PillowCase{40, 3000, 4, 60, 64, 1, kBilinear, 0, 0},
-                                PillowCase{100, 80, 3, 60, 60, 3, kBilinear, 64, 0},
-                                PillowCase{64, 64, 1, 64, 64, 3, kBilinear, 0, 0}}) {
-      const Preprocessing p = RuleOf(c);
-      const int64_t before = testing::num_allocations;
-      std::span<const uint8_t> pixels;
-      const Status status =
-          ResizeAndCrop({noise.data(), c.width, c.height, c.channels}, p, c.out_height, c.out_width,
-                        c.out_channels, &workspace, &pixels);
-      NormalizeToFloat(p, pixels, c.out_channels, floats.data());
-      NormalizeToU8(p, {0.5f, 3}, pixels, c.out_channels, bytes.data());
-      if (round == 1) in_second_round += testing::num_allocations - before;
-      ASSERT_TRUE(status.ok());
+  for (const PillowCase& c : {PillowCase{3000, 40, 4, 64, 64, 3, kBicubic, 0, 0},
+                              PillowCase{40, 3000, 4, 60, 64, 1, kBilinear, 0, 0},
+                              PillowCase{100, 80, 3, 60, 60, 3, kBilinear, 64, 0},
+                              PillowCase{64, 64, 1, 64, 64, 3, kBilinear, 0, 0}}) {
+    for (const Framework framework :
+         {Framework::kPillow, Framework::kTensorflow, Framework::kOpencv}) {
+      Preprocessing p = RuleOf(c);
+      p.resampling = ResamplingOf(framework);
+      p.resampling.filter = c.filter;
+      Preprocessor preprocessor(p, c.out_height, c.out_width, c.out_channels, Table());
+      const Image image{noise.data(), c.width, c.height, c.channels},
+          other{noise.data(), c.height, c.width, c.channels};
+      int64_t allocations = 0;
+      for (int round = 0; round < 2; ++round) {
+        const int64_t before = testing::num_allocations;
+        ASSERT_TRUE(preprocessor.ToFloat(image, floats.data()).ok());
+        ASSERT_TRUE(preprocessor.ToU8(image, {0.5f, 3}, bytes.data()).ok());
+        ASSERT_TRUE(preprocessor.ToFloat(other, floats.data()).ok());
+        allocations = testing::num_allocations - before;
+      }
+      EXPECT_EQ(allocations, 0);
     }
   }
   EXPECT_EQ(testing::num_allocations > 0, testing::kWatchesAllocations);
-  EXPECT_EQ(in_second_round, 0);
 }
 
 TEST(PreprocessTest, SwapsChannelsForBgr) {
@@ -183,18 +192,15 @@ TEST(PreprocessTest, SwapsChannelsForBgr) {
     const int side = rule == ResizeRule::kNone ? 0 : 3;
     Preprocessing p;
     p.resize = rule;
-    ResizeWorkspace a, b;
-    std::span<const uint8_t> rgb, bgr;
-    ASSERT_TRUE(
-        ResizeAndCrop({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3, &a, &rgb).ok());
+    const auto rgb = Resize({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3);
     p.order = ChannelOrder::kBgr;
-    ASSERT_TRUE(
-        ResizeAndCrop({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3, &b, &bgr).ok());
-    ASSERT_EQ(rgb.size(), bgr.size());
-    for (size_t i = 0; i < rgb.size(); i += 3) {
-      ASSERT_EQ(rgb[i], bgr[i + 2]);
-      ASSERT_EQ(rgb[i + 1], bgr[i + 1]);
-      ASSERT_EQ(rgb[i + 2], bgr[i]);
+    const auto bgr = Resize({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3);
+    ASSERT_TRUE(rgb.ok() && bgr.ok());
+    ASSERT_EQ(rgb->size(), bgr->size());
+    for (size_t i = 0; i < rgb->size(); i += 3) {
+      ASSERT_EQ((*rgb)[i], (*bgr)[i + 2]);
+      ASSERT_EQ((*rgb)[i + 1], (*bgr)[i + 1]);
+      ASSERT_EQ((*rgb)[i + 2], (*bgr)[i]);
     }
   }
 }
@@ -205,26 +211,24 @@ TEST(PreprocessTest, LongImagesNeedLittleMemory) {
   Preprocessing p;
   p.resize = ResizeRule::kCenterCrop;
   p.resize_shorter = 256;
-  ResizeWorkspace workspace;
-  std::span<const uint8_t> pixels;
-  ASSERT_TRUE(ResizeAndCrop({noise.data(), 1, 32768, 3}, p, 224, 224, 3, &workspace, &pixels).ok());
-  EXPECT_EQ(pixels.size(), 224u * 224 * 3);
-  EXPECT_LT(workspace.horizontal.size(), 10000u);
+  Preprocessor preprocessor(p, 224, 224, 3, Table(), int64_t{1} << 20);
+  const auto resized = preprocessor.Resize({noise.data(), 1, 32768, 3});
+  ASSERT_TRUE(resized.ok()) << resized.status().message();
+  EXPECT_EQ(resized->pixels.size(), 224u * 224 * 3);
 }
 
 TEST(PreprocessTest, RefusesWhatDoesNotFit) {
   const std::vector<uint8_t> noise = Noise(20, 10, 4);
-  ResizeWorkspace workspace;
-  std::span<const uint8_t> pixels;
   const auto error = [&](const Image& image, const Preprocessing& p, int h, int w, int c) {
-    const Status status = ResizeAndCrop(image, p, h, w, c, &workspace, &pixels);
-    EXPECT_EQ(status.code(), StatusCode::kInvalidArgument);
-    return status.message();
+    const auto pixels = Resize(image, p, h, w, c);
+    EXPECT_EQ(pixels.status().code(), StatusCode::kInvalidArgument);
+    return pixels.status().message();
   };
   const Preprocessing stretch;
-  Preprocessing none, crop;
+  Preprocessing none, crop, box;
   none.resize = ResizeRule::kNone;
   crop.resize = ResizeRule::kCenterCrop;
+  box.resize = ResizeRule::kLetterbox;
   EXPECT_THAT(error({nullptr, 20, 10, 3}, stretch, 8, 8, 3), HasSubstr("null"));
   EXPECT_THAT(error({noise.data(), 0, 10, 3}, stretch, 8, 8, 3), HasSubstr("0x10"));
   EXPECT_THAT(error({noise.data(), 20, -1, 3}, stretch, 8, 8, 3), HasSubstr("20x-1"));
@@ -233,6 +237,7 @@ TEST(PreprocessTest, RefusesWhatDoesNotFit) {
   EXPECT_THAT(error({noise.data(), 20, 10, 3, 59}, stretch, 8, 8, 3), HasSubstr("row_stride"));
   EXPECT_THAT(error({noise.data(), 20, 10, 3}, stretch, 8, 8, 4), HasSubstr("4 channels"));
   EXPECT_THAT(error({noise.data(), 20, 10, 3}, none, 10, 19, 3), HasSubstr("19x10"));
+  EXPECT_THAT(error({noise.data(), 200, 1, 3}, box, 8, 8, 3), HasSubstr("leaves no pixel"));
   crop.resize_shorter = 7;
   EXPECT_THAT(error({noise.data(), 20, 10, 3}, crop, 8, 8, 3), HasSubstr("resize_shorter"));
   crop.resize_shorter = 1 << 20;
@@ -247,10 +252,10 @@ TEST(PreprocessTest, NormalizesEveryValue) {
   std::vector<uint8_t> pixels(256 * 3);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i / 3);
   std::vector<float> values(pixels.size());
-  NormalizeToFloat(p, pixels, 3, values.data());
+  NormalizeToFloat(p, {pixels, {}}, 3, values.data());
   const Quantization q{0.01865844801068306f, 114};
   std::vector<uint8_t> quantized(pixels.size());
-  NormalizeToU8(p, q, pixels, 3, quantized.data());
+  NormalizeToU8(p, q, {pixels, {}}, 3, quantized.data());
   for (size_t i = 0; i < pixels.size(); ++i) {
     volatile float step =
         static_cast<float>(pixels[i]) * p.scale;  // Each operation rounds to float32.
@@ -267,11 +272,11 @@ TEST(PreprocessTest, NormalizationToU8Saturates) {
   Preprocessing p;  // Pixels as they are.
   const std::vector<uint8_t> pixels = {0, 10, 127, 128, 255};
   std::vector<uint8_t> out(pixels.size());
-  NormalizeToU8(p, {0.5f, 3}, pixels, 1, out.data());
+  NormalizeToU8(p, {0.5f, 3}, {pixels, {}}, 1, out.data());
   EXPECT_EQ(out, (std::vector<uint8_t>{3, 23, 255, 255, 255}));
-  NormalizeToU8(p, {1.0f, -10}, pixels, 1, out.data());
+  NormalizeToU8(p, {1.0f, -10}, {pixels, {}}, 1, out.data());
   EXPECT_EQ(out, (std::vector<uint8_t>{0, 0, 117, 118, 245}));
-  NormalizeToU8(p, {4.0f, 0}, pixels, 1, out.data());  // 2.5 rounds to even.
+  NormalizeToU8(p, {4.0f, 0}, {pixels, {}}, 1, out.data());  // 2.5 rounds to even.
   EXPECT_EQ(out, (std::vector<uint8_t>{0, 2, 32, 32, 64}));
 }
 
@@ -293,7 +298,7 @@ TEST_P(FlowersTest, DecodedAndResizedPhotosMatchPillows) {
       NpyReader::Open(testing::ModelsDir() + "/flowers/" + set + "_images_160.npy");
   ASSERT_TRUE(reference.ok()) << reference.status().message();
   ASSERT_EQ((*dataset)->size(), reference->header().shape[0]);
-  ResizeWorkspace workspace;
+  Preprocessor preprocessor(Preprocessing(), 160, 160, 3, Table());
   std::vector<uint8_t> expected(160 * 160 * 3);
   std::map<int, int64_t> histogram;
   double sum = 0.0;
@@ -302,10 +307,10 @@ TEST_P(FlowersTest, DecodedAndResizedPhotosMatchPillows) {
     const auto more = (*dataset)->Next(&sample);
     ASSERT_TRUE(more.ok()) << more.status().message();
     ASSERT_TRUE(*more);
-    std::span<const uint8_t> pixels;
-    ASSERT_TRUE(ResizeAndCrop({sample.image.rgb.data(), sample.image.width, sample.image.height, 3},
-                              Preprocessing(), 160, 160, 3, &workspace, &pixels)
-                    .ok());
+    const auto resized =
+        preprocessor.Resize({sample.image.rgb.data(), sample.image.width, sample.image.height, 3});
+    ASSERT_TRUE(resized.ok());
+    const std::span<const uint8_t> pixels = resized->pixels;
     ASSERT_TRUE(reference->Read(i * 160 * 160 * 3, 160 * 160 * 3, expected.data()).ok());
     for (size_t k = 0; k < expected.size(); ++k) {
       const int difference = std::abs(int{pixels[k]} - int{expected[k]});

@@ -1,0 +1,79 @@
+// What a photo's pixels go through before the network: functions over rows of interleaved values.
+// As the other kernels, they know memory and arithmetic only, and give the same bits on every
+// instruction set.
+#ifndef OCTET_KERNELS_PIXEL_KERNELS_H_
+#define OCTET_KERNELS_PIXEL_KERNELS_H_
+
+#include <cstdint>
+
+namespace octet::kernels {
+
+/// Filter taps of one axis: output i is the sum over j < count[i] of weights[i * taps + j] *
+/// in[first[i] + j], where positions outside [0, size) mean the nearest inside. With fixed-point
+/// weights, and those of Pillow's floats, there are none outside.
+template <typename Weight>
+struct TapsView {
+  int size = 0;     ///< Of the input.
+  int outputs = 0;  ///< Those that are computed.
+  int taps = 0;     ///< Stride of `weights`, which are 0 behind `count`.
+  const int32_t* first = nullptr;
+  const int32_t* count = nullptr;
+  const Weight* weights = nullptr;
+};
+
+/// Pillow's fixed-point weights: 22 bits of fraction; `taps` is a multiple of 16.
+struct FixedTapsView : TapsView<int32_t> {
+  /// The weights again, w = d[0] + d[1] * 2^8 + d[2] * 2^16: [outputs][taps / 16][3][16].
+  const int8_t* digits = nullptr;
+};
+inline constexpr int kFixedTapsBits = 22;
+/// Rows that resize_rows takes at once at most.
+inline constexpr int kRowsAtOnce = 4;
+
+/// Scaling by filters. Inputs of 8 bits may be read up to 64 bytes behind the last value that is
+/// needed.
+struct ResizeKernels {
+  /// Pillow's horizontal pass on `rows` <= kRowsAtOnce rows of `channels` (1 or 3) values a pixel:
+  /// out = clamp((2^21 + sum) >> 22, 0, 255), the sum in int32, wrapping around.
+  void (*resize_rows)(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
+                      uint8_t* const* out);
+  /// Its vertical pass: `n` values of each of `count` rows.
+  void (*blend_rows)(const uint8_t* const* rows, const int32_t* weights, int count, int64_t n,
+                     uint8_t* out);
+
+  // The same in floating point: the sum begins at 0, and each product is added in turn, in the
+  // weights' type; then it is rounded to float and, vertically, multiplied by `scale`.
+  void (*resize_row_u8_f32)(const uint8_t* in, const TapsView<float>& taps, int channels,
+                            float* out);
+  void (*resize_row_f32_f32)(const float* in, const TapsView<float>& taps, int channels,
+                             float* out);
+  void (*resize_row_u8_f64)(const uint8_t* in, const TapsView<double>& taps, int channels,
+                            float* out);
+  void (*resize_row_f32_f64)(const float* in, const TapsView<double>& taps, int channels,
+                             float* out);
+  void (*blend_rows_u8_f32)(const uint8_t* const* rows, const float* weights, int count, int64_t n,
+                            float scale, float* out);
+  void (*blend_rows_f32_f32)(const float* const* rows, const float* weights, int count, int64_t n,
+                             float scale, float* out);
+  void (*blend_rows_u8_f64)(const uint8_t* const* rows, const double* weights, int count, int64_t n,
+                            float scale, float* out);
+  void (*blend_rows_f32_f64)(const float* const* rows, const double* weights, int count, int64_t n,
+                             float scale, float* out);
+
+  /// TensorFlow's bilinear pass: pixel x is l + (r - l) * lerp[x] of the pixels at left[x] and
+  /// right[x].
+  void (*lerp_row)(const uint8_t* in, const int32_t* left, const int32_t* right, const float* lerp,
+                   int outputs, int channels, float* out);
+  /// out = top + (bottom - top) * lerp.
+  void (*lerp_rows)(const float* top, const float* bottom, float lerp, int64_t n, float* out);
+
+  /// Pixel x of the input at[x].
+  void (*pick_row)(const uint8_t* in, const int32_t* at, int outputs, int channels, uint8_t* out);
+
+  /// tf.saturate_cast to uint8: clamped, then cut to whole numbers; a NaN becomes 0.
+  void (*floats_to_u8)(const float* in, int64_t n, uint8_t* out);
+};
+
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PIXEL_KERNELS_H_

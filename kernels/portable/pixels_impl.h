@@ -1,0 +1,189 @@
+// ResizeKernels for one instruction set, or for the reference: included after OCTET_ISA_NAMESPACE
+// is defined. Plain loops that compilers turn into vector code; instruction sets that do better
+// replace entries of kResizeKernels.
+#ifndef OCTET_KERNELS_PORTABLE_PIXELS_IMPL_H_
+#define OCTET_KERNELS_PORTABLE_PIXELS_IMPL_H_
+
+#include <cstdint>
+
+#include "kernels/pixel_kernels.h"
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+OCTET_INLINE uint8_t ClampFixed(uint32_t sum) {
+  const int32_t v = static_cast<int32_t>(sum) >> kFixedTapsBits;
+  return static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
+}
+constexpr uint32_t kFixedHalf = 1u << (kFixedTapsBits - 1);
+
+// One row; unsigned, as the sums may wrap around.
+template <int kChannels>
+OCTET_INLINE void ResizeFixedRow(const uint8_t* in, const FixedTapsView& taps, uint8_t* out) {
+  for (int x = 0; x < taps.outputs; ++x, out += kChannels) {
+    const int32_t* w = taps.weights + static_cast<int64_t>(x) * taps.taps;
+    const uint8_t* p = in + static_cast<int64_t>(taps.first[x]) * kChannels;
+    uint32_t sum[kChannels];
+    for (int c = 0; c < kChannels; ++c) sum[c] = kFixedHalf;
+    for (int i = 0; i < taps.count[x]; ++i, p += kChannels)
+      for (int c = 0; c < kChannels; ++c) sum[c] += p[c] * static_cast<uint32_t>(w[i]);
+    for (int c = 0; c < kChannels; ++c) out[c] = ClampFixed(sum[c]);
+  }
+}
+
+void ResizeFixedRows(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
+                     uint8_t* const* out) {
+  for (int r = 0; r < rows; ++r) {
+    if (channels == 3) {
+      ResizeFixedRow<3>(in[r], taps, out[r]);
+    } else {
+      ResizeFixedRow<1>(in[r], taps, out[r]);
+    }
+  }
+}
+
+// f(begin, size) over [0, n) in blocks of a constant size, and the rest.
+constexpr int kPixelBlock = 64;
+
+void BlendFixedRows(const uint8_t* const* rows, const int32_t* weights, int count, int64_t n,
+                    uint8_t* out) {
+  for (int64_t x = 0; x < n; x += kPixelBlock) {
+    const int size = n - x < kPixelBlock ? static_cast<int>(n - x) : kPixelBlock;
+    uint32_t sum[kPixelBlock];
+    for (int i = 0; i < kPixelBlock; ++i) sum[i] = kFixedHalf;
+    for (int j = 0; j < count; ++j) {
+      const uint8_t* p = rows[j] + x;
+      const auto w = static_cast<uint32_t>(weights[j]);
+      if (size == kPixelBlock) {
+        for (int i = 0; i < kPixelBlock; ++i) sum[i] += p[i] * w;
+      } else {
+        for (int i = 0; i < size; ++i) sum[i] += p[i] * w;
+      }
+    }
+    for (int i = 0; i < size; ++i) out[x + i] = ClampFixed(sum[i]);
+  }
+}
+
+template <int kChannels, typename In, typename Weight>
+OCTET_INLINE void ResizeFloatRowOf(const In* in, const TapsView<Weight>& taps, float* out) {
+  for (int x = 0; x < taps.outputs; ++x, out += kChannels) {
+    const Weight* w = taps.weights + static_cast<int64_t>(x) * taps.taps;
+    const int first = taps.first[x], count = taps.count[x];
+    Weight sum[kChannels];
+    for (int c = 0; c < kChannels; ++c) sum[c] = 0;
+    if (first >= 0 && first + count <= taps.size) {
+      const In* p = in + static_cast<int64_t>(first) * kChannels;
+      for (int i = 0; i < count; ++i, p += kChannels)
+        for (int c = 0; c < kChannels; ++c) sum[c] += static_cast<Weight>(p[c]) * w[i];
+    } else {
+      for (int i = 0; i < count; ++i) {
+        int at = first + i < 0 ? 0 : first + i;
+        at = at < taps.size ? at : taps.size - 1;
+        const In* p = in + static_cast<int64_t>(at) * kChannels;
+        for (int c = 0; c < kChannels; ++c) sum[c] += static_cast<Weight>(p[c]) * w[i];
+      }
+    }
+    for (int c = 0; c < kChannels; ++c) out[c] = static_cast<float>(sum[c]);
+  }
+}
+
+template <typename In, typename Weight>
+void ResizeFloatRow(const In* in, const TapsView<Weight>& taps, int channels, float* out) {
+  if (channels == 3) {
+    ResizeFloatRowOf<3>(in, taps, out);
+  } else {
+    ResizeFloatRowOf<1>(in, taps, out);
+  }
+}
+
+template <typename In, typename Weight>
+void BlendFloatRows(const In* const* rows, const Weight* weights, int count, int64_t n, float scale,
+                    float* out) {
+  for (int64_t x = 0; x < n; x += kPixelBlock) {
+    const int size = n - x < kPixelBlock ? static_cast<int>(n - x) : kPixelBlock;
+    Weight sum[kPixelBlock];
+    for (int i = 0; i < kPixelBlock; ++i) sum[i] = 0;
+    for (int j = 0; j < count; ++j) {
+      const In* p = rows[j] + x;
+      const Weight w = weights[j];
+      if (size == kPixelBlock) {
+        for (int i = 0; i < kPixelBlock; ++i) sum[i] += static_cast<Weight>(p[i]) * w;
+      } else {
+        for (int i = 0; i < size; ++i) sum[i] += static_cast<Weight>(p[i]) * w;
+      }
+    }
+    for (int i = 0; i < size; ++i) out[x + i] = static_cast<float>(sum[i]) * scale;
+  }
+}
+
+template <int kChannels>
+OCTET_INLINE void LerpRowOf(const uint8_t* in, const int32_t* left, const int32_t* right,
+                            const float* lerp, int outputs, float* out) {
+  for (int x = 0; x < outputs; ++x, out += kChannels) {
+    const uint8_t* l = in + static_cast<int64_t>(left[x]) * kChannels;
+    const uint8_t* r = in + static_cast<int64_t>(right[x]) * kChannels;
+    for (int c = 0; c < kChannels; ++c) {
+      const auto from = static_cast<float>(l[c]);
+      out[c] = from + (static_cast<float>(r[c]) - from) * lerp[x];
+    }
+  }
+}
+
+void LerpRow(const uint8_t* in, const int32_t* left, const int32_t* right, const float* lerp,
+             int outputs, int channels, float* out) {
+  if (channels == 3) {
+    LerpRowOf<3>(in, left, right, lerp, outputs, out);
+  } else {
+    LerpRowOf<1>(in, left, right, lerp, outputs, out);
+  }
+}
+
+void LerpRows(const float* top, const float* bottom, float lerp, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = top[i] + (bottom[i] - top[i]) * lerp;
+}
+
+void PickRow(const uint8_t* in, const int32_t* at, int outputs, int channels, uint8_t* out) {
+  if (channels == 1) {
+    for (int x = 0; x < outputs; ++x) out[x] = in[at[x]];
+    return;
+  }
+  for (int x = 0; x < outputs; ++x, out += 3) {
+    const uint8_t* p = in + static_cast<int64_t>(at[x]) * 3;
+    out[0] = p[0];
+    out[1] = p[1];
+    out[2] = p[2];
+  }
+}
+
+void FloatsToU8(const float* in, int64_t n, uint8_t* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    float v = in[i] > 0.0f ? in[i] : 0.0f;
+    v = v < 255.0f ? v : 255.0f;
+    out[i] = static_cast<uint8_t>(static_cast<int32_t>(v));
+  }
+}
+
+constexpr ResizeKernels kResizeKernels = {
+    .resize_rows = &ResizeFixedRows,
+    .blend_rows = &BlendFixedRows,
+    .resize_row_u8_f32 = &ResizeFloatRow<uint8_t, float>,
+    .resize_row_f32_f32 = &ResizeFloatRow<float, float>,
+    .resize_row_u8_f64 = &ResizeFloatRow<uint8_t, double>,
+    .resize_row_f32_f64 = &ResizeFloatRow<float, double>,
+    .blend_rows_u8_f32 = &BlendFloatRows<uint8_t, float>,
+    .blend_rows_f32_f32 = &BlendFloatRows<float, float>,
+    .blend_rows_u8_f64 = &BlendFloatRows<uint8_t, double>,
+    .blend_rows_f32_f64 = &BlendFloatRows<float, double>,
+    .lerp_row = &LerpRow,
+    .lerp_rows = &LerpRows,
+    .pick_row = &PickRow,
+    .floats_to_u8 = &FloatsToU8,
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_PIXELS_IMPL_H_
