@@ -20,24 +20,14 @@
 #include "formats/model/preprocessing.h"
 #include "kernels/dispatch.h"
 #include "tests/data_dir.h"
+#include "tests/pixel_noise.h"
 #include "tests/watched_allocations.h"
 
 namespace octet {
 namespace {
 
 using ::testing::HasSubstr;
-
-/// Noise from a linear congruential generator, the same as in the script that made the checksums
-/// below.
-std::vector<uint8_t> Noise(int width, int height, int channels) {
-  std::vector<uint8_t> pixels(static_cast<size_t>(width) * height * channels);
-  uint32_t state = static_cast<uint32_t>((width * 31 + height) * 31 + channels);
-  for (uint8_t& p : pixels) {
-    state = state * 1664525u + 1013904223u;
-    p = static_cast<uint8_t>(state >> 24);
-  }
-  return pixels;
-}
+using testing::PixelNoise;
 
 constexpr ResizeFilter kBilinear = ResizeFilter::kBilinear, kBicubic = ResizeFilter::kBicubic;
 
@@ -130,7 +120,7 @@ TEST(PreprocessTest, ResizesLikePillow) {
                  << c.width << "x" << c.height << "x" << c.channels << " to " << c.out_width << "x"
                  << c.out_height << "x" << c.out_channels << " shorter " << c.shorter
                  << (c.filter == kBicubic ? " bicubic" : " bilinear"));
-    const std::vector<uint8_t> noise = Noise(c.width, c.height, c.channels);
+    const std::vector<uint8_t> noise = PixelNoise(c.width, c.height, c.channels);
     const auto pixels = Resize({noise.data(), c.width, c.height, c.channels}, RuleOf(c),
                                c.out_height, c.out_width, c.out_channels);
     ASSERT_TRUE(pixels.ok()) << pixels.status().message();
@@ -141,7 +131,7 @@ TEST(PreprocessTest, ResizesLikePillow) {
 
 TEST(PreprocessTest, HonoursRowStride) {
   for (const PillowCase& c : kPillowCases) {
-    const std::vector<uint8_t> noise = Noise(c.width, c.height, c.channels);
+    const std::vector<uint8_t> noise = PixelNoise(c.width, c.height, c.channels);
     const size_t row = static_cast<size_t>(c.width) * c.channels, stride = row + 5;
     std::vector<uint8_t> padded(stride * c.height, 0xee);
     for (int y = 0; y < c.height; ++y) std::copy_n(&noise[y * row], row, &padded[y * stride]);
@@ -157,7 +147,7 @@ TEST(PreprocessTest, HonoursRowStride) {
 
 // Of every size that was met, and whatever came between: frames of cameras, and photos in turn.
 TEST(PreprocessTest, ASecondImageOfASizeAllocatesNothing) {
-  const std::vector<uint8_t> noise = Noise(3000, 40, 4);
+  const std::vector<uint8_t> noise = PixelNoise(3000, 40, 4);
   std::vector<float> floats(64 * 64 * 3);
   std::vector<uint8_t> bytes(64 * 64 * 3);
   for (const PillowCase& c : {PillowCase{3000, 40, 4, 64, 64, 3, kBicubic, 0, 0},
@@ -187,7 +177,7 @@ TEST(PreprocessTest, ASecondImageOfASizeAllocatesNothing) {
 }
 
 TEST(PreprocessTest, SwapsChannelsForBgr) {
-  const std::vector<uint8_t> noise = Noise(20, 10, 3);
+  const std::vector<uint8_t> noise = PixelNoise(20, 10, 3);
   for (const ResizeRule rule : {ResizeRule::kNone, ResizeRule::kStretch}) {
     const int side = rule == ResizeRule::kNone ? 0 : 3;
     Preprocessing p;
@@ -207,7 +197,7 @@ TEST(PreprocessTest, SwapsChannelsForBgr) {
 
 TEST(PreprocessTest, LongImagesNeedLittleMemory) {
   // The resized image would have 256 x 8388608 pixels; only the crop may be computed.
-  const std::vector<uint8_t> noise = Noise(1, 32768, 3);
+  const std::vector<uint8_t> noise = PixelNoise(1, 32768, 3);
   Preprocessing p;
   p.resize = ResizeRule::kCenterCrop;
   p.resize_shorter = 256;
@@ -218,7 +208,7 @@ TEST(PreprocessTest, LongImagesNeedLittleMemory) {
 }
 
 TEST(PreprocessTest, RefusesWhatDoesNotFit) {
-  const std::vector<uint8_t> noise = Noise(20, 10, 4);
+  const std::vector<uint8_t> noise = PixelNoise(20, 10, 4);
   const auto error = [&](const Image& image, const Preprocessing& p, int h, int w, int c) {
     const auto pixels = Resize(image, p, h, w, c);
     EXPECT_EQ(pixels.status().code(), StatusCode::kInvalidArgument);
