@@ -37,8 +37,8 @@ struct ResizeKernels {
   /// out = clamp((2^21 + sum) >> 22, 0, 255), the sum in int32, wrapping around.
   void (*resize_rows)(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
                       uint8_t* const* out);
-  /// Its vertical pass: `n` values of each of `count` rows.
-  void (*blend_rows)(const uint8_t* const* rows, const int32_t* weights, int count, int64_t n,
+  /// Its vertical pass: `n` values of output row `output`, of count[output] rows.
+  void (*blend_rows)(const uint8_t* const* rows, const FixedTapsView& taps, int output, int64_t n,
                      uint8_t* out);
 
   // The same in floating point: the sum begins at 0, and each product is added in turn, in the

@@ -1,6 +1,5 @@
 // ResizeKernels for one instruction set, or for the reference: included after OCTET_ISA_NAMESPACE
-// is defined. Plain loops that compilers turn into vector code; instruction sets that do better
-// replace entries of kResizeKernels.
+// is defined. Plain loops that compilers turn into vector code.
 #ifndef OCTET_KERNELS_PORTABLE_PIXELS_IMPL_H_
 #define OCTET_KERNELS_PORTABLE_PIXELS_IMPL_H_
 
@@ -8,63 +7,19 @@
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/resize_fixed_impl.h"
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
-OCTET_INLINE uint8_t ClampFixed(uint32_t sum) {
-  const int32_t v = static_cast<int32_t>(sum) >> kFixedTapsBits;
-  return static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
-}
-constexpr uint32_t kFixedHalf = 1u << (kFixedTapsBits - 1);
-
-// One row; unsigned, as the sums may wrap around.
-template <int kChannels>
-OCTET_INLINE void ResizeFixedRow(const uint8_t* in, const FixedTapsView& taps, uint8_t* out) {
-  for (int x = 0; x < taps.outputs; ++x, out += kChannels) {
-    const int32_t* w = taps.weights + static_cast<int64_t>(x) * taps.taps;
-    const uint8_t* p = in + static_cast<int64_t>(taps.first[x]) * kChannels;
-    uint32_t sum[kChannels];
-    for (int c = 0; c < kChannels; ++c) sum[c] = kFixedHalf;
-    for (int i = 0; i < taps.count[x]; ++i, p += kChannels)
-      for (int c = 0; c < kChannels; ++c) sum[c] += p[c] * static_cast<uint32_t>(w[i]);
-    for (int c = 0; c < kChannels; ++c) out[c] = ClampFixed(sum[c]);
-  }
-}
-
-void ResizeFixedRows(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
-                     uint8_t* const* out) {
-  for (int r = 0; r < rows; ++r) {
-    if (channels == 3) {
-      ResizeFixedRow<3>(in[r], taps, out[r]);
-    } else {
-      ResizeFixedRow<1>(in[r], taps, out[r]);
-    }
-  }
-}
-
-// f(begin, size) over [0, n) in blocks of a constant size, and the rest.
-constexpr int kPixelBlock = 64;
-
-void BlendFixedRows(const uint8_t* const* rows, const int32_t* weights, int count, int64_t n,
-                    uint8_t* out) {
-  for (int64_t x = 0; x < n; x += kPixelBlock) {
-    const int size = n - x < kPixelBlock ? static_cast<int>(n - x) : kPixelBlock;
-    uint32_t sum[kPixelBlock];
-    for (int i = 0; i < kPixelBlock; ++i) sum[i] = kFixedHalf;
-    for (int j = 0; j < count; ++j) {
-      const uint8_t* p = rows[j] + x;
-      const auto w = static_cast<uint32_t>(weights[j]);
-      if (size == kPixelBlock) {
-        for (int i = 0; i < kPixelBlock; ++i) sum[i] += p[i] * w;
-      } else {
-        for (int i = 0; i < size; ++i) sum[i] += p[i] * w;
-      }
-    }
-    for (int i = 0; i < size; ++i) out[x + i] = ClampFixed(sum[i]);
-  }
-}
+#ifdef OCTET_FAST_RESIZE  // The instruction set's own, included before.
+constexpr auto kResizeRows = &FastResizeRows;
+constexpr auto kBlendRows = &FastBlendRows;
+#else
+constexpr auto kResizeRows = &ResizeFixedRows;
+constexpr auto kBlendRows = &BlendFixedRows;
+#endif
 
 template <int kChannels, typename In, typename Weight>
 OCTET_INLINE void ResizeFloatRowOf(const In* in, const TapsView<Weight>& taps, float* out) {
@@ -166,8 +121,8 @@ void FloatsToU8(const float* in, int64_t n, uint8_t* out) {
 }
 
 constexpr ResizeKernels kResizeKernels = {
-    .resize_rows = &ResizeFixedRows,
-    .blend_rows = &BlendFixedRows,
+    .resize_rows = kResizeRows,
+    .blend_rows = kBlendRows,
     .resize_row_u8_f32 = &ResizeFloatRow<uint8_t, float>,
     .resize_row_f32_f32 = &ResizeFloatRow<float, float>,
     .resize_row_u8_f64 = &ResizeFloatRow<uint8_t, double>,

@@ -1,6 +1,8 @@
 #define OCTET_ISA_NAMESPACE avx512vnni
 #include "kernels/x86/avx512vnni_vec.h"
 // The vector interface comes first.
+#include "kernels/x86/avx512_resize.h"
+// Its own kernels come before the table.
 #include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
 

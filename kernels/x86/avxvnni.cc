@@ -2,6 +2,8 @@
 #define OCTET_AVXVNNI
 #include "kernels/x86/avx2_vec.h"
 // The vector interface comes first.
+#include "kernels/x86/avx2_resize.h"
+// Its own kernels come before the table.
 #include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
 

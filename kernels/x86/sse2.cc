@@ -3,6 +3,8 @@
 // The machine comes first, then the vector interface.
 #include "kernels/portable/xsimd_vec.h"
 // Then the kernels.
+#include "kernels/x86/sse2_resize.h"
+// Its own kernels come before the table.
 #include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
 

@@ -229,8 +229,7 @@ class PillowResampler : public Resampler {
           HorizontalPass(rows, row, n, copies, to);
         });
         list(ring, y);
-        kernels_.blend_rows(window, rows_.of(y), rows_.count[y], out_row,
-                            out + (y - begin) * out_row);
+        kernels_.blend_rows(window, rows_.view(), y, out_row, out + (y - begin) * out_row);
       }
       return;
     }
@@ -240,7 +239,7 @@ class PillowResampler : public Resampler {
                 [&](int row, int) { std::copy_n(rows->Row(row), in_row, ring.row(row)); });
       list(ring, y);
       uint8_t* to_row = out + (y - begin) * out_row;
-      kernels_.blend_rows(window, rows_.of(y), rows_.count[y], in_row, copies[0]);
+      kernels_.blend_rows(window, rows_.view(), y, in_row, copies[0]);
       if (horizontal_) {
         const uint8_t* from = copies[0];
         kernels_.resize_rows(&from, 1, columns_.view(), task_.channels, &to_row);

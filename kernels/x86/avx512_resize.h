@@ -1,0 +1,172 @@
+// Pillow's passes in fixed point for AVX-512 VNNI.
+#ifndef OCTET_KERNELS_X86_AVX512_RESIZE_H_
+#define OCTET_KERNELS_X86_AVX512_RESIZE_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+#include <cstring>
+
+#include "kernels/pixel_kernels.h"
+#include "kernels/portable/compiler.h"
+#include "kernels/portable/resize_fixed_impl.h"
+
+#define OCTET_FAST_RESIZE
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+// Sums of three digits of the weights, sum = d0 + d1 * 2^8 + d2 * 2^16 (FixedTapsView::digits):
+// exact products of 8 bits, four taps an instruction and lane.
+struct DigitSums {
+  __m512i d0 = _mm512_setzero_si512(), d1 = _mm512_setzero_si512(), d2 = _mm512_setzero_si512();
+  OCTET_INLINE void Add(__m512i pixels, __m512i w0, __m512i w1, __m512i w2) {
+    d0 = _mm512_dpbusd_epi32(d0, pixels, w0);
+    d1 = _mm512_dpbusd_epi32(d1, pixels, w1);
+    d2 = _mm512_dpbusd_epi32(d2, pixels, w2);
+  }
+  OCTET_INLINE __m512i Total() const {
+    return _mm512_add_epi32(d0,
+                            _mm512_add_epi32(_mm512_slli_epi32(d1, 8), _mm512_slli_epi32(d2, 16)));
+  }
+};
+
+// What remains of sums once they are rounded and clamped, 16 bytes.
+OCTET_INLINE __m128i RoundFixed(__m512i sums) {
+  const __m512i v = _mm512_srai_epi32(
+      _mm512_add_epi32(sums, _mm512_set1_epi32(static_cast<int>(kFixedHalf))), kFixedTapsBits);
+  return _mm512_cvtusepi32_epi8(_mm512_max_epi32(v, _mm512_setzero_si512()));
+}
+
+OCTET_INLINE void StorePixel(int rgb, bool last, uint8_t* out) {
+  // The fourth byte is the next pixel's, which comes later; behind the last there is none.
+  std::memcpy(out, &rgb, last ? 3 : 4);
+}
+
+// An output pixel of kRows rows: 16 taps of it at a time, each lane of 128 bits with four of them,
+// red in its first 32 bits, green and blue in the next.
+template <int kRows>
+OCTET_INLINE void ResizeColorPixel(const uint8_t* const* in, const FixedTapsView& taps, int x,
+                                   uint8_t* const* out) {
+  const __m512i dwords = _mm512_set_epi32(11, 11, 10, 9, 8, 8, 7, 6, 5, 5, 4, 3, 2, 2, 1, 0);
+  const __m512i bytes =
+      _mm512_broadcast_i32x4(_mm_set_epi8(-1, -1, -1, -1, 11, 8, 5, 2, 10, 7, 4, 1, 9, 6, 3, 0));
+  const __m512i spread = _mm512_set_epi32(3, 3, 3, 3, 2, 2, 2, 2, 1, 1, 1, 1, 0, 0, 0, 0);
+  DigitSums sums[kRows];
+  const int8_t* digits = taps.digits + static_cast<int64_t>(x) * taps.taps * 3;
+  const int64_t offset = static_cast<int64_t>(taps.first[x]) * 3;
+  for (int i = 0; i < taps.count[x]; i += 16, digits += 48) {
+    const auto weights = [&](int digit) {
+      const __m128i w = _mm_loadu_si128(reinterpret_cast<const __m128i*>(digits + 16 * digit));
+      return _mm512_permutexvar_epi32(spread, _mm512_castsi128_si512(w));
+    };
+    const __m512i w0 = weights(0), w1 = weights(1), w2 = weights(2);
+    OCTET_UNROLL for (int r = 0; r < kRows; ++r) {
+      const __m512i v = _mm512_loadu_si512(in[r] + offset + 3 * i);
+      sums[r].Add(_mm512_shuffle_epi8(_mm512_permutexvar_epi32(dwords, v), bytes), w0, w1, w2);
+    }
+  }
+  const bool last = x + 1 == taps.outputs;
+  if constexpr (kRows == 4) {
+    // The four lanes of each row added up, to one lane for each row.
+    const auto pair = [](__m512i a, __m512i b) {
+      return _mm512_add_epi32(_mm512_shuffle_i64x2(a, b, 0x44), _mm512_shuffle_i64x2(a, b, 0xee));
+    };
+    const __m512i low = pair(sums[0].Total(), sums[1].Total()),
+                  high = pair(sums[2].Total(), sums[3].Total());
+    const __m128i v = RoundFixed(_mm512_add_epi32(_mm512_shuffle_i64x2(low, high, 0x88),
+                                                  _mm512_shuffle_i64x2(low, high, 0xdd)));
+    StorePixel(_mm_cvtsi128_si32(v), last, out[0] + 3 * x);
+    StorePixel(_mm_extract_epi32(v, 1), last, out[1] + 3 * x);
+    StorePixel(_mm_extract_epi32(v, 2), last, out[2] + 3 * x);
+    StorePixel(_mm_extract_epi32(v, 3), last, out[3] + 3 * x);
+  } else {
+    for (int r = 0; r < kRows; ++r) {
+      __m512i v = sums[r].Total();
+      v = _mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0x4e));
+      v = _mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1));
+      StorePixel(_mm_cvtsi128_si32(RoundFixed(v)), last, out[r] + 3 * x);
+    }
+  }
+}
+
+void FastResizeRows(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
+                    uint8_t* const* out) {
+  if (channels == 1) {
+    // 64 values of a row at a time, and all their sums at the end.
+    for (int r = 0; r < rows; ++r) {
+      for (int x = 0; x < taps.outputs; ++x) {
+        const int8_t* digits = taps.digits + static_cast<int64_t>(x) * taps.taps * 3;
+        const uint8_t* p = in[r] + taps.first[x];
+        __m128i d0 = _mm_setzero_si128(), d1 = d0, d2 = d0;
+        for (int i = 0; i < taps.count[x]; i += 16, digits += 48) {
+          const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + i));
+          const auto* w = reinterpret_cast<const __m128i*>(digits);
+          d0 = _mm_dpbusd_epi32(d0, v, _mm_loadu_si128(w));
+          d1 = _mm_dpbusd_epi32(d1, v, _mm_loadu_si128(w + 1));
+          d2 = _mm_dpbusd_epi32(d2, v, _mm_loadu_si128(w + 2));
+        }
+        __m128i sum =
+            _mm_add_epi32(d0, _mm_add_epi32(_mm_slli_epi32(d1, 8), _mm_slli_epi32(d2, 16)));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+        sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+        out[r][x] = ClampFixed(kFixedHalf + static_cast<uint32_t>(_mm_cvtsi128_si32(sum)));
+      }
+    }
+    return;
+  }
+  if (rows == 4) {
+    for (int x = 0; x < taps.outputs; ++x) ResizeColorPixel<4>(in, taps, x, out);
+    return;
+  }
+  for (int r = 0; r < rows; ++r)
+    for (int x = 0; x < taps.outputs; ++x) ResizeColorPixel<1>(in + r, taps, x, out + r);
+}
+
+// Four rows at a time, 64 columns of them: their bytes interleaved, so that a lane has the four of
+// a column.
+void FastBlendRows(const uint8_t* const* rows, const FixedTapsView& taps, int output, int64_t n,
+                   uint8_t* out) {
+  const int count = taps.count[output];
+  const int8_t* all_digits = taps.digits + static_cast<int64_t>(output) * taps.taps * 3;
+  int64_t x = 0;
+  for (; x + 64 <= n; x += 64) {
+    DigitSums sums[4];
+    for (int j = 0; j < count; j += 4) {
+      const auto row = [&](int i) {  // Those behind the last one have the weight 0.
+        return _mm512_loadu_si512(rows[j + i < count ? j + i : 0] + x);
+      };
+      const int8_t* digits = all_digits + j / 16 * 48 + j % 16;
+      const auto weights = [&](int digit) {
+        int32_t w;
+        std::memcpy(&w, digits + 16 * digit, 4);
+        return _mm512_set1_epi32(w);
+      };
+      const __m512i w0 = weights(0), w1 = weights(1), w2 = weights(2);
+      const __m512i a = row(0), b = row(1), c = row(2), d = row(3);
+      const __m512i ab0 = _mm512_unpacklo_epi8(a, b), ab1 = _mm512_unpackhi_epi8(a, b),
+                    cd0 = _mm512_unpacklo_epi8(c, d), cd1 = _mm512_unpackhi_epi8(c, d);
+      sums[0].Add(_mm512_unpacklo_epi16(ab0, cd0), w0, w1, w2);
+      sums[1].Add(_mm512_unpackhi_epi16(ab0, cd0), w0, w1, w2);
+      sums[2].Add(_mm512_unpacklo_epi16(ab1, cd1), w0, w1, w2);
+      sums[3].Add(_mm512_unpackhi_epi16(ab1, cd1), w0, w1, w2);
+    }
+    __m512i v[4];
+    for (int i = 0; i < 4; ++i) {
+      v[i] = _mm512_srai_epi32(
+          _mm512_add_epi32(sums[i].Total(), _mm512_set1_epi32(static_cast<int>(kFixedHalf))),
+          kFixedTapsBits);
+    }
+    // Each unpacking kept to its lanes, and so do these: the columns come back in order.
+    _mm512_storeu_si512(out + x, _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]),
+                                                     _mm512_packs_epi32(v[2], v[3])));
+  }
+  if (x < n) BlendFixedRowsFrom(x, rows, taps, output, n, out);
+}
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_X86_AVX512_RESIZE_H_
