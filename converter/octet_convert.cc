@@ -129,7 +129,9 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
     const Shape& input = graph.tensor(graph.inputs[0]).shape;
     OCTET_ASSIGN_OR_RETURN(
         graph.metadata.preprocessing,
-        ReadPreprocessing(a.preprocessing, input.rank() == 4 ? input.back() : 0));
+        ReadPreprocessing(a.preprocessing, input.rank() == 4
+                                               ? PhotoInput{input[1], input[2], input[3]}
+                                               : PhotoInput()));
   }
   if (!a.labels.empty()) {
     OCTET_ASSIGN_OR_RETURN(graph.metadata.labels, ReadLabels(a.labels, notes));

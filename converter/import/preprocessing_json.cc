@@ -5,14 +5,12 @@
 
 #include "converter/import/file_bytes.h"
 #include "converter/import/json_reader.h"
+#include "converter/import/transforms_json.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/preprocessing.h"
 
 namespace octet {
-namespace {
-
-/// A number for all channels, or an array of `channels` (0: 1 to 4) numbers.
 void ReadChannels(JsonReader* reader, const char* key, bool positive, int64_t channels,
                   std::array<float, 4>* out) {
   const nlohmann::json* v = reader->Find(key);
@@ -39,6 +37,8 @@ void ReadChannels(JsonReader* reader, const char* key, bool positive, int64_t ch
     (*out)[i] = value;
   }
 }
+
+namespace {
 
 constexpr std::array<std::string_view, 2> kResultNames{"uint8", "float"};
 
@@ -93,8 +93,9 @@ void ReadPadColor(JsonReader* reader, ResizeRule rule, std::array<uint8_t, 3>* c
 }  // namespace
 
 Result<Preprocessing> ParsePreprocessing(std::string_view text, const std::string& origin,
-                                         int64_t channels) {
+                                         const PhotoInput& input) {
   OCTET_ASSIGN_OR_RETURN(const nlohmann::json json, ParseJson(text, origin));
+  if (IsTransforms(json)) return ParseTransforms(json, origin, input);
   JsonReader reader(json, origin,
                     {"framework", "decode", "resize", "resize_shorter", "pad_color", "resampling",
                      "filter", "antialias", "coordinates", "passes", "reducing_gap", "result",
@@ -125,15 +126,15 @@ Result<Preprocessing> ParsePreprocessing(std::string_view text, const std::strin
   if (reader.ok() && p.resize == ResizeRule::kCenterCrop && p.resize_shorter == 0) {
     reader.Fail("resize_shorter", "is missing; center-crop needs it");
   }
-  ReadChannels(&reader, "mean", false, channels, &p.mean);
-  ReadChannels(&reader, "std", true, channels, &p.stddev);
+  ReadChannels(&reader, "mean", false, input.channels, &p.mean);
+  ReadChannels(&reader, "std", true, input.channels, &p.stddev);
   if (!reader.ok()) return reader.status();
   return p;
 }
 
-Result<Preprocessing> ReadPreprocessing(const std::string& path, int64_t channels) {
+Result<Preprocessing> ReadPreprocessing(const std::string& path, const PhotoInput& input) {
   OCTET_ASSIGN_OR_RETURN(const FileBytes file, MapFile(path));
-  return ParsePreprocessing(file.text(), path, channels);
+  return ParsePreprocessing(file.text(), path, input);
 }
 
 }  // namespace octet

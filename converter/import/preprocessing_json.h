@@ -11,17 +11,28 @@
 
 namespace octet {
 
-/// Fields, all optional: "resize" ("none", "stretch", "center-crop"), "resize_shorter" (pixels,
-/// needed by center-crop), "filter"
-/// ("bilinear", "bicubic"), "order" ("rgb", "bgr"), "scale", "mean" and "std" (a number for
-/// all channels, or an array of one per channel, of which there are `channels`; 0 when that is not
-/// known). What is left out has Preprocessing's default. `origin` is the name used in
-/// errors. Errors: kCorrupt for what is not JSON, kInvalidArgument naming the field.
+/// The network's input, as far as it is known: 0 is not.
+struct PhotoInput {
+  int64_t height = 0, width = 0, channels = 0;
+};
+
+/// octet's own fields, all optional, of what Preprocessing says: "framework" ("pillow",
+/// "tensorflow", "opencv": whose decoder, and whose filters; each can be named alone, by
+/// "decode": {"framework", "dct": "accurate" or "fast", "upsampling": "fancy" or "plain",
+/// "orientation": "stored" or "exif"} and "resampling"), "resize" ("none", "stretch",
+/// "center-crop", "letterbox", "crop-to-aspect"), "resize_shorter" (pixels, needed by center-crop),
+/// "pad_color" (of letterbox: a number or red, green and blue), "filter" (see kResizeFilterNames,
+/// and "linear", "cubic", "lanczos3"), "antialias", "coordinates", "passes", "reducing_gap",
+/// "result" ("uint8", "float"), "order" ("rgb", "bgr"), "scale", "mean" and "std" (a number for all
+/// channels, or an array of one per channel). What is left out is as the framework has it.
+///
+/// Or what torchvision and timm write (transforms_json.h). `origin` is the name used in errors.
+/// Errors: kCorrupt for what is not JSON, kInvalidArgument naming the field.
 Result<Preprocessing> ParsePreprocessing(std::string_view json, const std::string& origin,
-                                         int64_t channels = 0);
+                                         const PhotoInput& input = {});
 
 /// From a file. Errors: also kNotFound and kIo.
-Result<Preprocessing> ReadPreprocessing(const std::string& path, int64_t channels = 0);
+Result<Preprocessing> ReadPreprocessing(const std::string& path, const PhotoInput& input = {});
 
 }  // namespace octet
 

@@ -58,6 +58,8 @@ std::string ProblemOf(const Resampling& r) {
   if (r.reducing_gap != 0.0f && !pillow) return "reducing_gap is Pillow's alone";
   if (!std::isfinite(r.reducing_gap) || (r.reducing_gap != 0.0f && r.reducing_gap < 1.0f))
     return StrCat("reducing_gap is ", r.reducing_gap, ", expected 0 or at least 1");
+  if (r.reducing_gap != 0.0f && r.to_float)
+    return "reducing_gap does not go with a result of floats";
   using enum ResizeFilter;
   if (r.antialias && (r.filter == kNearest || r.filter == kArea))
     return StrCat("antialias has no meaning for ", filter);

@@ -33,7 +33,7 @@ current_torch() {
   "${pip[@]}" --no-deps torch torchvision timm &&
     "$folder/bin/python" -c 'import importlib.metadata as m
 print("\n".join(r for r in m.requires("torch") if not r.startswith("triton") and "extra ==" not in r))' > "$folder/requirements.txt" &&
-    "${pip[@]}" -r "$folder/requirements.txt" numpy pillow onnx onnxscript onnxruntime huggingface_hub safetensors pyyaml
+    "${pip[@]}" -r "$folder/requirements.txt" numpy "pillow<13" onnx onnxscript onnxruntime huggingface_hub safetensors pyyaml
 }
 
 environment tensorflow eval '"${pip[@]}" tensorflow-cpu keras numpy tf2onnx onnx pillow opencv-python-headless && "${pip[@]}" --no-deps tf_keras'

@@ -276,8 +276,9 @@ Result<GraphDescription> ParseGraphDescription(std::string_view text, const std:
   OCTET_RETURN_IF_ERROR(ReadArchitecture(*architecture, origin + ": architecture", &d));
   OCTET_RETURN_IF_ERROR(ReadSchemes(*names, origin, &d));
   if (const nlohmann::json* p = reader.Find("preprocessing")) {
-    OCTET_ASSIGN_OR_RETURN(d.preprocessing,
-                           ParsePreprocessing(p->dump(), origin + ": preprocessing", d.channels));
+    OCTET_ASSIGN_OR_RETURN(
+        d.preprocessing,
+        ParsePreprocessing(p->dump(), origin + ": preprocessing", {d.height, d.width, d.channels}));
   }
   if (const nlohmann::json* labels = reader.Find("labels")) {
     const bool valid =

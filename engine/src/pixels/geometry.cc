@@ -115,8 +115,9 @@ Result<ResizeGeometry> FindGeometry(const Preprocessing& p, int image_width, int
     }
     case ResizeRule::kCropToAspect: {
       const auto part = [](int64_t other, int64_t to, int64_t to_other, int64_t limit) {
+        // In floats, as Keras.
         const auto whole =
-            static_cast<int64_t>(static_cast<double>(other * to) / static_cast<double>(to_other));
+            static_cast<int64_t>(static_cast<float>(other * to) / static_cast<float>(to_other));
         return static_cast<int>(std::max<int64_t>(1, std::min(limit, whole)));
       };
       t.in_height = part(w, height, width, h);

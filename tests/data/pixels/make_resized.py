@@ -1,7 +1,7 @@
 """Writes images that frameworks scaled, for resize_test.cc: the small set beside this file, and larger ones when the
 frameworks are installed.
 
-Usage: make_resized.py FRAMEWORK OUTPUT [COUNT SEED]. FRAMEWORK is tensorflow, pillow or torchvision. OUTPUT.txt has a line for each
+Usage: make_resized.py FRAMEWORK OUTPUT [COUNT SEED]. FRAMEWORK is tensorflow, pillow (the newest), pillow12 or torchvision. OUTPUT.txt has a line for each
 case: width, height and channels of the source, those of the result, u1 or f4, and the preprocessing as JSON; OUTPUT.bin has the
 results one after the other. Sources are noise that the test makes too. Without COUNT the small set, else random cases.
 """
@@ -107,6 +107,21 @@ def torchvision_rules():
     for name, mode in (("bilinear", transforms.InterpolationMode.BILINEAR), ("bicubic", transforms.InterpolationMode.BICUBIC)):
         for extra in (0, 1, 2, 3, 5, 32):
             yield {"filter": name, "resize": "center-crop", "extra": extra, **passes}, crop(mode, extra)
+    if passes:
+        return  # timm's configuration cannot say in which order Pillow filters.
+
+    from timm.data import create_transform
+
+    def timm_crop(config):
+        def f(a, w, h):
+            config_here = {k: v for k, v in config.items() if k != "input_size"}
+            return create_transform((3, h, w), **config_here)(Image.fromarray(a)).numpy().transpose(1, 2, 0)
+        return f
+
+    for crop_pct in (0.875, 0.9, 0.95, 1.0):
+        config = {"input_size": None, "interpolation": "bicubic", "crop_pct": crop_pct, "mean": [0.485, 0.456, 0.406],
+                  "std": [0.229, 0.224, 0.225]}
+        yield config, timm_crop(config)
 
 
 def run(rules, sizes, colors, output):
@@ -114,6 +129,9 @@ def run(rules, sizes, colors, output):
         for rule, resize in rules:
             for w, h, out_w, out_h in sizes():
                 c = colors()
+                if "input_size" in rule:
+                    out_h = out_w
+                    rule["input_size"] = [3, out_h, out_w]
                 try:
                     result = resize(noise(w, h, c), out_w, out_h)
                 except (ValueError, ZeroDivisionError):  # Nothing is left of an image.
@@ -133,7 +151,7 @@ def run(rules, sizes, colors, output):
 
 def main():
     framework, output = sys.argv[1:3]
-    rules = {"tensorflow": tensorflow_rules, "pillow": pillow_rules, "torchvision": torchvision_rules}[framework]()
+    rules = {"tensorflow": tensorflow_rules, "pillow": pillow_rules, "pillow12": pillow_rules, "torchvision": torchvision_rules}[framework]()
     gray = framework != "torchvision"
     if len(sys.argv) == 3:
         small = [(23, 17, 9, 8), (7, 9, 13, 16), (40, 11, 6, 11)]
