@@ -14,8 +14,11 @@
 #include <string>
 #include <vector>
 
+#include "converter/import/importer.h"
 #include "converter/import/preprocessing_json.h"
+#include "engine/src/model_impl.h"
 #include "engine/src/preprocess.h"
+#include "formats/data/npy.h"
 #include "kernels/dispatch.h"
 #include "tests/golden/exporter_environment.h"
 #include "tests/pixel_noise.h"
@@ -108,6 +111,53 @@ TEST_P(ResizeTest, RandomImagesAreTheFrameworks) {
   ASSERT_EQ(std::system(command.c_str()), 0) << "see " << out << ".err";
   CompareAll(out, false);
   for (const char* end : {".txt", ".bin", ".err"}) std::filesystem::remove(out + end);
+}
+
+/// Photos of any size through models that scale them at their head.
+void CompareModels(const std::string& python, const std::string& kind) {
+  namespace fs = std::filesystem;
+  const std::string folder = ::testing::TempDir() + "octet_resizing_" + kind;
+  fs::create_directories(folder);
+  const std::string command = python + " " OCTET_SOURCE_DIR "/tests/golden/export_resizing.py " +
+                              folder + " " + kind + " >" + folder + ".log 2>&1";
+  ASSERT_EQ(std::system(command.c_str()), 0) << "see " << folder << ".log";
+  int models = 0;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string at = entry.path().string();
+    SCOPED_TRACE(at);
+    auto graph = ImportModel(at + (kind == "onnx" ? "/model.onnx" : "/model.keras"), {});
+    ASSERT_TRUE(graph.ok()) << graph.status().message();
+    EXPECT_EQ(graph->metadata.preprocessing.resampling.framework, Framework::kTensorflow);
+    const auto model = ModelFromGraph(*std::move(graph));
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    const auto session = Session::Create(*model);
+    auto photo = NpyReader::Open(at + "/photo.npy"),
+         expected = NpyReader::Open(at + "/expected.npy");
+    ASSERT_TRUE(session.ok() && photo.ok() && expected.ok());
+    const std::vector<int64_t>& shape = photo->header().shape;
+    std::vector<uint8_t> pixels(static_cast<size_t>(shape[1] * shape[2] * 3));
+    ASSERT_TRUE(photo->Read(0, static_cast<int64_t>(pixels.size()), pixels.data()).ok());
+    std::vector<float> wanted(static_cast<size_t>(expected->header().shape[1]));
+    ASSERT_TRUE(expected->Read(0, static_cast<int64_t>(wanted.size()), wanted.data()).ok());
+    const Image image{pixels.data(), static_cast<int>(shape[2]), static_cast<int>(shape[1]), 3};
+    const auto answer = (*session)->ClassifyBatch(&image, 1);
+    ASSERT_TRUE(answer.ok()) << answer.status().message();
+    ASSERT_EQ(answer->size(), wanted.size());
+    for (size_t i = 0; i < wanted.size(); ++i) EXPECT_NEAR((*answer)[i], wanted[i], 1e-6);
+    ++models;
+  }
+  EXPECT_GE(models, 2);
+  fs::remove_all(folder);
+}
+
+TEST(HeadResizing, OfKerasModels) {
+  OCTET_REQUIRE_EXPORTERS("tensorflow");
+  CompareModels(python, "keras");
+}
+
+TEST(HeadResizing, OfOnnxModels) {
+  OCTET_REQUIRE_EXPORTERS("torch");
+  CompareModels(python, "onnx");
 }
 
 INSTANTIATE_TEST_SUITE_P(Frameworks, ResizeTest,

@@ -23,6 +23,7 @@
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
+#include "formats/model/preprocessing.h"
 #include "tests/unit/keras_tree.h"
 #include "tests/unit/naive_interpreter.h"
 #include "tests/unit/pytorch_builder.h"
@@ -660,6 +661,57 @@ TEST(KerasWeights, SnakeCaseAsKerasDoesIt) {
   EXPECT_EQ("zero_padding2d", KerasSnakeCase("ZeroPadding2D"));
   EXPECT_EQ("global_average_pooling2d", KerasSnakeCase("GlobalAveragePooling2D"));
   EXPECT_EQ("input_layer", KerasSnakeCase("InputLayer"));
+}
+
+// What it makes of photos is compared with Keras in resize_test.
+TEST(KerasImport, AResizingAtTheHeadIsHowPhotosArePrepared) {
+  const auto import = [](const json& shape, const json& resizing, const char* second_reads) {
+    const auto layer = [](const char* type, const char* name, json config, const char* from) {
+      json call = json::array({json::array({json::array({from, 0, 0, json::object()})})});
+      return json{
+          {"class_name", type}, {"name", name}, {"config", config}, {"inbound_nodes", call}};
+    };
+    json layers = json::array({{{"class_name", "InputLayer"},
+                                {"name", "x"},
+                                {"config", {{"name", "x"}, {"batch_input_shape", shape}}}}});
+    layers.push_back(layer("Resizing", "r", resizing, "x"));
+    layers.push_back(layer("Activation", "a", {{"activation", "tanh"}}, second_reads));
+    const json model{{"class_name", "Functional"},
+                     {"config",
+                      {{"name", "m"},
+                       {"layers", layers},
+                       {"input_layers", {{"x", 0, 0}}},
+                       {"output_layers", {{"a", 0, 0}}}}}};
+    testing::KerasTree tree;
+    const Hdf5File file;
+    return ImportKeras(model, LegacyKerasWeights(file, tree.root()).get(), 1 << 16, "");
+  };
+  const json any = {nullptr, nullptr, nullptr, 3}, size{{"height", 20}, {"width", 24}};
+  json config = size;
+  config.update(
+      {{"interpolation", "bicubic"}, {"antialias", true}, {"crop_to_aspect_ratio", true}});
+  const auto graph = import(any, config, "r");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  EXPECT_EQ(graph->tensor(graph->inputs[0]).shape, (Shape{1, 20, 24, 3}));
+  const Preprocessing& p = graph->metadata.preprocessing;
+  EXPECT_EQ(p.decoding, DecodingOf(Framework::kTensorflow));
+  EXPECT_EQ(p.resize, ResizeRule::kCropToAspect);
+  Resampling expected = ResamplingOf(Framework::kTensorflow);
+  expected.filter = ResizeFilter::kBicubic;
+  expected.antialias = true;
+  EXPECT_EQ(p.resampling, expected);
+
+  const auto error = [&](const json& shape, json more, const char* second_reads) {
+    json all = size;
+    all.update(more);
+    return std::string(import(shape, all, second_reads).status().message());
+  };
+  EXPECT_THAT(error(any, {{"interpolation", "gaussian"}}, "r"), HasSubstr("'interpolation' is"));
+  EXPECT_THAT(error(any, {{"pad_to_aspect_ratio", true}}, "r"), HasSubstr("'pad_to_aspect_ratio'"));
+  EXPECT_THAT(error(any, {{"height", 0}}, "r"), HasSubstr("height"));
+  // Another reader of the input would get photos of any size.
+  EXPECT_THAT(error(any, json::object(), "x"), HasSubstr("no fixed size"));
+  EXPECT_THAT(error({nullptr, 30, 30, 3}, json::object(), "r"), HasSubstr("it resizes"));
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
 #include "formats/data/npy.h"
+#include "formats/model/preprocessing.h"
 #include "tests/data_dir.h"
 #include "tests/unit/naive_interpreter.h"
 #include "tests/unit/onnx_builder.h"
@@ -403,6 +404,56 @@ TEST(OnnxPool, UsedIndicesAndDilationAreRefused) {
 
 // ---------------------------------------------------------------------------------------------------------------------
 // Heads
+
+// What it makes of photos is compared with ONNX Runtime in resize_test.
+TEST(OnnxResize, AtTheHeadIsHowPhotosArePrepared) {
+  using Attributes = std::vector<OnnxAttr>;
+  const auto import = [](const Dims& dims, const OnnxTensorSpec& sizes,
+                         const Attributes& attributes, const char* second_reads) {
+    OnnxBuilder b(18);
+    b.Input("x", dims).Output("y").Initializer(sizes);
+    b.Node("Resize", {"x", "", "", "s"}, {"r"}, attributes);
+    b.Node("Tanh", {second_reads}, {"y"});
+    return ImportOnnxBytes(b.Build(), "test");
+  };
+  const Dims any{1, 3, -1, -1};
+  const Attributes linear{{"mode", std::string("linear")}};
+  const OnnxTensorSpec all = IntTensor("s", {4}, {1, 3, 20, 24}),
+                       two = IntTensor("s", {2}, {20, 24});
+  for (const char* mode : {"half_pixel", "pytorch_half_pixel", "asymmetric", "align_corners"}) {
+    for (const bool axes : {false, true}) {
+      Attributes attributes = linear;
+      attributes.push_back({"coordinate_transformation_mode", std::string(mode)});
+      if (axes) attributes.push_back({"axes", Dims{2, 3}});
+      const auto graph = import(any, axes ? two : all, attributes, "r");
+      ASSERT_TRUE(graph.ok()) << graph.status().message();
+      EXPECT_EQ(graph->tensor(graph->inputs[0]).shape, (Shape{1, 20, 24, 3}));
+      Resampling expected = ResamplingOf(Framework::kTensorflow);
+      if (*mode == 'a') {
+        expected.coordinates =
+            mode[1] == 's' ? Coordinates::kAsymmetric : Coordinates::kAlignCorners;
+      }
+      EXPECT_EQ(graph->metadata.preprocessing.resampling, expected) << mode;
+    }
+  }
+  const auto error = [&](const Dims& dims, const OnnxTensorSpec& sizes,
+                         const Attributes& attributes, const char* second_reads) {
+    return import(dims, sizes, attributes, second_reads).status().message();
+  };
+  EXPECT_THAT(error(any, all, {}, "r"), HasSubstr("with mode 'nearest'"));
+  EXPECT_THAT(error(any, all, {{"mode", std::string("cubic")}}, "r"), HasSubstr("mode 'cubic'"));
+  EXPECT_THAT(error(any, all, {linear[0], {"antialias", int64_t{1}}}, "r"),
+              HasSubstr("antialias 1"));
+  EXPECT_THAT(error(any, IntTensor("s", {4}, {1, 3, 0, 24}), linear, "r"), HasSubstr("[1,3,0,24]"));
+  // Another reader of the input would get photos of any size.
+  EXPECT_THAT(error(any, all, linear, "x"), HasSubstr("fixed image size"));
+  EXPECT_THAT(error({-1, 3, 30, 30}, all, linear, "r"), HasSubstr("changes the size"));
+  // Nothing ends where sizes go round in a circle.
+  OnnxBuilder circle(18);
+  circle.Input("x", any).Output("y").Node("Concat", {"s"}, {"s"}, {{"axis", int64_t{0}}});
+  circle.Node("Resize", {"x", "", "", "s"}, {"y"}, linear);
+  EXPECT_FALSE(ImportOnnxBytes(circle.Build(), "test").ok());
+}
 
 TEST(OnnxDense, FlattenedImagesPermuteTheWeights) {
   TestNumbers random(7);

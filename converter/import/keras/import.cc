@@ -20,6 +20,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -304,7 +305,8 @@ class KerasImporter {
     for (size_t i = 0; i < places.size(); ++i) {
       if (KerasText(layers[i], "class_name") == "InputLayer") {
         if (depth > 0) continue;
-        OCTET_ASSIGN_OR_RETURN(const KerasValue x, AddInput(layers[i], places[i].name));
+        OCTET_ASSIGN_OR_RETURN(const KerasValue x, AddInput(layers[i], places[i].name,
+                                                            FollowingResizing(layers, i + 1)));
         values.values = {x};
         continue;
       }
@@ -319,7 +321,8 @@ class KerasImporter {
           if (shape->is_array() && !input["config"].contains("batch_shape"))
             input["config"]["batch_shape"] = *shape;
         }
-        OCTET_ASSIGN_OR_RETURN(const KerasValue x, AddInput(input, "input"));
+        OCTET_ASSIGN_OR_RETURN(const KerasValue x,
+                               AddInput(input, "input", FollowingResizing(layers, i)));
         values.values = {x};
       }
       OCTET_ASSIGN_OR_RETURN(values,
@@ -400,7 +403,8 @@ class KerasImporter {
             StrCat("input_layers names '", ins.tensors[i].layer, "', which is no layer"));
       if (depth == 0) {
         OCTET_ASSIGN_OR_RETURN(values[ins.tensors[i]],
-                               AddInput(layers[layer->second], places[layer->second].name));
+                               AddInput(layers[layer->second], places[layer->second].name,
+                                        OnlyReaderResizing(layers, ins.tensors[i].layer)));
         continue;
       }
       size_t from = i;
@@ -602,7 +606,70 @@ class KerasImporter {
     return v.is_null() || v == false;
   }
 
-  Result<KerasValue> AddInput(const json& layer, const std::string& name) {
+  /// The configuration of layer `i` where it is a Resizing, else null.
+  static const json* FollowingResizing(const json& layers, size_t i) {
+    const bool resizes = i < layers.size() && KerasText(layers[i], "class_name") == "Resizing";
+    return resizes ? &KerasMember(layers[i], "config") : nullptr;
+  }
+
+  /// The same for the only layer that names `input`.
+  static const json* OnlyReaderResizing(const json& layers, const std::string& input) {
+    const auto names = [&input](const auto& self, const json& v) -> bool {
+      if (v.is_array() && !v.empty() && v[0].is_string() && v[0] == input) return true;
+      return (v.is_array() || v.is_object()) &&
+             std::any_of(v.begin(), v.end(), [&](const json& item) { return self(self, item); });
+    };
+    size_t readers = 0, reader = 0;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (!names(names, KerasMember(layers[i], "inbound_nodes"))) continue;
+      ++readers;
+      reader = i;
+    }
+    return readers == 1 ? FollowingResizing(layers, reader) : nullptr;
+  }
+
+  /// A Resizing at the head of a model that takes images of any size is how its photos are
+  /// prepared: the network begins behind it.
+  Status ReadHeadResizing(const json& config, bool integer, json* shape) {
+    OCTET_ASSIGN_OR_RETURN(const int64_t height,
+                           KerasInteger(KerasMember(config, "height"), "height", 1, 1 << 15));
+    OCTET_ASSIGN_OR_RETURN(const int64_t width,
+                           KerasInteger(KerasMember(config, "width"), "width", 1, 1 << 15));
+    const std::string interpolation = KerasMember(config, "interpolation").is_null()
+                                          ? "bilinear"
+                                          : KerasText(config, "interpolation");
+    constexpr std::pair<std::string_view, ResizeFilter> kFilters[] = {
+        {"nearest", ResizeFilter::kNearest},  {"bilinear", ResizeFilter::kBilinear},
+        {"bicubic", ResizeFilter::kBicubic},  {"area", ResizeFilter::kArea},
+        {"lanczos3", ResizeFilter::kLanczos}, {"lanczos5", ResizeFilter::kLanczos5}};
+    const auto filter = std::find_if(std::begin(kFilters), std::end(kFilters),
+                                     [&](const auto& f) { return f.first == interpolation; });
+    if (filter == std::end(kFilters)) {
+      return Unsupported(
+          StrCat("Resizing: 'interpolation' is ", KerasShow(KerasMember(config, "interpolation")),
+                 ", expected nearest, bilinear, bicubic, area, lanczos3 or lanczos5"));
+    }
+    if (KerasMember(config, "pad_to_aspect_ratio") == true)
+      return Unsupported("Resizing: 'pad_to_aspect_ratio' is true, expected false");
+    Preprocessing& p = b_.graph().metadata.preprocessing;
+    p.decoding = DecodingOf(Framework::kTensorflow);
+    p.resampling = ResamplingOf(Framework::kTensorflow);
+    p.resampling.filter = filter->second;
+    const bool filters = filter->second != ResizeFilter::kNearest &&
+                         filter->second != ResizeFilter::kArea;  // The others have no antialias.
+    p.resampling.antialias = filters && KerasMember(config, "antialias") == true;
+    // Keras rounds what it makes of integers.
+    if (integer && filter->second != ResizeFilter::kNearest)
+      return Unsupported("Resizing: its input is of integers, which Keras rounds; expected floats");
+    p.resize = KerasMember(config, "crop_to_aspect_ratio") == true ? ResizeRule::kCropToAspect
+                                                                   : ResizeRule::kStretch;
+    (*shape)[1] = height;
+    (*shape)[2] = width;
+    return OkStatus();
+  }
+
+  /// `resizing` is the configuration of a Resizing layer, if that is all that reads the input.
+  Result<KerasValue> AddInput(const json& layer, const std::string& name, const json* resizing) {
     const json& config = KerasMember(layer, "config");
     const auto fail = [&](Status status) {
       return std::move(status).WithContext(StrCat("input '", name, "'"));
@@ -613,24 +680,29 @@ class KerasImporter {
     if (Status status = KerasConfig(rest, kInputKeys).Check(); !status.ok())
       return fail(std::move(status));
     const json& given = KerasMember(config, "batch_shape");
-    const json& shape = given.is_null() ? KerasMember(config, "batch_input_shape") : given;
+    json shape = given.is_null() ? KerasMember(config, "batch_input_shape") : given;
     if (!shape.is_array() || shape.empty())
       return fail(Unsupported(StrCat("its shape is ", KerasShow(shape), ", expected a list")));
+    const std::string text = type.is_string() ? type.get<std::string>() : "float32";
+    const bool integer = text.find("float") == std::string::npos;
+    if (resizing != nullptr && shape.size() == 4 && shape[1].is_null() && shape[2].is_null()) {
+      if (Status status = ReadHeadResizing(*resizing, integer, &shape); !status.ok())
+        return fail(std::move(status));
+    }
     KerasValue x;
     x.view.dims = {1};
     for (size_t d = 1; d < shape.size(); ++d) {
       if (shape[d].is_null()) {
         return fail(Unsupported(StrCat("its shape ", KerasShow(shape),
                                        " has no fixed size; build the model for the size it will "
-                                       "be used at")));
+                                       "be used at, or with a Resizing layer in front")));
       }
       Result<int64_t> size = KerasInteger(shape[d], "batch_shape", 1, int64_t{1} << 31);
       if (!size.ok()) return fail(size.status());
       x.view.dims.push_back(*size);
     }
     batch_ = shape[0].is_number_integer() ? shape[0].get<int64_t>() : 0;
-    const std::string text = type.is_string() ? type.get<std::string>() : "float32";
-    x.integer = text.find("float") == std::string::npos;
+    x.integer = integer;
     Result<View> view = b_.AddInputView(name, x.view.dims);
     if (!view.ok()) return fail(view.status());
     x.view = *std::move(view);

@@ -103,7 +103,7 @@ std::span<const KerasRow> KerasLayers::Layers() {
       {"Resizing", &L::Resizing, {"height width",
        "data_format=channels_last crop_to_aspect_ratio=false|true pad_to_aspect_ratio=false|true",
        "interpolation fill_mode fill_value antialias"}, "inputs", true,
-       "to the size that is there"},
+       "at the head of images of any size, or to the size that is there"},
       {"Identity", &L::Identity, {}, "inputs", true, ""},
       {"Dropout", &L::Identity, {"", "", kSeed}, "inputs", true, "nothing at inference"},
       {"SpatialDropout2D", &L::Identity, {"", "", kSeed}, "inputs", true, "nothing at inference"},

@@ -16,6 +16,7 @@
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -277,6 +278,80 @@ bool OnnxImporter::InputIsChannelsLast(const OnnxValueInfo& input) const {
   return color(3) && !color(1) && input.dims[1] > 4;
 }
 
+/// The numbers of a constant, or the last ones of a concatenation that ends in one: sizes are often
+/// the batch and channels of their input and two numbers. Empty where it is neither.
+std::vector<int64_t> OnnxImporter::LastNumbers(const std::string& name) const {
+  const auto outside = [](const OnnxTensor&) -> Result<std::string_view> {
+    return Unsupported("sizes in another file");
+  };
+  const OnnxNode* node = nullptr;
+  std::string at = name;
+  for (size_t step = 0; step <= model_.nodes.size(); ++step) {  // Of a cycle, an end.
+    const auto producer = producers_.find(at);
+    node = producer == producers_.end() ? nullptr : &model_.nodes[producer->second];
+    if (node == nullptr || node->op_type != "Concat" || node->inputs.empty()) break;
+    at = node->inputs.back();
+  }
+  Result<Constant> numbers = NotFound("no numbers");
+  if (node != nullptr && node->op_type == "Constant") {
+    numbers = ConstantNodeValue(*node, folder_, outside);
+  } else if (const auto tensor = initializers_.find(at); tensor != initializers_.end()) {
+    numbers = DecodeOnnxTensor(*tensor->second, std::nullopt);
+  }
+  return numbers.ok() ? numbers->ints : std::vector<int64_t>();
+}
+
+/// A Resize at the head of a model that takes images of any size is how its photos are prepared:
+/// the network begins behind it. Its linear interpolation is TensorFlow's.
+Status OnnxImporter::ReadHeadResize(const std::string& input, Dims* dims) {
+  if (dims->size() != 4 || std::count(dims->begin() + 1, dims->end(), -1) != 2) return OkStatus();
+  const OnnxNode* resize = nullptr;
+  for (const OnnxNode& node : model_.nodes) {
+    // Its shape is asked for to make the sizes of.
+    if (node.op_type == "Shape") continue;
+    if (std::count(node.inputs.begin(), node.inputs.end(), input) == 0) continue;
+    if (resize != nullptr || node.op_type != "Resize" || node.inputs[0] != input) return OkStatus();
+    resize = &node;
+  }
+  if (resize == nullptr || resize->inputs.size() < 4) return OkStatus();
+  std::vector<int64_t> sizes = LastNumbers(resize->inputs[3]);
+  if (sizes.size() < 2) return OkStatus();
+  OnnxAttributes attributes(*resize);
+  const std::string mode = attributes.String("mode", "nearest"),
+                    coordinates = attributes.String("coordinate_transformation_mode", "half_pixel");
+  const int64_t antialias = attributes.Int("antialias", 0);
+  const std::vector<int64_t> axes = attributes.Ints("axes");
+  const std::string policy = attributes.String("keep_aspect_ratio_policy", "stretch");
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  constexpr std::pair<std::string_view, Coordinates> kCoordinates[] = {
+      {"half_pixel", Coordinates::kHalfPixel},
+      {"pytorch_half_pixel", Coordinates::kHalfPixel},  // But for results of one pixel.
+      {"asymmetric", Coordinates::kAsymmetric},
+      {"align_corners", Coordinates::kAlignCorners}};
+  const auto known = std::find_if(std::begin(kCoordinates), std::end(kCoordinates),
+                                  [&](const auto& c) { return c.first == coordinates; });
+  const bool spatial = (axes.empty() && sizes.size() != 3) || axes == std::vector<int64_t>{2, 3} ||
+                       axes == std::vector<int64_t>{1, 2};
+  const int64_t height = sizes[sizes.size() - 2], width = sizes[sizes.size() - 1];
+  if (mode != "linear" || antialias != 0 || policy != "stretch" ||
+      known == std::end(kCoordinates) || !spatial || height < 2 || width < 2 || height > 1 << 15 ||
+      width > 1 << 15 || (*dims)[2] != -1) {
+    return Unsupported(
+        StrCat("is resized to ", DimsText(sizes), " with mode '", mode, "', coordinates '",
+               coordinates, "', antialias ", antialias,
+               ", expected the height and width of images with mode 'linear' and no antialias"));
+  }
+  // Channels come first, unless only the last dimension is known.
+  const bool channels_first = (*dims)[1] != -1;
+  (*dims)[channels_first ? 2 : 1] = height;
+  (*dims)[channels_first ? 3 : 2] = width;
+  Preprocessing& p = builder_.graph().metadata.preprocessing;
+  p.resize = ResizeRule::kStretch;
+  p.resampling = ResamplingOf(Framework::kTensorflow);
+  p.resampling.coordinates = known->second;
+  return OkStatus();
+}
+
 Status OnnxImporter::AddInputs() {
   for (const OnnxValueInfo& input : model_.inputs) {
     if (initializers_.count(input.name) + sparse_.count(input.name) > 0 ||
@@ -310,6 +385,8 @@ Status OnnxImporter::AddInputs() {
     }
     batch_ = dims[0] == -1 ? kAnyBatch : dims[0];
     if (batch_ > 1) dims[0] = 1;
+    if (Status status = ReadHeadResize(input.name, &dims); !status.ok())
+      return std::move(status).WithContext(where);
     for (int64_t d : dims) {
       if (d < 1)
         return Unsupported(

@@ -88,6 +88,8 @@ class OnnxImporter {
   Status CheckModel();
   Status IndexNodes();
   Status SortNodes();
+  std::vector<int64_t> LastNumbers(const std::string& name) const;
+  Status ReadHeadResize(const std::string& input, Dims* dims);
   Status AddInputs();
   Status ImportNodes();
   Status AddOutputs();
