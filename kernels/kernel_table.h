@@ -213,6 +213,7 @@ struct KernelTable {
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
   RowFn sigmoid, tanh;
   ResizeKernels resize;
+  OpencvKernels opencv;
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;

@@ -74,6 +74,47 @@ struct ResizeKernels {
   void (*floats_to_u8)(const float* in, int64_t n, uint8_t* out);
 };
 
+/// Columns of OpenCV's bicubic: output x is made of the pixels at[4 * x] and on, with
+/// weights[4 * x] and on.
+struct OpencvCubicView {
+  int outputs = 0;
+  const int32_t* at = nullptr;
+  const float* weights = nullptr;
+  /// Outputs [begin, end) are inside, their four pixels one behind the other. With one channel
+  /// those from `rest` on are summed up in another order.
+  int begin = 0, rest = 0, end = 0;
+};
+
+/// OpenCV's rules, as the wheels of its own version 4.13 and on compute them on x86. `n` counts
+/// values.
+struct OpencvKernels {
+  /// Bilinear in 8 bits, horizontally: (p0 * weights[2 * x] + p1 * weights[2 * x + 1]) >> 4 of the
+  /// pixels at[2 * x] and behind it, where the weights have 11 bits of fraction.
+  void (*linear_row)(const uint8_t* in, const int32_t* at, const int16_t* weights, int outputs,
+                     int channels, int16_t* out);
+  /// Vertically: (((top * w0) >> 16) + ((bottom * w1) >> 16) + 2) >> 2.
+  void (*linear_rows)(const int16_t* top, const int16_t* bottom, int w0, int w1, int64_t n,
+                      uint8_t* out);
+
+  /// Bicubic, by four products p0 to p3 that are rounded unless a sum's step is fused, in
+  /// brackets: inside (p0 + p1) + (p2 + p3) with one channel, its rest (p0 + p2) + (p1 + p3), and
+  /// [p2 + p1] + [p3 + p0] with three, the first of each rounded; elsewhere, and all of it with
+  /// `border`, [[[p1 + p0] + p2] + p3].
+  void (*cubic_row)(const uint8_t* in, const OpencvCubicView& columns, int channels, bool border,
+                    float* out);
+  /// Four rows: [p1 + p0] + [p3 + p2] in [begin, end), elsewhere (p0 + p2) + (p1 + p3).
+  void (*cubic_rows)(const float* const* rows, const float* weights, int64_t begin, int64_t end,
+                     int64_t n, float* out);
+
+  /// Area by whole factors: sums += in; the sums of `factor` pixels next to each other; in * scale
+  /// + bias.
+  void (*add_row)(const uint8_t* in, int64_t n, int32_t* sums);
+  void (*sum_columns)(const int32_t* in, int factor, int outputs, int channels, int32_t* out);
+  void (*scale_sums)(const int32_t* in, int64_t n, float scale, float bias, float* out);
+  /// Rounded to the nearest, halves to even, and clamped to 8 bits.
+  void (*round_row)(const float* in, int64_t n, uint8_t* out);
+};
+
 }  // namespace octet::kernels
 
 #endif  // OCTET_KERNELS_PIXEL_KERNELS_H_

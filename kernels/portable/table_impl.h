@@ -6,6 +6,7 @@
 #include "kernels/portable/conv_impl.h"
 #include "kernels/portable/ops_impl.h"
 #include "kernels/portable/pixels_impl.h"
+#include "kernels/portable/pixels_opencv_impl.h"
 #ifdef OCTET_WINOGRAD
 #include "kernels/portable/winograd_impl.h"
 #endif
@@ -51,6 +52,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .sigmoid = &Sigmoid,
       .tanh = &Tanh,
       .resize = kResizeKernels,
+      .opencv = kOpencvKernels,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,

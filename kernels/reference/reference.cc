@@ -1,5 +1,6 @@
 #define OCTET_ISA_NAMESPACE reference
 #include "kernels/portable/pixels_impl.h"
+#include "kernels/portable/pixels_opencv_impl.h"
 #include "kernels/reference/reference_conv.h"
 #include "kernels/reference/reference_ops.h"
 #include "kernels/tables.h"
@@ -39,6 +40,7 @@ const KernelTable kReferenceTable = {
     .sigmoid = &reference::Sigmoid,
     .tanh = &reference::Tanh,
     .resize = reference::kResizeKernels,
+    .opencv = reference::kOpencvKernels,
     .winograd_u8_u8 = nullptr,
     .winograd_u8_f32 = nullptr,
     .winograd_f32 = nullptr,

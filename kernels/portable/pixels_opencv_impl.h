@@ -1,0 +1,177 @@
+// OpencvKernels for one instruction set, or for the reference: included after OCTET_ISA_NAMESPACE
+// is defined.
+#ifndef OCTET_KERNELS_PORTABLE_PIXELS_OPENCV_IMPL_H_
+#define OCTET_KERNELS_PORTABLE_PIXELS_OPENCV_IMPL_H_
+
+#include <cstdint>
+
+#include "kernels/pixel_kernels.h"
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+// a * b + c, rounded once.
+OCTET_INLINE float FusedMultiplyAdd(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(a, b, c);
+#else
+  // The product is exact in double. The sum is rounded to odd, so that rounding it again to float
+  // is as if it had been exact.
+  const double product = static_cast<double>(a) * b, sum = product + c;
+  const double addend = sum - product, error = (product - (sum - addend)) + (c - addend);
+  auto bits = __builtin_bit_cast(int64_t, sum);
+  const int64_t inexact = error != 0.0, outwards = (error > 0.0) == (sum > 0.0);
+  bits += (inexact & ~bits & 1) * (2 * outwards - 1);
+  return static_cast<float>(__builtin_bit_cast(double, bits));
+#endif
+}
+
+template <int kChannels>
+OCTET_INLINE void OpencvLinearRowOf(const uint8_t* in, const int32_t* at, const int16_t* weights,
+                                    int outputs, int16_t* out) {
+  for (int x = 0; x < outputs; ++x, out += kChannels) {
+    const uint8_t* p = in + static_cast<int64_t>(at[2 * x]) * kChannels;
+    const int w0 = weights[2 * x], w1 = weights[2 * x + 1];
+    for (int c = 0; c < kChannels; ++c)
+      out[c] = static_cast<int16_t>((p[c] * w0 + p[c + kChannels] * w1) >> 4);
+  }
+}
+
+void OpencvLinearRow(const uint8_t* in, const int32_t* at, const int16_t* weights, int outputs,
+                     int channels, int16_t* out) {
+  if (channels == 3) {
+    OpencvLinearRowOf<3>(in, at, weights, outputs, out);
+  } else {
+    OpencvLinearRowOf<1>(in, at, weights, outputs, out);
+  }
+}
+
+void OpencvLinearRows(const int16_t* top, const int16_t* bottom, int w0, int w1, int64_t n,
+                      uint8_t* out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<uint8_t>(((top[i] * w0 >> 16) + (bottom[i] * w1 >> 16) + 2) >> 2);
+}
+
+// The orders of cubic_row; p are four pixels' values of one channel.
+OCTET_INLINE float OpencvChain(const float* p, const float* w) {
+  float sum = p[1] * w[1];
+  sum = FusedMultiplyAdd(p[0], w[0], sum);
+  sum = FusedMultiplyAdd(p[2], w[2], sum);
+  return FusedMultiplyAdd(p[3], w[3], sum);
+}
+OCTET_INLINE float OpencvNeighbors(const float* p, const float* w) {
+  return (p[0] * w[0] + p[1] * w[1]) + (p[2] * w[2] + p[3] * w[3]);
+}
+OCTET_INLINE float OpencvAlternating(const float* p, const float* w) {
+  return (p[0] * w[0] + p[2] * w[2]) + (p[1] * w[1] + p[3] * w[3]);
+}
+OCTET_INLINE float OpencvNested(const float* p, const float* w) {
+  return FusedMultiplyAdd(p[1], w[1], p[2] * w[2]) + FusedMultiplyAdd(p[0], w[0], p[3] * w[3]);
+}
+
+template <int kChannels, typename Sum>
+OCTET_INLINE void OpencvCubicPart(const uint8_t* in, const OpencvCubicView& v, int begin, int end,
+                                  float* out, const Sum& sum) {
+  for (int x = begin; x < end; ++x) {
+    const int32_t* at = v.at + 4 * static_cast<int64_t>(x);
+    for (int c = 0; c < kChannels; ++c) {
+      float p[4];
+      for (int k = 0; k < 4; ++k) p[k] = in[static_cast<int64_t>(at[k]) * kChannels + c];
+      out[static_cast<int64_t>(x) * kChannels + c] =
+          sum(p, v.weights + 4 * static_cast<int64_t>(x));
+    }
+  }
+}
+
+template <int kChannels>
+OCTET_INLINE void OpencvCubicRowOf(const uint8_t* in, const OpencvCubicView& v, bool border,
+                                   float* out) {
+  const int begin = border ? v.outputs : v.begin, end = border ? v.outputs : v.end;
+  OpencvCubicPart<kChannels>(in, v, 0, begin, out, OpencvChain);
+  OpencvCubicPart<kChannels>(in, v, end, v.outputs, out, OpencvChain);
+  if (border) return;
+  if (kChannels == 3) {
+    OpencvCubicPart<kChannels>(in, v, begin, end, out, OpencvNested);
+  } else {
+    OpencvCubicPart<kChannels>(in, v, begin, v.rest, out, OpencvNeighbors);
+    OpencvCubicPart<kChannels>(in, v, v.rest, end, out, OpencvAlternating);
+  }
+}
+
+void OpencvCubicRow(const uint8_t* in, const OpencvCubicView& columns, int channels, bool border,
+                    float* out) {
+  if (channels == 3) {
+    OpencvCubicRowOf<3>(in, columns, border, out);
+  } else {
+    OpencvCubicRowOf<1>(in, columns, border, out);
+  }
+}
+
+void OpencvCubicRows(const float* const* rows, const float* w, int64_t begin, int64_t end,
+                     int64_t n, float* out) {
+  const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
+  const float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+  const auto outside = [&](int64_t from, int64_t to) {
+    for (int64_t i = from; i < to; ++i)
+      out[i] = (r0[i] * w0 + r2[i] * w2) + (r1[i] * w1 + r3[i] * w3);
+  };
+  outside(0, begin);
+  for (int64_t i = begin; i < end; ++i) {
+    out[i] = FusedMultiplyAdd(r0[i], w0, r1[i] * w1) + FusedMultiplyAdd(r2[i], w2, r3[i] * w3);
+  }
+  outside(end, n);
+}
+
+void OpencvAddRow(const uint8_t* in, int64_t n, int32_t* sums) {
+  for (int64_t i = 0; i < n; ++i) sums[i] += in[i];
+}
+
+template <int kChannels>
+OCTET_INLINE void OpencvSumColumnsOf(const int32_t* in, int factor, int outputs, int32_t* out) {
+  for (int x = 0; x < outputs; ++x, out += kChannels) {
+    int32_t sum[kChannels] = {};
+    for (int k = 0; k < factor; ++k, in += kChannels)
+      for (int c = 0; c < kChannels; ++c) sum[c] += in[c];
+    for (int c = 0; c < kChannels; ++c) out[c] = sum[c];
+  }
+}
+
+void OpencvSumColumns(const int32_t* in, int factor, int outputs, int channels, int32_t* out) {
+  if (channels == 3) {
+    OpencvSumColumnsOf<3>(in, factor, outputs, out);
+  } else {
+    OpencvSumColumnsOf<1>(in, factor, outputs, out);
+  }
+}
+
+void OpencvScaleSums(const int32_t* in, int64_t n, float scale, float bias, float* out) {
+  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(in[i]) * scale + bias;
+}
+
+void OpencvRoundRow(const float* in, int64_t n, uint8_t* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    float v = in[i] > 0.0f ? in[i] : 0.0f;
+    v = v < 255.0f ? v : 255.0f;
+    // Nearest even: the integer is left in the low bits of the mantissa.
+    out[i] = static_cast<uint8_t>(__builtin_bit_cast(int32_t, v + 12582912.0f) & 255);
+  }
+}
+
+constexpr OpencvKernels kOpencvKernels = {
+    .linear_row = &OpencvLinearRow,
+    .linear_rows = &OpencvLinearRows,
+    .cubic_row = &OpencvCubicRow,
+    .cubic_rows = &OpencvCubicRows,
+    .add_row = &OpencvAddRow,
+    .sum_columns = &OpencvSumColumns,
+    .scale_sums = &OpencvScaleSums,
+    .round_row = &OpencvRoundRow,
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_PIXELS_OPENCV_IMPL_H_
