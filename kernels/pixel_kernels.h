@@ -106,12 +106,12 @@ struct OpencvKernels {
   void (*cubic_rows)(const float* const* rows, const float* weights, int64_t begin, int64_t end,
                      int64_t n, float* out);
 
-  /// Area by whole factors: sums += in; the sums of `factor` pixels next to each other; in * scale
-  /// + bias.
-  void (*add_row)(const uint8_t* in, int64_t n, int32_t* sums);
-  void (*sum_columns)(const int32_t* in, int factor, int outputs, int channels, int32_t* out);
-  void (*scale_sums)(const int32_t* in, int64_t n, float scale, float bias, float* out);
-  /// Rounded to the nearest, halves to even, and clamped to 8 bits.
+  /// Area by whole factors: sums += in; the sums of `factor` pixels next to each other; int32(in) *
+  /// scale + bias. Sums wrap around.
+  void (*add_row)(const uint8_t* in, int64_t n, uint32_t* sums);
+  void (*sum_columns)(const uint32_t* in, int factor, int outputs, int channels, uint32_t* out);
+  void (*scale_sums)(const uint32_t* in, int64_t n, float scale, float bias, float* out);
+  /// Values below 2^22 rounded to the nearest, halves to even, and clamped to 8 bits.
   void (*round_row)(const float* in, int64_t n, uint8_t* out);
 };
 

@@ -7,6 +7,9 @@
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
+#ifdef __AVX2__
+#include "kernels/x86/opencv_avx2.h"
+#endif
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -28,10 +31,22 @@ OCTET_INLINE float FusedMultiplyAdd(float a, float b, float c) {
 #endif
 }
 
+#ifndef __AVX2__
+int OpencvLinearRowVector(const uint8_t*, const int32_t*, const int16_t*, int begin, int,
+                          int16_t*) {
+  return begin;
+}
+int OpencvNestedRowVector(const uint8_t*, const OpencvCubicView&, int begin, int, float*) {
+  return begin;
+}
+#endif
+
 template <int kChannels>
 OCTET_INLINE void OpencvLinearRowOf(const uint8_t* in, const int32_t* at, const int16_t* weights,
                                     int outputs, int16_t* out) {
-  for (int x = 0; x < outputs; ++x, out += kChannels) {
+  int x = kChannels == 3 ? OpencvLinearRowVector(in, at, weights, 0, outputs, out) : 0;
+  out += static_cast<int64_t>(x) * kChannels;
+  for (; x < outputs; ++x, out += kChannels) {
     const uint8_t* p = in + static_cast<int64_t>(at[2 * x]) * kChannels;
     const int w0 = weights[2 * x], w1 = weights[2 * x + 1];
     for (int c = 0; c < kChannels; ++c)
@@ -93,7 +108,8 @@ OCTET_INLINE void OpencvCubicRowOf(const uint8_t* in, const OpencvCubicView& v, 
   OpencvCubicPart<kChannels>(in, v, end, v.outputs, out, OpencvChain);
   if (border) return;
   if (kChannels == 3) {
-    OpencvCubicPart<kChannels>(in, v, begin, end, out, OpencvNested);
+    const int next = OpencvNestedRowVector(in, v, begin, end, out);
+    OpencvCubicPart<kChannels>(in, v, next, end, out, OpencvNested);
   } else {
     OpencvCubicPart<kChannels>(in, v, begin, v.rest, out, OpencvNeighbors);
     OpencvCubicPart<kChannels>(in, v, v.rest, end, out, OpencvAlternating);
@@ -124,21 +140,21 @@ void OpencvCubicRows(const float* const* rows, const float* w, int64_t begin, in
   outside(end, n);
 }
 
-void OpencvAddRow(const uint8_t* in, int64_t n, int32_t* sums) {
+void OpencvAddRow(const uint8_t* in, int64_t n, uint32_t* sums) {
   for (int64_t i = 0; i < n; ++i) sums[i] += in[i];
 }
 
 template <int kChannels>
-OCTET_INLINE void OpencvSumColumnsOf(const int32_t* in, int factor, int outputs, int32_t* out) {
+OCTET_INLINE void OpencvSumColumnsOf(const uint32_t* in, int factor, int outputs, uint32_t* out) {
   for (int x = 0; x < outputs; ++x, out += kChannels) {
-    int32_t sum[kChannels] = {};
+    uint32_t sum[kChannels] = {};
     for (int k = 0; k < factor; ++k, in += kChannels)
       for (int c = 0; c < kChannels; ++c) sum[c] += in[c];
     for (int c = 0; c < kChannels; ++c) out[c] = sum[c];
   }
 }
 
-void OpencvSumColumns(const int32_t* in, int factor, int outputs, int channels, int32_t* out) {
+void OpencvSumColumns(const uint32_t* in, int factor, int outputs, int channels, uint32_t* out) {
   if (channels == 3) {
     OpencvSumColumnsOf<3>(in, factor, outputs, out);
   } else {
@@ -146,16 +162,16 @@ void OpencvSumColumns(const int32_t* in, int factor, int outputs, int channels, 
   }
 }
 
-void OpencvScaleSums(const int32_t* in, int64_t n, float scale, float bias, float* out) {
-  for (int64_t i = 0; i < n; ++i) out[i] = static_cast<float>(in[i]) * scale + bias;
+void OpencvScaleSums(const uint32_t* in, int64_t n, float scale, float bias, float* out) {
+  for (int64_t i = 0; i < n; ++i)
+    out[i] = static_cast<float>(static_cast<int32_t>(in[i])) * scale + bias;
 }
 
 void OpencvRoundRow(const float* in, int64_t n, uint8_t* out) {
   for (int64_t i = 0; i < n; ++i) {
-    float v = in[i] > 0.0f ? in[i] : 0.0f;
-    v = v < 255.0f ? v : 255.0f;
     // Nearest even: the integer is left in the low bits of the mantissa.
-    out[i] = static_cast<uint8_t>(__builtin_bit_cast(int32_t, v + 12582912.0f) & 255);
+    const int32_t v = __builtin_bit_cast(int32_t, in[i] + 12582912.0f) - 0x4B400000;
+    out[i] = static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
   }
 }
 

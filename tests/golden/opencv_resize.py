@@ -49,6 +49,7 @@ def cases(count):
         elif kind == 2:
             c, d = c * int(random.integers(1, 5)), d * int(random.integers(1, 5))
         sizes.append((a, b, c, d))
+    sizes += [(1280, 720, 224, 224), (720, 1280, 160, 160), (640, 481, 641, 480), (1001, 37, 333, 259)]
     for i, (width, height, out_width, out_height) in enumerate(sizes):
         for filter in FILTERS:
             yield i % 2, filter, width, height, (3, 1)[i // 2 % 2], out_width, out_height
@@ -68,4 +69,5 @@ def main():
     print(f"OpenCV {cv2.__version__}, IPP {cv2.ipp.getIppVersion()}")
 
 
-main()
+if __name__ == "__main__":
+    main()

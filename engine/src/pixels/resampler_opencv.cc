@@ -25,8 +25,10 @@ enum class Method {
   kWholeAreas,  ///< Area by whole factors.
 };
 
-/// Images with less IPP leaves to OpenCV.
-constexpr int kSmallestCubicIpp = 4;
+/// Images with fewer columns or rows than a filter's taps IPP leaves to OpenCV.
+bool IppTakes(const ResizeTask& task, int taps) {
+  return std::min(task.in_width, task.in_height) >= taps;
+}
 
 Axis Columns(const ResizeTask& t) { return {t.in_width, t.resized_width, t.x, t.width}; }
 Axis Rows(const ResizeTask& t) { return {t.in_height, t.resized_height, t.y, t.height}; }
@@ -219,8 +221,8 @@ class OpencvResampler : public Resampler {
         return Carver::Bytes<float>(n) + Carver::Bytes<const float*>(row_taps_.taps) +
                Carver::Bytes<float>(n * capacity_);
       case Method::kWholeAreas:
-        return Carver::Bytes<float>(n) + Carver::Bytes<int32_t>(n) +
-               Carver::Bytes<int32_t>(n * WholeStep(Columns(task_)));
+        return Carver::Bytes<float>(n) + Carver::Bytes<uint32_t>(n) +
+               Carver::Bytes<uint32_t>(n * WholeStep(Columns(task_)));
     }
     return 0;
   }
@@ -270,7 +272,7 @@ class OpencvResampler : public Resampler {
     if (task.in_width == task.resized_width && task.in_height == task.resized_height)
       return Method::kCopy;
     if (resampling_.filter == ResizeFilter::kBicubic) {
-      if (std::min(task.in_width, task.in_height) >= kSmallestCubicIpp) return Method::kCubicIpp;
+      if (IppTakes(task, 4)) return Method::kCubicIpp;
       return resampling_.to_float ? Method::kTaps : Method::kCubic8;
     }
     const int x = WholeStep(Columns(task)), y = WholeStep(Rows(task));
@@ -323,7 +325,8 @@ class OpencvResampler : public Resampler {
         taps->first[i] = p.at - 1;
         taps->count[i] = 4;
       } else if (!IsArea() || IsEnlargingArea(task_)) {
-        const Position p = IsArea() ? AreaPositionOf(axis, i) : IppPositionOf(axis, axis.begin + i);
+        const Position p = !IsArea() && IppTakes(task_, 2) ? IppPositionOf(axis, axis.begin + i)
+                                                           : LinearPosition(axis, i);
         w[0] = 1.0f - p.fraction;
         w[1] = p.fraction;
         taps->first[i] = p.at;
@@ -463,13 +466,13 @@ class OpencvResampler : public Resampler {
     const int64_t n = RowElements();
     const int width = WholeStep(Columns(task_)), height = WholeStep(Rows(task_));
     float* result = carver->Take<float>(n);
-    auto* sums = carver->Take<int32_t>(n);
-    auto* columns = carver->Take<int32_t>(n * width);
-    const float scale = 1.0f / static_cast<float>(width * height);
+    auto* sums = carver->Take<uint32_t>(n);
+    auto* columns = carver->Take<uint32_t>(n * width);
+    const float scale = 1.0f / static_cast<float>(int64_t{width} * height);
     // Halves to even, but upwards with 2x2: half of a step more decides.
     const float bias = width == 2 && height == 2 && !resampling_.to_float ? 0.125f : 0.0f;
     for (int y = begin; y < end; ++y) {
-      std::fill_n(columns, n * width, 0);
+      std::fill_n(columns, n * width, 0u);
       for (int j = 0; j < height; ++j) {
         const int64_t row = (task_.y + y) * height + j;
         kernels_.add_row(rows->Row(static_cast<int>(row)) + task_.x * width * task_.channels,

@@ -1,0 +1,117 @@
+// OpenCV's row filters on three channels with AVX2 and with AVX-512: included by
+// portable/pixels_opencv_impl.h. The functions do some outputs from `begin` on and return the first
+// that is left; they may write into it.
+#ifndef OCTET_KERNELS_X86_OPENCV_AVX2_H_
+#define OCTET_KERNELS_X86_OPENCV_AVX2_H_
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "kernels/pixel_kernels.h"
+#include "kernels/portable/compiler.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+OCTET_INLINE __m128i LoadPixels(const uint8_t* in, int32_t at) {
+  return _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + static_cast<int64_t>(at) * 3));
+}
+
+int OpencvLinearRowVector(const uint8_t* in, const int32_t* at, const int16_t* weights, int begin,
+                          int end, int16_t* out) {
+  // A pixel and the next as pairs of 16 bits, channel by channel.
+  const __m256i pairs = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, -1, 3, -1, 1, -1, 4, -1, 2, -1, 5, -1, -1, -1, -1, -1));
+  const __m256i squeeze = _mm256_broadcastsi128_si256(
+      _mm_setr_epi8(0, 1, 2, 3, 4, 5, 8, 9, 10, 11, 12, 13, -1, -1, -1, -1));
+  const __m256i even = _mm256_setr_epi32(0, 0, 0, 0, 2, 2, 2, 2),
+                odd = _mm256_setr_epi32(1, 1, 1, 1, 3, 3, 3, 3);
+  int x = begin;
+  for (; x + 4 < end; x += 4) {
+    const __m256i w = _mm256_castsi128_si256(
+        _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + 2 * static_cast<int64_t>(x))));
+    const int32_t* p = at + 2 * static_cast<int64_t>(x);
+    const auto two = [&](int i, __m256i order) {
+      const __m256i pixels = _mm256_inserti128_si256(
+          _mm256_castsi128_si256(LoadPixels(in, p[2 * i])), LoadPixels(in, p[2 * i + 4]), 1);
+      return _mm256_srai_epi32(_mm256_madd_epi16(_mm256_shuffle_epi8(pixels, pairs),
+                                                 _mm256_permutevar8x32_epi32(w, order)),
+                               4);
+    };
+    const __m256i result =
+        _mm256_shuffle_epi8(_mm256_packs_epi32(two(0, even), two(1, odd)), squeeze);
+    int16_t* to = out + 3 * static_cast<int64_t>(x);
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to), _mm256_castsi256_si128(result));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(to + 6), _mm256_extracti128_si256(result, 1));
+  }
+  return x;
+}
+
+// Pixel k of each four as 32 bits a channel.
+#define OCTET_PIXEL(k)                                                                             \
+  _mm_setr_epi8(3 * (k), -1, -1, -1, 3 * (k) + 1, -1, -1, -1, 3 * (k) + 2, -1, -1, -1, -1, -1, -1, \
+                -1)
+
+int OpencvNestedRowVector(const uint8_t* in, const OpencvCubicView& v, int begin, int end,
+                          float* out) {
+  int x = begin;
+#ifdef __AVX512BW__
+  const __m512i first = _mm512_broadcast_i32x4(OCTET_PIXEL(0)),
+                second = _mm512_broadcast_i32x4(OCTET_PIXEL(1)),
+                third = _mm512_broadcast_i32x4(OCTET_PIXEL(2)),
+                fourth = _mm512_broadcast_i32x4(OCTET_PIXEL(3));
+  for (; x + 4 < end; x += 4) {
+    const int32_t* at = v.at + 4 * static_cast<int64_t>(x);
+    const __m512 w = _mm512_loadu_ps(v.weights + 4 * static_cast<int64_t>(x));
+    __m512i pixels = _mm512_castsi128_si512(LoadPixels(in, at[0]));
+    pixels = _mm512_inserti32x4(pixels, LoadPixels(in, at[4]), 1);
+    pixels = _mm512_inserti32x4(pixels, LoadPixels(in, at[8]), 2);
+    pixels = _mm512_inserti32x4(pixels, LoadPixels(in, at[12]), 3);
+    const auto pixel = [&](__m512i which) {
+      return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(pixels, which));
+    };
+    const __m512 inner = _mm512_fmadd_ps(pixel(second), _mm512_permute_ps(w, 0x55),
+                                         _mm512_mul_ps(pixel(third), _mm512_permute_ps(w, 0xAA))),
+                 outer = _mm512_fmadd_ps(pixel(first), _mm512_permute_ps(w, 0x00),
+                                         _mm512_mul_ps(pixel(fourth), _mm512_permute_ps(w, 0xFF)));
+    const __m512 sum = _mm512_add_ps(inner, outer);
+    float* to = out + 3 * static_cast<int64_t>(x);
+    _mm_storeu_ps(to, _mm512_castps512_ps128(sum));
+    _mm_storeu_ps(to + 3, _mm512_extractf32x4_ps(sum, 1));
+    _mm_storeu_ps(to + 6, _mm512_extractf32x4_ps(sum, 2));
+    _mm_storeu_ps(to + 9, _mm512_extractf32x4_ps(sum, 3));
+  }
+#else
+  const __m256i first = _mm256_broadcastsi128_si256(OCTET_PIXEL(0)),
+                second = _mm256_broadcastsi128_si256(OCTET_PIXEL(1)),
+                third = _mm256_broadcastsi128_si256(OCTET_PIXEL(2)),
+                fourth = _mm256_broadcastsi128_si256(OCTET_PIXEL(3));
+  for (; x + 2 < end; x += 2) {
+    const int32_t* at = v.at + 4 * static_cast<int64_t>(x);
+    const __m256 w = _mm256_loadu_ps(v.weights + 4 * static_cast<int64_t>(x));
+    const __m256i pixels = _mm256_inserti128_si256(_mm256_castsi128_si256(LoadPixels(in, at[0])),
+                                                   LoadPixels(in, at[4]), 1);
+    const auto pixel = [&](__m256i which) {
+      return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(pixels, which));
+    };
+    const __m256 inner = _mm256_fmadd_ps(pixel(second), _mm256_permute_ps(w, 0x55),
+                                         _mm256_mul_ps(pixel(third), _mm256_permute_ps(w, 0xAA))),
+                 outer = _mm256_fmadd_ps(pixel(first), _mm256_permute_ps(w, 0x00),
+                                         _mm256_mul_ps(pixel(fourth), _mm256_permute_ps(w, 0xFF)));
+    const __m256 sum = _mm256_add_ps(inner, outer);
+    float* to = out + 3 * static_cast<int64_t>(x);
+    _mm_storeu_ps(to, _mm256_castps256_ps128(sum));
+    _mm_storeu_ps(to + 3, _mm256_extractf128_ps(sum, 1));
+  }
+#endif
+  return x;
+}
+#undef OCTET_PIXEL
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_X86_OPENCV_AVX2_H_
