@@ -11,21 +11,17 @@
 #include <utility>
 
 #include "formats/base/macros.h"
-#include "formats/base/shape.h"
-#include "formats/base/str_cat.h"
 #include "formats/data/crc32.h"
+#include "formats/data/exif.h"
 #include "formats/data/file.h"
+#include "formats/data/image_bytes.h"
+#include "formats/data/jpeg_decoder.h"
 #include "formats/data/stb_decoder.h"
 
 namespace octet {
 namespace {
 
-using Bytes = std::span<const uint8_t>;
-
-uint32_t Little16(const uint8_t* p) { return uint32_t{p[0]} | uint32_t{p[1]} << 8; }
-uint32_t Little32(const uint8_t* p) { return Little16(p) | Little16(p + 2) << 16; }
-uint32_t Big16(const uint8_t* p) { return uint32_t{p[0]} << 8 | uint32_t{p[1]}; }
-uint32_t Big32(const uint8_t* p) { return Big16(p) << 16 | Big16(p + 2); }
+using namespace data_internal;  // NOLINT: the other parts of this decoder.
 
 bool StartsWith(Bytes bytes, std::string_view prefix) {
   return bytes.size() >= prefix.size() &&
@@ -53,207 +49,6 @@ const char* ForeignFormat(Bytes bytes) {
   return bytes.empty() ? "an empty file" : "not an image that is known here";
 }
 
-Status CheckSize(int64_t width, int64_t height) {
-  if (width < 1 || height < 1) return Corrupt(StrCat("image size is ", width, "x", height));
-  int64_t pixels = 0;
-  if (!CheckedMul(width, height, &pixels) || pixels > kMaxImagePixels) {
-    return Unsupported(StrCat("image is ", width, "x", height, ", at most ", kMaxImagePixels,
-                              " pixels are decoded"));
-  }
-  return OkStatus();
-}
-
-struct ImageSize {
-  int width = 0, height = 0;
-};
-
-/// What a JPEG has defined so far. Whatever is used without a definition, stb_image takes from
-/// memory that it has not written.
-struct JpegState {
-  struct Component {
-    uint8_t id = 0, quantization = 0;
-    bool begun = false;  ///< A scan has set its blocks, or in progressive files the first
-                         ///< coefficient of each.
-  };
-  ImageSize size;
-  std::vector<Component> components;
-  bool progressive = false;
-  uint32_t quantization = 0, dc_codes = 0, ac_codes = 0;  ///< Tables by bits.
-  bool restarts = false;
-};
-
-// stb_image 2.27 writes behind its tables when the counts of codes add up to more than 256.
-Status CheckHuffmanTables(Bytes segment, size_t offset, JpegState* state) {
-  constexpr size_t kCounts = 16;
-  while (!segment.empty()) {
-    size_t codes = 0;
-    if (segment.size() < 1 + kCounts)
-      return Corrupt(StrCat("JPEG Huffman tables at byte ", offset, " are cut off"));
-    for (size_t i = 1; i <= kCounts; ++i) codes += segment[i];
-    if (codes > 256 || codes > segment.size() - 1 - kCounts) {
-      return Corrupt(StrCat("JPEG Huffman table at byte ", offset, " has ", codes,
-                            " codes, expected at most ",
-                            std::min<size_t>(256, segment.size() - 1 - kCounts)));
-    }
-    (segment[0] >= 0x10 ? state->ac_codes : state->dc_codes) |= 1u << (segment[0] & 15);
-    segment = segment.subspan(1 + kCounts + codes);
-  }
-  return OkStatus();
-}
-
-void NoteQuantizationTables(Bytes segment, JpegState* state) {
-  while (!segment.empty()) {
-    const size_t size = 1 + (segment[0] >= 0x10 ? 128u : 64u);
-    if (segment.size() < size) return;  // stb_image refuses it.
-    state->quantization |= 1u << (segment[0] & 15);
-    segment = segment.subspan(size);
-  }
-}
-
-/// A scan header: its components exist, and the tables that it needs were defined.
-Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
-  const size_t count = segment.empty() ? 0 : segment[0];
-  if (count < 1 || count > state->components.size() || segment.size() != 4 + 2 * count) {
-    return Corrupt(StrCat("JPEG scan header at byte ", offset, " has ", count, " components in ",
-                          segment.size(), " bytes"));
-  }
-  const int first = segment[1 + 2 * count], last = segment[2 + 2 * count],
-            refines = segment[3 + 2 * count] >> 4;
-  const bool dc = !state->progressive || first == 0, ac = !state->progressive || last > 0;
-  for (size_t i = 0; i < count; ++i) {
-    const uint8_t id = segment[1 + 2 * i], tables = segment[2 + 2 * i];
-    const auto component = std::find_if(state->components.begin(), state->components.end(),
-                                        [&](const JpegState::Component& c) { return c.id == id; });
-    if (component == state->components.end()) {
-      return Corrupt(StrCat("JPEG scan at byte ", offset, " has component ", int{id},
-                            ", which the image has not"));
-    }
-    const auto need = [&](const char* what, uint32_t defined, int table) {
-      if ((defined >> table & 1) != 0) return OkStatus();
-      return Corrupt(StrCat("JPEG scan at byte ", offset, " uses ", what, " table ", table,
-                            ", which is not defined"));
-    };
-    OCTET_RETURN_IF_ERROR(need("quantization", state->quantization, component->quantization & 15));
-    if (dc && refines == 0) OCTET_RETURN_IF_ERROR(need("DC Huffman", state->dc_codes, tables >> 4));
-    if (ac) OCTET_RETURN_IF_ERROR(need("AC Huffman", state->ac_codes, tables & 15));
-    component->begun |= dc && refines == 0;
-    // Refinements of nothing; decoders do not agree what that means.
-    if (!component->begun) {
-      return Corrupt(StrCat("JPEG scan at byte ", offset, " refines component ", int{id},
-                            " before its first scan"));
-    }
-  }
-  return OkStatus();
-}
-
-// stb_image fills whatever is missing with gray and reports success, so the structure is walked
-// first: every segment must lie inside the file, and the image must end with its end marker. The
-// compressed data must also be long enough for the number of blocks, which is what bounds the
-// decoder's work by the size of the file.
-Result<JpegState> CheckJpeg(Bytes bytes) {
-  // Decoders walk all coefficients in every scan; real progressive files have about ten.
-  constexpr int kMaxScans = 256;
-  JpegState state;
-  ImageSize& size = state.size;
-  int scans = 0;
-  int64_t blocks = 0, scan_bytes = 0;
-  size_t pos = 2;
-  for (;;) {
-    // Markers are 0xff (repeated at will) and a byte that is neither 0x00 nor 0xff.
-    while (pos + 1 < bytes.size() &&
-           !(bytes[pos] == 0xff && bytes[pos + 1] != 0x00 && bytes[pos + 1] != 0xff)) {
-      ++pos;
-    }
-    if (pos + 1 >= bytes.size()) return Corrupt("JPEG is truncated: it has no end marker");
-    const uint8_t marker = bytes[pos + 1];
-    pos += 2;
-    if (marker == 0xd9) break;
-    if (marker == 0x01 || (marker >= 0xd0 && marker <= 0xd8)) continue;  // Without content.
-    if (bytes.size() - pos < 2) return Corrupt("JPEG is truncated inside a segment");
-    const size_t length = Big16(&bytes[pos]);
-    if (length < 2) return Corrupt(StrCat("JPEG segment at byte ", pos, " has length ", length));
-    if (bytes.size() - pos < length) return Corrupt("JPEG is truncated inside a segment");
-    const Bytes segment = bytes.subspan(pos + 2, length - 2);
-    const size_t segment_offset = pos;
-    pos += length;
-    const bool is_frame =
-        marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
-    if (is_frame) {
-      if (marker > 0xc2) {
-        return Unsupported(
-            "JPEG is neither baseline nor progressive (lossless or arithmetic coding)");
-      }
-      if (size.width != 0) return Corrupt("JPEG has two frame headers");
-      state.progressive = marker == 0xc2;
-      if (segment.size() < 6) return Corrupt("JPEG frame header is too short");
-      if (segment[0] != 8) {
-        return Unsupported(StrCat("JPEG has ", int{segment[0]}, " bits a sample, expected 8"));
-      }
-      const int height = static_cast<int>(Big16(&segment[1]));
-      const int width = static_cast<int>(Big16(&segment[3]));
-      const size_t components = segment[5];
-      OCTET_RETURN_IF_ERROR(CheckSize(width, height));
-      if (components < 1 || components > 4 || segment.size() != 6 + 3 * components) {
-        return Corrupt(StrCat("JPEG frame header has ", components, " components in ",
-                              segment.size(), " bytes"));
-      }
-      int64_t h_max = 1, v_max = 1;
-      for (size_t i = 0; i < components; ++i) {
-        const int h = segment[7 + 3 * i] >> 4, v = segment[7 + 3 * i] & 15;
-        if (h < 1 || h > 4 || v < 1 || v > 4) {
-          return Corrupt(StrCat("JPEG sampling factors are ", h, "x", v));
-        }
-        state.components.push_back({segment[6 + 3 * i], segment[8 + 3 * i], false});
-        h_max = std::max<int64_t>(h_max, h);
-        v_max = std::max<int64_t>(v_max, v);
-      }
-      for (size_t i = 0; i < components; ++i) {
-        const int64_t h = segment[7 + 3 * i] >> 4, v = segment[7 + 3 * i] & 15;
-        blocks += CeilDiv(CeilDiv(width * h, h_max), 8) * CeilDiv(CeilDiv(height * v, v_max), 8);
-      }
-      size = {width, height};
-    } else if (marker == 0xc4) {
-      OCTET_RETURN_IF_ERROR(CheckHuffmanTables(segment, segment_offset, &state));
-    } else if (marker == 0xdb) {
-      NoteQuantizationTables(segment, &state);
-    } else if (marker == 0xdd) {
-      state.restarts = true;
-    } else if (marker == 0xda) {
-      if (size.width == 0) return Corrupt("JPEG scan comes before the frame header");
-      OCTET_RETURN_IF_ERROR(CheckScan(segment, segment_offset, &state));
-      if (++scans > kMaxScans)
-        return Unsupported(StrCat("JPEG has more than ", kMaxScans, " scans"));
-      const size_t begin = pos;
-      while (pos + 1 < bytes.size()) {
-        const uint8_t* escape =
-            static_cast<const uint8_t*>(std::memchr(&bytes[pos], 0xff, bytes.size() - 1 - pos));
-        if (escape == nullptr) {
-          pos = bytes.size() - 1;
-          break;
-        }
-        pos = static_cast<size_t>(escape - bytes.data());
-        const uint8_t next = bytes[pos + 1];
-        if (next != 0x00 && next != 0xff && !(next >= 0xd0 && next <= 0xd7)) break;
-        pos += next == 0xff ? 1 : 2;
-      }
-      scan_bytes += static_cast<int64_t>(pos - begin);
-    } else if (marker == 0xdc) {
-      return Unsupported(StrCat("JPEG defines its height late, at byte ", segment_offset));
-    }
-  }
-  if (scans == 0) return Corrupt("JPEG ends before its image data");
-  for (const JpegState::Component& c : state.components) {
-    if (!c.begun) return Corrupt(StrCat("JPEG has no scan for component ", int{c.id}));
-  }
-  // A block needs a bit for its first coefficient and, in sequential files, one for "no more
-  // coefficients".
-  if (scan_bytes * 8 < blocks * (state.progressive ? 1 : 2)) {
-    return Corrupt(StrCat("JPEG is truncated: ", scan_bytes, " bytes of image data cannot hold ",
-                          size.width, "x", size.height, " pixels"));
-  }
-  return state;
-}
-
 /// What a PNG says, its image data still compressed.
 struct PngParts {
   ImageSize size;
@@ -261,6 +56,7 @@ struct PngParts {
   int64_t raw_size = 0;          ///< Bytes of the uncompressed rows with their filter types.
   std::vector<uint8_t> palette;  ///< RGB; empty when there is none.
   std::vector<Bytes> compressed;
+  Bytes exif;  ///< A TIFF; empty when there is none.
 
   bool indexed() const { return color == 3; }
 };
@@ -334,6 +130,8 @@ Result<PngParts> CheckPng(Bytes bytes) {
             StrCat("PNG palette has ", length, " bytes, expected 3 for each of 1 to 256 colors"));
       }
       parts.palette.assign(chunk.begin(), chunk.end());
+    } else if (type == "eXIf") {
+      parts.exif = chunk;
     } else if (type != "IEND" && (type[0] & 0x20) == 0) {
       // By the rules a decoder must give up at a chunk that it does not know and that is marked as
       // critical.
@@ -444,18 +242,14 @@ Result<std::vector<uint8_t>> PlainPng(Bytes bytes, const PngParts& parts) {
   return png;
 }
 
-Result<DecodedImage> DecodeWithStb(Bytes bytes, const ImageSize& size) {
+/// With `gray16`, of an image of that kind, values of 16 bits above 255 become 255.
+Result<DecodedImage> DecodeByStb(Bytes bytes, const ImageSize& size, bool gray16 = false) {
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return Unsupported("image file is larger than 2 GiB");
   }
-  // The largest honest buffer is a 16-bit RGBA image, or a JPEG's coefficients with the padding of
-  // its last blocks.
-  const size_t limit =
-      (static_cast<size_t>(size.width) + 64) * (static_cast<size_t>(size.height) + 64) * 16 +
-      2 * bytes.size() + (size_t{1} << 16);
   DecodedImage image;
-  const char* error =
-      data_internal::StbDecode(bytes, limit, &image.width, &image.height, &image.rgb);
+  const char* error = data_internal::StbDecode(bytes, gray16, DecoderMemory(size, bytes.size()),
+                                               &image.width, &image.height, &image.rgb);
   if (error != nullptr) return Corrupt(StrCat("image cannot be decoded: ", error));
   if (image.width != size.width || image.height != size.height) {
     return Corrupt(StrCat("image decodes to ", image.width, "x", image.height, ", its header says ",
@@ -464,33 +258,77 @@ Result<DecodedImage> DecodeWithStb(Bytes bytes, const ImageSize& size) {
   return image;
 }
 
-Result<DecodedImage> DecodeJpeg(Bytes bytes) {
-  OCTET_ASSIGN_OR_RETURN(const JpegState state, CheckJpeg(bytes));
-  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeWithStb(bytes, state.size));
-  if (!state.restarts) return image;
+Result<DecodedImage> DecodeJpegByStb(Bytes bytes, const JpegStructure& structure,
+                                     const Decoding& decoding) {
+  const char* missing = structure.components == 4                   ? "CMYK"
+                        : decoding.dct != Dct::kAccurate            ? "the fast DCT"
+                        : decoding.upsampling != Upsampling::kFancy ? "plain upsampling"
+                                                                    : nullptr;
+  if (missing != nullptr)
+    return Unsupported(StrCat("JPEG needs ", missing, ", which takes libjpeg; built without it"));
+  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeByStb(bytes, structure.size));
+  if (!structure.restarts) return image;
   // Where a restart marker should be and is not, stb_image leaves the rest of the scan unwritten
   // and reports success. Only what it leaves depends on what was in memory.
   data_internal::fresh_memory ^= 0xff;
-  const Result<DecodedImage> again = DecodeWithStb(bytes, state.size);
+  const Result<DecodedImage> again = DecodeByStb(bytes, structure.size);
   data_internal::fresh_memory ^= 0xff;
   if (!again.ok() || again->rgb != image.rgb)
     return Corrupt("JPEG is damaged: a restart marker is not where it should be");
   return image;
 }
 
-Result<DecodedImage> DecodePng(Bytes bytes) {
+/// The fewest eighths of the size at which libjpeg is fast and neither side too small.
+int Eighths(ImageSize size, const SmallestSize& smallest) {
+  for (const int eighths : {1, 2, 4}) {
+    const int64_t width = CeilDiv(int64_t{size.width} * eighths, 8),
+                  height = CeilDiv(int64_t{size.height} * eighths, 8);
+    if (smallest.width > 0 && width >= smallest.width && height >= smallest.height) return eighths;
+  }
+  return 8;
+}
+
+Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding,
+                                const SmallestSize& smallest) {
+  OCTET_ASSIGN_OR_RETURN(const JpegStructure structure, ReadJpegStructure(bytes));
+  int orientation = 1;
+  if (decoding.exif_orientation) {
+    OCTET_ASSIGN_OR_RETURN(orientation, ExifOrientation(structure.exif));
+  }
+  const auto decode = [&]() -> Result<DecodedImage> {
+    if (jpeg_by_stb) return DecodeJpegByStb(bytes, structure, decoding);
+#ifdef OCTET_HAVE_LIBJPEG
+    SmallestSize stored = smallest;
+    if (SwapsSides(orientation)) std::swap(stored.width, stored.height);
+    return DecodeByLibjpeg(bytes, structure, decoding, Eighths(structure.size, stored));
+#endif
+  };
+  OCTET_ASSIGN_OR_RETURN(DecodedImage image, decode());
+  TurnUpright(orientation, &image);
+  return image;
+}
+
+Result<DecodedImage> DecodePng(Bytes bytes, const Decoding& decoding) {
   OCTET_ASSIGN_OR_RETURN(const PngParts parts, CheckPng(bytes));
   OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> plain, PlainPng(bytes, parts));
-  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeWithStb(plain, parts.size));
-  if (!parts.indexed()) return image;
-  const size_t colors = parts.palette.size() / 3;
-  for (size_t i = 0; i < image.rgb.size(); i += 3) {
-    const size_t index = image.rgb[i];
-    if (index >= colors) {
-      return Corrupt(StrCat("PNG palette index of pixel ", i / 3, ": found ", index,
-                            ", expected less than ", colors, ", the number of colors"));
+  // The others keep the upper 8 bits.
+  const bool gray16 =
+      decoding.framework == Framework::kPillow && parts.color == 0 && parts.depth == 16;
+  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeByStb(plain, parts.size, gray16));
+  if (parts.indexed()) {
+    const size_t colors = parts.palette.size() / 3;
+    for (size_t i = 0; i < image.rgb.size(); i += 3) {
+      const size_t index = image.rgb[i];
+      if (index >= colors) {
+        return Corrupt(StrCat("PNG palette index of pixel ", i / 3, ": found ", index,
+                              ", expected less than ", colors, ", the number of colors"));
+      }
+      std::memcpy(&image.rgb[i], &parts.palette[3 * index], 3);
     }
-    std::memcpy(&image.rgb[i], &parts.palette[3 * index], 3);
+  }
+  if (decoding.exif_orientation) {
+    OCTET_ASSIGN_OR_RETURN(const int orientation, ExifOrientation(parts.exif));
+    TurnUpright(orientation, &image);
   }
   return image;
 }
@@ -636,12 +474,12 @@ Result<DecodedImage> DecodePnm(Bytes bytes) {
   return image;
 }
 
-Result<DecodedImage> Decode(Bytes bytes) {
+Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const SmallestSize& smallest) {
   switch (DetectImageFormat(bytes)) {
     case ImageFormat::kJpeg:
-      return DecodeJpeg(bytes);
+      return DecodeJpeg(bytes, decoding, smallest);
     case ImageFormat::kPng:
-      return DecodePng(bytes);
+      return DecodePng(bytes, decoding);
     case ImageFormat::kBmp:
       return DecodeBmp(bytes);
     case ImageFormat::kPnm:
@@ -666,15 +504,16 @@ ImageFormat DetectImageFormat(std::span<const uint8_t> bytes) {
   return ImageFormat::kUnknown;
 }
 
-Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name) {
-  Result<DecodedImage> image = Decode(bytes);
+Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
+                                 const Decoding& decoding, const SmallestSize& smallest) {
+  Result<DecodedImage> image = Decode(bytes, decoding, smallest);
   if (!image.ok()) return Status(image.status()).WithContext(name);
   return image;
 }
 
-Result<DecodedImage> LoadImage(const std::string& path) {
+Result<DecodedImage> LoadImage(const std::string& path, const Decoding& decoding) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFileBytes(path, kMaxImageFileBytes));
-  return DecodeImage(bytes, path);
+  return DecodeImage(bytes, path, decoding);
 }
 
 }  // namespace octet

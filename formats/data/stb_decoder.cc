@@ -1,5 +1,6 @@
 #include "formats/data/stb_decoder.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <cstring>
 
@@ -46,16 +47,28 @@ thread_local uint8_t fresh_memory = 0;
 
 namespace octet::data_internal {
 
-const char* StbDecode(std::span<const uint8_t> bytes, size_t limit, int* width, int* height,
-                      std::vector<uint8_t>* rgb) {
+const char* StbDecode(std::span<const uint8_t> bytes, bool gray16, size_t limit, int* width,
+                      int* height, std::vector<uint8_t>* rgb) {
   allocation_limit = limit;
-  int channels_in_file = 0;
-  uint8_t* pixels = stbi_load_from_memory(bytes.data(), static_cast<int>(bytes.size()), width,
-                                          height, &channels_in_file, 3);
-  if (pixels == nullptr) {
+  int in_file = 0;
+  const int size = static_cast<int>(bytes.size());
+  const auto fail = [] {
     const char* reason = stbi_failure_reason();
     return reason != nullptr ? reason : "unknown reason";
+  };
+  if (gray16) {
+    uint16_t* values = stbi_load_16_from_memory(bytes.data(), size, width, height, &in_file, 1);
+    if (values == nullptr) return fail();
+    const size_t count = static_cast<size_t>(*width) * static_cast<size_t>(*height);
+    rgb->clear();
+    rgb->reserve(3 * count);
+    for (size_t i = 0; i < count; ++i)
+      rgb->insert(rgb->end(), 3, static_cast<uint8_t>(std::min<uint16_t>(values[i], 255)));
+    std::free(values);
+    return nullptr;
   }
+  uint8_t* pixels = stbi_load_from_memory(bytes.data(), size, width, height, &in_file, 3);
+  if (pixels == nullptr) return fail();
   rgb->assign(pixels,
               pixels + size_t{3} * static_cast<size_t>(*width) * static_cast<size_t>(*height));
   std::free(pixels);

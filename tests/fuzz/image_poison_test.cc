@@ -2,6 +2,7 @@
 // decoded twice, over different contents of the heap and of the stack below, and must give equal
 // pixels or the same error. OCTET_FUZZ_FACTOR multiplies the number of mutations.
 #include <gtest/gtest.h>
+#include <malloc.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "formats/data/image.h"
+#include "formats/data/jpeg_decoder.h"
 #include "formats/data/stb_decoder.h"
 #include "tests/fuzz/mutation.h"
 #include "tests/unit/data_test_util.h"
@@ -40,9 +42,11 @@ struct Outcome {
 
 [[gnu::noinline]] Outcome DecodeOver(const Bytes& bytes, uint8_t poison) {
   data_internal::fresh_memory = poison;
+  mallopt(M_PERTURB, uint8_t(~poison));  // What libjpeg allocates, and everything else.
   PoisonStack(poison);
   Result<DecodedImage> image = DecodeImage(bytes, "image");
   data_internal::fresh_memory = 0;
+  mallopt(M_PERTURB, 0);
   if (!image.ok()) return {image.status().message(), 0, 0, {}};
   return {"", image->width, image->height, std::move(image->rgb)};
 }
@@ -192,16 +196,16 @@ Bytes RandomJpeg(Mutator* random) {
     for (size_t i = 0; i < 64; ++i)
       quantization.push_back(static_cast<uint8_t>(1 + random->Below(16)));
     AppendSegment(&jpeg, 0xdb, quantization);
-    // 15 codes of 4 bits and 2 of 5, so that all bits are codes: DC differences of up to 8 bits; AC
-    // runs and sizes, among them end of block.
+    // 15 codes of 4 bits and one of each length above, so that all bits are codes but for 16 ones,
+    // which libjpeg forbids: DC differences of up to 8 bits; AC runs and sizes, among them end of
+    // block.
     for (uint8_t kind = 0; kind < 2; ++kind) {
-      Bytes codes(17);
+      Bytes codes(17, 1);
       codes[0] = static_cast<uint8_t>(kind << 4 | table);
+      codes[1] = codes[2] = codes[3] = 0;
       codes[4] = 15;
-      codes[5] = 2;
-      static constexpr uint8_t kAc[] = {0,    1,    0, 2,    0x11, 0, 0x21, 3, 0,
-                                        0xf0, 0x12, 0, 0x31, 4,    0, 0,    1};
-      for (uint8_t i = 0; i < 17; ++i) codes.push_back(kind == 0 ? i % 9 : kAc[i]);
+      static constexpr uint8_t kAc[] = {0, 1, 0, 2, 0x11, 0, 0x21, 3, 0, 0xf0, 0x12, 0, 0x31, 4, 0};
+      for (uint8_t i = 0; i < 15 + 12; ++i) codes.push_back(kind == 0 ? i % 9 : kAc[i % 15]);
       AppendSegment(&jpeg, 0xc4, codes);
     }
   }
@@ -254,9 +258,24 @@ Bytes RandomJpeg(Mutator* random) {
   return jpeg;
 }
 
-TEST(ImagePoisonTest, Jpeg) { Fuzz(16000, 3, RandomJpeg, nullptr); }
+/// With libjpeg, if there is one, and with stb_image.
+class JpegPoisonTest : public ::testing::TestWithParam<bool> {
+ protected:
+  JpegPoisonTest() { data_internal::jpeg_by_stb = GetParam(); }
+  ~JpegPoisonTest() override { data_internal::jpeg_by_stb = before_; }
+  bool before_ = data_internal::jpeg_by_stb;
+};
+INSTANTIATE_TEST_SUITE_P(Decoders, JpegPoisonTest,
+#ifdef OCTET_HAVE_LIBJPEG
+                         ::testing::Bool()
+#else
+                         ::testing::Values(true)
+#endif
+);
 
-TEST(ImagePoisonTest, PhotosAsJpeg) {
+TEST_P(JpegPoisonTest, Random) { Fuzz(16000, 3, RandomJpeg, nullptr); }
+
+TEST_P(JpegPoisonTest, Photos) {
   Fuzz(
       8000, 4,
       [](Mutator* random) {

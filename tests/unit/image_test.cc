@@ -7,6 +7,10 @@
 #include <cstdlib>
 #include <string>
 
+#include "formats/data/exif.h"
+#include "formats/data/file.h"
+#include "formats/data/jpeg_decoder.h"
+#include "formats/model/preprocessing.h"
 #include "tests/data_dir.h"
 #include "tests/unit/data_test_util.h"
 #include "tests/unit/tiny_jpegs.h"
@@ -16,6 +20,16 @@ namespace {
 
 using ::testing::HasSubstr;
 using namespace octet::testing;  // NOLINT: builders of small files.
+
+/// Says who decodes JPEGs, as long as it lives.
+class JpegDecoder {
+ public:
+  explicit JpegDecoder(bool by_stb) { data_internal::jpeg_by_stb = by_stb; }
+  ~JpegDecoder() { data_internal::jpeg_by_stb = before_; }
+
+ private:
+  bool before_ = data_internal::jpeg_by_stb;
+};
 
 DecodedImage MustDecode(std::span<const uint8_t> bytes) {
   Result<DecodedImage> image = DecodeImage(bytes, "test");
@@ -150,7 +164,11 @@ TEST(ImageTest, DecodesPngs) {
 
   EXPECT_EQ(MustDecode(MakePng(2, 1, 8, 0, {7, 200})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
   EXPECT_EQ(MustDecode(MakePng(2, 1, 8, 4, {7, 0, 200, 255})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
-  EXPECT_EQ(MustDecode(MakePng(2, 1, 16, 0, {7, 99, 200, 1})).rgb, (Bytes{7, 7, 7, 200, 200, 200}));
+  // Gray of 16 bits: Pillow keeps what fits, the others the upper half.
+  const Bytes gray16 = MakePng(2, 1, 16, 0, {7, 99, 0, 200});
+  EXPECT_EQ(MustDecode(gray16).rgb, (Bytes{255, 255, 255, 200, 200, 200}));
+  for (const Framework framework : {Framework::kOpencv, Framework::kTensorflow})
+    EXPECT_EQ(DecodeImage(gray16, "gray", DecodingOf(framework))->rgb, (Bytes{7, 7, 7, 0, 0, 0}));
   EXPECT_EQ(MustDecode(MakePng(3, 1, 1, 0, {0xa0})).rgb,
             (Bytes{255, 255, 255, 0, 0, 0, 255, 255, 255}));
   EXPECT_EQ(MustDecode(MakePng(3, 1, 4, 3, {0x10, 0x20}, {1, 2, 3, 4, 5, 6, 7, 8, 9})).rgb,
@@ -238,8 +256,96 @@ TEST(ImageTest, RefusesJpegsThatUseWhatTheyDoNotDefine) {
       break;
     }
   }
-  EXPECT_THAT(ErrorOf(restart, StatusCode::kCorrupt),
-              HasSubstr("a restart marker is not where it should be"));
+  for (const bool by_stb : {true, data_internal::jpeg_by_stb}) {
+    const JpegDecoder decoder(by_stb);
+    EXPECT_THAT(ErrorOf(restart, StatusCode::kCorrupt),
+                HasSubstr(by_stb ? "a restart marker is not where it should be"
+                                 : "found marker 0xd9 instead of RST0"));
+  }
+}
+
+/// With a piece of `content` put in or, where that is empty, `remove` bytes taken out, so many
+/// bytes before the end.
+Bytes Changed(std::span<const uint8_t> jpeg, size_t before_end, const Bytes& content,
+              size_t remove = 0) {
+  Bytes changed(jpeg.begin(), jpeg.end());
+  const auto at = changed.end() - static_cast<std::ptrdiff_t>(before_end);
+  changed.insert(changed.erase(at, at + static_cast<std::ptrdiff_t>(remove)), content.begin(),
+                 content.end());
+  return changed;
+}
+
+TEST(ImageTest, RefusesWhatLibjpegOnlyWarnsOf) {
+  if (data_internal::jpeg_by_stb) GTEST_SKIP() << "built without libjpeg";
+  EXPECT_THAT(ErrorOf(Changed(kBaselineJpeg, 12, {}, 10), StatusCode::kCorrupt),
+              HasSubstr("premature end of data segment"));
+  // Some cameras leave bytes before the end marker.
+  EXPECT_EQ(MustDecode(Changed(kBaselineJpeg, 2, {0, 0, 0, 0})).rgb, MustDecode(kBaselineJpeg).rgb);
+  // Before a restart they stand for blocks that were lost.
+  const Bytes restart(std::begin(kRestartJpeg), std::end(kRestartJpeg));
+  for (size_t at = restart.size() - 2; at-- > 0;) {
+    if (restart[at] != 0xff || restart[at + 1] < 0xd0 || restart[at + 1] > 0xd7) continue;
+    EXPECT_THAT(ErrorOf(Changed(restart, restart.size() - at, {1, 2, 3, 4, 5, 6, 7, 8}),
+                        StatusCode::kCorrupt),
+                HasSubstr("extraneous bytes before marker"));
+    break;
+  }
+}
+
+TEST(ImageTest, NamesWhatTakesLibjpeg) {
+  const JpegDecoder decoder(/*by_stb=*/true);
+  Decoding fast, plain;
+  fast.dct = Dct::kFast;
+  plain.upsampling = Upsampling::kPlain;
+  EXPECT_THAT(DecodeImage(kBaselineJpeg, "a.jpg", fast).status().message(),
+              HasSubstr("a.jpg: JPEG needs the fast DCT, which takes libjpeg"));
+  EXPECT_THAT(DecodeImage(kBaselineJpeg, "a.jpg", plain).status().message(),
+              HasSubstr("JPEG needs plain upsampling"));
+  EXPECT_EQ(DecodeImage(kBaselineJpeg, "a.jpg", {}, {3, 2})->width, 24);  // In full.
+}
+
+TEST(ImageTest, DecodesSmallerOnlyWhenTold) {
+  if (data_internal::jpeg_by_stb) GTEST_SKIP() << "built without libjpeg";
+  const struct {
+    SmallestSize smallest;
+    int width, height;
+  } cases[] = {{{}, 24, 16},    {{13, 8}, 24, 16}, {{12, 9}, 24, 16}, {{12, 8}, 12, 8},
+               {{7, 1}, 12, 8}, {{6, 4}, 6, 4},    {{1, 3}, 6, 4},    {{3, 2}, 3, 2},
+               {{1, 1}, 3, 2},  {{24, 16}, 24, 16}};
+  for (const auto& c : cases) {
+    const auto image = DecodeImage(kBaselineJpeg, "a.jpg", {}, c.smallest);
+    ASSERT_TRUE(image.ok()) << image.status().message();
+    EXPECT_EQ(image->width, c.width);
+    EXPECT_EQ(image->height, c.height);
+  }
+  // What is turned is as large as what comes of it.
+  const std::string path = OCTET_SOURCE_DIR "/tests/data/pixels/decoding/exif_6.jpg";  // 7x4.
+  const auto bytes = ReadFileBytes(path, 10000);
+  ASSERT_TRUE(bytes.ok());
+  for (const bool turned : {false, true}) {
+    Decoding decoding;
+    decoding.exif_orientation = turned;
+    EXPECT_EQ(DecodeImage(*bytes, path, decoding, {2, 4})->width, turned ? 2 : 7);
+    EXPECT_EQ(DecodeImage(*bytes, path, decoding, {4, 2})->width, turned ? 4 : 4);
+  }
+}
+
+TEST(ImageTest, OrientationsThatProgramsReadDifferentlyAreRefused) {
+  const auto tiff = [](uint8_t tag, uint8_t type, uint8_t count, uint8_t value) {
+    return Bytes{'M', 'M',  0, 42, 0, 0,     0, 8,     0, 1, 1, tag,
+                 0,   type, 0, 0,  0, count, 0, value, 0, 0, 0, 0};
+  };
+  using data_internal::ExifOrientation;
+  EXPECT_EQ(*ExifOrientation(tiff(0x12, 3, 1, 6)), 6);
+  EXPECT_EQ(*ExifOrientation(tiff(0x13, 3, 1, 6)), 1);
+  EXPECT_EQ(*ExifOrientation(tiff(0x12, 3, 1, 0)), 1);
+  EXPECT_EQ(*ExifOrientation(tiff(0x12, 3, 1, 9)), 1);
+  EXPECT_THAT(
+      ExifOrientation(tiff(0x12, 4, 1, 6)).status().message(),
+      HasSubstr("EXIF orientation is of type 4 and count 1, expected one number of type 3"));
+  EXPECT_FALSE(ExifOrientation(tiff(0x12, 3, 2, 6)).ok());
+  const Bytes whole = tiff(0x12, 3, 1, 6);
+  for (size_t n = 0; n < 22; ++n) EXPECT_EQ(*ExifOrientation(std::span(whole).first(n)), 1) << n;
 }
 
 TEST(ImageTest, NoticesDamagedPngs) {

@@ -1,0 +1,231 @@
+"""Small images of every kind, and the pixels that Pillow, OpenCV and TensorFlow decode them to.
+
+    python make_decoding.py FOLDER             the cases of decoding_test, in this folder
+    python make_decoding.py FOLDER all TFRECORD...   many more sizes, and the photos of data sets
+
+Writes the images, cases.txt with a line for each way of decoding each of them,
+
+    FILE FRAMEWORK DCT UPSAMPLING ORIENTATION WIDTH HEIGHT OFFSET
+
+and expected.npy, the pixels behind one another, of which a line's begin at its offset; equal ones are stored once.
+"""
+import io
+import os
+import struct
+import sys
+import zlib
+
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+import cv2  # noqa: E402
+import numpy as np  # noqa: E402
+import tensorflow as tf  # noqa: E402
+from PIL import Image, ImageOps  # noqa: E402
+
+random = np.random.default_rng(5)
+
+
+def picture(width, height, channels=3):
+    """Smooth with some noise, so that every part of the decoders has something to do and files stay small."""
+    y, x, c = np.mgrid[0:height, 0:width, 0:channels]
+    waves = 128 + 90 * np.sin(x / (3.0 + c) + c) + 60 * np.cos(y / (2.0 + c))
+    noise = random.integers(-20, 21, (height, width, channels))
+    return np.clip(waves + noise, 0, 255).astype(np.uint8)
+
+
+def pillow_jpeg(array, **options):
+    mode = options.pop("mode", None) or ("L" if array.shape[2] == 1 else "RGB")
+    data = io.BytesIO()
+    image = Image.fromarray(array[:, :, 0] if mode == "L" else array, mode)
+    image.save(data, "JPEG", **{"quality": 80, "optimize": True, **options})
+    return data.getvalue()
+
+
+def opencv_jpeg(array, sampling):
+    factors = getattr(cv2, f"IMWRITE_JPEG_SAMPLING_FACTOR_{sampling}")
+    options = [cv2.IMWRITE_JPEG_SAMPLING_FACTOR, factors, cv2.IMWRITE_JPEG_QUALITY, 80, cv2.IMWRITE_JPEG_OPTIMIZE, 1]
+    return cv2.imencode(".jpg", array, options)[1].tobytes()
+
+
+def segments(jpeg):
+    """(marker, begin, end) of each segment up to the first scan."""
+    at = 2
+    while True:
+        end = at + 2 + struct.unpack(">H", jpeg[at + 2:at + 4])[0]
+        yield jpeg[at + 1], at, end
+        if jpeg[at + 1] == 0xDA:
+            return
+        at = end
+
+
+def without(jpeg, marker):
+    for found, begin, end in segments(jpeg):
+        if found == marker:
+            return jpeg[:begin] + jpeg[end:]
+    raise ValueError(f"no marker {marker:x}")
+
+
+def adobe(jpeg, transform):
+    """With a marker of Adobe's, and none of JFIF's."""
+    for marker in (0xE0, 0xEE):
+        if marker in [m for m, _, _ in segments(jpeg)]:
+            jpeg = without(jpeg, marker)
+    return jpeg[:2] + b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0" + bytes([transform]) + jpeg[2:]
+
+
+def exif(orientation, order=">"):
+    return (b"MM\0*" if order == ">" else b"II*\0") + struct.pack(
+        order + "IHHHIHHI", 8, 1, 0x112, 3, 1, orientation, 0, 0)
+
+
+def with_exif(jpeg, tiff):
+    content = b"Exif\0\0" + tiff
+    return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
+
+
+def png(width, height, depth, color, extra=(), last=()):
+    def chunk(kind, content):
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+    bits = depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[color]
+    rows = random.integers(0, 256, (height, (width * bits + 7) // 8), dtype=np.uint8)
+    if color == 0 and depth == 16:  # Some values below 256.
+        rows[:, ::4] = 0
+    data = b"".join(b"\0" + row.tobytes() for row in rows)
+    return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)) +
+            b"".join(chunk(k, c) for k, c in extra) + chunk(b"IDAT", zlib.compress(data)) +
+            b"".join(chunk(k, c) for k, c in last) + chunk(b"IEND", b""))
+
+
+def cmyk(width, height, **options):
+    return pillow_jpeg(picture(width, height, 4), mode="CMYK", **options)
+
+
+def rgb_ids(jpeg):
+    """Components named R, G and B and no marker: libjpeg takes them for RGB."""
+    jpeg = bytearray(without(jpeg, 0xE0))
+    for marker, begin, end in segments(bytes(jpeg)):
+        ids = {0xC0: range(begin + 10, end, 3), 0xC2: range(begin + 10, end, 3), 0xDA: range(begin + 5, end - 3, 2)}
+        for i, at in enumerate(ids.get(marker, ())):
+            jpeg[at] = b"RGB"[i]
+    return bytes(jpeg)
+
+
+SUBSAMPLING = {"444": 0, "422": 1, "420": 2}
+
+
+def small_images():
+    for i, sampling in enumerate(("444", "422", "420", "440", "411")):
+        yield f"{sampling}.jpg", opencv_jpeg(picture(21 + i, 18 - i), sampling)
+    for sampling, value in SUBSAMPLING.items():
+        yield f"progressive_{sampling}.jpg", pillow_jpeg(picture(19, 10), subsampling=value, progressive=True)
+    yield "gray.jpg", pillow_jpeg(picture(13, 9, 1))
+    yield "gray_progressive.jpg", pillow_jpeg(picture(9, 13, 1), progressive=True)
+    yield "restart.jpg", pillow_jpeg(picture(37, 18), restart_marker_blocks=2)
+    for size in ((1, 1), (1, 17), (2, 3), (33, 2)):
+        yield f"size_{size[0]}x{size[1]}.jpg", pillow_jpeg(picture(*size))
+    yield "cmyk_adobe.jpg", cmyk(11, 9)
+    yield "cmyk_plain.jpg", without(cmyk(11, 9), 0xEE)
+    yield "ycck.jpg", adobe(cmyk(11, 9), 2)
+    yield "ycck_420.jpg", adobe(cmyk(18, 9, subsampling=2), 2)
+    yield "rgb_adobe.jpg", adobe(pillow_jpeg(picture(11, 9)), 0)
+    yield "rgb_ids.jpg", rgb_ids(pillow_jpeg(picture(11, 9), subsampling=0))
+    turned = pillow_jpeg(picture(7, 4))
+    for orientation in range(10):
+        yield f"exif_{orientation}.jpg", with_exif(turned, exif(orientation, "<>"[orientation % 2]))
+    for color, depths in ((0, (1, 2, 4, 8, 16)), (2, (8, 16)), (4, (8, 16)), (6, (8, 16))):
+        for depth in depths:
+            yield f"png_{color}_{depth}.png", png(7, 3, depth, color)
+    palette = (b"PLTE", random.bytes(48))
+    yield "png_palette.png", png(7, 3, 4, 3, [palette])
+    yield "png_palette_alpha.png", png(7, 3, 4, 3, [palette, (b"tRNS", bytes([0, 100, 255, 3]))])
+    yield "png_gray_transparent.png", png(7, 3, 8, 0, [(b"tRNS", b"\0\3")])
+    yield "png_colors_transparent.png", png(7, 3, 8, 2, [(b"tRNS", b"\0\3\0\3\0\3")])
+    yield "png_gamma.png", png(7, 3, 8, 2, [(b"gAMA", struct.pack(">I", 100000))])
+    yield "png_background.png", png(7, 3, 8, 6, [(b"bKGD", struct.pack(">HHH", 10, 200, 30))])
+    yield "png_exif_6.png", png(7, 3, 8, 2, [(b"eXIf", exif(6))])
+    yield "png_exif_3_behind.png", png(7, 3, 8, 2, last=[(b"eXIf", exif(3))])
+
+
+def many_images():
+    for width in range(1, 34):
+        for height in sorted({1, 2, 7, 8, 9, 15, 16, 17, 33, 1 + width * 7 % 33}):
+            sampling = ("444", "422", "420", "440", "411")[(width + height) % 5]
+            yield f"{sampling}_{width}x{height}.jpg", opencv_jpeg(picture(width, height), sampling)
+            options = {"subsampling": (width + height) % 3, "progressive": width % 2 == 0, "quality": 5 + width * 3 % 95,
+                       "restart_marker_blocks": height % 4}
+            yield f"pillow_{width}x{height}.jpg", pillow_jpeg(picture(width, height), **options)
+            if height % 3 == 0:
+                inks = cmyk(width, height, **options)
+                yield f"cmyk_{width}x{height}.jpg", (inks, without(inks, 0xEE), adobe(inks, 2))[width % 3]
+                yield f"gray_{width}x{height}.jpg", pillow_jpeg(picture(width, height, 1), progressive=width % 2 == 0)
+    for i in range(20):
+        width, height = (int(v) for v in random.integers(34, 700, 2))
+        options = {"subsampling": i % 3, "progressive": i % 4 == 0, "quality": 30 + 3 * i}
+        yield f"larger_{i}.jpg", pillow_jpeg(picture(width, height), **options)
+        sampling = ("444", "422", "420", "440", "411")[i % 5]
+        yield f"larger_{sampling}_{i}.jpg", opencv_jpeg(picture(height, width), sampling)
+
+
+def photos(paths):
+    for path in paths:
+        for i, record in enumerate(tf.data.TFRecordDataset(path)):
+            example = tf.train.Example.FromString(record.numpy())
+            name = os.path.basename(path).split(".")[0]
+            yield f"{name}_{i}.jpg", example.features.feature["image/encoded"].bytes_list.value[0]
+
+
+def pillow(data, turned):
+    image = Image.open(io.BytesIO(data))
+    return np.asarray((ImageOps.exif_transpose(image) if turned else image).convert("RGB"))
+
+
+def opencv(data, turned):
+    flags = cv2.IMREAD_COLOR if turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)[:, :, ::-1]
+
+
+def tensorflow(data, dct, fancy):
+    method = {"accurate": "INTEGER_ACCURATE", "fast": "INTEGER_FAST"}[dct]
+    return tf.io.decode_jpeg(data, channels=3, dct_method=method, fancy_upscaling=fancy).numpy()
+
+
+def ways(name, data):
+    """(framework, dct, upsampling, orientation, pixels), the framework's default first."""
+    yield "pillow", "accurate", "fancy", "stored", pillow(data, False)
+    yield "opencv", "accurate", "fancy", "turned", opencv(data, True)
+    if "exif" in name:
+        yield "pillow", "accurate", "fancy", "turned", pillow(data, True)
+        yield "opencv", "accurate", "fancy", "stored", opencv(data, False)
+    default = tf.io.decode_jpeg(data, channels=3).numpy()
+    yield "tensorflow", "fast", "fancy", "stored", default
+    if name.endswith(".jpg") and "exif" not in name:
+        assert np.array_equal(default, tensorflow(data, "fast", True))
+        yield "tensorflow", "fast", "plain", "stored", tensorflow(data, "fast", False)
+        yield "tensorflow", "accurate", "fancy", "stored", tensorflow(data, "accurate", True)
+        yield "tensorflow", "accurate", "plain", "stored", tensorflow(data, "accurate", False)
+
+
+def main():
+    folder, everything = sys.argv[1], sys.argv[2:3] == ["all"]
+    images = [*small_images()]
+    if everything:
+        images += [*many_images(), *photos(sys.argv[3:])]
+    arrays, offsets, size, lines = [], {}, 0, []
+    for name, data in images:
+        with open(os.path.join(folder, name), "wb") as file:
+            file.write(data)
+        for *way, pixels in ways(name, data):
+            key = pixels.tobytes()
+            if key not in offsets:
+                offsets[key] = size
+                size += len(key)
+                arrays.append(np.frombuffer(key, np.uint8))
+            lines.append(" ".join([name, *way, str(pixels.shape[1]), str(pixels.shape[0]), str(offsets[key])]))
+    np.save(os.path.join(folder, "expected.npy"), np.concatenate(arrays))
+    with open(os.path.join(folder, "cases.txt"), "w") as file:
+        file.write("\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
