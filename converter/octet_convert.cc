@@ -47,7 +47,7 @@ struct Arguments {
   WeightsChoice weights = WeightsChoice::kDefault;
   std::string compare_with, compare_input;
   std::optional<DType> input_type, output_type;
-  bool require_int8 = false;
+  bool require_int8 = false, fast_decode = false;
   bool json = false, strict = false;
 };
 
@@ -58,6 +58,7 @@ std::string OptionsLine(const Arguments& a, Precision precision,
   std::string s = StrCat("--precision=", PrecisionName(precision));
   if (table)
     s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
+  if (a.fast_decode) s += " --fast-decode";
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
   if (a.require_int8) s += " --require-int8";
@@ -91,8 +92,9 @@ Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, 
     return InvalidArgument(
         "--calibration-data: the network is quantized already and has its ranges");
   }
-  OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
-                         OpenSamples(a.calibration_data, graph, a.calibration.max_samples));
+  OCTET_ASSIGN_OR_RETURN(
+      DatasetSamples samples,
+      OpenSamples(a.calibration_data, graph, a.calibration.max_samples, a.fast_decode));
   *data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
                  samples.description, "; labels are not used");
   const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
@@ -248,6 +250,10 @@ int Main(int argc, char** argv) {
   CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples,
                                         "At most this many (100), spread evenly")
                              ->check(CLI::Range(1, 1000000));
+  CLI::Option* fast_decode = app.add_flag(
+      "--fast-decode", a.fast_decode,
+      "Decode JPEGs of the calibration data at 1/8, 1/4 or 1/2 of their size, not below "
+      "twice the network's; other pixels");
   CLI::Option* method_option =
       app.add_option("--calibration-method", method, "minmax (default) or percentile")
           ->check(CLI::IsMember({"minmax", "percentile"}));
@@ -284,6 +290,7 @@ int Main(int argc, char** argv) {
   table->excludes(data);
   save->needs(data);
   samples->needs(data);
+  fast_decode->needs(data);
   method_option->needs(data);
   percentile->needs(data);
   reference->needs(inputs);

@@ -10,23 +10,44 @@
 #include "formats/base/str_cat.h"
 #include "formats/data/data_paths.h"
 #include "formats/data/dataset.h"
+#include "formats/data/read_ahead.h"
 #include "formats/model/input_meaning.h"
 #include "kernels/dispatch.h"
 
 namespace octet {
 namespace {
 
+/// Photos, decoded and prepared on all cores.
 struct ImageReader {
+  struct Photo : Sample {
+    std::vector<float> input;
+  };
+
   std::unique_ptr<Dataset> dataset;
-  std::unique_ptr<Preprocessor> preparer;
-  Sample sample;
+  Decoding decoding;
+  SmallestSize smallest;
+  size_t elements = 0;
+  ReadAhead<Photo> photos{[this](Photo* photo) { return dataset->Read(photo); },
+                          [this](Photo* photo, int worker) { return Prepare(photo, worker); }};
+  std::vector<std::unique_ptr<Preprocessor>> preparers;  ///< One for each worker.
+
+  Status Prepare(Photo* photo, int worker) {
+    OCTET_RETURN_IF_ERROR(DecodeSample(decoding, smallest, photo));
+    const DecodedImage& decoded = photo->image;
+    const Image image{decoded.rgb.data(), decoded.width, decoded.height, 3, 0};
+    photo->input.resize(elements);
+    OCTET_RETURN_IF_ERROR(preparers[static_cast<size_t>(worker)]
+                              ->ToFloat(image, photo->input.data())
+                              .WithContext(photo->name));
+    photo->image = {};
+    return OkStatus();
+  }
 
   Result<bool> Next(float* input) {
-    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
-    if (!more) return false;
-    const Image image{sample.image.rgb.data(), sample.image.width, sample.image.height, 3, 0};
-    OCTET_RETURN_IF_ERROR(preparer->ToFloat(image, input).WithContext(sample.name));
-    return true;
+    Photo photo;
+    OCTET_ASSIGN_OR_RETURN(const bool more, photos.Next(&photo));
+    if (more) std::copy(photo.input.begin(), photo.input.end(), input);
+    return more;
   }
 };
 
@@ -72,7 +93,7 @@ SourceInput SourceInputOf(const Graph& graph) {
 }
 
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const Graph& graph,
-                                   int64_t max_samples) {
+                                   int64_t max_samples, bool fast_decode) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
                          ExpandDataPaths(given, /*complete=*/false));
   const Tensor& input = graph.tensor(graph.inputs[0]);
@@ -103,14 +124,21 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
                               ", which no image fits; calibrate it with .npy arrays"));
   }
   auto reader = std::make_shared<ImageReader>();
-  reader->preparer = make_preparer();
+  const Preprocessing& preprocessing = graph.metadata.preprocessing;
+  reader->decoding = preprocessing.decoding;
+  if (fast_decode) {
+    reader->smallest = TwiceTheInput(preprocessing, static_cast<int>(input.shape[1]),
+                                     static_cast<int>(input.shape[2]));
+  }
+  reader->elements = static_cast<size_t>(input.shape.num_elements());
+  for (int i = 0; i < ReadAheadWorkers(); ++i) reader->preparers.push_back(make_preparer());
   // Labels play no part here, so folders of classes that the model does not know are welcome.
   DatasetOptions options;
   options.max_samples = max_samples;
   OCTET_ASSIGN_OR_RETURN(reader->dataset, OpenDataset(paths, options));
   DatasetSamples samples;
   samples.size = reader->dataset->size();
-  samples.description = reader->dataset->description();
+  samples.description = StrCat(reader->dataset->description(), fast_decode ? kFastDecodeText : "");
   samples.next = [reader](float* to) { return reader->Next(to); };
   return samples;
 }

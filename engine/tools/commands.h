@@ -19,6 +19,7 @@ struct ClassifyOptions {
   int top = 5;
   int threads = 1;
   std::string isa;
+  bool fast_decode = false;  ///< JPEGs at a part of their size (TwiceTheInput).
   bool json = false;
 };
 /// Photos that cannot be read are reported and passed over; the exit code is then 1.
@@ -45,6 +46,7 @@ struct EvaluateOptions {
   int threads = 1;
   std::string isa;
   bool raw = false;  ///< uint8 arrays are the input's codes.
+  bool fast_decode = false;
   bool json = false;
   bool strict = false;  ///< Warnings are errors.
 };

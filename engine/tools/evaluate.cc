@@ -13,6 +13,7 @@
 #include "formats/data/dataset.h"
 #include "formats/data/npy.h"
 #include "formats/data/progress.h"
+#include "formats/data/read_ahead.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
@@ -29,7 +30,6 @@ struct Contender {
   std::vector<int> predicted;
   std::vector<float> confidence;
   std::vector<double> milliseconds;
-  std::vector<uint8_t> input;
   std::vector<std::vector<uint8_t>> outputs;
   bool keep_scores = false;
   std::vector<float> scores, kept_scores;  ///< Of this sample; of all, if they are wanted.
@@ -45,11 +45,13 @@ struct Contender {
   }
 };
 
+/// A sample with the inputs of all contenders.
+struct Prepared : Sample {
+  std::vector<std::vector<uint8_t>> inputs;
+};
+
 /// Runs one sample; the time is that of the network alone, without decoding and resizing.
-Status RunSample(Contender* c, const Sample& sample, bool raw) {
-  OCTET_RETURN_IF_ERROR(PrepareInput(*c->session, sample, raw, c->input.data())
-                            .WithContext(StrCat(sample.name, ": ", c->path)));
-  const void* input = c->input.data();
+Status RunSample(Contender* c, const Sample& sample, const void* input) {
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& o : c->outputs) outputs.push_back(o.data());
   const auto start = std::chrono::steady_clock::now();
@@ -98,7 +100,6 @@ Result<Contender> OpenContender(const std::string& path, const EvaluateOptions& 
   const size_t classes = static_cast<size_t>(out.shape.back());
   if (out.num_elements() != classes)
     return InvalidArgument(StrCat(path, ": output ", out.name, " is not one row of classes"));
-  c.input.resize(c.description.inputs[0].num_bytes());
   for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(t.num_bytes());
   c.confusion.assign(classes, std::vector<int>(classes, 0));
   c.keep_scores = !options.outputs.empty();
@@ -147,14 +148,36 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::stri
   dataset_options.raw = options.raw;
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Dataset> dataset,
                          OpenDataset(options.data, dataset_options));
+  std::vector<InputMaker> makers;
+  for (Contender& c : *contenders) makers.emplace_back(c.session.get(), options.fast_decode);
+  ReadAhead<Prepared> samples(
+      [&](Prepared* sample) { return dataset->Read(sample); },
+      [&](Prepared* sample, int worker) -> Status {
+        for (size_t i = 0; i < makers.size(); ++i) {
+          // Models of one network mostly want the same pixels.
+          if (i == 0 || makers[i].decoding() != makers[i - 1].decoding() ||
+              makers[i].smallest() != makers[i - 1].smallest()) {
+            OCTET_RETURN_IF_ERROR(DecodeSample(makers[i].decoding(), makers[i].smallest(), sample));
+          }
+          const Contender& c = (*contenders)[i];
+          sample->inputs.emplace_back(c.description.inputs[0].num_bytes());
+          OCTET_RETURN_IF_ERROR(
+              makers[i]
+                  .Make(*sample, options.raw, worker, sample->inputs.back().data())
+                  .WithContext(StrCat(sample->name, ": ", c.path)));
+        }
+        sample->image = {};
+        return OkStatus();
+      });
   DataSummary data;
   Progress progress("evaluating", dataset->size());
-  for (Sample sample;;) {
-    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
+  for (Prepared sample;;) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, samples.Next(&sample));
     if (!more) break;
-    for (Contender& c : *contenders) {
-      OCTET_RETURN_IF_ERROR(RunSample(&c, sample, options.raw));
-      if (sample.label >= 0) OCTET_RETURN_IF_ERROR(Count(&c, sample));
+    for (size_t i = 0; i < contenders->size(); ++i) {
+      Contender* c = &(*contenders)[i];
+      OCTET_RETURN_IF_ERROR(RunSample(c, sample, sample.inputs[i].data()));
+      if (sample.label >= 0) OCTET_RETURN_IF_ERROR(Count(c, sample));
     }
     data.has_pixels = data.has_pixels || !sample.is_float();
     data.labelled += sample.label >= 0;
@@ -253,6 +276,7 @@ std::string Json(const std::vector<Contender>& contenders, const std::vector<std
                         {"files", data.parts},
                         {"samples", data.total()},
                         {"labelled", data.labelled},
+                        {"fast_decode", options.fast_decode},
                         {"labels", data.label_source}}},
                       {"labels", std::move(known)},
                       {"models", std::move(models)},
@@ -272,7 +296,8 @@ void PrintTable(const std::vector<Contender>& contenders, const std::vector<std:
     const std::string of = contenders.size() > 1 ? c.path + ": " : "";
     std::printf("input:   %s%s\n", of.c_str(), c.meaning.text.c_str());
     if (data.has_pixels)
-      std::printf("pixels:  %s%s\n", of.c_str(), c.meaning.preprocessing.c_str());
+      std::printf("pixels:  %s%s%s\n", of.c_str(), c.meaning.preprocessing.c_str(),
+                  options.fast_decode ? kFastDecodeText : "");
   }
   if (labels.empty()) {
     std::printf("labels:  the model has none\n");

@@ -25,6 +25,9 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1024));
   classify_command->add_option("--isa", classify.isa,
                                "Instruction set to use instead of the best one");
+  constexpr char kFastDecode[] =
+      "Decode JPEGs at 1/8, 1/4 or 1/2 of their size, not below twice the model's; other pixels";
+  classify_command->add_flag("--fast-decode", classify.fast_decode, kFastDecode);
   classify_command->add_flag("--json", classify.json, "Print JSON");
 
   octet::RunOptions run;
@@ -73,6 +76,7 @@ int Main(int argc, char** argv) {
       ->check(CLI::Range(1, 1024));
   evaluate_command->add_option("--isa", evaluate.isa,
                                "Instruction set to use instead of the best one");
+  evaluate_command->add_flag("--fast-decode", evaluate.fast_decode, kFastDecode);
   evaluate_command->add_flag("--json", evaluate.json, "Print JSON");
   evaluate_command->add_flag("--strict", evaluate.strict, "Take warnings for errors");
 

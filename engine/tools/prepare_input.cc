@@ -3,9 +3,11 @@
 #include <algorithm>
 #include <vector>
 
+#include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/read_ahead.h"
 
 namespace octet {
 namespace {
@@ -20,9 +22,37 @@ std::string Dims(const std::vector<int64_t>& dims) {
 
 }  // namespace
 
-Status PrepareInput(const Session& session, const Sample& sample, bool raw, uint8_t* input) {
-  if (!sample.is_float()) return session.Preprocess(ViewOf(sample.image), input);
-  const TensorDescription& in = session.GetModel().Describe().inputs[0];
+InputMaker::InputMaker(Session* session, bool fast_decode)
+    : model_(session->GetModel()),
+      table_(*session->impl().table),
+      preprocessors_(static_cast<size_t>(ReadAheadWorkers())) {
+  const ModelDescription& d = model_.Describe();
+  const std::vector<int64_t>& shape = d.inputs[0].shape;
+  if (fast_decode && shape.size() == 4) {
+    smallest_ =
+        TwiceTheInput(d.preprocessing, static_cast<int>(shape[1]), static_cast<int>(shape[2]));
+  }
+}
+
+Status InputMaker::Preprocess(const Image& image, int worker, uint8_t* input) {
+  const TensorDescription& in = model_.Describe().inputs[0];
+  if (in.shape.size() != 4) {
+    return InvalidArgument(
+        StrCat("input ", in.name, " has ", in.shape.size(), " dimensions, images need 4 (NHWC)"));
+  }
+  std::unique_ptr<Preprocessor>& preprocessor = preprocessors_[static_cast<size_t>(worker)];
+  if (preprocessor == nullptr) {
+    const auto side = [&](size_t i) { return static_cast<int>(in.shape[i]); };
+    preprocessor = std::make_unique<Preprocessor>(model_.Describe().preprocessing, side(1), side(2),
+                                                  side(3), table_, model_.impl().max_memory);
+  }
+  if (in.dtype == DType::kU8) return preprocessor->ToU8(image, {in.scale, in.zero_point}, input);
+  return preprocessor->ToFloat(image, reinterpret_cast<float*>(input));
+}
+
+Status InputMaker::Make(const Sample& sample, bool raw, int worker, uint8_t* input) {
+  if (!sample.is_float()) return Preprocess(ViewOf(sample.image), worker, input);
+  const TensorDescription& in = model_.Describe().inputs[0];
   std::vector<int64_t> wanted{1, 1, 1};  // Height, width, channels.
   for (size_t i = 1; i < in.shape.size() && in.shape.size() <= 4; ++i)
     wanted[i + 3 - in.shape.size()] = in.shape[i];

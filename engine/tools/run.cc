@@ -94,7 +94,8 @@ Result<std::vector<std::vector<std::string>>> FilesByTensor(
 /// The samples of one input, from the files that were given for it, one after the other.
 class InputReader {
  public:
-  InputReader(const ModelDescription& model, size_t index, bool raw) : input_(model.inputs[index]) {
+  InputReader(const ModelDescription& model, size_t index, bool raw)
+      : decoding_(model.preprocessing.decoding), input_(model.inputs[index]) {
     source_.name = input_.name;
     source_.shape = input_.shape;
     source_.channels_first = input_.channels_first;
@@ -151,7 +152,7 @@ class InputReader {
   Status Read(int64_t n, const Session& session, uint8_t* to) {
     Part& part = parts_[PartOf(&n)];
     if (!part.array) {
-      OCTET_ASSIGN_OR_RETURN(const DecodedImage image, LoadImage(part.path));
+      OCTET_ASSIGN_OR_RETURN(const DecodedImage image, LoadImage(part.path, decoding_));
       return session.Preprocess(ViewOf(image), to).WithContext(part.path);
     }
     SourceArray& array = *part.array;
@@ -180,6 +181,7 @@ class InputReader {
     return i;
   }
 
+  const Decoding& decoding_;
   const TensorDescription& input_;
   SourceInput source_;
   bool raw_pixels_ = false;

@@ -77,6 +77,7 @@ Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions
       parts_.size() == 1 ? parts_[0]->description : StrCat(parts_.size(), " ", parts_[0]->kind);
   if (parts_.size() > 1 && total_ >= 0) description_ += StrCat(" of ", total_, " samples");
   max_samples_ = options.max_samples;
+  decoding_ = options.decoding;
   size_ = total_ >= 0 && max_samples_ > 0 ? std::min(total_, max_samples_) : total_;
   return OkStatus();
 }
@@ -115,7 +116,7 @@ Result<bool> Dataset::SkipNext() {
   return false;
 }
 
-Result<bool> Dataset::Next(Sample* sample) {
+Result<bool> Dataset::Read(Sample* sample) {
   *sample = Sample();
   if (max_samples_ > 0 && given_ >= max_samples_) return false;
   // Sample i of n is number floor(i * total / n).
@@ -135,6 +136,19 @@ Result<bool> Dataset::Next(Sample* sample) {
   }
   if (!more.ok() || !*more) *sample = Sample();
   return more;
+}
+
+Result<bool> Dataset::Next(Sample* sample) {
+  OCTET_ASSIGN_OR_RETURN(const bool more, Read(sample));
+  if (more) OCTET_RETURN_IF_ERROR(DecodeSample(decoding_, {}, sample));
+  return more;
+}
+
+Status DecodeSample(const Decoding& decoding, const SmallestSize& smallest, Sample* sample) {
+  if (sample->origin.empty()) return OkStatus();
+  OCTET_ASSIGN_OR_RETURN(sample->image,
+                         DecodeImage(sample->encoded, sample->origin, decoding, smallest));
+  return OkStatus();
 }
 
 Result<std::unique_ptr<Dataset>> OpenDataset(const std::vector<std::string>& paths,

@@ -18,6 +18,9 @@ struct Sample {
   int label = -1;      ///< Class index; -1 = unknown.
   bool codes = false;  ///< `float_data` are the codes of a uint8 tensor.
 
+  /// A photo as its file has it; for DecodeSample. Empty for arrays.
+  std::vector<uint8_t> encoded;
+  std::string origin;  ///< What errors of decoding call the photo; empty for arrays.
   /// 8-bit pixels to be preprocessed. Empty when `float_data` is set.
   DecodedImage image;
   /// An array's own values, of its last three dimensions; [n,features] has 1 x 1 x features, and
@@ -27,6 +30,10 @@ struct Sample {
 
   bool is_float() const { return !float_data.empty(); }
 };
+
+/// Makes `image` of `encoded`, which stays; nothing to do for arrays. Thread-safe. Errors: those of
+/// DecodeImage.
+Status DecodeSample(const Decoding& decoding, const SmallestSize& smallest, Sample* sample);
 
 struct DatasetOptions {
   /// The model's labels, with which folders and texts are compared; empty when it has none.
@@ -41,13 +48,14 @@ struct DatasetOptions {
   bool need_labels = false;
   /// .npy arrays of uint8 are codes, given as `float_data`, instead of pixels.
   bool raw = false;
+  Decoding decoding = {};  ///< For Next.
 };
 
 class DatasetPart;
 class LabelMatcher;
 
 /// Streams samples in a fixed order with bounded memory: one sample, and the list of file names of
-/// a folder.
+/// a folder. ReadAhead (read_ahead.h) decodes on all cores.
 class Dataset {
  public:
   ~Dataset();
@@ -68,9 +76,12 @@ class Dataset {
   /// "folders by number", "none".
   std::string label_source() const;
 
-  /// Reads the next sample; false at the end. Errors (a NaN or infinity in `float_data` is one)
-  /// name the file and record; after one, the next call goes on with the next sample where that is
-  /// possible.
+  /// Reads the next sample; false at the end. Photos stay `encoded`. Errors (a NaN or infinity in
+  /// `float_data` is one) name the file and record; after one, the next call goes on with the next
+  /// sample where that is possible.
+  Result<bool> Read(Sample* sample);
+
+  /// Reads and decodes.
   Result<bool> Next(Sample* sample);
 
  private:
@@ -88,6 +99,7 @@ class Dataset {
   std::vector<std::unique_ptr<DatasetPart>> parts_;
   std::vector<int> npy_labels_;
   size_t part_ = 0;  ///< That is being read.
+  Decoding decoding_;
   int64_t total_ = -1, size_ = -1, max_samples_ = 0;
   int64_t position_ = 0;  ///< Samples read or skipped.
   int64_t given_ = 0;     ///< Samples read.

@@ -504,6 +504,20 @@ ImageFormat DetectImageFormat(std::span<const uint8_t> bytes) {
   return ImageFormat::kUnknown;
 }
 
+SmallestSize TwiceTheInput(const Preprocessing& preprocessing, int height, int width) {
+  switch (preprocessing.resize) {
+    case ResizeRule::kNone:
+      return {};
+    case ResizeRule::kCenterCrop:
+      return {2 * preprocessing.resize_shorter, 2 * preprocessing.resize_shorter};
+    case ResizeRule::kStretch:
+    case ResizeRule::kLetterbox:
+    case ResizeRule::kCropToAspect:
+      break;
+  }
+  return {2 * width, 2 * height};
+}
+
 Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
                                  const Decoding& decoding, const SmallestSize& smallest) {
   Result<DecodedImage> image = Decode(bytes, decoding, smallest);

@@ -32,7 +32,15 @@ ImageFormat DetectImageFormat(std::span<const uint8_t> bytes);
 /// which costs a fraction of the time. 0: always decoded in full.
 struct SmallestSize {
   int width = 0, height = 0;
+
+  bool operator==(const SmallestSize&) const = default;
 };
+
+/// Twice what the network sees: how `--fast-decode` decodes photos for an input of this size.
+SmallestSize TwiceTheInput(const Preprocessing& preprocessing, int height, int width);
+
+/// For reports, behind what else is done with photos.
+inline constexpr char kFastDecodeText[] = "; JPEGs decoded smaller (--fast-decode)";
 
 /// Decodes JPEG (baseline and progressive), PNG, BMP (uncompressed) or PNM (P5, P6). JPEG and PNG
 /// give the bits that `decoding` stands for (JPEG only where libjpeg-turbo is: without it pixels

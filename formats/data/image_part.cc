@@ -7,6 +7,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset_part.h"
+#include "formats/data/file.h"
 
 namespace octet {
 namespace {
@@ -37,7 +38,8 @@ class ImagePart : public DatasetPart {
     const Entry& entry = entries_[next_++];
     sample->name = entry.name;
     sample->label = entry.label;
-    OCTET_ASSIGN_OR_RETURN(sample->image, LoadImage(entry.path));
+    sample->origin = entry.path;
+    OCTET_ASSIGN_OR_RETURN(sample->encoded, ReadFileBytes(entry.path, kMaxImageFileBytes));
     return true;
   }
 

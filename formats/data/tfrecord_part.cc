@@ -17,10 +17,9 @@ class TfRecordPart : public DatasetPart {
     const int64_t index = reader_->records(), offset = reader_->offset();
     OCTET_ASSIGN_OR_RETURN(const bool more, reader_->Next(&record_));
     if (!more) return End();
-    Status status = Fill(index, sample);
-    if (!status.ok()) {
-      return std::move(status).WithContext(StrCat(path_, ": record ", index, " at byte ", offset));
-    }
+    const std::string record = StrCat(path_, ": record ", index, " at byte ", offset);
+    OCTET_RETURN_IF_ERROR(Fill(index, sample).WithContext(record));
+    sample->origin = StrCat(record, ": ", sample->name);
     return true;
   }
 
@@ -52,10 +51,7 @@ class TfRecordPart : public DatasetPart {
     if (labels_ != nullptr) {
       OCTET_ASSIGN_OR_RETURN(sample->label, labels_->OfRecord(image.label, image.text));
     }
-    OCTET_ASSIGN_OR_RETURN(sample->image,
-                           DecodeImage({reinterpret_cast<const uint8_t*>(image.encoded->data()),
-                                        image.encoded->size()},
-                                       sample->name));
+    sample->encoded.assign(image.encoded->begin(), image.encoded->end());
     return OkStatus();
   }
 

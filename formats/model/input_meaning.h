@@ -27,7 +27,7 @@ struct InputMeaning {
 
   /// "pixel * 1/255: 0..1; calibrated on 0..1".
   std::string text;
-  /// "decoded by stb_image, stretched to 160x160 (bilinear), pixel * 1/255"; with numbers that are
+  /// "decoded as Pillow, stretched to 160x160 (bilinear), pixel * 1/255"; with numbers that are
   /// the pixels "none: the network gets pixels 0..255" behind the resizing; empty where no image
   /// fits.
   std::string preprocessing;

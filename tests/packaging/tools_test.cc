@@ -366,7 +366,7 @@ TEST_F(ToolsTest, ConvertSaysWhatGoesInAndWarnsOfContradictions) {
   EXPECT_EQ(healthy.code, 0);
   EXPECT_EQ(healthy.err, "");
   for (const char* line : {"[1,8,8,3]; pixel: 0..255; calibrated on 0..255\n",
-                           "\npreprocessing: decoded by stb_image, stretched to 8x8 (bilinear), "
+                           "\npreprocessing: decoded as Pillow, stretched to 8x8 (bilinear), "
                            "none: the network gets "
                            "pixels 0..255\n",
                            "\nlabels:      3, 'one' to 'three', from ", "\ndata:        "}) {
