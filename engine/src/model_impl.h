@@ -78,11 +78,7 @@ struct Session::Impl {
   std::vector<LayerProfile> Profile() const;
 
   Status CheckFinite(const void* const* inputs, int images) const;
-  // Classify in parts, for inputs that were prepared elsewhere.
-  Status PrepareClassify();  ///< Before the other two. Checks the model and makes buffers.
-  /// Probabilities of up to `group` images.
-  Status ClassifyInputs(const void* inputs, int images, float* probabilities);
-  std::vector<Prediction> Best(std::span<const float> probabilities, int top_k) const;
+  Status MakeClassifyBuffers();
   void Execute(const RunIo& io);
   void RunOps(int thread, int num_threads);
 };

@@ -249,15 +249,9 @@ Status Session::Preprocess(const Image& image, void* input) const {
   return Guarded([&] { return impl_->Preprocess(image, input); });
 }
 
-Status Session::Impl::PrepareClassify() {
-  const ModelDescription& d = model->Describe();
-  if (d.inputs.size() != 1)
-    return InvalidArgument(
-        StrCat("the model has ", d.inputs.size(), " inputs; Classify needs one"));
-  const TensorDescription& out = d.outputs[0];
-  if (static_cast<int64_t>(out.num_elements()) != out.shape.back())
-    return InvalidArgument(StrCat("output ", out.name, " is not one row of classes"));
+Status Session::Impl::MakeClassifyBuffers() {
   if (!classify_outputs.empty()) return OkStatus();
+  const ModelDescription& d = model->Describe();
   size_t image_bytes = d.inputs[0].num_bytes();
   for (const TensorDescription& t : d.outputs) image_bytes += t.num_bytes();
   OCTET_RETURN_IF_ERROR(CheckMemory(StrCat("Classify of ", group, " images at once"),
@@ -272,35 +266,36 @@ Status Session::Impl::PrepareClassify() {
   return OkStatus();
 }
 
-Status Session::Impl::ClassifyInputs(const void* inputs, int images, float* probabilities) {
-  const TensorDescription& out = model->Describe().outputs[0];
-  std::vector<void*> outputs;
-  for (std::vector<uint8_t>& buffer : classify_outputs) outputs.push_back(buffer.data());
-  OCTET_RETURN_IF_ERROR(Run(&inputs, outputs.data(), images));
-  const bool softmax = !EndsInProbabilities(model->impl().file.graph);
-  const size_t classes = out.num_elements();
-  for (size_t i = 0; i < static_cast<size_t>(images); ++i) {
-    float* row = probabilities + i * classes;
-    out.ToFloats(classify_outputs[0].data() + i * out.num_bytes(), row);
-    if (softmax) table->softmax(row, row, static_cast<int>(classes));
-  }
-  return OkStatus();
-}
-
 Result<std::vector<float>> Session::Impl::ClassifyBatch(const Image* images, int count) {
   if (count < 0 || (count > 0 && images == nullptr))
     return InvalidArgument("ClassifyBatch: no images");
-  OCTET_RETURN_IF_ERROR(PrepareClassify());
-  const size_t input_bytes = model->Describe().inputs[0].num_bytes();
-  const size_t classes = model->Describe().outputs[0].num_elements();
-  std::vector<float> result(static_cast<size_t>(count) * classes);
+  const ModelDescription& d = model->Describe();
+  if (d.inputs.size() != 1)
+    return InvalidArgument(
+        StrCat("the model has ", d.inputs.size(), " inputs; Classify needs one"));
+  const TensorDescription& out = d.outputs[0];
+  const int64_t classes = out.shape.back();
+  if (static_cast<int64_t>(out.num_elements()) != classes)
+    return InvalidArgument(StrCat("output ", out.name, " is not one row of classes"));
+  OCTET_RETURN_IF_ERROR(MakeClassifyBuffers());
+  std::vector<void*> outputs;
+  for (std::vector<uint8_t>& buffer : classify_outputs) outputs.push_back(buffer.data());
+  const bool softmax = !EndsInProbabilities(model->impl().file.graph);
+
+  const size_t input_bytes = d.inputs[0].num_bytes();
+  std::vector<float> result(static_cast<size_t>(count) * static_cast<size_t>(classes));
   for (int first = 0; first < count; first += group) {
     const int images_now = std::min(group, count - first);
     for (int i = 0; i < images_now; ++i) {
       OCTET_RETURN_IF_ERROR(Preprocess(images[first + i], classify_input.data() + i * input_bytes));
     }
-    OCTET_RETURN_IF_ERROR(ClassifyInputs(classify_input.data(), images_now,
-                                         result.data() + static_cast<size_t>(first) * classes));
+    const void* input = classify_input.data();
+    OCTET_RETURN_IF_ERROR(Run(&input, outputs.data(), images_now));
+    for (int i = 0; i < images_now; ++i) {
+      float* row = result.data() + static_cast<int64_t>(first + i) * classes;
+      out.ToFloats(classify_outputs[0].data() + static_cast<size_t>(i) * out.num_bytes(), row);
+      if (softmax) table->softmax(row, row, static_cast<int>(classes));
+    }
   }
   return result;
 }
@@ -311,10 +306,6 @@ Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count
 
 Result<std::vector<Prediction>> Session::Impl::Classify(const Image& image, int top_k) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> probabilities, ClassifyBatch(&image, 1));
-  return Best(probabilities, top_k);
-}
-
-std::vector<Prediction> Session::Impl::Best(std::span<const float> probabilities, int top_k) const {
   const std::vector<std::string>& labels = model->Describe().labels;
   std::vector<int> order(probabilities.size());
   std::iota(order.begin(), order.end(), 0);

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cstdio>
+#include <memory>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
@@ -14,58 +17,61 @@
 namespace octet {
 
 int Classify(const ClassifyOptions& options) {
-  Result<std::unique_ptr<Session>> session =
-      OpenSession(options.model, options.threads, options.isa);
-  if (!session.ok()) return Fail(session.status());
+  const Result<std::shared_ptr<const Model>> model = Model::Load(options.model);
+  if (!model.ok()) return Fail(model.status());
+  SessionOptions session_options;
+  session_options.isa = options.isa;
+  // Several photos are better shared by the cores than one photo's network.
+  session_options.num_threads = options.images.size() > 1 ? 1 : options.threads;
+  // One for each worker. The first one's errors are those of all.
+  std::vector<std::unique_ptr<Session>> sessions(
+      std::min<size_t>(options.images.size(), static_cast<size_t>(ReadAheadWorkers())));
+  for (std::unique_ptr<Session>& session : sessions) {
+    Result<std::unique_ptr<Session>> created = Session::Create(*model, session_options);
+    if (!created.ok()) return Fail(created.status());
+    session = std::move(created).value();
+  }
   Warnings warnings;
-  const InputMeaning meaning = MeaningOfInput((*session)->GetModel().impl().file.graph);
+  const InputMeaning meaning = MeaningOfInput((*model)->impl().file.graph);
   if (!meaning.contradiction.empty()) warnings.Add(meaning.contradiction);
   (void)warnings.Report("octet", /*strict=*/false);
-  nlohmann::ordered_json results = nlohmann::ordered_json::array();
-  Session::Impl& impl = (*session)->impl();
-  if (const Status status = impl.PrepareClassify(); !status.ok()) return Fail(status);
-  const ModelDescription& model = (*session)->GetModel().Describe();
 
+  const Preprocessing& preprocessing = (*model)->Describe().preprocessing;
+  const SmallestSize smallest = options.fast_decode ? TwiceTheInput(**model) : SmallestSize();
   struct Photo : Sample {
-    std::vector<uint8_t> input;
+    std::vector<Prediction> top;
   };
   size_t next = 0;
-  InputMaker maker(session->get(), options.fast_decode);
   ReadAhead<Photo> photos(
       [&](Photo* photo) -> Result<bool> {
         if (next == options.images.size()) return false;
-        photo->name = photo->origin = options.images[next++];
-        OCTET_ASSIGN_OR_RETURN(photo->encoded, ReadFileBytes(photo->name, kMaxImageFileBytes));
+        photo->origin = options.images[next++];
+        OCTET_ASSIGN_OR_RETURN(photo->encoded, ReadFileBytes(photo->origin, kMaxImageFileBytes));
         return true;
       },
       [&](Photo* photo, int worker) -> Status {
-        OCTET_RETURN_IF_ERROR(DecodeSample(maker.decoding(), maker.smallest(), photo));
-        photo->input.resize(model.inputs[0].num_bytes());
-        OCTET_RETURN_IF_ERROR(maker.Make(*photo, /*raw=*/false, worker, photo->input.data())
-                                  .WithContext(photo->name));
+        OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, smallest, photo));
+        Result<std::vector<Prediction>> top =
+            sessions[static_cast<size_t>(worker)]->Classify(ViewOf(photo->image), options.top);
         photo->image = {};
+        if (!top.ok()) return Status(top.status()).WithContext(photo->origin);
+        photo->top = std::move(top).value();
         return OkStatus();
       });
-
+  nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int exit_code = 0;
-  std::vector<float> probabilities(model.outputs[0].num_elements());
   for (;;) {
     Photo photo;
     const Result<bool> more = photos.Next(&photo);
-    if (more.ok() && !*more) break;
-    const std::string& path = photo.name;
-    const Status status =
-        more.ok()
-            ? impl.ClassifyInputs(photo.input.data(), 1, probabilities.data()).WithContext(path)
-            : more.status();
-    if (!status.ok()) {
-      exit_code = Fail(status);
+    if (!more.ok()) {
+      exit_code = Fail(more.status());
       continue;
     }
-    const std::vector<Prediction> top = impl.Best(probabilities, options.top);
+    if (!*more) break;
+    const std::string& path = photo.origin;
     if (options.json) {
       nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
-      for (const Prediction& p : top) {
+      for (const Prediction& p : photo.top) {
         predictions.push_back(
             {{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
       }
@@ -73,7 +79,7 @@ int Classify(const ClassifyOptions& options) {
       continue;
     }
     std::printf("%s\n", path.c_str());
-    for (const Prediction& p : top) {
+    for (const Prediction& p : photo.top) {
       const std::string name = p.label.empty() ? "class " + std::to_string(p.index) : p.label;
       std::printf("  %7.3f %%  %s\n", 100.0 * static_cast<double>(p.probability), name.c_str());
     }

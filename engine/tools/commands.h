@@ -17,7 +17,7 @@ struct ClassifyOptions {
   std::vector<std::string> images;
   std::string model;
   int top = 5;
-  int threads = 1;
+  int threads = 1;  ///< For a single photo; several share all cores.
   std::string isa;
   bool fast_decode = false;  ///< JPEGs at a part of their size (TwiceTheInput).
   bool json = false;

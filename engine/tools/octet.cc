@@ -21,7 +21,9 @@ int Main(int argc, char** argv) {
   classify_command->add_option("--model", classify.model, "Model file")->required();
   classify_command->add_option("--top", classify.top, "Classes to print for each photo (5)")
       ->check(CLI::Range(1, 100000));
-  classify_command->add_option("--threads", classify.threads, "Threads (1)")
+  classify_command
+      ->add_option("--threads", classify.threads,
+                   "Threads (1) for a single photo; several share all cores")
       ->check(CLI::Range(1, 1024));
   classify_command->add_option("--isa", classify.isa,
                                "Instruction set to use instead of the best one");

@@ -22,16 +22,18 @@ std::string Dims(const std::vector<int64_t>& dims) {
 
 }  // namespace
 
+SmallestSize TwiceTheInput(const Model& model) {
+  const std::vector<int64_t>& shape = model.Describe().inputs[0].shape;
+  if (shape.size() != 4) return {};
+  return TwiceTheInput(model.Describe().preprocessing, static_cast<int>(shape[1]),
+                       static_cast<int>(shape[2]));
+}
+
 InputMaker::InputMaker(Session* session, bool fast_decode)
     : model_(session->GetModel()),
       table_(*session->impl().table),
       preprocessors_(static_cast<size_t>(ReadAheadWorkers())) {
-  const ModelDescription& d = model_.Describe();
-  const std::vector<int64_t>& shape = d.inputs[0].shape;
-  if (fast_decode && shape.size() == 4) {
-    smallest_ =
-        TwiceTheInput(d.preprocessing, static_cast<int>(shape[1]), static_cast<int>(shape[2]));
-  }
+  if (fast_decode) smallest_ = TwiceTheInput(model_);
 }
 
 Status InputMaker::Preprocess(const Image& image, int worker, uint8_t* input) {
