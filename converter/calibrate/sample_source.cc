@@ -39,7 +39,6 @@ struct ImageReader {
     OCTET_RETURN_IF_ERROR(preparers[static_cast<size_t>(worker)]
                               ->ToFloat(image, photo->input.data())
                               .WithContext(photo->name));
-    photo->image = {};
     return OkStatus();
   }
 

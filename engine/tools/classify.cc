@@ -53,7 +53,6 @@ int Classify(const ClassifyOptions& options) {
         OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, smallest, photo));
         Result<std::vector<Prediction>> top =
             sessions[static_cast<size_t>(worker)]->Classify(ViewOf(photo->image), options.top);
-        photo->image = {};
         if (!top.ok()) return Status(top.status()).WithContext(photo->origin);
         photo->top = std::move(top).value();
         return OkStatus();

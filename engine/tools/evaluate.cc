@@ -166,7 +166,6 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::stri
                   .Make(*sample, options.raw, worker, sample->inputs.back().data())
                   .WithContext(StrCat(sample->name, ": ", c.path)));
         }
-        sample->image = {};
         return OkStatus();
       });
   DataSummary data;

@@ -146,8 +146,8 @@ Result<bool> Dataset::Next(Sample* sample) {
 
 Status DecodeSample(const Decoding& decoding, const SmallestSize& smallest, Sample* sample) {
   if (sample->origin.empty()) return OkStatus();
-  OCTET_ASSIGN_OR_RETURN(sample->image,
-                         DecodeImage(sample->encoded, sample->origin, decoding, smallest));
+  OCTET_ASSIGN_OR_RETURN(sample->image, DecodeImage(sample->encoded, sample->origin, decoding,
+                                                    smallest, std::move(sample->image.rgb)));
   return OkStatus();
 }
 

@@ -288,8 +288,8 @@ int Eighths(ImageSize size, const SmallestSize& smallest) {
   return 8;
 }
 
-Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding,
-                                const SmallestSize& smallest) {
+Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding, const SmallestSize& smallest,
+                                [[maybe_unused]] std::vector<uint8_t> memory) {
   OCTET_ASSIGN_OR_RETURN(const JpegStructure structure, ReadJpegStructure(bytes));
   int orientation = 1;
   if (decoding.exif_orientation) {
@@ -300,7 +300,8 @@ Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding,
 #ifdef OCTET_HAVE_LIBJPEG
     SmallestSize stored = smallest;
     if (SwapsSides(orientation)) std::swap(stored.width, stored.height);
-    return DecodeByLibjpeg(bytes, structure, decoding, Eighths(structure.size, stored));
+    return DecodeByLibjpeg(bytes, structure, decoding, Eighths(structure.size, stored),
+                           std::move(memory));
 #endif
   };
   OCTET_ASSIGN_OR_RETURN(DecodedImage image, decode());
@@ -474,10 +475,11 @@ Result<DecodedImage> DecodePnm(Bytes bytes) {
   return image;
 }
 
-Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const SmallestSize& smallest) {
+Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const SmallestSize& smallest,
+                            std::vector<uint8_t> memory) {
   switch (DetectImageFormat(bytes)) {
     case ImageFormat::kJpeg:
-      return DecodeJpeg(bytes, decoding, smallest);
+      return DecodeJpeg(bytes, decoding, smallest, std::move(memory));
     case ImageFormat::kPng:
       return DecodePng(bytes, decoding);
     case ImageFormat::kBmp:
@@ -519,8 +521,9 @@ SmallestSize TwiceTheInput(const Preprocessing& preprocessing, int height, int w
 }
 
 Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
-                                 const Decoding& decoding, const SmallestSize& smallest) {
-  Result<DecodedImage> image = Decode(bytes, decoding, smallest);
+                                 const Decoding& decoding, const SmallestSize& smallest,
+                                 std::vector<uint8_t> memory) {
+  Result<DecodedImage> image = Decode(bytes, decoding, smallest, std::move(memory));
   if (!image.ok()) return Status(image.status()).WithContext(name);
   return image;
 }

@@ -46,10 +46,12 @@ inline constexpr char kFastDecodeText[] = "; JPEGs decoded smaller (--fast-decod
 /// give the bits that `decoding` stands for (JPEG only where libjpeg-turbo is: without it pixels
 /// may differ by a few levels, and what stb_image has not is refused). Gray becomes RGB, alpha is
 /// dropped. JPEGs may be decoded at a smaller size, the rest is not. `name` says in errors which
-/// image it was. Errors: kUnsupported (another format, too many pixels), kCorrupt (truncated or
+/// image it was; a JPEG's pixels take `memory`, those of an image that is not needed any more.
+/// Errors: kUnsupported (another format, too many pixels), kCorrupt (truncated or
 /// damaged; PNG checksums are verified).
 Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
-                                 const Decoding& decoding = {}, const SmallestSize& smallest = {});
+                                 const Decoding& decoding = {}, const SmallestSize& smallest = {},
+                                 std::vector<uint8_t> memory = {});
 
 /// Reads and decodes a file. Errors: as above, and kNotFound, kIo.
 Result<DecodedImage> LoadImage(const std::string& path, const Decoding& decoding = {});

@@ -110,7 +110,8 @@ void FromCmyk(Framework framework, bool adobe, const uint8_t* in, int width, uin
 }  // namespace
 
 Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure,
-                                     const Decoding& decoding, int eighths) {
+                                     const Decoding& decoding, int eighths,
+                                     std::vector<uint8_t> memory) {
   Jpeg jpeg;
   jpeg_decompress_struct& info = jpeg.info;
   const bool cmyk = structure.components == 4;
@@ -127,7 +128,8 @@ Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure
     jpeg_start_decompress(&info);
   });
   if (!started) return jpeg.Error();
-  DecodedImage image{static_cast<int>(info.output_width), static_cast<int>(info.output_height), {}};
+  DecodedImage image{static_cast<int>(info.output_width), static_cast<int>(info.output_height),
+                     std::move(memory)};
   if (image.width != CeilDiv(structure.size.width * eighths, 8) ||
       image.height != CeilDiv(structure.size.height * eighths, 8)) {
     return Corrupt(StrCat("JPEG decodes to ", image.width, "x", image.height, ", its header says ",

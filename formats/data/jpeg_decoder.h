@@ -10,7 +10,8 @@ namespace octet::data_internal {
 /// Decodes at `eighths` / 8 of the size, each side rounded up. Whatever libjpeg finds wrong, if
 /// only worth a warning, is an error, but for bytes between segments, which some cameras leave.
 Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure,
-                                     const Decoding& decoding, int eighths);
+                                     const Decoding& decoding, int eighths,
+                                     std::vector<uint8_t> memory);
 #endif
 
 /// Whether stb_image decodes JPEGs: where there is no libjpeg, and in its tests.

@@ -23,7 +23,8 @@ inline int ReadAheadWorkers() { return omp_get_max_threads(); }
 /// inputs) on all cores, and gives them one by one: the same items and errors in the same order as
 /// without. Between windows no thread works on them, so that what the caller does with them has the
 /// machine. Memory is bounded by the items of a window, of which as many photos are decoded at once
-/// as there are cores.
+/// as there are cores: their pixels are in a worker's memory, which is used again and again, and
+/// gone from the items that are given.
 template <typename Item>  // A Sample, or derived from it.
 class ReadAhead {
  public:
@@ -34,7 +35,10 @@ class ReadAhead {
   using Prepare = std::function<Status(Item*, int worker)>;
 
   ReadAhead(Read read, Prepare prepare)
-      : read_(std::move(read)), prepare_(std::move(prepare)), workers_(ReadAheadWorkers()) {}
+      : read_(std::move(read)),
+        prepare_(std::move(prepare)),
+        workers_(ReadAheadWorkers()),
+        memory_(static_cast<size_t>(workers_)) {}
 
   /// The next item; false at the end. Errors: those of `read` and `prepare`; the next call goes on
   /// with the item behind.
@@ -78,7 +82,12 @@ class ReadAhead {
       Slot& slot = window_[static_cast<size_t>(i)];
       if (slot.end || !slot.status.ok()) continue;
       try {
-        slot.status = prepare_(&slot.item, omp_get_thread_num());
+        const int worker = omp_get_thread_num();
+        std::vector<uint8_t>& memory = memory_[static_cast<size_t>(worker)];
+        std::vector<uint8_t>& rgb = slot.item.image.rgb;
+        if (rgb.empty()) rgb.swap(memory);
+        slot.status = prepare_(&slot.item, worker);
+        memory = std::exchange(rgb, {});
       } catch (...) {  // No memory: none may leave the region.
         slot.exception = std::current_exception();
       }
@@ -88,6 +97,7 @@ class ReadAhead {
   Read read_;
   Prepare prepare_;
   int workers_;
+  std::vector<std::vector<uint8_t>> memory_;  ///< Of each worker's last image.
   std::vector<Slot> window_;
   size_t next_ = 0;
 };
