@@ -148,6 +148,7 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   if (!a.name.empty()) graph.metadata.name = a.name;
   if (graph.metadata.name.empty())
     graph.metadata.name = std::filesystem::path(a.input).stem().string();
+  const bool raw_pixels = a.preprocessing.empty() && GetsRawPixels(graph);
   OCTET_RETURN_IF_ERROR(Optimize(&graph));
 
   std::string data;
@@ -166,10 +167,11 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
   options.require_int8 = a.require_int8;
   OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table ? &*table : nullptr));
   quantized.metadata.options = OptionsLine(a, options.precision, table);
+  if (raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
 
   Warnings warnings;
   const InputMeaning meaning = MeaningOfInput(quantized, measured);
-  if (!meaning.contradiction.empty()) warnings.Add(meaning.contradiction);
+  if (!meaning.doubt.empty()) warnings.Add(meaning.doubt);
 
   Golden golden;
   golden.seed = kGoldenSeed;

@@ -33,7 +33,7 @@ int Classify(const ClassifyOptions& options) {
   }
   Warnings warnings;
   const InputMeaning meaning = MeaningOfInput((*model)->impl().file.graph);
-  if (!meaning.contradiction.empty()) warnings.Add(meaning.contradiction);
+  if (!meaning.doubt.empty()) warnings.Add(meaning.doubt);
   (void)warnings.Report("octet", /*strict=*/false);
 
   const Preprocessing& preprocessing = (*model)->Describe().preprocessing;

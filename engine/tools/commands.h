@@ -52,6 +52,14 @@ struct EvaluateOptions {
 };
 int Evaluate(const EvaluateOptions& options);
 
+struct PreprocessOptions {
+  std::string photo, model;
+  std::vector<std::string> outputs;  ///< .png: what the network sees; .npy: its input.
+  std::string crop;                  ///< PNG of the photo with the part that is used.
+  bool json = false;
+};
+int Preprocess(const PreprocessOptions& options);
+
 struct InspectOptions {
   std::string model;
   bool json = false;

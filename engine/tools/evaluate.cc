@@ -352,8 +352,8 @@ Status TryEvaluate(const EvaluateOptions& options) {
                         " samples have no label and do not count"));
   }
   for (const Contender& c : contenders) {
-    if (data.has_pixels && !c.meaning.contradiction.empty())
-      warnings.Add(StrCat(c.path, ": ", c.meaning.contradiction));
+    if (data.has_pixels && !c.meaning.doubt.empty())
+      warnings.Add(StrCat(c.path, ": ", c.meaning.doubt));
   }
   OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
   if (!options.predictions.empty()) {

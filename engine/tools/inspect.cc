@@ -120,7 +120,7 @@ void PrintJson(const OctetFile& file, const ModelDescription& d, const InputMean
   root["preprocessing"] = Json::parse(PreprocessingToJson(d.preprocessing, described));
   root["input_meaning"] = meaning.text;
   root["warnings"] = Json::array();
-  if (!meaning.contradiction.empty()) root["warnings"].push_back(meaning.contradiction);
+  if (!meaning.doubt.empty()) root["warnings"].push_back(meaning.doubt);
   for (TensorId id : g.inputs) root["inputs"].push_back(TensorJson(g.tensor(id)));
   for (TensorId id : g.outputs) root["outputs"].push_back(TensorJson(g.tensor(id)));
   for (const Node& n : g.nodes) {
@@ -187,8 +187,7 @@ int Inspect(const InspectOptions& options) {
     PrintText(file, options.model, (*model)->Describe(), meaning);
   }
   Warnings warnings;
-  if (!meaning.contradiction.empty())
-    warnings.Add(StrCat(options.model, ": ", meaning.contradiction));
+  if (!meaning.doubt.empty()) warnings.Add(StrCat(options.model, ": ", meaning.doubt));
   const Status status = warnings.Report("octet", false);
   return status.ok() ? 0 : Fail(status);
 }

@@ -1,6 +1,6 @@
 // octet: classifies photos, computes outputs from arrays, scores models on labelled data, shows
-// what is in a model file, and verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong
-// command line.
+// what a network sees of a photo and what is in a model file, and verifies it. Exit codes: 0 done,
+// 1 could not be done, 2 wrong command line.
 #include <CLI/CLI.hpp>
 #include <string>
 
@@ -82,6 +82,20 @@ int Main(int argc, char** argv) {
   evaluate_command->add_flag("--json", evaluate.json, "Print JSON");
   evaluate_command->add_flag("--strict", evaluate.strict, "Take warnings for errors");
 
+  octet::PreprocessOptions preprocess;
+  CLI::App* preprocess_command =
+      app.add_subcommand("preprocess", "Show what a network sees of a photo");
+  preprocess_command->add_option("photo", preprocess.photo, "JPEG, PNG, BMP or PNM file")
+      ->required();
+  preprocess_command->add_option("--model", preprocess.model, "Model file")->required();
+  preprocess_command->add_option(
+      "--output", preprocess.outputs,
+      "FILE.png: the photo decoded, scaled and cut as the model says; FILE.npy: the network's "
+      "input, normalized");
+  preprocess_command->add_option("--crop", preprocess.crop,
+                                 "PNG file of the photo with the part that the network gets");
+  preprocess_command->add_flag("--json", preprocess.json, "Print JSON");
+
   octet::InspectOptions inspect;
   CLI::App* inspect_command = app.add_subcommand("inspect", "Show what a model file holds");
   inspect_command->add_option("model", inspect.model, "Model file")->required();
@@ -103,11 +117,12 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
-  return *classify_command   ? octet::Classify(classify)
-         : *run_command      ? octet::Run(run)
-         : *evaluate_command ? octet::Evaluate(evaluate)
-         : *inspect_command  ? octet::Inspect(inspect)
-                             : octet::Verify(verify);
+  return *classify_command     ? octet::Classify(classify)
+         : *run_command        ? octet::Run(run)
+         : *evaluate_command   ? octet::Evaluate(evaluate)
+         : *preprocess_command ? octet::Preprocess(preprocess)
+         : *inspect_command    ? octet::Inspect(inspect)
+                               : octet::Verify(verify);
 }
 
 }  // namespace

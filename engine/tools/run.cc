@@ -382,8 +382,8 @@ Status RunAll(const RunOptions& options) {
   OCTET_ASSIGN_OR_RETURN(std::vector<InputReader> inputs, OpenInputs(options, description));
   Warnings warnings;
   const InputMeaning meaning = MeaningOfInput(model->impl().file.graph);
-  if (inputs[0].reads_pixels() && !meaning.contradiction.empty())
-    warnings.Add(StrCat(options.model, ": ", meaning.contradiction));
+  if (inputs[0].reads_pixels() && !meaning.doubt.empty())
+    warnings.Add(StrCat(options.model, ": ", meaning.doubt));
   OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
   const int64_t samples = inputs[0].samples();
   OCTET_ASSIGN_OR_RETURN(std::vector<Output> outputs, OpenOutputs(options, description, samples));

@@ -108,6 +108,17 @@ std::optional<ValueRange> QuantizedRange(const Graph& g) {
 
 }  // namespace
 
+bool GetsRawPixels(const Graph& g) {
+  const Tensor& input = g.tensor(g.inputs[0]);
+  const Preprocessing& p = g.metadata.preprocessing;
+  if (!TakesPhotos(input.shape) || input.dtype != DType::kF32) return false;
+  if (Arithmetic(p, static_cast<size_t>(input.shape[3])) != "pixel") return false;
+  return std::none_of(g.nodes.begin(), g.nodes.end(), [&](const Node& n) {
+    return n.inputs[0] == g.inputs[0] &&
+           (n.type == OpType::kScaleShift || n.type == OpType::kQuantize);
+  });
+}
+
 InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) {
   InputMeaning m;
   const Shape& shape = g.tensor(g.inputs[0]).shape;
@@ -138,12 +149,13 @@ InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) 
                 calibrated = m.calibrated->max - m.calibrated->min;
     const bool apart = m.pixels->min > m.calibrated->max || m.pixels->max < m.calibrated->min;
     if (apart || pixels > kTooNarrow * calibrated || calibrated > kTooWide * pixels) {
-      m.contradiction =
-          StrCat("photos give the network ", Text(*m.pixels), ", and it was calibrated on ",
-                 Text(*m.calibrated),
-                 "; say by --preprocessing what makes of pixels what the calibration saw");
+      m.doubt = StrCat("photos give the network ", Text(*m.pixels), ", and it was calibrated on ",
+                       Text(*m.calibrated),
+                       "; say by --preprocessing what makes of pixels what the calibration saw");
     }
   }
+  if (m.doubt.empty() && g.metadata.options.find(kRawPixelsOption) != std::string::npos)
+    m.doubt = kRawPixelsWarning;
   return m;
 }
 

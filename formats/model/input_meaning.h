@@ -31,12 +31,23 @@ struct InputMeaning {
   /// the pixels "none: the network gets pixels 0..255" behind the resizing; empty where no image
   /// fits.
   std::string preprocessing;
-  /// Why photos would be read in another range than the calibration's; empty where they would not.
-  std::string contradiction;
+  /// Why photos may be read in another range than in training: the calibration's is another, or
+  /// nobody named one. Empty where neither is so.
+  std::string doubt;
 };
 
 /// Of a converted graph, whose quantization tells what it was calibrated on, or with the range that
 /// was measured.
+/// Whether a network as it was imported, before passes fold arithmetic into weights, takes photos
+/// as floats and gets their pixels as they are, 0 to 255: nobody named a preprocessing, and it has
+/// none at its head. The converter notes it among the options.
+bool GetsRawPixels(const Graph& imported);
+inline constexpr char kRawPixelsOption[] = "--preprocessing=none";
+inline constexpr char kRawPixelsWarning[] =
+    "photos reach the network as pixels of 0..255, as no preprocessing was named; if it was "
+    "trained "
+    "on anything else, say so by --preprocessing";
+
 InputMeaning MeaningOfInput(const Graph& graph, std::optional<ValueRange> measured = {});
 
 }  // namespace octet

@@ -87,7 +87,7 @@ TEST(InputMeaning, SaysWhatPixelsBecome) {
   EXPECT_EQ(m.preprocessing,
             "decoded as Pillow, stretched to 9x9 (bilinear), none: the network gets pixels "
             "0..255");
-  EXPECT_EQ(m.contradiction, "");
+  EXPECT_EQ(m.doubt, "");
   Preprocessing& pre = g.metadata.preprocessing;
   pre.scale = 1.0f / 255.0f;
   EXPECT_EQ(MeaningOfInput(g).text, "pixel * 1/255: 0..1");
@@ -107,14 +107,14 @@ TEST(InputMeaning, SaysWhatPixelsBecome) {
 TEST(InputMeaning, WarnsWhereCalibrationAndPixelsAreFarApart) {
   Graph g = WithHead({1, 1, 1}, {0, 0, 0});
   for (const ValueRange& healthy : {ValueRange{0, 255}, {0, 200}, {12, 190}, {-20, 300}})
-    EXPECT_EQ(MeaningOfInput(g, healthy).contradiction, "") << healthy.max;
+    EXPECT_EQ(MeaningOfInput(g, healthy).doubt, "") << healthy.max;
   for (const ValueRange& wrong : {ValueRange{0, 1}, {-1, 1}, {-2.1f, 2.6f}, {0, 2000}, {-300, -5}})
-    EXPECT_THAT(MeaningOfInput(g, wrong).contradiction,
+    EXPECT_THAT(MeaningOfInput(g, wrong).doubt,
                 HasSubstr("photos give the network 0..255, and it was calibrated on "));
   g.metadata.preprocessing.scale = 1.0f / 255.0f;
-  EXPECT_EQ(MeaningOfInput(g, ValueRange{0, 1}).contradiction, "");
-  EXPECT_THAT(MeaningOfInput(g, ValueRange{0, 255}).contradiction, Not(IsEmpty()));
-  EXPECT_EQ(MeaningOfInput(WithHead({1, 1, 1, 1}, {0, 0, 0, 0}), ValueRange{0, 1}).contradiction,
+  EXPECT_EQ(MeaningOfInput(g, ValueRange{0, 1}).doubt, "");
+  EXPECT_THAT(MeaningOfInput(g, ValueRange{0, 255}).doubt, Not(IsEmpty()));
+  EXPECT_EQ(MeaningOfInput(WithHead({1, 1, 1, 1}, {0, 0, 0, 0}), ValueRange{0, 1}).doubt,
             "");
 }
 
@@ -125,7 +125,7 @@ TEST(InputMeaning, FilesTellWhatTheyWereCalibratedOn) {
     ASSERT_TRUE(m.calibrated);
     EXPECT_NEAR(m.calibrated->min, 0, 1.01);
     EXPECT_NEAR(m.calibrated->max, 255, 1.01);
-    EXPECT_EQ(m.contradiction, "");
+    EXPECT_EQ(m.doubt, "");
   }
 }
 
