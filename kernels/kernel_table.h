@@ -212,8 +212,7 @@ struct KernelTable {
   RowFn softmax;      ///< exp(x[i]-max)/sum, sequential float32 sum.
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
   RowFn sigmoid, tanh;
-  ResizeKernels resize;
-  OpencvKernels opencv;
+  const PixelKernels* pixels;  ///< Never null.
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;

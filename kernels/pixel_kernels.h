@@ -115,6 +115,63 @@ struct OpencvKernels {
   void (*round_row)(const float* in, int64_t n, uint8_t* out);
 };
 
+/// From Y, U and V to red, green and blue as libyuv computes it: with y = Y * 257 * y_scale / 65536
+/// (floor), u = U - 128 and v = V - 128, each of
+///   red   = (y + bias + v_red * v) / 64,
+///   green = (y + bias - u_green * u - v_green * v) / 64,
+///   blue  = (y + bias + u_blue * u) / 64
+/// (floor) clamped to 0 to 255.
+struct YuvConstants {
+  uint16_t y_scale;
+  int16_t bias, v_red, u_green, v_green, u_blue;
+};
+
+/// OpenCV's, of BT.601 in video range: the same sums of 20 fractional bits and y = max(Y - 16, 0).
+inline constexpr int kOpencvY = 1220542, kOpencvVRed = 1673527, kOpencvUGreen = -409993,
+                     kOpencvVGreen = -852492, kOpencvUBlue = 2116026, kOpencvBits = 20;
+
+/// One row of YUV. Pixels 2 i and 2 i + 1 share a value i of each chroma.
+struct YuvRow {
+  const uint8_t* y;  ///< Of packed formats the only one: Y U Y V, `width` made even.
+  const uint8_t* u;  ///< (width + 1) / 2 values; of formats with pairs twice as many and the only
+                     ///< one.
+  const uint8_t* v;
+  int width;
+};
+
+/// Writes `width` pixels of R G B for each of `count` rows of one width, `rgb_stride` bytes apart.
+using YuvRowsFn = void (*)(const YuvRow* rows, int count, const YuvConstants& constants,
+                           uint8_t* rgb, int64_t rgb_stride);
+
+enum class YuvLayout { kUvPairs = 0, kVuPairs = 1, kPlanes = 2, kPacked = 3 };
+inline constexpr int kYuvLayouts = 4;
+
+/// From `width` pixels of one kind to as many of another, elsewhere in memory.
+using PixelRowFn = void (*)(const uint8_t* in, int width, uint8_t* out);
+
+/// Pixel (x, y) of `in` becomes (y, x) of `out`, elsewhere in memory. Strides are bytes and may be
+/// negative.
+using TransposeFn = void (*)(const uint8_t* in, int64_t in_stride, int width, int height,
+                             uint8_t* out, int64_t out_stride);
+
+/// Exactly the pixels that are named are read and written.
+struct PixelKernelsRows {
+  PixelRowFn rgb_from_bgr, rgb_from_rgba, rgb_from_bgra;
+  /// Pillow's L: (19595 R + 38470 G + 7471 B + 32768) / 65536 (floor).
+  PixelRowFn gray_from_rgb;
+  PixelRowFn reverse_rgb, reverse_gray;
+  TransposeFn transpose_rgb, transpose_gray;
+  YuvRowsFn rgb_from_yuv[kYuvLayouts];         ///< By YuvLayout.
+  YuvRowsFn rgb_from_yuv_opencv[kYuvLayouts];  ///< The same; constants do not matter.
+};
+
+/// All of an instruction set.
+struct PixelKernels {
+  PixelKernelsRows rows;
+  ResizeKernels resize;
+  OpencvKernels opencv;
+};
+
 }  // namespace octet::kernels
 
 #endif  // OCTET_KERNELS_PIXEL_KERNELS_H_

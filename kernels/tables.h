@@ -17,6 +17,13 @@ extern const KernelTable kNeonTable;
 extern const KernelTable kNeonDotTable;
 extern const KernelTable kNeonI8mmTable;
 
+// Of pixels, which the sets that differ in integer products alone share.
+extern const PixelKernels kReferencePixels;
+extern const PixelKernels kSse2Pixels;
+extern const PixelKernels kAvx2Pixels;
+extern const PixelKernels kAvx512VnniPixels;
+extern const PixelKernels kNeonPixels;
+
 }  // namespace octet::kernels
 
 #endif  // OCTET_KERNELS_TABLES_H_

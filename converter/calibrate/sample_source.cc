@@ -34,7 +34,7 @@ struct ImageReader {
   Status Prepare(Photo* photo, int worker) {
     OCTET_RETURN_IF_ERROR(DecodeSample(decoding, smallest, photo));
     const DecodedImage& decoded = photo->image;
-    const Image image{decoded.rgb.data(), decoded.width, decoded.height, 3, 0};
+    const Image image{decoded.rgb.data(), decoded.width, decoded.height};
     photo->input.resize(elements);
     OCTET_RETURN_IF_ERROR(preparers[static_cast<size_t>(worker)]
                               ->ToFloat(image, photo->input.data())
@@ -68,10 +68,11 @@ struct ArrayReader {
       return true;
     }
     OCTET_RETURN_IF_ERROR(array.ReadPixels(n, &pixels));
-    OCTET_RETURN_IF_ERROR(
-        preparer
-            ->ToFloat({pixels.data(), array.width(), array.height(), array.channels(), 0}, input)
-            .WithContext(array.Name(n)));
+    OCTET_RETURN_IF_ERROR(preparer
+                              ->ToFloat({pixels.data(), array.width(), array.height(),
+                                         FormatOfChannels(array.channels())},
+                                        input)
+                              .WithContext(array.Name(n)));
     return true;
   }
 };

@@ -7,6 +7,7 @@
 
 #include "converter/import/builder/graph_builder.h"
 #include "converter/import/builder/view.h"
+#include "engine/src/preprocess.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -28,7 +29,8 @@ class InputReader {
     if (array_.has_pixels()) {
       OCTET_RETURN_IF_ERROR(array_.ReadPixels(n, &pixels_));
       return session.Preprocess(
-          {pixels_.data(), array_.width(), array_.height(), array_.channels(), 0}, to);
+          {pixels_.data(), array_.width(), array_.height(), FormatOfChannels(array_.channels())},
+          to);
     }
     OCTET_RETURN_IF_ERROR(array_.Read(n, values_.data()));
     input_.FromFloats(values_.data(), to);

@@ -14,6 +14,7 @@ int main(int argc, char** argv) {
   octet_model* model = NULL;
   octet_session* session = NULL;
   octet_tensor input;
+  const octet_image image = {.pixels = pixels, .width = 64, .height = 64};
   char* error = NULL;
   int index = 0, found = 0;
   float probability = 0.0f;
@@ -26,8 +27,7 @@ int main(int argc, char** argv) {
   printf("%s: input %s, %d dimensions\n", octet_model_name(model), input.name, input.rank);
   if (octet_session_create(model, 1, 1, &session, &error) != OCTET_OK) return Fail(error);
   memset(pixels, 128, sizeof(pixels));
-  if (octet_session_classify(session, pixels, 64, 64, 3, 0, 1, &index, &probability, &found,
-                             &error) != OCTET_OK)
+  if (octet_session_classify(session, &image, 1, &index, &probability, &found, &error) != OCTET_OK)
     return Fail(error);
   printf("gray: class %d (%s), probability %.3f\n", index,
          octet_model_label(model, index) != NULL ? octet_model_label(model, index) : "no label",

@@ -22,7 +22,7 @@ int main(int argc, char** argv) {
   auto session = octet::Session::Create(*model);
   if (!session.ok())
     return std::fprintf(stderr, "hello: %s\n", session.status().message().c_str()), 1;
-  auto top = (*session)->Classify({rgb.data(), width, height, 3}, 3);
+  auto top = (*session)->Classify({rgb.data(), width, height}, 3);
   if (!top.ok()) return std::fprintf(stderr, "hello: %s\n", top.status().message().c_str()), 1;
   for (const octet::Prediction& p : *top) {
     std::printf("%-12s %.3f\n", p.label.c_str(), static_cast<double>(p.probability));

@@ -26,6 +26,9 @@ static_assert(OCTET_INTERNAL == static_cast<int>(octet::StatusCode::kInternal));
 static_assert(OCTET_OUT_OF_MEMORY == static_cast<int>(octet::StatusCode::kOutOfMemory));
 static_assert(OCTET_COPY_AND_LOCK == static_cast<int>(octet::Residency::kCopyAndLock));
 static_assert(OCTET_UINT8 == static_cast<int>(octet::DType::kU8));
+static_assert(OCTET_YUYV == static_cast<int>(octet::PixelFormat::kYuyv));
+static_assert(OCTET_BT709 == static_cast<int>(octet::YuvMatrix::kBt709));
+static_assert(OCTET_FULL_RANGE == static_cast<int>(octet::YuvRange::kFull));
 
 octet_status Report(const octet::Status& status, char** error) {
   if (error != nullptr) {
@@ -94,6 +97,21 @@ octet_status LoadModel(const octet_model_options* c_options, octet_model** model
                   return octet::OkStatus();
                 }),
                 error);
+}
+
+octet::Image ToImage(const octet_image& from) {
+  return {.pixels = from.pixels,
+          .width = from.width,
+          .height = from.height,
+          .format = static_cast<octet::PixelFormat>(from.format),
+          .row_stride = from.row_stride,
+          .chroma = {from.chroma[0], from.chroma[1]},
+          .chroma_stride = from.chroma_stride,
+          .roi = {from.roi.x, from.roi.y, from.roi.width, from.roi.height},
+          .rotation = from.rotation,
+          .mirror = from.mirror != 0,
+          .matrix = static_cast<octet::YuvMatrix>(from.matrix),
+          .range = static_cast<octet::YuvRange>(from.range)};
 }
 
 octet_status CreateSession(const octet_model* model, const octet::SessionOptions& options,
@@ -247,8 +265,7 @@ octet_status octet_session_run(octet_session* session, const void* const* inputs
   return Report(session->session->Run(inputs, outputs, batch), error);
 }
 
-octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width,
-                                    int height, int channels, int64_t row_stride, int count,
+octet_status octet_session_classify(octet_session* session, const octet_image* image, int count,
                                     int* indices, float* probabilities, int* written,
                                     char** error) {
   if (session == nullptr) return NullArgument("session", error);
@@ -256,8 +273,9 @@ octet_status octet_session_classify(octet_session* session, const uint8_t* pixel
     return NullArgument("indices, probabilities or written", error);
   }
   *written = 0;
+  if (image == nullptr) return NullArgument("image", error);
   const octet::Result<std::vector<octet::Prediction>> top =
-      session->session->Classify({pixels, width, height, channels, row_stride}, count);
+      session->session->Classify(ToImage(*image), count);
   if (top.ok()) {
     for (const octet::Prediction& p : *top) {
       indices[*written] = p.index;
@@ -275,11 +293,7 @@ octet_status octet_session_classify_batch(octet_session* session, const octet_im
     return NullArgument("images or probabilities", error);
   return Report(octet::Guarded([&]() -> octet::Status {
                   std::vector<octet::Image> all;
-                  for (int i = 0; i < count; ++i) {
-                    const octet_image& image = images[i];
-                    all.push_back({image.pixels, image.width, image.height, image.channels,
-                                   image.row_stride});
-                  }
+                  for (int i = 0; i < count; ++i) all.push_back(ToImage(images[i]));
                   const int64_t classes =
                       session->session->GetModel().Describe().outputs[0].shape.back();
                   if (all.size() > size / static_cast<size_t>(classes)) {
@@ -294,12 +308,11 @@ octet_status octet_session_classify_batch(octet_session* session, const octet_im
                 error);
 }
 
-octet_status octet_session_preprocess(const octet_session* session, const uint8_t* pixels,
-                                      int width, int height, int channels, int64_t row_stride,
+octet_status octet_session_preprocess(const octet_session* session, const octet_image* image,
                                       void* input, char** error) {
   if (session == nullptr) return NullArgument("session", error);
-  return Report(session->session->Preprocess({pixels, width, height, channels, row_stride}, input),
-                error);
+  if (image == nullptr) return NullArgument("image", error);
+  return Report(session->session->Preprocess(ToImage(*image), input), error);
 }
 
 void octet_free(char* message) { std::free(message); }

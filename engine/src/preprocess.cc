@@ -22,70 +22,22 @@ struct AlignedFree {
   void operator()(uint8_t* p) const { ::operator delete(p, kLine); }
 };
 
-/// ITU-R 601 luma in Pillow's fixed point.
-void RowToGray(const uint8_t* in, int pixels, int step, uint8_t* out) {
-  for (int x = 0; x < pixels; ++x, in += step) {
-    out[x] = static_cast<uint8_t>((in[0] * 19595 + in[1] * 38470 + in[2] * 7471 + 0x8000) >> 16);
-  }
-}
-
-/// A part of an image.
-class ImageRows : public PixelRows {
+/// A part of the rows of an image.
+class PartOfRows : public PixelRows {
  public:
-  ImageRows(const Image& image, const ResizeGeometry& g, uint8_t* scratch)
-      : image_(image), scratch_(scratch) {
+  PartOfRows(PixelRows* rows, const ResizeGeometry& g)
+      : rows_(rows), x_(g.source_x), y_(g.source_y) {
     width_ = g.task.in_width;
     height_ = g.task.in_height;
-    channels_ = g.task.channels;
-    stride_ = image.row_stride != 0 ? image.row_stride : int64_t{image.width} * image.channels;
-    first_ = image.pixels + g.source_y * stride_ + int64_t{g.source_x} * image.channels;
-    end_ = image.pixels + (image.height - 1) * stride_ + int64_t{image.width} * image.channels;
+    channels_ = rows->channels();
   }
-  static int64_t ScratchBytes(const ResizeTask& t) {
-    return RoundUp(int64_t{t.in_width} * t.channels + kPixelOverread, 64);
-  }
-
-  const uint8_t* Row(int y) override {
-    const uint8_t* in = first_ + y * stride_;
-    const int step = image_.channels;
-    if (channels_ == 1 && step != 1) {
-      RowToGray(in, width_, step, scratch_);
-      return scratch_;
-    }
-    const int64_t bytes = int64_t{width_} * step;
-    if (step == channels_) {
-      if (end_ - in >= bytes + kPixelOverread) return in;
-      std::memcpy(scratch_, in, static_cast<size_t>(bytes));
-      return scratch_;
-    }
-    for (int x = 0; x < width_; ++x) std::memcpy(scratch_ + 3 * x, in + 4 * x, 3);
-    return scratch_;
-  }
+  const uint8_t* Row(int y) override { return rows_->Row(y_ + y) + x_ * channels_; }
+  int lasting() const override { return rows_->lasting(); }
 
  private:
-  const Image& image_;
-  uint8_t* scratch_;
-  int64_t stride_;
-  const uint8_t *first_, *end_;
+  PixelRows* rows_;
+  int x_, y_;
 };
-
-Status CheckImage(const Image& image) {
-  if (image.pixels == nullptr || image.width < 1 || image.height < 1 ||
-      image.width > kMaxImageSide || image.height > kMaxImageSide) {
-    return InvalidArgument(StrCat("image of ", image.width, "x", image.height, " pixels",
-                                  image.pixels ? "" : " at null", ", expected 1 to ", kMaxImageSide,
-                                  " on each side"));
-  }
-  if (image.channels != 1 && image.channels != 3 && image.channels != 4) {
-    return InvalidArgument(StrCat("image has ", image.channels, " channels, expected 1, 3 or 4"));
-  }
-  if (image.row_stride != 0 &&
-      image.row_stride < static_cast<int64_t>(image.width) * image.channels) {
-    return InvalidArgument(StrCat("row_stride is ", image.row_stride, ", expected at least ",
-                                  image.width * image.channels));
-  }
-  return OkStatus();
-}
 
 /// Threads of an image: fewer than this many rows of the result are not worth one.
 constexpr int kRowsPerThread = 16;
@@ -107,12 +59,13 @@ Preprocessor::Preprocessor(const Preprocessing& preprocessing, int height, int w
       channels_(channels),
       max_memory_(max_memory),
       num_threads_(std::max(1, std::min(num_threads, height / kRowsPerThread))),
+      kernels_(*table.pixels),
       resampler_(Resampler::Create(preprocessing.resampling, table)),
       buffers_(std::make_unique<Buffers>()) {}
 
 Preprocessor::~Preprocessor() = default;
 
-Status Preprocessor::Prepare(const ResizeTask& task) {
+Status Preprocessor::Prepare(const ResizeTask& task, int64_t rows_scratch) {
   const int64_t element = preprocessing_.resampling.to_float ? 4 : 1;
   const int64_t results = int64_t{2} * height_ * width_ * channels_ * element;
   const auto check = [&](int64_t bytes) {
@@ -125,7 +78,7 @@ Status Preprocessor::Prepare(const ResizeTask& task) {
   task_ = {};  // Until all is there: an allocation may fail.
   resampler_->Prepare(task);
   const int64_t scratch =
-      num_threads_ * (RoundUp(resampler_->ScratchBytes(), 64) + ImageRows::ScratchBytes(task));
+      num_threads_ * (RoundUp(resampler_->ScratchBytes(), 64) + rows_scratch);
   OCTET_RETURN_IF_ERROR(check(taps + results + scratch));
   if (scratch > buffers_->scratch_bytes) {
     buffers_->scratch.reset(
@@ -136,6 +89,7 @@ Status Preprocessor::Prepare(const ResizeTask& task) {
       static_cast<size_t>(int64_t{task.height} * task.width * task.channels * element));
   buffers_->result.resize(static_cast<size_t>(int64_t{height_} * width_ * channels_ * element));
   task_ = task;
+  rows_scratch_ = rows_scratch;
   return OkStatus();
 }
 
@@ -144,11 +98,11 @@ namespace {
 /// Puts `in`, of the task's size, into `out`, of width x channels, and around it the color.
 template <typename T>
 void PadAndSpread(const T* in, const ResizeGeometry& g, const std::array<uint8_t, 3>& color,
-                  int width, int height, int channels, T* out) {
+                  kernels::PixelRowFn gray_from_rgb, int width, int height, int channels, T* out) {
   const ResizeTask& t = g.task;
   if (t.width != width || t.height != height) {
     std::array<uint8_t, 3> pad = color;
-    if (channels == 1) RowToGray(color.data(), 1, 3, pad.data());
+    if (channels == 1) gray_from_rgb(color.data(), 1, pad.data());
     for (int64_t i = 0; i < int64_t{width} * height; ++i)
       for (int c = 0; c < channels; ++c) out[i * channels + c] = static_cast<T>(pad[c]);
   }
@@ -175,23 +129,28 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
         StrCat("the model's input has ", channels_, " channels; images need 1 or 3"));
   }
   // Scaling works on one channel when either side is gray: gray becomes color only at the end.
-  const int work_channels = std::min(image.channels == 1 ? 1 : 3, channels_);
+  const int work_channels = std::min(image.format == PixelFormat::kGray ? 1 : 3, channels_);
+  const ImageSize size = UprightSize(image);
   OCTET_ASSIGN_OR_RETURN(
       const ResizeGeometry g,
-      FindGeometry(preprocessing_, image.width, image.height, work_channels, width_, height_));
+      FindGeometry(preprocessing_, size.width, size.height, work_channels, width_, height_));
   const ResizeTask& t = g.task;
-  if (!(t == task_)) OCTET_RETURN_IF_ERROR(Prepare(t));
+  const int64_t rows_scratch = ImageRows::ScratchBytes(image);
+  if (!(t == task_) || rows_scratch > rows_scratch_)
+    OCTET_RETURN_IF_ERROR(Prepare(t, rows_scratch));
   const bool to_float = preprocessing_.resampling.to_float;
   const int64_t row_bytes = int64_t{t.width} * t.channels * (to_float ? 4 : 1);
-  const int64_t own = RoundUp(resampler_->ScratchBytes(), 64) + ImageRows::ScratchBytes(t);
+  const int64_t own = RoundUp(resampler_->ScratchBytes(), 64) + rows_scratch;
   const auto run = [&](int part) {
     const FloatEnvironment environment;  // OpenMP's threads have one of their own.
     uint8_t* scratch = buffers_->scratch.get() + part * own;
-    ImageRows rows(image, g, scratch);
+    ImageRows all(image, work_channels, preprocessing_.resampling.framework, kernels_.rows,
+                  scratch);
+    PartOfRows rows(&all, g);
     const auto begin = static_cast<int>(int64_t{t.height} * part / num_threads_),
                end = static_cast<int>(int64_t{t.height} * (part + 1) / num_threads_);
     if (begin == end) return;
-    resampler_->Run(&rows, begin, end, scratch + ImageRows::ScratchBytes(t),
+    resampler_->Run(&rows, begin, end, scratch + rows_scratch,
                     buffers_->resized.data() + begin * row_bytes);
   };
   if (num_threads_ == 1) {
@@ -206,11 +165,11 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
     all = buffers_->result.data();
     if (to_float) {
       PadAndSpread(reinterpret_cast<const float*>(buffers_->resized.data()), g,
-                   preprocessing_.pad_color, width_, height_, channels_,
-                   reinterpret_cast<float*>(all));
+                   preprocessing_.pad_color, kernels_.rows.gray_from_rgb, width_, height_,
+                   channels_, reinterpret_cast<float*>(all));
     } else {
-      PadAndSpread(buffers_->resized.data(), g, preprocessing_.pad_color, width_, height_,
-                   channels_, all);
+      PadAndSpread(buffers_->resized.data(), g, preprocessing_.pad_color,
+                   kernels_.rows.gray_from_rgb, width_, height_, channels_, all);
     }
   }
   const int64_t pixels = int64_t{height_} * width_;

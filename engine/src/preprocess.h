@@ -18,6 +18,11 @@
 
 namespace octet {
 
+/// Of arrays of `channels` 1 or 3.
+inline PixelFormat FormatOfChannels(int channels) {
+  return channels == 1 ? PixelFormat::kGray : PixelFormat::kRgb;
+}
+
 /// An image as the network sees it before normalization: [height, width, channels], channels in the
 /// network's order; one of the two is empty.
 struct ResizedImage {
@@ -36,9 +41,8 @@ class Preprocessor {
   ~Preprocessor();
 
   /// Resizes, crops and pads, and applies the channel order. The result stands until the next call.
-  /// Errors: kInvalidArgument (null or empty image, channels other than 1, 3, 4, sizes above 2^15;
-  /// those of FindGeometry; a network of channels other than 1 and 3), kOutOfMemory (more than
-  /// max_memory).
+  /// Errors: kInvalidArgument (those of CheckImage and FindGeometry; a network of channels other
+  /// than 1 and 3), kOutOfMemory (more than max_memory).
   Result<ResizedImage> Resize(const Image& image);
 
   /// The network's input: (v * scale - mean[c]) / stddev[c] in float32. Errors as above.
@@ -50,15 +54,16 @@ class Preprocessor {
  private:
   struct Buffers;
 
-  Status Prepare(const ResizeTask& task);
-  void Pad(const ResizeGeometry& g);
+  Status Prepare(const ResizeTask& task, int64_t rows_scratch);
 
   const Preprocessing preprocessing_;
   const int height_, width_, channels_;
   const int64_t max_memory_;
   const int num_threads_;
+  const kernels::PixelKernels& kernels_;
   std::unique_ptr<Resampler> resampler_;
   ResizeTask task_;  ///< What the resampler is prepared for.
+  int64_t rows_scratch_ = 0;
   std::unique_ptr<Buffers> buffers_;
 };
 

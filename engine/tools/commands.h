@@ -87,7 +87,7 @@ inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int
 }
 
 inline Image ViewOf(const DecodedImage& image) {
-  return {image.rgb.data(), image.width, image.height, 3, 0};
+  return {image.rgb.data(), image.width, image.height};
 }
 
 }  // namespace octet

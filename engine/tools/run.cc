@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "engine/src/model_impl.h"
+#include "engine/src/preprocess.h"
 #include "engine/tools/commands.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
@@ -158,7 +159,8 @@ class InputReader {
     SourceArray& array = *part.array;
     if (array.has_pixels()) {
       OCTET_RETURN_IF_ERROR(array.ReadPixels(n, &pixels_));
-      const Image image{pixels_.data(), array.width(), array.height(), array.channels(), 0};
+      const Image image{pixels_.data(), array.width(), array.height(),
+                        FormatOfChannels(array.channels())};
       return session.Preprocess(image, to).WithContext(array.Name(n));
     }
     values_.resize(input_.num_elements());

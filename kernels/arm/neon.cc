@@ -7,5 +7,6 @@
 #include "kernels/tables.h"
 
 namespace octet::kernels {
-const KernelTable kNeonTable = neon::MakeTable("neon", "Advanced SIMD of ARMv8 through xsimd");
+const KernelTable kNeonTable =
+    neon::MakeTable("neon", "Advanced SIMD of ARMv8 through xsimd", &kNeonPixels);
 }  // namespace octet::kernels

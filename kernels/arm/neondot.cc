@@ -11,6 +11,6 @@
 #include "kernels/tables.h"
 
 namespace octet::kernels {
-const KernelTable kNeonDotTable =
-    neondot::MakeTable("neondot", "Advanced SIMD through xsimd, with the dot products of ARMv8.2");
+const KernelTable kNeonDotTable = neondot::MakeTable(
+    "neondot", "Advanced SIMD through xsimd, with the dot products of ARMv8.2", &kNeonPixels);
 }  // namespace octet::kernels

@@ -11,6 +11,6 @@
 #include "kernels/tables.h"
 
 namespace octet::kernels {
-const KernelTable kNeonI8mmTable =
-    neoni8mm::MakeTable("neoni8mm", "Advanced SIMD through xsimd, with dot products of u8 and s8");
+const KernelTable kNeonI8mmTable = neoni8mm::MakeTable(
+    "neoni8mm", "Advanced SIMD through xsimd, with dot products of u8 and s8", &kNeonPixels);
 }  // namespace octet::kernels

@@ -7,5 +7,5 @@
 
 namespace octet::kernels {
 const KernelTable kEmulated512Table =
-    emulated512::MakeTable("emulated512", "the AVX-512 VNNI kernels over plain C++, for tests");
+    emulated512::MakeTable("emulated512", "the AVX-512 VNNI kernels over plain C++, for tests", &kReferencePixels);
 }  // namespace octet::kernels

@@ -5,8 +5,6 @@
 #include "kernels/kernel_table.h"
 #include "kernels/portable/conv_impl.h"
 #include "kernels/portable/ops_impl.h"
-#include "kernels/portable/pixels_impl.h"
-#include "kernels/portable/pixels_opencv_impl.h"
 #ifdef OCTET_WINOGRAD
 #include "kernels/portable/winograd_impl.h"
 #endif
@@ -18,7 +16,8 @@ namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
-constexpr KernelTable MakeTable(const char* name, const char* description) {
+constexpr KernelTable MakeTable(const char* name, const char* description,
+                                const PixelKernels* pixels) {
   return {
       .name = name,
       .description = description,
@@ -51,8 +50,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
       .log_softmax = &LogSoftmax,
       .sigmoid = &Sigmoid,
       .tanh = &Tanh,
-      .resize = kResizeKernels,
-      .opencv = kOpencvKernels,
+      .pixels = pixels,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,

@@ -1,6 +1,3 @@
-#define OCTET_ISA_NAMESPACE reference
-#include "kernels/portable/pixels_impl.h"
-#include "kernels/portable/pixels_opencv_impl.h"
 #include "kernels/reference/reference_conv.h"
 #include "kernels/reference/reference_ops.h"
 #include "kernels/tables.h"
@@ -39,8 +36,7 @@ const KernelTable kReferenceTable = {
     .log_softmax = &reference::LogSoftmax,
     .sigmoid = &reference::Sigmoid,
     .tanh = &reference::Tanh,
-    .resize = reference::kResizeKernels,
-    .opencv = reference::kOpencvKernels,
+    .pixels = &kReferencePixels,
     .winograd_u8_u8 = nullptr,
     .winograd_u8_f32 = nullptr,
     .winograd_f32 = nullptr,

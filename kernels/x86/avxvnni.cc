@@ -2,12 +2,10 @@
 #define OCTET_AVXVNNI
 #include "kernels/x86/avx2_vec.h"
 // The vector interface comes first.
-#include "kernels/x86/avx2_resize.h"
-// Its own kernels come before the table.
 #include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
 
 namespace octet::kernels {
 const KernelTable kAvxVnniTable =
-    avxvnni::MakeTable("avxvnni", "AVX2, FMA, F16C and AVX-VNNI (256 bit)");
+    avxvnni::MakeTable("avxvnni", "AVX2, FMA, F16C and AVX-VNNI (256 bit)", &kAvx2Pixels);
 }  // namespace octet::kernels

@@ -3,11 +3,9 @@
 // The machine comes first, then the vector interface.
 #include "kernels/portable/xsimd_vec.h"
 // Then the kernels.
-#include "kernels/x86/sse2_resize.h"
-// Its own kernels come before the table.
 #include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
 
 namespace octet::kernels {
-const KernelTable kSse2Table = sse2::MakeTable("sse2", "SSE2 through xsimd");
+const KernelTable kSse2Table = sse2::MakeTable("sse2", "SSE2 through xsimd", &kSse2Pixels);
 }  // namespace octet::kernels

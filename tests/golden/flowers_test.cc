@@ -273,8 +273,8 @@ TEST_P(CifarResnet20, ScoresAsPublished) {
     const auto more = (*dataset)->Next(&sample);
     ASSERT_TRUE(more.ok()) << more.status().message();
     if (!*more) break;
-    const auto top = (*session)->Classify(
-        {sample.image.rgb.data(), sample.image.width, sample.image.height, 3, 0}, 1);
+    const auto top =
+        (*session)->Classify({sample.image.rgb.data(), sample.image.width, sample.image.height}, 1);
     ASSERT_TRUE(top.ok()) << top.status().message();
     correct += (*top)[0].index == sample.label;
     ++total;

@@ -56,10 +56,11 @@ void CompareAll(const std::string& path, bool all_sets) {
     const std::vector<uint8_t> noise = PixelNoise(w, h, c);
     for (const kernels::KernelTable* table : tables) {
       Preprocessor preprocessor(*p, out_h, out_w, out_c, *table);
-      const auto resized = preprocessor.Resize({noise.data(), w, h, c});
+      const auto resized = preprocessor.Resize({noise.data(), w, h, FormatOfChannels(c)});
       ASSERT_TRUE(resized.ok()) << resized.status().message() << json;
       std::vector<float> values(count);
-      ASSERT_TRUE(preprocessor.ToFloat({noise.data(), w, h, c}, values.data()).ok());
+      ASSERT_TRUE(
+          preprocessor.ToFloat({noise.data(), w, h, FormatOfChannels(c)}, values.data()).ok());
       double largest = 0.0;
       for (size_t i = 0; i < count; ++i) {
         double wanted = static_cast<uint8_t>(expected[i]);
@@ -139,7 +140,7 @@ void CompareModels(const std::string& python, const std::string& kind) {
     ASSERT_TRUE(photo->Read(0, static_cast<int64_t>(pixels.size()), pixels.data()).ok());
     std::vector<float> wanted(static_cast<size_t>(expected->header().shape[1]));
     ASSERT_TRUE(expected->Read(0, static_cast<int64_t>(wanted.size()), wanted.data()).ok());
-    const Image image{pixels.data(), static_cast<int>(shape[2]), static_cast<int>(shape[1]), 3};
+    const Image image{pixels.data(), static_cast<int>(shape[2]), static_cast<int>(shape[1])};
     const auto answer = (*session)->ClassifyBatch(&image, 1);
     ASSERT_TRUE(answer.ok()) << answer.status().message();
     ASSERT_EQ(answer->size(), wanted.size());

@@ -236,9 +236,9 @@ TEST_F(EvaluateTest, ArraysOfQuantizedInputs) {
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7);
   std::vector<uint8_t> codes(in.num_bytes());
   ASSERT_TRUE((*session)
-                  ->Preprocess({pixels.data(), static_cast<int>(in.shape[2]),
-                                static_cast<int>(in.shape[1]), 3, 0},
-                               codes.data())
+                  ->Preprocess(
+                      {pixels.data(), static_cast<int>(in.shape[2]), static_cast<int>(in.shape[1])},
+                      codes.data())
                   .ok());
   std::vector<float> numbers(codes.size());
   in.ToFloats(codes.data(), numbers.data());

@@ -203,7 +203,7 @@ TEST_F(RunTest, PixelsArePrepared) {
     std::string files;
     for (size_t i = 0; i < 2; ++i) {
       const uint8_t* image = pixels.data() + i * pixels.size() / 2;
-      const auto bytes = Preprocessed(model, {image, 45, 31, 3, 0});
+      const auto bytes = Preprocessed(model, {image, 45, 31});
       prepared.insert(prepared.end(), bytes.begin(), bytes.end());
       const std::string name = "photo" + std::to_string(i) + ".ppm";
       Write(name, "P6\n45 31\n255\n" + Text({image, image + 31 * 45 * 3}));

@@ -99,7 +99,7 @@ class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
     ASSERT_TRUE(file.flush());
     for (size_t i = 0; i < pixels_.size(); ++i) pixels_[i] = static_cast<uint8_t>(i * 31 + i / 7);
     for (int i = 0; i < 3; ++i) {
-      images_[i] = {pixels_.data() + i * 300, kWidth, kHeight - i, 3, 0};
+      images_[i] = {pixels_.data() + i * 300, kWidth, kHeight - i};
     }
   }
   void TearDown() override { ::unlink(path_.c_str()); }
@@ -264,7 +264,7 @@ TEST_P(FailingAllocationsTest, FailureBetweenTwoImagesOfOneSize) {
     ASSERT_TRUE(s.session->Preprocess(images_[0], expected).ok());
     std::vector<uint8_t> large(500 * 400 * 3, 9);
     allocations_left = n;
-    const Status status = s.session->Preprocess({large.data(), 500, 400, 3, 0}, input);
+    const Status status = s.session->Preprocess({large.data(), 500, 400}, input);
     const bool failed = allocations_left < 0;
     allocations_left = -1;
     ASSERT_TRUE(s.session->Preprocess(images_[0], input).ok());
@@ -283,6 +283,14 @@ Status FromC(octet_status status, char* error) {
   octet_free(error);
   EXPECT_FALSE(status == OCTET_OK && has_message);
   return Status(static_cast<StatusCode>(status), "");
+}
+
+octet_image ImageOf(const uint8_t* pixels) {
+  octet_image image = {};
+  image.pixels = pixels;
+  image.width = kWidth;
+  image.height = kHeight;
+  return image;
 }
 
 TEST_P(FailingAllocationsTest, CInterface) {
@@ -361,21 +369,21 @@ TEST_P(FailingAllocationsTest, CInterface) {
   };
   fail_each("octet_session_classify", 10, [&](octet_session* s, float* numbers, char** error) {
     int index[3], written = 9;
-    const octet_status status = octet_session_classify(s, pixels_.data(), kWidth, kHeight, 3, 0, 3,
-                                                       index, numbers, &written, error);
+    const octet_image image = ImageOf(pixels_.data());
+    const octet_status status =
+        octet_session_classify(s, &image, 3, index, numbers, &written, error);
     EXPECT_EQ(status == OCTET_OK ? 3 : 0, written);
     return status;
   });
   fail_each("octet_session_classify_batch", 10,
             [&](octet_session* s, float* numbers, char** error) {
-              octet_image images[2] = {{pixels_.data(), kWidth, kHeight, 3, 0},
-                                       {pixels_.data() + 300, kWidth, kHeight, 3, 0}};
+              octet_image images[2] = {ImageOf(pixels_.data()), ImageOf(pixels_.data() + 300)};
               return octet_session_classify_batch(s, images, 2, numbers, 16, error);
             });
   fail_each("octet_session_preprocess", 3, [&](octet_session* s, float* numbers, char** error) {
     static float input[20 * 20 * 3];
-    const octet_status status =
-        octet_session_preprocess(s, pixels_.data(), kWidth, kHeight, 3, 0, input, error);
+    const octet_image image = ImageOf(pixels_.data());
+    const octet_status status = octet_session_preprocess(s, &image, input, error);
     if (status == OCTET_OK) std::memcpy(numbers, input, 16 * sizeof(float));
     return status;
   });

@@ -123,7 +123,7 @@ std::string Compute(const std::vector<std::vector<uint8_t>>& network_inputs, Ses
   std::vector<uint8_t> input(d.inputs[0].num_bytes()), output(d.outputs[0].num_bytes());
   std::vector<uint8_t> photo(37 * 29 * 3);
   for (size_t i = 0; i < photo.size(); ++i) photo[i] = static_cast<uint8_t>(i * 29 + i / 5);
-  const Image image{photo.data(), 37, 29, 3, 0};
+  const Image image{photo.data(), 37, 29};
   EXPECT_TRUE(session->Preprocess(image, input.data()).ok());
   std::string all(input.begin(), input.end());
   for (const std::vector<uint8_t>& network_input : network_inputs) {

@@ -149,7 +149,7 @@ TEST(MaxMemory, CreateAndClassifyStayBelow) {
     const auto session = Session::Create(*model, options);
     ASSERT_TRUE(session.ok()) << session.status().message();
     std::vector<uint8_t> pixels(kPixels);
-    const Image image{pixels.data(), 20, 20, 3, 0};
+    const Image image{pixels.data(), 20, 20};
     if (threads > 1) continue;
     const Status status = (*session)->Classify(image).status();
     EXPECT_EQ(StatusCode::kOutOfMemory, status.code());
@@ -178,11 +178,11 @@ TEST(MaxMemory, ResizingIsCounted) {
   const std::vector<uint8_t> pixels(4 * 4000 * 3);
   std::vector<float> input(3 << 20);
   testing::largest_allocation = 0;
-  const Status status = (*session)->Preprocess({pixels.data(), 4, 4000, 3, 0}, input.data());
+  const Status status = (*session)->Preprocess({pixels.data(), 4, 4000}, input.data());
   EXPECT_EQ(StatusCode::kOutOfMemory, status.code());
   EXPECT_THAT(status.message(), HasSubstr("image of 4x4000 pixels: needs"));
   EXPECT_LT(testing::largest_allocation, size_t{1} << 20);
-  EXPECT_TRUE((*session)->Preprocess({pixels.data(), 4, 4, 3, 0}, input.data()).ok());
+  EXPECT_TRUE((*session)->Preprocess({pixels.data(), 4, 4}, input.data()).ok());
 }
 
 TEST(MaxMemory, TablesAreCountedBeforeTheyAreMade) {
@@ -496,7 +496,7 @@ TEST(Null, IsRefusedByName) {
   auto session = Session::Create(*model);
   ASSERT_TRUE(session.ok());
   const uint8_t pixels[kPixels] = {};
-  const Status preprocess = (*session)->Preprocess({pixels, 20, 20, 3, 0}, nullptr);
+  const Status preprocess = (*session)->Preprocess({pixels, 20, 20}, nullptr);
   EXPECT_EQ(StatusCode::kInvalidArgument, preprocess.code());
   EXPECT_EQ("Session::Preprocess: input is null", preprocess.message());
   const void* in = pixels;
@@ -506,7 +506,7 @@ TEST(Null, IsRefusedByName) {
   EXPECT_THAT((*session)->Run(&in, &out).message(), HasSubstr("output 0 (logits) is null"));
   in = nullptr;
   EXPECT_THAT((*session)->Run(&in, &out).message(), HasSubstr("input 0 (image) is null"));
-  EXPECT_THAT((*session)->Classify({nullptr, 2, 2, 3, 0}).status().message(), HasSubstr("null"));
+  EXPECT_THAT((*session)->Classify({nullptr, 2, 2}).status().message(), HasSubstr("null"));
   EXPECT_FALSE((*session)->ClassifyBatch(nullptr, 1).ok());
 }
 

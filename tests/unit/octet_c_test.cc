@@ -26,6 +26,17 @@ std::string Take(char** error) {
   return message;
 }
 
+octet_image ImageOf(const uint8_t* pixels, int width, int height, int format = OCTET_RGB,
+                    int64_t row_stride = 0) {
+  octet_image image = {};
+  image.pixels = pixels;
+  image.width = width;
+  image.height = height;
+  image.format = format;
+  image.row_stride = row_stride;
+  return image;
+}
+
 class OctetCTest : public ::testing::Test {
  protected:
   void SetUp() override {
@@ -105,18 +116,20 @@ TEST_F(OctetCTest, ClassifiesAsTheCppInterfaceDoes) {
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 13);
   int index[9], written = -1;
   float probability[9];
-  ASSERT_EQ(OCTET_OK, octet_session_classify(session, pixels.data(), 30, 31, 3, 100, 9, index,
-                                             probability, &written, &error_));
+  octet_image image = ImageOf(pixels.data(), 30, 31, OCTET_RGB, 100);
+  ASSERT_EQ(OCTET_OK,
+            octet_session_classify(session, &image, 9, index, probability, &written, &error_));
   ASSERT_EQ(5, written);
   auto cpp = Session::Create(*Model::FromMemory(bytes_.data(), bytes_.size()));
-  const auto top = (*cpp)->Classify({pixels.data(), 30, 31, 3, 100}, 9);
+  const auto top = (*cpp)->Classify({pixels.data(), 30, 31, PixelFormat::kRgb, 100}, 9);
   ASSERT_TRUE(top.ok());
   for (int i = 0; i < 5; ++i) {
     EXPECT_EQ((*top)[i].index, index[i]);
     EXPECT_EQ((*top)[i].probability, probability[i]);
   }
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(session, nullptr, 30, 31, 3, 0, 9, index,
-                                                           probability, &written, &error_));
+  image.pixels = nullptr;
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify(session, &image, 9, index, probability, &written, &error_));
   EXPECT_THAT(Take(&error_), HasSubstr("null"));
   EXPECT_EQ(0, written);
   octet_session_destroy(session);
@@ -130,18 +143,17 @@ TEST_F(OctetCTest, PreprocessesAndClassifiesBatchesAsTheCppInterfaceDoes) {
   std::vector<octet_image> images;
   std::vector<Image> cpp_images;
   for (int i = 0; i < 3; ++i) {
-    images.push_back({pixels.data() + i, 30 + i, 29 - i, 3, 100});
-    cpp_images.push_back({pixels.data() + i, 30 + i, 29 - i, 3, 100});
+    images.push_back(ImageOf(pixels.data() + i, 30 + i, 29 - i, OCTET_BGR, 100));
+    cpp_images.push_back({pixels.data() + i, 30 + i, 29 - i, PixelFormat::kBgr, 100});
   }
   auto cpp = Session::Create(*Model::FromMemory(bytes_.data(), bytes_.size()));
   std::vector<uint8_t> input(1200), expected_input(1200);
-  ASSERT_EQ(OCTET_OK, octet_session_preprocess(session, pixels.data(), 30, 29, 3, 100, input.data(),
-                                               &error_));
+  ASSERT_EQ(OCTET_OK, octet_session_preprocess(session, images.data(), input.data(), &error_));
   ASSERT_TRUE((*cpp)->Preprocess(cpp_images[0], expected_input.data()).ok());
   EXPECT_EQ(expected_input, input);
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
-            octet_session_preprocess(session, pixels.data(), 30, 29, 2, 0, input.data(), &error_));
-  EXPECT_THAT(Take(&error_), HasSubstr("channels"));
+  const octet_image bad = ImageOf(pixels.data(), 30, 29, OCTET_RGBA, 100);
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_preprocess(session, &bad, input.data(), &error_));
+  EXPECT_THAT(Take(&error_), HasSubstr("row_stride is 100, expected 120"));
   std::vector<float> probabilities(3 * 5);
   ASSERT_EQ(OCTET_OK, octet_session_classify_batch(session, images.data(), 3, probabilities.data(),
                                                    probabilities.size(), &error_));
@@ -158,8 +170,8 @@ TEST_F(OctetCTest, PreprocessesAndClassifiesBatchesAsTheCppInterfaceDoes) {
   };
   EXPECT_EQ("size is 14, expected 3 rows of 5", refused(3, 14));
   EXPECT_THAT(refused(-1, 15), HasSubstr("no images"));
-  images[1].channels = 7;
-  EXPECT_THAT(refused(3, 15), HasSubstr("channels"));
+  images[1].format = 9;
+  EXPECT_THAT(refused(3, 15), HasSubstr("format is 9"));
   octet_session_destroy(session);
 }
 
@@ -305,6 +317,7 @@ TEST_F(OctetCTest, NullIsNeverFollowed) {
   int index = 0, written = 0;
   float probability = 0;
   const uint8_t pixel[3] = {};
+  const octet_image image = ImageOf(pixel, 1, 1);
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_load(nullptr, &model, &error_));
   EXPECT_EQ("path is null", Take(&error_));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_model_load("x", nullptr, &error_));
@@ -337,8 +350,8 @@ TEST_F(OctetCTest, NullIsNeverFollowed) {
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create_with(nullptr, nullptr, &session, nullptr));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_create_with(model_, nullptr, nullptr, nullptr));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(nullptr, nullptr, nullptr, 1, nullptr));
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(nullptr, pixel, 1, 1, 3, 0, 1, &index,
-                                                           &probability, &written, &error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify(nullptr, &image, 1, &index, &probability, &written, &error_));
   EXPECT_EQ("session is null", Take(&error_));
   ASSERT_EQ(OCTET_OK, octet_session_create(model_, 1, 1, &session, nullptr));
   const void* in = nullptr;
@@ -347,9 +360,11 @@ TEST_F(OctetCTest, NullIsNeverFollowed) {
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, nullptr, 1, nullptr));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_run(session, &in, &out, 1, &error_));
   EXPECT_THAT(Take(&error_), HasSubstr("input 0 (image) is null"));
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_classify(session, pixel, 1, 1, 3, 0, 1, nullptr,
-                                                           &probability, &written, nullptr));
-  const octet_image image = {pixel, 1, 1, 3, 0};
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify(session, &image, 1, nullptr, &probability, &written, nullptr));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_session_classify(session, nullptr, 1, &index, &probability, &written, &error_));
+  EXPECT_EQ("image is null", Take(&error_));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT,
             octet_session_classify_batch(nullptr, &image, 1, &probability, 1, &error_));
   EXPECT_EQ("session is null", Take(&error_));
@@ -358,18 +373,15 @@ TEST_F(OctetCTest, NullIsNeverFollowed) {
   EXPECT_EQ("images or probabilities is null", Take(&error_));
   EXPECT_EQ(OCTET_INVALID_ARGUMENT,
             octet_session_classify_batch(session, &image, 1, nullptr, 1, nullptr));
-  const octet_image no_pixels = {nullptr, 1, 1, 3, 0};
+  const octet_image no_pixels = ImageOf(nullptr, 1, 1);
   float probabilities[5];
   EXPECT_EQ(OCTET_INVALID_ARGUMENT,
             octet_session_classify_batch(session, &no_pixels, 1, probabilities, 5, nullptr));
   uint8_t input[1200];
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
-            octet_session_preprocess(nullptr, pixel, 1, 1, 3, 0, input, &error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_preprocess(nullptr, &image, input, &error_));
   EXPECT_EQ("session is null", Take(&error_));
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
-            octet_session_preprocess(session, nullptr, 1, 1, 3, 0, input, nullptr));
-  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
-            octet_session_preprocess(session, pixel, 1, 1, 3, 0, nullptr, &error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_preprocess(session, nullptr, input, &error_));
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT, octet_session_preprocess(session, &image, nullptr, &error_));
   EXPECT_THAT(Take(&error_), HasSubstr("input is null"));
   octet_session_destroy(session);
 }
@@ -382,8 +394,7 @@ TEST(ClassifyBatch, EqualsSingleImages) {
     std::vector<uint8_t> pixels(60 * 60 * 3 + 1000);
     for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 19 + i / 11);
     std::vector<Image> images;
-    for (int i = 0; i < 7; ++i)
-      images.push_back({pixels.data() + i * 100, 20 + 5 * i, 50 - 4 * i, 3, 0});
+    for (int i = 0; i < 7; ++i) images.push_back({pixels.data() + i * 100, 20 + 5 * i, 50 - 4 * i});
     auto one = Session::Create(*model);
     std::vector<float> expected;
     for (const Image& image : images) {
@@ -409,7 +420,7 @@ TEST(ClassifyBatch, EqualsSingleImages) {
                 (*session)->ClassifyBatch(nullptr, 1).status().code());
       // One image that is refused: the error, and the session goes on.
       std::vector<Image> bad(images.begin(), images.begin() + 3);
-      bad[2].channels = 2;
+      bad[2].rotation = 4;
       EXPECT_EQ(StatusCode::kInvalidArgument,
                 (*session)->ClassifyBatch(bad.data(), 3).status().code());
       EXPECT_TRUE((*session)->ClassifyBatch(images.data(), 3).ok());

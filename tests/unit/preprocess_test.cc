@@ -97,6 +97,10 @@ const PillowCase kPillowCases[] = {
 
 const kernels::KernelTable& Table() { return **kernels::SelectTable(""); }
 
+PixelFormat FormatOf(int channels) {
+  return channels == 4 ? PixelFormat::kRgba : FormatOfChannels(channels);
+}
+
 /// The pixels that a network of height x width x channels gets of an image.
 Result<std::vector<uint8_t>> Resize(const Image& image, const Preprocessing& p, int height,
                                     int width, int channels) {
@@ -120,7 +124,7 @@ TEST(PreprocessTest, ResizesLikePillow) {
                  << c.out_height << "x" << c.out_channels << " shorter " << c.shorter
                  << (c.filter == kBicubic ? " bicubic" : " bilinear"));
     const std::vector<uint8_t> noise = PixelNoise(c.width, c.height, c.channels);
-    const auto pixels = Resize({noise.data(), c.width, c.height, c.channels}, RuleOf(c),
+    const auto pixels = Resize({noise.data(), c.width, c.height, FormatOf(c.channels)}, RuleOf(c),
                                c.out_height, c.out_width, c.out_channels);
     ASSERT_TRUE(pixels.ok()) << pixels.status().message();
     ASSERT_EQ(pixels->size(), static_cast<size_t>(c.out_width) * c.out_height * c.out_channels);
@@ -136,9 +140,9 @@ TEST(PreprocessTest, HonoursRowStride) {
     for (int y = 0; y < c.height; ++y) std::copy_n(&noise[y * row], row, &padded[y * stride]);
     padded.resize(padded.size() - 5);  // The last row has no padding that could be read.
     padded.shrink_to_fit();
-    const auto pixels =
-        Resize({padded.data(), c.width, c.height, c.channels, static_cast<int64_t>(stride)},
-               RuleOf(c), c.out_height, c.out_width, c.out_channels);
+    const auto pixels = Resize(
+        {padded.data(), c.width, c.height, FormatOf(c.channels), static_cast<int64_t>(stride)},
+        RuleOf(c), c.out_height, c.out_width, c.out_channels);
     ASSERT_TRUE(pixels.ok());
     EXPECT_EQ(Crc32(*pixels), c.crc);
   }
@@ -159,8 +163,8 @@ TEST(PreprocessTest, ASecondImageOfASizeAllocatesNothing) {
       p.resampling = ResamplingOf(framework);
       p.resampling.filter = c.filter;
       Preprocessor preprocessor(p, c.out_height, c.out_width, c.out_channels, Table());
-      const Image image{noise.data(), c.width, c.height, c.channels},
-          other{noise.data(), c.height, c.width, c.channels};
+      const Image image{noise.data(), c.width, c.height, FormatOf(c.channels)},
+          other{noise.data(), c.height, c.width, FormatOf(c.channels)};
       int64_t allocations = 0;
       for (int round = 0; round < 2; ++round) {
         const int64_t before = testing::num_allocations;
@@ -181,9 +185,9 @@ TEST(PreprocessTest, SwapsChannelsForBgr) {
     const int side = rule == ResizeRule::kNone ? 0 : 3;
     Preprocessing p;
     p.resize = rule;
-    const auto rgb = Resize({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3);
+    const auto rgb = Resize({noise.data(), 20, 10, PixelFormat::kRgb}, p, 10 + side, 20 + side, 3);
     p.order = ChannelOrder::kBgr;
-    const auto bgr = Resize({noise.data(), 20, 10, 3}, p, 10 + side, 20 + side, 3);
+    const auto bgr = Resize({noise.data(), 20, 10, PixelFormat::kRgb}, p, 10 + side, 20 + side, 3);
     ASSERT_TRUE(rgb.ok() && bgr.ok());
     ASSERT_EQ(rgb->size(), bgr->size());
     for (size_t i = 0; i < rgb->size(); i += 3) {
@@ -201,7 +205,7 @@ TEST(PreprocessTest, LongImagesNeedLittleMemory) {
   p.resize = ResizeRule::kCenterCrop;
   p.resize_shorter = 256;
   Preprocessor preprocessor(p, 224, 224, 3, Table(), int64_t{1} << 20);
-  const auto resized = preprocessor.Resize({noise.data(), 1, 32768, 3});
+  const auto resized = preprocessor.Resize({noise.data(), 1, 32768, PixelFormat::kRgb});
   ASSERT_TRUE(resized.ok()) << resized.status().message();
   EXPECT_EQ(resized->pixels.size(), 224u * 224 * 3);
 }
@@ -218,19 +222,26 @@ TEST(PreprocessTest, RefusesWhatDoesNotFit) {
   none.resize = ResizeRule::kNone;
   crop.resize = ResizeRule::kCenterCrop;
   box.resize = ResizeRule::kLetterbox;
-  EXPECT_THAT(error({nullptr, 20, 10, 3}, stretch, 8, 8, 3), HasSubstr("null"));
-  EXPECT_THAT(error({noise.data(), 0, 10, 3}, stretch, 8, 8, 3), HasSubstr("0x10"));
-  EXPECT_THAT(error({noise.data(), 20, -1, 3}, stretch, 8, 8, 3), HasSubstr("20x-1"));
-  EXPECT_THAT(error({noise.data(), 40000, 1, 3}, stretch, 8, 8, 3), HasSubstr("40000"));
-  EXPECT_THAT(error({noise.data(), 20, 10, 2}, stretch, 8, 8, 3), HasSubstr("2 channels"));
-  EXPECT_THAT(error({noise.data(), 20, 10, 3, 59}, stretch, 8, 8, 3), HasSubstr("row_stride"));
-  EXPECT_THAT(error({noise.data(), 20, 10, 3}, stretch, 8, 8, 4), HasSubstr("4 channels"));
-  EXPECT_THAT(error({noise.data(), 20, 10, 3}, none, 10, 19, 3), HasSubstr("19x10"));
-  EXPECT_THAT(error({noise.data(), 200, 1, 3}, box, 8, 8, 3), HasSubstr("leaves no pixel"));
+  EXPECT_THAT(error({nullptr, 20, 10, PixelFormat::kRgb}, stretch, 8, 8, 3), HasSubstr("null"));
+  EXPECT_THAT(error({noise.data(), 0, 10, PixelFormat::kRgb}, stretch, 8, 8, 3), HasSubstr("0x10"));
+  EXPECT_THAT(error({noise.data(), 20, -1, PixelFormat::kRgb}, stretch, 8, 8, 3),
+              HasSubstr("20x-1"));
+  EXPECT_THAT(error({noise.data(), 40000, 1, PixelFormat::kRgb}, stretch, 8, 8, 3),
+              HasSubstr("40000"));
+  EXPECT_THAT(error({noise.data(), 20, 10, static_cast<PixelFormat>(9)}, stretch, 8, 8, 3),
+              HasSubstr("format is 9"));
+  EXPECT_THAT(error({noise.data(), 20, 10, PixelFormat::kRgb, 59}, stretch, 8, 8, 3),
+              HasSubstr("row_stride"));
+  EXPECT_THAT(error({noise.data(), 20, 10, PixelFormat::kRgb}, stretch, 8, 8, 4),
+              HasSubstr("4 channels"));
+  EXPECT_THAT(error({noise.data(), 20, 10, PixelFormat::kRgb}, none, 10, 19, 3),
+              HasSubstr("19x10"));
+  EXPECT_THAT(error({noise.data(), 200, 1, PixelFormat::kRgb}, box, 8, 8, 3),
+              HasSubstr("leaves no pixel"));
   crop.resize_shorter = 7;
-  EXPECT_THAT(error({noise.data(), 20, 10, 3}, crop, 8, 8, 3), HasSubstr("resize_shorter"));
+  EXPECT_THAT(error({noise.data(), 20, 10}, crop, 8, 8, 3), HasSubstr("resize_shorter"));
   crop.resize_shorter = 1 << 20;
-  EXPECT_THAT(error({noise.data(), 20, 10, 3}, crop, 8, 8, 3), HasSubstr("resize_shorter"));
+  EXPECT_THAT(error({noise.data(), 20, 10}, crop, 8, 8, 3), HasSubstr("resize_shorter"));
 }
 
 TEST(PreprocessTest, NormalizesEveryValue) {
@@ -293,7 +304,7 @@ TEST_P(FlowersTest, DecodedAndResizedPhotosMatchPillows) {
     ASSERT_TRUE(more.ok()) << more.status().message();
     ASSERT_TRUE(*more);
     const auto resized =
-        preprocessor.Resize({sample.image.rgb.data(), sample.image.width, sample.image.height, 3});
+        preprocessor.Resize({sample.image.rgb.data(), sample.image.width, sample.image.height});
     ASSERT_TRUE(resized.ok());
     const std::span<const uint8_t> pixels = resized->pixels;
     ASSERT_TRUE(reference->Read(i * 160 * 160 * 3, 160 * 160 * 3, expected.data()).ok());

@@ -202,8 +202,7 @@ TEST(Session, RejectsWhatDoesNotFit) {
   options = {};
   options.isa = "z80";
   EXPECT_EQ(StatusCode::kInvalidArgument, Session::Create(model, options).status().code());
-  EXPECT_EQ(StatusCode::kInvalidArgument,
-            (*session)->Classify({nullptr, 3, 3, 3, 0}, 1).status().code());
+  EXPECT_EQ(StatusCode::kInvalidArgument, (*session)->Classify({nullptr, 3, 3}, 1).status().code());
 }
 
 TEST(Session, ClassifiesAnImage) {
@@ -212,7 +211,7 @@ TEST(Session, ClassifiesAnImage) {
   ASSERT_TRUE(session.ok());
   std::vector<uint8_t> pixels(40 * 30 * 3);
   for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7);
-  auto top = (*session)->Classify({pixels.data(), 40, 30, 3, 0}, 3);
+  auto top = (*session)->Classify({pixels.data(), 40, 30}, 3);
   ASSERT_TRUE(top.ok()) << top.status().message();
   ASSERT_EQ(3u, top->size());
   EXPECT_GE((*top)[0].probability, (*top)[1].probability);

@@ -4,7 +4,7 @@
 //   auto model = octet::Model::Load("flowers.octet");
 //   if (!model.ok()) return Fail(model.status().message());
 //   auto session = octet::Session::Create(*model, {});
-//   auto top = (*session)->Classify({pixels, width, height, 3}, 5);
+//   auto top = (*session)->Classify({pixels, width, height}, 5);
 //   for (const octet::Prediction& p : *top) printf("%s %.3f\n", p.label.c_str(), p.probability);
 //
 // What a host may rely on:
@@ -163,12 +163,57 @@ struct SessionOptions {
   bool check_finite = false;
 };
 
-/// Borrowed pixels, 8 bits per channel, interleaved.
+/// What stands where in memory, 8 bits a value.
+enum class PixelFormat {
+  kRgb = 0,   ///< R G B, 3 bytes a pixel, as the next ones interleaved.
+  kBgr = 1,   ///< OpenCV's, and what V4L2 calls BGR24.
+  kRgba = 2,  ///< Alpha is ignored, as in kBgra.
+  kBgra = 3,  ///< What libyuv calls ARGB.
+  kGray = 4,  ///< 1 byte a pixel.
+  kNv12 = 5,  ///< Y plane, then a plane of U V pairs, one for 2x2 pixels.
+  kNv21 = 6,  ///< The same with V U pairs (Android's cameras).
+  kI420 = 7,  ///< Y plane, U plane, V plane, the latter of one value for 2x2 pixels.
+  kYuyv = 8,  ///< Y U Y V for two pixels side by side; also called YUY2. The width is even.
+};
+
+/// Whose red, green and blue luma and chroma were made of, and in which range.
+enum class YuvMatrix { kBt601 = 0, kBt709 = 1 };
+enum class YuvRange {
+  kVideo = 0,  ///< Y 16 to 235, U and V 16 to 240: cameras' and films'.
+  kFull = 1,   ///< 0 to 255: JPEG's.
+};
+
+/// Part of an image, in pixels from its upper left corner.
+struct Rectangle {
+  int x = 0, y = 0, width = 0, height = 0;
+};
+
+/// A photo as its owner has it. The pixels are borrowed for the call, and never written.
+///
+/// What the model sees is the region of interest, turned, then mirrored. YUV becomes RGB as libyuv
+/// does it (kYuvI601Constants, kYuvJPEGConstants, kYuvH709Constants, kYuvF709Constants), or, for a
+/// model whose photos OpenCV scales and for BT.601 in video range, as cv2.cvtColor does it (such as
+/// COLOR_YUV2RGB_NV12), bit for bit; each chroma value is used for all of its pixels. A network of
+/// one channel gets Pillow's luma of that RGB.
 struct Image {
-  const uint8_t* pixels = nullptr;
-  int width = 0, height = 0;
-  int channels = 3;        ///< 1, 3 or 4 (alpha is ignored).
-  int64_t row_stride = 0;  ///< Bytes; 0 = width * channels.
+  const uint8_t* pixels = nullptr;  ///< The first row; of kNv12, kNv21 and kI420, of the Y plane.
+  int width = 0, height = 0;        ///< As stored, 1 to 32768.
+  PixelFormat format = PixelFormat::kRgb;
+  int64_t row_stride = 0;  ///< Bytes from row to row; 0 = they are directly behind each other.
+
+  /// Planes of kNv12 and kNv21 (the first of the two) and of kI420 (U, V), each of (width + 1) / 2
+  /// values or pairs by (height + 1) / 2 rows. Null = directly behind the plane before, which is
+  /// row_stride * height bytes or, of kI420's U, chroma_stride * ((height + 1) / 2).
+  const uint8_t* chroma[2] = {nullptr, nullptr};
+  /// Bytes from row to row of those planes. 0 = kNv12, kNv21: that of the Y plane, made even;
+  /// kI420: half of it, rounded up.
+  int64_t chroma_stride = 0;
+
+  Rectangle roi = {};   ///< The part to look at, of the image as stored; all zero = all.
+  int rotation = 0;     ///< Quarter turns clockwise, 0 to 3, that make it upright.
+  bool mirror = false;  ///< Left and right are swapped, after turning.
+  YuvMatrix matrix = YuvMatrix::kBt601;  ///< Of YUV formats, as the range.
+  YuvRange range = YuvRange::kVideo;
 };
 
 struct Prediction {
@@ -219,9 +264,10 @@ class Session {
 
   /// Resize, crop, normalization (and quantization for uint8 inputs): fills one image of the first
   /// input, num_bytes() at `input`. Errors: kInvalidArgument for an image without pixels, of more
-  /// than 32768 on a side or of channels other than 1, 3 and 4, for one of another size when the
-  /// model does not resize, for a model whose first input is not an image, and for null;
-  /// kOutOfMemory when resizing takes more than the model's max_memory.
+  /// than 32768 on a side, with a stride less than a row, a region that reaches outside, planes or
+  /// an odd width that its format does not have, or a field out of its range; for one of another
+  /// size when the model does not resize, for a model whose first input is not an image, and for
+  /// null; kOutOfMemory when it takes more than the model's max_memory.
   Status Preprocess(const Image& image, void* input) const;
 
   /// Errors: kOutOfMemory.

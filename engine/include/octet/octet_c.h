@@ -114,19 +114,45 @@ const char* octet_session_isa(const octet_session* session);
 octet_status octet_session_run(octet_session* session, const void* const* inputs,
                                void* const* outputs, int batch, char** error);
 
-/* Classifies one image of interleaved 8-bit pixels (1, 3 or 4 channels; row_stride 0 = packed).
- * Writes the `count` best class indices and probabilities, best first; *written is how many there
- * were. */
-octet_status octet_session_classify(octet_session* session, const uint8_t* pixels, int width,
-                                    int height, int channels, int64_t row_stride, int count,
-                                    int* indices, float* probabilities, int* written, char** error);
+typedef enum {
+  OCTET_RGB = 0,
+  OCTET_BGR = 1,
+  OCTET_RGBA = 2,
+  OCTET_BGRA = 3,
+  OCTET_GRAY = 4,
+  OCTET_NV12 = 5,
+  OCTET_NV21 = 6,
+  OCTET_I420 = 7,
+  OCTET_YUYV = 8
+} octet_pixel_format;
+typedef enum { OCTET_BT601 = 0, OCTET_BT709 = 1 } octet_yuv_matrix;
+typedef enum { OCTET_VIDEO_RANGE = 0, OCTET_FULL_RANGE = 1 } octet_yuv_range;
 
-/* Borrowed pixels as above. */
 typedef struct {
-  const uint8_t* pixels;
-  int width, height, channels;
-  int64_t row_stride;
+  int x, y, width, height;
+} octet_rectangle;
+
+/* Image for C; see there. A field that is 0 has its default, so that
+ *   octet_image image = {.pixels = pixels, .width = width, .height = height};
+ * stands for packed RGB. */
+typedef struct {
+  const uint8_t* pixels; /* Borrowed for the call. */
+  int width, height;
+  int format;               /* An octet_pixel_format; OCTET_RGB. */
+  int64_t row_stride;       /* Bytes; packed. */
+  const uint8_t* chroma[2]; /* Directly behind the Y plane. */
+  int64_t chroma_stride;    /* Bytes; after that of the Y plane. */
+  octet_rectangle roi;      /* All of it. */
+  int rotation;             /* Quarter turns clockwise, 0 to 3; 0. */
+  int mirror;               /* 1: swap left and right, after turning. */
+  int matrix;               /* OCTET_BT601. */
+  int range;                /* OCTET_VIDEO_RANGE. */
 } octet_image;
+
+/* Classifies one image. Writes the `count` best class indices and probabilities, best first;
+ * *written is how many there were. */
+octet_status octet_session_classify(octet_session* session, const octet_image* image, int count,
+                                    int* indices, float* probabilities, int* written, char** error);
 
 /* Writes the probabilities of all classes for `count` images, which may exceed max_batch, row after
  * row. OCTET_INVALID_ARGUMENT also when `size`, the floats that there is room for, is less than
@@ -137,8 +163,7 @@ octet_status octet_session_classify_batch(octet_session* session, const octet_im
 
 /* Resizes, crops and normalizes an image (and quantizes it for uint8 inputs) as the model says:
  * fills one image of the first input. */
-octet_status octet_session_preprocess(const octet_session* session, const uint8_t* pixels,
-                                      int width, int height, int channels, int64_t row_stride,
+octet_status octet_session_preprocess(const octet_session* session, const octet_image* image,
                                       void* input, char** error);
 
 /* Frees a message. Null is fine. */

@@ -8,8 +8,6 @@
 
 namespace octet {
 
-inline constexpr int kMaxImageSide = 1 << 15;
-
 struct ResizeGeometry {
   int source_x = 0, source_y = 0;  ///< Where the part that is scaled begins.
   ResizeTask task;                 ///< Of that part.

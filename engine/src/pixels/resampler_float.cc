@@ -55,7 +55,7 @@ class TapsResampler : public Resampler {
   using Weight = typename Kernels::Weight;
 
   TapsResampler(const Resampling& resampling, const kernels::KernelTable& table)
-      : resampling_(resampling), kernels_(table.resize) {}
+      : resampling_(resampling), kernels_(table.pixels->resize) {}
 
   int64_t Bytes(const ResizeTask& task) const override {
     const auto bytes = [&](const Axis& axis) {
@@ -152,7 +152,7 @@ class TapsResampler : public Resampler {
 class LerpResampler : public Resampler {
  public:
   LerpResampler(const Resampling& resampling, const kernels::KernelTable& table)
-      : resampling_(resampling), kernels_(table.resize) {}
+      : resampling_(resampling), kernels_(table.pixels->resize) {}
 
   int64_t Bytes(const ResizeTask& task) const override {
     return (int64_t{task.width} + task.height) * 12;

@@ -39,7 +39,7 @@ void OpencvPositions(const Axis& axis, std::vector<int32_t>* at) {
 class NearestResampler : public Resampler {
  public:
   NearestResampler(const Resampling& resampling, const kernels::KernelTable& table)
-      : resampling_(resampling), kernels_(table.resize) {}
+      : resampling_(resampling), kernels_(table.pixels->resize) {}
 
   int64_t Bytes(const ResizeTask& task) const override {
     return (int64_t{task.width} + task.height) * 4;

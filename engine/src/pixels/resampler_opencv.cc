@@ -148,7 +148,7 @@ Inside InsideOf(const Axis& axis) {
 class OpencvResampler : public Resampler {
  public:
   OpencvResampler(const Resampling& resampling, const kernels::KernelTable& table)
-      : resampling_(resampling), floats_(table.resize), kernels_(table.opencv) {}
+      : resampling_(resampling), floats_(table.pixels->resize), kernels_(table.pixels->opencv) {}
 
   int64_t Bytes(const ResizeTask& task) const override {
     const auto both = [&](const auto& bytes) { return bytes(Columns(task)) + bytes(Rows(task)); };

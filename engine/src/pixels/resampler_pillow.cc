@@ -100,7 +100,7 @@ class ReducedRows : public PixelRows {
 class PillowResampler : public Resampler {
  public:
   PillowResampler(const Resampling& resampling, const kernels::KernelTable& table)
-      : resampling_(resampling), kernels_(table.resize) {}
+      : resampling_(resampling), kernels_(table.pixels->resize) {}
 
   int64_t Bytes(const ResizeTask& task) const override {
     const Reduction r = ReductionOf(task);
@@ -193,7 +193,7 @@ class PillowResampler : public Resampler {
     const uint8_t* from[kAtOnce];
     for (int i = 0; i < n; ++i) {
       from[i] = rows->Row(y + i);
-      if (i + 1 == n) break;  // The last one stays valid.
+      if (n - i <= rows->lasting()) continue;
       std::memcpy(copies[i], from[i], static_cast<size_t>(RowValues()));
       from[i] = copies[i];
     }

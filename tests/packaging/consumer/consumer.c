@@ -10,17 +10,17 @@ int main(int argc, char** argv) {
   char* error = NULL;
   int index = -1, count = 0;
   float probability = 0.0f, probabilities[5] = {0};
-  octet_image image = {NULL, 40, 30, 3, 0};
+  octet_image image = {.width = 40, .height = 30};
   octet_status status;
   if (argc != 2) return 2;
   memset(pixels, 128, sizeof(pixels));
   status = octet_model_load(argv[1], &model, &error);
   if (status == OCTET_OK) status = octet_session_create(model, 1, 1, &session, &error);
-  if (status == OCTET_OK) {
-    status = octet_session_classify(session, pixels, 40, 30, 3, 0, 1, &index, &probability, &count, &error);
-  }
   image.pixels = pixels;
-  if (status == OCTET_OK) status = octet_session_classify_batch(session, &image, 1, probabilities, 5, &error);
+  if (status == OCTET_OK)
+    status = octet_session_classify(session, &image, 1, &index, &probability, &count, &error);
+  if (status == OCTET_OK)
+    status = octet_session_classify_batch(session, &image, 1, probabilities, 5, &error);
   if (status == OCTET_OK && probabilities[index] != probability) return 3;
   if (status == OCTET_OK) {
     printf("%s %.4f\n", octet_model_label(model, index), (double)probability);

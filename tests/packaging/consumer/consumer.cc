@@ -11,7 +11,7 @@ int main(int argc, char** argv) {
   auto session = octet::Session::Create(*model);
   if (!session.ok()) return std::fprintf(stderr, "%s\n", session.status().message().c_str()), 1;
   const std::vector<uint8_t> pixels(40 * 30 * 3, 128);
-  auto top = (*session)->Classify({pixels.data(), 40, 30, 3}, 1);
+  auto top = (*session)->Classify({pixels.data(), 40, 30}, 1);
   if (!top.ok()) return std::fprintf(stderr, "%s\n", top.status().message().c_str()), 1;
   std::printf("%s %.4f\n", top->front().label.c_str(),
               static_cast<double>(top->front().probability));
