@@ -96,15 +96,17 @@ struct OpencvKernels {
   void (*linear_rows)(const int16_t* top, const int16_t* bottom, int w0, int w1, int64_t n,
                       uint8_t* out);
 
-  /// Bicubic, by four products p0 to p3 that are rounded unless a sum's step is fused, in
-  /// brackets: inside (p0 + p1) + (p2 + p3) with one channel, its rest (p0 + p2) + (p1 + p3), and
-  /// [p2 + p1] + [p3 + p0] with three, the first of each rounded; elsewhere, and all of it with
-  /// `border`, [[[p1 + p0] + p2] + p3].
-  void (*cubic_row)(const uint8_t* in, const OpencvCubicView& columns, int channels, bool border,
-                    float* out);
-  /// Four rows: [p1 + p0] + [p3 + p2] in [begin, end), elsewhere (p0 + p2) + (p1 + p3).
-  void (*cubic_rows)(const float* const* rows, const float* weights, int64_t begin, int64_t end,
-                     int64_t n, float* out);
+  /// Bicubic, by four products p0 to p3 that are rounded unless the sum's step is fused, in
+  /// brackets. Inside: (p0 + p1) + (p2 + p3) with one channel, its rest (p0 + p2) + (p1 + p3), and
+  /// [p2 + p1] + [p3 + p0] with three.
+  void (*cubic_row)(const uint8_t* in, const OpencvCubicView& columns, int channels, float* out);
+  /// At the border, for outputs [begin, end): [[[p1 + p0] + p2] + p3] is what the inner two of four
+  /// rows want, [[[p0 + p1] + p2] + p3] the outer two.
+  void (*cubic_border)(const uint8_t* in, const OpencvCubicView& columns, int begin, int end,
+                       int channels, float* inner, float* outer);
+  /// Four rows: [p1 + p0] + [p3 + p2], and at the border (p0 + p2) + (p1 + p3).
+  void (*cubic_rows)(const float* const* rows, const float* weights, int64_t n, float* out);
+  void (*cubic_border_rows)(const float* const* rows, const float* weights, int64_t n, float* out);
 
   /// Area by whole factors: sums += in; the sums of `factor` pixels next to each other; int32(in) *
   /// scale + bias. Sums wrap around.

@@ -69,75 +69,81 @@ void OpencvLinearRows(const int16_t* top, const int16_t* bottom, int w0, int w1,
     out[i] = static_cast<uint8_t>(((top[i] * w0 >> 16) + (bottom[i] * w1 >> 16) + 2) >> 2);
 }
 
-// The orders of cubic_row; p are four pixels' values of one channel.
-OCTET_INLINE float OpencvChain(const float* p, const float* w) {
-  float sum = p[1] * w[1];
-  sum = FusedMultiplyAdd(p[0], w[0], sum);
-  sum = FusedMultiplyAdd(p[2], w[2], sum);
-  return FusedMultiplyAdd(p[3], w[3], sum);
-}
-OCTET_INLINE float OpencvNeighbors(const float* p, const float* w) {
-  return (p[0] * w[0] + p[1] * w[1]) + (p[2] * w[2] + p[3] * w[3]);
-}
-OCTET_INLINE float OpencvAlternating(const float* p, const float* w) {
-  return (p[0] * w[0] + p[2] * w[2]) + (p[1] * w[1] + p[3] * w[3]);
-}
-OCTET_INLINE float OpencvNested(const float* p, const float* w) {
-  return FusedMultiplyAdd(p[1], w[1], p[2] * w[2]) + FusedMultiplyAdd(p[0], w[0], p[3] * w[3]);
-}
+// Four pixels' values of one channel.
+template <int kChannels>
+struct OpencvCubicPixels {
+  float p[4];
+  OpencvCubicPixels(const uint8_t* in, const int32_t* at, int c) {
+    for (int k = 0; k < 4; ++k) p[k] = in[static_cast<int64_t>(at[k]) * kChannels + c];
+  }
+};
 
+// sum(p, w, i) for the channels of outputs [begin, end); i is the value's index.
 template <int kChannels, typename Sum>
 OCTET_INLINE void OpencvCubicPart(const uint8_t* in, const OpencvCubicView& v, int begin, int end,
-                                  float* out, const Sum& sum) {
-  for (int x = begin; x < end; ++x) {
-    const int32_t* at = v.at + 4 * static_cast<int64_t>(x);
-    for (int c = 0; c < kChannels; ++c) {
-      float p[4];
-      for (int k = 0; k < 4; ++k) p[k] = in[static_cast<int64_t>(at[k]) * kChannels + c];
-      out[static_cast<int64_t>(x) * kChannels + c] =
-          sum(p, v.weights + 4 * static_cast<int64_t>(x));
-    }
+                                  const Sum& sum) {
+  for (int64_t x = begin; x < end; ++x) {
+    for (int c = 0; c < kChannels; ++c)
+      sum(OpencvCubicPixels<kChannels>(in, v.at + 4 * x, c).p, v.weights + 4 * x,
+          x * kChannels + c);
   }
 }
 
 template <int kChannels>
-OCTET_INLINE void OpencvCubicRowOf(const uint8_t* in, const OpencvCubicView& v, bool border,
-                                   float* out) {
-  const int begin = border ? v.outputs : v.begin, end = border ? v.outputs : v.end;
-  OpencvCubicPart<kChannels>(in, v, 0, begin, out, OpencvChain);
-  OpencvCubicPart<kChannels>(in, v, end, v.outputs, out, OpencvChain);
-  if (border) return;
+OCTET_INLINE void OpencvCubicRowOf(const uint8_t* in, const OpencvCubicView& v, float* out) {
   if (kChannels == 3) {
-    const int next = OpencvNestedRowVector(in, v, begin, end, out);
-    OpencvCubicPart<kChannels>(in, v, next, end, out, OpencvNested);
+    const int begin = OpencvNestedRowVector(in, v, v.begin, v.end, out);
+    OpencvCubicPart<kChannels>(in, v, begin, v.end, [&](const float* p, const float* w, int64_t i) {
+      out[i] =
+          FusedMultiplyAdd(p[1], w[1], p[2] * w[2]) + FusedMultiplyAdd(p[0], w[0], p[3] * w[3]);
+    });
   } else {
-    OpencvCubicPart<kChannels>(in, v, begin, v.rest, out, OpencvNeighbors);
-    OpencvCubicPart<kChannels>(in, v, v.rest, end, out, OpencvAlternating);
+    OpencvCubicPart<kChannels>(in, v, v.begin, v.rest,
+                               [&](const float* p, const float* w, int64_t i) {
+                                 out[i] = (p[0] * w[0] + p[1] * w[1]) + (p[2] * w[2] + p[3] * w[3]);
+                               });
+    OpencvCubicPart<kChannels>(in, v, v.rest, v.end,
+                               [&](const float* p, const float* w, int64_t i) {
+                                 out[i] = (p[0] * w[0] + p[2] * w[2]) + (p[1] * w[1] + p[3] * w[3]);
+                               });
   }
 }
 
-void OpencvCubicRow(const uint8_t* in, const OpencvCubicView& columns, int channels, bool border,
-                    float* out) {
+void OpencvCubicRow(const uint8_t* in, const OpencvCubicView& columns, int channels, float* out) {
   if (channels == 3) {
-    OpencvCubicRowOf<3>(in, columns, border, out);
+    OpencvCubicRowOf<3>(in, columns, out);
   } else {
-    OpencvCubicRowOf<1>(in, columns, border, out);
+    OpencvCubicRowOf<1>(in, columns, out);
   }
 }
 
-void OpencvCubicRows(const float* const* rows, const float* w, int64_t begin, int64_t end,
-                     int64_t n, float* out) {
+void OpencvCubicBorder(const uint8_t* in, const OpencvCubicView& columns, int begin, int end,
+                       int channels, float* inner, float* outer) {
+  const auto sum = [&](const float* p, const float* w, int64_t i) {
+    const auto rest = [&](float two) {
+      return FusedMultiplyAdd(p[3], w[3], FusedMultiplyAdd(p[2], w[2], two));
+    };
+    inner[i] = rest(FusedMultiplyAdd(p[0], w[0], p[1] * w[1]));
+    outer[i] = rest(FusedMultiplyAdd(p[1], w[1], p[0] * w[0]));
+  };
+  if (channels == 3) {
+    OpencvCubicPart<3>(in, columns, begin, end, sum);
+  } else {
+    OpencvCubicPart<1>(in, columns, begin, end, sum);
+  }
+}
+
+void OpencvCubicRows(const float* const* rows, const float* w, int64_t n, float* out) {
   const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
   const float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-  const auto outside = [&](int64_t from, int64_t to) {
-    for (int64_t i = from; i < to; ++i)
-      out[i] = (r0[i] * w0 + r2[i] * w2) + (r1[i] * w1 + r3[i] * w3);
-  };
-  outside(0, begin);
-  for (int64_t i = begin; i < end; ++i) {
+  for (int64_t i = 0; i < n; ++i)
     out[i] = FusedMultiplyAdd(r0[i], w0, r1[i] * w1) + FusedMultiplyAdd(r2[i], w2, r3[i] * w3);
-  }
-  outside(end, n);
+}
+
+void OpencvCubicBorderRows(const float* const* rows, const float* w, int64_t n, float* out) {
+  const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
+  const float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
+  for (int64_t i = 0; i < n; ++i) out[i] = (r0[i] * w0 + r2[i] * w2) + (r1[i] * w1 + r3[i] * w3);
 }
 
 void OpencvAddRow(const uint8_t* in, int64_t n, uint32_t* sums) {
@@ -179,7 +185,9 @@ constexpr OpencvKernels kOpencvKernels = {
     .linear_row = &OpencvLinearRow,
     .linear_rows = &OpencvLinearRows,
     .cubic_row = &OpencvCubicRow,
+    .cubic_border = &OpencvCubicBorder,
     .cubic_rows = &OpencvCubicRows,
+    .cubic_border_rows = &OpencvCubicBorderRows,
     .add_row = &OpencvAddRow,
     .sum_columns = &OpencvSumColumns,
     .scale_sums = &OpencvScaleSums,

@@ -216,7 +216,7 @@ class OpencvResampler : public Resampler {
       case Method::kCubic8:
         return Carver::Bytes<int32_t>(4 * n);
       case Method::kCubicIpp:
-        return Carver::Bytes<float>(n) + Carver::Bytes<float>(8 * n);
+        return Carver::Bytes<float>(n) + Carver::Bytes<float>(12 * n);
       case Method::kTaps:
         return Carver::Bytes<float>(n) + Carver::Bytes<const float*>(row_taps_.taps) +
                Carver::Bytes<float>(n * capacity_);
@@ -420,23 +420,40 @@ class OpencvResampler : public Resampler {
         x.outputs,    columns_.at.data(), columns_.weights.data(), column(columns.begin),
         column(rest), column(columns.end)};
     float* result = carver->Take<float>(n);
-    // Each row twice: as outputs inside and as the uppermost and lowest ones take it.
-    RowRing<float> ring(carver->Take<float>(8 * n), 2 * n, 4);
+    // Of each row what outputs inside want, and what those at the border do: the inner two of
+    // their four rows, and the outer ones.
+    RowRing<float> ring(carver->Take<float>(12 * n), 3 * n, 4);
+    const int64_t left = int64_t{view.begin} * channels, right = int64_t{view.end} * channels;
     for (int y = begin; y < end; ++y) {
       const int32_t* at = &rows_.at[4 * y];
       ring.Fill(at[0], at[3] + 1, at[3] + 1, 1, [&](int row, int) {
         const uint8_t* in = rows->Row(row);
-        kernels_.cubic_row(in, view, channels, false, ring.row(row));
-        if (row < 3 || row >= task_.in_height - 3)
-          kernels_.cubic_row(in, view, channels, true, ring.row(row) + n);
+        float *inside_row = ring.row(row), *inner = inside_row + n, *outer = inner + n;
+        kernels_.cubic_row(in, view, channels, inside_row);
+        const bool border = row < 3 || row >= task_.in_height - 3;
+        kernels_.cubic_border(in, view, 0, border ? view.outputs : view.begin, channels, inner,
+                              outer);
+        if (!border)
+          kernels_.cubic_border(in, view, view.end, view.outputs, channels, inner, outer);
       });
-      const int64_t absolute = task_.y + y;
-      const bool border = absolute < inside.begin || absolute >= inside.end;
-      const float* window[4];
-      for (int j = 0; j < 4; ++j) window[j] = ring.row(at[j]) + (border ? n : 0);
       float* to = resampling_.to_float ? static_cast<float*>(out) + (y - begin) * n : result;
-      kernels_.cubic_rows(window, &rows_.weights[4 * y], border ? n : view.begin * channels,
-                          border ? n : view.end * channels, n, to);
+      const float* weights = &rows_.weights[4 * y];
+      const auto border_part = [&](int64_t first, int64_t last) {
+        const float* window[4];
+        for (int j = 0; j < 4; ++j)
+          window[j] = ring.row(at[j]) + (j == 1 || j == 2 ? n : 2 * n) + first;
+        kernels_.cubic_border_rows(window, weights, last - first, to + first);
+      };
+      const int64_t whole_y = task_.y + y;
+      if (whole_y < inside.begin || whole_y >= inside.end) {
+        border_part(0, n);
+      } else {
+        const float* window[4];
+        for (int j = 0; j < 4; ++j) window[j] = ring.row(at[j]) + left;
+        border_part(0, left);
+        kernels_.cubic_rows(window, weights, right - left, to + left);
+        border_part(right, n);
+      }
       if (!resampling_.to_float)
         kernels_.round_row(result, n, static_cast<uint8_t*>(out) + (y - begin) * n);
     }
