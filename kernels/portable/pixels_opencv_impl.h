@@ -7,8 +7,8 @@
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
-#ifdef __AVX2__
-#include "kernels/x86/opencv_avx2.h"
+#ifdef __SSE2__
+#include "kernels/x86/opencv_rows.h"
 #endif
 
 namespace octet::kernels {
@@ -20,18 +20,18 @@ OCTET_INLINE float FusedMultiplyAdd(float a, float b, float c) {
 #if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
   return __builtin_fmaf(a, b, c);
 #else
-  // The product is exact in double. The sum is rounded to odd, so that rounding it again to float
-  // is as if it had been exact.
+  // The product is exact in double, and so is the result unless the sum is a tie between floats
+  // that had to be rounded itself.
   const double product = static_cast<double>(a) * b, sum = product + c;
-  const double addend = sum - product, error = (product - (sum - addend)) + (c - addend);
-  auto bits = __builtin_bit_cast(int64_t, sum);
-  const int64_t inexact = error != 0.0, outwards = (error > 0.0) == (sum > 0.0);
-  bits += (inexact & ~bits & 1) * (2 * outwards - 1);
-  return static_cast<float>(__builtin_bit_cast(double, bits));
+  const auto bits = __builtin_bit_cast(int64_t, sum);
+  if ((bits & 0x1fffffff) != 0x10000000) return static_cast<float>(sum);
+  const double added = sum - product, error = (product - (sum - added)) + (c - added);
+  const int64_t step = (error > 0.0) == (sum > 0.0) ? 1 : -1;
+  return static_cast<float>(__builtin_bit_cast(double, error != 0.0 ? bits + step : bits));
 #endif
 }
 
-#ifndef __AVX2__
+#ifndef __SSE2__
 int OpencvLinearRowVector(const uint8_t*, const int32_t*, const int16_t*, int begin, int,
                           int16_t*) {
   return begin;

@@ -1,6 +1,7 @@
 // Scaling must give OpenCV's bits.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdio>
 #include <random>
 #include <string>
@@ -130,6 +131,30 @@ TEST(OpencvResampleTest, GivesOpencvsBits) {
       const std::vector<float> floats = Resample<float>(Rule(c.filter, true), table, task, image);
       for (size_t i = 0; i < 5; ++i)
         EXPECT_NEAR(floats[i * (floats.size() - 1) / 4], c.values[i], 255e-6);
+    }
+  });
+}
+
+// Without an instruction for it, a fused sum is made of doubles, whose own rounding must not show:
+// sums on or very near a tie between two floats.
+TEST(OpencvResampleTest, FusedSumsAreRoundedOnce) {
+  ForTables([](const kernels::KernelTable& table) {
+    std::mt19937 random(9);
+    const std::vector<float> zeros(64);
+    for (int i = 0; i < 2000; ++i) {
+      const float weights[4] = {static_cast<float>(random() >> 8) / 16777216.0f, 1.0f, 0.0f, 0.0f};
+      std::vector<float> a(64), c(64), expected(64), got(64);
+      for (size_t j = 0; j < 64; ++j) {
+        a[j] = static_cast<float>(random() >> 20);
+        const double product = static_cast<double>(a[j]) * weights[0];
+        const auto near = static_cast<float>(product * 3.1);
+        const double tie = near + (std::nextafter(near, 1e30f) - static_cast<double>(near)) / 2;
+        c[j] = static_cast<float>(tie - product);
+        expected[j] = std::fma(a[j], weights[0], c[j]);
+      }
+      const float* rows[4] = {a.data(), c.data(), zeros.data(), zeros.data()};
+      table.opencv.cubic_rows(rows, weights, 64, got.data());
+      ASSERT_EQ(got, expected);
     }
   });
 }

@@ -1,12 +1,13 @@
-// OpenCV's row filters on three channels with AVX2 and with AVX-512: included by
+// OpenCV's row filters on three channels with SSE2, AVX2 and AVX-512: included by
 // portable/pixels_opencv_impl.h. The functions do some outputs from `begin` on and return the first
 // that is left; they may write into it.
-#ifndef OCTET_KERNELS_X86_OPENCV_AVX2_H_
-#define OCTET_KERNELS_X86_OPENCV_AVX2_H_
+#ifndef OCTET_KERNELS_X86_OPENCV_ROWS_H_
+#define OCTET_KERNELS_X86_OPENCV_ROWS_H_
 
 #include <immintrin.h>
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
@@ -19,6 +20,7 @@ OCTET_INLINE __m128i LoadPixels(const uint8_t* in, int32_t at) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + static_cast<int64_t>(at) * 3));
 }
 
+#ifdef __AVX2__
 int OpencvLinearRowVector(const uint8_t* in, const int32_t* at, const int16_t* weights, int begin,
                           int end, int16_t* out) {
   // A pixel and the next as pairs of 16 bits, channel by channel.
@@ -110,8 +112,31 @@ int OpencvNestedRowVector(const uint8_t* in, const OpencvCubicView& v, int begin
 }
 #undef OCTET_PIXEL
 
+#else
+int OpencvLinearRowVector(const uint8_t* in, const int32_t* at, const int16_t* weights, int begin,
+                          int end, int16_t* out) {
+  int x = begin;
+  for (; x + 1 < end; ++x) {
+    const __m128i pixels =
+        _mm_unpacklo_epi8(LoadPixels(in, at[2 * static_cast<int64_t>(x)]), _mm_setzero_si128());
+    int32_t w;
+    std::memcpy(&w, weights + 2 * static_cast<int64_t>(x), sizeof w);
+    const __m128i sums = _mm_srai_epi32(
+        _mm_madd_epi16(_mm_unpacklo_epi16(pixels, _mm_srli_si128(pixels, 6)), _mm_set1_epi32(w)),
+        4);
+    _mm_storel_epi64(reinterpret_cast<__m128i*>(out + 3 * static_cast<int64_t>(x)),
+                     _mm_packs_epi32(sums, sums));
+  }
+  return x;
+}
+
+int OpencvNestedRowVector(const uint8_t*, const OpencvCubicView&, int begin, int, float*) {
+  return begin;
+}
+#endif
+
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE
 }  // namespace octet::kernels
 
-#endif  // OCTET_KERNELS_X86_OPENCV_AVX2_H_
+#endif  // OCTET_KERNELS_X86_OPENCV_ROWS_H_
