@@ -85,8 +85,7 @@ struct OpencvCubicView {
   int begin = 0, rest = 0, end = 0;
 };
 
-/// OpenCV's rules, as the wheels of its own version 4.13 and on compute them on x86. `n` counts
-/// values.
+/// OpenCV's rules, as its wheels compute them on x86 with AVX2. `n` counts values.
 struct OpencvKernels {
   /// Bilinear in 8 bits, horizontally: (p0 * weights[2 * x] + p1 * weights[2 * x + 1]) >> 4 of the
   /// pixels at[2 * x] and behind it, where the weights have 11 bits of fraction.
@@ -108,6 +107,8 @@ struct OpencvKernels {
   void (*cubic_rows)(const float* const* rows, const float* weights, int64_t n, float* out);
   void (*cubic_border_rows)(const float* const* rows, const float* weights, int64_t n, float* out);
 
+  /// As ResizeKernels::resize_row_u8_f32 of taps that are all inside.
+  void (*area_row)(const uint8_t* in, const TapsView<float>& taps, int channels, float* out);
   /// Area by whole factors: sums += in; the sums of `factor` pixels next to each other; int32(in) *
   /// scale + bias. Sums wrap around.
   void (*add_row)(const uint8_t* in, int64_t n, uint32_t* sums);

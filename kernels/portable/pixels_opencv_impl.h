@@ -7,6 +7,7 @@
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/pixels_impl.h"
 #ifdef __SSE2__
 #include "kernels/x86/opencv_rows.h"
 #endif
@@ -146,6 +147,13 @@ void OpencvCubicBorderRows(const float* const* rows, const float* w, int64_t n, 
   for (int64_t i = 0; i < n; ++i) out[i] = (r0[i] * w0 + r2[i] * w2) + (r1[i] * w1 + r3[i] * w3);
 }
 
+void OpencvAreaRow(const uint8_t* in, const TapsView<float>& taps, int channels, float* out) {
+#ifdef __SSE2__
+  if (channels == 3) return OpencvColorAreaRow(in, taps, out);
+#endif
+  ResizeFloatRow(in, taps, channels, out);
+}
+
 void OpencvAddRow(const uint8_t* in, int64_t n, uint32_t* sums) {
   for (int64_t i = 0; i < n; ++i) sums[i] += in[i];
 }
@@ -188,6 +196,7 @@ constexpr OpencvKernels kOpencvKernels = {
     .cubic_border = &OpencvCubicBorder,
     .cubic_rows = &OpencvCubicRows,
     .cubic_border_rows = &OpencvCubicBorderRows,
+    .area_row = &OpencvAreaRow,
     .add_row = &OpencvAddRow,
     .sum_columns = &OpencvSumColumns,
     .scale_sums = &OpencvScaleSums,

@@ -135,6 +135,48 @@ int OpencvNestedRowVector(const uint8_t*, const OpencvCubicView&, int begin, int
 }
 #endif
 
+// A pixel and a value behind it.
+OCTET_INLINE __m128 LoadFloats(const uint8_t* p) {
+  int32_t v;
+  std::memcpy(&v, p, sizeof v);
+#ifdef __AVX2__
+  return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(v)));
+#else
+  const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(v), _mm_setzero_si128());
+  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(words, _mm_setzero_si128()));
+#endif
+}
+
+void OpencvColorAreaRow(const uint8_t* in, const TapsView<float>& taps, float* out) {
+  // Two outputs at once, or each addition would wait for the one before.
+  const auto two = [&](int x, int y) {
+    const float *v = taps.weights + static_cast<int64_t>(x) * taps.taps,
+                *w = taps.weights + static_cast<int64_t>(y) * taps.taps;
+    const uint8_t *p = in + static_cast<int64_t>(taps.first[x]) * 3,
+                  *q = in + static_cast<int64_t>(taps.first[y]) * 3;
+    __m128 sum_x = _mm_setzero_ps(), sum_y = sum_x;
+    const auto add = [](const uint8_t* pixel, float weight, __m128* sum) {
+      *sum = _mm_add_ps(*sum, _mm_mul_ps(LoadFloats(pixel), _mm_set1_ps(weight)));
+    };
+    const int count_x = taps.count[x], count_y = taps.count[y];
+    int i = 0;
+    for (; i < count_x && i < count_y; ++i) {
+      add(p + 3 * i, v[i], &sum_x);
+      add(q + 3 * i, w[i], &sum_y);
+    }
+    for (int j = i; j < count_x; ++j) add(p + 3 * j, v[j], &sum_x);
+    for (; i < count_y; ++i) add(q + 3 * i, w[i], &sum_y);
+    const auto store = [&](int output, __m128 sum) {
+      float* to = out + 3 * static_cast<int64_t>(output);
+      _mm_storel_pi(reinterpret_cast<__m64*>(to), sum);
+      _mm_store_ss(to + 2, _mm_movehl_ps(sum, sum));
+    };
+    store(x, sum_x);
+    store(y, sum_y);
+  };
+  for (int x = 0; x < taps.outputs; x += 2) two(x, x + 1 < taps.outputs ? x + 1 : x);
+}
+
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE
 }  // namespace octet::kernels

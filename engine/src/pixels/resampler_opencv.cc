@@ -467,8 +467,8 @@ class OpencvResampler : public Resampler {
     for (int y = begin; y < end; ++y) {
       const int first = row_taps_.begin(y), last = row_taps_.end(y);
       ring.Fill(first, last, last, 1, [&](int row, int) {
-        floats_.resize_row_u8_f32(rows->Row(row), column_taps_.view(), task_.channels,
-                                  ring.row(row));
+        (IsArea() && !IsEnlargingArea(task_) ? kernels_.area_row : floats_.resize_row_u8_f32)(
+            rows->Row(row), column_taps_.view(), task_.channels, ring.row(row));
       });
       for (int j = 0; j < row_taps_.count[y]; ++j)
         window[j] = ring.row(std::clamp(row_taps_.first[y] + j, 0, row_taps_.size - 1));
