@@ -11,8 +11,6 @@
 #include <string>
 #include <vector>
 
-#include "engine/src/pixels/resampler_nearest.h"
-#include "engine/src/pixels/resampler_opencv.h"
 #include "kernels/dispatch.h"
 #include "tests/golden/exporter_environment.h"
 #include "tests/kernels/tested_tables.h"

@@ -8,7 +8,6 @@
 #include <utility>
 #include <vector>
 
-#include "engine/src/pixels/resampler_opencv.h"
 #include "formats/data/crc32.h"
 #include "tests/kernels/tested_tables.h"
 #include "tests/unit/resample_test_util.h"
@@ -222,7 +221,7 @@ TEST(OpencvResampleTest, AsksForEachRowOnceAndInOrder) {
     for (const bool to_float : {false, true}) {
       for (const ResizeFilter filter : {kBilinear, kBicubic, kArea}) {
         SCOPED_TRACE(Name(task, filter));
-        const auto resampler = MakeOpencvResampler(Rule(filter, to_float), table);
+        const auto resampler = Resampler::Create(Rule(filter, to_float), table);
         resampler->Prepare(task);
         std::vector<uint8_t> scratch(static_cast<size_t>(resampler->ScratchBytes()) + 1);
         std::vector<float> out(static_cast<size_t>(task.width) * task.height * task.channels);
@@ -243,7 +242,7 @@ TEST(OpencvResampleTest, AllocatesOnceForASize) {
     for (const bool to_float : {false, true}) {
       for (const ResizeFilter filter : {kBilinear, kBicubic, kArea}) {
         SCOPED_TRACE(Name(task, filter));
-        const auto resampler = MakeOpencvResampler(Rule(filter, to_float), table);
+        const auto resampler = Resampler::Create(Rule(filter, to_float), table);
         testing::largest_allocation = 0;
         resampler->Prepare(task);
         EXPECT_LE(static_cast<int64_t>(testing::largest_allocation), resampler->Bytes(task));

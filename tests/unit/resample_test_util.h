@@ -6,8 +6,7 @@
 #include <memory>
 #include <vector>
 
-#include "engine/src/pixels/resampler_nearest.h"
-#include "engine/src/pixels/resampler_opencv.h"
+#include "engine/src/pixels/resampler.h"
 
 namespace octet::testing {
 
@@ -52,9 +51,7 @@ class TestRows : public PixelRows {
 template <typename T>
 std::vector<T> Resample(const Resampling& resampling, const kernels::KernelTable& table,
                         const ResizeTask& task, const std::vector<uint8_t>& image, int part = 0) {
-  const std::unique_ptr<Resampler> resampler = resampling.filter == ResizeFilter::kNearest
-                                                   ? MakeNearestResampler(resampling, table)
-                                                   : MakeOpencvResampler(resampling, table);
+  const std::unique_ptr<Resampler> resampler = Resampler::Create(resampling, table);
   resampler->Prepare(task);
   std::vector<uint8_t> scratch(static_cast<size_t>(resampler->ScratchBytes()) + 64);
   auto* aligned =
