@@ -13,7 +13,6 @@ namespace OCTET_ISA_NAMESPACE {
 namespace {
 
 constexpr int kPixelBytes = 16;
-using PixelU8 = uint8x16_t;
 using PixelU16 = uint16x8_t;
 using PixelI16 = int16x8_t;
 

@@ -186,6 +186,9 @@ void RgbFromYuv(const YuvRow* rows, int count, const YuvConstants& constants, ui
 
 // ---- Interleaved colors
 
+// Bytes in another order are one instruction of every set but SSE2 (OCTET_PIXEL_SHUFFLES). Where
+// more than the pixels of a step are stored, the next step overwrites the rest.
+
 template <bool kSwap>
 void RgbFromFour(const uint8_t* in, int width, uint8_t* out) {
   int x = 0;
@@ -197,38 +200,50 @@ void RgbFromFour(const uint8_t* in, int width, uint8_t* out) {
   }
 }
 
-// Bytes of vectors that begin with a red, a green and a blue byte: which are of `color`.
+#ifdef OCTET_PIXEL_SHUFFLES
+// Five pixels, and the byte behind them, which the next five overwrite.
+alignas(16) constexpr int8_t kSwapFive[16] = {2, 1, 0, 5, 4, 3, 8, 7, 6, 11, 10, 9, 14, 13, 12, 15};
+#else
+// Bytes of vectors that begin with a red, a green and a blue byte: which are of a color.
 struct ColorMasks {
-  alignas(64) uint8_t bytes[3][3 * kPixelBytes];
+  alignas(16) uint8_t bytes[3][3 * kPixelBytes];
   constexpr ColorMasks() : bytes() {
-    for (int color = 0; color < 3; ++color) {
-      for (int i = 0; i < 3 * kPixelBytes; ++i) bytes[color][i] = i % 3 == color ? 255 : 0;
-    }
+    for (int i = 0; i < 3 * kPixelBytes; ++i) bytes[i % 3][i] = 255;
   }
 };
 inline constexpr ColorMasks kColorMasks;
+#endif
 
-// A first byte comes from two bytes on, a third one from two bytes before.
 void RgbFromBgr(const uint8_t* in, int width, uint8_t* out) {
-  const auto load = [](const uint8_t* p) { return (PixelU8)LoadPixels(p); };
-  const auto swap = [&](int x) {
+  int x = 0;
+  const auto swap = [&] {
     out[3 * x] = in[3 * x + 2];
     out[3 * x + 1] = in[3 * x + 1];
     out[3 * x + 2] = in[3 * x];
+    ++x;
   };
-  swap(0);
-  int x = 1;
+#ifdef OCTET_PIXEL_SHUFFLES
+  for (; x + 5 < width; x += 5) {
+    Pixel128 v;
+    std::memcpy(&v, in + 3 * x, 16);
+    v = ShuffleBytes(v, kSwapFive);
+    std::memcpy(out + 3 * x, &v, 16);
+  }
+#else
+  // A first byte comes from two bytes on, a third one from two bytes before.
+  swap();
   for (; x + kPixelBytes < width; x += kPixelBytes) {
-    for (int part = 0; part < 3; ++part) {
-      const int at = part * kPixelBytes;
+    for (int at = 0; at < 3 * kPixelBytes; at += kPixelBytes) {
       const uint8_t* p = in + 3 * x + at;
-      const PixelU8 mixed = (load(p + 2) & load(kColorMasks.bytes[0] + at)) |
-                            (load(p) & load(kColorMasks.bytes[1] + at)) |
-                            (load(p - 2) & load(kColorMasks.bytes[2] + at));
+      const auto part = [at](const uint8_t* from, int color) {
+        return LoadPixels(from) & LoadPixels(kColorMasks.bytes[color] + at);
+      };
+      const PixelU16 mixed = part(p + 2, 0) | part(p, 1) | part(p - 2, 2);
       std::memcpy(out + 3 * x + at, &mixed, kPixelBytes);
     }
   }
-  for (; x < width; ++x) swap(x);
+#endif
+  while (x < width) swap();
 }
 
 void GrayFromRgb(const uint8_t* in, int width, uint8_t* out) {
@@ -242,8 +257,6 @@ void GrayFromRgb(const uint8_t* in, int width, uint8_t* out) {
 
 // ---- Positions
 
-// Bytes in another order are one instruction of every set but SSE2, for which pixels are moved one
-// by one, with the byte behind them, which the next pixel overwrites.
 #ifdef OCTET_PIXEL_SHUFFLES
 // Five pixels in reverse order, the byte in front of them behind them.
 alignas(16) constexpr int8_t kReverseFive[16] = {13, 14, 15, 10, 11, 12, 7, 8,
@@ -255,7 +268,7 @@ alignas(16) constexpr int8_t kSpreadLast[16] = {4,  5,  6,  -1, 7,  8,  9,  -1,
 alignas(16) constexpr int8_t kJoin[16] = {0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1};
 #endif
 
-// `kMore`: the byte behind it may be read and written.
+// One pixel. `kMore`: the byte behind it may be read and written, which is faster.
 template <int kChannels, bool kMore>
 OCTET_INLINE void CopyPixel(const uint8_t* from, uint8_t* to) {
   std::memcpy(to, from, kChannels + (kMore && kChannels == 3 ? 1 : 0));

@@ -20,7 +20,6 @@ constexpr int kPixelBytes = 32;
 #else
 constexpr int kPixelBytes = 16;
 #endif
-typedef uint8_t PixelU8 __attribute__((vector_size(kPixelBytes)));
 typedef uint16_t PixelU16 __attribute__((vector_size(kPixelBytes)));
 typedef int16_t PixelI16 __attribute__((vector_size(kPixelBytes)));
 
