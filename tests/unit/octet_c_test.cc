@@ -175,6 +175,46 @@ TEST_F(OctetCTest, PreprocessesAndClassifiesBatchesAsTheCppInterfaceDoes) {
   octet_session_destroy(session);
 }
 
+TEST_F(OctetCTest, TakesEveryFieldOfAnImage) {
+  octet_session* session = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_session_create(model_, 1, 1, &session, &error_));
+  auto cpp = Session::Create(*Model::FromMemory(bytes_.data(), bytes_.size()));
+  std::vector<uint8_t> pixels(60 * 40 * 2);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 29 + i / 7);
+  octet_image c = ImageOf(pixels.data(), 57, 39, OCTET_I420, 60);
+  Image image{pixels.data(), 57, 39, PixelFormat::kI420, 60};
+  std::vector<uint8_t> input(1200), expected(1200), before(1200);
+  const auto step = [&](const char* field) {
+    EXPECT_EQ(OCTET_OK, octet_session_preprocess(session, &c, input.data(), &error_)) << field;
+    EXPECT_TRUE((*cpp)->Preprocess(image, expected.data()).ok()) << field;
+    EXPECT_EQ(expected, input) << field;
+    EXPECT_NE(before, input) << field << " does not matter";
+    before = input;
+  };
+  step("format");
+  c.chroma[0] = image.chroma[0] = pixels.data() + 60 * 39 + 1;
+  step("chroma[0]");
+  c.chroma[1] = image.chroma[1] = pixels.data() + 60 * 39 + 1000;
+  step("chroma[1]");
+  c.chroma_stride = image.chroma_stride = 31;
+  step("chroma_stride");
+  c.roi = {3, 5, 40, 31};
+  image.roi = {3, 5, 40, 31};
+  step("roi");
+  c.rotation = image.rotation = 3;
+  step("rotation");
+  c.mirror = 1;
+  image.mirror = true;
+  step("mirror");
+  c.matrix = OCTET_BT709;
+  image.matrix = YuvMatrix::kBt709;
+  step("matrix");
+  c.range = OCTET_FULL_RANGE;
+  image.range = YuvRange::kFull;
+  step("range");
+  octet_session_destroy(session);
+}
+
 TEST_F(OctetCTest, ConvertsBetweenBytesAndNumbers) {
   octet_tensor tensor;
   ASSERT_EQ(OCTET_OK, octet_model_output(model_, 0, &tensor));

@@ -16,7 +16,7 @@ using namespace octet::testing;  // NOLINT
 
 namespace {
 
-constexpr int64_t kMostBytes = int64_t{1} << 20;
+constexpr int64_t kMostBytes = int64_t{1} << 18, kMostPixels = 1 << 14;
 
 /// The fields come first, as they are in memory.
 struct Fields {
@@ -104,7 +104,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     bytes[holder] = begin + chroma_bytes;
     begin += chroma_stride * half_h;
   }
-  if (bytes[0] + bytes[1] + bytes[2] > kMostBytes || w * h > kMostBytes / 4) return 0;
+  if (bytes[0] + bytes[1] + bytes[2] > kMostBytes || w * h > kMostPixels) return 0;
   std::unique_ptr<uint8_t[]> memory[3];
   for (int i = 0; i < 3; ++i) memory[i] = Fill(data, size, bytes[i]);
   image.pixels = memory[0].get();
