@@ -32,11 +32,12 @@ struct Loop {
 
 // Registers 0 to 11 accumulate, 12 and 13 hold the operands, 14 and 15 are temporaries. They are
 // zero: the rate of these instructions does not depend on the data, and zeros never turn into
-// denormals or infinities.
+// denormals or infinities. Wide ones clear the upper halves: SSE2's instructions would wait for
+// them ever after.
 #define OCTET_TWELVE(x) x(0) x(1) x(2) x(3) x(4) x(5) x(6) x(7) x(8) x(9) x(10) x(11)
-#define OCTET_X86_LOOP(name, prepare, step)                                                      \
+#define OCTET_X86_LOOP(name, prepare, step, finish)                                              \
   void name(int64_t iterations) {                                                                \
-    asm volatile(prepare "\n1:\n" OCTET_REPEAT8(OCTET_TWELVE(step)) "dec %0\n jnz 1b\n"          \
+    asm volatile(prepare "\n1:\n" OCTET_REPEAT8(OCTET_TWELVE(step)) "dec %0\n jnz 1b\n" finish   \
                  : "+r"(iterations)                                                              \
                  :                                                                               \
                  : "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7", "xmm8", \
@@ -65,13 +66,13 @@ struct Loop {
 #define OCTET_MULADD_XMM(n) \
   "movaps %%xmm13, %%xmm14\n mulps %%xmm12, %%xmm14\n addps %%xmm14, %%xmm" #n "\n"
 
-OCTET_X86_LOOP(VpdpbusdZmm, OCTET_CLEAR_VEX, OCTET_VPDPBUSD_ZMM)
-OCTET_X86_LOOP(VpdpbusdYmm, OCTET_CLEAR_VEX, OCTET_VPDPBUSD_YMM)
-OCTET_X86_LOOP(FmaZmm, OCTET_CLEAR_VEX, OCTET_FMA_ZMM)
-OCTET_X86_LOOP(FmaYmm, OCTET_CLEAR_VEX, OCTET_FMA_YMM)
-OCTET_X86_LOOP(ChainYmm, OCTET_CLEAR_VEX, OCTET_CHAIN_YMM)
-OCTET_X86_LOOP(PmaddwdXmm, OCTET_CLEAR_SSE, OCTET_PMADDWD_XMM)
-OCTET_X86_LOOP(MulAddXmm, OCTET_CLEAR_SSE, OCTET_MULADD_XMM)
+OCTET_X86_LOOP(VpdpbusdZmm, OCTET_CLEAR_VEX, OCTET_VPDPBUSD_ZMM, "vzeroupper\n")
+OCTET_X86_LOOP(VpdpbusdYmm, OCTET_CLEAR_VEX, OCTET_VPDPBUSD_YMM, "vzeroupper\n")
+OCTET_X86_LOOP(FmaZmm, OCTET_CLEAR_VEX, OCTET_FMA_ZMM, "vzeroupper\n")
+OCTET_X86_LOOP(FmaYmm, OCTET_CLEAR_VEX, OCTET_FMA_YMM, "vzeroupper\n")
+OCTET_X86_LOOP(ChainYmm, OCTET_CLEAR_VEX, OCTET_CHAIN_YMM, "vzeroupper\n")
+OCTET_X86_LOOP(PmaddwdXmm, OCTET_CLEAR_SSE, OCTET_PMADDWD_XMM, "")
+OCTET_X86_LOOP(MulAddXmm, OCTET_CLEAR_SSE, OCTET_MULADD_XMM, "")
 
 const Loop* FindLoop(const std::string& isa, Arithmetic arithmetic) {
   static constexpr Loop kVpdpbusdZmm = {"vpdpbusd zmm", 64, VpdpbusdZmm};
