@@ -2,6 +2,7 @@
 // and written, and one clear line for what does not fit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -9,7 +10,11 @@
 #include <vector>
 
 #include "engine/include/octet/octet.h"
+#include "engine/tools/commands.h"
+#include "formats/base/str_cat.h"
+#include "formats/data/file.h"
 #include "formats/data/npy.h"
+#include "formats/model/preprocessing.h"
 #include "tests/packaging/command.h"
 #include "tests/small_network.h"
 
@@ -255,6 +260,69 @@ TEST_F(EvaluateTest, ArraysOfQuantizedInputs) {
   EXPECT_EQ(answers[0], answers[2]);
   ExpectError(kEvaluate + File("numbers.npy") + " --raw" + Model("int8.octet"), 1,
               "raw samples are floats");
+}
+
+// Photos become pixels as each model says, in every command; --fast-decode makes other ones, and
+// says so.
+TEST_F(EvaluateTest, PhotosAreDecodedAsTheModelSays) {
+#ifndef OCTET_HAVE_LIBJPEG
+  GTEST_SKIP() << "built without libjpeg";
+#endif
+  const std::string folder = OCTET_SOURCE_DIR "/tests/data/pixels/decoding/";
+  const auto answer = [](const std::string& model, const DecodedImage& image) {
+    auto session = Session::Create(*octet::Model::Load(model));
+    std::vector<float> input(2 * 4 * 3), means(3);
+    const Status prepared =
+        (*session)->Preprocess({image.rgb.data(), image.width, image.height, 3, 0}, input.data());
+    EXPECT_TRUE(prepared.ok()) << prepared.message();
+    const void* in = input.data();
+    void* out = means.data();
+    EXPECT_TRUE((*session)->Run(&in, &out).ok());
+    return means;
+  };
+  const auto outputs = [&] { return ReadNpyFloats(Path("y.npy"))->values; };
+  std::vector<std::vector<float>> answers;
+  std::string all;
+  for (const Framework framework : {Framework::kPillow, Framework::kTensorflow}) {
+    const std::string name = std::string(NameOf(kFrameworkNames, framework)) + ".octet";
+    Graph graph = MeansNetwork(3, false, {});
+    graph.metadata.preprocessing.decoding = DecodingOf(framework);
+    ASSERT_TRUE(WriteModel(Path(name), graph).ok());
+    const std::string photo = folder + "cmyk_plain.jpg";
+    answers.push_back(answer(Path(name), *LoadImage(photo, DecodingOf(framework))));
+    const Json j = Evaluate(Quote(photo) + Model(name) + " --outputs " + File("y.npy"));
+    EXPECT_EQ(j["data"]["fast_decode"], false);
+    EXPECT_EQ(outputs(), answers.back());
+    ASSERT_EQ(RunCommand(Quote(OCTET_TOOL_PATH) + " run " + File(name) + " --input " +
+                         Quote(photo) + " --output " + File("y.npy"))
+                  .code,
+              0);
+    EXPECT_EQ(outputs(), answers.back());
+    const Outcome classified =
+        RunCommand(Quote(OCTET_TOOL_PATH) + " classify --json " + Quote(photo) + Model(name));
+    const auto top = (*Session::Create(*octet::Model::Load(Path(name))))
+                         ->Classify(ViewOf(*LoadImage(photo, DecodingOf(framework))), 1);
+    EXPECT_EQ(Json::parse(classified.out)[0]["predictions"][0]["probability"].get<float>(),
+              (*top)[0].probability);
+    all += Model(name);
+    // A smaller image, for an input of 4x2.
+    const std::string larger = folder + "restart.jpg";
+    const DecodedImage small =
+        *DecodeImage(*ReadFileBytes(larger, 10000), larger, DecodingOf(framework), {8, 4});
+    EXPECT_EQ(small.width, 10);  // Of 37.
+    const std::string fast = Quote(larger) + Model(name) + " --fast-decode";
+    EXPECT_EQ(Evaluate(fast + " --outputs " + File("y.npy"))["data"]["fast_decode"], true);
+    EXPECT_EQ(outputs(), answer(Path(name), small));
+    EXPECT_NE(RunCommand(kEvaluate + fast).out.find("; JPEGs decoded smaller (--fast-decode)\n"),
+              std::string::npos);
+  }
+  EXPECT_NE(answers[0], answers[1]);
+  Evaluate(Quote(folder + "cmyk_plain.jpg") + all + " --predictions " + File("p.csv"));
+  const std::string csv = ReadFile(Path("p.csv"));
+  for (const std::vector<float>& means : answers) {
+    EXPECT_NE(csv.find(StrCat(*std::max_element(means.begin(), means.end()))), std::string::npos)
+        << csv;
+  }
 }
 
 }  // namespace

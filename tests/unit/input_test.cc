@@ -18,8 +18,13 @@
 #include "converter/quantize/quantize.h"
 #include "converter/report/compare.h"
 #include "engine/src/model_impl.h"
+#include "engine/src/preprocess.h"
+#include "formats/data/file.h"
+#include "formats/data/image.h"
 #include "formats/data/npy.h"
 #include "formats/model/input_meaning.h"
+#include "formats/model/preprocessing.h"
+#include "kernels/dispatch.h"
 #include "tests/sample_graphs.h"
 #include "tests/unit/data_test_util.h"
 #include "tests/unit/naive_interpreter.h"
@@ -362,6 +367,39 @@ TEST(Compare, CodesAreTheNumbersThatTheyStandFor) {
   EXPECT_NEAR(compare(off), 0.1, 1e-6);
   const std::vector<uint8_t> wrong{114, 114, 115, 250};
   EXPECT_NEAR(compare(wrong), 0.1, 1e-6);
+}
+
+// ---- Photos ----
+
+TEST(OpenSamples, DecodesPhotosAsTheModelSaysAndSmallerWhenTold) {
+  const std::string folder = OCTET_SOURCE_DIR "/tests/data/pixels/decoding/";
+  const std::vector<std::string> photos{folder + "png_0_16.png", folder + "restart.jpg",
+                                        folder + "png_exif_6.png"};
+  Graph g = WithHead({1, 1, 1}, {0, 0, 0}, 4);
+  for (const Framework framework : {Framework::kPillow, Framework::kOpencv}) {
+    for (const bool fast : {false, true}) {
+      g.metadata.preprocessing.decoding = DecodingOf(framework);
+      Result<DatasetSamples> samples = OpenSamples(photos, g, 0, fast);
+      ASSERT_TRUE(samples.ok()) << samples.status().message();
+      EXPECT_EQ(samples->description.find("--fast-decode") != std::string::npos, fast);
+      Preprocessor preprocessor(g.metadata.preprocessing, 4, 4, 3, **kernels::SelectTable(""));
+      std::vector<float> found(4 * 4 * 3), expected(found.size());
+      for (const std::string& photo : photos) {
+        const auto image = DecodeImage(*ReadFileBytes(photo, 10000), photo, DecodingOf(framework),
+                                       fast ? SmallestSize{8, 8} : SmallestSize());
+        ASSERT_TRUE(image.ok()) << image.status().message();
+        ASSERT_TRUE(
+            preprocessor
+                .ToFloat({image->rgb.data(), image->width, image->height, 3, 0}, expected.data())
+                .ok());
+        const Result<bool> more = samples->next(found.data());
+        ASSERT_TRUE(more.ok()) << more.status().message();
+        EXPECT_TRUE(*more);
+        EXPECT_EQ(found, expected) << photo;
+      }
+      EXPECT_FALSE(*samples->next(found.data()));
+    }
+  }
 }
 
 }  // namespace

@@ -1,8 +1,13 @@
-// JPEG, PNG, BMP and PNM files. PNG's checksums are made right first.
+// JPEG, PNG, BMP and PNM files, whose last byte chooses how they are decoded. PNG's checksums are
+// made right first.
 #include "formats/data/image.h"
 
+#include <filesystem>
+#include <utility>
 #include <vector>
 
+#include "formats/data/file.h"
+#include "formats/data/jpeg_decoder.h"
 #include "tests/fuzz/data_seeds.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 
@@ -10,10 +15,27 @@ using namespace octet;           // NOLINT: a program of its own.
 using namespace octet::testing;  // NOLINT
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  std::vector<uint8_t> bytes(data, data + size);
+  if (size == 0) return 0;
+  std::vector<uint8_t> bytes(data, data + size - 1);
   FixPng(&bytes);
   bytes.shrink_to_fit();
-  const Result<DecodedImage> image = DecodeImage(bytes, "fuzz");
+  unsigned choices = data[size - 1];
+  const auto choose = [&](unsigned count) {
+    const unsigned choice = choices % count;
+    choices /= count;
+    return choice;
+  };
+  Decoding decoding;
+  decoding.dct = static_cast<Dct>(choose(2));
+  decoding.upsampling = static_cast<Upsampling>(choose(2));
+  decoding.exif_orientation = choose(2) == 1;
+  const int smallest[] = {0, 1, 3, 20};
+  const int side = smallest[choose(4)];
+  decoding.framework = static_cast<Framework>(choose(3));
+#ifdef OCTET_HAVE_LIBJPEG
+  data_internal::jpeg_by_stb = choose(2) == 1;
+#endif
+  const Result<DecodedImage> image = DecodeImage(bytes, "fuzz", decoding, {side, side});
   if (!image.ok()) return 0;
   ++deep_inputs;
   const size_t expected =
@@ -27,5 +49,12 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
   for (const auto& some : {JpegSeeds(), PngSeeds(), BmpSeeds(), PnmSeeds()}) {
     seeds.insert(seeds.end(), some.begin(), some.end());
   }
+  for (const auto& entry :
+       std::filesystem::directory_iterator(OCTET_SOURCE_DIR "/tests/data/pixels/decoding")) {
+    std::vector<uint8_t> bytes = *ReadFileBytes(entry.path().string(), 1 << 20);
+    if (DetectImageFormat(bytes) != ImageFormat::kUnknown) seeds.push_back(std::move(bytes));
+  }
+  for (size_t i = 0; i < seeds.size(); ++i)
+    seeds[i].push_back(static_cast<uint8_t>(i % 96));  // All choices of decoding, by libjpeg.
   return seeds;
 }
