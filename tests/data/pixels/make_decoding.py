@@ -2,6 +2,7 @@
 
     python make_decoding.py FOLDER             the cases of decoding_test, in this folder
     python make_decoding.py FOLDER all TFRECORD...   many more sizes, and the photos of data sets
+    python make_decoding.py FILE checksums TFRECORD...   WIDTH HEIGHT CRC32 of every photo as TensorFlow decodes it
 
 Writes the images, cases.txt with a line for each way of decoding each of them,
 
@@ -206,7 +207,16 @@ def ways(name, data):
         yield "tensorflow", "accurate", "plain", "stored", tensorflow(data, "accurate", False)
 
 
+def write_checksums(path, sets):
+    with open(path, "w") as file:
+        for _, data in photos(sets):
+            pixels = tf.io.decode_jpeg(data, channels=3).numpy()
+            file.write(f"{pixels.shape[1]} {pixels.shape[0]} {zlib.crc32(pixels.tobytes())}\n")
+
+
 def main():
+    if sys.argv[2:3] == ["checksums"]:
+        return write_checksums(sys.argv[1], sys.argv[3:])
     folder, everything = sys.argv[1], sys.argv[2:3] == ["all"]
     images = [*small_images()]
     if everything:
