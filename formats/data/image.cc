@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -439,7 +440,17 @@ std::optional<int64_t> PnmNumber(Bytes bytes, size_t* pos) {
   return value;
 }
 
-Result<DecodedImage> DecodePnm(Bytes bytes) {
+/// A PNM's value as the framework has it, when the largest is not 255. TensorFlow has no PNM.
+uint8_t PnmValue(int64_t value, int64_t largest, bool gray, Framework framework) {
+  if (framework == Framework::kOpencv)
+    return static_cast<uint8_t>(largest > 255 ? value >> 8 : value);
+  // Pillow cuts its wide grays off where they are made RGB.
+  const double full = gray && largest > 255 ? 65535.0 : 255.0;
+  const double scaled = static_cast<double>(value) / static_cast<double>(largest) * full;
+  return static_cast<uint8_t>(std::min(std::nearbyint(scaled), 255.0));
+}
+
+Result<DecodedImage> DecodePnm(Bytes bytes, Framework framework) {
   const int64_t channels = bytes[1] == '6' ? 3 : 1;
   size_t pos = 2;
   std::array<int64_t, 3> header{};
@@ -468,9 +479,9 @@ Result<DecodedImage> DecodePnm(Bytes bytes) {
   uint8_t* out = image.rgb.data();
   for (int64_t i = 0; i < samples; ++i, in += sample_bytes) {
     const int64_t value = sample_bytes == 2 ? Big16(in) : in[0];
-    const int64_t scaled =
-        max_value == 255 ? value : (std::min(value, max_value) * 255 + max_value / 2) / max_value;
-    for (int64_t r = 0; r < repeat; ++r) *out++ = static_cast<uint8_t>(scaled);
+    const uint8_t scaled = max_value == 255 ? static_cast<uint8_t>(value)
+                                            : PnmValue(value, max_value, channels == 1, framework);
+    for (int64_t r = 0; r < repeat; ++r) *out++ = scaled;
   }
   return image;
 }
@@ -485,7 +496,7 @@ Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const Smalles
     case ImageFormat::kBmp:
       return DecodeBmp(bytes);
     case ImageFormat::kPnm:
-      return DecodePnm(bytes);
+      return DecodePnm(bytes, decoding.framework);
     case ImageFormat::kUnknown:
       break;
   }

@@ -426,7 +426,26 @@ TEST(ImageTest, DecodesPnms) {
             (Bytes{9, 9, 9, 8, 8, 8}));
   EXPECT_EQ(MustDecode(MakePnm("P5 3 1 15\n", {0, 15, 7})).rgb,
             (Bytes{0, 0, 0, 255, 255, 255, 119, 119, 119}));
-  EXPECT_EQ(MustDecode(MakePnm("P5 1 1 65535\n", {0x80, 0xff})).rgb, (Bytes{128, 128, 128}));
+  // As Pillow, which cuts wide grays off, and OpenCV, which takes the values as they are or their
+  // upper halves.
+  const struct {
+    const char* header;
+    Bytes values, pillow, opencv;
+  } cases[] = {{"P5 3 1 65535\n", {0, 77, 0x01, 0, 0x80, 0xff}, {77, 255, 255}, {0, 1, 128}},
+               {"P6 1 1 65535\n", {0, 77, 0x01, 0, 0x80, 0xff}, {0, 1, 128}, {0, 1, 128}},
+               {"P6 1 1 1000\n", {0x01, 44, 0x01, 0xf4, 0x03, 0xe8}, {76, 128, 255}, {1, 1, 3}},
+               {"P5 3 1 1000\n", {0x01, 44, 0, 1, 0, 0}, {255, 66, 0}, {1, 0, 0}},
+               {"P5 3 1 100\n", {0, 50, 100}, {0, 128, 255}, {0, 50, 100}}};
+  for (const auto& c : cases) {
+    for (const bool pillow : {true, false}) {
+      const auto image = DecodeImage(MakePnm(c.header, c.values), "test",
+                                     DecodingOf(pillow ? Framework::kPillow : Framework::kOpencv));
+      ASSERT_TRUE(image.ok()) << image.status().message();
+      const bool gray = c.header[1] == '5';
+      for (size_t i = 0; i < image->rgb.size(); ++i)
+        EXPECT_EQ(image->rgb[i], (pillow ? c.pillow : c.opencv)[gray ? i / 3 : i]) << c.header << i;
+    }
+  }
   ExpectAllPrefixesFail(MakePnm("P6\n2 2\n255\n", Bytes(12, 5)));
   ExpectAllPrefixesFail(MakePnm("P5\n2 2\n999\n", Bytes(8, 1)));
 }
