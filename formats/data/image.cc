@@ -289,24 +289,19 @@ int Eighths(ImageSize size, const SmallestSize& smallest) {
   return 8;
 }
 
-Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding, const SmallestSize& smallest,
-                                [[maybe_unused]] std::vector<uint8_t> memory) {
+Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding, SmallestSize smallest,
+                                std::vector<uint8_t> memory) {
   OCTET_ASSIGN_OR_RETURN(const JpegStructure structure, ReadJpegStructure(bytes));
   int orientation = 1;
   if (decoding.exif_orientation) {
     OCTET_ASSIGN_OR_RETURN(orientation, ExifOrientation(structure.exif));
   }
-  const auto decode = [&]() -> Result<DecodedImage> {
-    if (jpeg_by_stb) return DecodeJpegByStb(bytes, structure, decoding);
-#ifdef OCTET_HAVE_LIBJPEG
-    SmallestSize stored = smallest;
-    if (SwapsSides(orientation)) std::swap(stored.width, stored.height);
-    return DecodeByLibjpeg(bytes, structure, decoding, Eighths(structure.size, stored),
-                           std::move(memory));
-#endif
-  };
-  OCTET_ASSIGN_OR_RETURN(DecodedImage image, decode());
-  TurnUpright(orientation, &image);
+  if (SwapsSides(orientation)) std::swap(smallest.width, smallest.height);
+  Result<DecodedImage> image =
+      jpeg_by_stb ? DecodeJpegByStb(bytes, structure, decoding)
+                  : DecodeByLibjpeg(bytes, structure, decoding, Eighths(structure.size, smallest),
+                                    std::move(memory));
+  if (image.ok()) TurnUpright(orientation, &*image);
   return image;
 }
 

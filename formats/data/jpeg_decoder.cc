@@ -161,7 +161,14 @@ Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure
 #else
 
 namespace octet::data_internal {
+
 thread_local bool jpeg_by_stb = true;
+
+Result<DecodedImage> DecodeByLibjpeg(Bytes, const JpegStructure&, const Decoding&, int,
+                                     std::vector<uint8_t>) {
+  return InternalError("built without libjpeg");
 }
+
+}  // namespace octet::data_internal
 
 #endif

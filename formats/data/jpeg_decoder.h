@@ -2,17 +2,18 @@
 #ifndef OCTET_FORMATS_DATA_JPEG_DECODER_H_
 #define OCTET_FORMATS_DATA_JPEG_DECODER_H_
 
+#include <cstdint>
+#include <vector>
+
 #include "formats/data/jpeg_structure.h"
 
 namespace octet::data_internal {
 
-#ifdef OCTET_HAVE_LIBJPEG
 /// Decodes at `eighths` / 8 of the size, each side rounded up. Whatever libjpeg finds wrong, if
 /// only worth a warning, is an error, but for bytes between segments, which some cameras leave.
 Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure,
                                      const Decoding& decoding, int eighths,
                                      std::vector<uint8_t> memory);
-#endif
 
 /// Whether stb_image decodes JPEGs: where there is no libjpeg, and in its tests.
 extern thread_local bool jpeg_by_stb;

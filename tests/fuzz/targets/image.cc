@@ -49,12 +49,16 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
   for (const auto& some : {JpegSeeds(), PngSeeds(), BmpSeeds(), PnmSeeds()}) {
     seeds.insert(seeds.end(), some.begin(), some.end());
   }
+  for (std::vector<uint8_t>& seed : seeds) seed.push_back(0);
+#ifdef OCTET_HAVE_LIBJPEG
+  uint8_t choices = 0;
   for (const auto& entry :
        std::filesystem::directory_iterator(OCTET_SOURCE_DIR "/tests/data/pixels/decoding")) {
     std::vector<uint8_t> bytes = *ReadFileBytes(entry.path().string(), 1 << 20);
-    if (DetectImageFormat(bytes) != ImageFormat::kUnknown) seeds.push_back(std::move(bytes));
+    if (DetectImageFormat(bytes) == ImageFormat::kUnknown) continue;
+    bytes.push_back(choices++ % 96);  // All choices of decoding, by libjpeg.
+    seeds.push_back(std::move(bytes));
   }
-  for (size_t i = 0; i < seeds.size(); ++i)
-    seeds[i].push_back(static_cast<uint8_t>(i % 96));  // All choices of decoding, by libjpeg.
+#endif
   return seeds;
 }
