@@ -38,6 +38,7 @@ void FailAtWarning(j_common_ptr jpeg, int level) {
   if (level >= 0) return;  // Not a warning.
   switch (jpeg->err->msg_code) {
     case JWRN_JFIF_MAJOR:
+    case JWRN_NOT_SEQUENTIAL:  // Of fields that have no meaning there, which some cameras fill.
     case JWRN_ADOBE_XFORM:
       return;
     case JWRN_EXTRANEOUS_DATA: {

@@ -15,8 +15,9 @@ namespace {
 struct JpegState {
   struct Component {
     uint8_t id = 0, quantization = 0;
-    bool begun = false;  ///< A scan has set its blocks, or in progressive files the first
-                         ///< coefficient of each.
+    bool begun = false;     ///< A scan has set its blocks, or in progressive files the first
+                            ///< coefficient of each.
+    uint64_t complete = 0;  ///< Progressive: coefficients that have all their bits.
   };
   std::vector<Component> components;
   bool progressive = false;
@@ -59,7 +60,11 @@ Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
                           segment.size(), " bytes"));
   }
   const int first = segment[1 + 2 * count], last = segment[2 + 2 * count],
-            refines = segment[3 + 2 * count] >> 4;
+            refines = segment[3 + 2 * count] >> 4, bits_left = segment[3 + 2 * count] & 15;
+  if (state->progressive && (first > last || last > 63)) {
+    return Corrupt(StrCat("JPEG scan at byte ", offset, " has coefficients ", first, " to ", last,
+                          ", expected 0 to 63"));
+  }
   const bool dc = !state->progressive || first == 0, ac = !state->progressive || last > 0;
   for (size_t i = 0; i < count; ++i) {
     const uint8_t id = segment[1 + 2 * i], tables = segment[2 + 2 * i];
@@ -78,6 +83,8 @@ Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
     if (dc && refines == 0) OCTET_RETURN_IF_ERROR(need("DC Huffman", state->dc_codes, tables >> 4));
     if (ac) OCTET_RETURN_IF_ERROR(need("AC Huffman", state->ac_codes, tables & 15));
     component->begun |= dc && refines == 0;
+    if (state->progressive && bits_left == 0)
+      component->complete |= ~uint64_t{0} >> (63 - last + first) << first;
     // Refinements of nothing; decoders do not agree what that means.
     if (!component->begun) {
       return Corrupt(StrCat("JPEG scan at byte ", offset, " refines component ", int{id},
@@ -191,6 +198,9 @@ Result<JpegStructure> ReadJpegStructure(Bytes bytes) {
   if (scans == 0) return Corrupt("JPEG ends before its image data");
   for (const JpegState::Component& c : state.components) {
     if (!c.begun) return Corrupt(StrCat("JPEG has no scan for component ", int{c.id}));
+    // Decoders guess what is missing, each in its own way.
+    if (state.progressive && ~c.complete != 0)
+      return Corrupt(StrCat("JPEG is truncated: it lacks the last scans of component ", int{c.id}));
   }
   // A block needs a bit for its first coefficient and, in sequential files, one for "no more
   // coefficients".

@@ -251,7 +251,9 @@ Bytes RandomJpeg(Mutator* random) {
     scan(c, together ? components : 1, 0, last);
   }
   for (uint8_t c = 0; progressive && c < components; ++c) {
-    if (random->Below(2) == 0) scan(c, 1, 1, 5);
+    const uint8_t first = random->Below(2) == 0 ? 1 : 6;  // All coefficients, or nearly so.
+    scan(c, 1, 1, first == 1 ? 63 : 5);
+    if (first == 6 && random->Below(8) != 0) scan(c, 1, 6, 63);
   }
   jpeg.push_back(0xff);
   jpeg.push_back(0xd9);

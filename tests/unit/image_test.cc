@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 #include <string>
@@ -281,7 +282,13 @@ TEST(ImageTest, RefusesWhatLibjpegOnlyWarnsOf) {
               HasSubstr("premature end of data segment"));
   // Some cameras leave bytes before the end marker.
   EXPECT_EQ(MustDecode(Changed(kBaselineJpeg, 2, {0, 0, 0, 0})).rgb, MustDecode(kBaselineJpeg).rgb);
-  // Before a restart they stand for blocks that were lost.
+  // Some fill fields of the scan header that say nothing.
+  Bytes odd(std::begin(kBaselineJpeg), std::end(kBaselineJpeg));
+  for (size_t at = 0; at + 13 < odd.size(); ++at)
+    if (odd[at] == 0xff && odd[at + 1] == 0xda) odd[at + 12] = 0;
+  EXPECT_FALSE(std::ranges::equal(odd, kBaselineJpeg));
+  EXPECT_EQ(MustDecode(odd).rgb, MustDecode(kBaselineJpeg).rgb);
+  // Bytes before a restart stand for blocks that were lost.
   const Bytes restart(std::begin(kRestartJpeg), std::end(kRestartJpeg));
   for (size_t at = restart.size() - 2; at-- > 0;) {
     if (restart[at] != 0xff || restart[at + 1] < 0xd0 || restart[at + 1] > 0xd7) continue;
@@ -289,6 +296,23 @@ TEST(ImageTest, RefusesWhatLibjpegOnlyWarnsOf) {
                         StatusCode::kCorrupt),
                 HasSubstr("extraneous bytes before marker"));
     break;
+  }
+}
+
+// libjpeg-turbo 2 and 3 smooth what is missing differently.
+TEST(ImageTest, RefusesProgressiveJpegsWithoutTheirLastScans) {
+  const Bytes jpeg(std::begin(kProgressiveJpeg), std::end(kProgressiveJpeg));
+  std::vector<size_t> scans;
+  for (size_t at = 0; at + 1 < jpeg.size(); ++at)
+    if (jpeg[at] == 0xff && jpeg[at + 1] == 0xda) scans.push_back(at);
+  ASSERT_GT(scans.size(), 3u);
+  for (size_t i = 1; i < scans.size(); ++i) {
+    // Tables of the next scan do no harm.
+    Bytes cut(jpeg.begin(), jpeg.begin() + static_cast<std::ptrdiff_t>(scans[i]));
+    Append(&cut, "\xff\xd9");
+    EXPECT_THAT(ErrorOf(cut, StatusCode::kCorrupt),
+                HasSubstr("it lacks the last scans of component"))
+        << i;
   }
 }
 
