@@ -291,7 +291,10 @@ void PrintTable(const std::vector<Contender>& contenders, const std::vector<std:
               data.description.c_str(), data.labelled, data.total(), data.label_source.c_str());
   for (const Contender& c : contenders) {
     // Models of one network mostly read the same; each other one is told.
-    if (&c != &contenders[0] && c.meaning.text == contenders[0].meaning.text) continue;
+    const InputMeaning& first = contenders[0].meaning;
+    if (&c != &contenders[0] && c.meaning.text == first.text &&
+        c.meaning.preprocessing == first.preprocessing)
+      continue;
     const std::string of = contenders.size() > 1 ? c.path + ": " : "";
     std::printf("input:   %s%s\n", of.c_str(), c.meaning.text.c_str());
     if (data.has_pixels)

@@ -6,6 +6,7 @@
 #include <array>
 #include <csetjmp>
 #include <cstdio>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -74,7 +75,18 @@ class Jpeg {
   }
 
   Status Error() const {
-    return Corrupt(StrCat("JPEG cannot be decoded: ", errors_.message.data()));
+    std::string message = StrCat("JPEG cannot be decoded: ", errors_.message.data());
+    switch (errors_.base.msg_code) {
+      case JERR_OUT_OF_MEMORY:
+      case JERR_NO_BACKING_STORE:  // More than max_memory_to_use.
+        return OutOfMemory(std::move(message));
+      case JERR_CCIR601_NOTIMPL:
+      case JERR_CONVERSION_NOTIMPL:
+      case JERR_FRACT_SAMPLE_NOTIMPL:
+        return Unsupported(std::move(message));
+      default:
+        return Corrupt(std::move(message));
+    }
   }
 
   jpeg_decompress_struct info{};

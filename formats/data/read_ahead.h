@@ -31,7 +31,7 @@ class ReadAhead {
   /// False at the end; after an error it may go on with the next item. Called by Next's thread.
   using Read = std::function<Result<bool>(Item*)>;
   /// Called by several threads at once, each with another item and another `worker` below
-  /// workers().
+  /// ReadAheadWorkers() and the number of items.
   using Prepare = std::function<Status(Item*, int worker)>;
 
   ReadAhead(Read read, Prepare prepare)
@@ -76,11 +76,11 @@ class ReadAhead {
       bytes += read.encoded.size() + read.image.rgb.size() + sizeof(float) * read.float_data.size();
     } while (!window_.back().end && bytes < kWindowBytes &&
              window_.size() < kItemsPerWorker * static_cast<size_t>(workers_));
-    const int count = static_cast<int>(window_.size());
-#pragma omp parallel for schedule(dynamic, 1) num_threads(std::min(workers_, count))
+    const int count = static_cast<int>(window_.size()) - (window_.back().end ? 1 : 0);
+#pragma omp parallel for schedule(dynamic, 1) num_threads(std::clamp(count, 1, workers_))
     for (int i = 0; i < count; ++i) {
       Slot& slot = window_[static_cast<size_t>(i)];
-      if (slot.end || !slot.status.ok()) continue;
+      if (!slot.status.ok()) continue;
       try {
         const int worker = omp_get_thread_num();
         std::vector<uint8_t>& memory = memory_[static_cast<size_t>(worker)];

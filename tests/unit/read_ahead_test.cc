@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
 #include <new>
 #include <string>
@@ -33,7 +34,7 @@ struct Numbers {
   }
   Status Prepare(Numbered* item, int worker) {
     EXPECT_GE(worker, 0);
-    EXPECT_LT(worker, ReadAheadWorkers());
+    EXPECT_LT(worker, std::min(ReadAheadWorkers(), count));
     ++prepared;
     if (item->number % 5 == 4) return Corrupt(StrCat("cannot prepare ", item->number));
     item->square = item->number * item->number;
