@@ -1,7 +1,7 @@
 // bench_kernels: every distinct convolution of ResNet-50 v1.5 on every instruction set of this
 // machine, as the engine runs it, with warm and with cold weights. Names are
 // layer/kernel/instruction set/warm|cold; peaks stand in the context. Then photos of 1280x720 (see
-// pixel_rows.h); --benchmark_filter=pixels for them alone.
+// pixel_benchmarks.h); --benchmark_filter=pixels for them alone.
 #include <benchmark/benchmark.h>
 #include <time.h>
 #include <unistd.h>
@@ -20,7 +20,7 @@
 #include <vector>
 
 #include "bench/peak.h"
-#include "bench/pixel_rows.h"
+#include "bench/pixel_benchmarks.h"
 #include "bench/synthetic_network.h"
 #include "engine/src/model_impl.h"
 #include "engine/src/ops.h"
@@ -371,7 +371,7 @@ int Main(int argc, char** argv) {
       }
     }
   }
-  RegisterPixelRows(sets);
+  RegisterPixelBenchmarks(sets);
   benchmark::RunSpecifiedBenchmarks();
   benchmark::Shutdown();
   return 0;

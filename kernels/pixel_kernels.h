@@ -31,7 +31,7 @@ inline constexpr int kFixedTapsBits = 22;
 inline constexpr int kRowsAtOnce = 4;
 
 /// Scaling by filters. Inputs of 8 bits may be read up to 64 bytes behind the last value that is
-/// needed.
+/// needed, those of floats one value.
 struct ResizeKernels {
   /// Pillow's horizontal pass on `rows` <= kRowsAtOnce rows of `channels` (1 or 3) values a pixel:
   /// out = clamp((2^21 + sum) >> 22, 0, 255), the sum in int32, wrapping around.

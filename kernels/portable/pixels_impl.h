@@ -21,26 +21,55 @@ constexpr auto kResizeRows = &ResizeFixedRows;
 constexpr auto kBlendRows = &BlendFixedRows;
 #endif
 
+// What is computed for a pixel at once: a value, or the three of a pixel and the next one's first,
+// which comes to nothing: registers have four lanes.
+template <typename T, int kChannels>
+struct PixelLanes {
+  using Type = T;
+};
+template <typename T>
+struct PixelLanes<T, 3> {
+  typedef T Type __attribute__((vector_size(4 * sizeof(T))));
+};
+
+template <int kChannels, typename To, typename In>
+OCTET_INLINE typename PixelLanes<To, kChannels>::Type LoadPixel(const In* p) {
+  if constexpr (kChannels == 1) {
+    return static_cast<To>(*p);
+  } else {
+    typename PixelLanes<In, kChannels>::Type v;
+    __builtin_memcpy(&v, p, sizeof v);
+    return __builtin_convertvector(v, typename PixelLanes<To, kChannels>::Type);
+  }
+}
+
+template <int kChannels, typename Lanes>
+OCTET_INLINE void StoreFloatPixel(const Lanes& v, float* out) {
+  if constexpr (kChannels == 1) {
+    *out = static_cast<float>(v);
+  } else {
+    const auto floats = __builtin_convertvector(v, typename PixelLanes<float, kChannels>::Type);
+    __builtin_memcpy(out, &floats, kChannels * sizeof(float));
+  }
+}
+
 template <int kChannels, typename In, typename Weight>
 OCTET_INLINE void ResizeFloatRowOf(const In* in, const TapsView<Weight>& taps, float* out) {
   for (int x = 0; x < taps.outputs; ++x, out += kChannels) {
     const Weight* w = taps.weights + static_cast<int64_t>(x) * taps.taps;
     const int first = taps.first[x], count = taps.count[x];
-    Weight sum[kChannels];
-    for (int c = 0; c < kChannels; ++c) sum[c] = 0;
+    typename PixelLanes<Weight, kChannels>::Type sum = {};
     if (first >= 0 && first + count <= taps.size) {
       const In* p = in + static_cast<int64_t>(first) * kChannels;
-      for (int i = 0; i < count; ++i, p += kChannels)
-        for (int c = 0; c < kChannels; ++c) sum[c] += static_cast<Weight>(p[c]) * w[i];
+      for (int i = 0; i < count; ++i, p += kChannels) sum += LoadPixel<kChannels, Weight>(p) * w[i];
     } else {
       for (int i = 0; i < count; ++i) {
         int at = first + i < 0 ? 0 : first + i;
         at = at < taps.size ? at : taps.size - 1;
-        const In* p = in + static_cast<int64_t>(at) * kChannels;
-        for (int c = 0; c < kChannels; ++c) sum[c] += static_cast<Weight>(p[c]) * w[i];
+        sum += LoadPixel<kChannels, Weight>(in + static_cast<int64_t>(at) * kChannels) * w[i];
       }
     }
-    for (int c = 0; c < kChannels; ++c) out[c] = static_cast<float>(sum[c]);
+    StoreFloatPixel<kChannels>(sum, out);
   }
 }
 
@@ -77,12 +106,9 @@ template <int kChannels>
 OCTET_INLINE void LerpRowOf(const uint8_t* in, const int32_t* left, const int32_t* right,
                             const float* lerp, int outputs, float* out) {
   for (int x = 0; x < outputs; ++x, out += kChannels) {
-    const uint8_t* l = in + static_cast<int64_t>(left[x]) * kChannels;
-    const uint8_t* r = in + static_cast<int64_t>(right[x]) * kChannels;
-    for (int c = 0; c < kChannels; ++c) {
-      const auto from = static_cast<float>(l[c]);
-      out[c] = from + (static_cast<float>(r[c]) - from) * lerp[x];
-    }
+    const auto from = LoadPixel<kChannels, float>(in + static_cast<int64_t>(left[x]) * kChannels);
+    const auto to = LoadPixel<kChannels, float>(in + static_cast<int64_t>(right[x]) * kChannels);
+    StoreFloatPixel<kChannels>(from + (to - from) * lerp[x], out);
   }
 }
 

@@ -14,6 +14,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/data/file.h"
 #include "formats/data/npy.h"
+#include "formats/data/png_writer.h"
 #include "formats/model/preprocessing.h"
 #include "tests/packaging/command.h"
 #include "tests/small_network.h"
@@ -262,6 +263,51 @@ TEST_F(EvaluateTest, ArraysOfQuantizedInputs) {
               "raw samples are floats");
 }
 
+// The picture is what the network gets before normalization, the array what it gets.
+TEST_F(EvaluateTest, PreprocessShowsWhatTheNetworkSees) {
+  DecodedImage photo{40, 20, {}};
+  for (int i = 0; i < 40 * 20 * 3; ++i) photo.rgb.push_back(static_cast<uint8_t>(i * 7 % 251));
+  ASSERT_TRUE(WritePng(Path("photo.png"), photo).ok());
+  const std::string kPreprocess = Quote(OCTET_TOOL_PATH) + " preprocess ";
+  for (const ChannelOrder order : {ChannelOrder::kRgb, ChannelOrder::kBgr}) {
+    Graph graph = MeansNetwork(3, false, {});  // Of 2 x 4 pixels.
+    Preprocessing& p = graph.metadata.preprocessing;
+    p.resize = ResizeRule::kCenterCrop;
+    p.resize_shorter = 10;
+    p.order = order;
+    p.scale = 0.5f;
+    ASSERT_TRUE(WriteModel(Path("crop.octet"), graph).ok());
+    const Outcome done = RunCommand(kPreprocess + File("photo.png") + Model("crop.octet") +
+                                    " --output " + File("seen.png") + " --output " +
+                                    File("seen.npy") + " --crop " + File("crop.png") + " --json");
+    ASSERT_EQ(done.code, 0) << done.err;
+    // 4 x 2 of 20 x 10 pixels, which are half of the photo's.
+    EXPECT_EQ(Json::parse(done.out)["part"], Json({16, 8, 8, 4}));
+    const auto seen = LoadImage(Path("seen.png"));
+    ASSERT_TRUE(seen.ok()) << seen.status().message();
+    ASSERT_EQ(seen->width, 4);
+    ASSERT_EQ(seen->height, 2);
+    const auto input = ReadNpyFloats(Path("seen.npy"));
+    ASSERT_TRUE(input.ok()) << input.status().message();
+    EXPECT_EQ(input->shape, (std::vector<int64_t>{1, 2, 4, 3}));
+    for (size_t i = 0; i < 24; ++i) {
+      const size_t from = order == ChannelOrder::kRgb ? i : i - i % 3 + (2 - i % 3);
+      EXPECT_EQ(input->values[i], 0.5f * static_cast<float>(seen->rgb[from]));
+    }
+    const auto drawn = LoadImage(Path("crop.png"));
+    ASSERT_TRUE(drawn.ok()) << drawn.status().message();
+    ASSERT_EQ(drawn->width, 40);
+    const auto at = [&](int x, int y) { return &drawn->rgb[static_cast<size_t>(y * 40 + x) * 3]; };
+    EXPECT_EQ(at(0, 0)[2], photo.rgb[2] / 3);  // Left out.
+    EXPECT_EQ(at(16, 8)[0], 255);              // The frame.
+    EXPECT_EQ(at(16, 8)[1], 0);
+    EXPECT_EQ(at(20, 10)[1], photo.rgb[(10 * 40 + 20) * 3 + 1]);  // Inside.
+  }
+  ExpectError(kPreprocess + File("photo.png") + Model("crop.octet") + " --output seen.jpg", 1,
+              "expected a name that ends in .png or .npy");
+  ExpectError(kPreprocess + File("none.png") + Model("crop.octet"), 1, "none.png");
+}
+
 // Photos become pixels as each model says, in every command; --fast-decode makes other ones, and
 // says so.
 TEST_F(EvaluateTest, PhotosAreDecodedAsTheModelSays) {
@@ -273,7 +319,7 @@ TEST_F(EvaluateTest, PhotosAreDecodedAsTheModelSays) {
     auto session = Session::Create(*octet::Model::Load(model));
     std::vector<float> input(2 * 4 * 3), means(3);
     const Status prepared =
-        (*session)->Preprocess({image.rgb.data(), image.width, image.height, 3, 0}, input.data());
+        (*session)->Preprocess({image.rgb.data(), image.width, image.height}, input.data());
     EXPECT_TRUE(prepared.ok()) << prepared.message();
     const void* in = input.data();
     void* out = means.data();

@@ -390,7 +390,7 @@ TEST(OpenSamples, DecodesPhotosAsTheModelSaysAndSmallerWhenTold) {
         ASSERT_TRUE(image.ok()) << image.status().message();
         ASSERT_TRUE(
             preprocessor
-                .ToFloat({image->rgb.data(), image->width, image->height, 3, 0}, expected.data())
+                .ToFloat({image->rgb.data(), image->width, image->height}, expected.data())
                 .ok());
         const Result<bool> more = samples->next(found.data());
         ASSERT_TRUE(more.ok()) << more.status().message();

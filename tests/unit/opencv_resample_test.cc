@@ -152,7 +152,7 @@ TEST(OpencvResampleTest, FusedSumsAreRoundedOnce) {
         expected[j] = std::fma(a[j], weights[0], c[j]);
       }
       const float* rows[4] = {a.data(), c.data(), zeros.data(), zeros.data()};
-      table.opencv.cubic_rows(rows, weights, 64, got.data());
+      table.pixels->opencv.cubic_rows(rows, weights, 64, got.data());
       ASSERT_EQ(got, expected);
     }
   });

@@ -48,6 +48,9 @@ struct Float64Kernels {
   static constexpr auto kFloatRows = &kernels::ResizeKernels::blend_rows_f32_f64;
 };
 
+/// A pixel of three values is read as four.
+constexpr int kFloatOverread = 1;
+
 /// Filters along one axis, then the other.
 template <typename Kernels>
 class TapsResampler : public Resampler {
@@ -91,7 +94,8 @@ class TapsResampler : public Resampler {
                   out = int64_t{task_.width} * task_.channels;
     return Carver::Bytes<float>(out) + Carver::Bytes<const void*>(rows_.taps) +
            (horizontal_first_ ? Carver::Bytes<float>(out * capacity_)
-                              : Carver::Bytes<float>(in) + Carver::Bytes<uint8_t>(in * capacity_));
+                              : Carver::Bytes<float>(in + kFloatOverread) +
+                                    Carver::Bytes<uint8_t>(in * capacity_));
   }
 
   void Run(PixelRows* rows, int begin, int end, uint8_t* scratch, void* out) const override {
@@ -112,7 +116,7 @@ class TapsResampler : public Resampler {
       }
     } else {
       auto** window = carver.Take<const uint8_t*>(rows_.taps);
-      float* blended = carver.Take<float>(in_row);
+      float* blended = carver.Take<float>(in_row + kFloatOverread);
       RowRing<uint8_t> ring(carver.Take<uint8_t>(in_row * capacity_), in_row, capacity_);
       for (int y = begin; y < end; ++y) {
         Fill(&ring, y, window,

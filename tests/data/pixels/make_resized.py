@@ -3,7 +3,7 @@ frameworks are installed.
 
 Usage: make_resized.py FRAMEWORK OUTPUT [COUNT SEED]. FRAMEWORK is tensorflow, pillow (the newest), pillow12 or torchvision. OUTPUT.txt has a line for each
 case: width, height and channels of the source, those of the result, u1 or f4, and the preprocessing as JSON; OUTPUT.bin has the
-results one after the other. Sources are noise that the test makes too. Without COUNT the small set, else random cases.
+results one after the other. Sources are noise that the test makes too. Without COUNT the small set, else every size from 1 to 70 pixels and COUNT random cases.
 """
 
 import json
@@ -163,6 +163,8 @@ def main():
         return r.choice([r.randint(1, 8), r.randint(1, 70), r.randint(1, 70), r.randint(1, 400)])
 
     def sizes():
+        for w in range(1, 71):  # Every width and every height.
+            yield w, w * 37 % 71, r.randint(1, 70), r.randint(1, 70)
         for _ in range(count):
             w, h, out_w, out_h = side(), side(), r.randint(1, 70), r.randint(1, 70)
             yield r.choice([(w, h, out_w, out_h), (w, h, w, out_h), (w, h, out_w, h), (w, h, w, h), (out_w, out_h, out_w * 2, out_h * 3),

@@ -32,8 +32,9 @@ void Preprocess(std::string_view text) {
   const auto again = ParsePreprocessing(json, "again");
   FUZZ_CHECK(again.ok(), json + again.status().message());
   FUZZ_CHECK(again->mean == p->mean && again->stddev == p->stddev && again->scale == p->scale &&
-                 again->resize == p->resize && again->filter == p->filter &&
-                 again->order == p->order,
+                 again->resize == p->resize && again->resampling == p->resampling &&
+                 again->decoding == p->decoding && again->pad_color == p->pad_color &&
+                 again->resize_shorter == p->resize_shorter && again->order == p->order,
              json);
   ++deep_inputs;
 }
@@ -110,6 +111,13 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
   add(0,
       R"({"resize":"center-crop","resize_shorter":256,"filter":"bicubic","order":"bgr","scale":0.5,"mean":[1,2,3],"std":[0.1,0.2,0.3]})");
   add(0, R"({"resize":"stretch","filter":"bilinear","order":"rgb","scale":1,"mean":0,"std":1})");
+  add(0,
+      R"({"framework":"tensorflow","decode":{"framework":"opencv","dct":"fast","upsampling":"plain","orientation":"exif"},)"
+      R"("resize":"letterbox","pad_color":[1,2,3],"filter":"bicubic","antialias":true,"result":"uint8"})");
+  add(0,
+      R"([{"type":"Resize","size":256},{"CenterCrop":{"size":[224]}},"ToTensor",{"type":"Normalize","mean":0.5,"std":[1]}])");
+  add(0,
+      R"({"input_size":[3,224,224],"interpolation":"bicubic","crop_pct":0.9,"mean":[0,0,0],"std":[1,1,1]})");
   add(1,
       R"({"version":1,"method":"minmax","samples":3,"ranges":{"image":[-1,2.5],"conv1":[0,6]}})");
   add(2, "\xef\xbb\xbfroses\r\nsunflowers\n daisy \ndandelion\ntulips\n\n");
