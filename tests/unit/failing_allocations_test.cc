@@ -98,9 +98,11 @@ class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
                static_cast<std::streamsize>(bytes_.size()));
     ASSERT_TRUE(file.flush());
     for (size_t i = 0; i < pixels_.size(); ++i) pixels_[i] = static_cast<uint8_t>(i * 31 + i / 7);
-    for (int i = 0; i < 3; ++i) {
-      images_[i] = {pixels_.data() + i * 300, kWidth, kHeight - i};
-    }
+    for (int i = 0; i < 3; ++i) images_[i] = {pixels_.data() + i * 300, kWidth, kHeight - i};
+    images_[1].format = PixelFormat::kNv12;  // And of the same size upright as the first.
+    images_[1].width = kHeight;
+    images_[1].height = kWidth;
+    images_[1].rotation = 1;
   }
   void TearDown() override { ::unlink(path_.c_str()); }
 

@@ -199,7 +199,9 @@ struct Image {
   const uint8_t* pixels = nullptr;  ///< The first row; of kNv12, kNv21 and kI420, of the Y plane.
   int width = 0, height = 0;        ///< As stored, 1 to 32768.
   PixelFormat format = PixelFormat::kRgb;
-  int64_t row_stride = 0;  ///< Bytes from row to row; 0 = they are directly behind each other.
+  /// Bytes from row to row; 0 = they are directly behind each other. What is between them may be
+  /// read, but does not matter; what is behind the last one is not.
+  int64_t row_stride = 0;
 
   /// Planes of kNv12 and kNv21 (the first of the two) and of kI420 (U, V), each of (width + 1) / 2
   /// values or pairs by (height + 1) / 2 rows. Null = directly behind the plane before, which is
