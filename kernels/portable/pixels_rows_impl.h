@@ -46,10 +46,12 @@ struct LibyuvColors {
             Signed(u * u_blue + blue)};
   }
 
-  static OCTET_INLINE PixelU16 Prepare(PixelU16 luma) { return luma; }
+  // Lanes of Y * 257.
+  static OCTET_INLINE PixelU16 Even(PixelU16 luma) { return (luma << 8) | (luma & 255); }
+  static OCTET_INLINE PixelU16 Odd(PixelU16 luma) { return (luma & 0xff00) | (luma >> 8); }
 
   OCTET_INLINE void OfPixels(PixelU16 luma, const Chroma& chroma, PixelI16 (&rgb)[3]) const {
-    const PixelI16 y = Signed(MulHigh(luma * 257, y_scale));
+    const PixelI16 y = Signed(MulHigh(luma, y_scale));
     rgb[0] = AddSaturated(y, chroma.red) >> 6;
     rgb[1] = (y + chroma.green) >> 6;
     rgb[2] = AddSaturated(y, chroma.blue) >> 6;
@@ -99,7 +101,8 @@ struct OpencvColors {
     return c;
   }
 
-  static OCTET_INLINE PixelU16 Prepare(PixelU16 luma) { return SubtractBytes(luma, 16); }
+  static OCTET_INLINE PixelU16 Even(PixelU16 luma) { return SubtractBytes(luma, 16) & 255; }
+  static OCTET_INLINE PixelU16 Odd(PixelU16 luma) { return SubtractBytes(luma, 16) >> 8; }
 
   OCTET_INLINE void OfPixels(PixelU16 luma, const Chroma& chroma, PixelI16 (&rgb)[3]) const {
     Sum y = Start<0>();
@@ -134,11 +137,10 @@ OCTET_INLINE void YuvBlock(const uint8_t* y, const uint8_t* u, const uint8_t* v,
     u_lanes = kVFirst ? pairs >> 8 : pairs & 255;
     v_lanes = kVFirst ? pairs & 255 : pairs >> 8;
   }
-  luma = Colors::Prepare(luma);
   const typename Colors::Chroma chroma = colors.OfChroma(u_lanes, v_lanes);
   PixelI16 even[3], odd[3];
-  colors.OfPixels(luma & 255, chroma, even);
-  colors.OfPixels(luma >> 8, chroma, odd);
+  colors.OfPixels(Colors::Even(luma), chroma, even);
+  colors.OfPixels(Colors::Odd(luma), chroma, odd);
   StoreRgb(even[0], odd[0], even[1], odd[1], even[2], odd[2], out);
 }
 

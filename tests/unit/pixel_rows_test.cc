@@ -224,16 +224,16 @@ void ExpectRows(const Image& image, int channels, Framework framework,
   ASSERT_EQ(rows.channels(), image.format == PixelFormat::kGray ? 1 : channels);
   EXPECT_EQ(rows.width(), UprightSize(image).width);
   EXPECT_EQ(rows.height(), UprightSize(image).height);
-  unsigned sum = 0;
+  volatile uint8_t behind = 0;  // For AddressSanitizer.
   const auto same = [&](int y) {
     const uint8_t* row = rows.Row(y);
-    for (int i = 0; i < kPixelOverread; ++i) sum += row[bytes + i];  // For AddressSanitizer.
+    for (int i = 0; i < kPixelOverread; ++i) behind = row[bytes + i];
     return std::equal(row, row + bytes, &expected[bytes * y]);
   };
   for (int y = 0; y < rows.height(); ++y) ASSERT_TRUE(same(y)) << "row " << y;
   // In another order.
   for (int y = rows.height() - 1; y >= 0; y -= 7) ASSERT_TRUE(same(y)) << "row " << y;
-  EXPECT_NE(sum, 1u);
+  (void)behind;
 }
 
 TEST(ImageRowsTest, EveryFormatTurnedMirroredAndCut) {

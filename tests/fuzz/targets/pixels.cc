@@ -43,13 +43,13 @@ std::vector<uint8_t> Rows(const Image& image, const Fields& f, const kernels::Ke
                  table.pixels->rows, static_cast<uint8_t*>(scratch.get()));
   const size_t row_bytes = static_cast<size_t>(rows.width()) * static_cast<size_t>(rows.channels());
   std::vector<uint8_t> all;
-  unsigned sum = 0;
+  volatile uint8_t behind = 0;  // For AddressSanitizer.
   for (int y = 0; y < rows.height(); ++y) {
     const uint8_t* row = rows.Row(y);
     all.insert(all.end(), row, row + row_bytes);
-    for (int i = 0; i < kPixelOverread; ++i) sum += row[row_bytes + static_cast<size_t>(i)];
+    for (int i = 0; i < kPixelOverread; ++i) behind = row[row_bytes + static_cast<size_t>(i)];
   }
-  FUZZ_CHECK(sum != 1, "");  // So that they are read.
+  (void)behind;
   return all;
 }
 
