@@ -175,12 +175,12 @@ TEST(MaxMemory, ResizingIsCounted) {
   ASSERT_TRUE(model.ok()) << model.status().message();
   const auto session = Session::Create(*model);
   ASSERT_TRUE(session.ok());
-  const std::vector<uint8_t> pixels(4 * 4000 * 3);
+  const std::vector<uint8_t> pixels(400 * 4000 * 3);
   std::vector<float> input(3 << 20);
   testing::largest_allocation = 0;
-  const Status status = (*session)->Preprocess({pixels.data(), 4, 4000}, input.data());
+  const Status status = (*session)->Preprocess({pixels.data(), 400, 4000}, input.data());
   EXPECT_EQ(StatusCode::kOutOfMemory, status.code());
-  EXPECT_THAT(status.message(), HasSubstr("image of 4x4000 pixels: needs"));
+  EXPECT_THAT(status.message(), HasSubstr("image of 400x4000 pixels: needs"));
   EXPECT_LT(testing::largest_allocation, size_t{1} << 20);
   EXPECT_TRUE((*session)->Preprocess({pixels.data(), 4, 4}, input.data()).ok());
 }
