@@ -17,7 +17,7 @@
 
 namespace octet::data_internal {
 
-thread_local bool jpeg_by_stb = false;
+constinit thread_local bool jpeg_by_stb = false;
 
 namespace {
 
@@ -175,7 +175,7 @@ Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure
 
 namespace octet::data_internal {
 
-thread_local bool jpeg_by_stb = true;
+constinit thread_local bool jpeg_by_stb = true;
 
 Result<DecodedImage> DecodeByLibjpeg(Bytes, const JpegStructure&, const Decoding&, int,
                                      std::vector<uint8_t>) {

@@ -16,7 +16,7 @@ Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure
                                      std::vector<uint8_t> memory);
 
 /// Whether stb_image decodes JPEGs: where there is no libjpeg, and in its tests.
-extern thread_local bool jpeg_by_stb;
+extern constinit thread_local bool jpeg_by_stb;
 
 }  // namespace octet::data_internal
 

@@ -27,7 +27,7 @@ void* LimitedReallocate(void* p, size_t old_size, size_t size) {
 
 }  // namespace
 
-thread_local uint8_t fresh_memory = 0;
+constinit thread_local uint8_t fresh_memory = 0;
 
 }  // namespace octet::data_internal
 

@@ -11,7 +11,7 @@ namespace octet::data_internal {
 
 /// What the decoder's memory holds before it is written. No image depends on it; tests change it to
 /// prove that.
-extern thread_local uint8_t fresh_memory;
+extern constinit thread_local uint8_t fresh_memory;
 
 /// Decodes a JPEG or PNG to RGB; with `gray16`, values of 16 bits, those above 255 as 255. No
 /// single allocation of the decoder exceeds `allocation_limit` bytes (a small compressed stream
