@@ -4,9 +4,11 @@
 #define OCTET_KERNELS_PORTABLE_PIXELS_IMPL_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/pixel_floats.h"
 #include "kernels/portable/resize_fixed_impl.h"
 
 namespace octet::kernels {
@@ -21,55 +23,49 @@ constexpr auto kResizeRows = &ResizeFixedRows;
 constexpr auto kBlendRows = &BlendFixedRows;
 #endif
 
-// What is computed for a pixel at once: a value, or the three of a pixel and the next one's first,
-// which comes to nothing: registers have four lanes.
-template <typename T, int kChannels>
-struct PixelLanes {
-  using Type = T;
-};
-template <typename T>
-struct PixelLanes<T, 3> {
-  typedef T Type __attribute__((vector_size(4 * sizeof(T))));
-};
+// A pixel's values, to which products are added: one, three, or in floats three and the next
+// pixel's first, which comes to nothing, as registers have four lanes.
+template <typename Weight, int kChannels>
+struct PixelSum {
+  Weight sum[kChannels] = {};
 
-template <int kChannels, typename To, typename In>
-OCTET_INLINE typename PixelLanes<To, kChannels>::Type LoadPixel(const In* p) {
-  if constexpr (kChannels == 1) {
-    return static_cast<To>(*p);
-  } else {
-    typename PixelLanes<In, kChannels>::Type v;
-    __builtin_memcpy(&v, p, sizeof v);
-    return __builtin_convertvector(v, typename PixelLanes<To, kChannels>::Type);
+  template <typename In>
+  OCTET_INLINE void Add(const In* p, Weight w) {
+    for (int c = 0; c < kChannels; ++c) sum[c] += static_cast<Weight>(p[c]) * w;
   }
-}
+  OCTET_INLINE void Store(float* out) const {
+    for (int c = 0; c < kChannels; ++c) out[c] = static_cast<float>(sum[c]);
+  }
+};
+template <>
+struct PixelSum<float, 3> {
+  FourFloats sum = {};
 
-template <int kChannels, typename Lanes>
-OCTET_INLINE void StoreFloatPixel(const Lanes& v, float* out) {
-  if constexpr (kChannels == 1) {
-    *out = static_cast<float>(v);
-  } else {
-    const auto floats = __builtin_convertvector(v, typename PixelLanes<float, kChannels>::Type);
-    __builtin_memcpy(out, &floats, kChannels * sizeof(float));
+  template <typename In>
+  OCTET_INLINE void Add(const In* p, float w) {
+    sum += LoadFour(p) * w;
   }
-}
+  OCTET_INLINE void Store(float* out) const { std::memcpy(out, &sum, 3 * sizeof(float)); }
+};
 
 template <int kChannels, typename In, typename Weight>
 OCTET_INLINE void ResizeFloatRowOf(const In* in, const TapsView<Weight>& taps, float* out) {
   for (int x = 0; x < taps.outputs; ++x, out += kChannels) {
     const Weight* w = taps.weights + static_cast<int64_t>(x) * taps.taps;
     const int first = taps.first[x], count = taps.count[x];
-    typename PixelLanes<Weight, kChannels>::Type sum = {};
-    if (first >= 0 && first + count <= taps.size) {
+    PixelSum<Weight, kChannels> sum;
+    if (first >= 0 && first + taps.taps <= taps.size) {
+      // The weights behind `count` are 0, and a constant number of taps is foreseen by processors.
       const In* p = in + static_cast<int64_t>(first) * kChannels;
-      for (int i = 0; i < count; ++i, p += kChannels) sum += LoadPixel<kChannels, Weight>(p) * w[i];
+      for (int i = 0; i < taps.taps; ++i, p += kChannels) sum.Add(p, w[i]);
     } else {
       for (int i = 0; i < count; ++i) {
         int at = first + i < 0 ? 0 : first + i;
         at = at < taps.size ? at : taps.size - 1;
-        sum += LoadPixel<kChannels, Weight>(in + static_cast<int64_t>(at) * kChannels) * w[i];
+        sum.Add(in + static_cast<int64_t>(at) * kChannels, w[i]);
       }
     }
-    StoreFloatPixel<kChannels>(sum, out);
+    sum.Store(out);
   }
 }
 
@@ -83,41 +79,75 @@ void ResizeFloatRow(const In* in, const TapsView<Weight>& taps, int channels, fl
 }
 
 template <typename In, typename Weight>
-void BlendFloatRows(const In* const* rows, const Weight* weights, int count, int64_t n, float scale,
-                    float* out) {
-  for (int64_t x = 0; x < n; x += kPixelBlock) {
-    const int size = n - x < kPixelBlock ? static_cast<int>(n - x) : kPixelBlock;
-    Weight sum[kPixelBlock];
-    for (int i = 0; i < kPixelBlock; ++i) sum[i] = 0;
-    for (int j = 0; j < count; ++j) {
-      const In* p = rows[j] + x;
-      const Weight w = weights[j];
-      if (size == kPixelBlock) {
-        for (int i = 0; i < kPixelBlock; ++i) sum[i] += static_cast<Weight>(p[i]) * w;
-      } else {
-        for (int i = 0; i < size; ++i) sum[i] += static_cast<Weight>(p[i]) * w;
-      }
-    }
-    for (int i = 0; i < size; ++i) out[x + i] = static_cast<float>(sum[i]) * scale;
+OCTET_INLINE void BlendValues(const In* const* rows, const Weight* weights, int count,
+                              int64_t begin, int64_t end, float scale, float* out) {
+  for (int64_t x = begin; x < end; ++x) {
+    Weight sum = 0;
+    for (int j = 0; j < count; ++j) sum += static_cast<Weight>(rows[j][x]) * weights[j];
+    out[x] = static_cast<float>(sum) * scale;
   }
 }
 
-template <int kChannels>
-OCTET_INLINE void LerpRowOf(const uint8_t* in, const int32_t* left, const int32_t* right,
-                            const float* lerp, int outputs, float* out) {
-  for (int x = 0; x < outputs; ++x, out += kChannels) {
-    const auto from = LoadPixel<kChannels, float>(in + static_cast<int64_t>(left[x]) * kChannels);
-    const auto to = LoadPixel<kChannels, float>(in + static_cast<int64_t>(right[x]) * kChannels);
-    StoreFloatPixel<kChannels>(from + (to - from) * lerp[x], out);
+template <typename In>
+void BlendFloatRows(const In* const* rows, const float* weights, int count, int64_t n, float scale,
+                    float* out) {
+  constexpr int kVectors = 4;  // Sums stay in registers.
+  int64_t x = 0;
+  for (; x + kVectors * kFloatLanes <= n; x += kVectors * kFloatLanes) {
+    ManyFloats sum[kVectors] = {};
+    for (int j = 0; j < count; ++j) {
+      OCTET_UNROLL for (int i = 0; i < kVectors; ++i) sum[i] +=
+          LoadMany(rows[j] + x + i * kFloatLanes) * weights[j];
+    }
+    OCTET_UNROLL for (int i = 0; i < kVectors; ++i) {
+      const ManyFloats scaled = sum[i] * scale;
+      std::memcpy(out + x + i * kFloatLanes, &scaled, sizeof scaled);
+    }
+  }
+  BlendValues(rows, weights, count, x, n, scale, out);
+}
+
+// The sums of a block of columns in doubles.
+template <typename In>
+void BlendDoubleRows(const In* const* rows, const double* weights, int count, int64_t n,
+                     float scale, float* out) {
+  constexpr int kBlock = 32;
+  int64_t x = 0;
+  for (; x + kBlock <= n; x += kBlock) {
+    double sum[kBlock] = {};
+    for (int j = 0; j < count; ++j) {
+      const In* p = rows[j] + x;
+      for (int i = 0; i < kBlock; ++i) sum[i] += static_cast<double>(p[i]) * weights[j];
+    }
+    for (int i = 0; i < kBlock; ++i) out[x + i] = static_cast<float>(sum[i]) * scale;
+  }
+  BlendValues(rows, weights, count, x, n, scale, out);
+}
+
+void LerpRowOfGray(const uint8_t* in, const int32_t* left, const int32_t* right, const float* lerp,
+                   int outputs, float* out) {
+  for (int x = 0; x < outputs; ++x) {
+    const auto from = static_cast<float>(in[left[x]]);
+    out[x] = from + (static_cast<float>(in[right[x]]) - from) * lerp[x];
+  }
+}
+
+void LerpRowOfColor(const uint8_t* in, const int32_t* left, const int32_t* right, const float* lerp,
+                    int outputs, float* out) {
+  for (int x = 0; x < outputs; ++x, out += 3) {
+    const FourFloats from = LoadFour(in + static_cast<int64_t>(left[x]) * 3);
+    const FourFloats to = LoadFour(in + static_cast<int64_t>(right[x]) * 3);
+    const FourFloats v = from + (to - from) * lerp[x];
+    std::memcpy(out, &v, 3 * sizeof(float));
   }
 }
 
 void LerpRow(const uint8_t* in, const int32_t* left, const int32_t* right, const float* lerp,
              int outputs, int channels, float* out) {
   if (channels == 3) {
-    LerpRowOf<3>(in, left, right, lerp, outputs, out);
+    LerpRowOfColor(in, left, right, lerp, outputs, out);
   } else {
-    LerpRowOf<1>(in, left, right, lerp, outputs, out);
+    LerpRowOfGray(in, left, right, lerp, outputs, out);
   }
 }
 
@@ -153,10 +183,10 @@ constexpr ResizeKernels kResizeKernels = {
     .resize_row_f32_f32 = &ResizeFloatRow<float, float>,
     .resize_row_u8_f64 = &ResizeFloatRow<uint8_t, double>,
     .resize_row_f32_f64 = &ResizeFloatRow<float, double>,
-    .blend_rows_u8_f32 = &BlendFloatRows<uint8_t, float>,
-    .blend_rows_f32_f32 = &BlendFloatRows<float, float>,
-    .blend_rows_u8_f64 = &BlendFloatRows<uint8_t, double>,
-    .blend_rows_f32_f64 = &BlendFloatRows<float, double>,
+    .blend_rows_u8_f32 = &BlendFloatRows<uint8_t>,
+    .blend_rows_f32_f32 = &BlendFloatRows<float>,
+    .blend_rows_u8_f64 = &BlendDoubleRows<uint8_t>,
+    .blend_rows_f32_f64 = &BlendDoubleRows<float>,
     .lerp_row = &LerpRow,
     .lerp_rows = &LerpRows,
     .pick_row = &PickRow,
