@@ -192,7 +192,9 @@ Status Preprocessor::ToFloat(const Image& image, float* out) {
 
 Status Preprocessor::ToU8(const Image& image, const Quantization& q, uint8_t* out) {
   OCTET_ASSIGN_OR_RETURN(const ResizedImage resized, Resize(image));
-  NormalizeToU8(preprocessing_, q, resized, channels_, out);
+  if (codes_ == nullptr || !(codes_->quantization == q))
+    codes_ = std::make_unique<PixelCodes>(preprocessing_, q, channels_);
+  NormalizeToU8(preprocessing_, *codes_, resized, channels_, out);
   return OkStatus();
 }
 
@@ -249,23 +251,25 @@ void NormalizeToFloat(const Preprocessing& p, const ResizedImage& image, int cha
   LookUp(image.pixels, table, channels, out);
 }
 
-void NormalizeToU8(const Preprocessing& p, const Quantization& q, const ResizedImage& image,
+PixelCodes::PixelCodes(const Preprocessing& p, const Quantization& q, int channels)
+    : quantization(q) {
+  for (int i = 0; i < channels * 256; ++i) {
+    codes[static_cast<size_t>(i)] =
+        Quantized(q, Normalized(p, i / 256, static_cast<float>(i % 256)));
+    same = same && codes[static_cast<size_t>(i)] == i % 256;
+  }
+}
+
+void NormalizeToU8(const Preprocessing& p, const PixelCodes& codes, const ResizedImage& image,
                    int channels, uint8_t* out) {
   for (size_t i = 0; i < image.values.size(); ++i) {
     const int c = static_cast<int>(i % static_cast<size_t>(channels));
-    out[i] = Quantized(q, Normalized(p, c, image.values[i]));
+    out[i] = Quantized(codes.quantization, Normalized(p, c, image.values[i]));
   }
-  if (image.pixels.empty()) return;
-  uint8_t table[3 * 256];
-  bool same = true;
-  for (int i = 0; i < channels * 256; ++i) {
-    table[i] = Quantized(q, Normalized(p, i / 256, static_cast<float>(i % 256)));
-    same = same && table[i] == i % 256;
-  }
-  if (same) {  // Codes that are the pixels, as most uint8 inputs have them.
+  if (codes.same) {
     std::copy(image.pixels.begin(), image.pixels.end(), out);
   } else {
-    LookUp(image.pixels, table, channels, out);
+    LookUp(image.pixels, codes.codes.data(), channels, out);
   }
 }
 

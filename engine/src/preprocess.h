@@ -2,6 +2,7 @@
 #ifndef OCTET_ENGINE_SRC_PREPROCESS_H_
 #define OCTET_ENGINE_SRC_PREPROCESS_H_
 
+#include <array>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -29,6 +30,8 @@ struct ResizedImage {
   std::span<const uint8_t> pixels;
   std::span<const float> values;  ///< With Resampling::to_float.
 };
+
+struct PixelCodes;
 
 /// Prepares images of any size for one network. Keeps what it has worked out and allocated, so that
 /// a further image of a size allocates nothing. For one thread at a time.
@@ -64,6 +67,7 @@ class Preprocessor {
   std::unique_ptr<Resampler> resampler_;
   ResizeTask task_;  ///< What the resampler is prepared for.
   int64_t rows_scratch_ = 0;
+  std::unique_ptr<PixelCodes> codes_;  ///< Of the last quantization.
   std::unique_ptr<Buffers> buffers_;
 };
 
@@ -71,9 +75,22 @@ class Preprocessor {
 void NormalizeToFloat(const Preprocessing& preprocessing, const ResizedImage& image, int channels,
                       float* out);
 
-/// The same, quantized as Preprocessor::ToU8 says.
-void NormalizeToU8(const Preprocessing& preprocessing, const Quantization& q,
+/// The codes of pixels 0 to 255 in each channel, [channels][256], as Preprocessor::ToU8 says.
+struct PixelCodes {
+  Quantization quantization;
+  std::array<uint8_t, 3 * 256> codes;
+  bool same = true;  ///< All are the pixels, as most uint8 inputs have them.
+
+  PixelCodes(const Preprocessing& preprocessing, const Quantization& q, int channels);
+};
+
+/// The same as NormalizeToFloat, quantized.
+void NormalizeToU8(const Preprocessing& preprocessing, const PixelCodes& codes,
                    const ResizedImage& image, int channels, uint8_t* out);
+inline void NormalizeToU8(const Preprocessing& preprocessing, const Quantization& q,
+                          const ResizedImage& image, int channels, uint8_t* out) {
+  NormalizeToU8(preprocessing, PixelCodes(preprocessing, q, channels), image, channels, out);
+}
 
 }  // namespace octet
 
