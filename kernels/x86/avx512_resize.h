@@ -43,9 +43,16 @@ OCTET_INLINE __m128i RoundFixed(__m512i sums) {
   return _mm512_cvtusepi32_epi8(_mm512_max_epi32(v, _mm512_setzero_si512()));
 }
 
+// The fourth byte is the next pixel's, which comes later; behind the last there is none. A constant
+// size each, as g++ 12 makes a loop over bytes of one that depends.
 OCTET_INLINE void StorePixel(int rgb, bool last, uint8_t* out) {
-  // The fourth byte is the next pixel's, which comes later; behind the last there is none.
-  std::memcpy(out, &rgb, last ? 3 : 4);
+  if (__builtin_expect(last, false)) {
+    out[0] = static_cast<uint8_t>(rgb);
+    out[1] = static_cast<uint8_t>(rgb >> 8);
+    out[2] = static_cast<uint8_t>(rgb >> 16);
+  } else {
+    std::memcpy(out, &rgb, 4);
+  }
 }
 
 // Red, green and blue of four pixels, four taps of each in 32 bits.
@@ -54,36 +61,43 @@ OCTET_INLINE __m512i ByColor(__m512i pixels) {
                                          -1, -1, -1, -1, 11, 8, 5, 2, 10, 7, 4, 1, 9, 6, 3, 0)));
 }
 
-// An output pixel of four rows, each in a lane of 128 bits, four taps at a time: the weights are
-// the same for all lanes, and no sums lie in different ones.
-OCTET_INLINE void ResizeColorPixels(const uint8_t* const* in, const FixedTapsView& taps, int x,
-                                    uint8_t* const* out) {
-  DigitSums sums;
-  const int8_t* digits = taps.digits + static_cast<int64_t>(x) * taps.taps * 3;
-  const int64_t offset = static_cast<int64_t>(taps.first[x]) * 3;
-  const int count = taps.count[x];
-  for (int i = 0; i < count; i += 4) {
-    const auto row = [&](int r) {
-      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(in[r] + offset + 3 * i));
-    };
-    __m512i v = _mm512_castsi128_si512(row(0));
-    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, row(1));
-    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, row(2));
-    v = _mm512_mask_broadcast_i32x4(v, 0xf000, row(3));
-    const int8_t* d = digits + i / 16 * 48 + i % 16;
-    const auto weights = [&](int digit) {
-      int32_t w;
-      std::memcpy(&w, d + 16 * digit, 4);
-      return _mm512_set1_epi32(w);
-    };
-    sums.Add(ByColor(v), weights(0), weights(1), weights(2));
+// Four rows, each in a lane of 128 bits, four taps at a time: the weights are the same for all
+// lanes, and no sums lie in different ones. Copies of what is pointed to, which bytes that are
+// stored could otherwise change.
+OCTET_INLINE void ResizeFourColorRows(const uint8_t* const* in, const FixedTapsView taps,
+                                      uint8_t* const* out) {
+  const uint8_t *const in0 = in[0], *const in1 = in[1], *const in2 = in[2], *const in3 = in[3];
+  uint8_t *out0 = out[0], *out1 = out[1], *out2 = out[2], *out3 = out[3];
+  const int8_t* all_digits = taps.digits;
+  for (int x = 0; x < taps.outputs; ++x, all_digits += taps.taps * 3) {
+    DigitSums sums;
+    const int8_t* digits = all_digits;
+    int64_t at = static_cast<int64_t>(taps.first[x]) * 3;
+    for (int left = taps.count[x]; left > 0; left -= 16, digits += 48) {
+      OCTET_UNROLL for (int i = 0; i < 16; i += 4, at += 12) {
+        if (i >= left) break;
+        const auto row = [at](const uint8_t* p) {
+          return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at));
+        };
+        __m512i v = _mm512_castsi128_si512(row(in0));
+        v = _mm512_mask_broadcast_i32x4(v, 0x00f0, row(in1));
+        v = _mm512_mask_broadcast_i32x4(v, 0x0f00, row(in2));
+        v = _mm512_mask_broadcast_i32x4(v, 0xf000, row(in3));
+        const auto weights = [&](int digit) {
+          int32_t w;
+          std::memcpy(&w, digits + i + 16 * digit, 4);
+          return _mm512_set1_epi32(w);
+        };
+        sums.Add(ByColor(v), weights(0), weights(1), weights(2));
+      }
+    }
+    const bool last = x + 1 == taps.outputs;
+    const __m128i v = RoundFixed(sums.Total());
+    StorePixel(_mm_cvtsi128_si32(v), last, out0 + 3 * x);
+    StorePixel(_mm_extract_epi32(v, 1), last, out1 + 3 * x);
+    StorePixel(_mm_extract_epi32(v, 2), last, out2 + 3 * x);
+    StorePixel(_mm_extract_epi32(v, 3), last, out3 + 3 * x);
   }
-  const bool last = x + 1 == taps.outputs;
-  const __m128i v = RoundFixed(sums.Total());
-  StorePixel(_mm_cvtsi128_si32(v), last, out[0] + 3 * x);
-  StorePixel(_mm_extract_epi32(v, 1), last, out[1] + 3 * x);
-  StorePixel(_mm_extract_epi32(v, 2), last, out[2] + 3 * x);
-  StorePixel(_mm_extract_epi32(v, 3), last, out[3] + 3 * x);
 }
 
 // An output pixel of one row, 16 taps at a time, four in each lane.
@@ -133,10 +147,7 @@ void FastResizeRows(const uint8_t* const* in, int rows, const FixedTapsView& tap
     }
     return;
   }
-  if (rows == 4) {
-    for (int x = 0; x < taps.outputs; ++x) ResizeColorPixels(in, taps, x, out);
-    return;
-  }
+  if (rows == 4) return ResizeFourColorRows(in, taps, out);
   for (int r = 0; r < rows; ++r)
     for (int x = 0; x < taps.outputs; ++x) ResizeColorPixel(in[r], taps, x, out[r]);
 }

@@ -109,6 +109,28 @@ TEST(InputMeaning, SaysWhatPixelsBecome) {
             "numbers of the source's own input; calibrated on 0..1");
 }
 
+TEST(InputMeaning, RawPixelsAreDoubtedWhereNobodyNamedAPreprocessing) {
+  const Graph head = WithHead({1, 1, 1}, {0, 0, 0});
+  EXPECT_FALSE(GetsRawPixels(head));  // Its arithmetic says what it makes of pixels.
+  Graph g;
+  const TensorId x = g.AddActivation("x", DType::kF32, {1, 9, 9, 3});
+  g.AddNode(OpType::kGlobalAveragePool, "pool", {x},
+            g.AddActivation("y", DType::kF32, {1, 1, 1, 3}));
+  g.inputs = {x};
+  g.outputs = {x + 1};
+  EXPECT_TRUE(GetsRawPixels(g));
+  EXPECT_EQ(MeaningOfInput(g).doubt, "");  // As long as the converter does not note it.
+  g.metadata.options = std::string("--precision=fp32 ") + kRawPixelsOption;
+  EXPECT_EQ(MeaningOfInput(g).doubt, kRawPixelsWarning);
+  g.metadata.preprocessing.scale = 1.0f / 255.0f;
+  EXPECT_FALSE(GetsRawPixels(g));
+  g.metadata.preprocessing = {};
+  g.tensors[static_cast<size_t>(x)].dtype = DType::kU8;
+  EXPECT_FALSE(GetsRawPixels(g));  // A pixel is a code.
+  Graph vector = WithHead({1, 1, 1, 1}, {0, 0, 0, 0});
+  EXPECT_FALSE(GetsRawPixels(vector));
+}
+
 TEST(InputMeaning, WarnsWhereCalibrationAndPixelsAreFarApart) {
   Graph g = WithHead({1, 1, 1}, {0, 0, 0});
   for (const ValueRange& healthy : {ValueRange{0, 255}, {0, 200}, {12, 190}, {-20, 300}})
@@ -119,8 +141,7 @@ TEST(InputMeaning, WarnsWhereCalibrationAndPixelsAreFarApart) {
   g.metadata.preprocessing.scale = 1.0f / 255.0f;
   EXPECT_EQ(MeaningOfInput(g, ValueRange{0, 1}).doubt, "");
   EXPECT_THAT(MeaningOfInput(g, ValueRange{0, 255}).doubt, Not(IsEmpty()));
-  EXPECT_EQ(MeaningOfInput(WithHead({1, 1, 1, 1}, {0, 0, 0, 0}), ValueRange{0, 1}).doubt,
-            "");
+  EXPECT_EQ(MeaningOfInput(WithHead({1, 1, 1, 1}, {0, 0, 0, 0}), ValueRange{0, 1}).doubt, "");
 }
 
 TEST(InputMeaning, FilesTellWhatTheyWereCalibratedOn) {
@@ -389,8 +410,7 @@ TEST(OpenSamples, DecodesPhotosAsTheModelSaysAndSmallerWhenTold) {
                                        fast ? SmallestSize{8, 8} : SmallestSize());
         ASSERT_TRUE(image.ok()) << image.status().message();
         ASSERT_TRUE(
-            preprocessor
-                .ToFloat({image->rgb.data(), image->width, image->height}, expected.data())
+            preprocessor.ToFloat({image->rgb.data(), image->width, image->height}, expected.data())
                 .ok());
         const Result<bool> more = samples->next(found.data());
         ASSERT_TRUE(more.ok()) << more.status().message();

@@ -198,6 +198,32 @@ TEST(PreprocessTest, SwapsChannelsForBgr) {
   }
 }
 
+// By rows, whatever the rule.
+TEST(PreprocessTest, ThreadsGiveTheSameValues) {
+  const std::vector<uint8_t> noise = PixelNoise(150, 120, 3);
+  for (const Framework framework :
+       {Framework::kPillow, Framework::kTensorflow, Framework::kOpencv}) {
+    for (const ResizeFilter filter : {kBilinear, kBicubic, ResizeFilter::kNearest}) {
+      for (const ResizeRule rule : {ResizeRule::kStretch, ResizeRule::kLetterbox}) {
+        for (int rotation = 0; rotation < 2; ++rotation) {
+          Preprocessing p;
+          p.resize = rule;
+          p.resampling = ResamplingOf(framework);
+          p.resampling.filter = filter;
+          Image image{noise.data(), 150, 120};
+          image.rotation = rotation;
+          std::vector<float> one(64 * 64 * 3), three(one.size());
+          Preprocessor alone(p, 64, 64, 3, Table()),
+              shared(p, 64, 64, 3, Table(), int64_t{1} << 30, 3);
+          ASSERT_TRUE(alone.ToFloat(image, one.data()).ok());
+          ASSERT_TRUE(shared.ToFloat(image, three.data()).ok());
+          EXPECT_EQ(one, three);
+        }
+      }
+    }
+  }
+}
+
 TEST(PreprocessTest, LongImagesNeedLittleMemory) {
   // The resized image would have 256 x 8388608 pixels; only the crop may be computed.
   const std::vector<uint8_t> noise = PixelNoise(1, 32768, 3);

@@ -1,7 +1,7 @@
 """Writes images that frameworks scaled, for resize_test.cc: the small set beside this file, and larger ones when the
 frameworks are installed.
 
-Usage: make_resized.py FRAMEWORK OUTPUT [COUNT SEED]. FRAMEWORK is tensorflow, pillow (the newest), pillow12 or torchvision. OUTPUT.txt has a line for each
+Usage: make_resized.py FRAMEWORK OUTPUT [COUNT SEED]. FRAMEWORK is tensorflow, pillow (the newest), pillow12, torchvision or opencv. OUTPUT.txt has a line for each
 case: width, height and channels of the source, those of the result, u1 or f4, and the preprocessing as JSON; OUTPUT.bin has the
 results one after the other. Sources are noise that the test makes too. Without COUNT the small set, else every size from 1 to 70 pixels and COUNT random cases.
 """
@@ -124,6 +124,25 @@ def torchvision_rules():
         yield config, timm_crop(config)
 
 
+def opencv_rules():
+    """Only what cv2.resize has no name for; tests/data/pixels/make_opencv.py and tests/golden/opencv_resize.py have its filters."""
+    import cv2
+
+    def letterbox(image, w, h):  # As ultralytics' LetterBox without stride, for networks of one size.
+        height, width = image.shape[:2]
+        ratio = min(h / height, w / width)
+        new = int(round(width * ratio)), int(round(height * ratio))
+        if 0 in new:
+            raise ValueError("nothing is left")
+        dw, dh = (w - new[0]) / 2, (h - new[1]) / 2
+        resized = cv2.resize(image, new, interpolation=cv2.INTER_LINEAR)
+        top, bottom = int(round(dh - 0.1)), int(round(dh + 0.1))
+        left, right = int(round(dw - 0.1)), int(round(dw + 0.1))
+        return cv2.copyMakeBorder(resized, top, bottom, left, right, cv2.BORDER_CONSTANT, value=(114, 114, 114)).reshape(h, w, -1)
+
+    yield {"framework": "opencv", "filter": "bilinear", "resize": "letterbox", "pad_color": 114}, letterbox
+
+
 def run(rules, sizes, colors, output):
     with open(output + ".txt", "w") as text, open(output + ".bin", "wb") as binary:
         for rule, resize in rules:
@@ -151,7 +170,8 @@ def run(rules, sizes, colors, output):
 
 def main():
     framework, output = sys.argv[1:3]
-    rules = {"tensorflow": tensorflow_rules, "pillow": pillow_rules, "pillow12": pillow_rules, "torchvision": torchvision_rules}[framework]()
+    rules = {"tensorflow": tensorflow_rules, "pillow": pillow_rules, "pillow12": pillow_rules, "torchvision": torchvision_rules,
+             "opencv": opencv_rules}[framework]()
     gray = framework != "torchvision"
     if len(sys.argv) == 3:
         small = [(23, 17, 9, 8), (7, 9, 13, 16), (40, 11, 6, 11)]
