@@ -32,7 +32,7 @@ class Resampler {
   static std::unique_ptr<Resampler> Create(const Resampling& resampling,
                                            const kernels::KernelTable& table);
 
-  /// Bytes that Prepare would allocate for the task.
+  /// Bytes that Prepare would allocate for the task, and about those of a thread's Run.
   virtual int64_t Bytes(const ResizeTask& task) const = 0;
 
   /// Works out weights and positions; Run needs them. Allocates nothing that an earlier task of

@@ -66,7 +66,12 @@ class TapsResampler : public Resampler {
                                     : TensorflowTapsPerOutput(resampling_, axis);
       return axis.outputs * (8 + taps * static_cast<int64_t>(sizeof(Weight)));
     };
-    return bytes(Columns(task)) + bytes(Rows(task));
+    const Axis rows = Rows(task);
+    const int64_t window =
+        std::min<int64_t>(rows.in_size, Pillow() ? PillowTapsPerOutput(resampling_.filter, rows)
+                                                 : TensorflowTapsPerOutput(resampling_, rows));
+    return bytes(Columns(task)) + bytes(rows) +
+           window * std::max<int64_t>(int64_t{task.width} * 4, task.in_width) * task.channels;
   }
 
   void Prepare(const ResizeTask& task) override {

@@ -107,7 +107,8 @@ class PillowResampler : public Resampler {
     const int64_t columns = PillowTapsPerOutput(resampling_.filter, r.columns),
                   rows = PillowTapsPerOutput(resampling_.filter, r.rows);
     return FixedTaps::Bytes(r.columns, columns) + FixedTaps::Bytes(r.rows, rows) +
-           std::max(r.columns.outputs * columns, r.rows.outputs * rows) * 8;
+           std::max(r.columns.outputs * columns, r.rows.outputs * rows) * 8 +
+           ScratchOf(task, r, std::min<int64_t>(rows, r.rows.in_size), HorizontalFirst(r));
   }
 
   void Prepare(const ResizeTask& task) override {
@@ -120,8 +121,7 @@ class PillowResampler : public Resampler {
     };
     horizontal_ = needed(columns);
     vertical_ = needed(rows);
-    horizontal_first_ = PillowIsHorizontalFirst(resampling_.passes, columns.in_size, rows.in_size,
-                                                columns.out_size, rows.out_size);
+    horizontal_first_ = HorizontalFirst(reduction_);
     if (horizontal_) {
       PillowTaps(resampling_.filter, columns, &exact_);
       columns_.Assign(columns, exact_);
@@ -134,12 +134,7 @@ class PillowResampler : public Resampler {
   }
 
   int64_t ScratchBytes() const override {
-    const int64_t in = RowValues(), out = OutValues();
-    return (reduction_.any() ? ReducedRows::ScratchBytes(in) : 0) +
-           Carver::Bytes<const uint8_t*>(window_) +
-           kAtOnce * Carver::Bytes<uint8_t>(in + kPixelOverread) +
-           (horizontal_first_ ? Carver::Bytes<uint8_t>((window_ + kAtOnce) * out)
-                              : Carver::Bytes<uint8_t>(window_ * in));
+    return ScratchOf(task_, reduction_, window_, horizontal_first_);
   }
 
   void Run(PixelRows* rows, int begin, int end, uint8_t* scratch, void* out) const override {
@@ -177,6 +172,21 @@ class PillowResampler : public Resampler {
     r.columns = axis(t.in_width, r.factor_x, t.resized_width, t.x, t.width);
     r.rows = axis(t.in_height, r.factor_y, t.resized_height, t.y, t.height);
     return r;
+  }
+
+  bool HorizontalFirst(const Reduction& r) const {
+    return PillowIsHorizontalFirst(resampling_.passes, r.columns.in_size, r.rows.in_size,
+                                   r.columns.out_size, r.rows.out_size);
+  }
+
+  static int64_t ScratchOf(const ResizeTask& task, const Reduction& r, int64_t window,
+                           bool horizontal_first) {
+    const int64_t in = int64_t{r.columns.in_size} * task.channels,
+                  out = int64_t{task.width} * task.channels;
+    return (r.any() ? ReducedRows::ScratchBytes(in) : 0) + Carver::Bytes<const uint8_t*>(window) +
+           kAtOnce * Carver::Bytes<uint8_t>(in + kPixelOverread) +
+           (horizontal_first ? Carver::Bytes<uint8_t>((window + kAtOnce) * out)
+                             : Carver::Bytes<uint8_t>(window * in));
   }
 
   int64_t RowValues() const { return int64_t{reduction_.columns.in_size} * task_.channels; }
