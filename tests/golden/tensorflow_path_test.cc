@@ -1,5 +1,5 @@
 // The path of TensorFlow's own programs, from the record to the answer: tf.io.decode_jpeg with its
-// fast DCT, resizing by nearest, division by 255, LiteRT. seed_path.txt is what they gave.
+// fast DCT, resizing by nearest, division by 255, LiteRT. tensorflow_path.txt is what they gave.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -35,7 +35,7 @@ std::unique_ptr<Session> SessionOf(const std::string& file, const Preprocessing&
   return session.ok() ? std::move(session).value() : nullptr;
 }
 
-TEST(SeedPath, ArraysAndAnswersAreTensorflows) {
+TEST(TensorflowPath, ArraysAndAnswersAreTensorflows) {
 #ifndef OCTET_HAVE_LIBJPEG
   GTEST_SKIP() << "built without libjpeg";
 #endif
@@ -46,7 +46,7 @@ TEST(SeedPath, ArraysAndAnswersAreTensorflows) {
   const auto floats = SessionOf("flowers_resnet_fp32.tflite", *rule),
              codes = SessionOf("flowers_resnet_int8.tflite", *rule);
   ASSERT_TRUE(floats != nullptr && codes != nullptr);
-  std::ifstream expected(OCTET_SOURCE_DIR "/tests/golden/seed_path.txt");
+  std::ifstream expected(OCTET_SOURCE_DIR "/tests/golden/tensorflow_path.txt");
   int photos = 0;
   for (const char* part : {"test", "validation"}) {
     DatasetOptions options;

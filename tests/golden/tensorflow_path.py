@@ -1,9 +1,9 @@
 """The path of TensorFlow's own programs, from the record to the answer: tf.io.decode_jpeg, tf.image.resize(method="nearest"),
 division by 255, LiteRT with its reference kernels.
 
-Usage: seed_path.py DATA MODELS prints a line for each of the 130 flower photos: CRC-32 of the float32 array [160, 160, 3], the
-five probabilities of flowers_resnet_fp32.tflite, and the five codes of flowers_resnet_int8.tflite. tests/golden/seed_path.txt is
-what it printed; seed_path_test holds octet to it.
+Usage: tensorflow_path.py DATA MODELS prints a line for each of the 130 flower photos: CRC-32 of the float32 array [160, 160, 3], the
+five probabilities of flowers_resnet_fp32.tflite, and the five codes of flowers_resnet_int8.tflite. tests/golden/tensorflow_path.txt is
+what it printed; tensorflow_path_test holds octet to it.
 """
 
 import os
