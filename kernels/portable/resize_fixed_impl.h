@@ -3,6 +3,7 @@
 #define OCTET_KERNELS_PORTABLE_RESIZE_FIXED_IMPL_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
@@ -16,6 +17,19 @@ OCTET_INLINE uint8_t ClampFixed(uint32_t sum) {
   return static_cast<uint8_t>(v < 0 ? 0 : v > 255 ? 255 : v);
 }
 constexpr uint32_t kFixedHalf = 1u << (kFixedTapsBits - 1);
+
+// A pixel of three bytes as vectors have it, red the lowest. The fourth byte is the next pixel's,
+// which comes later; behind the last there is none. A constant size each, as g++ 12 makes a loop
+// over bytes of one that depends.
+OCTET_INLINE void StorePixel(int rgb, bool last, uint8_t* out) {
+  if (__builtin_expect(last, false)) {
+    out[0] = static_cast<uint8_t>(rgb);
+    out[1] = static_cast<uint8_t>(rgb >> 8);
+    out[2] = static_cast<uint8_t>(rgb >> 16);
+  } else {
+    std::memcpy(out, &rgb, 4);
+  }
+}
 
 // One row; unsigned, as the sums may wrap around. Pixels of three channels are taken as four, which
 // is what registers have: the fourth is the next pixel's.

@@ -39,18 +39,6 @@ OCTET_INLINE __m256i RoundFixed(__m256i sums) {
                            kFixedTapsBits);
 }
 
-// The fourth byte is the next pixel's, which comes later; behind the last there is none. A constant
-// size each, as g++ 12 makes a loop over bytes of one that depends.
-OCTET_INLINE void StorePixel(int rgb, bool last, uint8_t* out) {
-  if (__builtin_expect(last, false)) {
-    out[0] = static_cast<uint8_t>(rgb);
-    out[1] = static_cast<uint8_t>(rgb >> 8);
-    out[2] = static_cast<uint8_t>(rgb >> 16);
-  } else {
-    std::memcpy(out, &rgb, 4);
-  }
-}
-
 // An output pixel of kRows rows (2 or 4): eight taps of it at a time, four in each lane as pairs of
 // red, of green and of blue.
 template <int kRows>

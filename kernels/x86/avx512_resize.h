@@ -43,18 +43,6 @@ OCTET_INLINE __m128i RoundFixed(__m512i sums) {
   return _mm512_cvtusepi32_epi8(_mm512_max_epi32(v, _mm512_setzero_si512()));
 }
 
-// The fourth byte is the next pixel's, which comes later; behind the last there is none. A constant
-// size each, as g++ 12 makes a loop over bytes of one that depends.
-OCTET_INLINE void StorePixel(int rgb, bool last, uint8_t* out) {
-  if (__builtin_expect(last, false)) {
-    out[0] = static_cast<uint8_t>(rgb);
-    out[1] = static_cast<uint8_t>(rgb >> 8);
-    out[2] = static_cast<uint8_t>(rgb >> 16);
-  } else {
-    std::memcpy(out, &rgb, 4);
-  }
-}
-
 // Red, green and blue of four pixels, four taps of each in 32 bits.
 OCTET_INLINE __m512i ByColor(__m512i pixels) {
   return _mm512_shuffle_epi8(pixels, _mm512_broadcast_i32x4(_mm_set_epi8(
