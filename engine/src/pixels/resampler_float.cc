@@ -1,7 +1,6 @@
 #include "engine/src/pixels/resampler_float.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 
 #include "engine/src/pixels/carver.h"
@@ -61,15 +60,15 @@ class TapsResampler : public Resampler {
       : resampling_(resampling), kernels_(table.pixels->resize) {}
 
   int64_t Bytes(const ResizeTask& task) const override {
+    const auto taps = [&](const Axis& axis) {
+      return Pillow() ? PillowTapsPerOutput(resampling_.filter, axis)
+                      : TensorflowTapsPerOutput(resampling_, axis);
+    };
     const auto bytes = [&](const Axis& axis) {
-      const int64_t taps = Pillow() ? PillowTapsPerOutput(resampling_.filter, axis)
-                                    : TensorflowTapsPerOutput(resampling_, axis);
-      return axis.outputs * (8 + taps * static_cast<int64_t>(sizeof(Weight)));
+      return axis.outputs * (8 + taps(axis) * static_cast<int64_t>(sizeof(Weight)));
     };
     const Axis rows = Rows(task);
-    const int64_t window =
-        std::min<int64_t>(rows.in_size, Pillow() ? PillowTapsPerOutput(resampling_.filter, rows)
-                                                 : TensorflowTapsPerOutput(resampling_, rows));
+    const int64_t window = std::min<int64_t>(rows.in_size, taps(rows));
     return bytes(Columns(task)) + bytes(rows) +
            window * std::max<int64_t>(int64_t{task.width} * 4, task.in_width) * task.channels;
   }
@@ -136,8 +135,6 @@ class TapsResampler : public Resampler {
 
  private:
   bool Pillow() const { return resampling_.framework == Framework::kPillow; }
-  static Axis Columns(const ResizeTask& t) { return {t.in_width, t.resized_width, t.x, t.width}; }
-  static Axis Rows(const ResizeTask& t) { return {t.in_height, t.resized_height, t.y, t.height}; }
 
   /// Makes what output row y needs, and lists it.
   template <typename T, typename Make>
@@ -169,8 +166,8 @@ class LerpResampler : public Resampler {
 
   void Prepare(const ResizeTask& task) override {
     task_ = task;
-    columns_.Find({task.in_width, task.resized_width, task.x, task.width}, resampling_.coordinates);
-    rows_.Find({task.in_height, task.resized_height, task.y, task.height}, resampling_.coordinates);
+    columns_.Find(Columns(task), resampling_.coordinates);
+    rows_.Find(Rows(task), resampling_.coordinates);
   }
 
   int64_t ScratchBytes() const override {

@@ -47,8 +47,8 @@ class NearestResampler : public Resampler {
 
   void Prepare(const ResizeTask& task) override {
     task_ = task;
-    Find({task.in_width, task.resized_width, task.x, task.width}, &columns_);
-    Find({task.in_height, task.resized_height, task.y, task.height}, &rows_);
+    Find(Columns(task), &columns_);
+    Find(Rows(task), &rows_);
   }
 
   int64_t ScratchBytes() const override {

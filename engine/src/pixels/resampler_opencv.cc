@@ -30,9 +30,6 @@ bool IppTakes(const ResizeTask& task, int taps) {
   return std::min(task.in_width, task.in_height) >= taps;
 }
 
-Axis Columns(const ResizeTask& t) { return {t.in_width, t.resized_width, t.x, t.width}; }
-Axis Rows(const ResizeTask& t) { return {t.in_height, t.resized_height, t.y, t.height}; }
-
 // The steps between inputs of neighboring outputs, and between outputs of neighboring inputs.
 double Inverse(const Axis& axis) {
   return static_cast<double>(axis.out_size) / static_cast<double>(axis.in_size);

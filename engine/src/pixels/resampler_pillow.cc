@@ -1,7 +1,6 @@
 #include "engine/src/pixels/resampler_pillow.h"
 
 #include <algorithm>
-#include <bit>
 #include <cstring>
 
 #include "engine/src/pixels/carver.h"

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "engine/src/pixels/resampler.h"
 #include "formats/model/metadata.h"
 #include "kernels/pixel_kernels.h"
 
@@ -21,6 +22,9 @@ struct Axis {
   /// pixel. 0 = in_size.
   double in_extent = 0.0;
 };
+
+inline Axis Columns(const ResizeTask& t) { return {t.in_width, t.resized_width, t.x, t.width}; }
+inline Axis Rows(const ResizeTask& t) { return {t.in_height, t.resized_height, t.y, t.height}; }
 
 /// Owner of a kernels::TapsView; see there.
 template <typename Weight>
