@@ -67,7 +67,9 @@ Preprocessor::~Preprocessor() = default;
 
 Status Preprocessor::Prepare(const ResizeTask& task, int64_t rows_scratch) {
   const int64_t element = preprocessing_.resampling.to_float ? 4 : 1;
-  const int64_t results = int64_t{2} * height_ * width_ * channels_ * element;
+  const int64_t resized = int64_t{task.height} * task.width * task.channels * element,
+                results =
+                    resized + (IsWhole(task) ? 0 : int64_t{height_} * width_ * channels_ * element);
   const auto check = [&](int64_t bytes) {
     if (bytes <= max_memory_) return OkStatus();
     return OutOfMemory(StrCat("image of ", task.in_width, "x", task.in_height, " pixels: needs ",
@@ -84,9 +86,8 @@ Status Preprocessor::Prepare(const ResizeTask& task, int64_t rows_scratch) {
         static_cast<uint8_t*>(::operator new(static_cast<size_t>(scratch), kLine)));
     buffers_->scratch_bytes = scratch;
   }
-  buffers_->resized.resize(
-      static_cast<size_t>(int64_t{task.height} * task.width * task.channels * element));
-  buffers_->result.resize(static_cast<size_t>(int64_t{height_} * width_ * channels_ * element));
+  buffers_->resized.resize(static_cast<size_t>(resized));
+  buffers_->result.resize(static_cast<size_t>(results - resized));
   task_ = task;
   rows_scratch_ = rows_scratch;
   return OkStatus();
@@ -130,9 +131,9 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   // Scaling works on one channel when either side is gray: gray becomes color only at the end.
   const int work_channels = std::min(image.format == PixelFormat::kGray ? 1 : 3, channels_);
   const ImageSize size = UprightSize(image);
-  OCTET_ASSIGN_OR_RETURN(
-      const ResizeGeometry g,
-      FindGeometry(preprocessing_, size.width, size.height, work_channels, width_, height_));
+  OCTET_ASSIGN_OR_RETURN(geometry_, FindGeometry(preprocessing_, size.width, size.height,
+                                                 work_channels, width_, height_));
+  const ResizeGeometry& g = geometry_;
   const ResizeTask& t = g.task;
   const int64_t rows_scratch = ImageRows::ScratchBytes(image);
   if (!(t == task_) || rows_scratch > rows_scratch_)
@@ -160,7 +161,7 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   }
 
   uint8_t* all = buffers_->resized.data();
-  if (t.width != width_ || t.height != height_ || t.channels != channels_) {
+  if (!IsWhole(t)) {
     all = buffers_->result.data();
     if (to_float) {
       PadAndSpread(reinterpret_cast<const float*>(buffers_->resized.data()), g,
@@ -196,6 +197,24 @@ Status Preprocessor::ToU8(const Image& image, const Quantization& q, uint8_t* ou
     codes_ = std::make_unique<PixelCodes>(preprocessing_, q, channels_);
   NormalizeToU8(preprocessing_, *codes_, resized, channels_, out);
   return OkStatus();
+}
+
+Status PreprocessInput(const Image& image, const ModelDescription& model,
+                       const kernels::KernelTable& table, int64_t max_memory, int num_threads,
+                       std::unique_ptr<Preprocessor>* preprocessor, void* input) {
+  const TensorDescription& in = model.inputs[0];
+  if (in.shape.size() != 4) {
+    return InvalidArgument(
+        StrCat("input ", in.name, " has ", in.shape.size(), " dimensions, images need 4 (NHWC)"));
+  }
+  if (*preprocessor == nullptr) {
+    const auto side = [&](size_t i) { return static_cast<int>(in.shape[i]); };
+    *preprocessor = std::make_unique<Preprocessor>(model.preprocessing, side(1), side(2), side(3),
+                                                   table, max_memory, num_threads);
+  }
+  if (in.dtype == DType::kU8)
+    return (*preprocessor)->ToU8(image, {in.scale, in.zero_point}, static_cast<uint8_t*>(input));
+  return (*preprocessor)->ToFloat(image, static_cast<float*>(input));
 }
 
 namespace {

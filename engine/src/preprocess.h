@@ -54,10 +54,17 @@ class Preprocessor {
   /// The same, quantized: clamp(rne(x / q.scale) + q.zero_point, 0, 255).
   Status ToU8(const Image& image, const Quantization& q, uint8_t* out);
 
+  /// What of the last image became the input.
+  const ResizeGeometry& geometry() const { return geometry_; }
+
  private:
   struct Buffers;
 
   Status Prepare(const ResizeTask& task, int64_t rows_scratch);
+  /// Nothing is padded or made of one channel.
+  bool IsWhole(const ResizeTask& t) const {
+    return t.width == width_ && t.height == height_ && t.channels == channels_;
+  }
 
   const Preprocessing preprocessing_;
   const int height_, width_, channels_;
@@ -65,11 +72,18 @@ class Preprocessor {
   const int num_threads_;
   const kernels::PixelKernels& kernels_;
   std::unique_ptr<Resampler> resampler_;
+  ResizeGeometry geometry_;
   ResizeTask task_;  ///< What the resampler is prepared for.
   int64_t rows_scratch_ = 0;
   std::unique_ptr<PixelCodes> codes_;  ///< Of the last quantization.
   std::unique_ptr<Buffers> buffers_;
 };
+
+/// Fills the first input of a model from an image, by a preprocessor that is made when there is
+/// none. Errors: kInvalidArgument (an input that is not of four dimensions), those of Preprocessor.
+Status PreprocessInput(const Image& image, const ModelDescription& model,
+                       const kernels::KernelTable& table, int64_t max_memory, int num_threads,
+                       std::unique_ptr<Preprocessor>* preprocessor, void* input);
 
 /// out[i] = (pixel * scale - mean[c]) / stddev[c] in float32.
 void NormalizeToFloat(const Preprocessing& preprocessing, const ResizedImage& image, int channels,

@@ -228,21 +228,8 @@ Status Session::Run(const void* const* inputs, void* const* outputs, int batch) 
 
 Status Session::Impl::Preprocess(const Image& image, void* input) const {
   if (input == nullptr) return InvalidArgument("Session::Preprocess: input is null");
-  const TensorDescription& t = model->Describe().inputs[0];
-  const Preprocessing& p = model->Describe().preprocessing;
-  if (t.shape.size() != 4) {
-    return InvalidArgument(
-        StrCat("input ", t.name, " has ", t.shape.size(), " dimensions, images need 4 (NHWC)"));
-  }
-  const int h = static_cast<int>(t.shape[1]), w = static_cast<int>(t.shape[2]),
-            c = static_cast<int>(t.shape[3]);
-  if (preprocessor == nullptr) {
-    preprocessor = std::make_unique<Preprocessor>(p, h, w, c, *table, model->impl().max_memory,
-                                                  options.num_threads);
-  }
-  if (t.dtype == DType::kU8)
-    return preprocessor->ToU8(image, {t.scale, t.zero_point}, static_cast<uint8_t*>(input));
-  return preprocessor->ToFloat(image, static_cast<float*>(input));
+  return PreprocessInput(image, model->Describe(), *table, model->impl().max_memory,
+                         options.num_threads, &preprocessor, input);
 }
 
 Status Session::Preprocess(const Image& image, void* input) const {

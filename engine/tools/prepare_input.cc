@@ -36,24 +36,12 @@ InputMaker::InputMaker(Session* session, bool fast_decode)
   if (fast_decode) smallest_ = TwiceTheInput(model_);
 }
 
-Status InputMaker::Preprocess(const Image& image, int worker, uint8_t* input) {
-  const TensorDescription& in = model_.Describe().inputs[0];
-  if (in.shape.size() != 4) {
-    return InvalidArgument(
-        StrCat("input ", in.name, " has ", in.shape.size(), " dimensions, images need 4 (NHWC)"));
-  }
-  std::unique_ptr<Preprocessor>& preprocessor = preprocessors_[static_cast<size_t>(worker)];
-  if (preprocessor == nullptr) {
-    const auto side = [&](size_t i) { return static_cast<int>(in.shape[i]); };
-    preprocessor = std::make_unique<Preprocessor>(model_.Describe().preprocessing, side(1), side(2),
-                                                  side(3), table_, model_.impl().max_memory);
-  }
-  if (in.dtype == DType::kU8) return preprocessor->ToU8(image, {in.scale, in.zero_point}, input);
-  return preprocessor->ToFloat(image, reinterpret_cast<float*>(input));
-}
-
 Status InputMaker::Make(const Sample& sample, bool raw, int worker, uint8_t* input) {
-  if (!sample.is_float()) return Preprocess(ViewOf(sample.image), worker, input);
+  if (!sample.is_float()) {
+    return PreprocessInput(ViewOf(sample.image), model_.Describe(), table_,
+                           model_.impl().max_memory, 1,
+                           &preprocessors_[static_cast<size_t>(worker)], input);
+  }
   const TensorDescription& in = model_.Describe().inputs[0];
   std::vector<int64_t> wanted{1, 1, 1};  // Height, width, channels.
   for (size_t i = 1; i < in.shape.size() && in.shape.size() <= 4; ++i)

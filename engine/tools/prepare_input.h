@@ -33,8 +33,6 @@ class InputMaker {
   Status Make(const Sample& sample, bool raw, int worker, uint8_t* input);
 
  private:
-  Status Preprocess(const Image& image, int worker, uint8_t* input);
-
   const Model& model_;
   const kernels::KernelTable& table_;
   SmallestSize smallest_;

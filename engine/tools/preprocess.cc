@@ -11,7 +11,6 @@
 #include "formats/data/npy.h"
 #include "formats/data/png_writer.h"
 #include "formats/model/input_meaning.h"
-#include "kernels/dispatch.h"
 
 namespace octet {
 namespace {
@@ -65,11 +64,9 @@ void DrawPart(const Part& x, const Part& y, DecodedImage* photo) {
   }
 }
 
-Status WriteInput(const std::string& path, const Session& session, const Image& photo) {
-  const TensorDescription& in = session.GetModel().Describe().inputs[0];
-  std::vector<uint8_t> bytes(in.num_bytes());
-  OCTET_RETURN_IF_ERROR(session.Preprocess(photo, bytes.data()));
-  if (in.dtype == DType::kU8) return WriteNpy(path, in.shape, std::span<const uint8_t>(bytes));
+Status WriteInput(const std::string& path, const TensorDescription& in,
+                  const std::vector<uint8_t>& bytes) {
+  if (in.dtype == DType::kU8) return WriteNpy(path, in.shape, std::span(bytes));
   std::vector<float> values(in.num_elements());
   in.ToFloats(bytes.data(), values.data());
   return WriteNpy(path, in.shape, std::span<const float>(values));
@@ -91,17 +88,18 @@ Status TryPreprocess(const PreprocessOptions& options) {
     return InvalidArgument(StrCat(options.model, ": input ", in.name, " takes no photos"));
   const int height = static_cast<int>(in.shape[1]), width = static_cast<int>(in.shape[2]),
             channels = static_cast<int>(in.shape[3]);
-  OCTET_ASSIGN_OR_RETURN(const kernels::KernelTable* table, kernels::SelectTable(""));
-  Preprocessor preprocessor(p, height, width, channels, *table);
-  Result<ResizedImage> resized = preprocessor.Resize(ViewOf(photo));
-  if (!resized.ok()) return Status(resized.status()).WithContext(options.photo);
+  std::unique_ptr<Preprocessor> preprocessor;
+  std::vector<uint8_t> input(in.num_bytes());
+  OCTET_RETURN_IF_ERROR(PreprocessInput(ViewOf(photo), model.Describe(), *session->impl().table,
+                                        model.impl().max_memory, 1, &preprocessor, input.data())
+                            .WithContext(options.photo));
+  OCTET_ASSIGN_OR_RETURN(const ResizedImage resized, preprocessor->Resize(ViewOf(photo)));
   for (const std::string& path : options.outputs) {
     OCTET_RETURN_IF_ERROR(LowerCase(path).ends_with(".npy")
-                              ? WriteInput(path, *session, ViewOf(photo))
-                              : WritePng(path, Seen(*resized, p, height, width, channels)));
+                              ? WriteInput(path, in, input)
+                              : WritePng(path, Seen(resized, p, height, width, channels)));
   }
-  OCTET_ASSIGN_OR_RETURN(const ResizeGeometry g,
-                         FindGeometry(p, photo.width, photo.height, channels, width, height));
+  const ResizeGeometry& g = preprocessor->geometry();
   const Part x = PartOf(g.source_x, g.task.in_width, g.task.resized_width, g.task.x, g.task.width),
              y = PartOf(g.source_y, g.task.in_height, g.task.resized_height, g.task.y,
                         g.task.height);

@@ -30,8 +30,7 @@ void TensorflowPositions(const Axis& axis, Coordinates coordinates, std::vector<
 
 /// INTER_NEAREST (modules/imgproc/src/resize.cpp).
 void OpencvPositions(const Axis& axis, std::vector<int32_t>* at) {
-  const double inverse = static_cast<double>(axis.out_size) / static_cast<double>(axis.in_size),
-               step = 1.0 / inverse;
+  const double step = OpencvStep(axis);
   for (int i = 0; i < axis.outputs; ++i)
     (*at)[i] = static_cast<int32_t>(std::floor(static_cast<double>(axis.begin + i) * step));
 }

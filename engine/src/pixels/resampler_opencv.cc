@@ -30,15 +30,9 @@ bool IppTakes(const ResizeTask& task, int taps) {
   return std::min(task.in_width, task.in_height) >= taps;
 }
 
-// The steps between inputs of neighboring outputs, and between outputs of neighboring inputs.
-double Inverse(const Axis& axis) {
-  return static_cast<double>(axis.out_size) / static_cast<double>(axis.in_size);
-}
-double Step(const Axis& axis) { return 1.0 / Inverse(axis); }
-
 /// The step where it is a whole number, else 0.
 int WholeStep(const Axis& axis) {
-  const double step = Step(axis), whole = std::nearbyint(step);
+  const double step = OpencvStep(axis), whole = std::nearbyint(step);
   return std::fabs(step - whole) < std::numeric_limits<double>::epsilon() ? static_cast<int>(whole)
                                                                           : 0;
 }
@@ -51,7 +45,7 @@ struct Position {
 
 Position PositionOf(const Axis& axis, int i) {
   const auto x = static_cast<double>(axis.begin + i);
-  const auto at = static_cast<float>((x + 0.5) * Step(axis) - 0.5);
+  const auto at = static_cast<float>((x + 0.5) * OpencvStep(axis) - 0.5);
   const float floor = std::floor(at);
   return {static_cast<int>(floor), at - floor};
 }
@@ -59,8 +53,8 @@ Position PositionOf(const Axis& axis, int i) {
 /// INTER_AREA where it enlarges.
 Position AreaPositionOf(const Axis& axis, int i) {
   const auto x = static_cast<double>(axis.begin + i);
-  const double floor = std::floor(x * Step(axis));
-  const auto fraction = static_cast<float>((x + 1.0) - (floor + 1.0) * Inverse(axis));
+  const double floor = std::floor(x * OpencvStep(axis));
+  const auto fraction = static_cast<float>((x + 1.0) - (floor + 1.0) * OpencvInverse(axis));
   return {static_cast<int>(floor), fraction <= 0.0f ? 0.0f : fraction - std::floor(fraction)};
 }
 
@@ -262,7 +256,7 @@ class OpencvResampler : public Resampler {
   bool IsArea() const { return resampling_.filter == ResizeFilter::kArea; }
   /// INTER_AREA where an axis is enlarged: a bilinear with positions of its own.
   bool IsEnlargingArea(const ResizeTask& task) const {
-    return IsArea() && (Step(Columns(task)) < 1.0 || Step(Rows(task)) < 1.0);
+    return IsArea() && (OpencvStep(Columns(task)) < 1.0 || OpencvStep(Rows(task)) < 1.0);
   }
 
   Method MethodOf(const ResizeTask& task) const {
@@ -309,7 +303,7 @@ class OpencvResampler : public Resampler {
   int64_t TapsOf(const ResizeTask& task, const Axis& axis) const {
     if (resampling_.filter == ResizeFilter::kBicubic) return 4;
     if (!IsArea() || IsEnlargingArea(task)) return 2;
-    return std::min(static_cast<int64_t>(Step(axis)) + 3, int64_t{axis.in_size});
+    return std::min(static_cast<int64_t>(OpencvStep(axis)) + 3, int64_t{axis.in_size});
   }
 
   void FindTaps(const Axis& axis, Taps<float>* taps) const {
@@ -336,7 +330,7 @@ class OpencvResampler : public Resampler {
 
   /// computeResizeAreaTab.
   static void FindAreaTaps(const Axis& axis, int i, Taps<float>* taps, float* w) {
-    const double step = Step(axis), begin = static_cast<double>(axis.begin + i) * step,
+    const double step = OpencvStep(axis), begin = static_cast<double>(axis.begin + i) * step,
                  end = begin + step, size = std::min(step, axis.in_size - begin);
     const int whole_end = std::min(static_cast<int>(std::floor(end)), axis.in_size - 1),
               whole_begin = std::min(static_cast<int>(std::ceil(begin)), whole_end);

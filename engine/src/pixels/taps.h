@@ -76,7 +76,12 @@ void TensorflowTaps(const Resampling& r, const Axis& axis, Taps<float>* taps);
 
 /// TensorFlow's step from an output to the next, in pixels of the source (image_resizer_state.h).
 float TensorflowScale(const Axis& axis, Coordinates coordinates);
-/// Where output i looks, in pixels of the source, whose centres are whole numbers.
+/// OpenCV's, and what it is the inverse of (modules/imgproc/src/resize.cpp).
+inline double OpencvInverse(const Axis& axis) {
+  return static_cast<double>(axis.out_size) / static_cast<double>(axis.in_size);
+}
+inline double OpencvStep(const Axis& axis) { return 1.0 / OpencvInverse(axis); }
+/// Where TensorFlow's output i looks, in pixels of the source, whose centres are whole numbers.
 float TensorflowPosition(int64_t i, float scale, Coordinates coordinates);
 
 }  // namespace octet
