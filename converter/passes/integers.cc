@@ -14,6 +14,7 @@
 #include "converter/passes/passes.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
@@ -23,9 +24,8 @@ class Fuser {
   explicit Fuser(Graph* graph) : g_(*graph) {}
 
   Status Run() {
-    const bool any = std::any_of(g_.nodes.begin(), g_.nodes.end(), [](const Node& n) {
-      return n.type == OpType::kQuantize || n.type == OpType::kDequantize;
-    });
+    const bool any = std::any_of(g_.nodes.begin(), g_.nodes.end(),
+                                 [](const Node& n) { return TraitsOf(n.type).converts; });
     if (!any) return OkStatus();
     Index();
     for (size_t i = 0; i < old_.size(); ++i) {
@@ -130,8 +130,6 @@ class Fuser {
       replaced_[old_[i].output] = codes;
     }
   }
-
-  static bool IsLayer(OpType type) { return type == OpType::kConv2d || type == OpType::kDense; }
 
   /// Rewrites a float node whose activations are all dequantized codes; false when it stays as it
   /// is.

@@ -15,6 +15,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
@@ -208,9 +209,7 @@ Status Finish(Graph* graph, const Editor& editor) {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
-bool IsConv(const Node* n) {
-  return n != nullptr && (n->type == OpType::kConv2d || n->type == OpType::kDense);
-}
+bool IsConv(const Node* n) { return n != nullptr && TraitsOf(n->type).has_weights; }
 
 TensorId AddFloats(Graph* graph, std::string name, const Shape& shape,
                    const std::vector<float>& values) {
@@ -474,8 +473,7 @@ Status FuseActivation(Graph* graph) {
     const TensorId between = n->inputs[0];
     Node* before = editor.Producer(between);
     if (before == nullptr || !editor.HasOneReader(between)) continue;
-    if (!IsConv(before) && before->type != OpType::kAdd && before->type != OpType::kScaleShift)
-      continue;
+    if (!TraitsOf(before->type).takes_activation) continue;
     const Activation activation = n->type == OpType::kRelu ? Activation::kRelu : Activation::kRelu6;
     // ReLU6 after ReLU is ReLU6; ReLU after either changes nothing.
     if (before->activation == Activation::kNone || activation == Activation::kRelu6)

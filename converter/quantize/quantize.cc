@@ -15,6 +15,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
 #include "formats/model/input_meaning.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
@@ -33,8 +34,6 @@ constexpr double kZeroTensorScale = 1.0 / 256.0;
 constexpr double kMaxShared = 2.0;
 /// Largest magnitude of an integer bias before the zero-point correction.
 constexpr double kMaxBias = 1 << 30;
-
-bool IsConv(OpType type) { return type == OpType::kConv2d || type == OpType::kDense; }
 
 int64_t Reduction(const Graph& g, const Node& n) {
   const Shape& w = g.tensor(n.inputs[kInputWeights]).shape;
@@ -108,7 +107,7 @@ Int8Weights QuantizeWeights(std::span<const float> weights, size_t channels,
 /// int8 weights are those of a source that gave them so; they are kept as they are.
 Status CheckConvs(const Graph& g) {
   for (const Node& n : g.nodes) {
-    if (!IsConv(n.type)) continue;
+    if (!TraitsOf(n.type).has_weights) continue;
     const Tensor& w = g.tensor(n.inputs[kInputWeights]);
     if ((w.dtype != DType::kF32 && w.dtype != DType::kI8) || w.layout != Layout::kPlain) {
       return InvalidArgument(StrCat("node '", n.name, "': weights are ", DTypeName(w.dtype),
@@ -132,7 +131,8 @@ std::vector<float> DequantizedWeights(const Graph& g, const Node& n) {
 /// The source's int8 weights of layers that compute in float become float.
 void DequantizeWeights(Graph* g) {
   for (Node& n : g->nodes) {
-    if (!IsConv(n.type) || g->tensor(n.inputs[kInputX]).dtype != DType::kF32) continue;
+    if (!TraitsOf(n.type).has_weights || g->tensor(n.inputs[kInputX]).dtype != DType::kF32)
+      continue;
     const Tensor w = g->tensor(n.inputs[kInputWeights]);
     if (w.dtype != DType::kI8) continue;
     const std::vector<float> values = DequantizedWeights(*g, n);
@@ -145,7 +145,7 @@ void DequantizeWeights(Graph* g) {
 Status ToFloat16(Graph* g) {
   std::map<TensorId, TensorId> converted;  // Weights may be shared.
   for (Node& n : g->nodes) {
-    if (!IsConv(n.type)) continue;
+    if (!TraitsOf(n.type).has_weights) continue;
     const TensorId id = n.inputs[kInputWeights];
     if (const auto it = converted.find(id); it != converted.end()) {
       n.inputs[kInputWeights] = it->second;
@@ -188,7 +188,7 @@ constexpr int64_t kSmallLayer = 1024;
 
 void ToHybrid(Graph* g) {
   for (Node& n : g->nodes) {
-    if (!IsConv(n.type) || Reduction(*g, n) > kMaxInt8Reduction) continue;
+    if (!TraitsOf(n.type).has_weights || Reduction(*g, n) > kMaxInt8Reduction) continue;
     const Tensor& w = g->tensor(n.inputs[kInputWeights]);
     if (w.dtype == DType::kI8 || w.shape.num_elements() < kSmallLayer) continue;
     SetInt8Weights(g, &n, QuantizeWeights(w.values<float>(), static_cast<size_t>(w.shape[0]), {}));
@@ -235,23 +235,6 @@ Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& r
   return ChooseQuantization(range);
 }
 
-/// Operators that move values and so share one quantization.
-bool MovesValues(OpType type) {
-  switch (type) {
-    case OpType::kMaxPool:
-    case OpType::kRelu:
-    case OpType::kRelu6:
-    case OpType::kClip:
-    case OpType::kPad:
-    case OpType::kSlice:
-    case OpType::kConcat:
-    case OpType::kReshape:
-      return true;
-    default:
-      return false;
-  }
-}
-
 /// Turns a float graph into one that computes in uint8 wherever there are kernels; float inputs and
 /// outputs.
 class Int8Converter {
@@ -276,15 +259,8 @@ class Int8Converter {
 
   /// Operators without an integer kernel.
   bool HasOnlyFloat(const Node& n) const {
-    if (IsConv(n.type)) return Reduction(g_, n) > kMaxInt8Reduction;
-    return EndsNetworks(n.type);
-  }
-
-  /// Operators that stay in float32 without being missed: networks end in them, and their results
-  /// are used as they are.
-  static bool EndsNetworks(OpType type) {
-    return type == OpType::kSoftmax || type == OpType::kLogSoftmax || type == OpType::kSigmoid ||
-           type == OpType::kTanh;
+    if (TraitsOf(n.type).has_weights) return Reduction(g_, n) > kMaxInt8Reduction;
+    return TraitsOf(n.type).only_float;
   }
 
   bool IsHead(const Node& n) const {
@@ -324,8 +300,9 @@ class Int8Converter {
       const Node& n = g_.nodes[i];
       if (float_node_[i]) continue;
       // These can give floats themselves; a residual would have to be float as well.
-      const bool can_give_float = n.type == OpType::kGlobalAveragePool ||
-                                  (IsConv(n.type) && n.input(kInputResidual) == kNoTensor);
+      const bool can_give_float =
+          n.type == OpType::kGlobalAveragePool ||
+          (TraitsOf(n.type).has_weights && n.input(kInputResidual) == kNoTensor);
       is_u8_[n.output] = !(can_give_float && OnlyFloatReaders(n.output));
     }
   }
@@ -334,7 +311,7 @@ class Int8Converter {
     std::string list;
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (!HasOnlyFloat(n) || (EndsNetworks(n.type) && OnlyFloatReaders(n.output))) continue;
+      if (!HasOnlyFloat(n) || (TraitsOf(n.type).only_float && OnlyFloatReaders(n.output))) continue;
       list += StrCat(list.empty() ? "" : ", ", "'", n.name, "' (", OpTypeName(n.type), ")");
     }
     if (list.empty()) return OkStatus();
@@ -349,7 +326,7 @@ class Int8Converter {
   /// Whether the values are read by anything but operators that move them on.
   bool IsOpen(TensorId id) const {
     return is_output_[id] || std::any_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
-             return float_node_[i] || !MovesValues(g_.nodes[i].type);
+             return float_node_[i] || !TraitsOf(g_.nodes[i].type).moves_values;
            });
   }
 
@@ -406,7 +383,7 @@ class Int8Converter {
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (float_node_[i] || !MovesValues(n.type) || n.type == OpType::kConcat) continue;
+      if (float_node_[i] || !TraitsOf(n.type).moves_values || n.type == OpType::kConcat) continue;
       if (n.type != OpType::kPad) {
         Merge(n.inputs[0], n.output);
         continue;
@@ -482,11 +459,11 @@ class Int8Converter {
       for (TensorId& id : n.inputs) {
         if (IsActivation(id)) id = As(id, !float_node_[i]);
       }
-      if (!float_node_[i] && MovesValues(n.type)) {
+      if (!float_node_[i] && TraitsOf(n.type).moves_values) {
         const Quantization q = g_.tensor(n.output).quantization;
         for (TensorId& id : n.inputs) id = Rescaled(id, q);
       }
-      if (IsConv(n.type) && !float_node_[i]) OCTET_RETURN_IF_ERROR(QuantizeConv(&n));
+      if (TraitsOf(n.type).has_weights && !float_node_[i]) OCTET_RETURN_IF_ERROR(QuantizeConv(&n));
       nodes_.push_back(std::move(n));
     }
     for (TensorId& id : g_.outputs) {
@@ -727,8 +704,8 @@ Status CheckHasNoCodes(const Graph& g) {
 Status CheckSourceIsInteger(const Graph& g) {
   std::string list;
   for (const Node& n : g.nodes) {
-    const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize ||
-                          n.type == OpType::kSoftmax || n.type == OpType::kReshape;
+    const bool converts =
+        TraitsOf(n.type).converts || n.type == OpType::kSoftmax || n.type == OpType::kReshape;
     if (converts || g.tensor(n.inputs[0]).dtype != DType::kF32) continue;
     list += StrCat(list.empty() ? "" : ", ", "'", n.name, "' (", OpTypeName(n.type), ")");
   }
@@ -740,8 +717,7 @@ Status CheckSourceIsInteger(const Graph& g) {
 
 bool IsQuantized(const Graph& graph) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
-    const bool converts = n.type == OpType::kQuantize || n.type == OpType::kDequantize;
-    return !converts && !MovesValues(n.type) &&
+    return !TraitsOf(n.type).converts && !TraitsOf(n.type).moves_values &&
            (graph.tensor(n.inputs[0]).dtype == DType::kU8 ||
             graph.tensor(n.output).dtype == DType::kU8);
   });

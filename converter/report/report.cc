@@ -7,6 +7,7 @@
 
 #include "engine/src/model_impl.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
@@ -41,15 +42,8 @@ std::string Short(double value) {
 
 /// Whether the operator computes with floats, as opposed to converting from or to them.
 bool ComputesInFloat(const Graph& g, const Node& n) {
-  switch (n.type) {
-    case OpType::kQuantize:
-    case OpType::kDequantize:
-    case OpType::kReshape:
-    case OpType::kSlice:
-      return false;
-    default:
-      return g.tensor(n.inputs[0]).dtype == DType::kF32;
-  }
+  return !TraitsOf(n.type).converts && n.type != OpType::kReshape && n.type != OpType::kSlice &&
+         g.tensor(n.inputs[0]).dtype == DType::kF32;
 }
 
 std::string LabelsText(const ConversionReport& r) {

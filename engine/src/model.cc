@@ -9,6 +9,7 @@
 #include "engine/src/model_impl.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 #include "formats/model/panel.h"
 
 namespace octet {
@@ -129,7 +130,7 @@ bool IsExact(const Graph& graph) {
 }
 
 int64_t NodeMacs(const Graph& graph, const Node& node) {
-  if (node.type != OpType::kConv2d && node.type != OpType::kDense) return 0;
+  if (!TraitsOf(node.type).has_weights) return 0;
   const Shape& w = graph.tensor(node.inputs[kInputWeights]).shape;
   const Shape& y = graph.tensor(node.output).shape;
   const int64_t pixels = y.rank() == 4 ? y[1] * y[2] : 1;

@@ -12,12 +12,12 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
 
 /// Whether kernels of the operator store all 16 lanes of a panel, whatever the channels.
-bool StoresWholePanels(OpType type) { return type == OpType::kConv2d || type == OpType::kDense; }
 
 /// The byte that stands for 0; floats have no quantization and so 0 as their zero point.
 uint8_t PaddingOf(const Tensor& t) { return static_cast<uint8_t>(t.quantization.zero_point); }
@@ -82,7 +82,7 @@ Status Planner::DecideLayouts() {
       if (id != kNoTensor) ++uses[id].readers;
     }
     if (is_row(n)) ++uses[n.inputs[kInputX]].row_readers;
-    uses[n.output].whole_panels = StoresWholePanels(n.type);
+    uses[n.output].whole_panels = TraitsOf(n.type).has_weights;
   }
   for (const TensorId id : graph_.outputs) ++uses[id].readers;
   // A tensor that others read too gets a private tight copy for the row convolution (ChooseSource).

@@ -14,6 +14,7 @@
 #include "engine/src/preprocess.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 #include "kernels/dispatch.h"
 
 namespace octet {
@@ -47,9 +48,7 @@ bool EndsInProbabilities(const Graph& graph) {
   for (auto it = graph.nodes.rbegin(); it != graph.nodes.rend(); ++it) {
     if (it->output != id) continue;
     if (it->type == OpType::kSoftmax || it->type == OpType::kSigmoid) return true;
-    if (it->type != OpType::kQuantize && it->type != OpType::kDequantize &&
-        it->type != OpType::kReshape)
-      return false;
+    if (!TraitsOf(it->type).converts && it->type != OpType::kReshape) return false;
     id = it->inputs[0];
   }
   return false;
@@ -335,8 +334,7 @@ std::vector<LayerProfile> Session::Impl::Profile() const {
       layer.macs = last ? NodeMacs(graph, n) : 0;
       layer.shape = graph.tensor(n.inputs[0]).shape.ToString() + " -> " +
                     graph.tensor(n.output).shape.ToString();
-      if (n.type == OpType::kConv2d || n.type == OpType::kMaxPool ||
-          n.type == OpType::kAveragePool) {
+      if (TraitsOf(n.type).has_window) {
         layer.shape +=
             StrCat(" ", n.window.kernel_h, "x", n.window.kernel_w, "/", n.window.stride_h);
       }

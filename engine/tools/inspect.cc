@@ -1,4 +1,6 @@
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
@@ -9,6 +11,7 @@
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
@@ -16,8 +19,7 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 std::string WindowText(const Node& n) {
-  if (n.type != OpType::kConv2d && n.type != OpType::kMaxPool && n.type != OpType::kAveragePool)
-    return "";
+  if (!TraitsOf(n.type).has_window) return "";
   const Window& w = n.window;
   std::string s = StrCat(w.kernel_h, "x", w.kernel_w, "/", w.stride_h);
   if (w.dilation_h != 1 || w.dilation_w != 1)
@@ -47,8 +49,7 @@ int64_t NodeBytes(const Graph& g, const Node& n) {
 }
 
 bool HasResidual(const Node& n) {
-  return (n.type == OpType::kConv2d || n.type == OpType::kDense) &&
-         n.input(kInputResidual) != kNoTensor;
+  return TraitsOf(n.type).has_weights && n.input(kInputResidual) != kNoTensor;
 }
 
 const char* ActivationName(Activation a) {
@@ -103,6 +104,20 @@ Json TensorJson(const Tensor& t) {
   return j;
 }
 
+/// A visitor of VisitAttributes.
+struct AttributesJson {
+  Json* json;
+  void Count(const char* name, int v) const { (*json)[name] = v; }
+  void Flag(const char* name, bool v) const { (*json)[name] = v; }
+  void Dimension(const char* name, int v) const { (*json)[name] = v; }
+  void Real(const char* name, float v) const {  // JSON has no infinity: a clip without a limit.
+    if (std::isfinite(v)) (*json)[name] = v;
+  }
+  void Amounts(const char* name, const std::array<int32_t, Shape::kMaxRank>& v) const {
+    (*json)[name] = v;
+  }
+};
+
 void PrintJson(const OctetFile& file, const ModelDescription& d, const InputMeaning& meaning) {
   const Graph& g = file.graph;
   Json root{{"name", d.name},
@@ -132,6 +147,9 @@ void PrintJson(const OctetFile& file, const ModelDescription& d, const InputMean
               {"inputs", std::move(inputs)},    {"output", TensorJson(g.tensor(n.output))},
               {"macs", NodeMacs(g, n)},         {"constant_bytes", NodeBytes(g, n)}};
     if (const std::string window = WindowText(n); !window.empty()) node["window"] = window;
+    Json attributes = Json::object();
+    VisitAttributes(n, AttributesJson{&attributes});
+    if (!attributes.empty()) node["attributes"] = std::move(attributes);
     if (n.activation != Activation::kNone) node["activation"] = ActivationName(n.activation);
     if (HasResidual(n)) node["residual"] = g.tensor(n.input(kInputResidual)).name;
     root["operators"].push_back(std::move(node));

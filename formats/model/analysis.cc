@@ -7,38 +7,26 @@
 
 #include "formats/base/finite.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 
 namespace octet {
 namespace {
 
 bool IsNonNegative(const Node& n, const std::vector<bool>& known) {
   if (n.activation != Activation::kNone) return true;
-  switch (n.type) {
-    case OpType::kRelu:
-    case OpType::kRelu6:
-    case OpType::kSoftmax:
-    case OpType::kSigmoid:
-      return true;
-    case OpType::kClip:
-      if (n.clip_low >= 0.0f) return true;
-      if (n.clip_high < 0.0f) return false;
-      return known[static_cast<size_t>(n.inputs[0])];
-    case OpType::kPad:
-      if (n.pad_value < 0.0f) return false;
-      [[fallthrough]];
-    case OpType::kDequantize:
-    case OpType::kTanh:
-    case OpType::kMaxPool:
-    case OpType::kAveragePool:
-    case OpType::kGlobalAveragePool:
-    case OpType::kReshape:
-    case OpType::kSlice:
-    case OpType::kConcat:
-      return std::all_of(n.inputs.begin(), n.inputs.end(),
-                         [&](TensorId id) { return known[static_cast<size_t>(id)]; });
-    default:
+  switch (TraitsOf(n.type).sign) {
+    case Sign::kAny:
       return false;
+    case Sign::kNonNegative:
+      return true;
+    case Sign::kAsInputs:
+      break;
   }
+  if (n.type == OpType::kPad && n.pad_value < 0.0f) return false;
+  if (n.type == OpType::kClip && n.clip_low >= 0.0f) return true;
+  if (n.type == OpType::kClip && n.clip_high < 0.0f) return false;
+  return std::all_of(n.inputs.begin(), n.inputs.end(),
+                     [&](TensorId id) { return known[static_cast<size_t>(id)]; });
 }
 
 }  // namespace

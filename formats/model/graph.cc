@@ -10,6 +10,7 @@
 
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 #include "formats/model/panel.h"
 #include "formats/model/preprocessing.h"
 
@@ -32,46 +33,6 @@ constexpr float kMaxFactor = 0x1p95f;
 /// more.
 constexpr int64_t kMaxReads = 16;
 constexpr int64_t kReadsAllowance = int64_t{1} << 20;
-
-/// What there is to know of an operator whatever its inputs are.
-struct OpTraits {
-  const char* name;
-  /// Number of inputs: at most `max_inputs` slots, of which the first `required` must be filled.
-  int required, max_inputs;
-  bool window = false, activation = false;  ///< Whether it takes them.
-};
-
-constexpr int kAnyNumber = std::numeric_limits<int>::max();
-/// By OpType.
-constexpr OpTraits kOps[kNumOpTypes] = {
-    {"conv2d", 2, 5, true, true},
-    {"dense", 2, 5, false, true},
-    {"max_pool", 1, 1, true},
-    {"average_pool", 1, 1, true},
-    {"global_average_pool", 1, 1},
-    {"add", 2, 2, false, true},
-    {"mul", 2, 2},
-    {"scale_shift", 3, 4, false, true},
-    {"relu", 1, 1},
-    {"relu6", 1, 1},
-    {"pad", 1, 1},
-    {"slice", 1, 1},
-    {"concat", 2, kAnyNumber},
-    {"reshape", 1, 1},
-    {"softmax", 1, 1},
-    {"quantize", 1, 1},
-    {"dequantize", 1, 1},
-    {"clip", 1, 1},
-    {"sigmoid", 1, 1},
-    {"tanh", 1, 1},
-    {"log_softmax", 1, 1},
-};
-static_assert(kOps[kNumOpTypes - 1].name != nullptr);
-
-constexpr OpTraits kNoOp = {"invalid", 1, 1};
-const OpTraits& TraitsOf(OpType type) {
-  return static_cast<int>(type) < kNumOpTypes ? kOps[static_cast<int>(type)] : kNoOp;
-}
 
 /// A name for a message. Imported names may be anything; messages are one line.
 std::string Quoted(const std::string& name) {
@@ -338,6 +299,7 @@ int64_t WindowOutput(int64_t in, int kernel, int stride, int dilation, int pad_b
 Result<Shape> InferShape(const Graph& graph, const Node& node) {
   OCTET_RETURN_IF_ERROR(CheckInputs(graph, node));
   const Tensor& x = graph.tensor(node.inputs[0]);
+  if (TraitsOf(node.type).keeps_shape) return x.shape;
   switch (node.type) {
     case OpType::kConv2d:
       return InferConv2d(graph, node);
@@ -363,16 +325,8 @@ Result<Shape> InferShape(const Graph& graph, const Node& node) {
       return InferConcat(graph, node);
     case OpType::kReshape:
       return InferReshape(graph, node);
-    case OpType::kRelu:
-    case OpType::kRelu6:
-    case OpType::kSoftmax:
-    case OpType::kQuantize:
-    case OpType::kDequantize:
-    case OpType::kClip:
-    case OpType::kSigmoid:
-    case OpType::kTanh:
-    case OpType::kLogSoftmax:
-      return x.shape;
+    default:
+      break;
   }
   return Mismatch(node, "type", static_cast<int>(node.type), StrCat("less than ", kNumOpTypes));
 }
@@ -490,7 +444,7 @@ class NodeValidator {
     if (static_cast<int>(node_.activation) > static_cast<int>(Activation::kRelu6)) {
       return Mismatch(node_, "activation", static_cast<int>(node_.activation), "0 to 2");
     }
-    if (node_.activation != Activation::kNone && !TraitsOf(node_.type).activation) {
+    if (node_.activation != Activation::kNone && !TraitsOf(node_.type).takes_activation) {
       return Mismatch(node_, "activation", static_cast<int>(node_.activation),
                       "0: this operator has none");
     }
@@ -499,7 +453,7 @@ class NodeValidator {
     if (!(shape == out_.shape)) {
       return Mismatch(node_, "output", StrCat("shape ", out_.shape.ToString()), shape.ToString());
     }
-    if (TraitsOf(node_.type).window) {
+    if (TraitsOf(node_.type).has_window) {
       const Window& w = node_.window;
       if (!FitsPadded(x_.shape, static_cast<int64_t>(w.pad_top) + w.pad_bottom,
                       static_cast<int64_t>(w.pad_left) + w.pad_right)) {
@@ -799,16 +753,8 @@ class NodeValidator {
 
 /// True for slots that must hold a computed value; the others hold constants, as their own checks
 /// ensure.
-bool IsActivationSlot(OpType type, int slot) {
-  switch (type) {
-    case OpType::kConv2d:
-    case OpType::kDense:
-      return slot == kInputX || slot == kInputResidual;
-    case OpType::kScaleShift:
-      return slot == 0;
-    default:
-      return true;
-  }
+bool IsActivationSlot(OpType type, size_t slot) {
+  return TraitsOf(type).activation_slots >> std::min<size_t>(slot, 7) & 1;
 }
 
 /// Before nodes are validated, which reads their constants.
@@ -918,12 +864,11 @@ Status ValidateGraph(const Graph& graph) {
       const TensorId id = node.inputs[i];
       if (id == kNoTensor) continue;
       const Tensor& t = graph.tensor(id);
-      if (IsActivationSlot(node.type, static_cast<int>(i)) ? !computed[id] : !t.is_constant()) {
-        return Mismatch(node, StrCat("input ", i).c_str(),
-                        StrCat(t.is_constant() ? "constant" : "activation", " ", Quoted(t.name)),
-                        IsActivationSlot(node.type, static_cast<int>(i))
-                            ? "an activation computed before"
-                            : "a constant");
+      if (IsActivationSlot(node.type, i) ? !computed[id] : !t.is_constant()) {
+        return Mismatch(
+            node, StrCat("input ", i).c_str(),
+            StrCat(t.is_constant() ? "constant" : "activation", " ", Quoted(t.name)),
+            IsActivationSlot(node.type, i) ? "an activation computed before" : "a constant");
       }
     }
     if (!InRange(graph, node.output)) {

@@ -54,7 +54,7 @@ enum class OpType : uint8_t {
   kTanh = 19,
   kLogSoftmax = 20,  ///< Over the last dimension.
 };
-inline constexpr int kNumOpTypes = 21;
+inline constexpr int kNumOpTypes = static_cast<int>(OpType::kLogSoftmax) + 1;
 const char* OpTypeName(OpType type);
 
 /// Applied to an operator's result. Stored in files: never renumber.

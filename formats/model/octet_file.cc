@@ -19,6 +19,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/checksum.h"
+#include "formats/model/operators.h"
 #include "formats/model/panel.h"
 
 namespace octet {
@@ -83,10 +84,6 @@ const char* StringProblem(const std::string& s) {
     i += 1 + tail;
   }
   return "";
-}
-
-bool HasNodeWindow(OpType type) {
-  return type == OpType::kConv2d || type == OpType::kMaxPool || type == OpType::kAveragePool;
 }
 
 // --- writing ---
@@ -173,6 +170,17 @@ void WriteTensor(const Tensor& t, uint64_t constant_offset, ByteWriter* w) {
   }
 }
 
+struct AttributeWriter {
+  ByteWriter* w;
+  void Count(const char*, int v) const { w->Varint(static_cast<uint64_t>(v)); }
+  void Flag(const char*, bool v) const { w->U8(v ? 1 : 0); }
+  void Dimension(const char*, int v) const { w->U8(static_cast<uint8_t>(v)); }
+  void Real(const char*, float v) const { w->F32(v); }
+  void Amounts(const char*, const std::array<int32_t, Shape::kMaxRank>& values) const {
+    for (int32_t v : values) w->Fixed(static_cast<uint32_t>(v));
+  }
+};
+
 void WriteNode(const Node& n, ByteWriter* w) {
   w->U8(static_cast<uint8_t>(n.type));
   w->U8(static_cast<uint8_t>(static_cast<int>(n.activation) | static_cast<int>(n.tflite_kernel)
@@ -181,41 +189,7 @@ void WriteNode(const Node& n, ByteWriter* w) {
   w->Varint(n.inputs.size());
   for (TensorId id : n.inputs) w->Varint(static_cast<uint64_t>(int64_t{id} + 1));
   w->Varint(static_cast<uint64_t>(n.output));
-  if (HasNodeWindow(n.type)) {
-    const Window& v = n.window;
-    for (int x : {v.kernel_h, v.kernel_w, v.stride_h, v.stride_w, v.dilation_h, v.dilation_w,
-                  v.pad_top, v.pad_left, v.pad_bottom, v.pad_right}) {
-      w->Varint(static_cast<uint64_t>(x));
-    }
-  }
-  const int rank = Shape::kMaxRank;
-  switch (n.type) {
-    case OpType::kConv2d:
-      w->Varint(static_cast<uint64_t>(n.groups));
-      break;
-    case OpType::kAveragePool:
-      w->U8(n.count_include_pad ? 1 : 0);
-      break;
-    case OpType::kConcat:
-      w->U8(static_cast<uint8_t>(n.axis));
-      break;
-    case OpType::kPad:
-      w->F32(n.pad_value);
-      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.begin[i]));
-      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.end[i]));
-      break;
-    case OpType::kSlice:
-      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.begin[i]));
-      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.end[i]));
-      for (int i = 0; i < rank; ++i) w->Fixed(static_cast<uint32_t>(n.step[i]));
-      break;
-    case OpType::kClip:
-      w->F32(n.clip_low);
-      w->F32(n.clip_high);
-      break;
-    default:
-      break;
-  }
+  VisitAttributes(n, AttributeWriter{w});
 }
 
 Status CheckStrings(const Graph& graph) {
@@ -266,7 +240,7 @@ std::vector<TensorId> StorageOrder(const Graph& graph) {
   std::vector<TensorId> small, weights;
   std::vector<bool> done(graph.tensors.size(), false);
   for (const Node& node : graph.nodes) {
-    const bool has_weights = node.type == OpType::kConv2d || node.type == OpType::kDense;
+    const bool has_weights = TraitsOf(node.type).has_weights;
     for (size_t i = 0; i < node.inputs.size(); ++i) {
       const TensorId id = node.inputs[i];
       if (id == kNoTensor || done[id] || !graph.tensor(id).is_constant()) continue;
@@ -622,6 +596,17 @@ class Reader {
     return r.Finish();
   }
 
+  struct AttributeReader {
+    ByteReader* r;
+    void Count(const char* name, int& v) const { v = r->Int(name); }
+    void Flag(const char* name, bool& v) const { v = r->U8(name, 1) == 1; }
+    void Dimension(const char* name, int& v) const { v = r->U8(name, Shape::kMaxRank - 1); }
+    void Real(const char* name, float& v) const { v = r->Fixed<float>(name); }
+    void Amounts(const char* name, std::array<int32_t, Shape::kMaxRank>& values) const {
+      for (int32_t& v : values) v = r->FixedInt(name);
+    }
+  };
+
   static void ReadNode(ByteReader* r, Node* n) {
     n->type = static_cast<OpType>(r->U8("type", kNumOpTypes - 1));
     // Which values there are is checked with the graph.
@@ -632,46 +617,7 @@ class Reader {
     n->inputs.resize(r->Count("number of inputs", 1));
     for (TensorId& id : n->inputs) id = r->Int("input") - 1;
     n->output = r->Int("output");
-    if (HasNodeWindow(n->type)) {
-      Window& v = n->window;
-      v.kernel_h = r->Int("kernel_h");
-      v.kernel_w = r->Int("kernel_w");
-      v.stride_h = r->Int("stride_h");
-      v.stride_w = r->Int("stride_w");
-      v.dilation_h = r->Int("dilation_h");
-      v.dilation_w = r->Int("dilation_w");
-      v.pad_top = r->Int("pad_top");
-      v.pad_left = r->Int("pad_left");
-      v.pad_bottom = r->Int("pad_bottom");
-      v.pad_right = r->Int("pad_right");
-    }
-    switch (n->type) {
-      case OpType::kConv2d:
-        n->groups = r->Int("groups");
-        break;
-      case OpType::kAveragePool:
-        n->count_include_pad = r->U8("count_include_pad", 1) == 1;
-        break;
-      case OpType::kConcat:
-        n->axis = r->U8("axis", Shape::kMaxRank - 1);
-        break;
-      case OpType::kPad:
-        n->pad_value = r->Fixed<float>("pad_value");
-        for (int32_t& v : n->begin) v = r->FixedInt("begin");
-        for (int32_t& v : n->end) v = r->FixedInt("end");
-        break;
-      case OpType::kSlice:
-        for (int32_t& v : n->begin) v = r->FixedInt("begin");
-        for (int32_t& v : n->end) v = r->FixedInt("end");
-        for (int32_t& v : n->step) v = r->FixedInt("step");
-        break;
-      case OpType::kClip:
-        n->clip_low = r->Fixed<float>("clip_low");
-        n->clip_high = r->Fixed<float>("clip_high");
-        break;
-      default:
-        break;
-    }
+    VisitAttributes(*n, AttributeReader{r});
   }
 
   Status ReadInterface() {
@@ -734,7 +680,7 @@ class Reader {
   /// A file holds weights as the kernels want them; the engine never packs.
   Status CheckLayouts() const {
     for (const Node& node : file_.graph.nodes) {
-      if (node.type != OpType::kConv2d && node.type != OpType::kDense) continue;
+      if (!TraitsOf(node.type).has_weights) continue;
       const Tensor& weights = file_.graph.tensor(node.inputs[kInputWeights]);
       const Layout expected = ChooseLayout(node, weights.shape);
       if (weights.layout != expected) {

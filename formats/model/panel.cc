@@ -5,6 +5,8 @@
 #include <utility>
 #include <vector>
 
+#include "formats/model/operators.h"
+
 namespace octet {
 namespace {
 
@@ -119,7 +121,7 @@ void PackGraph(Graph* graph) {
   std::map<std::pair<TensorId, Layout>, TensorId> packed;
   std::vector<bool> taken(originals.size(), false);
   for (Node& node : graph->nodes) {
-    if (node.type != OpType::kConv2d && node.type != OpType::kDense) continue;
+    if (!TraitsOf(node.type).has_weights) continue;
     const TensorId id = node.input(kInputWeights);
     if (id == kNoTensor || originals[id].layout != Layout::kPlain) continue;
     const Layout layout = ChooseLayout(node, originals[id].shape);

@@ -4,12 +4,17 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cctype>
+#include <fstream>
 #include <functional>
+#include <iterator>
 #include <limits>
 #include <set>
 #include <string>
 
+#include "formats/base/str_cat.h"
+#include "formats/model/operators.h"
 #include "formats/model/panel.h"
 #include "tests/sample_graphs.h"
 
@@ -26,6 +31,39 @@ TEST(GraphTest, EveryOperatorHasItsOwnName) {
   EXPECT_EQ(names.size(), static_cast<size_t>(kNumOpTypes));
   EXPECT_EQ(names.count("invalid"), 0u);
   EXPECT_STREQ(OpTypeName(static_cast<OpType>(kNumOpTypes)), "invalid");
+}
+
+/// A row of SPEC.md 3.3: "kind name, kind name".
+struct AttributesText {
+  std::string text;
+  void Add(const char* kind, const char* name) {
+    text += StrCat(text.empty() ? "" : ", ", kind, " ", name);
+  }
+  void Count(const char* name, int) { Add("varint", name); }
+  void Flag(const char* name, bool) { Add("u8", name); }
+  void Dimension(const char* name, int) { Add("u8", name); }
+  void Real(const char* name, float) { Add("f32", name); }
+  void Amounts(const char* name, const std::array<int32_t, Shape::kMaxRank>&) {
+    Add("4 x u32", name);
+  }
+};
+
+TEST(GraphTest, SpecHasEveryOperatorAndAttribute) {
+  std::ifstream file(OCTET_SOURCE_DIR "/formats/SPEC.md");
+  const std::string spec((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  ASSERT_NE(spec, "");
+  for (const OpTraits& op : kOperators) {
+    EXPECT_THAT(spec, HasSubstr(StrCat("\n| ", static_cast<int>(op.type), " | ", op.name, " | ")));
+    Node node;
+    node.type = op.type;
+    AttributesText attributes;
+    VisitAttributes(node, attributes);
+    if (attributes.text.empty()) {
+      EXPECT_THAT(spec, ::testing::Not(HasSubstr(StrCat("\n| ", op.name, " | "))));
+    } else {
+      EXPECT_THAT(spec, HasSubstr(StrCat("\n| ", op.name, " | ", attributes.text, " |\n")));
+    }
+  }
 }
 
 TEST(GraphTest, ClipCodesAreRoundedAndStayInTheirRange) {
