@@ -5,40 +5,34 @@
 #include "kernels/cpu_features.h"
 #include "kernels/tables.h"
 
-namespace octet::kernels {
-std::vector<TableInfo> AllTables() {
-  const CpuFeatures& cpu = GetCpuFeatures();
-  const KernelTable *emulated512 = nullptr, *sse2 = nullptr, *avx2 = nullptr, *avxvnni = nullptr;
-  const KernelTable *avx512vnni = nullptr, *neon = nullptr, *neondot = nullptr, *neoni8mm = nullptr;
-#ifdef OCTET_EMULATED512
-  emulated512 = &kEmulated512Table;
-#endif
+// A TableInfo by what OCTET_INSTRUCTION_SETS says a table is built for.
+#define OCTET_PRESENT(name, table, native) \
+  {&table, name, (native) ? Availability::kNative : Availability::kUnavailable},
+#define OCTET_ABSENT(name, table, native) {nullptr, name, Availability::kUnavailable},
+#define OCTET_ALWAYS OCTET_PRESENT
 #if defined(__x86_64__)
-  sse2 = &kSse2Table;
-  avx2 = &kAvx2Table;
-  avxvnni = &kAvxVnniTable;
-  avx512vnni = &kAvx512VnniTable;
-#elif defined(__aarch64__)
-  neon = &kNeonTable;
-  neondot = &kNeonDotTable;
-  neoni8mm = &kNeonI8mmTable;
+#define OCTET_X86 OCTET_PRESENT
+#else
+#define OCTET_X86 OCTET_ABSENT
 #endif
-  const auto native = [](const KernelTable* table, const char* name, bool available) {
-    const bool usable = table != nullptr && available;
-    return TableInfo{table, name, usable ? Availability::kNative : Availability::kUnavailable};
-  };
-  return {
-      native(&kReferenceTable, "reference", true),
-      {emulated512, "emulated512",
-       emulated512 != nullptr ? Availability::kEmulated : Availability::kUnavailable},
-      native(sse2, "sse2", true),
-      native(avx2, "avx2", cpu.avx2),
-      native(avxvnni, "avxvnni", cpu.avxvnni),
-      native(avx512vnni, "avx512vnni", cpu.avx512vnni),
-      native(neon, "neon", true),
-      native(neondot, "neondot", cpu.neondot),
-      native(neoni8mm, "neoni8mm", cpu.neondot && cpu.i8mm),
-  };
+#if defined(__aarch64__)
+#define OCTET_ARM OCTET_PRESENT
+#else
+#define OCTET_ARM OCTET_ABSENT
+#endif
+#if defined(OCTET_EMULATED512)
+#define OCTET_EMULATED(name, table, native) {&table, name, Availability::kEmulated},
+#else
+#define OCTET_EMULATED OCTET_ABSENT
+#endif
+
+namespace octet::kernels {
+
+std::vector<TableInfo> AllTables() {
+  [[maybe_unused]] const CpuFeatures& cpu = GetCpuFeatures();
+#define OCTET_INFO(name, symbol, built, native) OCTET_##built(#name, k##symbol##Table, native)
+  return {OCTET_INSTRUCTION_SETS(OCTET_INFO)};
+#undef OCTET_INFO
 }
 
 Result<const KernelTable*> SelectTable(const std::string& isa) {

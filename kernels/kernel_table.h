@@ -195,8 +195,7 @@ using RowFn = void (*)(const float* x, float* out, int n);
 
 /// All kernels of one instruction set. Only the last entries may be null, as they say.
 struct KernelTable {
-  const char* name;  ///< "reference", "sse2", "avx2", "avxvnni", "avx512vnni", "emulated512",
-                     ///< "neon", "neondot", "neoni8mm".
+  const char* name;         ///< As instruction_sets.h has it.
   const char* description;  ///< For people.
   ConvFn conv_u8_u8;        ///< u8 activations, int8 weights, u8 out.
   ConvFn conv_u8_f32;       ///< u8 activations, int8 weights, float out (last layer; hybrid).

@@ -3,19 +3,14 @@
 #ifndef OCTET_KERNELS_TABLES_H_
 #define OCTET_KERNELS_TABLES_H_
 
+#include "kernels/instruction_sets.h"
 #include "kernels/kernel_table.h"
 
 namespace octet::kernels {
 
-extern const KernelTable kReferenceTable;
-extern const KernelTable kEmulated512Table;
-extern const KernelTable kSse2Table;
-extern const KernelTable kAvx2Table;
-extern const KernelTable kAvxVnniTable;
-extern const KernelTable kAvx512VnniTable;
-extern const KernelTable kNeonTable;
-extern const KernelTable kNeonDotTable;
-extern const KernelTable kNeonI8mmTable;
+#define OCTET_DECLARE(name, symbol, built, native) extern const KernelTable k##symbol##Table;
+OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
+#undef OCTET_DECLARE
 
 // Of pixels, which the sets that differ in integer products alone share.
 extern const PixelKernels kReferencePixels;

@@ -1,0 +1,54 @@
+// The list of instruction sets and what goes by it.
+#include "kernels/dispatch.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+#include <string>
+
+#include "bench/peak.h"
+
+namespace octet::kernels {
+namespace {
+
+using ::testing::HasSubstr;
+
+TEST(DispatchTest, TablesHaveTheNamesOfTheList) {
+  for (const TableInfo& info : AllTables()) {
+    if (info.table == nullptr) {
+      EXPECT_EQ(info.availability, Availability::kUnavailable);
+    } else {
+      EXPECT_STREQ(info.table->name, info.name);
+    }
+  }
+}
+
+TEST(DispatchTest, TheReadmeHasEveryInstructionSet) {
+  std::ifstream file(OCTET_SOURCE_DIR "/kernels/README.md");
+  const std::string readme((std::istreambuf_iterator<char>(file)), {});
+  for (const TableInfo& info : AllTables())
+    EXPECT_THAT(readme, HasSubstr("\n| `" + std::string(info.name) + "` | "));
+}
+
+TEST(DispatchTest, NamesSelectTables) {
+  EXPECT_STREQ((*SelectTable("reference"))->name, "reference");
+  const auto unknown = SelectTable("mmx");
+  ASSERT_FALSE(unknown.ok());
+  for (const TableInfo& info : AllTables())
+    EXPECT_THAT(unknown.status().message(), HasSubstr(info.name));
+}
+
+/// Shares of a peak are told on every set that runs here, but for the oracles.
+TEST(DispatchTest, EveryInstructionSetHasAPeak) {
+  for (const TableInfo& info : AllTables()) {
+    if (info.availability != Availability::kNative || info.name == std::string("reference"))
+      continue;
+    for (const auto arithmetic : {bench::Arithmetic::kInt8, bench::Arithmetic::kFloat})
+      EXPECT_GT(bench::MeasurePeak(info.name, arithmetic).gmacs, 0.0) << info.name;
+  }
+}
+
+}  // namespace
+}  // namespace octet::kernels
