@@ -20,6 +20,7 @@
 #endif
 
 #include "bench/peak.h"
+#include "bench/signature.h"
 #include "bench/synthetic_network.h"
 #include "converter/import/checkpoints/graph_description.h"
 #include "engine/include/octet/octet.h"
@@ -390,6 +391,16 @@ int Run(const Options& o) {
   return 0;
 }
 
+int PrintSignature(const Options& o) {
+  const Result<Signature> s = ComputeSignature(o.isa, o.threads.front());
+  if (!s.ok()) {
+    std::fprintf(stderr, "bench_resnet: %s\n", s.status().message().c_str());
+    return 1;
+  }
+  std::printf("%016llx\n", static_cast<unsigned long long>(s->hash));
+  return 0;
+}
+
 int Main(int argc, char** argv) {
   Options o;
   CLI::App app("Measures the latency of networks; without --model, of one with synthetic weights.",
@@ -420,6 +431,11 @@ int Main(int argc, char** argv) {
   CLI::Option* profile = app.add_flag("--profile", o.profile, "Time every layer");
   CLI::Option* csv = app.add_flag("--csv", o.csv, "Print CSV");
   app.add_flag("--json", o.json, "Print JSON")->excludes(csv);
+  bool signature = false;
+  app.add_flag(
+      "--signature", signature,
+      "Print one hash over all activations of a fixed set of int8 networks instead: the same "
+      "on every machine");
   csv->excludes(profile);
   model->excludes(depth)->excludes(network);
   depth->excludes(network);
@@ -431,6 +447,7 @@ int Main(int argc, char** argv) {
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   }
+  if (signature) return PrintSignature(o);
   // A file is measured in the precision that it has.
   if (o.precision.empty()) o.precision = o.model.empty() ? "int8" : "all";
   return Run(o);

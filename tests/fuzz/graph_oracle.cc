@@ -16,7 +16,7 @@
 #include "formats/model/octet_file.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/unit/naive_interpreter.h"
 
 namespace octet::testing {

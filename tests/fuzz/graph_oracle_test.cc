@@ -23,7 +23,7 @@
 #include "formats/model/octet_file.h"
 #include "kernels/dispatch.h"
 #include "tests/fuzz/graph_code.h"
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_shrinker.h"
 
 namespace octet::testing {

@@ -10,7 +10,7 @@
 #include "engine/src/plan.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_oracle.h"
 #include "tests/seams.h"
 

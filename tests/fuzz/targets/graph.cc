@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_oracle.h"
 #include "tests/fuzz/graph_shrinker.h"
 #include "tests/fuzz/targets/fuzz_target.h"

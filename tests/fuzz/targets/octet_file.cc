@@ -9,7 +9,7 @@
 
 #include "engine/include/octet/octet.h"
 #include "formats/model/panel.h"
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"
 

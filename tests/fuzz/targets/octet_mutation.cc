@@ -9,7 +9,7 @@
 #include "engine/src/model_impl.h"
 #include "formats/model/checksum.h"
 #include "formats/model/octet_file.h"
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"
 

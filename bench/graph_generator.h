@@ -1,8 +1,9 @@
-// Random valid graphs of every operator, precision and layout, small enough that one is computed in
-// well under a millisecond. Everything is drawn from a source of choices: a seeded generator for
-// tests, a fuzzer's bytes for coverage-guided search.
-#ifndef OCTET_TESTS_FUZZ_GRAPH_GENERATOR_H_
-#define OCTET_TESTS_FUZZ_GRAPH_GENERATOR_H_
+// Random valid graphs of every operator, precision and layout, for tests, fuzzers and the
+// signature, small enough that one is computed in well under a millisecond. Everything is drawn
+// from a source of choices: a seeded generator for tests, a fuzzer's bytes for coverage-guided
+// search.
+#ifndef OCTET_BENCH_GRAPH_GENERATOR_H_
+#define OCTET_BENCH_GRAPH_GENERATOR_H_
 
 #include <cstddef>
 #include <cstdint>
@@ -73,4 +74,4 @@ int64_t GraphCost(const Graph& graph);
 
 }  // namespace octet::testing
 
-#endif  // OCTET_TESTS_FUZZ_GRAPH_GENERATOR_H_
+#endif  // OCTET_BENCH_GRAPH_GENERATOR_H_

@@ -1,4 +1,4 @@
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 
 #include <algorithm>
 #include <cmath>
