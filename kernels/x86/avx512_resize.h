@@ -36,11 +36,15 @@ struct DigitSums {
   }
 };
 
-// What remains of sums once they are rounded and clamped, 16 bytes.
-OCTET_INLINE __m128i RoundFixed(__m512i sums) {
-  const __m512i v = _mm512_srai_epi32(
-      _mm512_add_epi32(sums, _mm512_set1_epi32(static_cast<int>(kFixedHalf))), kFixedTapsBits);
-  return _mm512_cvtusepi32_epi8(_mm512_max_epi32(v, _mm512_setzero_si512()));
+// Sums rounded, not yet clamped.
+OCTET_INLINE __m512i RoundFixed(__m512i sums) {
+  return _mm512_srai_epi32(_mm512_add_epi32(sums, _mm512_set1_epi32(static_cast<int>(kFixedHalf))),
+                           kFixedTapsBits);
+}
+
+// Clamped: the lanes of 128 bits of each of the four as four bytes, one after the other.
+OCTET_INLINE __m512i PackFour(__m512i a, __m512i b, __m512i c, __m512i d) {
+  return _mm512_packus_epi16(_mm512_packs_epi32(a, b), _mm512_packs_epi32(c, d));
 }
 
 // Red, green and blue of four pixels, four taps of each in 32 bits.
@@ -49,42 +53,71 @@ OCTET_INLINE __m512i ByColor(__m512i pixels) {
                                          -1, -1, -1, -1, 11, 8, 5, 2, 10, 7, 4, 1, 9, 6, 3, 0)));
 }
 
-// Four rows, each in a lane of 128 bits, four taps at a time: the weights are the same for all
-// lanes, and no sums lie in different ones. Copies of what is pointed to, which bytes that are
-// stored could otherwise change.
+// An output pixel of four rows, each in a lane of 128 bits, four taps at a time: the weights are
+// the same for all lanes, and no sums lie in different ones.
+struct FourRows {
+  const uint8_t *in0, *in1, *in2, *in3;
+
+  OCTET_INLINE void AddFour(int64_t at, const int8_t* digits, DigitSums* sums) const {
+    const auto row = [at](const uint8_t* p) {
+      return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at));
+    };
+    __m512i v = _mm512_castsi128_si512(row(in0));
+    v = _mm512_mask_broadcast_i32x4(v, 0x00f0, row(in1));
+    v = _mm512_mask_broadcast_i32x4(v, 0x0f00, row(in2));
+    v = _mm512_mask_broadcast_i32x4(v, 0xf000, row(in3));
+    const auto weights = [digits](int digit) {
+      int32_t w;
+      std::memcpy(&w, digits + 16 * digit, 4);
+      return _mm512_set1_epi32(w);
+    };
+    sums->Add(ByColor(v), weights(0), weights(1), weights(2));
+  }
+
+  OCTET_INLINE __m512i Sum(const FixedTapsView& taps, int x) const {
+    DigitSums sums;
+    const int8_t* digits = taps.digits + static_cast<int64_t>(x) * taps.taps * 3;
+    int64_t at = static_cast<int64_t>(taps.first[x]) * 3;
+    for (int left = taps.count[x]; left > 0; left -= 16, at += 48, digits += 48) {
+      AddFour(at, digits, &sums);
+      if (left <= 4) break;
+      AddFour(at + 12, digits + 4, &sums);
+      if (left <= 8) break;
+      AddFour(at + 24, digits + 8, &sums);
+      if (left <= 12) break;
+      AddFour(at + 36, digits + 12, &sums);
+    }
+    return RoundFixed(sums.Total());
+  }
+};
+
+// Copies of what is pointed to, which bytes that are stored could otherwise change.
 OCTET_INLINE void ResizeFourColorRows(const uint8_t* const* in, const FixedTapsView taps,
                                       uint8_t* const* out) {
-  const uint8_t *const in0 = in[0], *const in1 = in[1], *const in2 = in[2], *const in3 = in[3];
-  uint8_t *out0 = out[0], *out1 = out[1], *out2 = out[2], *out3 = out[3];
-  const int8_t* all_digits = taps.digits;
-  for (int x = 0; x < taps.outputs; ++x, all_digits += taps.taps * 3) {
-    DigitSums sums;
-    const int8_t* digits = all_digits;
-    int64_t at = static_cast<int64_t>(taps.first[x]) * 3;
-    for (int left = taps.count[x]; left > 0; left -= 16, digits += 48) {
-      OCTET_UNROLL for (int i = 0; i < 16; i += 4, at += 12) {
-        if (i >= left) break;
-        const auto row = [at](const uint8_t* p) {
-          return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p + at));
-        };
-        __m512i v = _mm512_castsi128_si512(row(in0));
-        v = _mm512_mask_broadcast_i32x4(v, 0x00f0, row(in1));
-        v = _mm512_mask_broadcast_i32x4(v, 0x0f00, row(in2));
-        v = _mm512_mask_broadcast_i32x4(v, 0xf000, row(in3));
-        const auto weights = [&](int digit) {
-          int32_t w;
-          std::memcpy(&w, digits + i + 16 * digit, 4);
-          return _mm512_set1_epi32(w);
-        };
-        sums.Add(ByColor(v), weights(0), weights(1), weights(2));
-      }
-    }
-    const bool last = x + 1 == taps.outputs;
-    const __m128i v = RoundFixed(sums.Total());
-    StorePixel(_mm_cvtsi128_si32(v), last, out0 + 3 * x);
-    StorePixel(_mm_extract_epi32(v, 1), last, out1 + 3 * x);
-    StorePixel(_mm_extract_epi32(v, 2), last, out2 + 3 * x);
-    StorePixel(_mm_extract_epi32(v, 3), last, out3 + 3 * x);
+  const FourRows rows = {in[0], in[1], in[2], in[3]};
+  uint8_t* const to[4] = {out[0], out[1], out[2], out[3]};
+  int x = 0;
+  // Four pixels of a row as 16 bytes, of which the next ones replace the last four.
+  const __m512i drop_fourth =
+      _mm512_broadcast_i32x4(_mm_set_epi8(-1, -1, -1, -1, 14, 13, 12, 10, 9, 8, 6, 5, 4, 2, 1, 0));
+  for (; x + 6 <= taps.outputs; x += 4) {
+    const __m512i pixels =
+        _mm512_shuffle_epi8(PackFour(rows.Sum(taps, x), rows.Sum(taps, x + 1),
+                                     rows.Sum(taps, x + 2), rows.Sum(taps, x + 3)),
+                            drop_fourth);
+    const auto store = [x](uint8_t* row, __m128i v) {
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(row + 3 * x), v);
+    };
+    store(to[0], _mm512_castsi512_si128(pixels));
+    store(to[1], _mm512_extracti32x4_epi32(pixels, 1));
+    store(to[2], _mm512_extracti32x4_epi32(pixels, 2));
+    store(to[3], _mm512_extracti32x4_epi32(pixels, 3));
+  }
+  for (; x < taps.outputs; ++x) {
+    const __m512i v = rows.Sum(taps, x);
+    alignas(64) int32_t pixels[16];
+    _mm512_store_si512(pixels, PackFour(v, v, v, v));
+    for (int r = 0; r < 4; ++r) StorePixel(pixels[4 * r], x + 1 == taps.outputs, to[r] + 3 * x);
   }
 }
 
@@ -107,7 +140,9 @@ OCTET_INLINE void ResizeColorPixel(const uint8_t* in, const FixedTapsView& taps,
   __m512i v = sums.Total();
   v = _mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0x4e));
   v = _mm512_add_epi32(v, _mm512_shuffle_i64x2(v, v, 0xb1));
-  StorePixel(_mm_cvtsi128_si32(RoundFixed(v)), x + 1 == taps.outputs, out + 3 * x);
+  v = RoundFixed(v);
+  StorePixel(_mm_cvtsi128_si32(_mm512_castsi512_si128(PackFour(v, v, v, v))), x + 1 == taps.outputs,
+             out + 3 * x);
 }
 
 void FastResizeRows(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
@@ -168,15 +203,9 @@ void FastBlendRows(const uint8_t* const* rows, const FixedTapsView& taps, int ou
       sums[2].Add(_mm512_unpacklo_epi16(ab1, cd1), w0, w1, w2);
       sums[3].Add(_mm512_unpackhi_epi16(ab1, cd1), w0, w1, w2);
     }
-    __m512i v[4];
-    for (int i = 0; i < 4; ++i) {
-      v[i] = _mm512_srai_epi32(
-          _mm512_add_epi32(sums[i].Total(), _mm512_set1_epi32(static_cast<int>(kFixedHalf))),
-          kFixedTapsBits);
-    }
-    // Each unpacking kept to its lanes, and so do these: the columns come back in order.
-    _mm512_storeu_si512(out + x, _mm512_packus_epi16(_mm512_packs_epi32(v[0], v[1]),
-                                                     _mm512_packs_epi32(v[2], v[3])));
+    const auto rounded = [&](int i) { return RoundFixed(sums[i].Total()); };
+    // Each unpacking kept to its lanes, and so does this: the columns come back in order.
+    _mm512_storeu_si512(out + x, PackFour(rounded(0), rounded(1), rounded(2), rounded(3)));
   }
   if (x < n) BlendFixedRowsFrom(x, rows, taps, output, n, out);
 }
