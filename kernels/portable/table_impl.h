@@ -3,6 +3,7 @@
 #define OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
 
 #include "kernels/kernel_table.h"
+#include "kernels/portable/contract.h"
 #include "kernels/portable/conv_impl.h"
 #include "kernels/portable/ops_impl.h"
 #ifdef OCTET_WINOGRAD
@@ -15,6 +16,11 @@
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
+
+static_assert(VectorInterface<Vec>);
+#ifdef OCTET_WINOGRAD
+static_assert(WinogradInterface<Vec>);
+#endif
 
 constexpr KernelTable MakeTable(const char* name, const char* description,
                                 const PixelKernels* pixels) {

@@ -6,11 +6,14 @@
 
 #include <xsimd/xsimd.hpp>
 
+#include "kernels/portable/contract.h"
 #include "kernels/portable/part_tile.h"
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
+
+static_assert(MachineInterface<Machine>);
 
 struct Vec {
   using BatchF = xsimd::batch<float, Machine::Arch>;
