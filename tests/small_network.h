@@ -11,8 +11,8 @@
 #include <vector>
 
 #include "engine/src/model_impl.h"
+#include "formats/base/file.h"
 #include "formats/model/octet_file.h"
-#include "formats/model/write_file.h"
 #include "tests/sample_graphs.h"
 
 namespace octet::testing {

@@ -13,9 +13,9 @@
 
 #include "converter/import/json_reader.h"
 #include "engine/src/runner.h"
+#include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
-#include "formats/data/file.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {

@@ -1,47 +1,11 @@
 #include "converter/import/file_bytes.h"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <system_error>
 
 #include "formats/base/str_cat.h"
 
 namespace octet {
-
-Result<FileBytes> MapFile(const std::string& path) {
-  // O_NONBLOCK keeps a named pipe from hanging the open; a regular file ignores it.
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) {
-    const int error = errno;
-    if (error == ENOENT || error == ENOTDIR) return NotFound(StrCat(path, ": no such file"));
-    return IoError(StrCat(path, ": cannot open: ", std::strerror(error)));
-  }
-  struct stat info {};
-  if (::fstat(fd, &info) != 0 || !S_ISREG(info.st_mode)) {
-    ::close(fd);
-    return IoError(StrCat(path, ": not a regular file"));
-  }
-  FileBytes file;
-  const size_t size = static_cast<size_t>(info.st_size);
-  if (size == 0) {
-    ::close(fd);
-    return file;
-  }
-  void* data = ::mmap(nullptr, size, PROT_READ, MAP_PRIVATE, fd, 0);
-  const int error = errno;
-  ::close(fd);
-  if (data == MAP_FAILED) return IoError(StrCat(path, ": cannot map: ", std::strerror(error)));
-  file.owner = std::shared_ptr<const void>(
-      data, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
-  file.bytes = {static_cast<const std::byte*>(data), size};
-  return file;
-}
 
 Result<FileBytes> MapCompanionFile(const std::string& model_path, const std::string& location) {
   namespace fs = std::filesystem;

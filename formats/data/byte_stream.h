@@ -8,8 +8,8 @@
 #include <string>
 #include <utility>
 
+#include "formats/base/file.h"
 #include "formats/base/status.h"
-#include "formats/data/file.h"
 
 namespace octet {
 

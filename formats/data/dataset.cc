@@ -5,12 +5,12 @@
 #include <system_error>
 #include <utility>
 
+#include "formats/base/file.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/data_paths.h"
 #include "formats/data/dataset_part.h"
-#include "formats/data/file.h"
 #include "formats/data/npy.h"
 #include "formats/data/tfrecord.h"
 

@@ -11,10 +11,10 @@
 #include <string_view>
 #include <utility>
 
+#include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/data/crc32.h"
 #include "formats/data/exif.h"
-#include "formats/data/file.h"
 #include "formats/data/image_bytes.h"
 #include "formats/data/jpeg_decoder.h"
 #include "formats/data/stb_decoder.h"

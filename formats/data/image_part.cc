@@ -3,11 +3,11 @@
 #include <filesystem>
 #include <system_error>
 
+#include "formats/base/file.h"
 #include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset_part.h"
-#include "formats/data/file.h"
 
 namespace octet {
 namespace {

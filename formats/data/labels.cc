@@ -8,9 +8,9 @@
 #include <optional>
 #include <utility>
 
+#include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
-#include "formats/data/file.h"
 #include "formats/data/tfrecord.h"
 
 namespace octet {

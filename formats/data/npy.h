@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "formats/base/file.h"
 #include "formats/base/status.h"
-#include "formats/data/file.h"
 
 namespace octet {
 

@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "formats/model/write_file.h"
+#include "formats/base/file.h"
 
 #define STBI_WRITE_NO_STDIO
 #define STB_IMAGE_WRITE_STATIC

@@ -10,9 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "formats/base/file.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
-#include "formats/model/write_file.h"
 
 namespace octet {
 

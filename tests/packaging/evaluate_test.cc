@@ -11,8 +11,8 @@
 
 #include "engine/include/octet/octet.h"
 #include "engine/tools/commands.h"
+#include "formats/base/file.h"
 #include "formats/base/str_cat.h"
-#include "formats/data/file.h"
 #include "formats/data/npy.h"
 #include "formats/data/png_writer.h"
 #include "formats/model/preprocessing.h"

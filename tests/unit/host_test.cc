@@ -34,10 +34,10 @@ size_t locked_bytes = 0;
 
 // The linker passes the library's calls through here (--wrap).
 extern "C" {
-ssize_t __real_read(int fd, void* out, size_t size);
-ssize_t __wrap_read(int fd, void* out, size_t size) {
-  if (between_reads == nullptr) return __real_read(fd, out, size);
-  const ssize_t n = __real_read(fd, out, size / 2);
+ssize_t __real_pread(int fd, void* out, size_t size, off_t offset);
+ssize_t __wrap_pread(int fd, void* out, size_t size, off_t offset) {
+  if (between_reads == nullptr) return __real_pread(fd, out, size, offset);
+  const ssize_t n = __real_pread(fd, out, size / 2, offset);
   std::exchange(between_reads, nullptr)();
   return n;
 }
@@ -330,8 +330,7 @@ TEST_F(ResidencyTest, ATornCopyIsRefused) {
   between_reads = [&] { ASSERT_EQ(0, ::truncate(path_.c_str(), 200)); };
   const auto cut = Load(Residency::kCopy);
   EXPECT_EQ(StatusCode::kCorrupt, cut.status().code());
-  EXPECT_THAT(cut.status().message(),
-              HasSubstr("expected " + std::to_string(good_.size()) + " as it was before"));
+  EXPECT_THAT(cut.status().message(), HasSubstr(": ends at byte "));
   Overwrite(good_);
   EXPECT_TRUE(Load(Residency::kCopy).ok());
 }

@@ -19,7 +19,7 @@
 #include "converter/report/compare.h"
 #include "engine/src/model_impl.h"
 #include "engine/src/preprocess.h"
-#include "formats/data/file.h"
+#include "formats/base/file.h"
 #include "formats/data/image.h"
 #include "formats/data/npy.h"
 #include "formats/model/input_meaning.h"

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "formats/data/file.h"
+#include "formats/base/file.h"
 #include "formats/data/jpeg_decoder.h"
 #include "tests/fuzz/data_seeds.h"
 #include "tests/fuzz/targets/fuzz_target.h"

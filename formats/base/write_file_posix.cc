@@ -1,5 +1,4 @@
-#include "formats/model/write_file.h"
-
+// Files that are whole or not there, on POSIX systems.
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -16,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
@@ -38,8 +38,8 @@ class Descriptor {
 };
 
 /// `error` is an errno, read before anything else could change it.
-Status SystemError(const std::string& action, const std::string& path, int error) {
-  return IoError(StrCat(action, " '", path, "': ", std::strerror(error)));
+Status SystemError(const std::string& path, const char* what, int error) {
+  return IoError(StrCat(path, ": ", what, ": ", std::strerror(error)));
 }
 
 struct Place {
@@ -64,7 +64,7 @@ Result<Place> Resolve(const std::string& path) {
     const std::string to(link, static_cast<size_t>(size));
     place = Split(to.starts_with('/') ? to : place.folder + to);
   }
-  return SystemError("cannot write", path, ELOOP);
+  return SystemError(path, "cannot write", ELOOP);
 }
 
 /// "NAME.PID.N.tmp".
@@ -138,7 +138,7 @@ class Writer {
   }
 
  private:
-  Status Fail(int error) const { return SystemError("cannot write", path_, error); }
+  Status Fail(int error) const { return SystemError(path_, "cannot write", error); }
 
   Status Fill(int fd, std::span<const std::byte> bytes, const struct stat* replaced) const {
     if (replaced != nullptr) {
@@ -208,7 +208,7 @@ class Writer {
     const Descriptor folder(::open(target_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     // File systems that cannot sync a folder say EINVAL.
     if (folder.ok() && ::fsync(folder.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
-      return SystemError("cannot sync the folder of", path_, errno);
+      return SystemError(path_, "cannot sync its folder", errno);
     }
     return OkStatus();
   }
@@ -227,9 +227,9 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::byte> b
   const bool exists = ::stat(target.path().c_str(), &info) == 0;
   // A rename onto a device or a folder would replace it or fail.
   if (exists && !S_ISREG(info.st_mode)) {
-    return IoError(StrCat("cannot write '", path, "': not a regular file"));
+    return IoError(StrCat(path, ": cannot write: not a regular file"));
   }
-  if (target.name.empty()) return SystemError("cannot write", path, ENOENT);
+  if (target.name.empty()) return SystemError(path, "cannot write", ENOENT);
   RemoveStale(target);
   return Writer(path, target).Run(bytes, exists ? &info : nullptr);
 }

@@ -1,0 +1,95 @@
+// The file system and memory in whole pages: all that formats, engine and tools know of them. What
+// a system does differently is in the *_posix.cc beside it.
+#ifndef OCTET_FORMATS_BASE_FILE_H_
+#define OCTET_FORMATS_BASE_FILE_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "formats/base/status.h"
+
+namespace octet {
+
+/// Bytes, valid as long as `owner` lives.
+struct FileBytes {
+  std::span<const std::byte> bytes;
+  std::shared_ptr<const void> owner;
+
+  std::string_view text() const {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+  }
+};
+
+/// A regular file open for reading at any offset. Move-only; closes itself.
+class InputFile {
+ public:
+  /// Errors: kNotFound, kIo (also for what is not a regular file). They begin with the path, as all
+  /// of this file.
+  static Result<InputFile> Open(const std::string& path);
+
+  InputFile(InputFile&& other) noexcept;
+  InputFile& operator=(InputFile&& other) noexcept;
+  ~InputFile();
+
+  const std::string& path() const { return path_; }
+  int64_t size() const { return size_; }
+
+  /// Fills `out` from `offset`. Errors: kCorrupt when the file ends before, kIo.
+  Status ReadAt(int64_t offset, std::span<uint8_t> out) const;
+
+  /// The whole file as read-only memory, which outlives this; pages are read when they are touched.
+  /// Errors: kIo, kOutOfMemory.
+  Result<FileBytes> Map() const;
+
+ private:
+  InputFile(std::string path, int fd, int64_t size);
+
+  std::string path_;
+  int fd_ = -1;
+  int64_t size_ = 0;
+};
+
+/// Opens and maps. Errors: those of InputFile.
+Result<FileBytes> MapFile(const std::string& path);
+
+/// The whole file. Errors: as InputFile, and kInvalidArgument above `max_bytes`.
+Result<std::vector<uint8_t>> ReadFileBytes(const std::string& path, int64_t max_bytes);
+
+/// Whole pages of the process's own memory, zeroed: not from the heap, with which they would share
+/// their edges.
+class Pages {
+ public:
+  /// `size` > 0. Errors: kOutOfMemory.
+  static Result<Pages> Allocate(size_t size);
+
+  std::span<std::byte> bytes() const { return bytes_; }
+  const std::shared_ptr<const void>& owner() const { return owner_; }
+
+  /// Nothing in the process can write them by mistake from now on.
+  void MakeReadOnly();
+  /// Keeps them out of the swap. Errors: kOutOfMemory, with the system's limit.
+  Status Lock() const;
+
+ private:
+  std::span<std::byte> bytes_;
+  std::shared_ptr<const void> owner_;
+};
+
+/// Replaces `path` with `bytes`: whoever opens it sees the old file or the new one, whole, also
+/// after a kill or a power failure. A symbolic link is followed, even to a file that is not there
+/// yet; a file that is replaced keeps its permissions and, where the system lets us, its owner.
+///
+/// The bytes go to a file without a name and get one when they are on the disk; only between that
+/// and the rename, some microseconds, a kill can leave "PATH.PID.N.tmp" behind. The next write of
+/// the same path removes what dead processes left. (File systems without O_TMPFILE: the name is
+/// there from the start.) On failure nothing is left behind. Thread-safe. Errors: kIo.
+Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);
+
+}  // namespace octet
+
+#endif  // OCTET_FORMATS_BASE_FILE_H_

@@ -1,0 +1,139 @@
+// Reading files and memory of whole pages on POSIX systems.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "formats/base/file.h"
+#include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+
+namespace octet {
+namespace {
+
+/// `error` is an errno, read before anything else could change it.
+std::string Text(const std::string& path, const char* what, int error) {
+  return StrCat(path, ": ", what, ": ", std::strerror(error));
+}
+
+std::shared_ptr<const void> OwnerOf(void* map, size_t size) {
+  return std::shared_ptr<const void>(
+      map, [size](const void* p) { ::munmap(const_cast<void*>(p), size); });
+}
+
+}  // namespace
+
+InputFile::InputFile(std::string path, int fd, int64_t size)
+    : path_(std::move(path)), fd_(fd), size_(size) {}
+
+InputFile::InputFile(InputFile&& other) noexcept
+    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
+
+InputFile& InputFile::operator=(InputFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(fd_, other.fd_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+InputFile::~InputFile() {
+  if (fd_ >= 0) ::close(fd_);
+}
+
+Result<InputFile> InputFile::Open(const std::string& path) {
+  // O_NONBLOCK: a named pipe would wait for a writer before it can be refused; regular files ignore
+  // it.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0) {
+    const int error = errno;
+    if (error == ENOENT || error == ENOTDIR) return NotFound(StrCat(path, ": no such file"));
+    return IoError(Text(path, "cannot open", error));
+  }
+  InputFile file(path, fd, 0);
+  struct stat info {};
+  if (::fstat(fd, &info) != 0) return IoError(Text(path, "cannot read its size", errno));
+  if (!S_ISREG(info.st_mode)) return IoError(StrCat(path, ": not a regular file"));
+  file.size_ = info.st_size;
+  return file;
+}
+
+Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
+  size_t done = 0;
+  while (done < out.size()) {
+    const ssize_t n = ::pread(fd_, out.data() + done, std::min<size_t>(out.size() - done, 1 << 30),
+                              offset + static_cast<int64_t>(done));
+    if (n < 0) {
+      const int error = errno;
+      if (error == EINTR) continue;
+      return IoError(Text(path_, "cannot read", error));
+    }
+    if (n == 0) {
+      return Corrupt(StrCat(path_, ": ends at byte ", offset + static_cast<int64_t>(done),
+                            ", expected ", out.size() - done, " more bytes"));
+    }
+    done += static_cast<size_t>(n);
+  }
+  return OkStatus();
+}
+
+Result<FileBytes> InputFile::Map() const {
+  const auto size = static_cast<size_t>(size_);
+  if (size == 0) return FileBytes{};
+  // Not MAP_POPULATE: measured, it costs what touching the pages costs (0.04 ms for 25 MB in the
+  // page cache), and a file that is not cached would be read as a whole before its header is looked
+  // at.
+  void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0);
+  if (map == MAP_FAILED) {
+    const int error = errno;
+    const std::string text = Text(path_, "cannot map", error);
+    return error == ENOMEM ? OutOfMemory(text) : IoError(text);
+  }
+  return FileBytes{{static_cast<const std::byte*>(map), size}, OwnerOf(map, size)};
+}
+
+Result<FileBytes> MapFile(const std::string& path) {
+  OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
+  return file.Map();
+}
+
+Result<std::vector<uint8_t>> ReadFileBytes(const std::string& path, int64_t max_bytes) {
+  OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
+  if (file.size() > max_bytes) {
+    return InvalidArgument(
+        StrCat(path, ": is ", file.size(), " bytes, at most ", max_bytes, " are read"));
+  }
+  std::vector<uint8_t> bytes(static_cast<size_t>(file.size()));
+  OCTET_RETURN_IF_ERROR(file.ReadAt(0, bytes));
+  return bytes;
+}
+
+Result<Pages> Pages::Allocate(size_t size) {
+  void* map = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (map == MAP_FAILED)
+    return OutOfMemory(StrCat("cannot allocate ", size, " bytes: ", std::strerror(errno)));
+  Pages pages;
+  pages.owner_ = OwnerOf(map, size);
+  pages.bytes_ = {static_cast<std::byte*>(map), size};
+  return pages;
+}
+
+void Pages::MakeReadOnly() { ::mprotect(bytes_.data(), bytes_.size(), PROT_READ); }
+
+Status Pages::Lock() const {
+  if (::mlock(bytes_.data(), bytes_.size()) == 0) return OkStatus();
+  const int error = errno;
+  rlimit limit{};
+  ::getrlimit(RLIMIT_MEMLOCK, &limit);
+  return OutOfMemory(StrCat("lock in memory: found ", std::strerror(error),
+                            " with RLIMIT_MEMLOCK = ",
+                            limit.rlim_cur == RLIM_INFINITY ? "unlimited" : StrCat(limit.rlim_cur),
+                            ", expected ", bytes_.size(), " bytes to be locked"));
+}
+
+}  // namespace octet
