@@ -34,9 +34,9 @@ Status Legalize(Graph* graph);
 /// stay. Errors: kInvalidArgument when nodes depend on each other in a circle.
 Status RemoveUnused(Graph* graph);
 
-/// All of it: CheckGraph, Legalize, FoldChannelReversal, FoldScaleShift, FuseActivation, FuseQuantized (integers.h),
-/// FuseResidualAndActivation, Legalize again, then InferShapes and CheckGraph: folding finite
-/// numbers can overflow.
+/// All of it: CheckGraph, Legalize, FoldChannelReversal, FoldScaleShift, FuseActivation,
+/// FuseQuantized (integers.h), FuseResidualAndActivation, Legalize again, then InferShapes and
+/// CheckGraph: folding finite numbers can overflow.
 Status Optimize(Graph* graph);
 
 }  // namespace octet

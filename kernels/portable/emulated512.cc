@@ -6,6 +6,6 @@
 #include "kernels/tables.h"
 
 namespace octet::kernels {
-const KernelTable kEmulated512Table =
-    emulated512::MakeTable("emulated512", "the AVX-512 VNNI kernels over plain C++, for tests", &kReferencePixels);
+const KernelTable kEmulated512Table = emulated512::MakeTable(
+    "emulated512", "the AVX-512 VNNI kernels over plain C++, for tests", &kReferencePixels);
 }  // namespace octet::kernels

@@ -10,13 +10,13 @@
 #include <span>
 #include <utility>
 
+#include "bench/graph_generator.h"
 #include "engine/include/octet/octet.h"
 #include "engine/src/model_impl.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/octet_file.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
-#include "bench/graph_generator.h"
 #include "tests/unit/naive_interpreter.h"
 
 namespace octet::testing {

@@ -18,12 +18,12 @@
 #include <utility>
 #include <vector>
 
+#include "bench/graph_generator.h"
 #include "formats/base/dtype.h"
 #include "formats/model/graph.h"
 #include "formats/model/octet_file.h"
 #include "kernels/dispatch.h"
 #include "tests/fuzz/graph_code.h"
-#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_shrinker.h"
 
 namespace octet::testing {

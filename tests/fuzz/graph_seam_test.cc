@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "bench/graph_generator.h"
 #include "engine/src/plan.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
-#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_oracle.h"
 #include "tests/seams.h"
 

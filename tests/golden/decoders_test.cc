@@ -1,5 +1,5 @@
-// JPEGs of all kinds and sizes and the photos of the shared data sets, decoded by Pillow, OpenCV and
-// TensorFlow now; PNGs too.
+// JPEGs of all kinds and sizes and the photos of the shared data sets, decoded by Pillow, OpenCV
+// and TensorFlow now; PNGs too.
 #include <gtest/gtest.h>
 
 #include <cstdlib>

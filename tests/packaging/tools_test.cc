@@ -568,8 +568,8 @@ TEST_F(ToolsTest, OutOfMemoryIsAnError) {
       const Outcome o = RunCommand("LD_PRELOAD=" + Quote(OCTET_FAILING_NEW_PATH) +
                                    " OCTET_FAIL_NEW=" + std::to_string(n) + " " + command);
       if (o.code == 0) break;
-      // nlohmann/json allocates in its destructors, where nothing can be reported, and destroys what
-      // a failure left half made: the next one then.
+      // nlohmann/json allocates in its destructors, where nothing can be reported, and destroys
+      // what a failure left half made: the next one then.
       ++tries;
       if (o.code == 134 || o.code == 139) {
         ++in_destructors;

@@ -7,9 +7,9 @@
 #include <memory>
 #include <vector>
 
+#include "bench/graph_generator.h"
 #include "engine/include/octet/octet.h"
 #include "formats/model/panel.h"
-#include "bench/graph_generator.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"
 

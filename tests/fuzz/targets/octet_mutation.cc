@@ -5,11 +5,11 @@
 #include <memory>
 #include <vector>
 
+#include "bench/graph_generator.h"
 #include "engine/include/octet/octet.h"
 #include "engine/src/model_impl.h"
 #include "formats/model/checksum.h"
 #include "formats/model/octet_file.h"
-#include "bench/graph_generator.h"
 #include "tests/fuzz/targets/fuzz_target.h"
 #include "tests/fuzz/targets/network.h"
 
