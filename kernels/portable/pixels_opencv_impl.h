@@ -8,7 +8,7 @@
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
 #include "kernels/portable/pixels_impl.h"
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(OCTET_PLAIN_PIXELS)
 #include "kernels/x86/opencv_rows.h"
 #endif
 
@@ -32,7 +32,7 @@ OCTET_INLINE float FusedMultiplyAdd(float a, float b, float c) {
 #endif
 }
 
-#ifndef __SSE2__
+#if !defined(__SSE2__) || defined(OCTET_PLAIN_PIXELS)
 int OpencvLinearRowVector(const uint8_t*, const int32_t*, const int16_t*, int begin, int,
                           int16_t*) {
   return begin;
@@ -148,7 +148,7 @@ void OpencvCubicBorderRows(const float* const* rows, const float* w, int64_t n, 
 }
 
 void OpencvAreaRow(const uint8_t* in, const TapsView<float>& taps, int channels, float* out) {
-#ifdef __SSE2__
+#if defined(__SSE2__) && !defined(OCTET_PLAIN_PIXELS)
   if (channels == 3) return OpencvColorAreaRow(in, taps, out);
 #endif
   ResizeFloatRow(in, taps, channels, out);

@@ -1,6 +1,7 @@
 // Rows by their definitions; what scales is the plain code of every instruction set, whose oracle
 // is the frameworks.
 #define OCTET_ISA_NAMESPACE reference
+#define OCTET_PLAIN_PIXELS
 
 #include <algorithm>
 #include <cstring>
