@@ -25,8 +25,14 @@ OCTET_INLINE PixelU16 SubtractBytes(PixelU16 a, int b) {
   return vreinterpretq_u16_u8(
       vqsubq_u8(vreinterpretq_u8_u16(a), vdupq_n_u8(static_cast<uint8_t>(b))));
 }
-OCTET_INLINE PixelU16 LoadPixels(const uint8_t* p) { return vreinterpretq_u16_u8(vld1q_u8(p)); }
+OCTET_INLINE PixelU16 LoadPixels(const void* p) {
+  return vreinterpretq_u16_u8(vld1q_u8(static_cast<const uint8_t*>(p)));
+}
 OCTET_INLINE PixelU16 LoadWidened(const uint8_t* p) { return vmovl_u8(vld1_u8(p)); }
+// Of values up to 255.
+OCTET_INLINE PixelU16 PackInOrder(PixelU16 a, PixelU16 b) {
+  return vreinterpretq_u16_u8(vuzp1q_u8(vreinterpretq_u8_u16(a), vreinterpretq_u8_u16(b)));
+}
 OCTET_INLINE void LoadYuyv(const uint8_t* p, PixelU16* luma, PixelU16* chroma) {
   const uint8x16x2_t v = vld2q_u8(p);
   *luma = vreinterpretq_u16_u8(v.val[0]);

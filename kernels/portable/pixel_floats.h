@@ -68,6 +68,73 @@ OCTET_INLINE ManyFloats LoadMany(const uint8_t* p) {
 #endif
 }
 
+// a * b + c, rounded once.
+OCTET_INLINE float FusedMultiplyAdd(float a, float b, float c) {
+#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
+  return __builtin_fmaf(a, b, c);
+#else
+  // The product is exact in double, and so is the result unless the sum is a tie between floats
+  // that had to be rounded itself.
+  const double product = static_cast<double>(a) * b, sum = product + c;
+  const auto bits = __builtin_bit_cast(int64_t, sum);
+  if ((bits & 0x1fffffff) != 0x10000000) return static_cast<float>(sum);
+  const double added = sum - product, error = (product - (sum - added)) + (c - added);
+  const int64_t step = (error > 0.0) == (sum > 0.0) ? 1 : -1;
+  return static_cast<float>(__builtin_bit_cast(double, error != 0.0 ? bits + step : bits));
+#endif
+}
+
+OCTET_INLINE FourFloats FusedMultiplyAdd(FourFloats a, FourFloats b, FourFloats c) {
+#if defined(__FMA__)
+  return (FourFloats)_mm_fmadd_ps((__m128)a, (__m128)b, (__m128)c);
+#elif defined(__ARM_FEATURE_FMA)
+  return (FourFloats)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  FourFloats result;
+#ifdef __SSE2__
+  const auto low = [](FourFloats v) { return _mm_cvtps_pd((__m128)v); };
+  const auto high = [&](FourFloats v) {
+    return low((FourFloats)_mm_movehl_ps((__m128)v, (__m128)v));
+  };
+  const __m128d sums[2] = {_mm_add_pd(_mm_mul_pd(low(a), low(b)), low(c)),
+                           _mm_add_pd(_mm_mul_pd(high(a), high(b)), high(c))};
+  result = (FourFloats)_mm_movelh_ps(_mm_cvtpd_ps(sums[0]), _mm_cvtpd_ps(sums[1]));
+  const __m128i bits = _mm_castps_si128(
+      _mm_shuffle_ps(_mm_castpd_ps(sums[0]), _mm_castpd_ps(sums[1]), _MM_SHUFFLE(2, 0, 2, 0)));
+  const __m128i ties =
+      _mm_cmpeq_epi32(_mm_and_si128(bits, _mm_set1_epi32(0x1fffffff)), _mm_set1_epi32(0x10000000));
+  if (__builtin_expect(_mm_movemask_epi8(ties) == 0, true)) return result;
+#endif
+  for (int i = 0; i < 4; ++i) result[i] = FusedMultiplyAdd(a[i], b[i], c[i]);
+  return result;
+#endif
+}
+#ifdef __FMA__
+OCTET_INLINE ManyFloats FusedMultiplyAdd(ManyFloats a, ManyFloats b, ManyFloats c) {
+#ifdef __AVX512F__
+  return (ManyFloats)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#else
+  return (ManyFloats)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#endif
+}
+#endif
+
+// The same value in each lane, also -0.
+template <typename Vector>
+OCTET_INLINE Vector SplatFloat(float v) {
+  return v - Vector{};
+}
+
+// f(i, zero) for vectors of values i and on, and for the rest for single ones.
+template <typename Function>
+OCTET_INLINE void ForFloats(int64_t n, const Function& f) {
+  int64_t i = 0;
+#ifndef OCTET_PLAIN_PIXELS
+  for (; i + kFloatLanes <= n; i += kFloatLanes) f(i, ManyFloats{});
+#endif
+  for (; i < n; ++i) f(i, 0.0f);
+}
+
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE
 }  // namespace octet::kernels

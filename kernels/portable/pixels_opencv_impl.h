@@ -4,35 +4,25 @@
 #define OCTET_KERNELS_PORTABLE_PIXELS_OPENCV_IMPL_H_
 
 #include <cstdint>
+#include <cstring>
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
 #include "kernels/portable/pixels_impl.h"
-#if defined(__SSE2__) && !defined(OCTET_PLAIN_PIXELS)
+#if defined(OCTET_PLAIN_PIXELS)
+#elif defined(__aarch64__)
+#include "kernels/arm/opencv_rows.h"
+#include "kernels/arm/pixels_vec.h"
+#else
 #include "kernels/x86/opencv_rows.h"
+#include "kernels/x86/pixels_vec.h"
 #endif
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
-// a * b + c, rounded once.
-OCTET_INLINE float FusedMultiplyAdd(float a, float b, float c) {
-#if defined(__FMA__) || defined(__ARM_FEATURE_FMA)
-  return __builtin_fmaf(a, b, c);
-#else
-  // The product is exact in double, and so is the result unless the sum is a tie between floats
-  // that had to be rounded itself.
-  const double product = static_cast<double>(a) * b, sum = product + c;
-  const auto bits = __builtin_bit_cast(int64_t, sum);
-  if ((bits & 0x1fffffff) != 0x10000000) return static_cast<float>(sum);
-  const double added = sum - product, error = (product - (sum - added)) + (c - added);
-  const int64_t step = (error > 0.0) == (sum > 0.0) ? 1 : -1;
-  return static_cast<float>(__builtin_bit_cast(double, error != 0.0 ? bits + step : bits));
-#endif
-}
-
-#if !defined(__SSE2__) || defined(OCTET_PLAIN_PIXELS)
+#if defined(OCTET_PLAIN_PIXELS)
 int OpencvLinearRowVector(const uint8_t*, const int32_t*, const int16_t*, int begin, int,
                           int16_t*) {
   return begin;
@@ -66,7 +56,21 @@ void OpencvLinearRow(const uint8_t* in, const int32_t* at, const int16_t* weight
 
 void OpencvLinearRows(const int16_t* top, const int16_t* bottom, int w0, int w1, int64_t n,
                       uint8_t* out) {
-  for (int64_t i = 0; i < n; ++i)
+  int64_t i = 0;
+#ifndef OCTET_PLAIN_PIXELS
+  const PixelU16 zero = {}, v0 = zero + static_cast<uint16_t>(w0),
+                 v1 = zero + static_cast<uint16_t>(w1);
+  const auto blend = [&](int64_t at) {
+    return (MulHigh(LoadPixels(top + at), v0) + MulHigh(LoadPixels(bottom + at), v1) + 2) >> 2;
+  };
+  while (i < n && n >= kPixelBytes) {
+    if (i + kPixelBytes > n) i = n - kPixelBytes;  // Some values once more.
+    const PixelU16 bytes = PackInOrder(blend(i), blend(i + kPixelBytes / 2));
+    std::memcpy(out + i, &bytes, kPixelBytes);
+    i += kPixelBytes;
+  }
+#endif
+  for (; i < n; ++i)
     out[i] = static_cast<uint8_t>(((top[i] * w0 >> 16) + (bottom[i] * w1 >> 16) + 2) >> 2);
 }
 
@@ -118,27 +122,48 @@ void OpencvCubicRow(const uint8_t* in, const OpencvCubicView& columns, int chann
   }
 }
 
+// inner and outer of values `p` of four pixels.
+template <typename V>
+OCTET_INLINE void OpencvBorderSums(const V (&p)[4], const float* weights, V* inner, V* outer) {
+  V w[4];
+  for (int k = 0; k < 4; ++k) w[k] = SplatFloat<V>(weights[k]);
+  const auto rest = [&](V two) {
+    return FusedMultiplyAdd(p[3], w[3], FusedMultiplyAdd(p[2], w[2], two));
+  };
+  *inner = rest(FusedMultiplyAdd(p[0], w[0], p[1] * w[1]));
+  *outer = rest(FusedMultiplyAdd(p[1], w[1], p[0] * w[0]));
+}
+
 void OpencvCubicBorder(const uint8_t* in, const OpencvCubicView& columns, int begin, int end,
                        int channels, float* inner, float* outer) {
-  const auto sum = [&](const float* p, const float* w, int64_t i) {
-    const auto rest = [&](float two) {
-      return FusedMultiplyAdd(p[3], w[3], FusedMultiplyAdd(p[2], w[2], two));
-    };
-    inner[i] = rest(FusedMultiplyAdd(p[0], w[0], p[1] * w[1]));
-    outer[i] = rest(FusedMultiplyAdd(p[1], w[1], p[0] * w[0]));
-  };
-  if (channels == 3) {
-    OpencvCubicPart<3>(in, columns, begin, end, sum);
-  } else {
-    OpencvCubicPart<1>(in, columns, begin, end, sum);
+  for (int64_t x = begin; x < end; ++x) {
+    const int32_t* at = columns.at + 4 * x;
+    const float* w = columns.weights + 4 * x;
+    if (channels == 3) {
+      FourFloats p[4], sums[2];
+      for (int k = 0; k < 4; ++k) p[k] = LoadFour(in + static_cast<int64_t>(at[k]) * 3);
+      OpencvBorderSums(p, w, &sums[0], &sums[1]);
+      std::memcpy(inner + 3 * x, &sums[0], 3 * sizeof(float));
+      std::memcpy(outer + 3 * x, &sums[1], 3 * sizeof(float));
+    } else {
+      float p[4];
+      for (int k = 0; k < 4; ++k) p[k] = in[at[k]];
+      OpencvBorderSums(p, w, inner + x, outer + x);
+    }
   }
 }
 
 void OpencvCubicRows(const float* const* rows, const float* w, int64_t n, float* out) {
   const float *r0 = rows[0], *r1 = rows[1], *r2 = rows[2], *r3 = rows[3];
   const float w0 = w[0], w1 = w[1], w2 = w[2], w3 = w[3];
-  for (int64_t i = 0; i < n; ++i)
-    out[i] = FusedMultiplyAdd(r0[i], w0, r1[i] * w1) + FusedMultiplyAdd(r2[i], w2, r3[i] * w3);
+  ForFloats(n, [&](int64_t i, auto lanes) {
+    using V = decltype(lanes);
+    const auto two = [&](const float* p, float v, const float* q, float u) {
+      return FusedMultiplyAdd(LoadVector<V>(p + i), SplatFloat<V>(v), LoadVector<V>(q + i) * u);
+    };
+    const V sum = two(r0, w0, r1, w1) + two(r2, w2, r3, w3);
+    std::memcpy(out + i, &sum, sizeof sum);
+  });
 }
 
 void OpencvCubicBorderRows(const float* const* rows, const float* w, int64_t n, float* out) {

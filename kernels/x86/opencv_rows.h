@@ -11,6 +11,7 @@
 
 #include "kernels/pixel_kernels.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/pixel_floats.h"
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -18,6 +19,13 @@ namespace {
 
 OCTET_INLINE __m128i LoadPixels(const uint8_t* in, int32_t at) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(in + static_cast<int64_t>(at) * 3));
+}
+
+// A pixel and a value behind it.
+OCTET_INLINE __m128i LoadColor(const uint8_t* p) {
+  int32_t v;
+  std::memcpy(&v, p, sizeof v);
+  return _mm_cvtsi32_si128(v);
 }
 
 #ifdef __AVX2__
@@ -130,22 +138,51 @@ int OpencvLinearRowVector(const uint8_t* in, const int32_t* at, const int16_t* w
   return x;
 }
 
-int OpencvNestedRowVector(const uint8_t*, const OpencvCubicView&, int begin, int, float*) {
-  return begin;
+// Doubles in place of fused sums, which are exact, multiples of 2^-43 below 2^10, of weights from
+// 2^-20 to 2 and 0: with tiny, next to none, all outputs are left to do. Red and green of one
+// pair of pixels, of the other, and blue of both are a register each.
+int OpencvNestedRowVector(const uint8_t* in, const OpencvCubicView& v, int begin, int end,
+                          float* out) {
+  const __m128i zero = _mm_setzero_si128();
+  __m128i tiny = zero;
+  for (int64_t x = begin; x < end; ++x) {
+    const uint8_t* p = in + static_cast<int64_t>(v.at[4 * x]) * 3;
+    // Of two pixels r g R G and b . B . as words.
+    const auto two = [&](int i, int j) {
+      return _mm_unpacklo_epi8(_mm_unpacklo_epi16(LoadColor(p + 3 * i), LoadColor(p + 3 * j)),
+                               zero);
+    };
+    const __m128i added = two(3, 2), fused = two(0, 1);
+    const auto red_green = [&](__m128i words) { return _mm_unpacklo_epi16(words, zero); };
+    const auto blue = [&](__m128i words) {
+      return _mm_shuffle_epi32(_mm_unpackhi_epi16(words, zero), 0x08);
+    };
+    const __m128 w = _mm_loadu_ps(v.weights + 4 * x);
+    const __m128i above_zero =  // Of |w|, least number first.
+        _mm_add_epi32(_mm_and_si128(_mm_castps_si128(w), _mm_set1_epi32(0x7fffffff)),
+                      _mm_set1_epi32(0x7fffffff));
+    tiny = _mm_or_si128(
+        tiny,
+        _mm_cmplt_epi32(above_zero, _mm_set1_epi32(static_cast<int>(0x35800000u + 0x7fffffffu))));
+    const __m128 added_rg =
+                     _mm_mul_ps(_mm_cvtepi32_ps(red_green(added)), _mm_shuffle_ps(w, w, 0xaf)),
+                 added_b = _mm_mul_ps(_mm_cvtepi32_ps(blue(added)), _mm_shuffle_ps(w, w, 0xab));
+    const __m128d w01 = _mm_cvtps_pd(w);
+    const auto sum = [](__m128i pixels, __m128d weights, __m128 more) {
+      return _mm_cvtpd_ps(
+          _mm_add_pd(_mm_mul_pd(_mm_cvtepi32_pd(pixels), weights), _mm_cvtps_pd(more)));
+    };
+    const __m128i rg = red_green(fused);
+    const __m128 outer = sum(rg, _mm_unpacklo_pd(w01, w01), added_rg),
+                 inner = sum(_mm_shuffle_epi32(rg, 0xee), _mm_unpackhi_pd(w01, w01),
+                             _mm_movehl_ps(added_rg, added_rg)),
+                 both = sum(blue(fused), w01, added_b);
+    _mm_storel_pi(reinterpret_cast<__m64*>(out + 3 * x), _mm_add_ps(inner, outer));
+    _mm_store_ss(out + 3 * x + 2, _mm_add_ss(both, _mm_shuffle_ps(both, both, 1)));
+  }
+  return _mm_movemask_epi8(tiny) == 0 ? end : begin;
 }
 #endif
-
-// A pixel and a value behind it.
-OCTET_INLINE __m128 LoadFloats(const uint8_t* p) {
-  int32_t v;
-  std::memcpy(&v, p, sizeof v);
-#ifdef __AVX2__
-  return _mm_cvtepi32_ps(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(v)));
-#else
-  const __m128i words = _mm_unpacklo_epi8(_mm_cvtsi32_si128(v), _mm_setzero_si128());
-  return _mm_cvtepi32_ps(_mm_unpacklo_epi16(words, _mm_setzero_si128()));
-#endif
-}
 
 void OpencvColorAreaRow(const uint8_t* in, const TapsView<float>& taps, float* out) {
   // Two outputs at once, or each addition would wait for the one before.
@@ -156,7 +193,7 @@ void OpencvColorAreaRow(const uint8_t* in, const TapsView<float>& taps, float* o
                   *q = in + static_cast<int64_t>(taps.first[y]) * 3;
     __m128 sum_x = _mm_setzero_ps(), sum_y = sum_x;
     const auto add = [](const uint8_t* pixel, float weight, __m128* sum) {
-      *sum = _mm_add_ps(*sum, _mm_mul_ps(LoadFloats(pixel), _mm_set1_ps(weight)));
+      *sum = _mm_add_ps(*sum, _mm_mul_ps((__m128)LoadFour(pixel), _mm_set1_ps(weight)));
     };
     const int count_x = taps.count[x], count_y = taps.count[y];
     int i = 0;

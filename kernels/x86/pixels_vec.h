@@ -69,7 +69,7 @@ OCTET_INLINE PixelI16 AddSaturated(PixelI16 a, PixelI16 b) {
 OCTET_INLINE PixelU16 SubtractBytes(PixelU16 a, int b) {
   return (PixelU16)_mm512_subs_epu8((__m512i)a, _mm512_set1_epi8(static_cast<char>(b)));
 }
-OCTET_INLINE PixelU16 LoadPixels(const uint8_t* p) { return (PixelU16)_mm512_loadu_si512(p); }
+OCTET_INLINE PixelU16 LoadPixels(const void* p) { return (PixelU16)_mm512_loadu_si512(p); }
 OCTET_INLINE PixelU16 LoadWidened(const uint8_t* p) {
   return (PixelU16)_mm512_cvtepu8_epi16(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
 }
@@ -129,8 +129,8 @@ OCTET_INLINE PixelI16 AddSaturated(PixelI16 a, PixelI16 b) {
 OCTET_INLINE PixelU16 SubtractBytes(PixelU16 a, int b) {
   return (PixelU16)_mm256_subs_epu8((__m256i)a, _mm256_set1_epi8(static_cast<char>(b)));
 }
-OCTET_INLINE PixelU16 LoadPixels(const uint8_t* p) {
-  return (PixelU16)_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p));
+OCTET_INLINE PixelU16 LoadPixels(const void* p) {
+  return (PixelU16)_mm256_loadu_si256(static_cast<const __m256i*>(p));
 }
 OCTET_INLINE PixelU16 LoadWidened(const uint8_t* p) {
   return (PixelU16)_mm256_cvtepu8_epi16(LoadXmm(p));
@@ -183,7 +183,7 @@ OCTET_INLINE PixelI16 AddSaturated(PixelI16 a, PixelI16 b) {
 OCTET_INLINE PixelU16 SubtractBytes(PixelU16 a, int b) {
   return (PixelU16)_mm_subs_epu8((__m128i)a, _mm_set1_epi8(static_cast<char>(b)));
 }
-OCTET_INLINE PixelU16 LoadPixels(const uint8_t* p) { return (PixelU16)LoadXmm(p); }
+OCTET_INLINE PixelU16 LoadPixels(const void* p) { return (PixelU16)LoadXmm(p); }
 OCTET_INLINE PixelU16 LoadWidened(const uint8_t* p) {
   return (PixelU16)_mm_unpacklo_epi8(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p)),
                                      _mm_setzero_si128());
