@@ -1,4 +1,6 @@
 #define OCTET_ISA_NAMESPACE neon
+#include "kernels/arm/neon_resize.h"
+// The set's own passes come first.
 #include "kernels/portable/pixels_table_impl.h"
 #include "kernels/tables.h"
 

@@ -57,6 +57,24 @@ OCTET_INLINE void DropFourth(const uint8_t* in, bool swap, uint8_t* out) {
   vst3q_u8(out, {{v.val[swap ? 2 : 0], v.val[1], v.val[swap ? 0 : 2]}});
 }
 
+OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
+  const uint8x16x3_t v = vld3q_u8(in);
+  const uint16x8_t low[3] = {vmovl_u8(vget_low_u8(v.val[0])), vmovl_u8(vget_low_u8(v.val[1])),
+                             vmovl_u8(vget_low_u8(v.val[2]))};
+  const uint16x8_t high[3] = {vmovl_high_u8(v.val[0]), vmovl_high_u8(v.val[1]),
+                              vmovl_high_u8(v.val[2])};
+  const auto gray = [](const uint16x8_t(&rgb)[3]) {
+    const auto sum = [](uint16x4_t red, uint16x4_t green, uint16x4_t blue) {
+      return vrshrn_n_u32(
+          vmlal_n_u16(vmlal_n_u16(vmull_n_u16(red, 19595), green, 38470), blue, 7471), 16);
+    };
+    return vmovn_u16(
+        vcombine_u16(sum(vget_low_u16(rgb[0]), vget_low_u16(rgb[1]), vget_low_u16(rgb[2])),
+                     sum(vget_high_u16(rgb[0]), vget_high_u16(rgb[1]), vget_high_u16(rgb[2]))));
+  };
+  vst1q_u8(out, vcombine_u8(gray(low), gray(high)));
+}
+
 // Bytes in any order, -1 for 0, and halves of two vectors in turn.
 #define OCTET_PIXEL_SHUFFLES
 using Pixel128 = uint32x4_t;

@@ -250,9 +250,7 @@ void RgbFromBgr(const uint8_t* in, int width, uint8_t* out) {
 
 void GrayFromRgb(const uint8_t* in, int width, uint8_t* out) {
   int x = 0;
-#ifdef OCTET_PIXEL_GRAY
   for (; x + 16 <= width; x += 16, in += 48) GrayOfSixteen(in, out + x);
-#endif
   for (; x < width; ++x, in += 3)
     out[x] = static_cast<uint8_t>((in[0] * 19595 + in[1] * 38470 + in[2] * 7471 + 32768) >> 16);
 }
@@ -280,13 +278,17 @@ template <int kChannels>
 void ReversePixels(const uint8_t* in, int width, uint8_t* out) {
   int x = 0;
 #ifdef OCTET_PIXEL_SHUFFLES
-  // Five pixels and the byte in front of them, which the next five overwrite.
+  // Bytes are vectorized by compilers. Five pixels and the byte in front of them, which the next
+  // five overwrite.
   for (; kChannels == 3 && x < width - 5; x += 5) {
     Pixel128 v;
     std::memcpy(&v, in + 3 * (width - 5 - x) - 1, 16);
     v = ShuffleBytes(v, kReverseFive);
     std::memcpy(out + 3 * x, &v, 16);
   }
+#else
+  for (; kChannels == 1 && x + 16 <= width; x += 16)
+    StoreXmm(out + x, ReverseBytes(LoadXmm(in + width - 16 - x)));
 #endif
   const uint8_t* p = in + static_cast<int64_t>(width - 1 - x) * kChannels;
   if (x == 0) {

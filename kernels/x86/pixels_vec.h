@@ -263,7 +263,6 @@ alignas(16) constexpr int8_t kColorPairs[2][2][16] = {
      {6, -1, 5, -1, 9, -1, 8, -1, 12, -1, 11, -1, 15, -1, 14, -1}}};
 
 // Sixteen pixels. Green's factor is too large for 16 bits with a sign, and is added in two halves.
-#define OCTET_PIXEL_GRAY
 OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
   const __m128i red_green = _mm_set1_epi32(19235 << 16 | 19595);
   const __m128i blue_green = _mm_set1_epi32(19235 << 16 | 7471);
@@ -272,6 +271,30 @@ OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
     const __m128i v = LoadXmm(in + (i < 3 ? 12 * i : 32));
     sum[i] = _mm_add_epi32(_mm_madd_epi16(ShuffleBytes(v, kColorPairs[i / 3][0]), red_green),
                            _mm_madd_epi16(ShuffleBytes(v, kColorPairs[i / 3][1]), blue_green));
+    sum[i] = _mm_srli_epi32(_mm_add_epi32(sum[i], _mm_set1_epi32(32768)), 16);
+  }
+  StoreXmm(out, _mm_packus_epi16(_mm_packs_epi32(sum[0], sum[1]), _mm_packs_epi32(sum[2], sum[3])));
+}
+#else
+OCTET_INLINE __m128i ReverseBytes(__m128i v) {
+  v = _mm_or_si128(_mm_slli_epi16(v, 8), _mm_srli_epi16(v, 8));
+  v = _mm_shufflehi_epi16(_mm_shufflelo_epi16(v, 0x1b), 0x1b);
+  return _mm_shuffle_epi32(v, 0x4e);
+}
+
+// Sixteen pixels. Green's factor is too large for 16 bits with a sign: half of it, twice the green.
+OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
+  const __m128i red_blue = _mm_set1_epi32(7471 << 16 | 19595), green = _mm_set1_epi32(19235);
+  __m128i sum[4];
+  OCTET_UNROLL for (int i = 0; i < 4; ++i) {
+    __m128i v = LoadXmm(in + (i < 3 ? 12 * i : 32));
+    if (i == 3) v = _mm_srli_si128(v, 4);
+    const __m128i even = _mm_unpacklo_epi32(v, _mm_srli_si128(v, 3)),
+                  odd = _mm_unpacklo_epi32(_mm_srli_si128(v, 6), _mm_srli_si128(v, 9));
+    v = _mm_unpacklo_epi64(even, odd);
+    sum[i] = _mm_add_epi32(
+        _mm_madd_epi16(_mm_and_si128(v, _mm_set1_epi32(0xff00ff)), red_blue),
+        _mm_madd_epi16(_mm_and_si128(_mm_srli_epi32(v, 7), _mm_set1_epi32(0x1fe)), green));
     sum[i] = _mm_srli_epi32(_mm_add_epi32(sum[i], _mm_set1_epi32(32768)), 16);
   }
   StoreXmm(out, _mm_packus_epi16(_mm_packs_epi32(sum[0], sum[1]), _mm_packs_epi32(sum[2], sum[3])));

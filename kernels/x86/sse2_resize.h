@@ -25,22 +25,49 @@ struct PartSums {
     low = _mm_add_epi32(low, _mm_madd_epi16(pairs, w_low));
     high = _mm_add_epi32(high, _mm_madd_epi16(pairs, w_high));
   }
+  OCTET_INLINE __m128i Total() const { return _mm_add_epi32(low, _mm_slli_epi32(high, 15)); }
   OCTET_INLINE __m128i Rounded() const {
-    const __m128i sum = _mm_add_epi32(low, _mm_slli_epi32(high, 15));
-    return _mm_srai_epi32(_mm_add_epi32(sum, _mm_set1_epi32(static_cast<int>(kFixedHalf))),
+    return _mm_srai_epi32(_mm_add_epi32(Total(), _mm_set1_epi32(static_cast<int>(kFixedHalf))),
                           kFixedTapsBits);
   }
 };
 
+OCTET_INLINE __m128i LowParts(__m128i w) { return _mm_and_si128(w, _mm_set1_epi32(0x7fff)); }
+OCTET_INLINE __m128i HighParts(__m128i w) { return _mm_srai_epi32(w, 15); }
+
 // The low parts of two weights in the first 32 bits, the high ones in the third.
 OCTET_INLINE __m128i SplitPair(const int32_t* weights) {
   const __m128i w = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(weights));
-  return _mm_packs_epi32(_mm_and_si128(w, _mm_set1_epi32(0x7fff)), _mm_srai_epi32(w, 15));
+  return _mm_packs_epi32(LowParts(w), HighParts(w));
+}
+
+// Eight taps at a time.
+OCTET_INLINE void ResizeGrayRow(const uint8_t* in, const FixedTapsView& taps, uint8_t* out) {
+  for (int x = 0; x < taps.outputs; ++x) {
+    const int32_t* weights = taps.weights + static_cast<int64_t>(x) * taps.taps;
+    PartSums sums;
+    for (int i = 0; i < taps.count[x]; i += 8) {
+      const auto load = [&](int at) {
+        return _mm_loadu_si128(reinterpret_cast<const __m128i*>(weights + at));
+      };
+      const __m128i a = load(i), b = load(i + 4);
+      const __m128i v = _mm_loadl_epi64(reinterpret_cast<const __m128i*>(in + taps.first[x] + i));
+      sums.Add(_mm_unpacklo_epi8(v, _mm_setzero_si128()), _mm_packs_epi32(LowParts(a), LowParts(b)),
+               _mm_packs_epi32(HighParts(a), HighParts(b)));
+    }
+    __m128i sum = sums.Total();
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0x4e));
+    sum = _mm_add_epi32(sum, _mm_shuffle_epi32(sum, 0xb1));
+    out[x] = ClampFixed(kFixedHalf + static_cast<uint32_t>(_mm_cvtsi128_si32(sum)));
+  }
 }
 
 void FastResizeRows(const uint8_t* const* in, int rows, const FixedTapsView& taps, int channels,
                     uint8_t* const* out) {
-  if (channels == 1) return ResizeFixedRows(in, rows, taps, channels, out);
+  if (channels == 1) {
+    for (int r = 0; r < rows; ++r) ResizeGrayRow(in[r], taps, out[r]);
+    return;
+  }
   const __m128i zero = _mm_setzero_si128();
   for (int x = 0; x < taps.outputs; ++x) {
     PartSums sums[kRowsAtOnce];
