@@ -47,14 +47,16 @@ OCTET_INLINE void StoreRgb(PixelI16 red_even, PixelI16 red_odd, PixelI16 green_e
     const uint8x16_t high = vcombine_u8(vqmovun_s16(odd), vdup_n_u8(0));
     return vzip1q_u8(low, high);
   };
-  vst3q_u8(out, {{in_order(red_even, red_odd), in_order(green_even, green_odd),
-                  in_order(blue_even, blue_odd)}});
+  const uint8x16x3_t rgb = {{in_order(red_even, red_odd), in_order(green_even, green_odd),
+                             in_order(blue_even, blue_odd)}};
+  vst3q_u8(out, rgb);
 }
 
 constexpr int kDropPixels = 16;
 OCTET_INLINE void DropFourth(const uint8_t* in, bool swap, uint8_t* out) {
   const uint8x16x4_t v = vld4q_u8(in);
-  vst3q_u8(out, {{v.val[swap ? 2 : 0], v.val[1], v.val[swap ? 0 : 2]}});
+  const uint8x16x3_t rgb = {{v.val[swap ? 2 : 0], v.val[1], v.val[swap ? 0 : 2]}};
+  vst3q_u8(out, rgb);
 }
 
 OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
