@@ -75,7 +75,7 @@ struct ResizeKernels {
 };
 
 /// Columns of OpenCV's bicubic: output x is made of the pixels at[4 * x] and on, with
-/// weights[4 * x] and on.
+/// weights[4 * x] and on, none of them above 1.
 struct OpencvCubicView {
   int outputs = 0;
   const int32_t* at = nullptr;

@@ -138,9 +138,10 @@ int OpencvLinearRowVector(const uint8_t* in, const int32_t* at, const int16_t* w
   return x;
 }
 
-// Doubles in place of fused sums, which are exact, multiples of 2^-43 below 2^10, of weights from
-// 2^-20 to 2 and 0: with tiny, next to none, all outputs are left to do. Red and green of one
-// pair of pixels, of the other, and blue of both are a register each.
+// Doubles in place of fused sums, which are exact, multiples of 2^-43 below 2^9, where no weight is
+// tiny, that is, below 2^-20 but not 0: else all outputs are left to do. Red and green of one pair
+// of pixels, of the other, and blue of both are a register each. 53 vector operations a pixel, most
+// of them conversions, keep three ports busy for 18 cycles.
 int OpencvNestedRowVector(const uint8_t* in, const OpencvCubicView& v, int begin, int end,
                           float* out) {
   const __m128i zero = _mm_setzero_si128();
