@@ -369,7 +369,7 @@ TEST_P(PixelsTest, OpencvCubic) {
   // Sums on ties between two floats, and next to them: weights of few bits, and tiny ones.
   const auto weigh = [&] {
     const int shift = UpTo(3) == 0 ? 60 : UpTo(1) == 0 ? 17 : 23;
-    return std::ldexp(static_cast<float>(UpTo(1 << UpTo(23)) - 4096), -shift);
+    return std::ldexp(static_cast<float>(UpTo(1 << UpTo(std::min(shift, 23))) - 4096), -shift);
   };
   for (int n = 1; n <= 2 * kWidths; ++n) {
     const int size = 4 + UpTo(99), channels = n % 2 == 0 ? 3 : 1;
