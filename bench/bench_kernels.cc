@@ -80,7 +80,7 @@ Result<std::vector<Layer>> LayersOf(const std::string& network_name) {
                 n.window,
                 n.activation,
                 n.input(kInputResidual) != kNoTensor};
-    if (seen.insert(layer.Name()).second) layers.push_back(std::move(layer));
+    if (seen.insert(layer.Name()).second) layers.push_back(layer);
   }
   return layers;
 }
@@ -152,8 +152,9 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
   }
   if (integer) {
     // Such that outputs have about the standard deviation of inputs.
-    const std::vector<float> scales(
-        channels, 1.0f / (40.0f * std::sqrt(static_cast<float>(count / channels))));
+    const size_t products = count / channels;
+    const std::vector<float> scales(channels,
+                                    1.0f / (40.0f * std::sqrt(static_cast<float>(products))));
     inputs.push_back(g.AddConstant("s", DType::kF32, per_channel, scales.data(), channels * 4));
   }
   Node& n = g.AddNode(OpType::kConv2d, "conv", inputs, y);

@@ -656,7 +656,8 @@ class Generator {
     const int64_t count = shape.num_elements();
     SeededChoices values = Values();
     // Of one output, so that its magnitudes sum to about 1.
-    const float unit = 1.0f / (64.0f * static_cast<float>(count / shape[0]));
+    const int64_t products = count / shape[0];
+    const float unit = 1.0f / (64.0f * static_cast<float>(products));
     // Most are spread out; all of one sign and of the largest magnitude come near the limits of
     // sums.
     const uint32_t kind = c_.Below(12);

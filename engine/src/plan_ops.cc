@@ -14,7 +14,6 @@
 namespace octet {
 namespace {
 
-using kernels::ActivationView;
 using kernels::EltwiseArgs;
 using kernels::PoolArgs;
 

@@ -185,7 +185,8 @@ std::string OnnxAttributes::String(std::string_view name, const std::string& oth
 
 std::vector<int64_t> OnnxAttributes::Ints(std::string_view name, std::vector<int64_t> otherwise) {
   const OnnxAttribute* a = FindKind(name, OnnxAttribute::Kind::kInts);
-  return a == nullptr ? std::move(otherwise) : a->ints;
+  if (a == nullptr) return otherwise;
+  return a->ints;
 }
 
 Result<std::vector<GraphBuilder::Range>> ResolveSlice(const Dims& dims,
