@@ -160,8 +160,9 @@ using TransposeFn = void (*)(const uint8_t* in, int64_t in_stride, int width, in
 /// Exactly the pixels that are named are read and written.
 struct PixelKernelsRows {
   PixelRowFn rgb_from_bgr, rgb_from_rgba, rgb_from_bgra;
-  /// Pillow's L: (19595 R + 38470 G + 7471 B + 32768) / 65536 (floor).
-  PixelRowFn gray_from_rgb;
+  /// By Framework. Pillow's convert("L"): (19595 R + 38470 G + 7471 B + 32768) / 65536 (floor);
+  /// tf.image.rgb_to_grayscale, in float32; cv2.cvtColor, Pillow's with 19596 and 7470.
+  PixelRowFn gray_from_rgb[3];
   PixelRowFn reverse_rgb, reverse_gray;
   TransposeFn transpose_rgb, transpose_gray;
   YuvRowsFn rgb_from_yuv[kYuvLayouts];         ///< By YuvLayout.

@@ -25,14 +25,14 @@ struct ImageReader {
 
   std::unique_ptr<Dataset> dataset;
   Decoding decoding;
-  SmallestSize smallest;
+  Wanted wanted;
   size_t elements = 0;
   ReadAhead<Photo> photos{[this](Photo* photo) { return dataset->Read(photo); },
                           [this](Photo* photo, int worker) { return Prepare(photo, worker); }};
   std::vector<std::unique_ptr<Preprocessor>> preparers;  ///< One for each worker.
 
   Status Prepare(Photo* photo, int worker) {
-    OCTET_RETURN_IF_ERROR(DecodeSample(decoding, smallest, photo));
+    OCTET_RETURN_IF_ERROR(DecodeSample(decoding, wanted, photo));
     const DecodedImage& decoded = photo->image;
     const Image image{decoded.rgb.data(), decoded.width, decoded.height};
     photo->input.resize(elements);
@@ -126,10 +126,8 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
   auto reader = std::make_shared<ImageReader>();
   const Preprocessing& preprocessing = graph.metadata.preprocessing;
   reader->decoding = preprocessing.decoding;
-  if (fast_decode) {
-    reader->smallest = TwiceTheInput(preprocessing, static_cast<int>(input.shape[1]),
-                                     static_cast<int>(input.shape[2]));
-  }
+  const auto side = [&](int i) { return static_cast<int>(input.shape[i]); };
+  reader->wanted = WantedBy(preprocessing, side(1), side(2), side(3), fast_decode);
   reader->elements = static_cast<size_t>(input.shape.num_elements());
   for (int i = 0; i < ReadAheadWorkers(); ++i) reader->preparers.push_back(make_preparer());
   // Labels play no part here, so folders of classes that the model does not know are welcome.

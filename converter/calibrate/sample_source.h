@@ -24,7 +24,7 @@ struct DatasetSamples {
 
 /// Opens .npy files of what the source was fed (formats/data/source_array.h), or a data set
 /// (formats/data/dataset.h) of photos, for the first input of `graph`. Pixels go through the
-/// graph's preprocessing; with `fast_decode` JPEGs are decoded smaller (TwiceTheInput). Errors:
+/// graph's preprocessing; with `fast_decode` JPEGs are decoded smaller (WantedBy). Errors:
 /// those of SourceArray and OpenDataset; kUnsupported for an input that no image fits; `next` names
 /// the sample in its errors.
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,

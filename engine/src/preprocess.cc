@@ -138,14 +138,14 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   const int64_t rows_scratch = ImageRows::ScratchBytes(image);
   if (!(t == task_) || rows_scratch > rows_scratch_)
     OCTET_RETURN_IF_ERROR(Prepare(t, rows_scratch));
+  const Framework framework = preprocessing_.resampling.framework;
   const bool to_float = preprocessing_.resampling.to_float;
   const int64_t row_bytes = int64_t{t.width} * t.channels * (to_float ? 4 : 1);
   const int64_t own = RoundUp(resampler_->ScratchBytes(), 64) + rows_scratch;
   const auto run = [&](int part) {
     const FloatEnvironment environment;  // OpenMP's threads have one of their own.
     uint8_t* scratch = buffers_->scratch.get() + part * own;
-    ImageRows all(image, work_channels, preprocessing_.resampling.framework, kernels_.rows,
-                  scratch);
+    ImageRows all(image, work_channels, framework, kernels_.rows, scratch);
     PartOfRows rows(&all, g);
     const auto begin = static_cast<int>(int64_t{t.height} * part / num_threads_),
                end = static_cast<int>(int64_t{t.height} * (part + 1) / num_threads_);
@@ -163,13 +163,14 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   uint8_t* all = buffers_->resized.data();
   if (!IsWhole(t)) {
     all = buffers_->result.data();
+    const auto to_gray = kernels_.rows.gray_from_rgb[static_cast<int>(framework)];
     if (to_float) {
       PadAndSpread(reinterpret_cast<const float*>(buffers_->resized.data()), g,
-                   preprocessing_.pad_color, kernels_.rows.gray_from_rgb, width_, height_,
-                   channels_, reinterpret_cast<float*>(all));
+                   preprocessing_.pad_color, to_gray, width_, height_, channels_,
+                   reinterpret_cast<float*>(all));
     } else {
-      PadAndSpread(buffers_->resized.data(), g, preprocessing_.pad_color,
-                   kernels_.rows.gray_from_rgb, width_, height_, channels_, all);
+      PadAndSpread(buffers_->resized.data(), g, preprocessing_.pad_color, to_gray, width_, height_,
+                   channels_, all);
     }
   }
   const int64_t pixels = int64_t{height_} * width_;

@@ -37,7 +37,7 @@ int Classify(const ClassifyOptions& options) {
   (void)warnings.Report("octet", /*strict=*/false);
 
   const Preprocessing& preprocessing = (*model)->Describe().preprocessing;
-  const SmallestSize smallest = options.fast_decode ? TwiceTheInput(**model) : SmallestSize();
+  const Wanted wanted = WantedBy((*model)->Describe(), options.fast_decode);
   struct Photo : Sample {
     std::vector<Prediction> top;
   };
@@ -50,7 +50,7 @@ int Classify(const ClassifyOptions& options) {
         return true;
       },
       [&](Photo* photo, int worker) -> Status {
-        OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, smallest, photo));
+        OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, wanted, photo));
         Result<std::vector<Prediction>> top =
             sessions[static_cast<size_t>(worker)]->Classify(ViewOf(photo->image), options.top);
         if (!top.ok()) return Status(top.status()).WithContext(photo->origin);

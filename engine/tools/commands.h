@@ -19,7 +19,7 @@ struct ClassifyOptions {
   int top = 5;
   int threads = 1;  ///< For a single photo; several share all cores.
   std::string isa;
-  bool fast_decode = false;  ///< JPEGs at a part of their size (TwiceTheInput).
+  bool fast_decode = false;  ///< JPEGs at a part of their size (WantedBy).
   bool json = false;
 };
 /// Photos that cannot be read are reported and passed over; the exit code is then 1.

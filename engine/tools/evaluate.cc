@@ -156,8 +156,8 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::stri
         for (size_t i = 0; i < makers.size(); ++i) {
           // Models of one network mostly want the same pixels.
           if (i == 0 || makers[i].decoding() != makers[i - 1].decoding() ||
-              makers[i].smallest() != makers[i - 1].smallest()) {
-            OCTET_RETURN_IF_ERROR(DecodeSample(makers[i].decoding(), makers[i].smallest(), sample));
+              makers[i].wanted() != makers[i - 1].wanted()) {
+            OCTET_RETURN_IF_ERROR(DecodeSample(makers[i].decoding(), makers[i].wanted(), sample));
           }
           const Contender& c = (*contenders)[i];
           sample->inputs.emplace_back(c.description.inputs[0].num_bytes());

@@ -22,19 +22,18 @@ std::string Dims(const std::vector<int64_t>& dims) {
 
 }  // namespace
 
-SmallestSize TwiceTheInput(const Model& model) {
-  const std::vector<int64_t>& shape = model.Describe().inputs[0].shape;
+Wanted WantedBy(const ModelDescription& model, bool fast_decode) {
+  const std::vector<int64_t>& shape = model.inputs[0].shape;
   if (shape.size() != 4) return {};
-  return TwiceTheInput(model.Describe().preprocessing, static_cast<int>(shape[1]),
-                       static_cast<int>(shape[2]));
+  const auto side = [&](size_t i) { return static_cast<int>(shape[i]); };
+  return WantedBy(model.preprocessing, side(1), side(2), side(3), fast_decode);
 }
 
 InputMaker::InputMaker(Session* session, bool fast_decode)
     : model_(session->GetModel()),
       table_(*session->impl().table),
-      preprocessors_(static_cast<size_t>(ReadAheadWorkers())) {
-  if (fast_decode) smallest_ = TwiceTheInput(model_);
-}
+      wanted_(WantedBy(model_.Describe(), fast_decode)),
+      preprocessors_(static_cast<size_t>(ReadAheadWorkers())) {}
 
 Status InputMaker::Make(const Sample& sample, bool raw, int worker, uint8_t* input) {
   if (!sample.is_float()) {

@@ -12,8 +12,8 @@
 
 namespace octet {
 
-/// For `--fast-decode` of photos for the model's first input.
-SmallestSize TwiceTheInput(const Model& model);
+/// Of photos for the model's first input.
+Wanted WantedBy(const ModelDescription& model, bool fast_decode);
 
 /// What one model's inputs are made with, by several threads at once.
 class InputMaker {
@@ -22,8 +22,7 @@ class InputMaker {
   InputMaker(Session* session, bool fast_decode);
 
   const Decoding& decoding() const { return model_.Describe().preprocessing.decoding; }
-  /// 0 but with `fast_decode`.
-  const SmallestSize& smallest() const { return smallest_; }
+  const Wanted& wanted() const { return wanted_; }
 
   /// Fills one image of the first input. Images, which must be decoded, are preprocessed. Arrays
   /// are the input tensor, in the order of the source's where they fit that, else in the other one;
@@ -35,7 +34,7 @@ class InputMaker {
  private:
   const Model& model_;
   const kernels::KernelTable& table_;
-  SmallestSize smallest_;
+  const Wanted wanted_;
   std::vector<std::unique_ptr<Preprocessor>> preprocessors_;  ///< Made by the first photos.
 };
 

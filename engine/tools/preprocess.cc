@@ -5,6 +5,7 @@
 
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
+#include "engine/tools/prepare_input.h"
 #include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -82,7 +83,8 @@ Status TryPreprocess(const PreprocessOptions& options) {
   const Model& model = session->GetModel();
   const TensorDescription& in = model.Describe().inputs[0];
   const Preprocessing& p = model.Describe().preprocessing;
-  OCTET_ASSIGN_OR_RETURN(DecodedImage photo, LoadImage(options.photo, p.decoding));
+  OCTET_ASSIGN_OR_RETURN(DecodedImage photo,
+                         LoadImage(options.photo, p.decoding, WantedBy(model.Describe(), false)));
   const InputMeaning meaning = MeaningOfInput(model.impl().file.graph);
   if (!TakesPhotos(model.impl().file.graph.tensor(model.impl().file.graph.inputs[0]).shape))
     return InvalidArgument(StrCat(options.model, ": input ", in.name, " takes no photos"));

@@ -15,6 +15,7 @@
 #include "engine/src/model_impl.h"
 #include "engine/src/preprocess.h"
 #include "engine/tools/commands.h"
+#include "engine/tools/prepare_input.h"
 #include "formats/base/file.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
@@ -96,7 +97,9 @@ Result<std::vector<std::vector<std::string>>> FilesByTensor(
 class InputReader {
  public:
   InputReader(const ModelDescription& model, size_t index, bool raw)
-      : decoding_(model.preprocessing.decoding), input_(model.inputs[index]) {
+      : decoding_(model.preprocessing.decoding),
+        wanted_(WantedBy(model, false)),
+        input_(model.inputs[index]) {
     source_.name = input_.name;
     source_.shape = input_.shape;
     source_.channels_first = input_.channels_first;
@@ -153,7 +156,7 @@ class InputReader {
   Status Read(int64_t n, const Session& session, uint8_t* to) {
     Part& part = parts_[PartOf(&n)];
     if (!part.array) {
-      OCTET_ASSIGN_OR_RETURN(const DecodedImage image, LoadImage(part.path, decoding_));
+      OCTET_ASSIGN_OR_RETURN(const DecodedImage image, LoadImage(part.path, decoding_, wanted_));
       return session.Preprocess(ViewOf(image), to).WithContext(part.path);
     }
     SourceArray& array = *part.array;
@@ -184,6 +187,7 @@ class InputReader {
   }
 
   const Decoding& decoding_;
+  const Wanted wanted_;
   const TensorDescription& input_;
   SourceInput source_;
   bool raw_pixels_ = false;

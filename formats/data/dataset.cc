@@ -144,10 +144,10 @@ Result<bool> Dataset::Next(Sample* sample) {
   return more;
 }
 
-Status DecodeSample(const Decoding& decoding, const SmallestSize& smallest, Sample* sample) {
+Status DecodeSample(const Decoding& decoding, const Wanted& wanted, Sample* sample) {
   if (sample->origin.empty()) return OkStatus();
   OCTET_ASSIGN_OR_RETURN(sample->image, DecodeImage(sample->encoded, sample->origin, decoding,
-                                                    smallest, std::move(sample->image.rgb)));
+                                                    wanted, std::move(sample->image.rgb)));
   return OkStatus();
 }
 

@@ -33,7 +33,7 @@ struct Sample {
 
 /// Makes `image` of `encoded`, which stays; nothing to do for arrays. Thread-safe. Errors: those of
 /// DecodeImage.
-Status DecodeSample(const Decoding& decoding, const SmallestSize& smallest, Sample* sample);
+Status DecodeSample(const Decoding& decoding, const Wanted& wanted, Sample* sample);
 
 struct DatasetOptions {
   /// The model's labels, with which folders and texts are compared; empty when it has none.

@@ -15,6 +15,7 @@
 #include "formats/base/macros.h"
 #include "formats/data/crc32.h"
 #include "formats/data/exif.h"
+#include "formats/data/gray.h"
 #include "formats/data/image_bytes.h"
 #include "formats/data/jpeg_decoder.h"
 #include "formats/data/stb_decoder.h"
@@ -58,6 +59,10 @@ struct PngParts {
   std::vector<uint8_t> palette;  ///< RGB; empty when there is none.
   std::vector<Bytes> compressed;
   Bytes exif;  ///< A TIFF; empty when there is none.
+  /// The first ones before a palette and image data, behind which they do not count; null when
+  /// there are none.
+  Bytes gamma, srgb, chromaticities;
+  bool profile = false, animated = false;
 
   bool indexed() const { return color == 3; }
 };
@@ -133,6 +138,16 @@ Result<PngParts> CheckPng(Bytes bytes) {
       parts.palette.assign(chunk.begin(), chunk.end());
     } else if (type == "eXIf") {
       parts.exif = chunk;
+    } else if (parts.palette.empty() && parts.compressed.empty() &&
+               (type == "gAMA" || type == "sRGB" || type == "cHRM")) {
+      Bytes& kept = type == "gAMA"   ? parts.gamma
+                    : type == "sRGB" ? parts.srgb
+                                     : parts.chromaticities;
+      if (kept.data() == nullptr) kept = chunk;
+    } else if (type == "iCCP") {
+      parts.profile = true;
+    } else if (type == "acTL") {
+      parts.animated = true;
     } else if (type != "IEND" && (type[0] & 0x20) == 0) {
       // By the rules a decoder must give up at a chunk that it does not know and that is marked as
       // critical.
@@ -243,28 +258,48 @@ Result<std::vector<uint8_t>> PlainPng(Bytes bytes, const PngParts& parts) {
   return png;
 }
 
-/// With `gray16`, of an image of that kind, values of 16 bits above 255 become 255.
-Result<DecodedImage> DecodeByStb(Bytes bytes, const ImageSize& size, bool gray16 = false) {
+template <typename T>
+Result<std::vector<T>> ValuesByStb(Bytes bytes, const ImageSize& size, int channels) {
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) {
     return Unsupported("image file is larger than 2 GiB");
   }
-  DecodedImage image;
-  const char* error = data_internal::StbDecode(bytes, gray16, DecoderMemory(size, bytes.size()),
-                                               &image.width, &image.height, &image.rgb);
+  std::vector<T> values;
+  int width = 0, height = 0;
+  const char* error = data_internal::StbDecode(bytes, channels, DecoderMemory(size, bytes.size()),
+                                               &width, &height, &values);
   if (error != nullptr) return Corrupt(StrCat("image cannot be decoded: ", error));
-  if (image.width != size.width || image.height != size.height) {
-    return Corrupt(StrCat("image decodes to ", image.width, "x", image.height, ", its header says ",
-                          size.width, "x", size.height));
+  if (width != size.width || height != size.height) {
+    return Corrupt(StrCat("image decodes to ", width, "x", height, ", its header says ", size.width,
+                          "x", size.height));
   }
+  return values;
+}
+
+Result<DecodedImage> DecodeByStb(Bytes bytes, const ImageSize& size) {
+  OCTET_ASSIGN_OR_RETURN(std::vector<uint8_t> rgb, ValuesByStb<uint8_t>(bytes, size, 3));
+  return DecodedImage{size.width, size.height, std::move(rgb)};
+}
+
+/// Of values of 16 bits a pixel, by `channels` of them.
+template <typename ToByte>
+Result<DecodedImage> DecodeWide(Bytes bytes, const ImageSize& size, int channels,
+                                const ToByte& to_byte) {
+  OCTET_ASSIGN_OR_RETURN(const std::vector<uint16_t> values,
+                         ValuesByStb<uint16_t>(bytes, size, channels));
+  DecodedImage image{size.width, size.height, {}};
+  image.rgb.reserve(values.size() / static_cast<size_t>(channels) * 3);
+  for (size_t i = 0; i < values.size(); i += static_cast<size_t>(channels))
+    image.rgb.insert(image.rgb.end(), 3, static_cast<uint8_t>(to_byte(&values[i])));
   return image;
 }
 
 Result<DecodedImage> DecodeJpegByStb(Bytes bytes, const JpegStructure& structure,
-                                     const Decoding& decoding) {
-  const char* missing = structure.components == 4                   ? "CMYK"
-                        : decoding.dct != Dct::kAccurate            ? "the fast DCT"
-                        : decoding.upsampling != Upsampling::kFancy ? "plain upsampling"
-                                                                    : nullptr;
+                                     const Decoding& decoding, bool gray) {
+  const char* missing = structure.components == 4                          ? "CMYK"
+                        : decoding.dct != Dct::kAccurate                   ? "the fast DCT"
+                        : decoding.upsampling != Upsampling::kFancy        ? "plain upsampling"
+                        : gray && decoding.framework != Framework::kPillow ? "gray as by libjpeg"
+                                                                           : nullptr;
   if (missing != nullptr)
     return Unsupported(StrCat("JPEG needs ", missing, ", which takes libjpeg; built without it"));
   OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeByStb(bytes, structure.size));
@@ -280,38 +315,96 @@ Result<DecodedImage> DecodeJpegByStb(Bytes bytes, const JpegStructure& structure
 }
 
 /// The fewest eighths of the size at which libjpeg is fast and neither side too small.
-int Eighths(ImageSize size, const SmallestSize& smallest) {
+int Eighths(ImageSize size, const Wanted& wanted) {
   for (const int eighths : {1, 2, 4}) {
     const int64_t width = CeilDiv(int64_t{size.width} * eighths, 8),
                   height = CeilDiv(int64_t{size.height} * eighths, 8);
-    if (smallest.width > 0 && width >= smallest.width && height >= smallest.height) return eighths;
+    if (wanted.width > 0 && width >= wanted.width && height >= wanted.height) return eighths;
   }
   return 8;
 }
 
-Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding, SmallestSize smallest,
+Result<DecodedImage> DecodeJpeg(Bytes bytes, const Decoding& decoding, Wanted wanted,
                                 std::vector<uint8_t> memory) {
   OCTET_ASSIGN_OR_RETURN(const JpegStructure structure, ReadJpegStructure(bytes));
   int orientation = 1;
   if (decoding.exif_orientation) {
     OCTET_ASSIGN_OR_RETURN(orientation, ExifOrientation(structure.exif));
   }
-  if (SwapsSides(orientation)) std::swap(smallest.width, smallest.height);
+  if (SwapsSides(orientation)) std::swap(wanted.width, wanted.height);
   Result<DecodedImage> image =
-      jpeg_by_stb ? DecodeJpegByStb(bytes, structure, decoding)
-                  : DecodeByLibjpeg(bytes, structure, decoding, Eighths(structure.size, smallest),
-                                    std::move(memory));
+      jpeg_by_stb ? DecodeJpegByStb(bytes, structure, decoding, wanted.gray)
+                  : DecodeByLibjpeg(bytes, structure, decoding, wanted.gray,
+                                    Eighths(structure.size, wanted), std::move(memory));
   if (image.ok()) TurnUpright(orientation, &*image);
   return image;
 }
 
-Result<DecodedImage> DecodePng(Bytes bytes, const Decoding& decoding) {
+/// A cHRM chunk of sRGB's white, red, green and blue, x and y in units of 1 / 100000.
+constexpr std::array<uint32_t, 8> kSrgbChromaticities{31270, 32900, 64000, 33000,
+                                                      30000, 60000, 15000, 6000};
+
+bool IsSrgb(Bytes chromaticities) {
+  for (size_t i = 0; i < kSrgbChromaticities.size(); ++i) {
+    if (chromaticities.size() != 4 * kSrgbChromaticities.size() ||
+        Big32(&chromaticities[4 * i]) != kSrgbChromaticities[i])
+      return false;
+  }
+  return true;
+}
+
+/// The gamma by which libpng makes gray of colors; 0: none.
+Result<int32_t> GammaOf(const PngParts& parts, Framework framework) {
+  constexpr int32_t kSrgb = 45455;
+  int32_t gamma = 0;
+  if (parts.srgb.data() != nullptr) {
+    if (parts.srgb.size() != 1 || parts.srgb[0] > 3) return Corrupt("PNG sRGB chunk is damaged");
+    gamma = kSrgb;
+  } else if (parts.gamma.data() != nullptr) {
+    const uint32_t value = parts.gamma.size() == 4 ? Big32(parts.gamma.data()) : 0;
+    // Beyond these a reciprocal does not fit libpng's numbers.
+    if (value < 16 || value > 625000000) return Corrupt("PNG gAMA chunk is damaged");
+    gamma = static_cast<int32_t>(value);
+  }
+  // Up to libpng 1.6.46, which TensorFlow has, some profiles stand for a gamma, and damaged
+  // chromaticities for none.
+  if (framework == Framework::kTensorflow) {
+    if (parts.profile && gamma != kSrgb)
+      return Unsupported(
+          "PNG has a color profile and no gamma of sRGB: gray of its colors depends on libpng's "
+          "version");
+    if (gamma != 0 && parts.chromaticities.data() != nullptr && !IsSrgb(parts.chromaticities))
+      return Unsupported("PNG has a gamma and chromaticities other than those of sRGB");
+  }
+  if (gamma == 0 || !IsGamma(gamma)) return 0;
+  if (parts.depth == 16)
+    return Unsupported(StrCat(
+        "PNG has colors of 16 bits and a gamma of ", gamma,
+        " / 100000, by which no gray is made of them; save it with 8 bits or without gamma"));
+  return gamma;
+}
+
+Result<DecodedImage> DecodePng(Bytes bytes, const Decoding& decoding, bool gray) {
   OCTET_ASSIGN_OR_RETURN(const PngParts parts, CheckPng(bytes));
   OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> plain, PlainPng(bytes, parts));
-  // The others keep the upper 8 bits.
-  const bool gray16 =
-      decoding.framework == Framework::kPillow && parts.color == 0 && parts.depth == 16;
-  OCTET_ASSIGN_OR_RETURN(DecodedImage image, DecodeByStb(plain, parts.size, gray16));
+  // It would compose the first frame, which need not be the image.
+  if (parts.animated && decoding.framework == Framework::kOpencv)
+    return Unsupported("PNG is animated, of which OpenCV makes other pixels by its version");
+  const bool pillow = decoding.framework == Framework::kPillow, wide = parts.depth == 16;
+  const bool by_libpng = gray && !pillow && (parts.color & 2) != 0;  // Of colors.
+  int32_t gamma = 0;
+  if (by_libpng) {
+    OCTET_ASSIGN_OR_RETURN(gamma, GammaOf(parts, decoding.framework));
+  }
+  OCTET_ASSIGN_OR_RETURN(
+      DecodedImage image,
+      // The others keep the upper 8 bits.
+      pillow && wide && parts.color == 0
+          ? DecodeWide(plain, parts.size, 1,
+                       [](const uint16_t* v) { return std::min<uint16_t>(*v, 255); })
+      : by_libpng && wide ? DecodeWide(plain, parts.size, 3,
+                                       [](const uint16_t* v) { return kLibpngGray16.Of(v) >> 8; })
+                          : DecodeByStb(plain, parts.size));
   if (parts.indexed()) {
     const size_t colors = parts.palette.size() / 3;
     for (size_t i = 0; i < image.rgb.size(); i += 3) {
@@ -322,6 +415,11 @@ Result<DecodedImage> DecodePng(Bytes bytes, const Decoding& decoding) {
       }
       std::memcpy(&image.rgb[i], &parts.palette[3 * index], 3);
     }
+  }
+  if (by_libpng && gamma != 0) {
+    MakeGrayByGamma(gamma, image.rgb);
+  } else if (by_libpng) {
+    MakeGray(kLibpngGray, image.rgb);
   }
   if (decoding.exif_orientation) {
     OCTET_ASSIGN_OR_RETURN(const int orientation, ExifOrientation(parts.exif));
@@ -481,13 +579,13 @@ Result<DecodedImage> DecodePnm(Bytes bytes, Framework framework) {
   return image;
 }
 
-Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const SmallestSize& smallest,
+Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const Wanted& wanted,
                             std::vector<uint8_t> memory) {
   switch (DetectImageFormat(bytes)) {
     case ImageFormat::kJpeg:
-      return DecodeJpeg(bytes, decoding, smallest, std::move(memory));
+      return DecodeJpeg(bytes, decoding, wanted, std::move(memory));
     case ImageFormat::kPng:
-      return DecodePng(bytes, decoding);
+      return DecodePng(bytes, decoding, wanted.gray);
     case ImageFormat::kBmp:
       return DecodeBmp(bytes);
     case ImageFormat::kPnm:
@@ -512,31 +610,30 @@ ImageFormat DetectImageFormat(std::span<const uint8_t> bytes) {
   return ImageFormat::kUnknown;
 }
 
-SmallestSize TwiceTheInput(const Preprocessing& preprocessing, int height, int width) {
-  switch (preprocessing.resize) {
-    case ResizeRule::kNone:
-      return {};
-    case ResizeRule::kCenterCrop:
-      return {2 * preprocessing.resize_shorter, 2 * preprocessing.resize_shorter};
-    case ResizeRule::kStretch:
-    case ResizeRule::kLetterbox:
-    case ResizeRule::kCropToAspect:
-      break;
-  }
-  return {2 * width, 2 * height};
+Wanted WantedBy(const Preprocessing& preprocessing, int height, int width, int channels,
+                bool fast) {
+  Wanted wanted{2 * width, 2 * height, channels == 1};
+  if (preprocessing.resize == ResizeRule::kCenterCrop)
+    wanted.width = wanted.height = 2 * preprocessing.resize_shorter;
+  if (!fast || preprocessing.resize == ResizeRule::kNone) wanted.width = wanted.height = 0;
+  return wanted;
 }
 
 Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
-                                 const Decoding& decoding, const SmallestSize& smallest,
+                                 const Decoding& decoding, const Wanted& wanted,
                                  std::vector<uint8_t> memory) {
-  Result<DecodedImage> image = Decode(bytes, decoding, smallest, std::move(memory));
+  Result<DecodedImage> image = Decode(bytes, decoding, wanted, std::move(memory));
   if (!image.ok()) return Status(image.status()).WithContext(name);
+  // What is gray stays as it is.
+  if (wanted.gray)
+    MakeGray(decoding.framework == Framework::kOpencv ? kOpencvGray : kPillowGray, image->rgb);
   return image;
 }
 
-Result<DecodedImage> LoadImage(const std::string& path, const Decoding& decoding) {
+Result<DecodedImage> LoadImage(const std::string& path, const Decoding& decoding,
+                               const Wanted& wanted) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<uint8_t> bytes, ReadFileBytes(path, kMaxImageFileBytes));
-  return DecodeImage(bytes, path, decoding);
+  return DecodeImage(bytes, path, decoding, wanted);
 }
 
 }  // namespace octet

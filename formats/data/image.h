@@ -28,16 +28,20 @@ struct DecodedImage {
 enum class ImageFormat { kUnknown, kJpeg, kPng, kBmp, kPnm };
 ImageFormat DetectImageFormat(std::span<const uint8_t> bytes);
 
-/// What a photo must not fall below while it is decoded at an eighth, a quarter or half its size,
-/// which costs a fraction of the time. 0: always decoded in full.
-struct SmallestSize {
+/// What of a photo is wanted.
+struct Wanted {
+  /// What it must not fall below while it is decoded at an eighth, a quarter or half its size,
+  /// which costs a fraction of the time. 0: always decoded in full.
   int width = 0, height = 0;
+  /// One channel, as the framework decodes to one: red, green and blue are the same.
+  bool gray = false;
 
-  bool operator==(const SmallestSize&) const = default;
+  bool operator==(const Wanted&) const = default;
 };
 
-/// Twice what the network sees: how `--fast-decode` decodes photos for an input of this size.
-SmallestSize TwiceTheInput(const Preprocessing& preprocessing, int height, int width);
+/// By a network whose input has this size; with `fast`, at least twice what it sees, as
+/// `--fast-decode` says.
+Wanted WantedBy(const Preprocessing& preprocessing, int height, int width, int channels, bool fast);
 
 /// For reports, behind what else is done with photos.
 inline constexpr char kFastDecodeText[] = "; JPEGs decoded smaller (--fast-decode)";
@@ -45,16 +49,17 @@ inline constexpr char kFastDecodeText[] = "; JPEGs decoded smaller (--fast-decod
 /// Decodes JPEG (baseline and progressive), PNG, BMP (uncompressed) or PNM (P5, P6). JPEG, PNG
 /// and PNM give the bits that `decoding` stands for (JPEG only where libjpeg-turbo is: without it
 /// pixels may differ by a few levels, and what stb_image has not is refused). Gray becomes RGB,
-/// alpha is dropped. JPEGs may be decoded at a smaller size, the rest is not. `name` says in errors
-/// which image it was; a JPEG's pixels take `memory`, those of an image that is not needed any
-/// more. Errors: kUnsupported (another format, too many pixels), kCorrupt (truncated or damaged;
-/// PNG checksums are verified).
+/// and RGB gray where that is wanted, alpha is dropped. JPEGs may be decoded at a smaller size, the
+/// rest is not. `name` says in errors which image it was; a JPEG's pixels take `memory`, those of
+/// an image that is not needed any more. Errors: kUnsupported (another format, too many pixels,
+/// what the framework refuses), kCorrupt (truncated or damaged; PNG checksums are verified).
 Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
-                                 const Decoding& decoding = {}, const SmallestSize& smallest = {},
+                                 const Decoding& decoding = {}, const Wanted& wanted = {},
                                  std::vector<uint8_t> memory = {});
 
 /// Reads and decodes a file. Errors: as above, and kNotFound, kIo.
-Result<DecodedImage> LoadImage(const std::string& path, const Decoding& decoding = {});
+Result<DecodedImage> LoadImage(const std::string& path, const Decoding& decoding = {},
+                               const Wanted& wanted = {});
 
 }  // namespace octet
 

@@ -123,17 +123,22 @@ void FromCmyk(Framework framework, bool adobe, const uint8_t* in, int width, uin
 }  // namespace
 
 Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure,
-                                     const Decoding& decoding, int eighths,
+                                     const Decoding& decoding, bool gray, int eighths,
                                      std::vector<uint8_t> memory) {
   Jpeg jpeg;
   jpeg_decompress_struct& info = jpeg.info;
+  const Framework framework = decoding.framework;
   const bool cmyk = structure.components == 4;
+  if (cmyk && gray && framework == Framework::kTensorflow)
+    return Unsupported("JPEG is CMYK, of which tf.io.decode_jpeg makes no gray");
+  // CMYK and Pillow's gray are made of RGB.
+  const bool luma = gray && !cmyk && framework != Framework::kPillow;
   const bool started = jpeg.Try([&] {
     jpeg_create_decompress(&info);
     info.mem->max_memory_to_use = static_cast<long>(DecoderMemory(structure.size, bytes.size()));
     jpeg_mem_src(&info, bytes.data(), bytes.size());
     jpeg_read_header(&info, TRUE);
-    info.out_color_space = cmyk ? JCS_CMYK : JCS_RGB;
+    info.out_color_space = cmyk ? JCS_CMYK : luma ? JCS_GRAYSCALE : JCS_RGB;
     info.dct_method = decoding.dct == Dct::kFast ? JDCT_IFAST : JDCT_ISLOW;
     info.do_fancy_upsampling = decoding.upsampling == Upsampling::kFancy ? TRUE : FALSE;
     info.scale_num = static_cast<unsigned>(eighths);
@@ -150,19 +155,20 @@ Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure
   }
   const size_t width = info.output_width, height = info.output_height;
   image.rgb.resize(width * height * 3);
-  std::vector<uint8_t> cmyk_row(cmyk ? width * 4 : 0);
+  std::vector<uint8_t> other_row(cmyk ? width * 4 : luma ? width : 0);
   const bool done = jpeg.Try([&] {
     while (info.output_scanline < height) {
       // As many as libjpeg has at once, lest it copies them.
       std::array<uint8_t*, 16> rows;
-      const size_t at = info.output_scanline, count = std::min(cmyk ? 1 : rows.size(), height - at);
+      const size_t at = info.output_scanline,
+                   count = std::min(other_row.empty() ? rows.size() : 1, height - at);
       for (size_t i = 0; i < count; ++i) rows[i] = &image.rgb[(at + i) * width * 3];
-      uint8_t* cmyk_rows = cmyk_row.data();
-      jpeg_read_scanlines(&info, cmyk ? &cmyk_rows : rows.data(), static_cast<unsigned>(count));
-      if (cmyk) {
-        FromCmyk(decoding.framework, info.saw_Adobe_marker != 0, cmyk_rows, static_cast<int>(width),
-                 rows[0]);
-      }
+      uint8_t* other = other_row.data();
+      jpeg_read_scanlines(&info, other_row.empty() ? rows.data() : &other,
+                          static_cast<unsigned>(count));
+      if (cmyk)
+        FromCmyk(framework, info.saw_Adobe_marker != 0, other, static_cast<int>(width), rows[0]);
+      for (size_t i = 0; luma && i < width; ++i) std::fill_n(rows[0] + 3 * i, 3, other[i]);
     }
   });
   if (!done) return jpeg.Error();
@@ -177,7 +183,7 @@ namespace octet::data_internal {
 
 constinit thread_local bool jpeg_by_stb = true;
 
-Result<DecodedImage> DecodeByLibjpeg(Bytes, const JpegStructure&, const Decoding&, int,
+Result<DecodedImage> DecodeByLibjpeg(Bytes, const JpegStructure&, const Decoding&, bool, int,
                                      std::vector<uint8_t>) {
   return InternalError("built without libjpeg");
 }

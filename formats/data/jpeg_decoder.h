@@ -9,10 +9,11 @@
 
 namespace octet::data_internal {
 
-/// Decodes at `eighths` / 8 of the size, each side rounded up. Whatever libjpeg finds wrong, if
+/// Decodes at `eighths` / 8 of the size, each side rounded up, with `gray` to what libjpeg has
+/// of it if the framework asks libjpeg. Whatever libjpeg finds wrong, if
 /// only worth a warning, is an error, but for bytes between segments, which some cameras leave.
 Result<DecodedImage> DecodeByLibjpeg(Bytes bytes, const JpegStructure& structure,
-                                     const Decoding& decoding, int eighths,
+                                     const Decoding& decoding, bool gray, int eighths,
                                      std::vector<uint8_t> memory);
 
 /// Whether stb_image decodes JPEGs: where there is no libjpeg, and in its tests.

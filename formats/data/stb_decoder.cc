@@ -47,32 +47,31 @@ constinit thread_local uint8_t fresh_memory = 0;
 
 namespace octet::data_internal {
 
-const char* StbDecode(std::span<const uint8_t> bytes, bool gray16, size_t limit, int* width,
-                      int* height, std::vector<uint8_t>* rgb) {
+template <typename T>
+const char* StbDecode(std::span<const uint8_t> bytes, int channels, size_t limit, int* width,
+                      int* height, std::vector<T>* values) {
   allocation_limit = limit;
   int in_file = 0;
   const int size = static_cast<int>(bytes.size());
-  const auto fail = [] {
+  T* found = nullptr;
+  if constexpr (sizeof(T) == 1) {
+    found = stbi_load_from_memory(bytes.data(), size, width, height, &in_file, channels);
+  } else {
+    found = stbi_load_16_from_memory(bytes.data(), size, width, height, &in_file, channels);
+  }
+  if (found == nullptr) {
     const char* reason = stbi_failure_reason();
     return reason != nullptr ? reason : "unknown reason";
-  };
-  if (gray16) {
-    uint16_t* values = stbi_load_16_from_memory(bytes.data(), size, width, height, &in_file, 1);
-    if (values == nullptr) return fail();
-    const size_t count = static_cast<size_t>(*width) * static_cast<size_t>(*height);
-    rgb->clear();
-    rgb->reserve(3 * count);
-    for (size_t i = 0; i < count; ++i)
-      rgb->insert(rgb->end(), 3, static_cast<uint8_t>(std::min<uint16_t>(values[i], 255)));
-    std::free(values);
-    return nullptr;
   }
-  uint8_t* pixels = stbi_load_from_memory(bytes.data(), size, width, height, &in_file, 3);
-  if (pixels == nullptr) return fail();
-  rgb->assign(pixels,
-              pixels + size_t{3} * static_cast<size_t>(*width) * static_cast<size_t>(*height));
-  std::free(pixels);
+  values->assign(found, found + static_cast<size_t>(channels) * static_cast<size_t>(*width) *
+                                    static_cast<size_t>(*height));
+  std::free(found);
   return nullptr;
 }
+
+template const char* StbDecode(std::span<const uint8_t>, int, size_t, int*, int*,
+                               std::vector<uint8_t>*);
+template const char* StbDecode(std::span<const uint8_t>, int, size_t, int*, int*,
+                               std::vector<uint16_t>*);
 
 }  // namespace octet::data_internal

@@ -13,11 +13,12 @@ namespace octet::data_internal {
 /// prove that.
 extern constinit thread_local uint8_t fresh_memory;
 
-/// Decodes a JPEG or PNG to RGB; with `gray16`, values of 16 bits, those above 255 as 255. No
-/// single allocation of the decoder exceeds `allocation_limit` bytes (a small compressed stream
-/// could otherwise ask for gigabytes). Returns null, or stb's static text saying what is wrong.
-const char* StbDecode(std::span<const uint8_t> bytes, bool gray16, size_t allocation_limit,
-                      int* width, int* height, std::vector<uint8_t>* rgb);
+/// Decodes a JPEG or PNG to `channels` values of 8 or 16 bits a pixel. No single allocation of the
+/// decoder exceeds `allocation_limit` bytes (a small compressed stream could otherwise ask for
+/// gigabytes). Returns null, or stb's static text saying what is wrong.
+template <typename T>
+const char* StbDecode(std::span<const uint8_t> bytes, int channels, size_t allocation_limit,
+                      int* width, int* height, std::vector<T>* values);
 
 }  // namespace octet::data_internal
 

@@ -21,7 +21,7 @@ enum class Upsampling : uint8_t { kFancy = 0, kPlain = 1 };
 
 /// How the bytes of an image file become pixels.
 struct Decoding {
-  Framework framework = Framework::kPillow;  ///< What CMYK and gray of 16 bits become.
+  Framework framework = Framework::kPillow;  ///< What CMYK, wide gray, and gray of colors become.
   Dct dct = Dct::kAccurate;
   Upsampling upsampling = Upsampling::kFancy;
   bool exif_orientation = false;  ///< Turned as EXIF says; else as stored.

@@ -59,6 +59,7 @@ OCTET_INLINE void DropFourth(const uint8_t* in, bool swap, uint8_t* out) {
   vst3q_u8(out, rgb);
 }
 
+template <int kRed, int kBlue>
 OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
   const uint8x16x3_t v = vld3q_u8(in);
   const uint16x8_t low[3] = {vmovl_u8(vget_low_u8(v.val[0])), vmovl_u8(vget_low_u8(v.val[1])),
@@ -68,7 +69,7 @@ OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
   const auto gray = [](const uint16x8_t(&rgb)[3]) {
     const auto sum = [](uint16x4_t red, uint16x4_t green, uint16x4_t blue) {
       return vrshrn_n_u32(
-          vmlal_n_u16(vmlal_n_u16(vmull_n_u16(red, 19595), green, 38470), blue, 7471), 16);
+          vmlal_n_u16(vmlal_n_u16(vmull_n_u16(red, kRed), green, 38470), blue, kBlue), 16);
     };
     return vmovn_u16(
         vcombine_u16(sum(vget_low_u16(rgb[0]), vget_low_u16(rgb[1]), vget_low_u16(rgb[2])),

@@ -248,11 +248,22 @@ void RgbFromBgr(const uint8_t* in, int width, uint8_t* out) {
   while (x < width) swap();
 }
 
+/// With two times 19235 for green.
+template <int kRed, int kBlue>
 void GrayFromRgb(const uint8_t* in, int width, uint8_t* out) {
   int x = 0;
-  for (; x + 16 <= width; x += 16, in += 48) GrayOfSixteen(in, out + x);
+  for (; x + 16 <= width; x += 16, in += 48) GrayOfSixteen<kRed, kBlue>(in, out + x);
   for (; x < width; ++x, in += 3)
-    out[x] = static_cast<uint8_t>((in[0] * 19595 + in[1] * 38470 + in[2] * 7471 + 32768) >> 16);
+    out[x] = static_cast<uint8_t>((in[0] * kRed + in[1] * 38470 + in[2] * kBlue + 32768) >> 16);
+}
+
+void GrayByTensorflow(const uint8_t* in, int width, uint8_t* out) {
+  constexpr float kUnit = 1.0f / 255.0f;
+  const auto part = [&](int color, float weight) {
+    return static_cast<float>(in[color]) * kUnit * weight;
+  };
+  for (int x = 0; x < width; ++x, in += 3)
+    out[x] = static_cast<uint8_t>((part(0, 0.2989f) + part(1, 0.587f) + part(2, 0.114f)) * 255.5f);
 }
 
 // ---- Positions
@@ -358,7 +369,7 @@ constexpr PixelKernelsRows kPixelRows = {
     .rgb_from_bgr = &RgbFromBgr,
     .rgb_from_rgba = &RgbFromFour<false>,
     .rgb_from_bgra = &RgbFromFour<true>,
-    .gray_from_rgb = &GrayFromRgb,
+    .gray_from_rgb = {&GrayFromRgb<19595, 7471>, &GrayByTensorflow, &GrayFromRgb<19596, 7470>},
     .reverse_rgb = &ReversePixels<3>,
     .reverse_gray = &ReversePixels<1>,
     .transpose_rgb = &TransposePixels<3>,

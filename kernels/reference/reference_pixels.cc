@@ -25,9 +25,19 @@ void RgbFrom(const uint8_t* in, int width, uint8_t* out) {
   }
 }
 
+template <int kRed, int kGreen, int kBlue>
 void GrayFromRgb(const uint8_t* in, int width, uint8_t* out) {
   for (int x = 0; x < width; ++x, in += 3)
-    out[x] = static_cast<uint8_t>((in[0] * 19595 + in[1] * 38470 + in[2] * 7471 + 32768) >> 16);
+    out[x] = static_cast<uint8_t>((in[0] * kRed + in[1] * kGreen + in[2] * kBlue + 32768) >> 16);
+}
+
+void GrayByTensorflow(const uint8_t* in, int width, uint8_t* out) {
+  constexpr float kWeights[] = {0.2989f, 0.587f, 0.114f};
+  for (int x = 0; x < width; ++x, in += 3) {
+    float sum = 0.0f;
+    for (int c = 0; c < 3; ++c) sum += static_cast<float>(in[c]) * (1.0f / 255.0f) * kWeights[c];
+    out[x] = static_cast<uint8_t>(sum * 255.5f);
+  }
 }
 
 template <int kChannels>
@@ -97,7 +107,8 @@ constexpr PixelKernelsRows kPixelRows = {
     .rgb_from_bgr = &RgbFrom<3, 2, 1, 0>,
     .rgb_from_rgba = &RgbFrom<4, 0, 1, 2>,
     .rgb_from_bgra = &RgbFrom<4, 2, 1, 0>,
-    .gray_from_rgb = &GrayFromRgb,
+    .gray_from_rgb = {&GrayFromRgb<19595, 38470, 7471>, &GrayByTensorflow,
+                      &GrayFromRgb<19596, 38470, 7470>},
     .reverse_rgb = &Reverse<3>,
     .reverse_gray = &Reverse<1>,
     .transpose_rgb = &Transpose<3>,

@@ -263,9 +263,10 @@ alignas(16) constexpr int8_t kColorPairs[2][2][16] = {
      {6, -1, 5, -1, 9, -1, 8, -1, 12, -1, 11, -1, 15, -1, 14, -1}}};
 
 // Sixteen pixels. Green's factor is too large for 16 bits with a sign, and is added in two halves.
+template <int kRed, int kBlue>
 OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
-  const __m128i red_green = _mm_set1_epi32(19235 << 16 | 19595);
-  const __m128i blue_green = _mm_set1_epi32(19235 << 16 | 7471);
+  const __m128i red_green = _mm_set1_epi32(19235 << 16 | kRed);
+  const __m128i blue_green = _mm_set1_epi32(19235 << 16 | kBlue);
   __m128i sum[4];
   OCTET_UNROLL for (int i = 0; i < 4; ++i) {
     const __m128i v = LoadXmm(in + (i < 3 ? 12 * i : 32));
@@ -283,8 +284,9 @@ OCTET_INLINE __m128i ReverseBytes(__m128i v) {
 }
 
 // Sixteen pixels. Green's factor is too large for 16 bits with a sign: half of it, twice the green.
+template <int kRed, int kBlue>
 OCTET_INLINE void GrayOfSixteen(const uint8_t* in, uint8_t* out) {
-  const __m128i red_blue = _mm_set1_epi32(7471 << 16 | 19595), green = _mm_set1_epi32(19235);
+  const __m128i red_blue = _mm_set1_epi32(kBlue << 16 | kRed), green = _mm_set1_epi32(19235);
   __m128i sum[4];
   OCTET_UNROLL for (int i = 0; i < 4; ++i) {
     __m128i v = LoadXmm(in + (i < 3 ? 12 * i : 32));

@@ -26,7 +26,7 @@ TEST(DecodersTest, EveryPhotoHasTheFrameworksPixels) {
       command += " " + testing::DataDir() + "/flowers/" + set + ".tfrecord";
   }
   ASSERT_EQ(std::system((command + " >&2").c_str()), 0) << command;
-  EXPECT_GT(testing::ExpectDecodedAsByFrameworks(folder.path()), 4000u);
+  EXPECT_GT(testing::ExpectDecodedAsByFrameworks(folder.path()), 8000u);
 }
 
 }  // namespace

@@ -79,7 +79,6 @@ TEST_P(PixelsTest, Rows) {
   for (const Case& c : {Case{"rgb_from_bgr", &PixelKernelsRows::rgb_from_bgr, 3, 3},
                         Case{"rgb_from_rgba", &PixelKernelsRows::rgb_from_rgba, 4, 3},
                         Case{"rgb_from_bgra", &PixelKernelsRows::rgb_from_bgra, 4, 3},
-                        Case{"gray_from_rgb", &PixelKernelsRows::gray_from_rgb, 3, 1},
                         Case{"reverse_rgb", &PixelKernelsRows::reverse_rgb, 3, 3},
                         Case{"reverse_gray", &PixelKernelsRows::reverse_gray, 1, 1}}) {
     for (int width = 1; width <= kWidths; ++width) {
@@ -94,6 +93,19 @@ TEST_P(PixelsTest, Rows) {
   }
 }
 
+TEST_P(PixelsTest, GrayOfAllWidths) {
+  for (int width = 1; width <= kWidths; ++width) {
+    GuardedBuffer in(static_cast<size_t>(width) * 3);
+    Fill(&random_, &in);
+    for (int kind = 0; kind < 3; ++kind) {
+      Compare(static_cast<size_t>(width), [&](const PixelKernelsRows& k, uint8_t* out) {
+        k.gray_from_rgb[kind](in.data(), width, out);
+      });
+    }
+    if (HasFatalFailure()) return;
+  }
+}
+
 TEST_P(PixelsTest, GrayOfEveryColor) {
   GuardedBuffer in(256 * 3 * 16);
   for (int red = 0; red < 256; ++red) {
@@ -103,9 +115,11 @@ TEST_P(PixelsTest, GrayOfEveryColor) {
         in.data()[3 * i + 1] = static_cast<uint8_t>(green + i / 256);
         in.data()[3 * i + 2] = static_cast<uint8_t>(i);
       }
-      Compare(256 * 16, [&](const PixelKernels& k, uint8_t* out) {
-        k.rows.gray_from_rgb(in.data(), 256 * 16, out);
-      });
+      for (int kind = 0; kind < 3; ++kind) {
+        Compare(256 * 16, [&](const PixelKernels& k, uint8_t* out) {
+          k.rows.gray_from_rgb[kind](in.data(), 256 * 16, out);
+        });
+      }
       if (HasFatalFailure()) return;
     }
   }

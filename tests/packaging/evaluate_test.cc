@@ -317,7 +317,8 @@ TEST_F(EvaluateTest, PhotosAreDecodedAsTheModelSays) {
   const std::string folder = OCTET_SOURCE_DIR "/tests/data/pixels/decoding/";
   const auto answer = [](const std::string& model, const DecodedImage& image) {
     auto session = Session::Create(*octet::Model::Load(model));
-    std::vector<float> input(2 * 4 * 3), means(3);
+    std::vector<float> input(2 * 4 * 3),
+        means((*session)->GetModel().Describe().outputs[0].num_elements());
     const Status prepared =
         (*session)->Preprocess({image.rgb.data(), image.width, image.height}, input.data());
     EXPECT_TRUE(prepared.ok()) << prepared.message();
@@ -327,6 +328,22 @@ TEST_F(EvaluateTest, PhotosAreDecodedAsTheModelSays) {
     return means;
   };
   const auto outputs = [&] { return ReadNpyFloats(Path("y.npy"))->values; };
+  // A gray network gets what the framework decodes to gray.
+  Graph gray = MeansNetwork(1, false, {});
+  gray.metadata.preprocessing.decoding = DecodingOf(Framework::kOpencv);
+  ASSERT_TRUE(WriteModel(Path("gray.octet"), gray).ok());
+  const std::string colors = folder + "png_srgb.png";
+  const std::vector<float> of_gray = answer(
+      Path("gray.octet"), *LoadImage(colors, DecodingOf(Framework::kOpencv), {.gray = true}));
+  EXPECT_NE(of_gray,
+            answer(Path("gray.octet"), *LoadImage(colors, DecodingOf(Framework::kOpencv))));
+  Evaluate(Quote(colors) + Model("gray.octet") + " --outputs " + File("y.npy"));
+  EXPECT_EQ(outputs(), of_gray);
+  ASSERT_EQ(RunCommand(Quote(OCTET_TOOL_PATH) + " run " + File("gray.octet") + " --input " +
+                       Quote(colors) + " --output " + File("y.npy"))
+                .code,
+            0);
+  EXPECT_EQ(outputs(), of_gray);
   std::vector<std::vector<float>> answers;
   std::string all;
   for (const Framework framework : {Framework::kPillow, Framework::kTensorflow}) {

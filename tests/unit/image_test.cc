@@ -176,6 +176,54 @@ TEST(ImageTest, DecodesPngs) {
             (Bytes{4, 5, 6, 1, 2, 3, 7, 8, 9}));
 }
 
+/// A PNG of colors with a chunk behind its header.
+Bytes WithChunk(const Bytes& png, std::string_view type, const Bytes& content) {
+  Bytes out(png.begin(), png.begin() + 33);
+  AppendPngChunk(&out, type, content);
+  out.insert(out.end(), png.begin() + 33, png.end());
+  return out;
+}
+
+TEST(ImageTest, GrayThatFrameworksDoNotAgreeOnIsRefused) {
+  const Bytes png = MakeColorPng(2, 1, 30, 60, 90),
+              wide = MakePng(1, 1, 16, 2, {30, 60, 90, 120, 150, 180});
+  const Bytes gamma = {0, 0, 0xb1, 0x8f};
+  const struct {
+    Bytes file;
+    Framework framework;
+    StatusCode code;
+    const char* message;
+  } cases[] = {
+      {WithChunk(png, "iCCP", {1}), Framework::kTensorflow, StatusCode::kUnsupported,
+       "PNG has a color profile and no gamma of sRGB"},
+      {WithChunk(WithChunk(png, "cHRM", Bytes(32)), "gAMA", gamma), Framework::kTensorflow,
+       StatusCode::kUnsupported, "PNG has a gamma and chromaticities other than those of sRGB"},
+      {WithChunk(wide, "sRGB", {0}), Framework::kOpencv, StatusCode::kUnsupported,
+       "PNG has colors of 16 bits and a gamma of 45455 / 100000"},
+      {WithChunk(png, "sRGB", {4}), Framework::kOpencv, StatusCode::kCorrupt,
+       "PNG sRGB chunk is damaged"},
+      {WithChunk(png, "gAMA", {0, 0, 0, 15}), Framework::kOpencv, StatusCode::kCorrupt,
+       "PNG gAMA chunk is damaged"},
+      {WithChunk(png, "gAMA", {1}), Framework::kTensorflow, StatusCode::kCorrupt,
+       "PNG gAMA chunk is damaged"},
+  };
+  for (const auto& c : cases) {
+    const Decoding decoding = DecodingOf(c.framework);
+    const Status status = DecodeImage(c.file, "a.png", decoding, {.gray = true}).status();
+    EXPECT_EQ(status.code(), c.code) << c.message;
+    EXPECT_THAT(status.message(), HasSubstr(c.message));
+    EXPECT_TRUE(DecodeImage(c.file, "a.png", decoding).ok()) << c.message;
+    EXPECT_TRUE(DecodeImage(c.file, "a.png", {}, {.gray = true}).ok()) << c.message;
+  }
+  EXPECT_TRUE(DecodeImage(WithChunk(png, "iCCP", {1}), "a.png", DecodingOf(Framework::kOpencv),
+                          {.gray = true})
+                  .ok());
+  EXPECT_THAT(DecodeImage(WithChunk(png, "acTL", Bytes(8)), "a.png", DecodingOf(Framework::kOpencv))
+                  .status()
+                  .message(),
+              HasSubstr("PNG is animated"));
+}
+
 // stb_image would take such colors from its stack.
 TEST(ImageTest, RefusesPaletteIndicesBehindThePalette) {
   const Bytes palette = {1, 2, 3, 4, 5, 6, 7, 8, 9};
@@ -325,13 +373,18 @@ TEST(ImageTest, NamesWhatTakesLibjpeg) {
               HasSubstr("a.jpg: JPEG needs the fast DCT, which takes libjpeg"));
   EXPECT_THAT(DecodeImage(kBaselineJpeg, "a.jpg", plain).status().message(),
               HasSubstr("JPEG needs plain upsampling"));
+  EXPECT_THAT(DecodeImage(kBaselineJpeg, "a.jpg", DecodingOf(Framework::kOpencv), {.gray = true})
+                  .status()
+                  .message(),
+              HasSubstr("JPEG needs gray as by libjpeg"));
+  EXPECT_TRUE(DecodeImage(kBaselineJpeg, "a.jpg", {}, {.gray = true}).ok());
   EXPECT_EQ(DecodeImage(kBaselineJpeg, "a.jpg", {}, {3, 2})->width, 24);  // In full.
 }
 
 TEST(ImageTest, DecodesSmallerOnlyWhenTold) {
   if (data_internal::jpeg_by_stb) GTEST_SKIP() << "built without libjpeg";
   const struct {
-    SmallestSize smallest;
+    Wanted smallest;
     int width, height;
   } cases[] = {{{}, 24, 16},    {{13, 8}, 24, 16}, {{12, 9}, 24, 16}, {{12, 8}, 12, 8},
                {{7, 1}, 12, 8}, {{6, 4}, 6, 4},    {{1, 3}, 6, 4},    {{3, 2}, 3, 2},

@@ -396,18 +396,23 @@ TEST(OpenSamples, DecodesPhotosAsTheModelSaysAndSmallerWhenTold) {
   const std::string folder = OCTET_SOURCE_DIR "/tests/data/pixels/decoding/";
   const std::vector<std::string> photos{folder + "png_0_16.png", folder + "restart.jpg",
                                         folder + "png_exif_6.png"};
-  Graph g = WithHead({1, 1, 1}, {0, 0, 0}, 4);
-  for (const Framework framework : {Framework::kPillow, Framework::kOpencv}) {
-    for (const bool fast : {false, true}) {
+  for (const int channels : {1, 3}) {
+    Graph g = WithHead(std::vector<float>(channels, 1), std::vector<float>(channels), 4);
+    for (const auto& [framework, fast] : {std::pair(Framework::kPillow, false),
+                                          {Framework::kPillow, true},
+                                          {Framework::kOpencv, false},
+                                          {Framework::kOpencv, true}}) {
       g.metadata.preprocessing.decoding = DecodingOf(framework);
       Result<DatasetSamples> samples = OpenSamples(photos, g, 0, fast);
       ASSERT_TRUE(samples.ok()) << samples.status().message();
       EXPECT_EQ(samples->description.find("--fast-decode") != std::string::npos, fast);
-      Preprocessor preprocessor(g.metadata.preprocessing, 4, 4, 3, **kernels::SelectTable(""));
-      std::vector<float> found(4 * 4 * 3), expected(found.size());
+      Preprocessor preprocessor(g.metadata.preprocessing, 4, 4, channels,
+                                **kernels::SelectTable(""));
+      std::vector<float> found(4 * 4 * channels), expected(found.size());
       for (const std::string& photo : photos) {
-        const auto image = DecodeImage(*ReadFileBytes(photo, 10000), photo, DecodingOf(framework),
-                                       fast ? SmallestSize{8, 8} : SmallestSize());
+        const auto image =
+            DecodeImage(*ReadFileBytes(photo, 10000), photo, DecodingOf(framework),
+                        fast ? Wanted{8, 8, channels == 1} : Wanted{.gray = channels == 1});
         ASSERT_TRUE(image.ok()) << image.status().message();
         ASSERT_TRUE(
             preprocessor.ToFloat({image->rgb.data(), image->width, image->height}, expected.data())

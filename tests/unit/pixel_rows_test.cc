@@ -154,6 +154,18 @@ Rgb At(const Image& image, Framework framework, int x, int y) {
   return {};
 }
 
+uint8_t GrayOf(const Rgb& c, Framework framework) {
+  if (framework == Framework::kTensorflow) {
+    float sum = 0;
+    for (const auto& [i, weight] : {std::pair(0, 0.2989f), {1, 0.587f}, {2, 0.114f}})
+      sum += static_cast<float>(c[i]) * (1.0f / 255.0f) * weight;
+    return static_cast<uint8_t>(sum * 255.5f);
+  }
+  const int more = framework == Framework::kOpencv ? 1 : 0;
+  return static_cast<uint8_t>(
+      (c[0] * (19595 + more) + c[1] * 38470 + c[2] * (7471 - more) + 0x8000) / 65536);
+}
+
 /// The upright image, [height, width, channels].
 std::vector<uint8_t> Expected(const Image& image, int channels, Framework framework) {
   Rectangle roi = image.roi;
@@ -176,8 +188,7 @@ std::vector<uint8_t> Expected(const Image& image, int channels, Framework framew
       if (image.format == PixelFormat::kGray) {
         all.push_back(static_cast<uint8_t>(c[0]));
       } else if (channels == 1) {
-        all.push_back(
-            static_cast<uint8_t>((c[0] * 19595 + c[1] * 38470 + c[2] * 7471 + 0x8000) / 65536));
+        all.push_back(GrayOf(c, framework));
       } else {
         for (int v : c) all.push_back(static_cast<uint8_t>(v));
       }
@@ -337,6 +348,30 @@ TEST(ImageRowsTest, YuvIsThatOfLibyuvAndOpencv) {
         }
       }
       EXPECT_EQ(crc, c.crc);
+    }
+  }
+}
+
+// Checksums of the frameworks' own gray of every color, by tests/data/pixels/gray_crcs.py.
+TEST(ImageRowsTest, GrayIsThatOfTheFrameworks) {
+  std::vector<uint8_t> colors(3 * 256 * 128);
+  for (const kernels::TableInfo& table : Tables()) {
+    for (const auto& [framework, expected] : {std::pair(Framework::kPillow, 0x15a2d22cu),
+                                              std::pair(Framework::kTensorflow, 0xfbcaa583u),
+                                              std::pair(Framework::kOpencv, 0x11196465u)}) {
+      uint32_t crc = 0;
+      for (int half = 0; half < 512; ++half) {
+        for (int i = 0; i < 256 * 128; ++i) {
+          colors[3 * i] = static_cast<uint8_t>(half / 2);
+          colors[3 * i + 1] = static_cast<uint8_t>(half % 2 * 128 + i / 256);
+          colors[3 * i + 2] = static_cast<uint8_t>(i);
+        }
+        const Image image{colors.data(), 256 * 128, 1};
+        const Scratch memory(image);
+        ImageRows rows(image, 1, framework, table.table->pixels->rows, memory.data);
+        crc = Crc32({rows.Row(0), 256 * 128}, crc);
+      }
+      EXPECT_EQ(crc, expected) << table.name << ", " << static_cast<int>(framework);
     }
   }
 }

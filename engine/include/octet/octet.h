@@ -194,7 +194,8 @@ struct Rectangle {
 /// does it (kYuvI601Constants, kYuvJPEGConstants, kYuvH709Constants, kYuvF709Constants), or, for a
 /// model whose photos OpenCV scales and for BT.601 in video range, as cv2.cvtColor does it (such as
 /// COLOR_YUV2RGB_NV12), bit for bit; each chroma value is used for all of its pixels. A network of
-/// one channel gets Pillow's luma of that RGB.
+/// one channel gets gray of that RGB as the framework that scales makes it: Pillow's convert("L"),
+/// tf.image.rgb_to_grayscale, or cv2.cvtColor.
 struct Image {
   const uint8_t* pixels = nullptr;  ///< The first row; of kNv12, kNv21 and kI420, of the Y plane.
   int width = 0, height = 0;        ///< As stored, 1 to 32768.

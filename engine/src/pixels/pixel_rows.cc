@@ -160,7 +160,8 @@ ImageRows::ImageRows(const Image& image, int channels, Framework framework,
   width_ = width;
   height_ = height;
   channels_ = image.format == PixelFormat::kGray ? 1 : channels;
-  to_gray_ = image.format != PixelFormat::kGray && channels == 1;
+  if (image.format != PixelFormat::kGray && channels == 1)
+    to_gray_ = kernels.gray_from_rgb[static_cast<int>(framework)];
   end_ = image_.pixels + (image_.height - 1) * image_.row_stride + RowBytes(image_);
   memory_ = scratch;
   buffers_[0] = scratch;
@@ -227,9 +228,9 @@ ImageRows::Rows ImageRows::Convert(int y, int step, int count, int x, int width)
   } else {
     rows = {row(0) + x * bytes, step * image_.row_stride};
   }
-  if (to_gray_) {
+  if (to_gray_ != nullptr) {
     for (int k = 0; k < count; ++k)
-      kernels_.gray_from_rgb(rows.pixels + k * rows.stride, width, buffers_[1] + k * kPieceStride);
+      to_gray_(rows.pixels + k * rows.stride, width, buffers_[1] + k * kPieceStride);
     rows = {buffers_[1], kPieceStride};
   }
   return rows;
@@ -248,8 +249,8 @@ const uint8_t* ImageRows::StoredRow(int y) {
   const int stored = image_.roi.y + (upside_down ? height_ - 1 - y : y);
   const uint8_t* row = Convert(stored, 1, 1, image_.roi.x, width_).pixels;
   const int64_t bytes = int64_t{width_} * channels_;
-  const bool in_image = from_yuv_ == nullptr && to_rgb_ == nullptr && !to_gray_;
-  uint8_t* other = buffers_[in_image || to_gray_ ? 0 : 1];
+  const bool in_image = from_yuv_ == nullptr && to_rgb_ == nullptr && to_gray_ == nullptr;
+  uint8_t* other = buffers_[in_image || to_gray_ != nullptr ? 0 : 1];
   if (reverse) {
     (channels_ == 3 ? kernels_.reverse_rgb : kernels_.reverse_gray)(row, width_, other);
     row = other;

@@ -56,9 +56,9 @@ class ImageRows final : public PixelRows {
   /// Bytes of memory that the rows of the image need.
   static int64_t ScratchBytes(const Image& image);
 
-  /// Rows of RGB, or with `channels` of 1, and of gray images always, of gray. YUV becomes RGB as
-  /// `framework` has it. The image's pixels, the kernels and `scratch`, ScratchBytes at a multiple
-  /// of 64, outlive this. Allocates nothing.
+  /// Rows of RGB, or with `channels` of 1, and of gray images always, of gray. YUV becomes RGB and
+  /// RGB gray as `framework` has it. The image's pixels, the kernels and `scratch`, ScratchBytes at
+  /// a multiple of 64, outlive this. Allocates nothing.
   ImageRows(const Image& image, int channels, Framework framework,
             const kernels::PixelKernelsRows& kernels, uint8_t* scratch);
 
@@ -80,9 +80,9 @@ class ImageRows final : public PixelRows {
   const uint8_t* end_ = nullptr;  ///< Of what may be read of an interleaved image.
   const kernels::PixelKernelsRows& kernels_;
   kernels::PixelRowFn to_rgb_ = nullptr;   ///< Of interleaved colors in another order.
+  kernels::PixelRowFn to_gray_ = nullptr;  ///< Of colors.
   kernels::YuvRowsFn from_yuv_ = nullptr;  ///< Of YUV.
   const kernels::YuvConstants* constants_ = nullptr;
-  bool to_gray_ = false;
   uint8_t* memory_;      ///< kLasting pairs of buffers, of columns one.
   uint8_t* buffers_[2];  ///< The pair in use: a row each; of columns, a block of them.
   int next_pair_ = 0;

@@ -6,9 +6,10 @@
 
 Writes the images, cases.txt with a line for each way of decoding each of them,
 
-    FILE FRAMEWORK DCT UPSAMPLING ORIENTATION WIDTH HEIGHT OFFSET
+    FILE FRAMEWORK DCT UPSAMPLING ORIENTATION CHANNELS WIDTH HEIGHT OFFSET
 
-and expected.npy, the pixels behind one another, of which a line's begin at its offset; equal ones are stored once.
+and expected.npy, the pixels behind one another, of which a line's begin at its offset; equal ones are stored once. Without a
+size where the framework refuses the file.
 """
 import io
 import os
@@ -21,7 +22,7 @@ os.environ["CUDA_VISIBLE_DEVICES"] = ""
 import cv2  # noqa: E402
 import numpy as np  # noqa: E402
 import tensorflow as tf  # noqa: E402
-from PIL import Image, ImageOps  # noqa: E402
+from PIL import Image, ImageCms, ImageOps  # noqa: E402
 
 random = np.random.default_rng(5)
 
@@ -84,7 +85,7 @@ def with_exif(jpeg, tiff):
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", len(content) + 2) + content + jpeg[2:]
 
 
-def png(width, height, depth, color, extra=(), last=()):
+def png(width, height, depth, color, extra=(), last=(), equal=False):
     def chunk(kind, content):
         return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
@@ -92,6 +93,8 @@ def png(width, height, depth, color, extra=(), last=()):
     rows = random.integers(0, 256, (height, (width * bits + 7) // 8), dtype=np.uint8)
     if color == 0 and depth == 16:  # Some values below 256.
         rows[:, ::4] = 0
+    if equal:
+        rows[:, 1::3] = rows[:, 2::3] = rows[:, ::3]
     data = b"".join(b"\0" + row.tobytes() for row in rows)
     return (b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, color, 0, 0, 0)) +
             b"".join(chunk(k, c) for k, c in extra) + chunk(b"IDAT", zlib.compress(data)) +
@@ -146,6 +149,23 @@ def small_images():
     yield "png_background.png", png(7, 3, 8, 6, [(b"bKGD", struct.pack(">HHH", 10, 200, 30))])
     yield "png_exif_6.png", png(7, 3, 8, 2, [(b"eXIf", exif(6))])
     yield "png_exif_3_behind.png", png(7, 3, 8, 2, last=[(b"eXIf", exif(3))])
+    # What gray of colors depends on.
+    gamma = lambda value: (b"gAMA", struct.pack(">I", value))
+    srgb, palette = (b"sRGB", b"\0"), (b"PLTE", random.bytes(48))
+    profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
+    profile[24:36] = bytes(12)  # When it was made.
+    profile = (b"iCCP", b"sRGB\0\0" + zlib.compress(profile))
+    for value in (16, 30000, 45455, 95237, 95238, 105000, 105001, 220000, 625000000):
+        yield f"png_gamma_{value}.png", png(23, 9, 8, 2, [gamma(value)])
+    yield "png_srgb.png", png(23, 9, 8, 2, [gamma(100000), srgb])
+    yield "png_srgb_alpha.png", png(23, 9, 8, 6, [srgb])
+    yield "png_srgb_palette.png", png(23, 9, 4, 3, [srgb, palette, (b"tRNS", bytes([0, 100]))])
+    yield "png_srgb_gray.png", png(23, 9, 8, 0, [srgb])
+    yield "png_srgb_gray_16.png", png(23, 9, 16, 4, [gamma(45455)])
+    yield "png_gamma_twice.png", png(23, 9, 8, 2, [gamma(45455), gamma(30000)])
+    yield "png_gamma_late.png", png(23, 9, 8, 2, [palette, gamma(45455)], last=[srgb])
+    yield "png_profile.png", png(23, 9, 8, 2, [profile, gamma(45455)])
+    yield "png_grays.png", png(23, 9, 8, 2, [srgb], equal=True)
 
 
 def many_images():
@@ -160,6 +180,11 @@ def many_images():
                 inks = cmyk(width, height, **options)
                 yield f"cmyk_{width}x{height}.jpg", (inks, without(inks, 0xEE), adobe(inks, 2))[width % 3]
                 yield f"gray_{width}x{height}.jpg", pillow_jpeg(picture(width, height, 1), progressive=width % 2 == 0)
+        kind, depth = ((2, 8), (6, 8), (2, 16), (3, 8))[width % 4]
+        extra = [(b"PLTE", random.bytes(768))] if kind == 3 else []
+        if depth == 8 and width % 3:
+            extra.insert(0, (b"gAMA", struct.pack(">I", int(10 ** random.uniform(3, 7)))))
+        yield f"png_{width}.png", png(20 * width, 20, depth, kind, extra)
     for i in range(20):
         width, height = (int(v) for v in random.integers(34, 700, 2))
         options = {"subsampling": i % 3, "progressive": i % 4 == 0, "quality": 30 + 3 * i}
@@ -176,35 +201,36 @@ def photos(paths):
             yield f"{name}_{i}.jpg", example.features.feature["image/encoded"].bytes_list.value[0]
 
 
-def pillow(data, turned):
+def pillow(data, turned, channels):
     image = Image.open(io.BytesIO(data))
-    return np.asarray((ImageOps.exif_transpose(image) if turned else image).convert("RGB"))
+    return np.asarray((ImageOps.exif_transpose(image) if turned else image).convert("L" if channels == 1 else "RGB"))
 
 
-def opencv(data, turned):
-    flags = cv2.IMREAD_COLOR if turned else cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.imdecode(np.frombuffer(data, np.uint8), flags)[:, :, ::-1]
+def opencv(data, turned, channels):
+    flags = cv2.IMREAD_GRAYSCALE if channels == 1 else cv2.IMREAD_COLOR
+    pixels = cv2.imdecode(np.frombuffer(data, np.uint8), flags if turned else flags | cv2.IMREAD_IGNORE_ORIENTATION)
+    return pixels if pixels is None or channels == 1 else pixels[:, :, ::-1]
 
 
-def tensorflow(data, dct, fancy):
-    method = {"accurate": "INTEGER_ACCURATE", "fast": "INTEGER_FAST"}[dct]
-    return tf.io.decode_jpeg(data, channels=3, dct_method=method, fancy_upscaling=fancy).numpy()
+def tensorflow(data, channels, **options):
+    try:
+        return tf.io.decode_jpeg(data, channels=channels, **options).numpy()
+    except tf.errors.InvalidArgumentError:
+        return None
 
 
-def ways(name, data):
+def ways(name, data, channels):
     """(framework, dct, upsampling, orientation, pixels), the framework's default first."""
-    yield "pillow", "accurate", "fancy", "stored", pillow(data, False)
-    yield "opencv", "accurate", "fancy", "turned", opencv(data, True)
+    yield "pillow", "accurate", "fancy", "stored", pillow(data, False, channels)
+    yield "opencv", "accurate", "fancy", "turned", opencv(data, True, channels)
     if "exif" in name:
-        yield "pillow", "accurate", "fancy", "turned", pillow(data, True)
-        yield "opencv", "accurate", "fancy", "stored", opencv(data, False)
-    default = tf.io.decode_jpeg(data, channels=3).numpy()
-    yield "tensorflow", "fast", "fancy", "stored", default
+        yield "pillow", "accurate", "fancy", "turned", pillow(data, True, channels)
+        yield "opencv", "accurate", "fancy", "stored", opencv(data, False, channels)
+    yield "tensorflow", "fast", "fancy", "stored", tensorflow(data, channels)
     if name.endswith(".jpg") and "exif" not in name:
-        assert np.array_equal(default, tensorflow(data, "fast", True))
-        yield "tensorflow", "fast", "plain", "stored", tensorflow(data, "fast", False)
-        yield "tensorflow", "accurate", "fancy", "stored", tensorflow(data, "accurate", True)
-        yield "tensorflow", "accurate", "plain", "stored", tensorflow(data, "accurate", False)
+        for dct, fancy in (("fast", False), ("accurate", True), ("accurate", False)):
+            pixels = tensorflow(data, channels, dct_method=f"INTEGER_{dct.upper()}", fancy_upscaling=fancy)
+            yield "tensorflow", dct, "fancy" if fancy else "plain", "stored", pixels
 
 
 def write_checksums(path, sets):
@@ -225,13 +251,15 @@ def main():
     for name, data in images:
         with open(os.path.join(folder, name), "wb") as file:
             file.write(data)
-        for *way, pixels in ways(name, data):
-            key = pixels.tobytes()
-            if key not in offsets:
-                offsets[key] = size
-                size += len(key)
-                arrays.append(np.frombuffer(key, np.uint8))
-            lines.append(" ".join([name, *way, str(pixels.shape[1]), str(pixels.shape[0]), str(offsets[key])]))
+        for channels in (3, 1):
+            for *way, pixels in ways(name, data, channels):
+                height, width = (0, 0) if pixels is None else pixels.shape[:2]
+                key = b"" if pixels is None else pixels.tobytes()
+                if key not in offsets:
+                    offsets[key] = size
+                    size += len(key)
+                    arrays.append(np.frombuffer(key, np.uint8))
+                lines.append(" ".join(str(v) for v in (name, *way, channels, width, height, offsets[key])))
     np.save(os.path.join(folder, "expected.npy"), np.concatenate(arrays))
     with open(os.path.join(folder, "cases.txt"), "w") as file:
         file.write("\n".join(lines) + "\n")

@@ -35,7 +35,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
 #ifdef OCTET_HAVE_LIBJPEG
   data_internal::jpeg_by_stb = choose(2) == 1;
 #endif
-  const Result<DecodedImage> image = DecodeImage(bytes, "fuzz", decoding, {side, side});
+  const bool gray = choose(2) == 1;
+  const Result<DecodedImage> image = DecodeImage(bytes, "fuzz", decoding, {side, side, gray});
   if (!image.ok()) return 0;
   ++deep_inputs;
   const size_t expected =
