@@ -428,7 +428,34 @@ Result<DecodedImage> DecodePng(Bytes bytes, const Decoding& decoding, bool gray)
   return image;
 }
 
-Result<DecodedImage> DecodeBmp(Bytes bytes) {
+/// A sentence when the framework does not read such a BMP as its header says.
+const char* ProblemOfBmp(Framework framework, bool gray, bool old, int bits) {
+  if (framework != Framework::kTensorflow) return nullptr;
+  return gray       ? "BMP is of colors, which tf.io.decode_bmp does not decode to one channel"
+         : old      ? "BMP has an OS/2 header, which tf.io.decode_bmp refuses"
+         : bits < 8 ? "BMP has less than 8 bits a pixel, which tf.io.decode_bmp refuses"
+                    : nullptr;
+}
+
+using Palette = std::array<std::array<uint8_t, 3>, 256>;
+
+/// What the frameworks take for pixels without a palette; false when that is not what they are.
+bool WithoutPalette(Framework framework, int bits, int64_t colors, Palette* palette) {
+  if (framework == Framework::kPillow) {
+    // Two colors are black and white.
+    for (int64_t i = 0; i < colors; ++i) {
+      const std::array<uint8_t, 3>& c = (*palette)[static_cast<size_t>(i)];
+      if (c[0] != c[1] || c[0] != c[2] || c[0] != (colors == 2 ? 255 * i : i)) return true;
+    }
+    if (colors <= 2 || bits < 8) return colors == 2 && bits == 1;
+  } else if (framework != Framework::kTensorflow) {
+    return true;
+  }
+  for (size_t i = 0; i < palette->size(); ++i) (*palette)[i].fill(static_cast<uint8_t>(i));
+  return true;
+}
+
+Result<DecodedImage> DecodeBmp(Bytes bytes, Framework framework, bool gray) {
   if (bytes.size() < 26) return Corrupt("BMP is truncated inside its header");
   const int64_t pixel_offset = Little32(&bytes[10]);
   const int64_t header_size = Little32(&bytes[14]);
@@ -453,6 +480,8 @@ Result<DecodedImage> DecodeBmp(Bytes bytes) {
   if (bits != 1 && bits != 4 && bits != 8 && bits != 24 && bits != 32) {
     return Unsupported(StrCat("BMP has ", bits, " bits a pixel, expected 1, 4, 8, 24 or 32"));
   }
+  if (const char* problem = ProblemOfBmp(framework, gray, old, bits); problem != nullptr)
+    return Unsupported(problem);
   int64_t header_end = 14 + header_size;
   if (compression == 3 && bits == 32) {
     // Masks follow a 40-byte header and are part of the larger ones; the same place in both.
@@ -464,6 +493,11 @@ Result<DecodedImage> DecodeBmp(Bytes bytes) {
         Little32(&bytes[62]) != 0xff) {
       return Unsupported("BMP channel masks are not those of 8-bit BGR");
     }
+    const uint32_t alpha = header_size >= 56 ? Little32(&bytes[66]) : 0;
+    if (alpha != 0 && alpha != 0xff000000)
+      return Unsupported("BMP alpha mask is neither none nor the highest 8 bits");
+    if (gray && framework == Framework::kOpencv && header_size >= 56)
+      return Unsupported("BMP has channel masks in its header, of which OpenCV makes another gray");
   } else if (compression != 0) {
     return Unsupported(StrCat("BMP has compression ", compression, ", expected none"));
   }
@@ -473,7 +507,7 @@ Result<DecodedImage> DecodeBmp(Bytes bytes) {
     return Corrupt(StrCat("BMP is truncated: ", row_bytes * height, " bytes of pixels at byte ",
                           pixel_offset, " of ", bytes.size()));
   }
-  std::array<std::array<uint8_t, 3>, 256> palette{};
+  Palette palette{};
   if (bits <= 8) {
     const int64_t entry = old ? 3 : 4;
     const int64_t declared = old ? 0 : int64_t{Little32(&bytes[46])};
@@ -485,6 +519,9 @@ Result<DecodedImage> DecodeBmp(Bytes bytes) {
       const uint8_t* p = &bytes[static_cast<size_t>(header_end + i * entry)];
       palette[static_cast<size_t>(i)] = {p[2], p[1], p[0]};
     }
+    if (!WithoutPalette(framework, bits, colors, &palette))
+      return Unsupported(StrCat("BMP palette of ", colors, " grays is one that Pillow leaves out, ",
+                                "but not with ", bits, " bits a pixel"));
   }
   DecodedImage image{static_cast<int>(width), static_cast<int>(height), {}};
   image.rgb.resize(static_cast<size_t>(width * height * 3));
@@ -587,7 +624,7 @@ Result<DecodedImage> Decode(Bytes bytes, const Decoding& decoding, const Wanted&
     case ImageFormat::kPng:
       return DecodePng(bytes, decoding, wanted.gray);
     case ImageFormat::kBmp:
-      return DecodeBmp(bytes);
+      return DecodeBmp(bytes, decoding.framework, wanted.gray);
     case ImageFormat::kPnm:
       return DecodePnm(bytes, decoding.framework);
     case ImageFormat::kUnknown:

@@ -46,13 +46,13 @@ Wanted WantedBy(const Preprocessing& preprocessing, int height, int width, int c
 /// For reports, behind what else is done with photos.
 inline constexpr char kFastDecodeText[] = "; JPEGs decoded smaller (--fast-decode)";
 
-/// Decodes JPEG (baseline and progressive), PNG, BMP (uncompressed) or PNM (P5, P6). JPEG, PNG
-/// and PNM give the bits that `decoding` stands for (JPEG only where libjpeg-turbo is: without it
-/// pixels may differ by a few levels, and what stb_image has not is refused). Gray becomes RGB,
-/// and RGB gray where that is wanted, alpha is dropped. JPEGs may be decoded at a smaller size, the
-/// rest is not. `name` says in errors which image it was; a JPEG's pixels take `memory`, those of
-/// an image that is not needed any more. Errors: kUnsupported (another format, too many pixels,
-/// what the framework refuses), kCorrupt (truncated or damaged; PNG checksums are verified).
+/// Decodes JPEG (baseline and progressive), PNG, BMP (uncompressed) or PNM (P5, P6). They give the
+/// bits that `decoding` stands for (JPEG only where libjpeg-turbo is: without it pixels may differ
+/// by a few levels, and what stb_image has not is refused). Gray becomes RGB, and RGB gray where
+/// that is wanted, alpha is dropped. JPEGs may be decoded at a smaller size, the rest is not.
+/// `name` says in errors which image it was; a JPEG's pixels take `memory`, those of an image that
+/// is not needed any more. Errors: kUnsupported (another format, too many pixels, what the
+/// framework refuses), kCorrupt (truncated or damaged; PNG checksums are verified).
 Result<DecodedImage> DecodeImage(std::span<const uint8_t> bytes, const std::string& name,
                                  const Decoding& decoding = {}, const Wanted& wanted = {},
                                  std::vector<uint8_t> memory = {});

@@ -481,6 +481,28 @@ TEST(ImageTest, DecodesBmps) {
   ExpectAllPrefixesFail(MakeBmp(3, 1, 8, {2, 0, 1, 0}, palette));
 }
 
+// Alpha and its mask, a gray palette that Pillow does not read as its bits say, and OpenCV's gray.
+TEST(ImageTest, RefusesBmpsThatFrameworksReadDifferently) {
+  const Bytes rows = {0, 0, 0, 0}, grays = {0, 0, 0, 0, 1, 1, 1, 0, 2, 2, 2, 0};
+  EXPECT_THAT(
+      ErrorOf(MakeBmp(1, 1, 4, rows, grays), StatusCode::kUnsupported),
+      HasSubstr("BMP palette of 3 grays is one that Pillow leaves out, but not with 4 bits"));
+  EXPECT_THAT(ErrorOf(MakeBmp(1, 1, 8, rows, Bytes(4)), StatusCode::kUnsupported),
+              HasSubstr("BMP palette of 1 grays"));
+  const Decoding opencv = DecodingOf(Framework::kOpencv);
+  EXPECT_TRUE(DecodeImage(MakeBmp(1, 1, 4, rows, grays), "a.bmp", opencv).ok());
+
+  Bytes masks = MakeBmp(1, 1, 32, rows);
+  const Bytes channels = {0, 0, 255, 0, 0, 255, 0, 0, 255, 0, 0, 0, 0, 0, 0, 255};
+  masks.insert(masks.begin() + 54, channels.begin(), channels.end());
+  masks[10] = 70, masks[14] = 56, masks[30] = 3;
+  EXPECT_TRUE(DecodeImage(masks, "a.bmp", opencv).ok());
+  EXPECT_THAT(DecodeImage(masks, "a.bmp", opencv, {.gray = true}).status().message(),
+              HasSubstr("BMP has channel masks in its header, of which OpenCV makes another gray"));
+  masks[69] = 254;
+  EXPECT_THAT(ErrorOf(masks, StatusCode::kUnsupported), HasSubstr("BMP alpha mask"));
+}
+
 TEST(ImageTest, RefusesOddBmps) {
   const Bytes rows(16);
   EXPECT_THAT(ErrorOf(MakeBmp(2, 2, 16, rows), StatusCode::kUnsupported), HasSubstr("16 bits"));

@@ -101,6 +101,21 @@ def png(width, height, depth, color, extra=(), last=(), equal=False):
             b"".join(chunk(k, c) for k, c in last) + chunk(b"IEND", b""))
 
 
+def bmp(bits, colors=0, header=40, masks=b"", used=0, down=False, palette=None):
+    """23x9 pixels. Every index is one of the palette's but where `used` is less."""
+    rows = random.integers(0, 256, (9, (23 * bits + 31) // 32 * 4), dtype=np.uint8)
+    entry = 3 if header == 12 else 4
+    if palette is None:
+        palette = random.integers(0, 256, (colors, entry), dtype=np.uint8).tobytes()
+    if header == 12:
+        head = struct.pack("<IHHHH", 12, 23, 9, 1, bits)
+    else:
+        head = struct.pack("<IiiHHIIiiII", header, 23, -9 if down else 9, 1, bits, 3 if masks else 0, rows.size, 0, 0, used, 0)
+        head += masks if header == 40 else masks.ljust(header - 40, b"\0")
+    begin = 14 + len(head) + len(palette)
+    return b"BM" + struct.pack("<III", begin + rows.size, 0, begin) + head + palette + rows.tobytes()
+
+
 def cmyk(width, height, **options):
     return pillow_jpeg(picture(width, height, 4), mode="CMYK", **options)
 
@@ -166,6 +181,27 @@ def small_images():
     yield "png_gamma_late.png", png(23, 9, 8, 2, [palette, gamma(45455)], last=[srgb])
     yield "png_profile.png", png(23, 9, 8, 2, [profile, gamma(45455)])
     yield "png_grays.png", png(23, 9, 8, 2, [srgb], equal=True)
+    bgr = struct.pack("<III", 0xFF0000, 0xFF00, 0xFF)
+    ramp = bytes(v for i in range(256) for v in (i, i, i, 0))
+    for bits in (1, 4, 8):
+        yield f"bmp_{bits}.bmp", bmp(bits, 1 << bits)
+        yield f"bmp_{bits}_os2.bmp", bmp(bits, 1 << bits, header=12)
+    for bits in (24, 32):
+        yield f"bmp_{bits}.bmp", bmp(bits)
+        yield f"bmp_{bits}_down.bmp", bmp(bits, down=True)
+        yield f"bmp_{bits}_os2.bmp", bmp(bits, header=12)
+        yield f"bmp_{bits}_v5.bmp", bmp(bits, header=124)
+    yield "bmp_8_down.bmp", bmp(8, 256, down=True)
+    yield "bmp_8_v4.bmp", bmp(8, 256, header=108)
+    yield "bmp_8_few.bmp", bmp(8, 100, used=100)
+    yield "bmp_8_ramp.bmp", bmp(8, palette=ramp)
+    yield "bmp_8_few_ramp.bmp", bmp(8, palette=ramp[:400], used=100)
+    yield "bmp_1_gray.bmp", bmp(1, palette=ramp[:4] + ramp[-4:])
+    yield "bmp_1_inverted.bmp", bmp(1, palette=ramp[-4:] + ramp[:4])
+    yield "bmp_masks.bmp", bmp(32, masks=bgr)
+    yield "bmp_masks_v2.bmp", bmp(32, masks=bgr, header=52)
+    for largest in (255, 200, 65535):
+        yield f"colors_{largest}.ppm", b"P6 5 4 %d\n" % largest + random.bytes(120 if largest > 255 else 60)
 
 
 def many_images():
@@ -214,7 +250,8 @@ def opencv(data, turned, channels):
 
 def tensorflow(data, channels, **options):
     try:
-        return tf.io.decode_jpeg(data, channels=channels, **options).numpy()
+        decode = tf.io.decode_bmp if data[:2] == b"BM" else tf.io.decode_jpeg
+        return decode(data, channels=channels, **options).numpy()
     except tf.errors.InvalidArgumentError:
         return None
 
@@ -226,7 +263,8 @@ def ways(name, data, channels):
     if "exif" in name:
         yield "pillow", "accurate", "fancy", "turned", pillow(data, True, channels)
         yield "opencv", "accurate", "fancy", "stored", opencv(data, False, channels)
-    yield "tensorflow", "fast", "fancy", "stored", tensorflow(data, channels)
+    if not name.endswith(".ppm"):
+        yield "tensorflow", "fast", "fancy", "stored", tensorflow(data, channels)
     if name.endswith(".jpg") and "exif" not in name:
         for dct, fancy in (("fast", False), ("accurate", True), ("accurate", False)):
             pixels = tensorflow(data, channels, dct_method=f"INTEGER_{dct.upper()}", fancy_upscaling=fancy)
