@@ -98,8 +98,8 @@ TEST_P(PixelsTest, GrayOfAllWidths) {
     GuardedBuffer in(static_cast<size_t>(width) * 3);
     Fill(&random_, &in);
     for (int kind = 0; kind < 3; ++kind) {
-      Compare(static_cast<size_t>(width), [&](const PixelKernelsRows& k, uint8_t* out) {
-        k.gray_from_rgb[kind](in.data(), width, out);
+      Compare(static_cast<size_t>(width), [&](const PixelKernels& k, uint8_t* out) {
+        k.rows.gray_from_rgb[kind](in.data(), width, out);
       });
     }
     if (HasFatalFailure()) return;
