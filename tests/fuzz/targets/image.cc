@@ -57,7 +57,14 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
        std::filesystem::directory_iterator(OCTET_SOURCE_DIR "/tests/data/pixels/decoding")) {
     std::vector<uint8_t> bytes = *ReadFileBytes(entry.path().string(), 1 << 20);
     if (DetectImageFormat(bytes) == ImageFormat::kUnknown) continue;
-    bytes.push_back(choices++ % 96);  // All choices of decoding, by libjpeg.
+    // All choices of decoding in turn, by libjpeg, but for those that refuse the file.
+    bytes.push_back(choices++);
+    for (int i = 0; i < 96; ++i, ++bytes.back()) {
+      bytes.back() %= 96;
+      const auto before = deep_inputs;
+      LLVMFuzzerTestOneInput(bytes.data(), bytes.size());
+      if (deep_inputs != before) break;
+    }
     seeds.push_back(std::move(bytes));
   }
 #endif
