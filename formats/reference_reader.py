@@ -1,0 +1,492 @@
+#!/usr/bin/env python3
+"""Reads, checks and runs an .octet file: SPEC.md, beside this file, as a program in its order of chapters.
+
+Usage: reference_reader.py MODEL.octet [INPUT.npy ...] [--seed N] [--output OUT.npy] [--dump-layers DIR]
+
+Inputs are arrays of one image in the network's types and shapes. Without them they are generated from --seed, without that from the file's
+seed, and then the file's golden output must come out. --dump-layers writes every activation to DIR/TENSOR_ID.npy. A file that breaks a rule
+is refused with one sentence and exit code 1. Of the rules for images (3.1) only ranges are checked: nothing here decodes one.
+
+Made to be read beside SPEC.md, with nothing but NumPy. Integers, and floats computed from them alone, have every bit that SPEC.md defines;
+what has no defined order there (sums of products of floats, exponentials) is computed in binary64.
+"""
+
+import argparse
+import math
+import struct
+import sys
+from types import SimpleNamespace
+
+import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+
+F32, F64, I64, U64 = np.float32, np.float64, np.int64, np.uint64
+
+class Refused(Exception):
+    """Why a file is not taken, in one sentence."""
+
+def require(condition, sentence):
+    if not condition:
+        raise Refused(sentence)
+
+# ---- 1. Conventions ----
+
+class Section:
+    """Reads the records of a section, front to back."""
+
+    def __init__(self, name, data):
+        self.name, self.data, self.at = name, data, 0
+
+    def require(self, condition, sentence):
+        require(condition, f"section {self.name}, byte {self.at}: {sentence}")
+
+    def take(self, form):
+        """A number or several, in struct's notation."""
+        size = struct.calcsize("<" + form)
+        self.require(self.at + size <= len(self.data), "it ends within a field")
+        self.at += size
+        values = struct.unpack_from("<" + form, self.data, self.at - size)
+        return values[0] if len(values) == 1 else values
+
+    def below(self, count, field):
+        value = self.take("B")
+        self.require(value < count, f"{field}: found {value}, expected less than {count}")
+        return value
+
+    def finite(self, count, field):
+        values = np.frombuffer(self.take(f"{4 * count}s"), "<f4")
+        self.require(np.isfinite(values).all(), f"{field}: expected finite numbers")
+        return values
+
+    def varint(self, most=2**31 - 1):
+        value = shift = 0
+        while shift == 0 or byte > 127:
+            byte = self.take("B")
+            value |= (byte & 127) << shift
+            shift += 7
+            self.require(value <= most, f"a varint: found {value}, expected at most {most}")
+        self.require(byte or shift == 7, "a varint is not in its shortest form")
+        return value
+
+    def string(self):
+        text = self.take(f"{self.varint(65536)}s").decode("utf-8", "replace")
+        self.require(all(c >= " " and c not in "\x7f\ufffd" for c in text), "a string has control characters or is not UTF-8")
+        return text
+
+# ---- 2. Header ----
+
+XXH3_SECRET = bytes.fromhex(
+    "b8fe6c3923a44bbe7c01812cf721ad1cded46de9839097db7240a4a4b7b3671fcb79e64eccc0e578825ad07dccff7221b8084674f743248ee03590e6813a264c"
+    "3c2852bb91c300cb88d0658b1b532ea371644897a20df94e3819ef46a9deacd8a8fa763fe39c343ff9dcbbc7c70b4f1d8a51e04bcdb45931c89f7ec9d9787364"
+    "eac5ac8334d3ebc3c581a0fffa1363eb170ddd51b7f0da49d316552629d4689e2b16be587d47a1fc8ff8b8d17ad031ce45cb3a8f95160428afd7fbcabb4b407e")
+XXH_PRIMES = (0x9E3779B185EBCA87, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x85EBCA77C2B2AE63, 0x27D4EB2F165667C5)
+
+def xxh3_64(data):
+    """XXH3-64 with seed 0 of more than 240 bytes. No .octet file is shorter."""
+    def words(buffer, at, count=8):
+        return np.frombuffer(buffer, "<u8", count, at)
+
+    def stripes(at, keys):
+        value = words(data, at, keys.size).reshape(-1, 8)
+        keyed = value ^ keys
+        return (value[:, [1, 0, 3, 2, 5, 4, 7, 6]] + (keyed & U64(2**32 - 1)) * (keyed >> U64(32))).sum(0, dtype=U64)
+
+    keys = np.array([words(XXH3_SECRET, 8 * i) for i in range(16)])
+    acc = np.array([0xC2B2AE3D, *XXH_PRIMES[:4], 0x85EBCA77, XXH_PRIMES[4], 0x9E3779B1], U64)
+    blocks, rest = divmod(len(data) - 1, 1024)
+    for block in range(blocks):
+        acc += stripes(1024 * block, keys)
+        acc = (acc ^ (acc >> U64(47)) ^ words(XXH3_SECRET, 128)) * U64(0x9E3779B1)
+    acc += stripes(1024 * blocks, keys[: rest // 64]) + stripes(len(data) - 64, words(XXH3_SECRET, 121))
+    mixed = [int(v) for v in acc ^ words(XXH3_SECRET, 11)]
+    products = [a * b for a, b in zip(mixed[::2], mixed[1::2])]
+    h = (len(data) * XXH_PRIMES[0] + sum((p ^ (p >> 64)) % 2**64 for p in products)) % 2**64
+    h = (h ^ (h >> 37)) * 0x165667919E3779F9 % 2**64
+    return h ^ (h >> 32)
+
+TFLITE_ROUNDING, SOURCE_ORDER, PIXEL_RULES = 1, 2, 4  # Required features.
+
+def read_header(data):
+    """The checks of chapter 7 in its order. Returns features, sections with their counts, constants."""
+    require(data[:8] == b"OCTET\0\x1a\n", "magic: this is no .octet file")
+    require(len(data) >= 128, f"length: found {len(data)}, expected at least 128")
+    version, header_size, file_size, features, checksum, start, size, *entries = struct.unpack_from("<2I5Q15I", data, 8)
+    require(version == 1, f"version: found {version}, expected 1; unsupported")
+    require(features < 8, f"required features: found {features}, expected less than 8; unsupported")
+    require(header_size == 128, f"header size: found {header_size}, expected 128")
+    require(file_size == len(data), f"file size: found {len(data)}, expected {file_size}")
+    require(len(data) > 248 and xxh3_64(data[:32] + data[40:]) == checksum, "checksum: the file is damaged")
+    sections, end = [], 128
+    for name, offset, length, count in zip(("metadata", "tensors", "nodes", "interface", "golden"), *[iter(entries)] * 3):
+        require(offset == end and end + length <= file_size, f"section {name}: found {length} bytes at {offset}, expected at {end}")
+        end += length
+        sections.append((Section(name, data[offset:end]), count))
+    require(start == padded(end, 64) and start + size == file_size, f"constants: found {size} bytes at {start}")
+    require(not any(data[116:128] + data[end:start]), "header: reserved bytes and those in front of the constants must be 0")
+    return features, sections, data[start:]
+
+# ---- 3. Sections ----
+
+def read_metadata(s, count, features):
+    name, _, _, more = s.string(), s.string(), s.string(), features & PIXEL_RULES
+    for field, choices in ("precision", 4), ("resize rule", 5 if more else 3), ("filter", 8 if more else 2), ("channel order", 2):
+        s.below(choices, field)
+    s.varint(65536)
+    s.finite(5, "scale and mean")
+    s.require(s.finite(4, "stddev").all(), "stddev: found 0")
+    if more:
+        for choices in 3, 2, 2, 2, 3, 2, 3, 2:
+            s.below(choices, "pixel rule")
+        gap = s.finite(1, "reducing_gap")[0]
+        s.require(gap == 0 or gap >= 1, f"reducing_gap: found {gap}, expected 0 or at least 1")
+        s.below(2, "floats")
+        s.take("3B")
+    return SimpleNamespace(name=name, labels=[s.string() for _ in range(count)])
+
+DTYPES = ("<f4", "<f2", "u1", "i1", "<i4")
+PLAIN, PANEL, PANEL_ROW, DEPTHWISE = range(4)
+
+def read_tensor(s, i):
+    t = SimpleNamespace(id=i, constant=s.below(2, "kind") == 1, name=s.string(), dtype=DTYPES[s.below(5, "data type")], scale=None, zero=None)
+    t.u8, rank = t.dtype == "u1", s.below(5, "rank")
+    t.shape = tuple(s.varint() for _ in range(rank))
+    s.require(rank and 0 < math.prod(t.shape) < 2**31, f"found shape {t.shape}, expected 1 to 2^31 - 1 elements")
+    if t.constant:
+        t.layout, t.offset = s.below(4, "layout"), 64 * s.varint()
+        s.require(t.layout == PLAIN or rank in (2, 4), "a layout of weights needs rank 2 or 4")
+        return t
+    s.require(t.dtype in ("<f4", "u1") and rank in (2, 4) and t.shape[0] == 1, f"found an activation of {t.dtype} and shape {t.shape}")
+    s.require(math.prod(t.shape[:-1]) * padded(t.shape[-1]) < 2**29, f"found shape {t.shape}, expected less than 2^29 elements")
+    if t.u8:
+        t.scale, t.zero = s.finite(1, "scale")[0], s.take("B")
+        s.require(t.scale > 0 and np.isfinite(F32(1) / t.scale), f"scale: found {t.scale}")
+    return t
+
+NONE, RELU, RELU6 = range(3)
+USUAL, FULLY_CONNECTED, MEAN, UINT8_AVERAGE = range(4)  # TFLite kernels.
+
+def read_node(s, tensors, features):
+    op, run, required, most = OPERATORS[s.below(len(OPERATORS), "operator")]
+    bits, name, ids, output = s.take("B"), s.string(), [s.varint() for _ in range(s.varint())], s.varint()
+    s.require(max(ids + [output + 1]) <= len(tensors), f"node '{name}': expected tensors below {len(tensors)}")
+    s.require(required <= len(ids) <= most and 0 not in ids[:len(ids) if op == "concat" else required], f"node '{name}': the number of inputs")
+    n = SimpleNamespace(op=op, run=run, name=name, activation=bits & 15, kernel=bits >> 4, tflite=features & TFLITE_ROUNDING)
+    n.inputs = [tensors[i - 1] if i else None for i in ids] + [None] * (0 if op == "concat" else most - len(ids))
+    n.x, n.y = n.inputs[0], tensors[output]
+    n.size, n.stride, n.dilation, n.before, n.behind, n.groups = (1, 1), (1, 1), (1, 1), (0, 0), (0, 0), 1
+    if op in ("conv2d", "max_pool", "average_pool"):
+        n.size, n.stride, n.dilation, n.before, n.behind = [(s.varint(), s.varint()) for _ in range(5)]
+    if op == "conv2d":
+        n.groups = s.varint()
+    elif op == "average_pool":
+        n.count_padding = s.below(2, "divisor")
+    elif op == "concat":
+        n.axis = s.take("B")
+    elif op == "pad":
+        n.value, n.begin, n.end = s.finite(1, "value")[0], s.take("4I"), s.take("4I")
+    elif op == "slice":
+        n.begin, n.end, n.step = s.take("4I"), s.take("4I"), s.take("4I")
+    elif op == "clip":
+        n.low, n.high = map(F32, s.take("2f"))
+    return n
+
+def read_interface(s, count, tensors, features):
+    ids = [[s.varint() for _ in range(s.varint())] for _ in range(2)]
+    s.require(all(ids) and sum(map(len, ids)) == count and max(sum(ids, [])) < len(tensors), "the inputs and outputs")
+    for _ in range(count if features & SOURCE_ORDER else 0):
+        s.below(2, "the source's order")
+    return [[tensors[i] for i in side] for side in ids]
+
+def generate(seed, t):
+    """A golden input (3.5)."""
+    z = U64(seed) + np.arange(1, math.prod(t.shape) + 1, dtype=U64) * U64(0x9E3779B97F4A7C15)
+    z = (z ^ (z >> U64(30))) * U64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> U64(27))) * U64(0x94D049BB133111EB)
+    p = ((z ^ (z >> U64(31))) >> U64(56)).reshape(t.shape)
+    return p.astype(np.uint8) if t.u8 else (p.astype(F32) - F32(128)) / F32(64)
+
+# ---- 4. Operators ----
+
+def relative(t):
+    """The numbers of a u8 tensor less its zero point."""
+    return t.value.astype(I64) - t.zero
+
+def factor(a, y, b=1.0):
+    """a * b over y's scale (1 of f32) in binary64. What multiplies a float is then rounded to binary32."""
+    return F64(a) * F64(b) / F64(y.scale or 1)
+
+def to_bytes(v, y, activation=NONE):
+    """4.1: v counts steps of y's scale from its zero point. A NaN counts as the lowest."""
+    low, high = 0 if activation else -y.zero, 255 - y.zero
+    if activation == RELU6:
+        high = min(high, np.rint(F32(6) / y.scale))
+    return np.rint(np.fmin(np.fmax(v, low), high)) + y.zero
+
+def clamp(v, activation):
+    v = np.where(v <= 0, F32(0), v) if activation else v
+    return np.where(v >= 6, F32(6), v) if activation == RELU6 else v
+
+def code(value, y):
+    """The byte of a pad's or a clip's number."""
+    return np.uint8(min(max(np.rint(value / y.scale) + y.zero, 0), 255)) if y.u8 else value
+
+def half_away(v, bits):
+    """v / 2^bits to the nearest whole number, halves away from zero."""
+    return np.sign(v) * ((np.abs(v) + ((I64(1) << bits) >> 1)) >> bits)
+
+class Fixed:
+    """4.2: TFLite's fixed-point number q * 2^(shift - 31), or an array of them; of a mean with the division by count in it."""
+
+    def __init__(self, real, count=1):
+        fraction, shift = np.frexp(np.minimum(real, 2.0**30))
+        q, shift = np.floor(fraction * 2.0**31 + 0.5).astype(I64), shift.astype(I64)
+        q, shift = np.where(q == 2**31, 2**30, q), np.where(q == 2**31, shift + 1, shift)
+        q, shift = np.where(shift < -31, 0, q), np.where(shift < -31, 0, shift)
+        bits = np.minimum(count.bit_length() - 1, 31 + shift)
+        self.q, self.shift = (q << bits) // count, shift - bits
+
+    def times(self, v, once=False):
+        left, right = np.maximum(self.shift, 0), np.maximum(-self.shift, 0)
+        product = np.clip(v << left, 1 - 2**31, 2**31 - 1) * self.q
+        return half_away(product, 31 + right) if once else half_away((product + 2**30) >> 31, right)
+
+def tflite_sum(a, a_scale, b, b_scale, y):
+    """4.2: ADD."""
+    twice = 2 * F64(max(a_scale, b_scale))
+    terms = Fixed(a_scale / twice).times(a << 20) + Fixed(b_scale / twice).times(b << 20)
+    return Fixed(twice / (F64(y.scale) * 2**20)).times(terms)
+
+def windows(n, image, fill):
+    """[h', w', channels, kernel height, kernel width] of an image [h, w, channels]."""
+    image = np.pad(image, [*zip(n.before, n.behind), (0, 0)], constant_values=fill)
+    view = sliding_window_view(image, [d * (k - 1) + 1 for d, k in zip(n.dilation, n.size)], (0, 1))
+    return view[:: n.stride[0], :: n.stride[1], :, :: n.dilation[0], :: n.dilation[1]]
+
+def sums_of_products(n, image, fill):
+    """[1, h', w', out] of a convolution. Binary64 has room for every bit of a sum of integers."""
+    patches = windows(n, image.astype(F64), fill)
+    weights = n.inputs[1].value.astype(F64).reshape(n.groups, n.y.shape[-1] // n.groups, *n.size, -1)
+    a = patches.reshape(patches.shape[0] * patches.shape[1], n.groups, -1).transpose(1, 0, 2)  # [group, pixel, product]
+    b = weights.transpose(0, 4, 2, 3, 1).reshape(n.groups, a.shape[2], -1)  # [group, product, channel]
+    return (a @ b).transpose(1, 0, 2).reshape(n.y.shape)
+
+def conv2d(n):
+    (x, weights, bias, residual, scales), y = n.inputs, n.y
+    image = x.value.reshape(x.shape[1:] if len(x.shape) == 4 else (1, 1, -1))
+    bias = F32(0) if bias is None else bias.value
+    if weights.dtype != "i1":  # Float.
+        v = (sums_of_products(n, image, 0) + bias).astype(F32)
+    elif not x.u8:  # Hybrid: the image is quantized by its own range.
+        low, high = min(image.min(), F32(0)), max(image.max(), F32(0))
+        scale = max((high - low) / F32(255), F32(1e-30))
+        zero = np.rint(min(-low / scale, F32(255)))
+        image = np.rint(np.clip(image * (F32(1) / scale), -zero, F32(255) - zero))
+        v = sums_of_products(n, image, 0).astype(F32) * (scale * scales.value) + bias
+    else:  # int8
+        acc, real = sums_of_products(n, image, x.zero) + bias, factor(x.scale, y, scales.value)
+        if y.u8 and n.tflite and residual is None:
+            return to_bytes(Fixed(real).times(acc.astype(I64), n.op == "dense" or n.kernel == FULLY_CONNECTED), y, n.activation)
+        v = acc.astype(F32) * real.astype(F32)
+        if y.u8 and residual is not None:
+            v = v + relative(residual).astype(F32) * F32(factor(residual.scale, y))
+        if y.u8:
+            return to_bytes(v, y, n.activation)
+    return clamp(v if residual is None else v + residual.value, n.activation)
+
+def max_pool(n):
+    return windows(n, n.x.value[0], 0 if n.x.u8 else -np.inf).max((-2, -1))
+
+def tflite_average(n, v):
+    """4.2: AVERAGE_POOL_2D."""
+    pivot = F32((0 if n.kernel == UINT8_AVERAGE else 128) - n.y.zero)
+    return v + np.copysign(F32(2**-13), v - pivot) if n.tflite else v
+
+def average_pool(n):
+    x, y = n.x, n.y
+    count = windows(n, np.ones((*x.shape[1:3], 1), F32), n.count_padding).sum((-2, -1))
+    taps = windows(n, relative(x)[0] if x.u8 else x.value[0], 0)
+    total = sum(taps[..., i, j] for i in range(n.size[0]) for j in range(n.size[1]))  # Floats in this order.
+    if not y.u8:
+        return total * (F32(1) / count)
+    return to_bytes(tflite_average(n, total.astype(F32) * (F32(factor(x.scale, y)) / count)), y)
+
+def global_average_pool(n):
+    x, y, count = n.x, n.y, n.x.shape[1] * n.x.shape[2]
+    if not x.u8:
+        return (F32(0) + np.cumsum(x.value.reshape(count, -1), 0)[-1]) * (F32(1) / F32(count))  # In the order of pixels.
+    total = relative(x).reshape(count, -1).sum(0)
+    v = total.astype(F32) * F32(F64(x.scale) / (count * F64(y.scale or 1)))
+    if not y.u8:
+        return v
+    if n.tflite and (n.kernel == MEAN or (x.scale, x.zero) != (y.scale, y.zero)):
+        return to_bytes(Fixed(factor(x.scale, y), count).times(total), y)
+    return to_bytes(tflite_average(n, v), y)
+
+def add(n):
+    (a, b), y = n.inputs, n.y
+    if not y.u8:
+        return clamp(a.value + b.value, n.activation)
+    if n.tflite:
+        return to_bytes(tflite_sum(relative(a), a.scale, relative(b), b.scale, y), y, n.activation)
+    terms = [relative(t).astype(F32) * F32(factor(t.scale, y)) for t in (a, b)]
+    return to_bytes(terms[0] + terms[1], y, n.activation)
+
+def mul(n):
+    (a, b), y = n.inputs, n.y
+    if not y.u8:
+        return a.value * b.value
+    product = relative(a) * relative(b)
+    return to_bytes(Fixed(F64(a.scale * b.scale / y.scale)).times(product) if n.tflite  # A quotient in binary32.
+                    else product.astype(F32) * F32(factor(a.scale, y, b.scale)), y)
+
+def scale_shift(n):
+    x, scale, shift, y = n.x, n.inputs[1].value, n.inputs[2].value, n.y
+    if not y.u8:
+        return clamp(x.value * scale + shift, n.activation)
+    v = tflite_constant(n, scale, shift) if n.tflite else None
+    if v is None:
+        v = relative(x).astype(F32) * factor(x.scale, y, scale).astype(F32) + factor(shift, y).astype(F32)
+    return to_bytes(v, y, n.activation)
+
+def tflite_constant(n, scale, shift):
+    """4.2: MUL, ADD or QUANTIZE, or None where none of them is meant."""
+    x, y, no_scale, no_shift = n.x, n.y, (scale == 1).all(), (shift == 0).all()
+    if n.inputs[3] is None:
+        return Fixed(factor(x.scale, y)).times(relative(x)) if no_scale and no_shift else None
+    unit = n.inputs[3].value[0]
+    are_multiples = lambda v: (abs(v / unit) <= 512).all() and (abs(v / unit - np.rint(v / unit)) < F32(0.01)).all()
+    is_mul = no_shift and (not no_scale or are_multiples(F32(1)))
+    constant = scale if is_mul else shift
+    if not (no_scale or no_shift) or not are_multiples(constant):
+        return None
+    k = np.rint(constant / unit).astype(I64)
+    return Fixed(F64(x.scale * unit / y.scale)).times(relative(x) * k) if is_mul else tflite_sum(relative(x), x.scale, k, unit, y)
+
+def relu(n):
+    activation = RELU if n.op == "relu" else RELU6
+    return to_bytes(relative(n.x), n.y, activation) if n.y.u8 else clamp(n.x.value, activation)
+
+def pad(n):
+    return np.pad(n.x.value, list(zip(n.begin, n.end))[: n.x.value.ndim], constant_values=code(n.value, n.y))
+
+def slice_(n):
+    return n.x.value[tuple(map(slice, n.begin, n.end, n.step))[: n.x.value.ndim]]
+
+def concat(n):
+    return np.concatenate([t.value for t in n.inputs], n.axis)
+
+def reshape(n):
+    return n.x.value.reshape(n.y.shape)
+
+def log_softmax(n):
+    x = n.x.value.astype(F64) - n.x.value.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+def quantize(n):
+    x, y = n.x, n.y
+    if x.u8:
+        return to_bytes(Fixed(factor(x.scale, y)).times(relative(x)) if n.tflite else relative(x).astype(F32) * F32(factor(x.scale, y)), y)
+    v = (x.value / y.scale).astype(F64)
+    return to_bytes(np.copysign(np.floor(np.abs(v) + 0.5), v) if n.tflite else x.value * (F32(1) / y.scale), y)
+
+def dequantize(n):
+    return relative(n.x).astype(F32) * n.x.scale
+
+def clip(n):
+    return np.minimum(np.maximum(n.x.value, code(n.low, n.y)), code(n.high, n.y))
+
+OPERATORS = (  # By number: name, function, inputs required and at most.
+    ("conv2d", conv2d, 2, 5), ("dense", conv2d, 2, 5), ("max_pool", max_pool, 1, 1), ("average_pool", average_pool, 1, 1),
+    ("global_average_pool", global_average_pool, 1, 1), ("add", add, 2, 2), ("mul", mul, 2, 2), ("scale_shift", scale_shift, 3, 4),
+    ("relu", relu, 1, 1), ("relu6", relu, 1, 1), ("pad", pad, 1, 1), ("slice", slice_, 1, 1), ("concat", concat, 2, math.inf),
+    ("reshape", reshape, 1, 1), ("softmax", lambda n: np.exp(log_softmax(n)), 1, 1), ("quantize", quantize, 1, 1),
+    ("dequantize", dequantize, 1, 1), ("clip", clip, 1, 1), ("sigmoid", lambda n: 1 / (1 + np.exp(-n.x.value.astype(F64))), 1, 1),
+    ("tanh", lambda n: np.tanh(n.x.value.astype(F64)), 1, 1), ("log_softmax", log_softmax, 1, 1))
+
+# ---- 5. Layouts ----
+
+def padded(count, to=16):
+    return -(-count // to) * to
+
+def depth_of_tap(t):
+    """As stored, and of those the elements that exist."""
+    depth = math.prod(t.shape[2:]) if t.layout == PANEL_ROW else t.shape[-1]
+    return padded(depth, 4) if t.dtype == "i1" and t.layout != DEPTHWISE else depth, depth
+
+def stored_elements(t):
+    stored, depth = depth_of_tap(t)
+    return math.prod(t.shape) if t.layout == PLAIN else padded(t.shape[0]) * (math.prod(t.shape[1:]) // depth) * stored
+
+def unpack(t, data):
+    if t.layout == PLAIN:
+        return data.reshape(t.shape)
+    stored, depth = depth_of_tap(t)
+    group = 1 if stored % 4 or t.dtype != "i1" or t.layout == DEPTHWISE else 4
+    lines = data.reshape(padded(t.shape[0]) // 16, -1, stored // group, 16, group)  # [panel, tap, depth / group, channel, group]
+    return lines.transpose(0, 3, 1, 2, 4).reshape(padded(t.shape[0]), -1, stored)[: t.shape[0], :, :depth].reshape(t.shape)
+
+def layout_of_weights(n):
+    out, *_, depth = n.inputs[1].shape
+    if n.groups > 1:
+        return DEPTHWISE if depth == 1 and n.groups == out else PLAIN
+    return PANEL_ROW if n.op == "conv2d" and depth < 4 and n.dilation == (1, 1) else PANEL
+
+# ---- 6. Constants ----
+
+def read_constants(tensors, data):
+    end = 0
+    for t in sorted((t for t in tensors if t.constant), key=lambda t: t.offset):
+        require(t.offset == padded(end, 64), f"constant '{t.name}': found at {t.offset}, expected at {padded(end, 64)}")
+        start, end = end, t.offset + stored_elements(t) * np.dtype(t.dtype).itemsize
+        require(end <= len(data), f"constant '{t.name}': it ends behind the file")
+        require(not any(data[start : t.offset]), f"constant '{t.name}': the bytes in front of it must be 0")
+        t.value = unpack(t, np.frombuffer(data, t.dtype, stored_elements(t), t.offset))
+    require(end == len(data), f"constants: {len(data) - end} bytes are left over")
+
+# ---- 7. Reading and running ----
+
+def load(data):
+    features, (metadata, tensors, nodes, interface, golden), constants = read_header(data)
+    g = SimpleNamespace(metadata=read_metadata(*metadata, features), tensors=[read_tensor(tensors[0], i) for i in range(tensors[1])])
+    g.nodes = [read_node(nodes[0], g.tensors, features) for _ in range(nodes[1])]
+    g.inputs, g.outputs = read_interface(*interface, g.tensors, features)
+    g.seed, g.golden = golden[0].take("Q"), golden[0].finite(golden[1], "values")
+    for section, _ in metadata, tensors, nodes, interface, golden:
+        section.require(section.at == len(section.data), f"{len(section.data) - section.at} bytes are left over")
+    read_constants(g.tensors, constants)
+    return g
+
+def run(g, inputs):
+    for t, value in zip(g.inputs, inputs):
+        t.value = value
+    for n in g.nodes:
+        n.y.value = n.run(n).reshape(n.y.shape).astype(n.y.dtype)
+
+def main(args):
+    parser = argparse.ArgumentParser()
+    parser.add_argument("model")
+    parser.add_argument("inputs", nargs="*")
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--output")
+    parser.add_argument("--dump-layers")
+    args = parser.parse_args(args)
+    np.seterr(all="ignore")
+    try:
+        with open(args.model, "rb") as file:
+            g = load(file.read())
+        inputs = [np.load(path) for path in args.inputs] or [generate(g.seed if args.seed is None else args.seed, t) for t in g.inputs]
+        run(g, inputs)
+    except Refused as e:
+        print(f"{args.model}: {e}", file=sys.stderr)
+        return 1
+    y = g.outputs[0]
+    if args.output:
+        np.save(args.output, y.value)
+    for t in g.tensors if args.dump_layers else []:
+        if not t.constant:
+            np.save(f"{args.dump_layers}/{t.id}.npy", t.value)
+    print(y.value.ravel(), g.golden)
+    return 0
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
