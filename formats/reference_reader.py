@@ -460,7 +460,7 @@ def run(g, inputs):
     for t, value in zip(g.inputs, inputs):
         t.value = value
     for n in g.nodes:
-        n.y.value = n.run(n).reshape(n.y.shape).astype(n.y.dtype)
+        n.y.value = n.run(n).reshape(n.y.shape).astype(n.y.dtype, order="C")
 
 def main(args):
     parser = argparse.ArgumentParser()

@@ -1,0 +1,266 @@
+// formats/reference_reader.py, which is written from formats/SPEC.md alone, against the engine:
+// every activation of the flower model, of CIFAR ResNet-20 and of random networks of every operator
+// must have the same bits, wherever SPEC.md defines them. Needs a python3 with NumPy
+// (OCTET_READER_GRAPHS=N: how many random networks; OCTET_READER_SEED=S: the first).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "converter/calibrate/sample_source.h"
+#include "converter/import/importer.h"
+#include "converter/passes/passes.h"
+#include "converter/quantize/quantize.h"
+#include "engine/src/model_impl.h"
+#include "formats/base/str_cat.h"
+#include "formats/model/octet_file.h"
+#include "tests/data_dir.h"
+#include "tests/fuzz/graph_generator.h"
+#include "tests/fuzz/graph_oracle.h"
+#include "tests/golden/answers.h"
+#include "tests/golden/exporter_environment.h"
+#include "tests/unit/data_test_util.h"
+#include "tests/unit/naive_interpreter.h"
+
+namespace octet {
+namespace {
+
+constexpr const char* kReader = OCTET_SOURCE_DIR "/formats/reference_reader.py";
+
+int FromEnvironment(const char* name, int otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::atoi(text);
+}
+
+/// The first of several interpreters that has NumPy; empty if none does.
+std::string PythonWithNumpy() {
+  for (const std::string& python : {std::string("python3"), std::string("/usr/bin/python3"),
+                                    testing::ExporterPython("torch")}) {
+    const std::string command = python + " -c 'import numpy' 2>/dev/null";
+    if (!python.empty() && std::system(command.c_str()) == 0) return python;
+  }
+  return "";
+}
+
+Result<Graph> QuantizedCifarResnet20() {
+  const std::string data = testing::DataDir();
+  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(data + "/resnet-cifar/resnet20.onnx", {}));
+  OCTET_RETURN_IF_ERROR(Optimize(&graph));
+  graph.metadata.preprocessing.scale = 1.0f / 128.0f;
+  OCTET_ASSIGN_OR_RETURN(DatasetSamples source, OpenSamples(data + "/cifar10/train", graph, 50));
+  OCTET_ASSIGN_OR_RETURN(const CalibrationTable table, Calibrate(graph, source.next, {}, nullptr));
+  return QuantizeGraph(graph, {.precision = Precision::kInt8}, &table);
+}
+
+class ReferenceReader : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    python_ = PythonWithNumpy();
+    if (python_.empty()) GTEST_SKIP() << "no python3 with NumPy";
+  }
+
+  void TearDown() override {
+    if (activations_ == 0) return;
+    std::printf("%d networks, %d not for the engine; activations: %d with every bit, %d near\n",
+                networks_, unsupported_, exact_, activations_ - exact_);
+  }
+
+  /// Runs the reader with each line of arguments, in one process. What it printed.
+  std::string Read(const std::vector<std::string>& lines, int* exit_code) {
+    std::ofstream arguments(folder_ / "arguments");
+    for (const std::string& line : lines) arguments << line << '\n';
+    arguments.close();
+    const std::string command =
+        StrCat(python_, " -B -c 'import sys; sys.path.insert(0, \"", OCTET_SOURCE_DIR,
+               "/formats\"); import reference_reader as r; "
+               "sys.exit(sum([r.main(line.split()) for line in open(sys.argv[1])]))' ",
+               folder_ / "arguments", " >", folder_ / "printed", " 2>&1");
+    *exit_code = WEXITSTATUS(std::system(command.c_str()));
+    std::ifstream printed(folder_ / "printed");
+    return {std::istreambuf_iterator<char>(printed), {}};
+  }
+
+  /// Holds the reader's activations of every file, with the golden input of every seed, against the
+  /// engine's.
+  void Compare(const std::vector<std::string>& files, const std::vector<uint64_t>& seeds) {
+    std::vector<std::string> lines;
+    for (size_t i = 0; i < files.size(); ++i) {
+      for (uint64_t seed : seeds) {
+        const std::string dump = StrCat(folder_.path(), "/", i, "_", seed);
+        std::filesystem::create_directory(dump);
+        lines.push_back(StrCat(files[i], " --seed ", seed, " --dump-layers ", dump));
+      }
+    }
+    int exit_code = -1;
+    const std::string printed = Read(lines, &exit_code);
+    ASSERT_EQ(exit_code, 0) << printed;
+    for (size_t i = 0; i < files.size(); ++i) {
+      const auto model = Model::Load(files[i]);
+      ASSERT_TRUE(model.ok()) << model.status().message();
+      auto session = Session::Create(*model, {});
+      if (!session.ok() && session.status().code() == StatusCode::kUnsupported) {
+        ++unsupported_;
+        continue;
+      }
+      ASSERT_TRUE(session.ok()) << session.status().message();
+      ++networks_;
+      for (uint64_t seed : seeds) {
+        SCOPED_TRACE(StrCat(files[i], " with seed ", seed));
+        CompareActivations(session->get(), seed, StrCat(folder_.path(), "/", i, "_", seed));
+      }
+    }
+  }
+
+  std::string python_;
+  const testing::TempDir folder_;
+  std::map<std::string, int> operators_;  ///< Whose results were compared, with their precisions.
+
+ private:
+  /// Where the interpreter knows a bound above 0 instead of the very number, reader and engine may
+  /// each be as far from it.
+  void CompareActivations(Session* session, uint64_t seed, const std::string& dump) {
+    const Graph& g = session->impl().model->impl().file.graph;
+    testing::NaiveInterpreter interpreter(g, testing::Arithmetic::kEngine);
+    std::vector<testing::Values> inputs;
+    for (TensorId id : g.inputs) inputs.push_back(GoldenInput(g.tensor(id), seed));
+    interpreter.Evaluate(inputs);
+    std::map<TensorId, const Node*> producers;
+    for (const Node& n : g.nodes) producers[n.output] = &n;
+    session->impl().observer = [&](TensorId id, const kernels::ActivationView& view) {
+      const Tensor& t = g.tensor(id);
+      const auto found = testing::ReadArray(StrCat(dump, "/", id, ".npy"));
+      ASSERT_TRUE(found.ok()) << found.status().message();
+      const testing::Values& errors = interpreter.errors(id);
+      size_t i = 0;
+      for (int y = 0; y < view.h; ++y) {
+        for (int x = 0; x < view.w; ++x) {
+          const uint8_t* pixel = view.pixel(0, y, x);
+          for (int c = 0; c < view.c; ++c, ++i) {
+            const float expected =
+                t.dtype == DType::kU8 ? pixel[c] : reinterpret_cast<const float*>(pixel)[c];
+            const float value = found->values[i];
+            if (std::bit_cast<uint32_t>(expected) == std::bit_cast<uint32_t>(value)) continue;
+            ASSERT_FALSE(errors.empty())
+                << t.name << ", " << OpTypeName(producers[id]->type) << ": element " << i
+                << ": found " << value << ", expected " << expected;
+            ASSERT_LE(std::fabs(value - expected), 2.001 * errors[i])
+                << t.name << ", " << OpTypeName(producers[id]->type) << ": element " << i;
+          }
+        }
+      }
+      EXPECT_EQ(i, found->values.size()) << t.name;
+      ++activations_;
+      exact_ += errors.empty();
+      const Node& n = *producers[id];
+      if (errors.empty())
+        ++operators_[StrCat(OpTypeName(n.type), " ", testing::NodePrecision(g, n))];
+    };
+    const auto output = RunGolden(session, seed);
+    EXPECT_TRUE(output.ok()) << output.status().message();
+  }
+
+  static testing::Values GoldenInput(const Tensor& t, uint64_t seed) {
+    const auto fill = [&]<typename T>(std::vector<T> values) {
+      GenerateGoldenInput(seed, std::span<T>(values));
+      return testing::Values(values.begin(), values.end());
+    };
+    const auto n = static_cast<size_t>(t.shape.num_elements());
+    return t.dtype == DType::kU8 ? fill(std::vector<uint8_t>(n)) : fill(std::vector<float>(n));
+  }
+
+  int networks_ = 0, unsupported_ = 0, activations_ = 0, exact_ = 0;
+};
+
+TEST_F(ReferenceReader, FlowerModel) { Compare({OCTET_BITS_MODEL}, {1, 2, 3}); }
+
+TEST_F(ReferenceReader, CifarResnet20) {
+  OCTET_REQUIRE_DATA();
+  const auto graph = QuantizedCifarResnet20();
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  const Status status = WriteOctetFile(folder_ / "resnet20.octet", *graph, {});
+  ASSERT_TRUE(status.ok()) << status.message();
+  Compare({folder_ / "resnet20.octet"}, {1, 2, 3, 4, 5});
+}
+
+TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
+  const int first = FromEnvironment("OCTET_READER_SEED", 0);
+  std::vector<std::string> files;
+  for (int i = first; i < first + FromEnvironment("OCTET_READER_GRAPHS", 300); ++i) {
+    testing::SeededChoices choices(static_cast<uint64_t>(i));
+    files.push_back(StrCat(folder_.path(), "/", i, ".octet"));
+    const Status status = WriteOctetFile(files.back(), testing::GenerateGraph(&choices), {});
+    ASSERT_TRUE(status.ok()) << status.message();
+  }
+  Compare(files, {1, 2});
+  for (const auto& [name, count] : operators_) std::printf("%7d %s\n", count, name.c_str());
+  for (const char* name : {"conv2d int8",
+                           "conv2d int8 tflite",
+                           "conv2d u8 to f32",
+                           "conv2d hybrid",
+                           "dense int8",
+                           "dense int8 tflite",
+                           "dense u8 to f32",
+                           "max_pool u8",
+                           "average_pool u8",
+                           "average_pool u8 tflite",
+                           "global_average_pool u8",
+                           "global_average_pool u8 tflite",
+                           "global_average_pool u8 to f32",
+                           "add u8",
+                           "add u8 tflite",
+                           "mul u8",
+                           "mul u8 tflite",
+                           "scale_shift u8",
+                           "relu u8",
+                           "relu6 u8",
+                           "pad u8",
+                           "slice u8",
+                           "concat u8",
+                           "reshape u8",
+                           "quantize u8",
+                           "quantize f32 to u8",
+                           "quantize f32 to u8 tflite",
+                           "dequantize u8 to f32",
+                           "clip u8"})
+    EXPECT_GT(operators_[name], 0) << name;
+}
+
+TEST_F(ReferenceReader, RefusesDamagedFiles) {
+  std::ifstream file(OCTET_BITS_MODEL, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  ASSERT_GT(bytes.size(), 1000u);
+  std::string other = bytes, magic = bytes, version = bytes;
+  other[bytes.size() / 2] ^= 1;
+  magic[3] ^= 1;
+  version[8] = 2;
+  const std::pair<std::string, const char*> cases[] = {
+      {"", "magic: this is no .octet file"},
+      {bytes.substr(0, 100), "length: found 100, expected at least 128"},
+      {bytes.substr(0, bytes.size() - 1), "file size: found"},
+      {other, "checksum: the file is damaged"},
+      {magic, "magic: this is no .octet file"},
+      {version, "version: found 2, expected 1; unsupported"}};
+  for (const auto& [content, sentence] : cases) {
+    std::ofstream(folder_ / "damaged.octet", std::ios::binary) << content;
+    int exit_code = -1;
+    const std::string printed = Read({folder_ / "damaged.octet"}, &exit_code);
+    EXPECT_EQ(exit_code, 1) << sentence;
+    EXPECT_THAT(printed, ::testing::HasSubstr(sentence));
+    EXPECT_EQ(std::count(printed.begin(), printed.end(), '\n'), 1) << printed;
+  }
+}
+
+}  // namespace
+}  // namespace octet
