@@ -5,7 +5,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdio>
@@ -15,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -77,8 +77,9 @@ class ReferenceReader : public ::testing::Test {
                 networks_, unsupported_, exact_, activations_ - exact_);
   }
 
-  /// Runs the reader with each line of arguments, in one process. What it printed.
-  std::string Read(const std::vector<std::string>& lines, int* exit_code) {
+  /// Runs the reader with each line of arguments, in one process. Returns what it printed and how
+  /// many it refused.
+  std::string Read(const std::vector<std::string>& lines, int* refused) {
     std::ofstream arguments(folder_ / "arguments");
     for (const std::string& line : lines) arguments << line << '\n';
     arguments.close();
@@ -87,7 +88,7 @@ class ReferenceReader : public ::testing::Test {
                "/formats\"); import reference_reader as r; "
                "sys.exit(sum([r.main(line.split()) for line in open(sys.argv[1])]))' ",
                folder_ / "arguments", " >", folder_ / "printed", " 2>&1");
-    *exit_code = WEXITSTATUS(std::system(command.c_str()));
+    *refused = WEXITSTATUS(std::system(command.c_str()));
     std::ifstream printed(folder_ / "printed");
     return {std::istreambuf_iterator<char>(printed), {}};
   }
@@ -103,9 +104,9 @@ class ReferenceReader : public ::testing::Test {
         lines.push_back(StrCat(files[i], " --seed ", seed, " --dump-layers ", dump));
       }
     }
-    int exit_code = -1;
-    const std::string printed = Read(lines, &exit_code);
-    ASSERT_EQ(exit_code, 0) << printed;
+    int refused = -1;
+    const std::string printed = Read(lines, &refused);
+    ASSERT_EQ(refused, 0) << printed;
     for (size_t i = 0; i < files.size(); ++i) {
       const auto model = Model::Load(files[i]);
       ASSERT_TRUE(model.ok()) << model.status().message();
@@ -241,25 +242,35 @@ TEST_F(ReferenceReader, RefusesDamagedFiles) {
   std::ifstream file(OCTET_BITS_MODEL, std::ios::binary);
   const std::string bytes{std::istreambuf_iterator<char>(file), {}};
   ASSERT_GT(bytes.size(), 1000u);
-  std::string other = bytes, magic = bytes, version = bytes;
-  other[bytes.size() / 2] ^= 1;
-  magic[3] ^= 1;
-  version[8] = 2;
+  const auto with = [&](size_t at, char byte) {
+    std::string changed = bytes;
+    changed[at] = byte;
+    return changed;
+  };
   const std::pair<std::string, const char*> cases[] = {
       {"", "magic: this is no .octet file"},
+      {with(3, 'x'), "magic: this is no .octet file"},
       {bytes.substr(0, 100), "length: found 100, expected at least 128"},
       {bytes.substr(0, bytes.size() - 1), "file size: found"},
-      {other, "checksum: the file is damaged"},
-      {magic, "magic: this is no .octet file"},
-      {version, "version: found 2, expected 1; unsupported"}};
+      {with(8, 2), "version: found 2, expected 1; unsupported"},
+      {with(24, 64), "required features: found 64"},
+      {with(60, 0), "section"},
+      {with(125, 1), "reserved bytes"},
+      {with(128, 100), "section metadata, byte"}};
+  std::vector<std::string> lines;
   for (const auto& [content, sentence] : cases) {
-    std::ofstream(folder_ / "damaged.octet", std::ios::binary) << content;
-    int exit_code = -1;
-    const std::string printed = Read({folder_ / "damaged.octet"}, &exit_code);
-    EXPECT_EQ(exit_code, 1) << sentence;
-    EXPECT_THAT(printed, ::testing::HasSubstr(sentence));
-    EXPECT_EQ(std::count(printed.begin(), printed.end(), '\n'), 1) << printed;
+    lines.push_back(StrCat(folder_.path(), "/", lines.size(), ".octet"));
+    std::ofstream(lines.back(), std::ios::binary) << content;
   }
+  int refused = 0;
+  std::istringstream printed(Read(lines, &refused));
+  EXPECT_EQ(refused, static_cast<int>(std::size(cases)));
+  for (const auto& [content, sentence] : cases) {
+    std::string line;
+    std::getline(printed, line);
+    EXPECT_THAT(line, ::testing::HasSubstr(sentence));
+  }
+  EXPECT_EQ(printed.peek(), std::char_traits<char>::eof()) << "one sentence a file";
 }
 
 }  // namespace
