@@ -21,22 +21,15 @@ from numpy.lib.stride_tricks import sliding_window_view
 F32, F64, I64, U64 = np.float32, np.float64, np.int64, np.uint64
 
 class Refused(Exception): """Why a file is not taken, in one sentence."""
-
 def require(condition, sentence):
-    if not condition:
-        raise Refused(sentence)
+    if not condition: raise Refused(sentence)
 
 # ---- 1. Conventions ----
 
 class Section:
     """Reads the records of a section, front to back."""
-
-    def __init__(self, name, data):
-        self.name, self.data, self.at = name, data, 0
-
-    def require(self, condition, sentence):
-        require(condition, f"section {self.name}, byte {self.at}: {sentence}")
-
+    def __init__(self, name, data): self.name, self.data, self.at = name, data, 0
+    def require(self, condition, sentence): require(condition, f"section {self.name}, byte {self.at}: {sentence}")
     def take(self, form):
         """A number or several, in struct's notation."""
         size = struct.calcsize("<" + form)
@@ -44,17 +37,14 @@ class Section:
         self.at += size
         values = struct.unpack_from("<" + form, self.data, self.at - size)
         return values[0] if len(values) == 1 else values
-
     def below(self, count, field):
         value = self.take("B")
         self.require(value < count, f"{field}: found {value}, expected less than {count}")
         return value
-
     def finite(self, count, field):
         values = np.frombuffer(self.take(f"{4 * count}s"), "<f4")
         self.require(np.isfinite(values).all(), f"{field}: expected finite numbers")
         return values
-
     def varint(self, most=2**31 - 1):
         value = shift = 0
         while shift == 0 or byte > 127:
@@ -64,7 +54,6 @@ class Section:
             self.require(value <= most, f"a varint: found {value}, expected at most {most}")
         self.require(byte or shift == 7, "a varint is not in its shortest form")
         return value
-
     def string(self):
         text = self.take(f"{self.varint(65536)}s").decode("utf-8", "replace")
         self.require(all(c >= " " and c not in "\x7f\ufffd" for c in text), "a string has control characters or is not UTF-8")
@@ -97,17 +86,15 @@ def read_header(data):
 def read_metadata(s, count, features):
     name, _, _ = s.string(), s.string(), s.string()
     s.take("4B"), s.varint(65536), s.finite(9, "scale, mean and stddev")
-    if features & PIXEL_RULES:
-        s.take("8BfB3B")
+    if features & PIXEL_RULES: s.take("8BfB3B")
     return SimpleNamespace(name=name, labels=[s.string() for _ in range(count)])
 
 DTYPES = ("<f4", "<f2", "u1", "i1", "<i4")
 PLAIN, PANEL, PANEL_ROW, DEPTHWISE = range(4)
 
 def read_tensor(s, i):
-    t = SimpleNamespace(id=i, constant=s.below(2, "kind") == 1, name=s.string(), dtype=DTYPES[s.below(5, "data type")], scale=None, zero=None,
-                        value=None)
-    t.u8, rank = t.dtype == "u1", s.below(5, "rank")
+    t = SimpleNamespace(id=i, constant=s.below(2, "kind") == 1, name=s.string(), dtype=DTYPES[s.below(5, "data type")], scale=None, zero=None)
+    t.u8, t.value, rank = t.dtype == "u1", None, s.below(5, "rank")
     t.shape = tuple(s.varint() for _ in range(rank))
     s.require(rank and 0 < math.prod(t.shape) < 2**31, f"found shape {t.shape}, expected 1 to 2^31 - 1 elements")
     if t.constant:
@@ -121,8 +108,7 @@ def read_tensor(s, i):
         s.require(t.scale > 0 and np.isfinite(F32(1) / t.scale), f"scale: found {t.scale}")
     return t
 
-NONE, RELU, RELU6 = range(3)
-USUAL, FULLY_CONNECTED, MEAN, UINT8_AVERAGE = range(4)  # TFLite kernels.
+(NONE, RELU, RELU6), (USUAL, FULLY_CONNECTED, MEAN, UINT8_AVERAGE) = range(3), range(4)  # Activation functions, TFLite kernels.
 
 def read_node(s, tensors, features):
     op, run, required, most = OPERATORS[s.below(len(OPERATORS), "operator")]
@@ -135,25 +121,18 @@ def read_node(s, tensors, features):
     n.size, n.stride, n.dilation, n.before, n.behind, n.groups = (1, 1), (1, 1), (1, 1), (0, 0), (0, 0), 1
     if op in ("conv2d", "max_pool", "average_pool"):
         n.size, n.stride, n.dilation, n.before, n.behind = [(s.varint(), s.varint()) for _ in range(5)]
-    if op == "conv2d":
-        n.groups = s.varint()
-    elif op == "average_pool":
-        n.count_padding = s.below(2, "divisor")
-    elif op == "concat":
-        n.axis = s.take("B")
-    elif op == "pad":
-        n.value, n.begin, n.end = s.finite(1, "value")[0], s.take("4I"), s.take("4I")
-    elif op == "slice":
-        n.begin, n.end, n.step = s.take("4I"), s.take("4I"), s.take("4I")
-    elif op == "clip":
-        n.limits = np.frombuffer(s.take("8s"), "<f4")
+    if op == "conv2d": n.groups = s.varint()
+    elif op == "average_pool": n.count_padding = s.below(2, "divisor")
+    elif op == "concat": n.axis = s.take("B")
+    elif op == "pad": n.value, n.begin, n.end = s.finite(1, "value")[0], s.take("4I"), s.take("4I")
+    elif op == "slice": n.begin, n.end, n.step = s.take("4I"), s.take("4I"), s.take("4I")
+    elif op == "clip": n.limits = np.frombuffer(s.take("8s"), "<f4")
     return n
 
 def read_interface(s, count, tensors, features):
     ids = [[s.varint() for _ in range(s.varint())] for _ in range(2)]
     s.require(all(ids) and sum(map(len, ids)) == count and max(sum(ids, [])) < len(tensors), "the inputs and outputs")
-    for _ in range(count if features & SOURCE_ORDER else 0):
-        s.below(2, "the source's order")
+    for _ in range(count if features & SOURCE_ORDER else 0): s.below(2, "the source's order")
     return [[tensors[i] for i in side] for side in ids]
 
 def generate(seed, t):
@@ -166,30 +145,22 @@ def generate(seed, t):
 
 # ---- 4. Operators ----
 
-def relative(t): return t.value.astype(I64) - t.zero  # Less its zero point.
-
-def factor(a, y, b=1.0):
-    """a * b over y's scale (1 of f32) in binary64. What multiplies a float is then rounded to binary32."""
-    return F64(a) * F64(b) / F64(y.scale or 1)
+# A tensor's numbers less its zero point; a * b over y's scale (1 of f32); v / 2^bits rounded to nearest, halves away from zero; the byte of
+# a pad's or a clip's number.
+def relative(t): return t.value.astype(I64) - t.zero
+def factor(a, y, b=1.0): return F64(a) * F64(b) / F64(y.scale or 1)
+def half_away(v, bits): return np.sign(v) * ((np.abs(v) + ((I64(1) << bits) >> 1)) >> bits)
+def code(value, y): return np.uint8(min(max(np.rint(value / y.scale) + y.zero, 0), 255)) if y.u8 else value
 
 def to_bytes(v, y, activation=NONE):
     """4.1: v counts steps of y's scale from its zero point. A NaN counts as the lowest."""
     low, high = 0 if activation else -y.zero, 255 - y.zero
-    if activation == RELU6:
-        high = min(high, np.rint(F32(6) / y.scale))
+    if activation == RELU6: high = min(high, np.rint(F32(6) / y.scale))
     return np.rint(np.fmin(np.fmax(v, low), high)) + y.zero
 
 def clamp(v, activation):
     v = np.where(v <= 0, F32(0), v) if activation else v
     return np.where(v >= 6, F32(6), v) if activation == RELU6 else v
-
-def code(value, y):
-    """The byte of a pad's or a clip's number."""
-    return np.uint8(min(max(np.rint(value / y.scale) + y.zero, 0), 255)) if y.u8 else value
-
-def half_away(v, bits):
-    """v / 2^bits to the nearest whole number, halves away from zero."""
-    return np.sign(v) * ((np.abs(v) + ((I64(1) << bits) >> 1)) >> bits)
 
 class Fixed:
     """4.2: TFLite's fixed-point number q * 2^(shift - 31), or an array of them; of a mean with the division by count in it."""
@@ -244,14 +215,11 @@ def conv2d(n):
         if y.u8 and n.tflite and residual is None:
             return to_bytes(Fixed(real).times(acc.astype(I64), n.op == "dense" or n.kernel == FULLY_CONNECTED), y, n.activation)
         v = acc.astype(F32) * real.astype(F32)
-        if y.u8 and residual is not None:
-            v = v + relative(residual).astype(F32) * F32(factor(residual.scale, y))
-        if y.u8:
-            return to_bytes(v, y, n.activation)
+        if y.u8 and residual is not None: v = v + relative(residual).astype(F32) * F32(factor(residual.scale, y))
+        if y.u8: return to_bytes(v, y, n.activation)
     return clamp(v if residual is None else v + residual.value, n.activation)
 
-def max_pool(n):
-    return windows(n, n.x.value[0], 0 if n.x.u8 else -np.inf).max((-2, -1))
+def max_pool(n): return windows(n, n.x.value[0], 0 if n.x.u8 else -np.inf).max((-2, -1))
 
 def tflite_average(n, v):
     pivot = F32((0 if n.kernel == UINT8_AVERAGE else 128) - n.y.zero)
@@ -262,8 +230,7 @@ def average_pool(n):
     count = windows(n, np.ones((*x.shape[1:3], 1), F32), n.count_padding).sum((-2, -1))
     taps = windows(n, relative(x)[0] if x.u8 else x.value[0], 0)
     total = sum(taps[..., i, j] for i in range(n.size[0]) for j in range(n.size[1]))  # Floats in this order.
-    if not y.u8:
-        return total * (F32(1) / count)
+    if not y.u8: return total * (F32(1) / count)
     return to_bytes(tflite_average(n, total.astype(F32) * (F32(factor(x.scale, y)) / count)), y)
 
 def global_average_pool(n):
@@ -272,49 +239,41 @@ def global_average_pool(n):
         return (F32(0) + np.cumsum(x.value.reshape(count, -1), 0)[-1]) * (F32(1) / F32(count))  # In the order of pixels.
     total = relative(x).reshape(count, -1).sum(0)
     v = total.astype(F32) * F32(F64(x.scale) / (count * F64(y.scale or 1)))
-    if not y.u8:
-        return v
+    if not y.u8: return v
     if n.tflite and (n.kernel == MEAN or (x.scale, x.zero) != (y.scale, y.zero)):
         return to_bytes(Fixed(factor(x.scale, y), count).times(total), y)
     return to_bytes(tflite_average(n, v), y)
 
 def add(n):
     (a, b), y = n.inputs, n.y
-    if not y.u8:
-        return clamp(a.value + b.value, n.activation)
-    if n.tflite:
-        return to_bytes(tflite_sum(relative(a), a.scale, relative(b), b.scale, y), y, n.activation)
+    if not y.u8: return clamp(a.value + b.value, n.activation)
+    if n.tflite: return to_bytes(tflite_sum(relative(a), a.scale, relative(b), b.scale, y), y, n.activation)
     terms = [relative(t).astype(F32) * F32(factor(t.scale, y)) for t in (a, b)]
     return to_bytes(terms[0] + terms[1], y, n.activation)
 
 def mul(n):
     (a, b), y = n.inputs, n.y
-    if not y.u8:
-        return a.value * b.value
+    if not y.u8: return a.value * b.value
     if n.tflite:
         return to_bytes(Fixed(F64(a.scale * b.scale / y.scale)).times(relative(a) * relative(b)), y)  # A quotient in binary32.
     return to_bytes((relative(a) * relative(b)).astype(F32) * F32(factor(a.scale, y, b.scale)), y)
 
 def scale_shift(n):
     x, scale, shift, y = n.x, n.inputs[1].value, n.inputs[2].value, n.y
-    if not y.u8:
-        return clamp(x.value * scale + shift, n.activation)
+    if not y.u8: return clamp(x.value * scale + shift, n.activation)
     v = tflite_constant(n, scale, shift) if n.tflite else None
-    if v is None:
-        v = relative(x).astype(F32) * factor(x.scale, y, scale).astype(F32) + factor(shift, y).astype(F32)
+    if v is None: v = relative(x).astype(F32) * factor(x.scale, y, scale).astype(F32) + factor(shift, y).astype(F32)
     return to_bytes(v, y, n.activation)
 
 def tflite_constant(n, scale, shift):
     """4.2: MUL, ADD or QUANTIZE, or None where none of them is meant."""
     x, y, no_scale, no_shift = n.x, n.y, (scale == 1).all(), (shift == 0).all()
-    if n.inputs[3] is None:
-        return Fixed(factor(x.scale, y)).times(relative(x)) if no_scale and no_shift else None
+    if n.inputs[3] is None: return Fixed(factor(x.scale, y)).times(relative(x)) if no_scale and no_shift else None
     unit = n.inputs[3].value[0]
     are_multiples = lambda v: (abs(v / unit) <= 512).all() and (abs(v / unit - np.rint(v / unit)) < F32(0.01)).all()
     is_mul = no_shift and (not no_scale or are_multiples(F32(1)))
     constant = scale if is_mul else shift
-    if not (no_scale or no_shift) or not are_multiples(constant):
-        return None
+    if not (no_scale or no_shift) or not are_multiples(constant): return None
     k = np.rint(constant / unit).astype(I64)
     return Fixed(F64(x.scale * unit / y.scale)).times(relative(x) * k) if is_mul else tflite_sum(relative(x), x.scale, k, unit, y)
 
@@ -349,8 +308,7 @@ OPERATORS = (  # By number: name, function, inputs required and at most.
 
 # ---- 5. Layouts ----
 
-def padded(count, to=16):
-    return -(-count // to) * to
+def padded(count, to=16): return -(-count // to) * to
 
 def unpack(t, data):
     """The constant that begins where data does, in its logical order, and its size in bytes."""
@@ -365,8 +323,7 @@ def unpack(t, data):
 
 def layout_of_weights(n):
     out, *_, depth = n.inputs[1].shape
-    if n.groups > 1:
-        return DEPTHWISE if depth == 1 and n.groups == out else PLAIN
+    if n.groups > 1: return DEPTHWISE if depth == 1 and n.groups == out else PLAIN
     return PANEL_ROW if n.op == "conv2d" and depth < 4 and n.dilation == (1, 1) else PANEL
 
 # ---- 6. Constants ----
@@ -426,15 +383,13 @@ def main(args):
     args = parser.parse_args(args)
     np.seterr(all="ignore")
     try:
-        with open(args.model, "rb") as file:
-            g = load(file.read())
+        g = load(np.fromfile(args.model, np.uint8).tobytes())
         run(g, [np.load(path) for path in args.inputs] or [generate(g.seed if args.seed is None else args.seed, t) for t in g.inputs])
     except (Refused, ValueError) as e:  # NumPy's are of shapes and sizes that contradict each other.
         print(f"{args.model}: {e}", file=sys.stderr)
         return 1
     y = g.outputs[0].value
-    if args.output:
-        np.save(args.output, y)
+    if args.output: np.save(args.output, y)
     for t in (t for t in g.tensors if args.dump_layers and not t.constant):
         np.save(f"{args.dump_layers}/{t.id}.npy", t.value)
     right = args.inputs or args.seed is not None or not g.golden.size or np.allclose(y.ravel(), g.golden, 1e-4, 1e-6)
