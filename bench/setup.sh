@@ -5,7 +5,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 octet_packages=(g++ cmake ninja-build libxsimd-dev nlohmann-json3-dev libstb-dev libjpeg62-turbo-dev libcli11-dev
                 libprotozero-dev libflatbuffers-dev flatbuffers-compiler libxxhash-dev zlib1g-dev libgtest-dev libgmock-dev
-                libbenchmark-dev python3-numpy)
+                libbenchmark-dev)
 # For the tests that x86-64 machines also run as aarch64 programs.
 octet_aarch64_packages=(g++-aarch64-linux-gnu qemu-user googletest)
 

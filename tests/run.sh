@@ -3,7 +3,7 @@
 # Arguments go to ctest. OCTET_DATA_DIR names outside data (README).
 source "$(dirname "${BASH_SOURCE[0]}")/../bench/setup.sh"
 presets=(release)
-packages=("${octet_packages[@]}" clang-format)
+packages=("${octet_packages[@]}" clang-format python3-numpy)
 if [ "$(uname -m)" = x86_64 ]; then
   presets+=(aarch64)
   packages+=("${octet_aarch64_packages[@]}")

@@ -27,7 +27,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/model/octet_file.h"
 #include "tests/data_dir.h"
-#include "tests/fuzz/graph_generator.h"
+#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_oracle.h"
 #include "tests/golden/answers.h"
 #include "tests/golden/exporter_environment.h"

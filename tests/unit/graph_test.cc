@@ -51,7 +51,9 @@ struct AttributesText {
 TEST(GraphTest, SpecHasEveryOperatorAndAttribute) {
   std::ifstream file(OCTET_SOURCE_DIR "/formats/SPEC.md");
   const std::string spec((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
-  ASSERT_NE(spec, "");
+  const size_t begin = spec.find("\n### 3.3 "), end = spec.find("\n### 3.4 ");
+  ASSERT_LT(begin, end);
+  const std::string nodes = spec.substr(begin, end - begin);
   for (const OpTraits& op : kOperators) {
     EXPECT_THAT(spec, HasSubstr(StrCat("\n| ", static_cast<int>(op.type), " | ", op.name, " | ")));
     Node node;
@@ -59,9 +61,9 @@ TEST(GraphTest, SpecHasEveryOperatorAndAttribute) {
     AttributesText attributes;
     VisitAttributes(node, attributes);
     if (attributes.text.empty()) {
-      EXPECT_THAT(spec, ::testing::Not(HasSubstr(StrCat("\n| ", op.name, " | "))));
+      EXPECT_THAT(nodes, ::testing::Not(HasSubstr(StrCat("\n| ", op.name, " | "))));
     } else {
-      EXPECT_THAT(spec, HasSubstr(StrCat("\n| ", op.name, " | ", attributes.text, " |\n")));
+      EXPECT_THAT(nodes, HasSubstr(StrCat("\n| ", op.name, " | ", attributes.text, " |\n")));
     }
   }
 }
