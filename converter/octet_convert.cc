@@ -29,6 +29,7 @@
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -219,7 +220,8 @@ std::vector<OperatorRow> AllOperators() {
 int Main(int argc, char** argv) {
   CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
   Arguments a;
-  std::string precision, method = "minmax", input_type, output_type, weights;
+  std::string precision, input_type, output_type, weights;
+  std::string method(NameOf(kCalibrationMethodNames, a.calibration.method));
   app.add_option(
          "INPUT", a.input,
          "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
@@ -257,8 +259,9 @@ int Main(int argc, char** argv) {
       "Decode JPEGs of the calibration data at 1/8, 1/4 or 1/2 of their size, not below "
       "twice the network's; other pixels");
   CLI::Option* method_option =
-      app.add_option("--calibration-method", method, "minmax (default) or percentile")
-          ->check(CLI::IsMember({"minmax", "percentile"}));
+      app.add_option("--calibration-method", method, "How ranges are found; default " + method)
+          ->check(CLI::IsMember(std::vector<std::string>(kCalibrationMethodNames.begin(),
+                                                         kCalibrationMethodNames.end())));
   CLI::Option* percentile = app.add_option("--calibration-percentile", a.calibration.percentile,
                                            "Percent of the values that percentile keeps (99.99)")
                                 ->check(CLI::Range(50.0, 100.0));
@@ -305,7 +308,9 @@ int Main(int argc, char** argv) {
     if (a.require_int8 && precision != "int8") {
       throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
     }
-    if (percentile->count() > 0 && method != "percentile") {
+    a.calibration.method = static_cast<CalibrationMethod>(
+        std::ranges::find(kCalibrationMethodNames, method) - kCalibrationMethodNames.begin());
+    if (percentile->count() > 0 && a.calibration.method != CalibrationMethod::kPercentile) {
       throw CLI::ValidationError("--calibration-percentile",
                                  "goes with --calibration-method=percentile");
     }
@@ -321,7 +326,6 @@ int Main(int argc, char** argv) {
   for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
     if (precision == PrecisionName(p)) a.precision = p;
   }
-  if (method == "percentile") a.calibration.method = CalibrationMethod::kPercentile;
   const auto type = [](const std::string& s) {
     return s.empty() ? std::nullopt : std::optional<DType>(s == "uint8" ? DType::kU8 : DType::kF32);
   };

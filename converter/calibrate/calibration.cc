@@ -17,6 +17,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/octet_file.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -91,6 +92,16 @@ struct Statistics {
     if (histogram == nullptr || !finite) return;
     for (int64_t i = 0; i < count; ++i) histogram->Add(values[i]);
   }
+
+  Range RangeBy(const CalibrationOptions& options) const {
+    switch (options.method) {
+      case CalibrationMethod::kMinMax:
+        break;
+      case CalibrationMethod::kPercentile:
+        return histogram->Percentile(options.percentile, range);
+    }
+    return range;
+  }
 };
 
 }  // namespace
@@ -113,7 +124,7 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   OCTET_ASSIGN_OR_RETURN(std::unique_ptr<GraphRunner> runner, GraphRunner::Create(float_graph));
   const Graph& graph = runner->graph();
   std::vector<Statistics> statistics(graph.tensors.size());
-  if (options.method == CalibrationMethod::kPercentile) {
+  if (options.method != CalibrationMethod::kMinMax) {
     for (Statistics& s : statistics) s.histogram = std::make_unique<Histogram>();
   }
   std::vector<bool> seen(graph.tensors.size(), false);
@@ -147,13 +158,10 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   if (done == 0) return InvalidArgument("the calibration data holds no sample");
 
   CalibrationTable table;
-  table.method = options.method == CalibrationMethod::kPercentile ? "percentile" : "minmax";
+  table.method = NameOf(kCalibrationMethodNames, options.method);
   table.samples = done;
   for (size_t i = 0; i < statistics.size(); ++i) {
-    if (!seen[i]) continue;
-    const Statistics& s = statistics[i];
-    table.ranges[graph.tensors[i].name] =
-        s.histogram != nullptr ? s.histogram->Percentile(options.percentile, s.range) : s.range;
+    if (seen[i]) table.ranges[graph.tensors[i].name] = statistics[i].RangeBy(options);
   }
   // Reshapes that move nothing are not shown by the runner: they have their input's range.
   for (const Node& n : graph.nodes) {

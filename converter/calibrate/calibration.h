@@ -2,9 +2,11 @@
 #ifndef OCTET_CONVERTER_CALIBRATE_CALIBRATION_H_
 #define OCTET_CONVERTER_CALIBRATE_CALIBRATION_H_
 
+#include <array>
 #include <functional>
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
@@ -17,12 +19,14 @@ struct Range {
 
 /// Ranges by tensor name.
 struct CalibrationTable {
-  std::string method;  ///< "minmax" or "percentile".
+  std::string method;  ///< One of kCalibrationMethodNames, in tables that Calibrate made.
   int samples = 0;
   std::map<std::string, Range> ranges;
 };
 
 enum class CalibrationMethod { kMinMax, kPercentile };
+/// By CalibrationMethod.
+inline constexpr std::array<std::string_view, 2> kCalibrationMethodNames{"minmax", "percentile"};
 
 struct CalibrationOptions {
   CalibrationMethod method = CalibrationMethod::kMinMax;
