@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what is missing, builds, and runs every test through CTest; on x86-64 then the tests of tests/aarch64 under qemu.
-# Arguments go to ctest. OCTET_DATA_DIR names outside data (README).
+# Arguments go to ctest. OCTET_DATA_DIR names outside data (tests/README.md).
 source "$(dirname "${BASH_SOURCE[0]}")/../bench/setup.sh"
 presets=(release)
 packages=("${octet_packages[@]}" clang-format python3-numpy)

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <iterator>
 #include <set>
 #include <utility>
 
@@ -520,6 +521,7 @@ const char* OpTypeText(OpType type) {
       "kPad",       "kSlice",      "kConcat",     "kReshape",     "kSoftmax",
       "kQuantize",  "kDequantize", "kClip",       "kSigmoid",     "kTanh",
       "kLogSoftmax"};
+  static_assert(std::size(kNames) == kNumOpTypes);
   return kNames[static_cast<int>(type)];
 }
 

@@ -43,16 +43,23 @@ class PackagingTest : public ::testing::Test {
     WriteFile(kWork + "/foreign.octet", "not a model");
   }
 
-  /// Builds tests/packaging/consumer and compares what its programs say.
-  static void BuildAndRun(const std::string& name, const std::string& options) {
+  /// Builds `targets` of tests/packaging/consumer; where they are.
+  static std::string Build(const std::string& name, const std::string& options,
+                           const std::string& targets) {
     const std::string build = kWork + "/" + name;
     const Outcome configure =
         RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/consumer -B " + Quote(build) +
                    " -G Ninja " OCTET_CONSUMER_OPTIONS " " + options);
-    ASSERT_EQ(configure.code, 0) << configure.out << configure.err;
-    const Outcome compile = RunCommand("cmake --build " + Quote(build) +
-                                       " --target consumer consumer_plain consumer_c");
-    ASSERT_EQ(compile.code, 0) << compile.out << compile.err;
+    EXPECT_EQ(configure.code, 0) << configure.out << configure.err;
+    const Outcome compile = RunCommand("cmake --build " + Quote(build) + " --target " + targets);
+    EXPECT_EQ(compile.code, 0) << compile.out << compile.err;
+    return build;
+  }
+
+  /// Compares what the consumers say.
+  static void BuildAndRun(const std::string& name, const std::string& options) {
+    const std::string build = Build(name, options, "consumer consumer_plain consumer_c");
+    if (HasFailure()) return;
     std::set<std::string> answers;
     for (const std::string program : {"consumer", "consumer_plain", "consumer_c"}) {
       const std::string path = Quote(build + "/" + program);
@@ -93,7 +100,7 @@ TEST_F(PackagingTest, InstallsTwoHeadersThatStandAlone) {
 
 TEST_F(PackagingTest, FindPackage) {
   BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix));
-  if (HasFatalFailure()) return;
+  if (HasFailure()) return;
   // A static library's dependencies are the program's.
   const std::string command = "readelf -d " + Quote(kWork + "/find_package/consumer_c");
   const Outcome o = RunCommand(command);
@@ -109,6 +116,24 @@ TEST_F(PackagingTest, FindPackage) {
 
 TEST_F(PackagingTest, AddSubdirectory) {
   BuildAndRun("add_subdirectory", "-DOCTET_SOURCE=" OCTET_SOURCE_DIR);
+}
+
+TEST_F(PackagingTest, TheCodeOfTheReadmeRuns) {
+  const std::string readme = ReadFile(OCTET_SOURCE_DIR "/README.md"), fence = "```cpp\n";
+  const size_t begin = readme.find(fence);
+  ASSERT_NE(begin, std::string::npos);
+  const size_t code = begin + fence.size();
+  WriteFile(kWork + "/readme.cc", readme.substr(code, readme.find("\n```", code) + 1 - code));
+  const std::string program = Quote(Build("readme",
+                                          "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix) +
+                                              " -DREADME_CODE=" + Quote(kWork + "/readme.cc"),
+                                          "readme") +
+                                    "/readme");
+  if (HasFailure()) return;
+  const Outcome good = RunCommand(program + " " + Quote(kWork + "/int8.octet"));
+  EXPECT_EQ(good.code, 0) << good.err;
+  EXPECT_TRUE(std::regex_match(good.out, std::regex("([a-z]+ +[01]\\.[0-9]{3}\n){3}"))) << good.out;
+  ExpectError(program + " " + Quote(kWork + "/foreign.octet"), 1, "foreign.octet");
 }
 
 TEST_F(PackagingTest, LibraryKeepsToItself) {
