@@ -358,7 +358,8 @@ class Generator {
       case OpType::kDequantize:
         if (u8) Push(type, {x}, Activation(DType::kF32, t.shape));
         return;
-      default:
+      case OpType::kConv2d:
+      case OpType::kDense:
         return;
     }
   }

@@ -60,7 +60,9 @@ TEST(DocumentsTest, EveryLinkLeadsSomewhere) {
       SCOPED_TRACE(document.string() + ": " + (*it)[0].str());
       const fs::path target = path.empty() ? document : document.parent_path() / path;
       EXPECT_TRUE(fs::exists(target));
-      if (!anchor.empty()) EXPECT_THAT(Anchors(target), ::testing::Contains(anchor.substr(1)));
+      if (!anchor.empty()) {
+        EXPECT_THAT(Anchors(target), ::testing::Contains(anchor.substr(1)));
+      }
       ++links;
     }
   }
