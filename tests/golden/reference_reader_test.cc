@@ -19,6 +19,7 @@
 #include <utility>
 #include <vector>
 
+#include "bench/graph_generator.h"
 #include "converter/calibrate/sample_source.h"
 #include "converter/import/importer.h"
 #include "converter/passes/passes.h"
@@ -27,7 +28,6 @@
 #include "formats/base/str_cat.h"
 #include "formats/model/octet_file.h"
 #include "tests/data_dir.h"
-#include "bench/graph_generator.h"
 #include "tests/fuzz/graph_oracle.h"
 #include "tests/golden/answers.h"
 #include "tests/golden/exporter_environment.h"
