@@ -17,8 +17,6 @@
 namespace octet {
 namespace {
 
-/// Whether kernels of the operator store all 16 lanes of a panel, whatever the channels.
-
 /// The byte that stands for 0; floats have no quantization and so 0 as their zero point.
 uint8_t PaddingOf(const Tensor& t) { return static_cast<uint8_t>(t.quantization.zero_point); }
 
