@@ -1,3 +1,5 @@
+// .npy files as parts of a data set. Type and shape tell pixels, prepared numbers and codes apart;
+// all samples become images or [height,width,channels].
 #include <filesystem>
 
 #include "formats/base/macros.h"

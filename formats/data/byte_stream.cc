@@ -1,3 +1,5 @@
+// A plain file is read at a position. For a compressed one, zlib's state and a piece of the file
+// stand on the heap; gzip streams one behind the other are read as one.
 #include "formats/data/byte_stream.h"
 
 #include <zlib.h>

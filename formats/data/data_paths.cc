@@ -1,3 +1,5 @@
+// Patterns and folders are expanded first, then all paths are compared in their canonical form,
+// then the shards that their names tell of are looked for among them.
 #include "formats/data/data_paths.h"
 
 #include <glob.h>

@@ -1,3 +1,5 @@
+// A data set is a list of parts of one kind (dataset_part.h), read one after the other. What a file
+// is its first bytes decide; its name counts only for a TFRecord file that is damaged.
 #include "formats/data/dataset.h"
 
 #include <algorithm>

@@ -1,3 +1,8 @@
+// One decoder a format. Nothing reaches a library that was not checked before: JPEGs go through
+// ReadJpegStructure, then to libjpeg, or without it to stb_image; of PNGs the chunks are parsed
+// here, zlib inflates them, and stb_image gets the rows as a PNG without compression (PlainPng),
+// whose palette is looked up behind it. BMP and PNM are read here. Sizes are bounded before pixels
+// are allocated, and a small file cannot ask for much work.
 #include "formats/data/image.h"
 
 #include <zlib.h>

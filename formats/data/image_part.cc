@@ -1,3 +1,5 @@
+// Folders of images and single images as parts of a data set: names are listed when the part is
+// opened, files are read one at a time.
 #include <algorithm>
 #include <cctype>
 #include <filesystem>

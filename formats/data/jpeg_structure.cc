@@ -1,3 +1,7 @@
+// One pass over the markers. The frame header gives the size and the components, tables are noted
+// as bits, a scan's header is checked against both, and its compressed bytes are passed over to the
+// next marker and counted. At the end every component must have been scanned, in progressive files
+// to the last bit.
 #include "formats/data/jpeg_structure.h"
 
 #include <algorithm>

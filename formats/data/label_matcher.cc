@@ -1,3 +1,6 @@
+// Labels are indexed twice, exactly and alike; a name that is there exactly is not looked for
+// otherwise. Of a model with labels, the first record with a number decides whether numbers count
+// from 0 or 1 (first_); all others must agree.
 #include "formats/data/label_matcher.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Three readers: StructuredReader for a dict or list of Python or JSON, ReadLines for a name, or
+// index and name, a line, ReadRecords for TFRecord files. The first two collect Entries, which
+// ByIndex puts where their indices say.
 #include "formats/data/labels.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// The header is a Python dict, of which the subset that NumPy writes is parsed. The array stays in
+// the file: NpyReader reads the elements that are asked for, and converts those of another type in
+// pieces through a buffer on the stack. Files are written as version 1.0.
 #include "formats/data/npy.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Fields stand in the order in which things are done. Options of decoding and scaling are left out
+// where they are the framework's defaults, but for the filter.
 #include "formats/data/preprocessing_json.h"
 
 #include <array>

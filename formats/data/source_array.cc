@@ -1,3 +1,6 @@
+// Decide compares the array's shape with the input's once, when the file is opened: whether samples
+// are pixels of any size or the input's own numbers, and where their channels are. Reading then
+// gives the channels last whatever the file has.
 #include "formats/data/source_array.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// stb_image is compiled into this file alone, with an allocator that bounds each allocation and
+// fills what it gives.
 #include "formats/data/stb_decoder.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Records are framed here; their messages are read with protozero and without a schema, other
+// fields being skipped. The first two bytes say whether a file is compressed, unless the checksum
+// of a record's length says otherwise.
 #include "formats/data/tfrecord.h"
 
 #include <algorithm>

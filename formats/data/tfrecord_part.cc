@@ -1,3 +1,5 @@
+// TFRecord files as parts of a data set. Features are views of the record, of which the photo and
+// its name are copied out.
 #include <filesystem>
 
 #include "formats/base/macros.h"

@@ -1,3 +1,9 @@
+// Shapes and validation. InferShape knows the output of every operator. ValidateGraph looks at each
+// tensor by itself, at how much constant data the nodes read together, at the inputs, at the nodes
+// in the order of execution (their inputs computed before them, the output's shape as it is
+// inferred, types, quantizations, ranges), at the outputs, and at the metadata. Its limits are such
+// that behind it neither sizes and offsets nor sums of int8 products overflow, and no factor makes
+// a NaN.
 #include "formats/model/graph.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Two ranges are compared: what the preprocessing makes of pixels 0 and 255, and what the network
+// was calibrated on, which is measured or read off the quantization at the graph's head. The texts
+// describe the same preprocessing.
 #include "formats/model/input_meaning.h"
 
 #include <algorithm>

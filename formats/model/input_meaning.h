@@ -36,8 +36,6 @@ struct InputMeaning {
   std::string doubt;
 };
 
-/// Of a converted graph, whose quantization tells what it was calibrated on, or with the range that
-/// was measured.
 /// Whether a network as it was imported, before passes fold arithmetic into weights, takes photos
 /// as floats and gets their pixels as they are, 0 to 255: nobody named a preprocessing, and it has
 /// none at its head. The converter notes it among the options.
@@ -45,9 +43,10 @@ bool GetsRawPixels(const Graph& imported);
 inline constexpr char kRawPixelsOption[] = "--preprocessing=none";
 inline constexpr char kRawPixelsWarning[] =
     "photos reach the network as pixels of 0..255, as no preprocessing was named; if it was "
-    "trained "
-    "on anything else, say so by --preprocessing";
+    "trained on anything else, say so by --preprocessing";
 
+/// Of a converted graph, whose quantization tells what it was calibrated on, or with the range that
+/// was measured.
 InputMeaning MeaningOfInput(const Graph& graph, std::optional<ValueRange> measured = {});
 
 }  // namespace octet

@@ -1,3 +1,9 @@
+// Writing validates, packs the weights, gives each constant its place, and puts tables, constants
+// and header into one buffer; the checksum comes last. Reading trusts nothing: every field is
+// checked where it is read, memory is counted against max_memory before it is taken, each byte of
+// the file is of one field or constant or a zero of padding, and the graph is validated at the end.
+// Constants are not copied out: they are spans of the mapping or copy, which all tensors own
+// together.
 #include "formats/model/octet_file.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// Packing and unpacking are one walk over the elements (ForEachElement) with the sides exchanged,
+// on unsigned numbers of an element's size. PackGraph applies it to all weights that are still
+// plain.
 #include "formats/model/panel.h"
 
 #include <cstring>

@@ -1,3 +1,5 @@
+// What each framework has: its filters, its defaults, and the options that are its alone.
+// Descriptions leave out the options that are at their defaults.
 #include "formats/model/preprocessing.h"
 
 #include <cmath>
