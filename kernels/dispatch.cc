@@ -1,3 +1,5 @@
+// AllTables makes of OCTET_INSTRUCTION_SETS (instruction_sets.h), where better ones stand behind,
+// the tables of this build and processor; SelectTable takes the last one that runs here.
 #include "kernels/dispatch.h"
 
 #include <cstdlib>

@@ -1,3 +1,4 @@
+// The kernels for Advanced SIMD, which every aarch64 processor has.
 #define OCTET_ISA_NAMESPACE neon
 #include "kernels/arm/neon_machine.h"
 // The machine comes first, then the vector interface.

@@ -1,3 +1,4 @@
+// The pixel kernels for Advanced SIMD, which neondot and neoni8mm use too.
 #define OCTET_ISA_NAMESPACE neon
 #include "kernels/arm/neon_resize.h"
 // The set's own passes come first.

@@ -1,3 +1,4 @@
+// The kernels for Advanced SIMD with the dot products of ARMv8.2 (SDOT).
 #define OCTET_ISA_NAMESPACE neondot
 #define OCTET_NEON_DOT
 // This file is compiled for more than the baseline, so xsimd's inline functions need a name of

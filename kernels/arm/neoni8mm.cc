@@ -1,3 +1,5 @@
+// The kernels for Advanced SIMD with the dot products of u8 and s8 (I8MM); needs those of ARMv8.2
+// too.
 #define OCTET_ISA_NAMESPACE neoni8mm
 #define OCTET_NEON_I8MM
 // This file is compiled for more than the baseline, so xsimd's inline functions need a name of

@@ -1,3 +1,4 @@
+// The loops of avx512vnni over plain C++, for tests on machines without the instructions.
 #define OCTET_ISA_NAMESPACE emulated512
 #define OCTET_EMULATE_AVX512
 #include "kernels/x86/avx512vnni_vec.h"

@@ -1,3 +1,5 @@
+// Convolutions by their definition, one output at a time. Integers are summed exactly and finished
+// step by step as kernel_table.h says; float sums are in double.
 #include "kernels/reference/reference_conv.h"
 
 #include <algorithm>

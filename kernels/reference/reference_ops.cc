@@ -1,3 +1,6 @@
+// Pooling, element-wise operators and functions of rows by their definitions (kernel_table.h), one
+// element at a time. Where codes come out, the steps in single precision are those of every
+// instruction set, as their bits must be the same.
 #include "kernels/reference/reference_ops.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The kernels for AVX2; needs FMA and F16C too.
 #define OCTET_ISA_NAMESPACE avx2
 #include "kernels/x86/avx2_vec.h"
 // The vector interface comes first.

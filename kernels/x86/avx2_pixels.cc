@@ -1,3 +1,4 @@
+// The pixel kernels for AVX2, which avxvnni uses too.
 #define OCTET_ISA_NAMESPACE avx2
 #include "kernels/x86/avx2_resize.h"
 // The set's own passes come first.

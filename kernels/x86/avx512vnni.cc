@@ -1,3 +1,4 @@
+// The kernels for AVX-512 with VNNI; needs F, BW, DQ and VL.
 #define OCTET_ISA_NAMESPACE avx512vnni
 #include "kernels/x86/avx512vnni_vec.h"
 // The vector interface comes first.

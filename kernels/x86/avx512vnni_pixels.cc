@@ -1,3 +1,4 @@
+// The pixel kernels for AVX-512 with VNNI; needs F, BW, DQ and VL.
 #define OCTET_ISA_NAMESPACE avx512vnni
 #include "kernels/x86/avx512_resize.h"
 // The set's own passes come first.

@@ -1,3 +1,4 @@
+// The kernels for AVX2 with the integer product of AVX-VNNI; needs FMA and F16C too.
 #define OCTET_ISA_NAMESPACE avxvnni
 #define OCTET_AVXVNNI
 #include "kernels/x86/avx2_vec.h"

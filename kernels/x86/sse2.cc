@@ -1,3 +1,4 @@
+// The kernels for SSE2, which every x86-64 processor has.
 #define OCTET_ISA_NAMESPACE sse2
 #include "kernels/x86/sse2_machine.h"
 // The machine comes first, then the vector interface.

@@ -1,3 +1,4 @@
+// The pixel kernels for SSE2.
 #define OCTET_ISA_NAMESPACE sse2
 #include "kernels/x86/sse2_resize.h"
 // The set's own passes come first.
