@@ -1,3 +1,6 @@
+// Loading, describing and verifying. Reading is formats/model/octet_file.h's business; what is
+// counted in a graph is counted once, at load. Verify runs the golden input through a session of
+// its own.
 #include <algorithm>
 #include <cmath>
 #include <cstring>

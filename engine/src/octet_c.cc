@@ -1,3 +1,6 @@
+// A layer over the C++ library. Handles own what they stand for; enumerations have the same numbers
+// on both sides; what may throw is Guarded; messages are malloc'ed for octet_free. Options begin
+// with their size, so that programs and libraries of different versions fit (ReadStruct).
 #include "engine/include/octet/octet_c.h"
 
 #include <algorithm>

@@ -1,3 +1,8 @@
+// How threads divide an operator: by output pixels, panels, tiles, rows or images. Every byte of an
+// output is written by one thread, and the same whatever its share is, so that results do not
+// depend on the number of threads. A hybrid layer's input is quantized by two operators: in
+// MinMaxOp each thread leaves the range of its rows, in DynamicQuantizeOp each joins all ranges for
+// itself.
 #include "engine/src/ops.h"
 
 #include <algorithm>

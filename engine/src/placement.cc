@@ -1,3 +1,6 @@
+// A Reach grows by each term's least and greatest value. PlaceInArena lists for every operator the
+// intervals placed so far that are alive then, and puts the next one into the first gap between
+// those that it meets.
 #include "engine/src/placement.h"
 
 #include <algorithm>

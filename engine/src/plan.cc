@@ -1,3 +1,9 @@
+// The planner's two phases in order (planner.h). Layouts come first, for the whole graph: what
+// padding surrounds a tensor and whether it is tight depends on all that read it. Then each node
+// adds its operators, a graph input is copied in before the first node that needs it in memory, and
+// outputs are copied out at the end. Push refuses an operator that would touch a byte outside of
+// its buffers, and notes who uses a buffer; from these lifetimes PlaceBuffers and SetAddresses make
+// memory and pointers.
 #include "engine/src/plan.h"
 
 #include <algorithm>

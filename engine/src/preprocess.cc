@@ -1,3 +1,7 @@
+// Resize finds the geometry, then every thread makes a part of the rows: the photo's rows upright
+// (ImageRows), of them the part that is scaled (PartOfRows), through the resampler. The rest is
+// done on the small result: padding, gray made color, BGR. Normalization of bytes is a table of 256
+// numbers a channel. Memory is in Buffers and the resampler, and is taken when the task changes.
 #include "engine/src/preprocess.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// A session is planned for as many images as stay in the cache; a larger batch is run in groups. A
+// group is one parallel region, in which all threads go through the operators in order and share
+// each one (parallel.h). Memory is taken when the session is made; what Classify and Preprocess
+// need in addition is kept from their first call on.
 #include <omp.h>
 
 #include <algorithm>

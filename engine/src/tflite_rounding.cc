@@ -1,3 +1,7 @@
+// MultiplyFixed and TfliteTerm are TFLite's own arithmetic, in integers. TfliteAffine looks for a
+// scale and a shift with which one multiplication and addition in float give the same for all 256
+// codes: the exact quotients, or where a value comes near the limit between two results, the best
+// of their neighbours.
 #include "engine/src/tflite_rounding.h"
 
 #include <limits>

@@ -1,3 +1,5 @@
+// `octet classify` and `octet verify`. Photos are decoded and classified by as many workers as
+// there are cores, each with a session of its own, and reported in the order of the command line.
 #include <algorithm>
 #include <cstdio>
 #include <memory>

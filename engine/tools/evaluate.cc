@@ -1,3 +1,6 @@
+// `octet evaluate`. Every sample is read once: workers decode it and make the inputs of all models,
+// then one model after the other runs on it, which alone is timed. Reports follow when the data has
+// ended.
 #include <algorithm>
 #include <chrono>
 #include <cstdio>

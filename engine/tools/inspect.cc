@@ -1,3 +1,4 @@
+// `octet inspect`: a file as text, as JSON or as a graph for dot.
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,3 +1,5 @@
+// Pixels go through the model's preprocessing, one Preprocessor a worker; arrays are only put into
+// the model's order and type.
 #include "engine/tools/prepare_input.h"
 
 #include <algorithm>

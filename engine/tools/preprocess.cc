@@ -1,3 +1,5 @@
+// `octet preprocess`: what a network gets of a photo, as an image or array, and which part of the
+// photo that is.
 #include <algorithm>
 #include <cstdio>
 #include <nlohmann/json.hpp>

@@ -1,3 +1,6 @@
+// `octet run`. InputReader gives sample n of one input in the model's type, Output takes one
+// output's results, and RunAll moves batches from the former to the latter. Files, names and shapes
+// are checked before anything is computed; arrays are written when all samples were.
 #include <unistd.h>
 
 #include <algorithm>

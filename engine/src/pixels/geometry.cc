@@ -1,3 +1,5 @@
+// Sizes and offsets are computed in the framework's own type (integers, Python's doubles,
+// TensorFlow's and Keras' floats), as another one would round some of them to the next pixel.
 #include "engine/src/pixels/geometry.h"
 
 #include <algorithm>

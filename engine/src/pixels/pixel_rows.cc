@@ -1,3 +1,7 @@
+// An upright row is a stored one, converted and reversed as needed, or, of an image that is turned
+// by an odd number of quarters, a column: kBand columns are transposed at once, kPieces stored rows
+// at a time. A row of the image itself is given without a copy unless reading on would leave the
+// image.
 #include "engine/src/pixels/pixel_rows.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// TapsResampler filters along one axis and then along the other, with weights of TensorFlow (float)
+// or Pillow (double); a ring holds rows of the source or of the first pass. Which axis is first is
+// the framework's rule, as sums round by it. TensorFlow's bilinear without antialias is another
+// formula, LerpResampler's.
 #include "engine/src/pixels/resampler_float.h"
 
 #include <algorithm>

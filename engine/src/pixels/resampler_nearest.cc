@@ -1,3 +1,5 @@
+// Which pixel each output takes is worked out once for each axis, by the framework's formula; rows
+// are then picked.
 #include "engine/src/pixels/resampler_nearest.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// MethodOf chooses among cv2.resize's ways of computing as that does. All but copies and areas of
+// whole factors filter the columns of source rows into a ring of rows, and then blend rows of the
+// ring. Positions, weights and sums are computed in the types and the order of the original, so
+// that they round alike.
 #include "engine/src/pixels/resampler_opencv.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// Image.resize on 8 bits: means of blocks where reducing_gap asks for them, then two passes with
+// weights in fixed point, rounded to 8 bits in between. Horizontal first, kRowsAtOnce source rows
+// are filtered into a ring, of which the vertical pass blends rows; the other way round, the ring
+// holds source rows, and what was blended is filtered.
 #include "engine/src/pixels/resampler_pillow.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Each framework's weights in its own types and order of operations, so that they round alike:
+// Pillow's in double, TensorFlow's mostly in float.
 #include "engine/src/pixels/taps.h"
 
 #include <array>
