@@ -1,3 +1,5 @@
+// One pass over the samples: the graph runs with an observer, and every activation keeps its
+// extremes and, for percentiles, a histogram that grows with what it sees.
 #include "converter/calibrate/calibration.h"
 
 #include <algorithm>

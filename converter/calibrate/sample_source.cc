@@ -1,3 +1,5 @@
+// Two sources: arrays, read one sample after the other, and data sets of photos, which are decoded
+// and prepared on all cores. The SampleSource that is given out owns whichever it is.
 #include "converter/calibrate/sample_source.h"
 
 #include <algorithm>

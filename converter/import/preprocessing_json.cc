@@ -1,3 +1,5 @@
+// The framework comes first, as it decides the defaults that the other fields replace. What does
+// not go together is ProblemOf's to say (formats/model/preprocessing.h).
 #include "converter/import/preprocessing_json.h"
 
 #include <array>

@@ -1,3 +1,5 @@
+// Three dialects, each into Preprocessing. Fields and transforms that are not known are refused,
+// and so are steps in another order than octet's: what is read means the same here as there.
 #include "converter/import/transforms_json.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The directory is found from the end of the file and read whole. An entry's size is checked
+// against what deflate can do before it is inflated, and its CRC-32 behind.
 #include "converter/import/zip_reader.h"
 
 #include <zlib.h>

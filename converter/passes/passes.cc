@@ -1,3 +1,6 @@
+// Every pass walks the nodes once, with an Editor that knows who makes and who reads a tensor, and
+// ends with Finish, which drops what is dead or not needed, sorts the rest and renumbers the
+// tensors. Constants are never changed in place, as others may read them.
 #include "converter/passes/passes.h"
 
 #include <algorithm>

@@ -1,3 +1,8 @@
+// fp16 and hybrid only replace weights. int8 takes steps (Int8Converter::Run): which nodes compute
+// in float, from the outputs backwards, and with that which tensors are uint8; which of those share
+// a quantization (Unite, a union-find); and the rewriting, which inserts conversions where they are
+// first needed and quantizes weights and biases so that no sum leaves int32. InterfaceTyper then
+// gives inputs and outputs the types that were asked for.
 #include "converter/quantize/quantize.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// The model runs on one input after the other, and differences are tallied as they come. Where the
+// answers have two readings, channels last or first, both are tallied, and the source's order
+// counts unless the other agrees a hundred times better.
 #include "converter/report/compare.h"
 
 #include <algorithm>

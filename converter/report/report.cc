@@ -1,3 +1,4 @@
+// MakeReport counts what is in the written graph; text and JSON are two views of the same struct.
 #include "converter/report/report.h"
 
 #include <algorithm>

@@ -1,3 +1,7 @@
+// Element types, decoding of bytes, what reshapes and slices mean, and Folder, which computes
+// operators on constants. A result is charged to the importer's budget before it is made. In shape
+// arithmetic the batch size is a symbol: numbers that depend on it stay multiples of it or become
+// kUnknown.
 #include "converter/import/builder/constant.h"
 
 #include <algorithm>

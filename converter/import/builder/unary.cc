@@ -1,3 +1,5 @@
+// One row a function, with its spelling in every format. Whatever an importer asks about a function
+// is looked up there.
 #include "converter/import/builder/unary.h"
 
 #include <algorithm>

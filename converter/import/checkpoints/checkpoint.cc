@@ -1,3 +1,6 @@
+// NetworkTensors is a map from the names that the network sees to recipes: a stored tensor, or
+// parts from which it is computed when it is read, which may be computed themselves.
+// ImportCheckpoint also tries the descriptions that ship, to name those that fit.
 #include "converter/import/checkpoints/checkpoint.h"
 
 #include <algorithm>

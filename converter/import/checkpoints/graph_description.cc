@@ -1,3 +1,6 @@
+// A description with "like" is merged into the one that it names (a JSON merge patch) before
+// anything is read. Fields that are not known are refused, and a scheme that is named must have
+// every role that the network asks for.
 #include "converter/import/checkpoints/graph_description.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// A stack machine for the opcodes of protocols 2 to 5 that makes values where Python would make
+// objects. Text points into the pickle's bytes, nothing pops below the last mark, and the number of
+// values is bounded.
 #include "converter/import/checkpoints/pickle_reader.h"
 
 #include <bit>

@@ -1,3 +1,8 @@
+// The pickle is read as data (pickle_reader.h), from a zip archive or as the fourth of five in a
+// legacy stream, which the storages follow. CollectTensors looks for dicts of tensors, ranks them
+// by their keys, and takes the likeliest one beside those of averages. A tensor is a view: storage,
+// offset, shape and strides, checked to lie inside its storage when it is collected; values are
+// read when they are asked for.
 #include "converter/import/checkpoints/pytorch.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// ChooseNaming lists what the network would ask for under every scheme and counts which names are
+// there, which gives the scheme, the alternative for each role and the prefix. CheckTensors tells
+// what is then missing, of another shape or left over. Only when nothing is does Builder build.
 #include "converter/import/checkpoints/resnet_builder.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// The header is checked entry by entry, then all extents together in the order of the file. Values
+// are spans of the mapping until they are read.
 #include "converter/import/checkpoints/safetensors.h"
 
 #include <algorithm>

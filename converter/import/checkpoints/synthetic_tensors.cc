@@ -1,3 +1,5 @@
+// A generator for each tensor, seeded by its name, draws its values in order; the role says from
+// which distribution.
 #include "converter/import/checkpoints/synthetic_tensors.h"
 
 #include <cmath>

@@ -1,3 +1,7 @@
+// Parser walks from the superblock to the root group and on, and makes the whole tree at once, by
+// the public "HDF5 File Format Specification"; arrays stay spans of the file. Damaged files cannot
+// make it loop or take much: an object is visited once, and headers, trees and heaps are charged to
+// budgets in proportion to the file.
 #include "converter/import/keras/hdf5_reader.h"
 
 #include <algorithm>

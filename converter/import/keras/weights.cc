@@ -1,3 +1,6 @@
+// Two layouts: Legacy, where a layer's group lists the names of its weights, and Numbered, where a
+// weight is a number in its layer's group and the groups have made-up names. What was found is
+// remembered, so that CheckAllRead can name a weight that nobody asked for.
 #include "converter/import/keras/weights.h"
 
 #include <cctype>

@@ -1,3 +1,6 @@
+// FoldOnnxNode reads an operator's inputs and attributes as its opset has them and leaves the
+// arithmetic to Folder (builder/constant.h). What it has no rule for is not folded, which is no
+// error.
 #include "converter/import/onnx/constant.h"
 
 #include <algorithm>

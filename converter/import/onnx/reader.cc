@@ -1,3 +1,5 @@
+// A message is a list of fields and where they go (ReadFields, Field). place_ says in errors which
+// part of the model was being read.
 #include "converter/import/onnx/reader.h"
 
 #include "converter/import/proto_reader.h"

@@ -1,4 +1,4 @@
-// ONNX's protocol buffer as small structs. No meaning yet: that is onnx_import.cc's.
+// ONNX's protocol buffer as small structs. What they mean is the importer's to say (importer.h).
 #ifndef OCTET_CONVERTER_IMPORT_ONNX_READER_H_
 #define OCTET_CONVERTER_IMPORT_ONNX_READER_H_
 

@@ -1,3 +1,6 @@
+// A table from TensorFlow's operators to Folder's (builder/constant.h). StridedSlice and Slice
+// become ranges here, of constants and of activations. Inputs that say how (shapes, axes, bounds)
+// must not depend on the batch; those that are data may.
 #include "converter/import/tensorflow/fold.h"
 
 #include <algorithm>

@@ -1,3 +1,8 @@
+// Inliner flattens what the outputs need, depth first with a stack of its own and a Scope for each
+// call; identities and calls become the values behind them. AssignmentFinder follows control edges
+// and whole functions as well, to find variables that a run may assign. RestoredKeys reads off the
+// assignments behind RestoreV2 what each variable is called in the checkpoint. Work is counted, as
+// calls can multiply.
 #include "converter/import/tensorflow/inline.h"
 
 #include <charconv>

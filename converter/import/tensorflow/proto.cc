@@ -1,3 +1,6 @@
+// A message is a list of fields and where they go (ReadFields, Field). Names and attributes are
+// kept as views of the file, and an attribute is parsed when it is asked for. Constants come with
+// their bytes, or as lists of which the last value fills the rest, against a budget.
 #include "converter/import/tensorflow/proto.h"
 
 #include <utility>

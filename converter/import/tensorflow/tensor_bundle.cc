@@ -1,3 +1,7 @@
+// LevelDB's table format: a footer names the index block, which names the data blocks, whose
+// entries are keys and BundleEntryProto messages. The whole index is read and checked when the
+// bundle is opened; a tensor's bytes are a span of a mapped shard, whose checksum is verified when
+// they are read.
 #include "converter/import/tensorflow/tensor_bundle.h"
 
 #include <cstdio>

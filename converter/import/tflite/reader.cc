@@ -1,3 +1,6 @@
+// FlatBuffers' verifier makes sure that whatever is reached lies inside the file. The rest is
+// checked here: every index, sizes of data, quantization, and fields of a newer schema, which are
+// refused because their meaning is not known. Constants stay spans of the file.
 #include "converter/import/tflite/reader.h"
 
 #include <algorithm>
