@@ -1,3 +1,8 @@
+// A graph grows node by node: a step picks a live tensor and adds a node or a small pattern behind
+// it. Push keeps a node if InferShape accepts it and its work is affordable. Values of constants
+// come from generators of their own, seeded by one choice. What is drawn, and in which order, makes
+// the graphs: a change here changes what seeds stand for, and with them the signature
+// (signature.h).
 #include "bench/graph_generator.h"
 
 #include <algorithm>
@@ -54,8 +59,7 @@ class Generator {
   }
 
  private:
-  // ---- What the whole graph is like
-  // --------------------------------------------------------------
+  // ---- What the whole graph is like ----
 
   void ChooseStyle() {
     constexpr Style kStyles[] = {Style::kFp32,   Style::kFp16,  Style::kHybrid,
@@ -94,8 +98,7 @@ class Generator {
     return c_.Percent(80) ? c_.Int(1, 9) : c_.Int(7, 17);
   }
 
-  // ---- Tensors
-  // -------------------------------------------------------------------------------------
+  // ---- Tensors ----
 
   std::string Name(const char* prefix) { return prefix + std::to_string(names_++); }
 
@@ -187,8 +190,7 @@ class Generator {
     return Push(std::move(n));
   }
 
-  // ---- Steps
-  // ---------------------------------------------------------------------------------------
+  // ---- Steps ----
 
   void Step() {
     const uint32_t kind = c_.Below(100);
@@ -526,8 +528,7 @@ class Generator {
     Push(OpType::kReshape, {x}, y);
   }
 
-  // ---- Convolutions and dense layers
-  // ---------------------------------------------------------------
+  // ---- Convolutions and dense layers ----
 
   DType WeightType(bool u8) {
     if (u8) return DType::kI8;
@@ -722,8 +723,7 @@ class Generator {
     n->inputs[kInputScales] = Vector(DType::kF32, v);
   }
 
-  // ---- Outputs
-  // -------------------------------------------------------------------------------------
+  // ---- Outputs ----
 
   void ChooseOutputs() {
     std::vector<char> read(g_.tensors.size(), 0);

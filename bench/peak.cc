@@ -1,3 +1,5 @@
+// Inline assembly, so that no compiler changes what is timed: independent accumulators, operands in
+// registers, one loop for each instruction or sequence that kernels multiply and accumulate with.
 #include "bench/peak.h"
 
 #include <algorithm>

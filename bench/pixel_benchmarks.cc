@@ -1,3 +1,5 @@
+// Two tables: kCases of formats, for rows alone, and kRules of frameworks and filters, for whole
+// inputs. Photos are noise, the same for all.
 #include "bench/pixel_benchmarks.h"
 
 #include <benchmark/benchmark.h>

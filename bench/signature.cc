@@ -1,3 +1,5 @@
+// Seeds are tried in order; graphs that compute with anything but codes, or do not validate, are
+// passed over until kNetworks have counted.
 #include "bench/signature.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// A description is built with SyntheticTensorSource and optimized once; Convert quantizes it, for
+// int8 with ranges measured on smooth images, and serializes it into aligned memory.
 #include "bench/synthetic_network.h"
 
 #include <cmath>
