@@ -79,8 +79,7 @@ OCTET_INLINE T Larger(T v, T best) {
   return v > best ? v : best;
 }
 
-// ---- Pools
-// ----------------------------------------------------------------------------------------------------------
+// ---- Pools ----
 
 // Part of a window that lies inside the image, [begin, end) along one dimension.
 struct Extent {
@@ -361,8 +360,7 @@ void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
   }
 }
 
-// ---- Elementwise
-// ----------------------------------------------------------------------------------------------------
+// ---- Elementwise ----
 
 // f(a, b, out, channel, n) for runs of n consecutive elements that begin at `channel` of a pixel.
 // Where no operand has room between pixels and nothing is per channel, a row is one run.

@@ -226,8 +226,7 @@ TEST(GraphOracle, RandomGraphs) {
   if (count >= kDefaultGraphs && failures == 0) ExpectEverything(coverage);
 }
 
-// ---- The oracle can fail
-// ---------------------------------------------------------------------------
+// ---- The oracle can fail ----
 
 /// Another constant in `slot` of the node, one of whose elements `change` has changed.
 template <typename T, typename F>
@@ -365,8 +364,7 @@ TEST(GraphGenerator, TakesAnyBytes) {
   }
 }
 
-// ---- Shrinking
-// -------------------------------------------------------------------------------------
+// ---- Shrinking ----
 
 /// What a graph is shrunk for when there is no defect: a 3x3 convolution whose result is pooled.
 bool HasPooledConv(const GraphCase& c) {

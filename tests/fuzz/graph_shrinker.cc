@@ -465,8 +465,7 @@ class Shrinker {
   int calls_left_;
 };
 
-// ---- Code
-// ------------------------------------------------------------------------------------------
+// ---- Code ----
 
 /// Shortest decimal that reads back as the same float.
 std::string FloatText(float v) {

@@ -46,8 +46,7 @@ std::string ZipError(const std::string& object, const StorageBytes& storages = {
   return ParseError(ZipCheckpoint(object, storages));
 }
 
-// -- Zip
-// ------------------------------------------------------------------------------------------------------------------------------
+// -- Zip --
 
 TEST(ZipReader, ReadsStoredAndDeflatedEntries) {
   ZipBuilder builder;
@@ -98,8 +97,7 @@ TEST(ZipReader, FindsDamage) {
   EXPECT_THAT(zip.value().Read(bomb).status().message(), HasSubstr("cannot hold"));
 }
 
-// -- Tensors
-// --------------------------------------------------------------------------------------------------------------------------
+// -- Tensors --
 
 TEST(Pytorch, ReadsTensorsOfBothFormats) {
   const std::string object = pickle::Dict(
@@ -212,8 +210,7 @@ TEST(Pytorch, ViewsOfLegacyStorages) {
   EXPECT_THAT(source->Read(Ask("w")).value(), ElementsAre(3, 4));
 }
 
-// -- What is refused
-// ------------------------------------------------------------------------------------------------------------------
+// -- What is refused --
 
 TEST(Pytorch, NothingIsExecutedAndClassesAreNamed) {
   EXPECT_THAT(
@@ -513,8 +510,7 @@ TEST(Pytorch, ScriptedModulesAndOtherArchivesAreRefused) {
   EXPECT_THAT(ParseError(big.Build()), HasSubstr("byte order"));
 }
 
-// -- Real models
-// ----------------------------------------------------------------------------------------------------------------------
+// -- Real models --
 
 TEST(Pytorch, ModelOfTheFlowersGivesItsReferenceProbabilities) {
   OCTET_REQUIRE_MODELS();

@@ -99,8 +99,7 @@ inline RefTensor RefTransposed(RefTensor& x, const std::vector<int64_t>& perm) {
   return y;
 }
 
-// -- Channels last, as TensorFlow and its kin define them
-// ------------------------------------------
+// -- Channels last, as TensorFlow and its kin define them --
 
 /// One spatial axis of a window. `front` is the padding before the first value.
 struct RefAxis {

@@ -882,8 +882,7 @@ TEST_F(CheckpointTest, ValuesMustBeUsable) {
               HasSubstr("tensor 'bn1.running_var': its variance is -1 at channel 2"));
 }
 
-// -- Weights that are stored in parts, and several sets of them
-// ------------------------------------
+// -- Weights that are stored in parts, and several sets of them --
 
 constexpr float kV[] = {3, -1, 2, 0.5f, 4, -2};
 

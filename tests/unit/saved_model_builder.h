@@ -21,8 +21,7 @@ namespace octet::testing {
 inline constexpr int kTfFloat = 1, kTfDouble = 2, kTfInt32 = 3, kTfUint8 = 4, kTfString = 7,
                      kTfInt64 = 9, kTfResource = 20;
 
-// -- Attribute values, serialized
-// -----------------------------------------------------------------------------------------------------
+// -- Attribute values, serialized --
 
 template <typename F>
 std::string Message(const F& fill) {
@@ -99,8 +98,7 @@ inline std::string AttrStrings(const std::vector<std::string>& values) {
   });
 }
 
-// -- Graphs
-// ---------------------------------------------------------------------------------------------------------------------------
+// -- Graphs --
 
 using Attributes = std::vector<std::pair<std::string, std::string>>;
 
@@ -210,8 +208,7 @@ struct TfSavedModel {
   }
 };
 
-// -- Tensor bundles
-// -------------------------------------------------------------------------------------------------------------------
+// -- Tensor bundles --
 
 inline uint32_t BytesCrc(std::string_view bytes) {
   return MaskCrc(Crc32c({reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()}));

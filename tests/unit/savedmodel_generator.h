@@ -80,8 +80,7 @@ class SavedModelGenerator {
     return list[static_cast<size_t>(Below(static_cast<int64_t>(list.size())))];
   }
 
-  // -- Operators and constants
-  // -------------------------------------------------------------------
+  // -- Operators and constants --
 
   Out Op(std::string op, std::vector<Out> inputs, Attributes attributes = {}) {
     if (OneIn(3) && !attributes.empty() && attributes[0].first == "T")
@@ -392,8 +391,7 @@ class SavedModelGenerator {
     return kList;
   }
 
-  // -- Values
-  // ------------------------------------------------------------------------------------
+  // -- Values --
 
   const Val& Any() {
     return vals_[vals_.size() - 1 -
@@ -422,8 +420,7 @@ class SavedModelGenerator {
                                            : v.first);
   }
 
-  // -- Computed shapes
-  // ---------------------------------------------------------------------------
+  // -- Computed shapes --
 
   Out ShapeOf(const Val& v) {
     return Op("Shape", {v.out},
@@ -514,8 +511,7 @@ class SavedModelGenerator {
     return Keep(Op("Reshape", {x.out, Target(x, dims)}), t, x.first);
   }
 
-  // -- Layers
-  // ------------------------------------------------------------------------------------
+  // -- Layers --
 
   struct Windows {
     Attributes attributes;
@@ -761,8 +757,7 @@ class SavedModelGenerator {
     if (OneIn(2)) Bias(vals_.back());
   }
 
-  // -- Arithmetic
-  // ---------------------------------------------------------------------------------
+  // -- Arithmetic --
 
   void WithConstant(const Val& x) {
     const size_t rank = x.t.dims.size(), axis = ChannelAxis(x);
@@ -948,8 +943,7 @@ class SavedModelGenerator {
          RefUnary(x.t, [&](double v) { return std::max(v * a + b, 0.0) + v; }), x.first);
   }
 
-  // -- Shapes and parts
-  // ---------------------------------------------------------------------------
+  // -- Shapes and parts --
 
   void Pad(const Val& x) {
     const size_t rank = x.t.dims.size();
@@ -1300,8 +1294,7 @@ class SavedModelGenerator {
     }
   }
 
-  // -- The whole
-  // ----------------------------------------------------------------------------------
+  // -- The whole --
 
   void Make() {
     batch_ = OneIn(4) ? 1 + Below(2) * 3 : -1;
@@ -1402,8 +1395,7 @@ class SavedModelGenerator {
     outputs_[name] = v.t;
   }
 
-  // -- Functions
-  // ----------------------------------------------------------------------------------
+  // -- Functions --
 
   using Names = std::map<Out, std::string>;
 

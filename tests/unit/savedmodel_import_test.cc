@@ -76,8 +76,7 @@ int Count(const Graph& graph, OpType type) {
   return n;
 }
 
-// -- The bundle
-// -----------------------------------------------------------------------------------------------------------------------
+// -- The bundle --
 
 class TensorBundleTest : public ::testing::Test {
  protected:
@@ -170,8 +169,7 @@ TEST_F(TensorBundleTest, RefusesWhatItCannotRead) {
   EXPECT_EQ(TensorBundle::Open(folder_.path() + "/v").status().code(), StatusCode::kNotFound);
 }
 
-// -- The graph
-// ------------------------------------------------------------------------------------------------------------------------
+// -- The graph --
 
 /// Pixels that the expected values below were computed for.
 Values SamplePixels(int image) {
