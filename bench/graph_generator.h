@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <span>
 
+#include "formats/base/random.h"
 #include "formats/model/graph.h"
 
 namespace octet::testing {
@@ -30,20 +31,11 @@ class Choices {
   }
 };
 
-/// SplitMix64: the same seed, the same choices, on every machine.
-class SeededChoices : public Choices {
+/// The same seed, the same choices, on every machine.
+class SeededChoices : public Choices, public SplitMix64 {
  public:
-  explicit SeededChoices(uint64_t seed) : state_(seed) {}
+  using SplitMix64::SplitMix64;
   uint32_t Below(uint32_t n) override { return static_cast<uint32_t>((Next() >> 32) * n >> 32); }
-  uint64_t Next() {
-    uint64_t z = state_ += 0x9e3779b97f4a7c15u;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
-
- private:
-  uint64_t state_;
 };
 
 /// One byte a choice of up to 256, four otherwise; 0 when they are used up.

@@ -15,6 +15,7 @@
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
 #include "formats/base/macros.h"
+#include "formats/base/random.h"
 #include "formats/model/octet_file.h"
 
 namespace octet::bench {
@@ -38,16 +39,9 @@ constexpr std::string_view kResnet8 = R"({
   "names": ["torchvision"]
 })";
 
-uint64_t SplitMix64(uint64_t* state) {
-  uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
 /// In [-1, 1).
-float Uniform(uint64_t* state) {
-  return static_cast<float>(SplitMix64(state) >> 40) * (2.0f / (1 << 24)) - 1.0f;
+float Uniform(SplitMix64* random) {
+  return static_cast<float>(random->Next() >> 40) * (2.0f / (1 << 24)) - 1.0f;
 }
 
 }  // namespace
@@ -57,17 +51,17 @@ void SmoothImage(uint64_t seed, int height, int width, int channels, std::span<f
   struct Wave {
     float amplitude, y, x, phase;
   };
-  uint64_t state = seed;
+  SplitMix64 random(seed);
   std::vector<Wave> waves(static_cast<size_t>(channels) * kWaves);
   for (Wave& w : waves) {
-    w = {0.5f + 0.4f * Uniform(&state), 6.0f * Uniform(&state) / static_cast<float>(height),
-         6.0f * Uniform(&state) / static_cast<float>(width), 3.14159265f * Uniform(&state)};
+    w = {0.5f + 0.4f * Uniform(&random), 6.0f * Uniform(&random) / static_cast<float>(height),
+         6.0f * Uniform(&random) / static_cast<float>(width), 3.14159265f * Uniform(&random)};
   }
   size_t at = 0;
   for (int y = 0; y < height; ++y) {
     for (int x = 0; x < width; ++x) {
       for (int c = 0; c < channels; ++c) {
-        float v = 0.2f * Uniform(&state);
+        float v = 0.2f * Uniform(&random);
         for (int k = 0; k < kWaves; ++k) {
           const Wave& w = waves[static_cast<size_t>(c) * kWaves + static_cast<size_t>(k)];
           v += w.amplitude *

@@ -17,6 +17,7 @@
 
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
+#include "formats/base/random.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/checksum.h"
 #include "formats/model/operators.h"
@@ -704,14 +705,6 @@ class Reader {
   OctetFile file_;
 };
 
-/// SplitMix64, one draw; advances the state.
-uint64_t SplitMix64(uint64_t* state) {
-  uint64_t z = (*state += 0x9e3779b97f4a7c15u);
-  z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-  z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-  return z ^ (z >> 31);
-}
-
 /// Memory of the model's own, which `fill` writes; read-only from then on, so that nothing in the
 /// process can change weights by mistake.
 template <typename Fill>
@@ -743,11 +736,13 @@ Result<FileBytes> CopyFile(const InputFile& input, const ReadOptions& options) {
 }  // namespace
 
 void GenerateGoldenInput(uint64_t seed, std::span<uint8_t> out) {
-  for (uint8_t& v : out) v = static_cast<uint8_t>(SplitMix64(&seed) >> 56);
+  SplitMix64 random(seed);
+  for (uint8_t& v : out) v = static_cast<uint8_t>(random.Next() >> 56);
 }
 
 void GenerateGoldenInput(uint64_t seed, std::span<float> out) {
-  for (float& v : out) v = (static_cast<float>(SplitMix64(&seed) >> 56) - 128.0f) / 64.0f;
+  SplitMix64 random(seed);
+  for (float& v : out) v = (static_cast<float>(random.Next() >> 56) - 128.0f) / 64.0f;
 }
 
 Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& options) {

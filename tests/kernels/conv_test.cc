@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "formats/base/dtype.h"
+#include "formats/base/random.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
 #include "kernels/tables.h"
@@ -94,21 +95,11 @@ std::ostream& operator<<(std::ostream& os, const Case& c) {
   return os;
 }
 
-class Random {
+class Random : public SplitMix64 {
  public:
-  explicit Random(uint64_t seed) : state_(seed) {}
-  uint64_t Next() {
-    state_ += 0x9e3779b97f4a7c15u;
-    uint64_t z = state_;
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
+  using SplitMix64::SplitMix64;
   int Int(int low, int high) { return low + static_cast<int>(Next() % (high - low + 1)); }
   float Float() { return static_cast<float>(Next() >> 40) / (1 << 23) - 1.0f; }  // [-1, 1)
-
- private:
-  uint64_t state_;
 };
 
 struct Range {

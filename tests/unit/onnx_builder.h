@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "formats/base/dtype.h"
+#include "formats/base/random.h"
 
 namespace octet::testing {
 
@@ -239,14 +240,9 @@ class OnnxBuilder {
 /// Deterministic numbers in [-1, 1), a multiple of 1/512 each, so that they survive float16.
 class TestNumbers {
  public:
-  explicit TestNumbers(uint64_t seed) : state_(seed) {}
+  explicit TestNumbers(uint64_t seed) : random_(seed) {}
 
-  uint64_t Bits() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
+  uint64_t Bits() { return random_.Next(); }
   int64_t Below(int64_t n) { return static_cast<int64_t>(Bits() % static_cast<uint64_t>(n)); }
   float Next() { return static_cast<float>(Below(1024) - 512) / 512.0f; }
   std::vector<float> Floats(int64_t n) {
@@ -256,7 +252,7 @@ class TestNumbers {
   }
 
  private:
-  uint64_t state_;
+  SplitMix64 random_;
 };
 
 }  // namespace octet::testing

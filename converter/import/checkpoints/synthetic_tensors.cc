@@ -4,22 +4,16 @@
 
 #include <cmath>
 
+#include "formats/base/random.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
 
 namespace octet {
 namespace {
 
-class SplitMix64 {
+class Values : public SplitMix64 {
  public:
-  explicit SplitMix64(uint64_t seed) : state_(seed) {}
-
-  uint64_t Next() {
-    uint64_t z = (state_ += 0x9e3779b97f4a7c15u);
-    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
-    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
-    return z ^ (z >> 31);
-  }
+  using SplitMix64::SplitMix64;
 
   /// In [low, high). 24 bits, so every step is exact until the last multiplication.
   float Uniform(float low, float high) {
@@ -35,9 +29,6 @@ class SplitMix64 {
     return static_cast<float>(sum) *
            (1.7320508f / 65536.0f);  // Four uniforms have variance 4 / 12.
   }
-
- private:
-  uint64_t state_;
 };
 
 /// FNV-1a, so that a tensor's values do not depend on the order of requests.
@@ -56,7 +47,7 @@ Result<std::vector<float>> SyntheticTensorSource::Read(const TensorRequest& requ
       return InvalidArgument(StrCat("tensor '", request.name, "' has an impossible shape"));
     }
   }
-  SplitMix64 random(seed_ ^ HashName(request.name));
+  Values random(seed_ ^ HashName(request.name));
   std::vector<float> values(static_cast<size_t>(count));
   const bool residual = request.closes_branch;
   switch (request.role) {
