@@ -91,7 +91,10 @@ Result<std::unique_ptr<DatasetPart>> OpenArray(const std::string& path, bool raw
   auto part = std::make_unique<ArrayPart>(path, pixels);
   // [n,features] is [n,1,1,features], [n,height,width] has one channel.
   if (rank == 2) part->channels = s[1];
-  if (rank >= 3) part->height = s[1], part->width = s[2];
+  if (rank >= 3) {
+    part->height = s[1];
+    part->width = s[2];
+  }
   if (rank == 4) part->channels = s[3];
   // The product of all dimensions is checked, but with n = 0 the others may be anything.
   const int64_t per_sample = Shape{part->height, part->width, part->channels}.num_elements();

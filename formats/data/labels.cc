@@ -215,9 +215,12 @@ class StructuredReader {
     if (code < 0x80) {
       put(code);
     } else if (code < 0x800) {
-      put(0xc0 | code >> 6), put(0x80 | (code & 0x3f));
+      put(0xc0 | code >> 6);
+      put(0x80 | (code & 0x3f));
     } else {
-      put(0xe0 | code >> 12), put(0x80 | (code >> 6 & 0x3f)), put(0x80 | (code & 0x3f));
+      put(0xe0 | code >> 12);
+      put(0x80 | (code >> 6 & 0x3f));
+      put(0x80 | (code & 0x3f));
     }
     return OkStatus();
   }

@@ -287,8 +287,9 @@ class ByteReader {
   uint8_t U8(const char* field, uint8_t max = 255) {
     if (!Has(field, 1)) return 0;
     const auto v = static_cast<uint8_t>(bytes_[at_++]);
-    if (v > max) return Fail(field, StrCat(int{v}), StrCat("at most ", int{max})), uint8_t{0};
-    return v;
+    if (v <= max) return v;
+    Fail(field, StrCat(int{v}), StrCat("at most ", int{max}));
+    return 0;
   }
 
   /// LEB128 in its shortest form, at most `max`.
@@ -301,10 +302,12 @@ class ByteReader {
       v |= (byte & 0x7f) << shift;
       if (byte >= 0x80) continue;
       if (byte == 0 && shift > 0) break;
-      if (v > max) return Fail(field, StrCat(v), StrCat("at most ", max)), uint64_t{0};
-      return v;
+      if (v <= max) return v;
+      Fail(field, StrCat(v), StrCat("at most ", max));
+      return 0;
     }
-    return Fail(field, "a number in more bytes than it needs", "the shortest form"), uint64_t{0};
+    Fail(field, "a number in more bytes than it needs", "the shortest form");
+    return 0;
   }
 
   template <typename T>
@@ -319,8 +322,9 @@ class ByteReader {
 
   int FixedInt(const char* field) {
     const uint32_t v = Fixed<uint32_t>(field);
-    if (v > kMaxInt) return Fail(field, StrCat(v), StrCat("at most ", kMaxInt)), 0;
-    return static_cast<int>(v);
+    if (v <= kMaxInt) return static_cast<int>(v);
+    Fail(field, StrCat(v), StrCat("at most ", kMaxInt));
+    return 0;
   }
 
   std::string String(const char* field) {
@@ -329,8 +333,9 @@ class ByteReader {
     std::string s(reinterpret_cast<const char*>(bytes_.data()) + at_, size);
     at_ += size;
     const char* problem = StringProblem(s);
-    if (*problem != '\0') return Fail(field, problem, "a line of UTF-8"), "";
-    return s;
+    if (*problem == '\0') return s;
+    Fail(field, problem, "a line of UTF-8");
+    return "";
   }
 
   /// A number of records of at least `min_bytes` each; no more than can follow, so that it is safe
