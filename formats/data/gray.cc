@@ -1,3 +1,5 @@
+// The gammas are libpng's fixed-point ones (png.c: png_reciprocal, png_gamma_significant,
+// png_build_8bit_table), in units of 1 / 100000.
 #include "formats/data/gray.h"
 
 #include <algorithm>

@@ -1,6 +1,6 @@
 // libjpeg reports errors by a longjmp out of its own frames to Jpeg::Try, so nothing in between may
-// own anything, and most of its warnings are errors. Rows are decoded straight into the image;
-// those of CMYK go through a buffer of one row.
+// own anything, and most of its warnings are errors. Rows of RGB are decoded straight into the
+// image; others go through a buffer of one row.
 #include "formats/data/jpeg_decoder.h"
 
 #ifdef OCTET_HAVE_LIBJPEG
