@@ -1,6 +1,5 @@
 // octet_convert INPUT --output OUT.octet: from an exported model to an .octet file.
 // Exit codes: 0 written, 1 could not be done, 2 wrong command line.
-#include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -21,11 +20,14 @@
 #include "converter/report/compare.h"
 #include "converter/report/report.h"
 #include "engine/src/model_impl.h"
+#include "engine/tools/commands.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/command_line.h"
 #include "formats/data/labels.h"
 #include "formats/data/program.h"
 #include "formats/data/progress.h"
+#include "formats/data/table.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
@@ -40,7 +42,8 @@ constexpr uint64_t kGoldenSeed = 20241;
 
 struct Arguments {
   std::string input, output;
-  std::optional<Precision> precision;  ///< As the source when absent.
+  std::vector<Precision> precisions;  ///< As the source when empty.
+  std::vector<std::string> data;      ///< Of the table of several precisions.
   std::vector<std::string> calibration_data;
   std::string calibration_table, save_calibration_table;
   CalibrationOptions calibration;
@@ -50,6 +53,10 @@ struct Arguments {
   std::optional<DType> input_type, output_type;
   bool require_int8 = false, fast_decode = false;
   bool json = false, strict = false;
+
+  bool wants(Precision p) const {
+    return std::find(precisions.begin(), precisions.end(), p) != precisions.end();
+  }
 };
 
 /// The options that shaped the result, for the file. No paths: the same inputs give the same bytes
@@ -66,6 +73,22 @@ std::string OptionsLine(const Arguments& a, Precision precision,
   if (a.weights != WeightsChoice::kDefault)
     s += a.weights == WeightsChoice::kRaw ? " --weights=raw" : " --weights=ema";
   return s;
+}
+
+/// What people call a model of this path: a SavedModel's folder mostly has a name that says
+/// nothing, or is the number of a version.
+std::string NameOf(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path at = std::filesystem::absolute(path, error).lexically_normal();
+  if (!at.has_filename()) at = at.parent_path();
+  for (; at.has_filename(); at = at.parent_path()) {
+    const std::string name = at.stem().string();
+    const bool says_nothing =
+        name == "saved_model" || name == "savedmodel" || name == "save_model" ||
+        std::all_of(name.begin(), name.end(), [](char c) { return c >= '0' && c <= '9'; });
+    if (!says_nothing) return name;
+  }
+  return std::filesystem::path(path).stem().string();
 }
 
 /// Finds out before the long part whether the result can be put there.
@@ -118,16 +141,24 @@ Result<std::vector<float>> ComputeGolden(const Graph& graph) {
   return RunGolden(session.get(), kGoldenSeed);
 }
 
-Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* notes) {
-  OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
-  if (!a.save_calibration_table.empty())
-    OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
+/// What all files are made of.
+struct Source {
+  Graph graph;
+  SourceInput input;
+  Precision own = Precision::kFp32;
+  bool raw_pixels = false;
+  std::optional<CalibrationTable> table;
+  std::string data;  ///< Of the calibration, for people.
+};
 
-  OCTET_ASSIGN_OR_RETURN(Graph graph, ImportModel(a.input, {.graph = a.graph,
-                                                            .signature = a.signature,
-                                                            .weights = a.weights,
-                                                            .notes = notes}));
-  const SourceInput source = SourceInputOf(graph);
+Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
+  Source s;
+  OCTET_ASSIGN_OR_RETURN(s.graph, ImportModel(a.input, {.graph = a.graph,
+                                                        .signature = a.signature,
+                                                        .weights = a.weights,
+                                                        .notes = notes}));
+  Graph& graph = s.graph;
+  s.input = SourceInputOf(graph);
   if (!a.preprocessing.empty()) {
     const Shape& input = graph.tensor(graph.inputs[0]).shape;
     OCTET_ASSIGN_OR_RETURN(
@@ -147,64 +178,202 @@ Result<ConversionReport> Convert(const Arguments& a, std::vector<std::string>* n
     }
   }
   if (!a.name.empty()) graph.metadata.name = a.name;
-  if (graph.metadata.name.empty())
-    graph.metadata.name = std::filesystem::path(a.input).stem().string();
-  const bool raw_pixels = a.preprocessing.empty() && GetsRawPixels(graph);
+  if (graph.metadata.name.empty()) graph.metadata.name = NameOf(a.input);
+  s.raw_pixels = a.preprocessing.empty() && GetsRawPixels(graph);
   OCTET_RETURN_IF_ERROR(Optimize(&graph));
+  s.own = IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision;
+  const auto takes_codes = [](const std::optional<DType>& given, const Tensor& t) {
+    return given.value_or(t.dtype) == DType::kU8;
+  };
+  const bool int8 = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants(Precision::kInt8);
+  if ((!a.calibration_data.empty() || !a.calibration_table.empty()) && !int8 &&
+      !takes_codes(a.input_type, graph.tensor(graph.inputs[0])) &&
+      !takes_codes(a.output_type, graph.tensor(graph.outputs[0])) &&
+      a.save_calibration_table.empty()) {
+    return InvalidArgument(StrCat(a.input, ": nothing of a network of ", PrecisionName(s.own),
+                                  " is calibrated; add --precision=int8"));
+  }
+  OCTET_ASSIGN_OR_RETURN(s.table, GetCalibrationTable(a, graph, &s.data));
+  return s;
+}
 
-  std::string data;
-  OCTET_ASSIGN_OR_RETURN(const std::optional<CalibrationTable> table,
-                         GetCalibrationTable(a, graph, &data));
+struct Converted {
+  std::vector<std::byte> bytes;
+  ConversionReport report;
+};
+
+Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision precision,
+                            const std::string& output, Warnings* warnings) {
+  const Graph& graph = source.graph;
+  const CalibrationTable* table = source.table ? &*source.table : nullptr;
   std::optional<ValueRange> measured;
-  if (table) {
+  if (table != nullptr) {
     const auto range = table->ranges.find(graph.tensor(graph.inputs[0]).name);
     if (range != table->ranges.end()) measured = {range->second.min, range->second.max};
   }
   QuantizeOptions options;
-  options.precision =
-      a.precision.value_or(IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision);
+  options.precision = precision;
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
-  options.require_int8 = a.require_int8;
-  OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table ? &*table : nullptr));
-  quantized.metadata.options = OptionsLine(a, options.precision, table);
-  if (raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
+  options.require_int8 = a.require_int8 && precision == Precision::kInt8;
+  OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table));
+  quantized.metadata.options = OptionsLine(a, precision, source.table);
+  if (source.raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
 
-  Warnings warnings;
   const InputMeaning meaning = MeaningOfInput(quantized, measured);
-  if (!meaning.doubt.empty()) warnings.Add(meaning.doubt);
+  if (!meaning.doubt.empty()) warnings->Add(meaning.doubt);
 
+  Converted c;
   Golden golden;
   golden.seed = kGoldenSeed;
   OCTET_ASSIGN_OR_RETURN(golden.output, ComputeGolden(quantized));
-  OCTET_ASSIGN_OR_RETURN(const std::vector<std::byte> bytes, SerializeOctet(quantized, golden));
-  std::optional<Comparison> comparison;
+  OCTET_ASSIGN_OR_RETURN(c.bytes, SerializeOctet(quantized, golden));
+  ConversionReport& report = c.report;
+  report = MakeReport(quantized, graph, static_cast<int64_t>(c.bytes.size()), meaning);
   if (!a.compare_with.empty()) {
     OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                           Model::FromMemory(bytes.data(), bytes.size()));
-    OCTET_ASSIGN_OR_RETURN(comparison, CompareWithReference(model, source, a.compare_input,
-                                                            a.compare_with, &warnings));
+                           Model::FromMemory(c.bytes.data(), c.bytes.size()));
+    OCTET_ASSIGN_OR_RETURN(
+        report.comparison,
+        CompareWithReference(model, source.input, a.compare_input, a.compare_with, warnings));
   }
-  OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
-  if (!a.save_calibration_table.empty()) {
-    OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *table));
-  }
-  OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, bytes));
-
-  ConversionReport report =
-      MakeReport(quantized, graph, static_cast<int64_t>(bytes.size()), meaning);
-  report.output = a.output;
-  report.notes = *notes;
-  report.warnings = warnings.texts();
+  report.output = output;
   report.labels_source = a.labels.empty() ? "the source" : a.labels;
-  report.data = data;
-  if (table) {
+  report.data = source.data;
+  if (table != nullptr) {
     report.calibration_method = table->method;
     report.calibration_samples = table->samples;
   }
   report.reference = a.compare_with;
-  report.comparison = comparison;
-  return report;
+  return c;
+}
+
+/// OUTPUT for one precision; for several its name has the precision in it, and a folder gets the
+/// network's name.
+std::string OutputPath(const Arguments& a, const Source& source, Precision precision) {
+  if (a.precisions.size() < 2) return a.output;
+  std::filesystem::path path(a.output);
+  if (std::error_code error; std::filesystem::is_directory(path, error)) {
+    std::string name = source.graph.metadata.name;
+    std::replace(name.begin(), name.end(), '/', '_');
+    path /= name + ".octet";
+  }
+  const std::string stem = path.stem().string(), extension = path.extension().string();
+  return path.replace_filename(StrCat(stem, "_", PrecisionName(precision), extension)).string();
+}
+
+/// Files under other names until all are there: nothing of a conversion that fails is left.
+class NewFiles {
+ public:
+  NewFiles() = default;
+  ~NewFiles() {
+    std::error_code error;
+    for (const std::string& path : paths_) std::filesystem::remove(NewName(path), error);
+  }
+  NewFiles(const NewFiles&) = delete;
+  NewFiles& operator=(const NewFiles&) = delete;
+
+  static std::string NewName(const std::string& path) { return path + ".new"; }
+
+  Status Write(const std::string& path, const std::vector<std::byte>& bytes) {
+    paths_.push_back(path);
+    return WriteFileAtomically(NewName(path), bytes);
+  }
+
+  static Status Keep(const std::string& path) {
+    std::error_code error;
+    std::filesystem::rename(NewName(path), path, error);
+    return error ? IoError(StrCat(path, ": ", error.message())) : OkStatus();
+  }
+
+ private:
+  std::vector<std::string> paths_;
+};
+
+/// What the files of several precisions have in common, and a row of a table for each.
+std::string SeveralText(const std::vector<ConversionReport>& reports,
+                        const std::string& evaluation) {
+  const ConversionReport& r = reports[0];
+  std::string text = StrCat("source:  ", r.source, "\nname:    ", r.name, "\n");
+  if (!r.calibration_method.empty())
+    text += StrCat("ranges:  ", r.calibration_method, ", ", r.calibration_samples, " samples\n");
+  if (!evaluation.empty()) return text + evaluation;
+  Table table({{.title = "model", .left = true, .shrink_to = 16},
+               {.title = "precision", .left = true},
+               {.title = "bytes"}});
+  for (const ConversionReport& report : reports)
+    table.Add({report.output, PrecisionName(report.precision), Thousands(report.file_size)});
+  return text + "\n" + table.Text();
+}
+
+/// Gives the report of one precision.
+Result<std::string> ConvertOne(const Arguments& a, const Source& source,
+                               const std::vector<std::string>& notes) {
+  const Precision precision = a.precisions.empty() ? source.own : a.precisions[0];
+  Warnings warnings;
+  OCTET_ASSIGN_OR_RETURN(Converted c, ConvertTo(a, source, precision, a.output, &warnings));
+  OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
+  if (!a.save_calibration_table.empty())
+    OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *source.table));
+  OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, c.bytes));
+  c.report.notes = notes;
+  c.report.warnings = warnings.texts();
+  return a.json ? ReportJson(c.report) : ReportText(c.report);
+}
+
+/// Gives the table of several precisions. Its first row, with which the others are compared, is the
+/// source's own precision, whether a file of it is wanted or not.
+Result<std::string> ConvertSeveral(const Arguments& a, const Source& source,
+                                   const std::vector<std::string>& notes) {
+  std::vector<Precision> precisions = a.precisions;
+  std::erase(precisions, source.own);
+  const bool has_own = a.wants(source.own);
+  if (has_own || !a.data.empty()) precisions.insert(precisions.begin(), source.own);
+  EvaluateOptions evaluate;
+  evaluate.program = "octet_convert";
+  evaluate.data = a.data;
+  evaluate.json = a.json;
+  evaluate.strict = a.strict;
+  Warnings warnings;
+  NewFiles files;
+  std::vector<ConversionReport> reports;
+  for (Precision p : precisions) {
+    const bool wanted = p != source.own || has_own;
+    Warnings of_one;
+    OCTET_ASSIGN_OR_RETURN(Converted c, ConvertTo(a, source, p, OutputPath(a, source, p), &of_one));
+    OCTET_RETURN_IF_ERROR(files.Write(c.report.output, c.bytes));
+    evaluate.models.push_back(NewFiles::NewName(c.report.output));
+    evaluate.names.push_back(wanted ? c.report.output : "(the source)");
+    c.report.notes = notes;
+    c.report.warnings = of_one.texts();
+    if (wanted) reports.push_back(std::move(c.report));
+    warnings = std::move(of_one);  // The same of all.
+  }
+  std::string evaluation;
+  if (a.data.empty()) {
+    OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
+  } else {
+    OCTET_ASSIGN_OR_RETURN(evaluation, EvaluationText(evaluate));
+  }
+  if (!a.save_calibration_table.empty())
+    OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *source.table));
+  for (const ConversionReport& r : reports) OCTET_RETURN_IF_ERROR(NewFiles::Keep(r.output));
+  if (!a.json) return SeveralText(reports, evaluation);
+  std::string json;
+  for (const ConversionReport& r : reports)
+    json += StrCat(json.empty() ? "{\"conversions\": [\n" : ",\n", ReportJson(r));
+  return StrCat(json, "],\n\"evaluation\": ", evaluation.empty() ? "null\n" : evaluation, "}\n");
+}
+
+/// Gives what is printed.
+Result<std::string> Convert(const Arguments& a, std::vector<std::string>* notes) {
+  const bool several = a.precisions.size() > 1;
+  if (std::error_code error; !several || !std::filesystem::is_directory(a.output, error))
+    OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
+  if (!a.save_calibration_table.empty())
+    OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
+  OCTET_ASSIGN_OR_RETURN(const Source source, ReadSource(a, notes));
+  return several ? ConvertSeveral(a, source, *notes) : ConvertOne(a, source, *notes);
 }
 
 /// Of every format, from the tables that do the work.
@@ -220,24 +389,31 @@ std::vector<OperatorRow> AllOperators() {
 int Main(int argc, char** argv) {
   CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
   Arguments a;
-  std::string precision, input_type, output_type, weights;
   std::string method(NameOf(kCalibrationMethodNames, a.calibration.method));
+  std::string input_type, output_type, weights;
+  std::vector<std::string> precisions;
   app.add_option(
          "INPUT", a.input,
          "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
       ->required();
-  app.add_option("--output", a.output, "File to write; replaced only on success")->required();
-  app.add_option("--precision", precision,
-                 "fp32, fp16, hybrid or int8; default as the source: fp32, int8 for a quantized "
-                 "one, TFLite's own fp16 or hybrid")
-      ->check(CLI::IsMember({"fp32", "fp16", "hybrid", "int8"}));
+  app.add_option("--output", a.output,
+                 "File to write, replaced only on success. Of several precisions its name gets "
+                 "the precision: m.octet becomes m_int8.octet, a folder gets NAME_int8.octet")
+      ->required();
+  app.add_option("--precision", precisions,
+                 "fp32, fp16, hybrid or int8, or several with commas: a file each, and a table; "
+                 "default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or "
+                 "hybrid")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(OneOf({"fp32", "fp16", "hybrid", "int8"}));
   app.add_option(
       "--graph", a.graph,
       "Graph description (.json, or the name of one that ships) for files that hold only tensors");
   app.add_option(
          "--weights", weights,
          "ema or raw: which weights of a checkpoint that has averaged ones too; default raw")
-      ->check(CLI::IsMember({"ema", "raw"}));
+      ->check(OneOf({"ema", "raw"}));
   app.add_option("--signature", a.signature,
                  "Signature of a SavedModel, where serving_default is not wanted");
   app.add_option("--name", a.name, "Name stored in the file");
@@ -251,6 +427,11 @@ int Main(int argc, char** argv) {
                      "Representative images: folder, TFRecord or .npy file, or a quoted pattern "
                      "(int8, uint8 inputs); may be given several times")
           ->allow_extra_args(false);
+  CLI::Option* test_data =
+      app.add_option("--data", a.data,
+                     "Images for the table of several precisions: accuracy where they have labels, "
+                     "agreement with the source, latency; as octet evaluate takes them")
+          ->allow_extra_args(false);
   CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples,
                                         "At most this many (100), spread evenly")
                              ->check(CLI::Range(1, 1000000));
@@ -260,8 +441,8 @@ int Main(int argc, char** argv) {
       "twice the network's; other pixels");
   CLI::Option* method_option =
       app.add_option("--calibration-method", method, "How ranges are found; default " + method)
-          ->check(CLI::IsMember(std::vector<std::string>(kCalibrationMethodNames.begin(),
-                                                         kCalibrationMethodNames.end())));
+          ->check(OneOf(std::vector<std::string>(kCalibrationMethodNames.begin(),
+                                                 kCalibrationMethodNames.end())));
   CLI::Option* percentile = app.add_option("--calibration-percentile", a.calibration.percentile,
                                            "Percent of the values that percentile keeps (99.99)")
                                 ->check(CLI::Range(50.0, 100.0));
@@ -270,9 +451,9 @@ int Main(int argc, char** argv) {
   CLI::Option* save = app.add_option("--save-calibration-table", a.save_calibration_table,
                                      "Write the measured ranges there (JSON)");
   app.add_option("--input-type", input_type, "float32 or uint8; default as the source")
-      ->check(CLI::IsMember({"float32", "uint8"}));
+      ->check(OneOf({"float32", "uint8"}));
   app.add_option("--output-type", output_type, "float32 or uint8; default as the source")
-      ->check(CLI::IsMember({"float32", "uint8"}));
+      ->check(OneOf({"float32", "uint8"}));
   CLI::Option* reference = app.add_option(
       "--compare-with", a.compare_with,
       "Print the error against these answers of the source's framework (.npy, one row an image)");
@@ -300,12 +481,23 @@ int Main(int argc, char** argv) {
   percentile->needs(data);
   reference->needs(inputs);
   inputs->needs(reference);
-  app.failure_message([](const CLI::App*, const CLI::Error& e) {
-    return StrCat("octet_convert: ", e.what(), " (see --help)\n");
-  });
-  try {
-    app.parse(argc, argv);
-    if (a.require_int8 && precision != "int8") {
+  app.footer(
+      Example("octet_convert model.onnx --precision=fp32,int8 --calibration-data=photos/ \\\n"
+              "      --data=test.tfrecord --output=model.octet"));
+  const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
+    for (const std::string& name : precisions) {
+      for (Precision p :
+           {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+        if (name != PrecisionName(p)) continue;
+        if (a.wants(p)) throw CLI::ValidationError("--precision", name + " is given twice");
+        a.precisions.push_back(p);
+      }
+    }
+    if (test_data->count() > 0 && a.precisions.size() < 2)
+      throw CLI::ValidationError("--data", "goes with several precisions");
+    if (reference->count() > 0 && a.precisions.size() > 1)
+      throw CLI::ValidationError("--compare-with", "goes with one precision");
+    if (a.require_int8 && !a.wants(Precision::kInt8)) {
       throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
     }
     a.calibration.method = static_cast<CalibrationMethod>(
@@ -314,18 +506,17 @@ int Main(int argc, char** argv) {
       throw CLI::ValidationError("--calibration-percentile",
                                  "goes with --calibration-method=percentile");
     }
-  } catch (const CLI::ParseError& e) {
-    if (list) {
-      const std::string text =
-          a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
-      std::fwrite(text.data(), 1, text.size(), stdout);
-      return 0;
+    for (const CLI::Option* o : {data, table}) {
+      if (o->count() > 0 && !precisions.empty() && !a.wants(Precision::kInt8) &&
+          input_type != "uint8" && output_type != "uint8" && save->count() == 0)
+        throw CLI::ValidationError(o->get_name(), "goes with --precision=int8 or uint8 types");
     }
-    return app.exit(e) == 0 ? 0 : 2;
+  });
+  if (list && done == 0) {
+    const std::string text = a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
+    std::fwrite(text.data(), 1, text.size(), stdout);
   }
-  for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
-    if (precision == PrecisionName(p)) a.precision = p;
-  }
+  if (done) return *done;
   const auto type = [](const std::string& s) {
     return s.empty() ? std::nullopt : std::optional<DType>(s == "uint8" ? DType::kU8 : DType::kF32);
   };
@@ -336,15 +527,14 @@ int Main(int argc, char** argv) {
     a.weights = weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
 
   std::vector<std::string> notes;
-  const Result<ConversionReport> report = Convert(a, &notes);
+  const Result<std::string> report = Convert(a, &notes);
   for (const std::string& note : notes)
     std::fprintf(stderr, "octet_convert: note: %s\n", note.c_str());
   if (!report.ok()) {
     std::fprintf(stderr, "octet_convert: %s\n", report.status().message().c_str());
     return 1;
   }
-  const std::string text = a.json ? ReportJson(*report) : ReportText(*report);
-  std::fwrite(text.data(), 1, text.size(), stdout);
+  std::fwrite(report->data(), 1, report->size(), stdout);
   return 0;
 }
 

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 
+#include "formats/base/closest.h"
 #include "kernels/cpu_features.h"
 #include "kernels/tables.h"
 
@@ -45,12 +46,14 @@ Result<const KernelTable*> SelectTable(const std::string& isa) {
   }
   const KernelTable* best = nullptr;
   std::string known;
+  std::vector<std::string> names;
   for (const TableInfo& info : AllTables()) {
     if (wanted.empty()) {
       if (info.availability == Availability::kNative) best = info.table;
       continue;
     }
-    known += (known.empty() ? "" : ", ") + std::string(info.name);
+    names.emplace_back(info.name);
+    known += (known.empty() ? "" : ", ") + names.back();
     if (wanted != info.name) continue;
     if (info.table == nullptr) {
       return Unsupported("instruction set \"" + wanted + "\": not part of this build");
@@ -62,7 +65,8 @@ Result<const KernelTable*> SelectTable(const std::string& isa) {
     return info.table;
   }
   if (!wanted.empty()) {
-    return InvalidArgument("instruction set \"" + wanted + "\": unknown, expected one of " + known);
+    return InvalidArgument("instruction set \"" + wanted + "\": unknown, expected one of " + known +
+                           DidYouMean(wanted, names));
   }
   return best;
 }

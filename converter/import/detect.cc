@@ -1,4 +1,6 @@
-// Recognizes a model's format by its content and hands it to the importer.
+// Recognizes a model's format by its content.
+#include "converter/import/detect.h"
+
 #include <cstring>
 #include <filesystem>
 #include <protozero/pbf_message.hpp>
@@ -11,7 +13,6 @@
 #include "converter/import/importer.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
-#include "formats/model/analysis.h"
 
 namespace octet {
 namespace {
@@ -66,7 +67,16 @@ const char* DetectZip(std::string_view text) {
   return nullptr;
 }
 
+constexpr std::pair<const char*, const char*> kTitles[] = {{"onnx", "ONNX"},
+                                                           {"safetensors", "safetensors"},
+                                                           {"savedmodel", "SavedModel"},
+                                                           {"h5", "Keras"},
+                                                           {"keras", "Keras"},
+                                                           {"pytorch", "PyTorch"},
+                                                           {"tflite", "TFLite"}};
+
 const char* DetectBytes(std::string_view text) {
+  if (text.starts_with("OCTET\0\x1a\n"sv)) return "octet";
   if (text.starts_with("\x89HDF\r\n\x1a\n"sv)) return "h5";
   if (text.starts_with("PK\x03\x04"sv)) return DetectZip(text);
   // A pickle of PyTorch's magic number, 0x1950a86a20f9469cfc6c; newer protocols put a frame in
@@ -99,38 +109,20 @@ Result<std::string> DetectFormat(const std::string& path) {
   return std::string(format);
 }
 
-namespace {
-
-Result<Graph> Dispatch(const std::string& format, const std::string& path,
-                       const ImportOptions& options) {
-  if (format == "onnx") return ImportOnnx(path);
-  if (format == "safetensors") return ImportSafetensors(path, options);
-  if (format == "savedmodel") return ImportSavedModel(path, options);
-  if (format == "pytorch") return ImportPytorch(path, options);
-  if (format == "tflite") return ImportTflite(path);
-  if (format == "h5") return ImportKerasH5(path);
-  if (format == "keras") return ImportKerasZip(path);
-  return InternalError(StrCat(path, ": format '", format, "' has no importer"));
+const char* FormatTitle(const std::string& format) {
+  for (const auto& [name, title] : kTitles)
+    if (format == name) return title;
+  return "known";
 }
 
-}  // namespace
-
-Result<Graph> ImportModel(const std::string& path, const ImportOptions& options) {
-  OCTET_ASSIGN_OR_RETURN(const std::string format, DetectFormat(path));
-  // Of a SavedModel people also name the file inside, whose variables stand beside it.
-  std::filesystem::path from(path);
-  if (format == "savedmodel" && from.filename() == "saved_model.pb") {
-    from = from.has_parent_path() ? from.parent_path() : std::filesystem::path(".");
-  }
-  Result<Graph> graph = Dispatch(format, from.string(), options);
-  const Status status = graph.ok() ? CheckGraph(*graph).WithContext(path) : graph.status();
-  if (status.ok()) return graph;
-  // Messages quote names from the file, which may hold anything; they stay one line.
-  std::string message = status.message();
-  for (char& c : message) {
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
-  }
-  return Status(status.code(), std::move(message));
+Status NameForeignModel(Status status, const std::string& path) {
+  const Result<std::string> format = DetectFormat(path);
+  if (status.ok() || !format.ok() || *format == "octet") return status;
+  std::filesystem::path octet(path);
+  if (!octet.has_filename()) octet = octet.parent_path();
+  return InvalidArgument(StrCat(path, ": found a ", FormatTitle(*format),
+                                " model, expected an .octet file: convert it first, octet_convert ",
+                                path, " --output=", octet.replace_extension(".octet").string()));
 }
 
 }  // namespace octet

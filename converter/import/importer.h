@@ -37,7 +37,7 @@ inline void AddNote(const ImportOptions& options, std::string note) {
   if (options.notes != nullptr) options.notes->push_back(std::move(note));
 }
 
-/// Recognizes the format by content and imports it. Conventions of the result:
+/// Imports a file, whose content tells its format; options without use are errors. Conventions:
 ///  - activations NHWC or NC with batch 1; weights OHWI / OI float32, Layout::kPlain;
 ///  - batch norms are kScaleShift nodes (scale = gamma/sqrt(var+eps), shift = beta - mean*scale);
 ///  - ReLUs and residual additions are nodes of their own;
@@ -50,8 +50,8 @@ inline void AddNote(const ImportOptions& options, std::string note) {
 /// with its node name; kCorrupt names the place.
 Result<Graph> ImportModel(const std::string& path, const ImportOptions& options);
 
-/// "onnx", "safetensors", "tflite", "savedmodel", "h5", "keras", "pytorch"; kUnsupported when the
-/// content is none of them.
+/// "onnx", "safetensors", "tflite", "savedmodel", "h5", "keras", "pytorch", "octet"; kUnsupported
+/// when the content is none of them.
 Result<std::string> DetectFormat(const std::string& path);
 
 Result<Graph> ImportOnnx(const std::string& path);

@@ -204,7 +204,7 @@ Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table
   const std::string& name = g.tensor(id).name;
   if (table == nullptr) {
     return InvalidArgument(
-        StrCat("tensor '", name, "': no calibration table to take its range from"));
+        StrCat("tensor '", name, "': no range: give --calibration-data or --calibration-table"));
   }
   const auto it = table->ranges.find(name);
   if (it == table->ranges.end()) {

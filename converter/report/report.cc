@@ -8,17 +8,13 @@
 
 #include "engine/src/model_impl.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/table.h"
+#include "formats/data/tensor_json.h"
+#include "formats/model/analysis.h"
 #include "formats/model/operators.h"
 
 namespace octet {
 namespace {
-
-std::string DescribeTensor(const Tensor& t) {
-  std::string s = StrCat(t.name, " ", DTypeName(t.dtype), " ", t.shape.ToString());
-  if (t.dtype == DType::kU8)
-    s += StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
-  return s;
-}
 
 std::string Join(const std::vector<std::string>& parts) {
   std::string s;
@@ -26,12 +22,15 @@ std::string Join(const std::vector<std::string>& parts) {
   return s;
 }
 
-/// 1234567 as "1,234,567".
-std::string Thousands(int64_t value) {
-  std::string s = std::to_string(value);
-  for (int64_t at = static_cast<int64_t>(s.size()) - 3; at > 0; at -= 3)
-    s.insert(static_cast<size_t>(at), ",");
-  return s;
+std::string DescribeTensors(const std::vector<Tensor>& tensors) {
+  std::vector<std::string> texts;
+  for (const Tensor& t : tensors) {
+    texts.push_back(StrCat(t.name, " ", DTypeName(t.dtype), " ", t.shape.ToString()));
+    if (t.dtype == DType::kU8)
+      texts.back() +=
+          StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
+  }
+  return Join(texts);
 }
 
 /// Three digits.
@@ -45,6 +44,12 @@ std::string Short(double value) {
 bool ComputesInFloat(const Graph& g, const Node& n) {
   return !TraitsOf(n.type).converts && n.type != OpType::kReshape && n.type != OpType::kSlice &&
          g.tensor(n.inputs[0]).dtype == DType::kF32;
+}
+
+nlohmann::ordered_json TensorsJson(const std::vector<Tensor>& tensors) {
+  nlohmann::ordered_json json = nlohmann::ordered_json::array();
+  for (const Tensor& t : tensors) json.push_back(TensorJson(t));
+  return json;
 }
 
 std::string LabelsText(const ConversionReport& r) {
@@ -62,10 +67,11 @@ ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_
   r.labels = written.metadata.labels;
   r.name = written.metadata.name;
   r.source = written.metadata.source;
+  r.options = written.metadata.options;
   r.precision = written.metadata.precision;
   r.file_size = file_size;
-  for (TensorId id : written.inputs) r.inputs.push_back(DescribeTensor(written.tensor(id)));
-  for (TensorId id : written.outputs) r.outputs.push_back(DescribeTensor(written.tensor(id)));
+  for (TensorId id : written.inputs) r.inputs.push_back(written.tensor(id));
+  for (TensorId id : written.outputs) r.outputs.push_back(written.tensor(id));
   for (const Node& n : written.nodes) {
     ++r.operators[OpTypeName(n.type)];
     r.macs += NodeMacs(written, n);
@@ -73,9 +79,7 @@ ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_
       r.float_operators.push_back(StrCat(n.name, " (", OpTypeName(n.type), ")"));
     }
   }
-  for (const Tensor& t : optimized.tensors) {
-    if (t.is_constant()) r.parameters += t.shape.num_elements();
-  }
+  r.parameters = CountParameters(optimized);
   return r;
 }
 
@@ -87,9 +91,9 @@ std::string ReportText(const ConversionReport& r) {
     count += n;
   }
   std::string s = StrCat("source:      ", r.source, "\nname:        ", r.name,
-                         "\ninput:       ", Join(r.inputs), "; ", r.meaning.text);
+                         "\ninput:       ", DescribeTensors(r.inputs), "; ", r.meaning.text);
   if (!r.meaning.preprocessing.empty()) s += "\npreprocessing: " + r.meaning.preprocessing;
-  s += StrCat("\noutput:      ", Join(r.outputs), "\nlabels:      ", LabelsText(r));
+  s += StrCat("\noutput:      ", DescribeTensors(r.outputs), "\nlabels:      ", LabelsText(r));
   if (!r.data.empty()) s += "\ndata:        " + r.data;
   s += StrCat("\noperators:   ", count, " (", operators, ")");
   if (!r.float_operators.empty()) s += "\nin float32:  " + Join(r.float_operators);
@@ -115,6 +119,7 @@ std::string ReportJson(const ConversionReport& r) {
   json["output"] = r.output;
   json["name"] = r.name;
   json["source"] = r.source;
+  json["options"] = r.options;
   json["precision"] = PrecisionName(r.precision);
   json["size_bytes"] = r.file_size;
   json["parameters"] = r.parameters;
@@ -123,8 +128,8 @@ std::string ReportJson(const ConversionReport& r) {
   json["float_operators"] = r.float_operators;
   if (!r.notes.empty()) json["notes"] = r.notes;
   json["warnings"] = r.warnings;
-  json["inputs"] = r.inputs;
-  json["outputs"] = r.outputs;
+  json["inputs"] = TensorsJson(r.inputs);
+  json["outputs"] = TensorsJson(r.outputs);
   json["input_meaning"] = r.meaning.text;
   json["preprocessing"] = r.meaning.preprocessing;
   json["labels"] = {{"count", r.labels.size()}};
@@ -132,6 +137,7 @@ std::string ReportJson(const ConversionReport& r) {
     json["labels"]["source"] = r.labels_source;
     json["labels"]["first"] = r.labels.front();
     json["labels"]["last"] = r.labels.back();
+    json["labels"]["names"] = r.labels;
   }
   if (!r.data.empty()) json["data"] = r.data;
   if (!r.calibration_method.empty()) {

@@ -17,11 +17,10 @@ namespace octet {
 
 struct ConversionReport {
   std::string output;  ///< Path of the file.
-  std::string name, source;
+  std::string name, source, options;
   Precision precision = Precision::kFp32;
-  std::vector<std::string> inputs,
-      outputs;           ///< "image uint8 [1,160,160,3] scale 0.0186584 zero point 114".
-  InputMeaning meaning;  ///< Of the first input.
+  std::vector<Tensor> inputs, outputs;  ///< Without values.
+  InputMeaning meaning;                 ///< Of the first input.
   std::vector<std::string> labels;
   std::string labels_source;             ///< Path of their file, or "the source"; empty for none.
   std::string data;                      ///< Of the calibration, for people; empty for none.

@@ -12,6 +12,7 @@
 #include "engine/src/model_impl.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/analysis.h"
 #include "formats/model/operators.h"
 #include "formats/model/panel.h"
 
@@ -51,8 +52,8 @@ ModelDescription DescribeGraph(const Graph& graph, int64_t file_size) {
   for (const Tensor& t : graph.tensors) {
     if (!t.is_constant()) continue;
     d.weight_bytes += static_cast<int64_t>(t.data.size());
-    d.parameters += t.shape.num_elements();
   }
+  d.parameters = CountParameters(graph);
   for (const Node& n : graph.nodes) d.macs += NodeMacs(graph, n);
   return d;
 }

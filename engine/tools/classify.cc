@@ -19,7 +19,7 @@
 namespace octet {
 
 int Classify(const ClassifyOptions& options) {
-  const Result<std::shared_ptr<const Model>> model = Model::Load(options.model);
+  const Result<std::shared_ptr<const Model>> model = LoadModel(options.model);
   if (!model.ok()) return Fail(model.status());
   SessionOptions session_options;
   session_options.isa = options.isa;
@@ -95,7 +95,7 @@ int Classify(const ClassifyOptions& options) {
 int Verify(const std::vector<std::string>& models) {
   int exit_code = 0;
   for (const std::string& path : models) {
-    Result<std::shared_ptr<const Model>> model = Model::Load(path);
+    Result<std::shared_ptr<const Model>> model = LoadModel(path);
     Status status = model.ok() ? (*model)->Verify().WithContext(path) : model.status();
     if (status.ok()) {
       std::printf("%s: ok, checksum and golden output match\n", path.c_str());

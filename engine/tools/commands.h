@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "converter/import/detect.h"
 #include "engine/include/octet/octet.h"
 #include "formats/data/image.h"
 
@@ -47,9 +48,14 @@ struct EvaluateOptions {
   std::string isa;
   bool raw = false;  ///< uint8 arrays are the input's codes.
   bool fast_decode = false;
+  bool confusion = false;  ///< Print it for several models, too.
   bool json = false;
-  bool strict = false;  ///< Warnings are errors.
+  bool strict = false;             ///< Warnings are errors.
+  const char* program = "octet";   ///< Whose warnings they are.
+  std::vector<std::string> names;  ///< Of the models, instead of their paths.
 };
+/// What is printed.
+Result<std::string> EvaluationText(const EvaluateOptions& options);
 int Evaluate(const EvaluateOptions& options);
 
 struct PreprocessOptions {
@@ -75,10 +81,17 @@ inline int Fail(const Status& status) {
   return 1;
 }
 
+/// Errors say what to do with a model of another format.
+inline Result<std::shared_ptr<const Model>> LoadModel(const std::string& path) {
+  Result<std::shared_ptr<const Model>> model = Model::Load(path);
+  if (!model.ok()) return NameForeignModel(model.status(), path);
+  return model;
+}
+
 /// Loads a model and makes a session for one image at a time; errors name the file.
 inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int threads,
                                                     const std::string& isa) {
-  Result<std::shared_ptr<const Model>> model = Model::Load(path);
+  Result<std::shared_ptr<const Model>> model = LoadModel(path);
   if (!model.ok()) return model.status();
   SessionOptions options;
   options.num_threads = threads;

@@ -17,6 +17,7 @@
 #include "formats/data/npy.h"
 #include "formats/data/progress.h"
 #include "formats/data/read_ahead.h"
+#include "formats/data/table.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
@@ -223,20 +224,29 @@ Status WritePredictions(const std::string& path, const std::vector<Contender>& c
   return WriteFileAtomically(path, std::as_bytes(std::span(csv.data(), csv.size())));
 }
 
-void PrintConfusion(const Contender& c) {
-  size_t width = 6;
-  for (size_t i = 0; i < c.confusion.size(); ++i)
-    width = std::max(width, LabelName(c, static_cast<int>(i)).size());
-  const int w = static_cast<int>(width);
-  std::printf("\n%s: rows are true classes, columns what it said\n%*s", c.path.c_str(), w, "");
-  for (size_t i = 0; i < c.confusion.size(); ++i)
-    std::printf("  %*s", w, LabelName(c, static_cast<int>(i)).c_str());
-  std::printf("\n");
-  for (size_t i = 0; i < c.confusion.size(); ++i) {
-    std::printf("%*s", w, LabelName(c, static_cast<int>(i)).c_str());
-    for (int n : c.confusion[i]) std::printf("  %*d", w, n);
-    std::printf("\n");
+std::string ConfusionText(const Contender& c) {
+  std::vector<std::string> names, numbers;
+  for (size_t i = 0; i < c.classes(); ++i) {
+    names.push_back(LabelName(c, static_cast<int>(i)));
+    numbers.push_back(std::to_string(i));
   }
+  // Numbers are narrower than names.
+  for (const bool by_name : {true, false}) {
+    std::vector<Table::Column> columns{{.title = ""}};
+    for (size_t i = 0; i < c.classes(); ++i)
+      columns.push_back({.title = by_name ? names[i] : numbers[i]});
+    Table table(columns);
+    for (size_t i = 0; i < c.classes(); ++i) {
+      std::vector<std::string> row{
+          by_name || names[i] == numbers[i] ? names[i] : StrCat(names[i], " ", numbers[i])};
+      for (int n : c.confusion[i]) row.push_back(std::to_string(n));
+      table.Add(row);
+    }
+    const std::string text = table.Text();
+    if (text.find('\n') > Table::Limit()) continue;
+    return StrCat("\n", c.path, ": rows are true classes, columns what it said\n", text);
+  }
+  return "";
 }
 
 int Agreement(const Contender& a, const Contender& b) {
@@ -281,17 +291,20 @@ std::string Json(const std::vector<Contender>& contenders, const std::vector<std
                         {"fast_decode", options.fast_decode},
                         {"labels", data.label_source}}},
                       {"labels", std::move(known)},
+                      {"isa", contenders[0].session->Isa()},
+                      {"threads", options.threads},
                       {"models", std::move(models)},
                       {"warnings", warnings.texts()}}
       .dump(1, ' ', false, ordered_json::error_handler_t::replace);
 }
 
-void PrintTable(const std::vector<Contender>& contenders, const std::vector<std::string>& labels,
-                const DataSummary& data, const EvaluateOptions& options) {
+std::string TableText(const std::vector<Contender>& contenders,
+                      const std::vector<std::string>& labels, const DataSummary& data,
+                      const EvaluateOptions& options) {
   std::string paths;
   for (const std::string& path : options.data) paths += (paths.empty() ? "" : ", ") + path;
-  std::printf("data:    %s: %s, %d of %d samples labelled; labels: %s\n", paths.c_str(),
-              data.description.c_str(), data.labelled, data.total(), data.label_source.c_str());
+  std::string text = StrCat("data:    ", paths, ": ", data.description, ", ", data.labelled, " of ",
+                            data.total(), " samples labelled; labels: ", data.label_source, "\n");
   for (const Contender& c : contenders) {
     // Models of one network mostly read the same; each other one is told.
     const InputMeaning& first = contenders[0].meaning;
@@ -299,54 +312,59 @@ void PrintTable(const std::vector<Contender>& contenders, const std::vector<std:
         c.meaning.preprocessing == first.preprocessing)
       continue;
     const std::string of = contenders.size() > 1 ? c.path + ": " : "";
-    std::printf("input:   %s%s\n", of.c_str(), c.meaning.text.c_str());
+    text += StrCat("input:   ", of, c.meaning.text, "\n");
     if (data.has_pixels)
-      std::printf("pixels:  %s%s%s\n", of.c_str(), c.meaning.preprocessing.c_str(),
-                  options.fast_decode ? kFastDecodeText : "");
+      text += StrCat("pixels:  ", of, c.meaning.preprocessing,
+                     options.fast_decode ? kFastDecodeText : "", "\n");
   }
-  if (labels.empty()) {
-    std::printf("labels:  the model has none\n");
-  } else {
-    std::printf("labels:  %zu, '%s' to '%s'\n", labels.size(), labels.front().c_str(),
-                labels.back().c_str());
-  }
-  std::printf("run by:  %s, %d thread%s\n\n", contenders[0].session->Isa(), options.threads,
-              options.threads == 1 ? "" : "s");
-  size_t width = 5;
+  text += labels.empty() ? "labels:  the model has none\n"
+                         : StrCat("labels:  ", labels.size(), ", '", labels.front(), "' to '",
+                                  labels.back(), "'\n");
+  text += StrCat("run by:  ", contenders[0].session->Isa(), ", ", options.threads, " thread",
+                 options.threads == 1 ? "" : "s", "\n\n");
+  std::vector<std::string> names;
   bool top5 = false;
   for (const Contender& c : contenders) {
-    width = std::max(width, c.path.size());
+    names.push_back(c.path);
     top5 = top5 || c.classes() > 5;
   }
-  const auto share = [&](int n, bool known) {
-    if (!known || data.labelled == 0) return std::string("-");
-    char text[64];
-    std::snprintf(text, sizeof(text), "%5d/%-5d %5.2f %%", n, data.labelled,
-                  100.0 * n / data.labelled);
-    return std::string(text);
-  };
-  std::printf("%-*s  precision  %12s  %18s  %*s%18s  %9s\n", static_cast<int>(width), "model",
-              "bytes", "correct", top5 ? 20 : 0, top5 ? "in the best 5  " : "", "as the first",
-              "median ms");
-  for (const Contender& c : contenders) {
-    const int same = Agreement(contenders[0], c);
-    std::printf("%-*s  %-9s  %12lld  %19s  ", static_cast<int>(width), c.path.c_str(),
-                PrecisionName(c.description.precision),
-                static_cast<long long>(c.description.file_size), share(c.correct, true).c_str());
-    if (top5) std::printf("%19s  ", share(c.in_top5, c.classes() > 5).c_str());
-    std::printf("%5d/%-5d %5.1f %%  %9.3f\n", same, data.total(), 100.0 * same / data.total(),
-                c.median_ms());
+  if (const std::string common = CutCommonFolder(&names); !common.empty())
+    text += StrCat("models in ", common, "\n");
+  std::vector<Table::Column> columns{{.title = "model", .left = true, .shrink_to = 8},
+                                     {.title = "precision", .left = true},
+                                     {.title = "bytes"},
+                                     {.title = "correct"},
+                                     {.title = "top-1"}};
+  if (top5) columns.push_back({.title = "top-5"});
+  columns.push_back({.title = "as first"});
+  columns.push_back({.title = "median ms"});
+  Table table(columns);
+  const auto share = [](int n, int of) { return of > 0 ? Fixed(100.0 * n / of, 2) + " %" : "-"; };
+  for (size_t i = 0; i < contenders.size(); ++i) {
+    const Contender& c = contenders[i];
+    std::vector<std::string> row{
+        names[i], PrecisionName(c.description.precision), Thousands(c.description.file_size),
+        data.labelled > 0 ? std::to_string(c.correct) : "-", share(c.correct, data.labelled)};
+    if (top5) row.push_back(c.classes() > 5 ? share(c.in_top5, data.labelled) : "-");
+    row.push_back(Fixed(100.0 * Agreement(contenders[0], c) / data.total(), 1) + " %");
+    row.push_back(Fixed(c.median_ms(), 3));
+    table.Add(row);
   }
-  if (data.labelled == 0) return;
+  text += table.Text();
+  if (data.labelled == 0 || (contenders.size() > 1 && !options.confusion)) return text;
   for (const Contender& c : contenders) {
-    if (c.classes() <= 20) PrintConfusion(c);
+    if (c.classes() <= 20) text += ConfusionText(c);
   }
+  return text;
 }
 
-Status TryEvaluate(const EvaluateOptions& options) {
+}  // namespace
+
+Result<std::string> EvaluationText(const EvaluateOptions& options) {
   std::vector<Contender> contenders;
   for (const std::string& path : options.models) {
     OCTET_ASSIGN_OR_RETURN(Contender c, OpenContender(path, options));
+    if (!options.names.empty()) c.path = options.names[contenders.size()];
     contenders.push_back(std::move(c));
   }
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> labels, CommonLabels(contenders));
@@ -361,7 +379,7 @@ Status TryEvaluate(const EvaluateOptions& options) {
     if (data.has_pixels && !c.meaning.doubt.empty())
       warnings.Add(StrCat(c.path, ": ", c.meaning.doubt));
   }
-  OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
+  OCTET_RETURN_IF_ERROR(warnings.Report(options.program, options.strict));
   if (!options.predictions.empty()) {
     OCTET_RETURN_IF_ERROR(
         WritePredictions(options.predictions, contenders, data.names, data.labels));
@@ -372,19 +390,15 @@ Status TryEvaluate(const EvaluateOptions& options) {
                                    {data.total(), static_cast<int64_t>(c.classes())},
                                    std::span<const float>(c.kept_scores)));
   }
-  if (options.json) {
-    std::printf("%s\n", Json(contenders, labels, data, options, warnings).c_str());
-  } else {
-    PrintTable(contenders, labels, data, options);
-  }
-  return OkStatus();
+  return options.json ? Json(contenders, labels, data, options, warnings) + "\n"
+                      : TableText(contenders, labels, data, options);
 }
 
-}  // namespace
-
 int Evaluate(const EvaluateOptions& options) {
-  const Status status = TryEvaluate(options);
-  return status.ok() ? 0 : Fail(status);
+  const Result<std::string> text = EvaluationText(options);
+  if (!text.ok()) return Fail(text.status());
+  std::fputs(text->c_str(), stdout);
+  return 0;
 }
 
 }  // namespace octet

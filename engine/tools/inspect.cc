@@ -9,6 +9,8 @@
 #include "engine/tools/commands.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/preprocessing_json.h"
+#include "formats/data/table.h"
+#include "formats/data/tensor_json.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 #include "formats/model/octet_file.h"
@@ -34,11 +36,14 @@ std::string WindowText(const Node& n) {
   return s;
 }
 
+std::string QuantizationText(const Tensor& t) {
+  if (t.dtype != DType::kU8) return "";
+  return StrCat(t.quantization.scale, "*(q-", t.quantization.zero_point, ")");
+}
+
 std::string TensorText(const Tensor& t) {
-  std::string s = StrCat(DTypeName(t.dtype), t.shape.ToString());
-  if (t.dtype == DType::kU8)
-    s += StrCat(" ", t.quantization.scale, "*(q-", t.quantization.zero_point, ")");
-  return s;
+  const std::string q = QuantizationText(t);
+  return StrCat(DTypeName(t.dtype), t.shape.ToString(), q.empty() ? "" : " ", q);
 }
 
 int64_t NodeBytes(const Graph& g, const Node& n) {
@@ -57,6 +62,18 @@ const char* ActivationName(Activation a) {
   return a == Activation::kNone ? "" : a == Activation::kRelu ? "relu" : "relu6";
 }
 
+/// "56x56x64" for [1,56,56,64].
+std::string PerImage(const Shape& shape) {
+  std::string s;
+  for (int i = 1; i < shape.rank(); ++i) s += StrCat(i == 1 ? "" : "x", shape[i]);
+  return s;
+}
+
+/// What follows in the same node.
+std::string ThenText(const Node& n) {
+  return StrCat(HasResidual(n) ? "+" : "", ActivationName(n.activation));
+}
+
 void PrintText(const OctetFile& file, const std::string& path, const ModelDescription& d,
                const InputMeaning& meaning) {
   const Graph& g = file.graph;
@@ -64,10 +81,10 @@ void PrintText(const OctetFile& file, const std::string& path, const ModelDescri
       "%s\n  name           %s\n  precision      %s\n  source         %s\n  options        %s\n",
       path.c_str(), d.name.c_str(), PrecisionName(d.precision), d.source.c_str(),
       d.options.c_str());
-  std::printf("  size           %lld bytes, of them %lld constants\n",
-              static_cast<long long>(d.file_size), static_cast<long long>(d.weight_bytes));
-  std::printf("  parameters     %lld\n  MACs           %lld per image\n",
-              static_cast<long long>(d.parameters), static_cast<long long>(d.macs));
+  std::printf("  size           %s bytes, of them %s constants\n", Thousands(d.file_size).c_str(),
+              Thousands(d.weight_bytes).c_str());
+  std::printf("  parameters     %s\n  MACs           %s per image\n",
+              Thousands(d.parameters).c_str(), Thousands(d.macs).c_str());
   for (TensorId id : g.inputs)
     std::printf("  input          %s %s\n", g.tensor(id).name.c_str(),
                 TensorText(g.tensor(id)).c_str());
@@ -81,28 +98,27 @@ void PrintText(const OctetFile& file, const std::string& path, const ModelDescri
   if (!d.labels.empty())
     std::printf(", '%s' to '%s'", d.labels.front().c_str(), d.labels.back().c_str());
   std::printf("\n  golden output  %s\n\n", file.golden.output.empty() ? "no" : "yes");
-  std::printf("%-4s %-20s %-28s %-16s %-9s %12s %10s  %s\n", "#", "operator", "name", "window",
-              "then", "MACs", "bytes", "output");
+  std::vector<std::string> names;
+  for (const Node& n : g.nodes) names.push_back(n.name);
+  if (const std::string common = CutCommonFolder(&names); !common.empty())
+    std::printf("names begin with %s\n\n", common.c_str());
+  Table table({{.title = "#"},
+               {.title = "operator", .left = true, .shrink_to = 13},
+               {.title = "name", .left = true, .shrink_to = 12},
+               {.title = "window", .left = true},
+               {.title = "then", .left = true},
+               {.title = "MACs"},
+               {.title = "bytes", .optional = true},
+               {.title = "output", .left = true},
+               {.title = "quantization", .left = true, .optional = true}});
   for (size_t i = 0; i < g.nodes.size(); ++i) {
     const Node& n = g.nodes[i];
-    std::string then = HasResidual(n) ? "+" : "";
-    then += ActivationName(n.activation);
-    std::printf("%-4zu %-20s %-28s %-16s %-9s %12lld %10lld  %s\n", i, OpTypeName(n.type),
-                n.name.c_str(), WindowText(n).c_str(), then.c_str(),
-                static_cast<long long>(NodeMacs(g, n)), static_cast<long long>(NodeBytes(g, n)),
-                TensorText(g.tensor(n.output)).c_str());
+    const Tensor& out = g.tensor(n.output);
+    table.Add({StrCat(i), OpTypeName(n.type), names[i], WindowText(n), ThenText(n),
+               Thousands(NodeMacs(g, n)), Thousands(NodeBytes(g, n)),
+               StrCat(PerImage(out.shape), " ", DTypeName(out.dtype)), QuantizationText(out)});
   }
-}
-
-Json TensorJson(const Tensor& t) {
-  Json shape = Json::array();
-  for (int i = 0; i < t.shape.rank(); ++i) shape.push_back(t.shape[i]);
-  Json j{{"name", t.name}, {"dtype", DTypeName(t.dtype)}, {"shape", std::move(shape)}};
-  if (t.dtype == DType::kU8) {
-    j["scale"] = t.quantization.scale;
-    j["zero_point"] = t.quantization.zero_point;
-  }
-  return j;
+  std::fputs(table.Text().c_str(), stdout);
 }
 
 /// A visitor of VisitAttributes.
@@ -174,12 +190,13 @@ void PrintDot(const OctetFile& file) {
               Escape(g.metadata.name).c_str());
   for (TensorId id : g.inputs) {
     std::printf("  t%d [shape=oval, label=\"%s\\n%s\"];\n", id, Escape(g.tensor(id).name).c_str(),
-                g.tensor(id).shape.ToString().c_str());
+                Escape(TensorText(g.tensor(id))).c_str());
   }
   for (const Node& n : g.nodes) {
-    std::printf("  t%d [label=\"%s\\n%s %s\\n%s\"];\n", n.output, Escape(n.name).c_str(),
-                OpTypeName(n.type), WindowText(n).c_str(),
-                Escape(TensorText(g.tensor(n.output))).c_str());
+    const std::string then = ThenText(n);
+    std::printf("  t%d [label=\"%s\\n%s %s%s%s\\n%s\"];\n", n.output, Escape(n.name).c_str(),
+                OpTypeName(n.type), WindowText(n).c_str(), then.empty() ? "" : " then ",
+                then.c_str(), Escape(TensorText(g.tensor(n.output))).c_str());
     for (size_t slot = 0; slot < n.inputs.size(); ++slot) {
       const TensorId id = n.inputs[slot];
       if (id == kNoTensor || g.tensor(id).is_constant()) continue;
@@ -188,13 +205,17 @@ void PrintDot(const OctetFile& file) {
                   residual ? " [style=dashed, label=\"+\"]" : "");
     }
   }
+  for (TensorId id : g.outputs) {
+    std::printf("  out%d [shape=oval, label=\"%s\"];\n  t%d -> out%d;\n", id,
+                Escape(g.tensor(id).name).c_str(), id, id);
+  }
   std::printf("}\n");
 }
 
 }  // namespace
 
 int Inspect(const InspectOptions& options) {
-  Result<std::shared_ptr<const Model>> model = Model::Load(options.model);
+  Result<std::shared_ptr<const Model>> model = LoadModel(options.model);
   if (!model.ok()) return Fail(model.status());
   const OctetFile& file = (*model)->impl().file;
   const InputMeaning meaning = MeaningOfInput(file.graph);

@@ -1,11 +1,11 @@
 // octet: classifies photos, computes outputs from arrays, scores models on labelled data, shows
 // what a network sees of a photo and what is in a model file, and verifies it. Exit codes: 0 done,
 // 1 could not be done, 2 wrong command line.
-#include <CLI/CLI.hpp>
+#include <optional>
 #include <string>
 
 #include "engine/tools/commands.h"
-#include "formats/base/str_cat.h"
+#include "formats/data/command_line.h"
 #include "formats/data/program.h"
 
 namespace {
@@ -79,6 +79,8 @@ int Main(int argc, char** argv) {
   evaluate_command->add_option("--isa", evaluate.isa,
                                "Instruction set to use instead of the best one");
   evaluate_command->add_flag("--fast-decode", evaluate.fast_decode, kFastDecode);
+  evaluate_command->add_flag("--confusion", evaluate.confusion,
+                             "Print the confusion matrix of each of several models, too");
   evaluate_command->add_flag("--json", evaluate.json, "Print JSON");
   evaluate_command->add_flag("--strict", evaluate.strict, "Take warnings for errors");
 
@@ -107,16 +109,23 @@ int Main(int argc, char** argv) {
       app.add_subcommand("verify", "Check files and their golden output on this machine");
   verify_command->add_option("models", verify, "Model files")->required();
 
-  app.failure_message([](const CLI::App*, const CLI::Error& e) {
-    return octet::StrCat("octet: ", e.what(), " (see --help)\n");
-  });
-  try {
-    app.parse(argc, argv);
+  const auto example = [](CLI::App* command, const char* text) {
+    command->footer(octet::Example(text));
+  };
+  example(&app, "octet evaluate --model fp32.octet --model int8.octet --data test.tfrecord");
+  example(classify_command, "octet classify photo.jpg --model flowers.octet --top 3");
+  example(run_command, "octet run model.octet --input x.npy --output y.npy");
+  example(evaluate_command,
+          "octet evaluate --model fp32.octet --model int8.octet --data test.tfrecord");
+  example(preprocess_command, "octet preprocess photo.jpg --model flowers.octet --output seen.png");
+  example(inspect_command, "octet inspect --dot model.octet | dot -Tsvg >model.svg");
+  example(verify_command, "octet verify model.octet");
+
+  const std::optional<int> done = octet::ParseCommandLine(&app, argc, argv, [&] {
     if (outputs->count() > 0 && evaluate.models.size() > 1)
       throw CLI::ValidationError("--outputs", "goes with one model");
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  }
+  });
+  if (done) return *done;
   return *classify_command     ? octet::Classify(classify)
          : *run_command        ? octet::Run(run)
          : *evaluate_command   ? octet::Evaluate(evaluate)

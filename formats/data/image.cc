@@ -53,7 +53,7 @@ const char* ForeignFormat(Bytes bytes) {
   if (bytes.size() >= 2 && bytes[0] == 'P' && bytes[1] >= '1' && bytes[1] <= '7') {
     return "a PNM variant other than P5 and P6";
   }
-  return bytes.empty() ? "an empty file" : "not an image that is known here";
+  return bytes.empty() ? "an empty file" : "bytes that are not an image of a known format";
 }
 
 /// What a PNG says, its image data still compressed.

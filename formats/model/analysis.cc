@@ -59,4 +59,21 @@ Status CheckGraph(const Graph& graph) {
   return ValidateGraph(graph);
 }
 
+int64_t CountParameters(const Graph& graph) {
+  std::vector<bool> counted(graph.tensors.size(), false);
+  int64_t parameters = 0;
+  for (const Node& n : graph.nodes) {
+    for (size_t slot = 0; slot < n.inputs.size(); ++slot) {
+      const TensorId id = n.inputs[slot];
+      const bool scales = (TraitsOf(n.type).has_weights && slot == kInputScales) ||
+                          (n.type == OpType::kScaleShift && slot == kInputUnit);
+      if (id == kNoTensor || scales || !graph.tensor(id).is_constant()) continue;
+      if (counted[static_cast<size_t>(id)]) continue;
+      counted[static_cast<size_t>(id)] = true;
+      parameters += graph.tensor(id).shape.num_elements();
+    }
+  }
+  return parameters;
+}
+
 }  // namespace octet

@@ -2,6 +2,7 @@
 #ifndef OCTET_FORMATS_MODEL_ANALYSIS_H_
 #define OCTET_FORMATS_MODEL_ANALYSIS_H_
 
+#include <cstdint>
 #include <vector>
 
 #include "formats/base/status.h"
@@ -17,6 +18,10 @@ std::vector<bool> FindNonNegative(const Graph& graph);
 /// does, and a ReLU can hide it. Errors: kInvalidArgument "tensor 'x': element 5: found nan, ...".
 /// Importers end with it; ImportModel and Optimize ask again, for the importer that did not.
 Status CheckGraph(const Graph& graph);
+
+/// Elements of weights, biases and the like; without what only quantization adds, so that all
+/// precisions of one network have the same number.
+int64_t CountParameters(const Graph& graph);
 
 }  // namespace octet
 

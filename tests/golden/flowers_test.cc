@@ -54,7 +54,7 @@ std::vector<float> Normalize(const std::vector<float>& pixels) {
 
 Result<Graph> ImportAndOptimize(const std::string& path) {
   ImportOptions options;
-  options.graph = "flowers_resnet";
+  if (path.ends_with(".pth") || path.ends_with(".safetensors")) options.graph = "flowers_resnet";
   Result<Graph> graph = ImportModel(path, options);
   if (!graph.ok()) return graph.status();
   const Status status = Optimize(&*graph);

@@ -11,6 +11,7 @@
 #include "converter/import/file_bytes.h"
 #include "converter/import/json_reader.h"
 #include "converter/import/preprocessing_json.h"
+#include "formats/base/closest.h"
 #include "formats/base/macros.h"
 
 namespace octet {
@@ -300,11 +301,11 @@ Result<GraphDescription> LoadGraphDescription(const std::string& name_or_path) {
   }
   const Result<FileBytes> file = MapFile(name_or_path);
   if (!file.ok() && file.status().code() == StatusCode::kNotFound) {
+    const std::vector<std::string> names = GraphDescriptionNames();
     std::string list;
-    for (const std::string& name : GraphDescriptionNames())
-      list += (list.empty() ? "" : ", ") + name;
-    return NotFound(
-        StrCat("graph description '", name_or_path, "': no such file, and not one of: ", list));
+    for (const std::string& name : names) list += (list.empty() ? "" : ", ") + name;
+    return NotFound(StrCat("graph description '", name_or_path, "': no such file, and not one of: ",
+                           list, DidYouMean(name_or_path, names)));
   }
   OCTET_RETURN_IF_ERROR(Status(file.status()));
   return ParseGraphDescription(file.value().text(), name_or_path);

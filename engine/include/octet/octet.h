@@ -72,7 +72,7 @@ struct ModelDescription {
   Preprocessing preprocessing;
   int64_t file_size = 0;     ///< Bytes.
   int64_t weight_bytes = 0;  ///< Bytes of constants.
-  int64_t parameters = 0;    ///< Logical elements of constants.
+  int64_t parameters = 0;    ///< Weights and biases; scales do not count.
   int64_t macs = 0;          ///< Multiply-accumulates per image.
   int operators = 0;
 };
