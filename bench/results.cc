@@ -1,3 +1,4 @@
+// CSV and JSON have the same fields (Fields); the table has the times first, then the rest.
 #include "bench/results.h"
 
 #include <algorithm>

@@ -1,3 +1,6 @@
+// InputReader opens arrays when they are added and reads sample n from the file that holds it,
+// photos when they are asked for. Output keeps an array's values until all are there, or of each
+// sample the largest ones, to be printed.
 #include "engine/tools/tensor_files.h"
 
 #include <unistd.h>

@@ -1,3 +1,4 @@
+// Facts go forwards: a value's sign follows from its operator, or from the signs of what it reads.
 #include "formats/model/analysis.h"
 
 #include <algorithm>
