@@ -18,7 +18,6 @@
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
-#include "formats/model/octet_file.h"
 #include "formats/model/preprocessing.h"
 
 namespace octet {

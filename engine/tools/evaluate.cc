@@ -10,6 +10,7 @@
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
+#include "formats/base/file.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -20,7 +21,6 @@
 #include "formats/data/table.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
-#include "formats/model/octet_file.h"
 
 namespace octet {
 namespace {

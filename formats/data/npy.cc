@@ -14,7 +14,6 @@
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
-#include "formats/model/octet_file.h"
 
 namespace octet {
 namespace {
