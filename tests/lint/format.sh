@@ -7,4 +7,5 @@ if [ -z "$format" ] || ! "$format" --version | grep -q 'version 14\.'; then
   echo 'skipped: clang-format 14 is not installed'
   exit 77
 fi
-find bench converter engine formats kernels tests -name '*.cc' -o -name '*.h' | xargs "$format" --dry-run -Werror
+find bench converter engine formats kernels tests -name '*.cc' -o -name '*.h' |
+  xargs -n 40 -P "$(nproc)" "$format" --dry-run -Werror
