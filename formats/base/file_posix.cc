@@ -10,17 +10,13 @@
 #include <cstring>
 #include <utility>
 
+#include "formats/base/errno_text.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
 namespace octet {
 namespace {
-
-/// `error` is an errno, read before anything else could change it.
-std::string Text(const std::string& path, const char* what, int error) {
-  return StrCat(path, ": ", what, ": ", std::strerror(error));
-}
 
 std::shared_ptr<const void> OwnerOf(void* map, size_t size) {
   return std::shared_ptr<const void>(
@@ -53,11 +49,11 @@ Result<InputFile> InputFile::Open(const std::string& path) {
   if (fd < 0) {
     const int error = errno;
     if (error == ENOENT || error == ENOTDIR) return NotFound(StrCat(path, ": no such file"));
-    return IoError(Text(path, "cannot open", error));
+    return IoError(ErrnoText(path, "cannot open", error));
   }
   InputFile file(path, fd, 0);
   struct stat info {};
-  if (::fstat(fd, &info) != 0) return IoError(Text(path, "cannot read its size", errno));
+  if (::fstat(fd, &info) != 0) return IoError(ErrnoText(path, "cannot read its size", errno));
   if (!S_ISREG(info.st_mode)) return IoError(StrCat(path, ": not a regular file"));
   file.size_ = info.st_size;
   return file;
@@ -71,7 +67,7 @@ Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
     if (n < 0) {
       const int error = errno;
       if (error == EINTR) continue;
-      return IoError(Text(path_, "cannot read", error));
+      return IoError(ErrnoText(path_, "cannot read", error));
     }
     if (n == 0) {
       return Corrupt(StrCat(path_, ": ends at byte ", offset + static_cast<int64_t>(done),
@@ -91,7 +87,7 @@ Result<FileBytes> InputFile::Map() const {
   void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0);
   if (map == MAP_FAILED) {
     const int error = errno;
-    const std::string text = Text(path_, "cannot map", error);
+    const std::string text = ErrnoText(path_, "cannot map", error);
     return error == ENOMEM ? OutOfMemory(text) : IoError(text);
   }
   return FileBytes{{static_cast<const std::byte*>(map), size}, OwnerOf(map, size)};

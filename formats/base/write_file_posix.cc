@@ -15,6 +15,7 @@
 #include <string_view>
 #include <utility>
 
+#include "formats/base/errno_text.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -36,11 +37,6 @@ class Descriptor {
  private:
   int fd_;
 };
-
-/// `error` is an errno, read before anything else could change it.
-Status SystemError(const std::string& path, const char* what, int error) {
-  return IoError(StrCat(path, ": ", what, ": ", std::strerror(error)));
-}
 
 struct Place {
   std::string folder, name;
@@ -64,7 +60,7 @@ Result<Place> Resolve(const std::string& path) {
     const std::string to(link, static_cast<size_t>(size));
     place = Split(to.starts_with('/') ? to : place.folder + to);
   }
-  return SystemError(path, "cannot write", ELOOP);
+  return IoError(ErrnoText(path, "cannot write", ELOOP));
 }
 
 /// "NAME.PID.N.tmp".
@@ -138,7 +134,7 @@ class Writer {
   }
 
  private:
-  Status Fail(int error) const { return SystemError(path_, "cannot write", error); }
+  Status Fail(int error) const { return IoError(ErrnoText(path_, "cannot write", error)); }
 
   Status Fill(int fd, std::span<const std::byte> bytes, const struct stat* replaced) const {
     if (replaced != nullptr) {
@@ -208,7 +204,7 @@ class Writer {
     const Descriptor folder(::open(target_.folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     // File systems that cannot sync a folder say EINVAL.
     if (folder.ok() && ::fsync(folder.get()) != 0 && errno != EINVAL && errno != ENOTSUP) {
-      return SystemError(path_, "cannot sync its folder", errno);
+      return IoError(ErrnoText(path_, "cannot sync its folder", errno));
     }
     return OkStatus();
   }
@@ -229,7 +225,7 @@ Status WriteFileAtomically(const std::string& path, std::span<const std::byte> b
   if (exists && !S_ISREG(info.st_mode)) {
     return IoError(StrCat(path, ": cannot write: not a regular file"));
   }
-  if (target.name.empty()) return SystemError(path, "cannot write", ENOENT);
+  if (target.name.empty()) return IoError(ErrnoText(path, "cannot write", ENOENT));
   RemoveStale(target);
   return Writer(path, target).Run(bytes, exists ? &info : nullptr);
 }
