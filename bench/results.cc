@@ -38,7 +38,7 @@ std::string Mebibytes(int64_t bytes) {
   return bytes > 0 ? Fixed(static_cast<double>(bytes) / 1048576.0, 1) : "-";
 }
 
-/// The layers of each type as one, the longest first.
+/// The layers of each type and kernel as one.
 std::vector<LayerProfile> ByType(const std::vector<LayerProfile>& layers) {
   std::vector<LayerProfile> types;
   std::vector<int> counts;

@@ -186,8 +186,9 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
     }
   }
   const auto count = static_cast<size_t>(pixels * channels_);
-  if (to_float) return ResizedImage{{}, {reinterpret_cast<const float*>(all), count}};
-  return ResizedImage{{all, count}, {}};
+  resized_ = to_float ? ResizedImage{{}, {reinterpret_cast<const float*>(all), count}}
+                      : ResizedImage{{all, count}, {}};
+  return resized_;
 }
 
 Status Preprocessor::ToFloat(const Image& image, float* out) {

@@ -54,8 +54,9 @@ class Preprocessor {
   /// The same, quantized: clamp(rne(x / q.scale) + q.zero_point, 0, 255).
   Status ToU8(const Image& image, const Quantization& q, uint8_t* out);
 
-  /// What of the last image became the input.
+  /// What of the last image became the input, and what it looks like before normalization.
   const ResizeGeometry& geometry() const { return geometry_; }
+  const ResizedImage& resized() const { return resized_; }
 
  private:
   struct Buffers;
@@ -73,6 +74,7 @@ class Preprocessor {
   const kernels::PixelKernels& kernels_;
   std::unique_ptr<Resampler> resampler_;
   ResizeGeometry geometry_;
+  ResizedImage resized_;
   ResizeTask task_;  ///< What the resampler is prepared for.
   int64_t rows_scratch_ = 0;
   std::unique_ptr<PixelCodes> codes_;  ///< Of the last quantization.

@@ -97,11 +97,11 @@ Status TryPreprocess(const PreprocessOptions& options) {
   OCTET_RETURN_IF_ERROR(PreprocessInput(ViewOf(photo), model.Describe(), *session->impl().table,
                                         model.impl().max_memory, 1, &preprocessor, input.data())
                             .WithContext(options.photo));
-  OCTET_ASSIGN_OR_RETURN(const ResizedImage resized, preprocessor->Resize(ViewOf(photo)));
   for (const std::string& path : options.outputs) {
-    OCTET_RETURN_IF_ERROR(LowerCase(path).ends_with(".npy")
-                              ? WriteInput(path, in, input)
-                              : WritePng(path, Seen(resized, p, height, width, channels)));
+    OCTET_RETURN_IF_ERROR(
+        LowerCase(path).ends_with(".npy")
+            ? WriteInput(path, in, input)
+            : WritePng(path, Seen(preprocessor->resized(), p, height, width, channels)));
   }
   const ResizeGeometry& g = preprocessor->geometry();
   const Part x = PartOf(g.source_x, g.task.in_width, g.task.resized_width, g.task.x, g.task.width),

@@ -20,8 +20,7 @@ std::string Percent(double part, double whole);
 
 /// Rows of text under titles, each column as wide as it needs to be. Where they are wider than the
 /// terminal (elsewhere $COLUMNS, or 80) optional columns are left out, the last one first, and then
-/// texts of columns that may shrink, the last one first,
-/// lose their beginnings.
+/// texts of columns that may shrink lose their beginnings, the last column's first.
 class Table {
  public:
   struct Column {
