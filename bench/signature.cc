@@ -50,8 +50,7 @@ Status AddOutputs(Graph graph, const SessionOptions& options, uint64_t seed, Sig
     outputs.push_back(buffers.emplace_back(t.num_bytes() * kBatch).data());
   OCTET_RETURN_IF_ERROR(session->Run(inputs.data(), outputs.data(), kBatch));
   for (size_t i = 0; i < outputs.size(); ++i) {
-    for (const uint8_t byte : buffers[inputs.size() + i])
-      s->hash = (s->hash ^ byte) * 0x100000001b3u;
+    for (const uint8_t byte : buffers[inputs.size() + i]) s->hash = Fnv1a(s->hash, byte);
     s->values += static_cast<int64_t>(d.outputs[i].num_elements()) * kBatch;
   }
   return OkStatus();

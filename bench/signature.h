@@ -7,13 +7,14 @@
 #include <set>
 #include <string>
 
+#include "formats/base/fnv1a.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
 namespace octet::bench {
 
 struct Signature {
-  uint64_t hash = 0xcbf29ce484222325u;  ///< FNV-1a of all values.
+  uint64_t hash = kFnv1aStart;  ///< FNV-1a of all values.
   int networks = 0;
   int64_t values = 0;
   std::set<OpType> operators;  ///< Those that gave some.

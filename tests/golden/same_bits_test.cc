@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "engine/src/model_impl.h"
+#include "formats/base/fnv1a.h"
 #include "kernels/kernel_table.h"
 #include "tests/kernels/tested_tables.h"
 
@@ -23,11 +24,11 @@ namespace {
 using Digests = std::map<std::string, std::string>;  // Of tensors, by name.
 
 std::string Digest(const kernels::ActivationView& view, size_t element) {
-  uint64_t hash = 0xcbf29ce484222325u;  // FNV-1a.
+  uint64_t hash = kFnv1aStart;
   for (int y = 0; y < view.h; ++y) {
     for (int x = 0; x < view.w; ++x) {
       for (size_t i = 0; i < static_cast<size_t>(view.c) * element; ++i) {
-        hash = (hash ^ view.pixel(0, y, x)[i]) * 0x100000001b3u;
+        hash = Fnv1a(hash, view.pixel(0, y, x)[i]);
       }
     }
   }

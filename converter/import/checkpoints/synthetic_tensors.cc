@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "formats/base/fnv1a.h"
 #include "formats/base/random.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
@@ -31,10 +32,10 @@ class Values : public SplitMix64 {
   }
 };
 
-/// FNV-1a, so that a tensor's values do not depend on the order of requests.
+/// So that a tensor's values do not depend on the order of requests.
 uint64_t HashName(const std::string& name) {
-  uint64_t hash = 0xcbf29ce484222325u;
-  for (unsigned char c : name) hash = (hash ^ c) * 0x100000001b3u;
+  uint64_t hash = kFnv1aStart;
+  for (unsigned char c : name) hash = Fnv1a(hash, c);
   return hash;
 }
 
