@@ -4,18 +4,15 @@
 
 #include <string>
 
+#include "kernels/instruction_sets.h"
+
 namespace octet::kernels {
 
-struct CpuFeatures {
-  bool avx2 = false;        ///< AVX2, FMA and F16C, with the OS saving ymm registers.
-  bool avxvnni = false;     ///< avx2 and the VEX-encoded vpdpbusd.
-  bool avx512vnni = false;  ///< AVX-512 F, BW, DQ, VL and VNNI, with the OS saving zmm registers.
-  bool neondot = false;     ///< aarch64 SDOT/UDOT.
-  bool i8mm = false;        ///< aarch64 USDOT/USMMLA.
-};
-
-/// Detected once.
-const CpuFeatures& GetCpuFeatures();
+// bool Has<symbol>(): whether the processor has an instruction set of the family that is built for,
+// and the operating system saves its registers.
+#define OCTET_DECLARE(name, symbol, built, flags) bool Has##symbol();
+OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
+#undef OCTET_DECLARE
 
 /// Brand string of the processor, for reports.
 std::string CpuModelName();

@@ -9,9 +9,9 @@
 #include "kernels/tables.h"
 
 // A TableInfo by what OCTET_INSTRUCTION_SETS says a table is built for.
-#define OCTET_PRESENT(name, table, native) \
-  {&table, name, (native) ? Availability::kNative : Availability::kUnavailable},
-#define OCTET_ABSENT(name, table, native) {nullptr, name, Availability::kUnavailable},
+#define OCTET_PRESENT(name, symbol) \
+  {&k##symbol##Table, name, Has##symbol() ? Availability::kNative : Availability::kUnavailable},
+#define OCTET_ABSENT(name, symbol) {nullptr, name, Availability::kUnavailable},
 #define OCTET_ALWAYS OCTET_PRESENT
 #if defined(__x86_64__)
 #define OCTET_X86 OCTET_PRESENT
@@ -24,7 +24,7 @@
 #define OCTET_ARM OCTET_ABSENT
 #endif
 #if defined(OCTET_EMULATED512)
-#define OCTET_EMULATED(name, table, native) {&table, name, Availability::kEmulated},
+#define OCTET_EMULATED(name, symbol) {&k##symbol##Table, name, Availability::kEmulated},
 #else
 #define OCTET_EMULATED OCTET_ABSENT
 #endif
@@ -32,8 +32,7 @@
 namespace octet::kernels {
 
 std::vector<TableInfo> AllTables() {
-  [[maybe_unused]] const CpuFeatures& cpu = GetCpuFeatures();
-#define OCTET_INFO(name, symbol, built, native) OCTET_##built(#name, k##symbol##Table, native)
+#define OCTET_INFO(name, symbol, built, flags) OCTET_##built(#name, symbol)
   return {OCTET_INSTRUCTION_SETS(OCTET_INFO)};
 #undef OCTET_INFO
 }

@@ -193,6 +193,8 @@ using MinMaxFn = void (*)(const EltwiseArgs& args, int row_begin, int row_end, f
 /// From one pixel's `n` floats to as many, which may be the same memory.
 using RowFn = void (*)(const float* x, float* out, int n);
 
+using ChecksumFn = uint64_t (*)(const void* bytes, size_t size, size_t hole);
+
 /// All kernels of one instruction set. Only the last entries may be null, as they say.
 struct KernelTable {
   const char* name;         ///< As instruction_sets.h has it.
@@ -212,6 +214,7 @@ struct KernelTable {
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
   RowFn sigmoid, tanh;
   const PixelKernels* pixels;  ///< Never null.
+  ChecksumFn checksum;         ///< Of .octet files, formats/model/checksum.h.
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;

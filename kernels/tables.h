@@ -8,7 +8,7 @@
 
 namespace octet::kernels {
 
-#define OCTET_DECLARE(name, symbol, built, native) extern const KernelTable k##symbol##Table;
+#define OCTET_DECLARE(name, symbol, built, flags) extern const KernelTable k##symbol##Table;
 OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
 #undef OCTET_DECLARE
 

@@ -15,6 +15,7 @@
 #include "formats/model/analysis.h"
 #include "formats/model/operators.h"
 #include "formats/model/panel.h"
+#include "kernels/dispatch.h"
 
 namespace octet {
 namespace {
@@ -59,7 +60,10 @@ ModelDescription DescribeGraph(const Graph& graph, int64_t file_size) {
 }
 
 ReadOptions ToReadOptions(const ModelOptions& o) {
+  // Where OCTET_ISA is wrong, sessions say so.
+  const Result<const kernels::KernelTable*> table = kernels::SelectTable("");
   return {.verify_checksum = o.verify_checksum,
+          .checksum = table.ok() ? (*table)->checksum : &ChecksumAround,
           .copy = o.residency != Residency::kMap,
           .lock = o.residency == Residency::kCopyAndLock,
           .max_memory = o.max_memory,

@@ -392,7 +392,7 @@ class Reader {
     OCTET_RETURN_IF_ERROR(ReadHeader());
     if (options_.verify_checksum) {
       const uint64_t stored = LoadAt<uint64_t>(bytes_, kChecksumAt),
-                     actual = ChecksumAround(bytes_.data(), bytes_.size(), kChecksumAt);
+                     actual = options_.checksum(bytes_.data(), bytes_.size(), kChecksumAt);
       if (stored != actual) return Bad("checksum", StrCat(actual), stored);
     }
     OCTET_RETURN_IF_ERROR(ReadSections());

@@ -12,6 +12,7 @@
 
 #include "formats/base/file.h"
 #include "formats/base/status.h"
+#include "formats/model/checksum.h"
 #include "formats/model/graph.h"
 
 namespace octet {
@@ -38,6 +39,7 @@ struct OctetFile {
 struct ReadOptions {
   bool verify_checksum =
       true;  ///< Off saves one pass over the weights; structure is always validated.
+  decltype(&ChecksumAround) checksum = &ChecksumAround;  ///< By which it is verified.
   bool copy =
       false;  ///< Constants point into a copy, not into the mapped file or the caller's memory.
   bool lock = false;  ///< The copy is locked in memory.

@@ -2,6 +2,7 @@
 #ifndef OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
 #define OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
 
+#include "formats/model/checksum_impl.h"
 #include "kernels/kernel_table.h"
 #include "kernels/portable/contract.h"
 #include "kernels/portable/conv_impl.h"
@@ -57,6 +58,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .sigmoid = &Sigmoid,
       .tanh = &Tanh,
       .pixels = pixels,
+      .checksum = &ChecksumAroundImpl,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,

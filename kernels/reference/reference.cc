@@ -1,3 +1,4 @@
+#include "formats/model/checksum_impl.h"
 #include "kernels/reference/reference_conv.h"
 #include "kernels/reference/reference_ops.h"
 #include "kernels/tables.h"
@@ -37,6 +38,7 @@ const KernelTable kReferenceTable = {
     .sigmoid = &reference::Sigmoid,
     .tanh = &reference::Tanh,
     .pixels = &kReferencePixels,
+    .checksum = &ChecksumAroundImpl,
     .winograd_u8_u8 = nullptr,
     .winograd_u8_f32 = nullptr,
     .winograd_f32 = nullptr,

@@ -7,8 +7,10 @@
 #include <fstream>
 #include <iterator>
 #include <string>
+#include <vector>
 
 #include "bench/peak.h"
+#include "formats/model/checksum.h"
 
 namespace octet::kernels {
 namespace {
@@ -30,6 +32,17 @@ TEST(DispatchTest, TheReadmeHasEveryInstructionSet) {
   const std::string readme((std::istreambuf_iterator<char>(file)), {});
   for (const TableInfo& info : AllTables())
     EXPECT_THAT(readme, HasSubstr("\n| `" + std::string(info.name) + "` | "));
+}
+
+TEST(DispatchTest, ChecksumsAreTheSame) {
+  std::vector<uint8_t> bytes(5000);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i * i >> 3);
+  for (const TableInfo& info : AllTables()) {
+    if (info.availability == Availability::kUnavailable) continue;
+    for (size_t size = 40; size < bytes.size(); size += 1 + size / 5)
+      EXPECT_EQ(info.table->checksum(bytes.data(), size, 32),
+                ChecksumAround(bytes.data(), size, 32));
+  }
 }
 
 TEST(DispatchTest, NamesSelectTables) {
