@@ -386,85 +386,149 @@ std::vector<OperatorRow> AllOperators() {
   return rows;
 }
 
-int Main(int argc, char** argv) {
-  CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
-  Arguments a;
-  std::string method(NameOf(kCalibrationMethodNames, a.calibration.method));
-  std::string input_type, output_type, weights;
-  std::vector<std::string> precisions;
-  app.add_option(
-         "INPUT", a.input,
+/// What is read, what is written, and what the file says of itself.
+void AddModelOptions(CLI::App* app, Arguments* a) {
+  app->add_option(
+         "INPUT", a->input,
          "ONNX, safetensors, TFLite, SavedModel, Keras or PyTorch model; recognized by its content")
       ->required();
-  app.add_option("--output", a.output,
-                 "File to write, replaced only on success. Of several precisions its name gets "
-                 "the precision: m.octet becomes m_int8.octet, a folder gets NAME_int8.octet")
+  app->add_option("--output", a->output,
+                  "File to write, replaced only on success. Of several precisions its name gets "
+                  "the precision: m.octet becomes m_int8.octet, a folder gets NAME_int8.octet")
       ->required();
-  app.add_option("--precision", precisions,
-                 "fp32, fp16, hybrid or int8, or several with commas: a file each, and a table; "
-                 "default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or "
-                 "hybrid")
+  app->add_option_function<std::vector<std::string>>(
+         "--precision",
+         [a](const std::vector<std::string>& names) {
+           for (const std::string& name : names) {
+             for (Precision p :
+                  {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+               if (name != PrecisionName(p)) continue;
+               if (a->wants(p)) throw CLI::ValidationError("--precision", name + " is given twice");
+               a->precisions.push_back(p);
+             }
+           }
+         },
+         "fp32, fp16, hybrid or int8, or several with commas: a file each, and a table; "
+         "default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or "
+         "hybrid")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(OneOf({"fp32", "fp16", "hybrid", "int8"}));
-  app.add_option(
-      "--graph", a.graph,
+  app->add_option(
+      "--graph", a->graph,
       "Graph description (.json, or the name of one that ships) for files that hold only tensors");
-  app.add_option(
-         "--weights", weights,
+  app->add_option_function<std::string>(
+         "--weights",
+         [a](const std::string& s) {
+           a->weights = s == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
+         },
          "ema or raw: which weights of a checkpoint that has averaged ones too; default raw")
       ->check(OneOf({"ema", "raw"}));
-  app.add_option("--signature", a.signature,
-                 "Signature of a SavedModel, where serving_default is not wanted");
-  app.add_option("--name", a.name, "Name stored in the file");
-  app.add_option("--labels", a.labels,
-                 "Class names: one a line, `INDEX NAME` lines, a dict or list of Python or JSON, "
-                 "or the texts of a TFRecord file");
-  app.add_option("--preprocessing", a.preprocessing,
-                 "JSON: resize, resize_shorter, filter, order, scale, mean, std");
+  app->add_option("--signature", a->signature,
+                  "Signature of a SavedModel, where serving_default is not wanted");
+  app->add_option("--name", a->name, "Name stored in the file");
+  app->add_option("--labels", a->labels,
+                  "Class names: one a line, `INDEX NAME` lines, a dict or list of Python or JSON, "
+                  "or the texts of a TFRecord file");
+  app->add_option("--preprocessing", a->preprocessing,
+                  "JSON: resize, resize_shorter, filter, order, scale, mean, std");
+}
+
+void AddCalibrationOptions(CLI::App* app, Arguments* a) {
   CLI::Option* data =
-      app.add_option("--calibration-data", a.calibration_data,
-                     "Representative images: folder, TFRecord or .npy file, or a quoted pattern "
-                     "(int8, uint8 inputs); may be given several times")
+      app->add_option("--calibration-data", a->calibration_data,
+                      "Representative images: folder, TFRecord or .npy file, or a quoted pattern "
+                      "(int8, uint8 inputs); may be given several times")
           ->allow_extra_args(false);
-  CLI::Option* test_data =
-      app.add_option("--data", a.data,
-                     "Images for the table of several precisions: accuracy where they have labels, "
-                     "agreement with the source, latency; as octet evaluate takes them")
-          ->allow_extra_args(false);
-  CLI::Option* samples = app.add_option("--calibration-samples", a.calibration.max_samples,
-                                        "At most this many (100), spread evenly")
-                             ->check(CLI::Range(1, 1000000));
-  CLI::Option* fast_decode = app.add_flag(
-      "--fast-decode", a.fast_decode,
-      "Decode JPEGs of the calibration data at 1/8, 1/4 or 1/2 of their size, not below "
-      "twice the network's; other pixels");
-  CLI::Option* method_option =
-      app.add_option("--calibration-method", method, "How ranges are found; default " + method)
-          ->check(OneOf(std::vector<std::string>(kCalibrationMethodNames.begin(),
-                                                 kCalibrationMethodNames.end())));
-  CLI::Option* percentile = app.add_option("--calibration-percentile", a.calibration.percentile,
-                                           "Percent of the values that percentile keeps (99.99)")
-                                ->check(CLI::Range(50.0, 100.0));
-  CLI::Option* table = app.add_option("--calibration-table", a.calibration_table,
-                                      "Use the ranges of this file instead of data");
-  CLI::Option* save = app.add_option("--save-calibration-table", a.save_calibration_table,
-                                     "Write the measured ranges there (JSON)");
-  app.add_option("--input-type", input_type, "float32 or uint8; default as the source")
-      ->check(OneOf({"float32", "uint8"}));
-  app.add_option("--output-type", output_type, "float32 or uint8; default as the source")
-      ->check(OneOf({"float32", "uint8"}));
-  CLI::Option* reference = app.add_option(
-      "--compare-with", a.compare_with,
+  app->add_option("--calibration-samples", a->calibration.max_samples,
+                  "At most this many (100), spread evenly")
+      ->check(CLI::Range(1, 1000000))
+      ->needs(data);
+  app->add_flag("--fast-decode", a->fast_decode,
+                "Decode JPEGs of the calibration data at 1/8, 1/4 or 1/2 of their size, not below "
+                "twice the network's; other pixels")
+      ->needs(data);
+  app->add_option_function<std::string>(
+         "--calibration-method",
+         [a](const std::string& s) {
+           a->calibration.method = static_cast<CalibrationMethod>(
+               std::ranges::find(kCalibrationMethodNames, s) - kCalibrationMethodNames.begin());
+         },
+         StrCat("How ranges are found; default ",
+                NameOf(kCalibrationMethodNames, a->calibration.method)))
+      ->check(OneOf(
+          std::vector<std::string>(kCalibrationMethodNames.begin(), kCalibrationMethodNames.end())))
+      ->needs(data);
+  app->add_option("--calibration-percentile", a->calibration.percentile,
+                  "Percent of the values that percentile keeps (99.99)")
+      ->check(CLI::Range(50.0, 100.0))
+      ->needs(data);
+  app->add_option("--calibration-table", a->calibration_table,
+                  "Use the ranges of this file instead of data")
+      ->excludes(data);
+  app->add_option("--save-calibration-table", a->save_calibration_table,
+                  "Write the measured ranges there (JSON)")
+      ->needs(data);
+}
+
+/// What the result is like, and how it is judged and told of.
+void AddResultOptions(CLI::App* app, Arguments* a) {
+  const auto add_type = [app](const char* name, std::optional<DType>* type) {
+    app->add_option_function<std::string>(
+           name, [type](const std::string& s) { *type = s == "uint8" ? DType::kU8 : DType::kF32; },
+           "float32 or uint8; default as the source")
+        ->check(OneOf({"float32", "uint8"}));
+  };
+  add_type("--input-type", &a->input_type);
+  add_type("--output-type", &a->output_type);
+  app->add_option("--data", a->data,
+                  "Images for the table of several precisions: accuracy where they have labels, "
+                  "agreement with the source, latency; as octet evaluate takes them")
+      ->allow_extra_args(false);
+  CLI::Option* reference = app->add_option(
+      "--compare-with", a->compare_with,
       "Print the error against these answers of the source's framework (.npy, one row an image)");
-  CLI::Option* inputs = app.add_option(
-      "--compare-input", a.compare_input,
-      "What the answers were computed on (.npy): uint8 images, or the source's input tensor");
-  app.add_flag("--require-int8", a.require_int8,
-               "Fail when an operator would stay in float, naming it (a softmax, log-softmax, "
-               "sigmoid or tanh at the end excepted)");
-  app.add_flag("--json", a.json, "Print the report as JSON");
-  app.add_flag("--strict", a.strict, "Take warnings for errors");
+  CLI::Option* inputs =
+      app->add_option(
+             "--compare-input", a->compare_input,
+             "What the answers were computed on (.npy): uint8 images, or the source's input tensor")
+          ->needs(reference);
+  reference->needs(inputs);
+  app->add_flag("--require-int8", a->require_int8,
+                "Fail when an operator would stay in float, naming it (a softmax, log-softmax, "
+                "sigmoid or tanh at the end excepted)");
+  app->add_flag("--json", a->json, "Print the report as JSON");
+  app->add_flag("--strict", a->strict, "Take warnings for errors");
+}
+
+/// Which options go with which values of others.
+void CheckTogether(const CLI::App& app, const Arguments& a) {
+  if (!a.data.empty() && a.precisions.size() < 2)
+    throw CLI::ValidationError("--data", "goes with several precisions");
+  if (app.count("--compare-with") > 0 && a.precisions.size() > 1)
+    throw CLI::ValidationError("--compare-with", "goes with one precision");
+  if (a.require_int8 && !a.wants(Precision::kInt8))
+    throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
+  if (app.count("--calibration-percentile") > 0 &&
+      a.calibration.method != CalibrationMethod::kPercentile) {
+    throw CLI::ValidationError("--calibration-percentile",
+                               "goes with --calibration-method=percentile");
+  }
+  const bool calibrated = a.precisions.empty() || a.wants(Precision::kInt8) ||
+                          a.input_type == DType::kU8 || a.output_type == DType::kU8 ||
+                          app.count("--save-calibration-table") > 0;
+  for (const char* name : {"--calibration-data", "--calibration-table"}) {
+    if (app.count(name) > 0 && !calibrated)
+      throw CLI::ValidationError(name, "goes with --precision=int8 or uint8 types");
+  }
+}
+
+int Main(int argc, char** argv) {
+  CLI::App app("Converts a trained network to an .octet file.", "octet_convert");
+  Arguments a;
+  AddModelOptions(&app, &a);
+  AddCalibrationOptions(&app, &a);
+  AddResultOptions(&app, &a);
   bool list = false;
   app.add_flag_callback(
       "--list-operators",
@@ -473,58 +537,16 @@ int Main(int argc, char** argv) {
         throw CLI::Success();
       },
       "Print the operators of each format, with their limits, and exit");
-  table->excludes(data);
-  save->needs(data);
-  samples->needs(data);
-  fast_decode->needs(data);
-  method_option->needs(data);
-  percentile->needs(data);
-  reference->needs(inputs);
-  inputs->needs(reference);
   app.footer(
       Example("octet_convert model.onnx --precision=fp32,int8 --calibration-data=photos/ \\\n"
               "      --data=test.tfrecord --output=model.octet"));
-  const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
-    for (const std::string& name : precisions) {
-      for (Precision p :
-           {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
-        if (name != PrecisionName(p)) continue;
-        if (a.wants(p)) throw CLI::ValidationError("--precision", name + " is given twice");
-        a.precisions.push_back(p);
-      }
-    }
-    if (test_data->count() > 0 && a.precisions.size() < 2)
-      throw CLI::ValidationError("--data", "goes with several precisions");
-    if (reference->count() > 0 && a.precisions.size() > 1)
-      throw CLI::ValidationError("--compare-with", "goes with one precision");
-    if (a.require_int8 && !a.wants(Precision::kInt8)) {
-      throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
-    }
-    a.calibration.method = static_cast<CalibrationMethod>(
-        std::ranges::find(kCalibrationMethodNames, method) - kCalibrationMethodNames.begin());
-    if (percentile->count() > 0 && a.calibration.method != CalibrationMethod::kPercentile) {
-      throw CLI::ValidationError("--calibration-percentile",
-                                 "goes with --calibration-method=percentile");
-    }
-    for (const CLI::Option* o : {data, table}) {
-      if (o->count() > 0 && !precisions.empty() && !a.wants(Precision::kInt8) &&
-          input_type != "uint8" && output_type != "uint8" && save->count() == 0)
-        throw CLI::ValidationError(o->get_name(), "goes with --precision=int8 or uint8 types");
-    }
-  });
+  const std::optional<int> done =
+      ParseCommandLine(&app, argc, argv, [&] { CheckTogether(app, a); });
   if (list && done == 0) {
     const std::string text = a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
     std::fwrite(text.data(), 1, text.size(), stdout);
   }
   if (done) return *done;
-  const auto type = [](const std::string& s) {
-    return s.empty() ? std::nullopt : std::optional<DType>(s == "uint8" ? DType::kU8 : DType::kF32);
-  };
-  a.input_type = type(input_type);
-  a.output_type = type(output_type);
-
-  if (!weights.empty())
-    a.weights = weights == "ema" ? WeightsChoice::kAveraged : WeightsChoice::kRaw;
 
   std::vector<std::string> notes;
   const Result<std::string> report = Convert(a, &notes);
