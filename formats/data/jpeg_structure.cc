@@ -14,8 +14,8 @@
 namespace octet::data_internal {
 namespace {
 
-/// What a JPEG has defined so far. Whatever is used without a definition, stb_image takes from
-/// memory that it has not written.
+/// What a JPEG has defined and scanned so far. Whatever is used without a definition, stb_image
+/// takes from memory that it has not written.
 struct JpegState {
   struct Component {
     uint8_t id = 0, quantization = 0;
@@ -23,8 +23,11 @@ struct JpegState {
                             ///< coefficient of each.
     uint64_t complete = 0;  ///< Progressive: coefficients that have all their bits.
   };
+  ImageSize size;
   std::vector<Component> components;
   bool progressive = false;
+  int scans = 0;
+  int64_t blocks = 0, scan_bytes = 0;
   uint32_t quantization = 0, dc_codes = 0, ac_codes = 0;  ///< Tables by bits.
 };
 
@@ -98,6 +101,75 @@ Status CheckScan(Bytes segment, size_t offset, JpegState* state) {
   return OkStatus();
 }
 
+/// A frame header: the size, and the components with their blocks.
+Status ReadFrame(uint8_t marker, Bytes segment, JpegState* state) {
+  if (marker > 0xc2)
+    return Unsupported("JPEG is neither baseline nor progressive (lossless or arithmetic coding)");
+  if (state->size.width != 0) return Corrupt("JPEG has two frame headers");
+  state->progressive = marker == 0xc2;
+  if (segment.size() < 6) return Corrupt("JPEG frame header is too short");
+  if (segment[0] != 8)
+    return Unsupported(StrCat("JPEG has ", int{segment[0]}, " bits a sample, expected 8"));
+  const int height = static_cast<int>(Big16(&segment[1]));
+  const int width = static_cast<int>(Big16(&segment[3]));
+  const size_t components = segment[5];
+  OCTET_RETURN_IF_ERROR(CheckSize(width, height));
+  if (components < 1 || components > 4 || segment.size() != 6 + 3 * components) {
+    return Corrupt(
+        StrCat("JPEG frame header has ", components, " components in ", segment.size(), " bytes"));
+  }
+  if (components == 2)
+    return Unsupported("JPEG has 2 components, expected 1 (gray), 3 (colors) or 4 (CMYK)");
+  int64_t h_max = 1, v_max = 1;
+  for (size_t i = 0; i < components; ++i) {
+    const int h = segment[7 + 3 * i] >> 4, v = segment[7 + 3 * i] & 15;
+    if (h < 1 || h > 4 || v < 1 || v > 4)
+      return Corrupt(StrCat("JPEG sampling factors are ", h, "x", v));
+    state->components.push_back({segment[6 + 3 * i], segment[8 + 3 * i], false});
+    h_max = std::max<int64_t>(h_max, h);
+    v_max = std::max<int64_t>(v_max, v);
+  }
+  for (size_t i = 0; i < components; ++i) {
+    const int64_t h = segment[7 + 3 * i] >> 4, v = segment[7 + 3 * i] & 15;
+    state->blocks += CeilDiv(CeilDiv(width * h, h_max), 8) * CeilDiv(CeilDiv(height * v, v_max), 8);
+  }
+  state->size = {width, height};
+  return OkStatus();
+}
+
+/// The first marker from `pos` on that is none of a scan's bytes: escapes, restarts and fill bytes.
+size_t EndOfScan(Bytes bytes, size_t pos) {
+  while (pos + 1 < bytes.size()) {
+    const uint8_t* escape =
+        static_cast<const uint8_t*>(std::memchr(&bytes[pos], 0xff, bytes.size() - 1 - pos));
+    if (escape == nullptr) return bytes.size() - 1;
+    pos = static_cast<size_t>(escape - bytes.data());
+    const uint8_t next = bytes[pos + 1];
+    if (next != 0x00 && next != 0xff && !(next >= 0xd0 && next <= 0xd7)) break;
+    pos += next == 0xff ? 1 : 2;
+  }
+  return pos;
+}
+
+/// At the end: all that the frame header has was scanned.
+Status CheckComplete(const JpegState& state) {
+  if (state.scans == 0) return Corrupt("JPEG ends before its image data");
+  for (const JpegState::Component& c : state.components) {
+    if (!c.begun) return Corrupt(StrCat("JPEG has no scan for component ", int{c.id}));
+    // Decoders guess what is missing, each in its own way.
+    if (state.progressive && ~c.complete != 0)
+      return Corrupt(StrCat("JPEG is truncated: it lacks the last scans of component ", int{c.id}));
+  }
+  // A block needs a bit for its first coefficient and, in sequential files, one for "no more
+  // coefficients".
+  if (state.scan_bytes * 8 < state.blocks * (state.progressive ? 1 : 2)) {
+    return Corrupt(StrCat("JPEG is truncated: ", state.scan_bytes,
+                          " bytes of image data cannot hold ", state.size.width, "x",
+                          state.size.height, " pixels"));
+  }
+  return OkStatus();
+}
+
 }  // namespace
 
 Result<JpegStructure> ReadJpegStructure(Bytes bytes) {
@@ -106,9 +178,6 @@ Result<JpegStructure> ReadJpegStructure(Bytes bytes) {
   constexpr std::string_view kExif("Exif\0\0", 6);
   JpegState state;
   JpegStructure found;
-  ImageSize& size = found.size;
-  int scans = 0;
-  int64_t blocks = 0, scan_bytes = 0;
   size_t pos = 2;
   for (;;) {
     // Markers are 0xff (repeated at will) and a byte that is neither 0x00 nor 0xff.
@@ -131,41 +200,7 @@ Result<JpegStructure> ReadJpegStructure(Bytes bytes) {
     const bool is_frame =
         marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
     if (is_frame) {
-      if (marker > 0xc2) {
-        return Unsupported(
-            "JPEG is neither baseline nor progressive (lossless or arithmetic coding)");
-      }
-      if (size.width != 0) return Corrupt("JPEG has two frame headers");
-      state.progressive = marker == 0xc2;
-      if (segment.size() < 6) return Corrupt("JPEG frame header is too short");
-      if (segment[0] != 8) {
-        return Unsupported(StrCat("JPEG has ", int{segment[0]}, " bits a sample, expected 8"));
-      }
-      const int height = static_cast<int>(Big16(&segment[1]));
-      const int width = static_cast<int>(Big16(&segment[3]));
-      const size_t components = segment[5];
-      OCTET_RETURN_IF_ERROR(CheckSize(width, height));
-      if (components < 1 || components > 4 || segment.size() != 6 + 3 * components) {
-        return Corrupt(StrCat("JPEG frame header has ", components, " components in ",
-                              segment.size(), " bytes"));
-      }
-      if (components == 2)
-        return Unsupported("JPEG has 2 components, expected 1 (gray), 3 (colors) or 4 (CMYK)");
-      int64_t h_max = 1, v_max = 1;
-      for (size_t i = 0; i < components; ++i) {
-        const int h = segment[7 + 3 * i] >> 4, v = segment[7 + 3 * i] & 15;
-        if (h < 1 || h > 4 || v < 1 || v > 4) {
-          return Corrupt(StrCat("JPEG sampling factors are ", h, "x", v));
-        }
-        state.components.push_back({segment[6 + 3 * i], segment[8 + 3 * i], false});
-        h_max = std::max<int64_t>(h_max, h);
-        v_max = std::max<int64_t>(v_max, v);
-      }
-      for (size_t i = 0; i < components; ++i) {
-        const int64_t h = segment[7 + 3 * i] >> 4, v = segment[7 + 3 * i] & 15;
-        blocks += CeilDiv(CeilDiv(width * h, h_max), 8) * CeilDiv(CeilDiv(height * v, v_max), 8);
-      }
-      size = {width, height};
+      OCTET_RETURN_IF_ERROR(ReadFrame(marker, segment, &state));
     } else if (marker == 0xc4) {
       OCTET_RETURN_IF_ERROR(CheckHuffmanTables(segment, segment_offset, &state));
     } else if (marker == 0xdb) {
@@ -177,41 +212,19 @@ Result<JpegStructure> ReadJpegStructure(Bytes bytes) {
     } else if (marker == 0xdd) {
       found.restarts = true;
     } else if (marker == 0xda) {
-      if (size.width == 0) return Corrupt("JPEG scan comes before the frame header");
+      if (state.size.width == 0) return Corrupt("JPEG scan comes before the frame header");
       OCTET_RETURN_IF_ERROR(CheckScan(segment, segment_offset, &state));
-      if (++scans > kMaxScans)
+      if (++state.scans > kMaxScans)
         return Unsupported(StrCat("JPEG has more than ", kMaxScans, " scans"));
       const size_t begin = pos;
-      while (pos + 1 < bytes.size()) {
-        const uint8_t* escape =
-            static_cast<const uint8_t*>(std::memchr(&bytes[pos], 0xff, bytes.size() - 1 - pos));
-        if (escape == nullptr) {
-          pos = bytes.size() - 1;
-          break;
-        }
-        pos = static_cast<size_t>(escape - bytes.data());
-        const uint8_t next = bytes[pos + 1];
-        if (next != 0x00 && next != 0xff && !(next >= 0xd0 && next <= 0xd7)) break;
-        pos += next == 0xff ? 1 : 2;
-      }
-      scan_bytes += static_cast<int64_t>(pos - begin);
+      pos = EndOfScan(bytes, pos);
+      state.scan_bytes += static_cast<int64_t>(pos - begin);
     } else if (marker == 0xdc) {
       return Unsupported(StrCat("JPEG defines its height late, at byte ", segment_offset));
     }
   }
-  if (scans == 0) return Corrupt("JPEG ends before its image data");
-  for (const JpegState::Component& c : state.components) {
-    if (!c.begun) return Corrupt(StrCat("JPEG has no scan for component ", int{c.id}));
-    // Decoders guess what is missing, each in its own way.
-    if (state.progressive && ~c.complete != 0)
-      return Corrupt(StrCat("JPEG is truncated: it lacks the last scans of component ", int{c.id}));
-  }
-  // A block needs a bit for its first coefficient and, in sequential files, one for "no more
-  // coefficients".
-  if (scan_bytes * 8 < blocks * (state.progressive ? 1 : 2)) {
-    return Corrupt(StrCat("JPEG is truncated: ", scan_bytes, " bytes of image data cannot hold ",
-                          size.width, "x", size.height, " pixels"));
-  }
+  OCTET_RETURN_IF_ERROR(CheckComplete(state));
+  found.size = state.size;
   found.components = state.components.size();
   return found;
 }
