@@ -24,20 +24,45 @@ Result<std::vector<int64_t>> IntList(const Constant* x, const char* what) {
   return x->ints;
 }
 
+/// A node of which all inputs are known and those that it needs are there.
+struct Known {
+  const OnnxNode& node;
+  const std::vector<const Constant*>& inputs;
+  int64_t opset;
+  const Folder& folder;
+
+  const Constant* input(size_t i) const { return i < inputs.size() ? inputs[i] : nullptr; }
+};
+
+/// What is an attribute before opset `since` and input `i` from then on.
+Result<std::optional<std::vector<int64_t>>> ReadList(const Known& k, const char* name, size_t i,
+                                                     int64_t since) {
+  std::optional<std::vector<int64_t>> list;
+  if (k.opset >= since) {
+    if (k.input(i) == nullptr) return list;
+    OCTET_ASSIGN_OR_RETURN(list, IntList(k.input(i), name));
+    return list;
+  }
+  OnnxAttributes attributes(k.node);
+  if (attributes.Has(name)) list = attributes.Ints(name);
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  return list;
+}
+
 /// QuantizeLinear and DequantizeLinear of a constant: weights, rounded as the file says, or what
 /// they stand for.
-Result<Constant> FoldLinear(const OnnxNode& node, const Constant& x, const Constant* scale,
-                            const Constant* zero, const Folder& folder) {
-  const bool quantize = node.op_type == "QuantizeLinear";
+Result<Constant> FoldLinear(const Known& k) {
+  const Constant& x = *k.inputs[0];
+  const bool quantize = k.node.op_type == "QuantizeLinear";
   if (x.is_float() != quantize)
     return Corrupt(quantize ? "its input is not floating-point" : "its input is not an integer");
-  OCTET_ASSIGN_OR_RETURN(
-      const LinearParameters p,
-      ReadLinearParameters(node, scale, zero, quantize ? ElementType::kUndefined : x.type));
-  OnnxAttributes attributes(node);
+  OCTET_ASSIGN_OR_RETURN(const LinearParameters p,
+                         ReadLinearParameters(k.node, k.input(1), k.input(2),
+                                              quantize ? ElementType::kUndefined : x.type));
+  OnnxAttributes attributes(k.node);
   const int64_t raw_axis = attributes.Int("axis", 1);
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  OCTET_RETURN_IF_ERROR(folder.Charge(x.size(), x.type));
+  OCTET_RETURN_IF_ERROR(k.folder.Charge(x.size(), x.type));
   int64_t inner = std::max<int64_t>(1, x.size());  // Consecutive elements of one channel.
   size_t axis = 0;
   if (p.scales.size() > 1) {
@@ -83,39 +108,38 @@ std::vector<int64_t> AllAxesBut(std::optional<int64_t> one, size_t rank) {
 }
 
 /// Batch norm of a constant: PyTorch standardizes weights by it, in training mode.
-Result<Constant> FoldBatchNorm(const OnnxNode& node, const std::vector<const Constant*>& inputs,
-                               const Folder& folder) {
-  OnnxAttributes attributes(node);
+Result<Constant> FoldBatchNorm(const Known& k) {
+  OnnxAttributes attributes(k.node);
   const float epsilon = attributes.Float("epsilon", 1e-5f);
   const bool training = attributes.Int("training_mode", 0) != 0;
   OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  const Constant& x = *inputs[0];
+  const Constant& x = *k.inputs[0];
   if (x.dims.size() < 2) return Corrupt("its input has no channels");
   Dims channels(x.dims.size(), 1);
   channels[1] = x.dims[1];
   std::array<Constant, 4> p;  // Scale, bias, mean, variance.
   for (size_t i = 0; i < p.size(); ++i) {
-    const Constant* c = i + 1 < inputs.size() ? inputs[i + 1] : nullptr;
+    const Constant* c = k.input(i + 1);
     if (c == nullptr || !c->is_float() || c->dims != Dims{x.dims[1]})
       return Corrupt(StrCat("its parameters are not ", x.dims[1], " floating-point numbers each"));
-    OCTET_ASSIGN_OR_RETURN(p[i], folder.Cast(*c, x.type));
-    OCTET_ASSIGN_OR_RETURN(p[i], folder.WithDims(p[i], channels));
+    OCTET_ASSIGN_OR_RETURN(p[i], k.folder.Cast(*c, x.type));
+    OCTET_ASSIGN_OR_RETURN(p[i], k.folder.WithDims(p[i], channels));
   }
   auto& [scale, bias, mean, variance] = p;
   const std::vector<int64_t> rest = AllAxesBut(1, x.dims.size());
   if (training) {
-    OCTET_ASSIGN_OR_RETURN(mean, folder.ReduceMean(x, rest, true));
+    OCTET_ASSIGN_OR_RETURN(mean, k.folder.ReduceMean(x, rest, true));
   }
-  OCTET_ASSIGN_OR_RETURN(Constant y, folder.Binary(BinaryOp::kSub, x, mean));
+  OCTET_ASSIGN_OR_RETURN(Constant y, k.folder.Binary(BinaryOp::kSub, x, mean));
   if (training) {
-    OCTET_ASSIGN_OR_RETURN(variance, folder.Unary(UnaryOp::kSquare, y));
-    OCTET_ASSIGN_OR_RETURN(variance, folder.ReduceMean(variance, rest, true));
+    OCTET_ASSIGN_OR_RETURN(variance, k.folder.Unary(UnaryOp::kSquare, y));
+    OCTET_ASSIGN_OR_RETURN(variance, k.folder.ReduceMean(variance, rest, true));
   }
   for (float& v : variance.floats) v += epsilon;
-  OCTET_ASSIGN_OR_RETURN(variance, folder.Unary(UnaryOp::kSqrt, variance));
-  OCTET_ASSIGN_OR_RETURN(y, folder.Binary(BinaryOp::kDiv, y, variance));
-  OCTET_ASSIGN_OR_RETURN(y, folder.Binary(BinaryOp::kMul, y, scale));
-  return folder.Binary(BinaryOp::kAdd, y, bias);
+  OCTET_ASSIGN_OR_RETURN(variance, k.folder.Unary(UnaryOp::kSqrt, variance));
+  OCTET_ASSIGN_OR_RETURN(y, k.folder.Binary(BinaryOp::kDiv, y, variance));
+  OCTET_ASSIGN_OR_RETURN(y, k.folder.Binary(BinaryOp::kMul, y, scale));
+  return k.folder.Binary(BinaryOp::kAdd, y, bias);
 }
 
 }  // namespace
@@ -352,6 +376,85 @@ Result<LinearParameters> ReadLinearParameters(const OnnxNode& node, const Consta
   }
 }
 
+namespace {
+
+Result<Constant> FoldReduce(const Known& k) {
+  const Constant& x = *k.inputs[0];
+  OCTET_ASSIGN_OR_RETURN(const auto axes, ReadList(k, "axes", 1, 18));
+  OnnxAttributes attributes(k.node);
+  const bool noop = attributes.Int("noop_with_empty_axes", 0) != 0;
+  const bool keep = attributes.Int("keepdims", 1) != 0;
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  const bool none = !axes || axes->empty();
+  if (none && noop) return k.folder.WithDims(x, x.dims);
+  // Of a list there is but one axis that could be named.
+  if (k.node.op_type == "ReduceProd") return k.folder.ReduceProd(x, keep);
+  return k.folder.ReduceMean(x, none ? AllAxesBut(std::nullopt, x.dims.size()) : *axes, keep);
+}
+
+Result<Constant> FoldConstantOfShape(const Known& k) {
+  Constant value{ElementType::kFloat32, {1}, {0.0f}, {}};
+  if (const OnnxAttribute* a = OnnxAttributes(k.node).Find("value")) {
+    if (a->kind != OnnxAttribute::Kind::kTensor) return Corrupt("its 'value' is not a tensor");
+    OCTET_ASSIGN_OR_RETURN(value, DecodeOnnxTensor(a->t, std::nullopt));
+  }
+  return k.folder.Fill(*k.inputs[0], value);
+}
+
+Result<Constant> FoldSlice(const Known& k) {
+  std::vector<int64_t> lists[4];
+  constexpr const char* kNames[] = {"starts", "ends", "axes", "steps"};
+  for (size_t i = 0; i < 4; ++i) {
+    OCTET_ASSIGN_OR_RETURN(auto list, ReadList(k, kNames[i], i + 1, 10));
+    if (list) lists[i] = *std::move(list);
+  }
+  const auto& [starts, ends, axes, steps] = lists;
+  OCTET_ASSIGN_OR_RETURN(const auto ranges,
+                         ResolveSlice(k.inputs[0]->dims, starts, ends, axes, steps));
+  return k.folder.Slice(*k.inputs[0], ranges);
+}
+
+/// Reshape, Squeeze and Unsqueeze.
+Result<Constant> FoldReshape(const Known& k) {
+  const Constant& x = *k.inputs[0];
+  Dims dims;
+  if (k.node.op_type == "Reshape") {
+    OnnxAttributes attributes(k.node);
+    const bool zero_copies = attributes.Int("allowzero", 0) == 0;
+    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+    OCTET_ASSIGN_OR_RETURN(const auto target, IntList(k.inputs[1], "target dimensions"));
+    OCTET_ASSIGN_OR_RETURN(dims, ResolveReshape(x.dims, target, zero_copies));
+  } else {
+    OCTET_ASSIGN_OR_RETURN(const auto axes, ReadList(k, "axes", 1, 13));
+    const bool squeeze = k.node.op_type == "Squeeze";
+    if (!squeeze && !axes) return Corrupt("it has no axes");
+    OCTET_ASSIGN_OR_RETURN(
+        dims, squeeze ? ResolveSqueeze(x.dims, axes) : ResolveUnsqueeze(x.dims, *axes));
+  }
+  return k.folder.WithDims(x, std::move(dims));
+}
+
+Result<Constant> FoldAlongAxis(const Known& k) {
+  OnnxAttributes attributes(k.node);
+  const int64_t axis = attributes.Int("axis", 0);
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (k.node.op_type == "Gather") return k.folder.Gather(*k.inputs[0], *k.inputs[1], axis, true);
+  if (std::count(k.inputs.begin(), k.inputs.end(), nullptr) > 0)
+    return Corrupt("an input is left out");
+  return k.folder.Concat(k.inputs, axis);
+}
+
+Result<Constant> FoldBinary(const Known& k, BinaryOp op) {
+  OnnxAttributes attributes(k.node);
+  if (op == BinaryOp::kMod && attributes.Int("fmod", 0) != 0) op = BinaryOp::kFmod;
+  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+  if (op == BinaryOp::kMod && k.inputs[0]->is_float())
+    return Corrupt("fmod is 0 for floating-point numbers");
+  return k.folder.Binary(op, *k.inputs[0], *k.inputs[1]);
+}
+
+}  // namespace
+
 Result<std::optional<Constant>> FoldOnnxNode(const OnnxNode& node,
                                              const std::vector<const Constant*>& inputs,
                                              int64_t opset, const Folder& folder) {
@@ -365,116 +468,50 @@ Result<std::optional<Constant>> FoldOnnxNode(const OnnxNode& node,
                                                              {"Reciprocal", UnaryOp::kReciprocal},
                                                              {"Floor", UnaryOp::kFloor},
                                                              {"Ceil", UnaryOp::kCeil}};
-  const std::string& op = node.op_type;
-  const auto input = [&](size_t i) { return i < inputs.size() ? inputs[i] : nullptr; };
-  const auto wrap = [](Result<Constant> c) -> Result<Folded> {
-    if (!c.ok()) return c.status();
-    return Folded(std::move(c).value());
-  };
-  if (input(0) == nullptr) return Folded();
-  const Constant& x = *input(0);
-  OnnxAttributes attributes(node);
-  const int64_t axis = attributes.Int("axis", 0);
-  // Axes are an attribute before opset 13 and an input from then on.
-  std::optional<std::vector<int64_t>> axes;
-  if (opset >= 13 && input(1) != nullptr && (op == "Squeeze" || op == "Unsqueeze")) {
-    OCTET_ASSIGN_OR_RETURN(axes, IntList(input(1), "axes"));
-  } else if (opset < 13 && attributes.Has("axes")) {
-    axes = attributes.Ints("axes");
-  }
-  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-
-  if (op == "Identity") return wrap(folder.WithDims(x, x.dims));
-  if (op == "Cast") {
-    const auto to = static_cast<ElementType>(attributes.Int("to", 0));
-    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    return wrap(folder.Cast(x, to));
-  }
-  if (const auto unary = kUnary.find(op); unary != kUnary.end())
-    return wrap(folder.Unary(unary->second, x));
-  // Of a list; with axes there is but one that they could name.
-  if (op == "ReduceProd" && x.dims.size() == 1) {
-    const bool none = opset >= 18 ? input(1) == nullptr || input(1)->size() == 0
-                                  : attributes.Ints("axes").empty();
-    const bool noop = attributes.Int("noop_with_empty_axes", 0) != 0;
-    const bool keep = attributes.Int("keepdims", 1) != 0;
-    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    return wrap(none && noop ? folder.WithDims(x, x.dims) : folder.ReduceProd(x, keep));
-  }
-  if (op == "ReduceMean") {
-    std::vector<int64_t> over = attributes.Ints("axes");
-    if (opset >= 18 && input(1) != nullptr) {
-      OCTET_ASSIGN_OR_RETURN(over, IntList(input(1), "axes"));
-    }
-    const bool noop = attributes.Int("noop_with_empty_axes", 0) != 0;
-    const bool keep = attributes.Int("keepdims", 1) != 0;
-    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    if (over.empty() && noop) return wrap(folder.WithDims(x, x.dims));
-    if (over.empty()) over = AllAxesBut(std::nullopt, x.dims.size());
-    return wrap(folder.ReduceMean(x, over, keep));
-  }
-  if (op == "BatchNormalization") return wrap(FoldBatchNorm(node, inputs, folder));
-  if (op == "ConstantOfShape") {
-    Constant value{ElementType::kFloat32, {1}, {0.0f}, {}};
-    if (const OnnxAttribute* a = attributes.Find("value")) {
-      if (a->kind != OnnxAttribute::Kind::kTensor) return Corrupt("its 'value' is not a tensor");
-      OCTET_ASSIGN_OR_RETURN(value, DecodeOnnxTensor(a->t, std::nullopt));
-    }
-    return wrap(folder.Fill(x, value));
-  }
-  if (op == "QuantizeLinear" || op == "DequantizeLinear")
-    return wrap(FoldLinear(node, x, input(1), input(2), folder));
-  if (op == "Concat") {
-    if (std::count(inputs.begin(), inputs.end(), nullptr) > 0)
-      return Corrupt("an input is left out");
-    return wrap(folder.Concat(inputs, axis));
-  }
-  if (op == "Transpose") {
-    OCTET_ASSIGN_OR_RETURN(const std::vector<int> perm, TransposePermutation(node, x.dims.size()));
-    return wrap(folder.Transpose(x, perm));
-  }
-  if (op == "Squeeze") {
-    OCTET_ASSIGN_OR_RETURN(Dims dims, ResolveSqueeze(x.dims, axes));
-    return wrap(folder.WithDims(x, std::move(dims)));
-  }
-  if (op == "Unsqueeze") {
-    if (!axes) return Corrupt("it has no axes");
-    OCTET_ASSIGN_OR_RETURN(Dims dims, ResolveUnsqueeze(x.dims, *axes));
-    return wrap(folder.WithDims(x, std::move(dims)));
-  }
-  if (op == "Slice") {
-    std::vector<int64_t> lists[4];  // Starts, ends, axes, steps.
-    constexpr const char* kNames[] = {"starts", "ends", "axes", "steps"};
-    for (size_t i = 0; i < 4; ++i) {
-      lists[i] = opset < 10 ? attributes.Ints(kNames[i]) : std::vector<int64_t>();
-      if (opset < 10) continue;
-      OCTET_ASSIGN_OR_RETURN(lists[i], IntList(input(i + 1), kNames[i]));
-    }
-    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    OCTET_ASSIGN_OR_RETURN(const auto ranges,
-                           ResolveSlice(x.dims, lists[0], lists[1], lists[2], lists[3]));
-    return wrap(folder.Slice(x, ranges));
-  }
-
-  if (input(1) == nullptr) return Folded();
-  const Constant& y = *input(1);
-  if (op == "CastLike") return wrap(folder.Cast(x, y.type));
-  if (op == "Gather") return wrap(folder.Gather(x, y, axis, true));
-  if (op == "Reshape") {
-    const bool zero_copies = attributes.Int("allowzero", 0) == 0;
-    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-    OCTET_ASSIGN_OR_RETURN(const auto target, IntList(&y, "target dimensions"));
-    OCTET_ASSIGN_OR_RETURN(Dims dims, ResolveReshape(x.dims, target, zero_copies));
-    return wrap(folder.WithDims(x, std::move(dims)));
-  }
-  if (op == "Where" && input(2) != nullptr) return wrap(folder.Where(x, y, *input(2)));
-  if (op == "Expand") return wrap(folder.Broadcast(x, y));
-  const auto binary = kBinary.find(op);
-  if (binary == kBinary.end() || inputs.size() != 2) return Folded();
-  const bool fmod = op == "Mod" && attributes.Int("fmod", 0) != 0;
-  OCTET_RETURN_IF_ERROR(Status(attributes.status()));
-  if (op == "Mod" && x.is_float() && !fmod) return Corrupt("fmod is 0 for floating-point numbers");
-  return wrap(folder.Binary(fmod ? BinaryOp::kFmod : binary->second, x, y));
+  static const std::map<std::string_view, Result<Constant> (*)(const Known&)> kFolds = {
+      {"Identity",
+       [](const Known& k) { return k.folder.WithDims(*k.inputs[0], k.inputs[0]->dims); }},
+      {"Cast",
+       [](const Known& k) -> Result<Constant> {
+         OnnxAttributes attributes(k.node);
+         const auto to = static_cast<ElementType>(attributes.Int("to", 0));
+         OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+         return k.folder.Cast(*k.inputs[0], to);
+       }},
+      {"CastLike", [](const Known& k) { return k.folder.Cast(*k.inputs[0], k.inputs[1]->type); }},
+      {"ReduceProd", FoldReduce},
+      {"ReduceMean", FoldReduce},
+      {"BatchNormalization", FoldBatchNorm},
+      {"ConstantOfShape", FoldConstantOfShape},
+      {"QuantizeLinear", FoldLinear},
+      {"DequantizeLinear", FoldLinear},
+      {"Concat", FoldAlongAxis},
+      {"Gather", FoldAlongAxis},
+      {"Transpose",
+       [](const Known& k) -> Result<Constant> {
+         const Constant& x = *k.inputs[0];
+         OCTET_ASSIGN_OR_RETURN(const auto perm, TransposePermutation(k.node, x.dims.size()));
+         return k.folder.Transpose(x, perm);
+       }},
+      {"Reshape", FoldReshape},
+      {"Squeeze", FoldReshape},
+      {"Unsqueeze", FoldReshape},
+      {"Slice", FoldSlice},
+      {"Where",
+       [](const Known& k) { return k.folder.Where(*k.inputs[0], *k.inputs[1], *k.inputs[2]); }},
+      {"Expand", [](const Known& k) { return k.folder.Broadcast(*k.inputs[0], *k.inputs[1]); }}};
+  const Known known{node, inputs, opset, folder};
+  const auto unary = kUnary.find(node.op_type);
+  const auto binary = kBinary.find(node.op_type);
+  const auto other = kFolds.find(node.op_type);
+  const bool is_binary = binary != kBinary.end() && inputs.size() == 2 && inputs[1] != nullptr;
+  if (unary == kUnary.end() && !is_binary && other == kFolds.end()) return Folded();
+  if (node.op_type == "ReduceProd" && inputs[0]->dims.size() != 1) return Folded();
+  OCTET_ASSIGN_OR_RETURN(Constant folded, is_binary ? FoldBinary(known, binary->second)
+                                          : unary != kUnary.end()
+                                              ? folder.Unary(unary->second, *inputs[0])
+                                              : other->second(known));
+  return Folded(std::move(folded));
 }
 
 }  // namespace octet

@@ -491,7 +491,7 @@ Result<bool> OnnxImporter::TryFold(const OnnxNode& node) {
     inputs.push_back(name.empty() ? nullptr : values_.at(name).constant.get());
   }
   OCTET_ASSIGN_OR_RETURN(std::optional<Constant> folded,
-                         FoldOnnxNode(node, inputs, opset_, folder_));
+                         FoldOnnxNode(node, inputs, OpsetOf(node), folder_));
   if (folded) Set(node.outputs[0], std::move(*folded));
   return folded.has_value();
 }
