@@ -479,124 +479,144 @@ Result<size_t> PytorchSource::ParseStorage(const Pickle& pickle, PickleId id,
   return it->second;
 }
 
-Result<PytorchSource::Tensor> PytorchSource::ParseTensor(const Pickle& pickle, PickleId id) {
-  const auto is_empty = [&](PickleId i) {
-    const Kind kind = pickle[i].kind;
-    return kind == Kind::kNone ||
-           ((kind == Kind::kDict || kind == Kind::kTuple || kind == Kind::kList) &&
-            pickle[i].items.empty());
-  };
-  // Parameters, and tensors with attributes or of another class, are tensors with more around them.
-  std::string_view function;
+namespace {
+
+bool IsEmpty(const Pickle& pickle, PickleId id) {
+  const PickleValue& value = pickle[id];
+  return value.kind == Kind::kNone ||
+         ((value.kind == Kind::kDict || value.kind == Kind::kTuple || value.kind == Kind::kList) &&
+          value.items.empty());
+}
+
+bool ReadSize(const Pickle& pickle, PickleId id, int64_t* size) {
+  *size = pickle[id].integer;
+  return pickle[id].kind == Kind::kInt && pickle[id].text.empty() && *size >= 0;
+}
+
+/// A tuple or list of sizes, or torch.Size of one.
+bool ReadSizes(const Pickle& pickle, PickleId id, std::vector<int64_t>* sizes) {
+  const PickleValue* list = &pickle[id];
+  if (list->kind == Kind::kCall && pickle[list->items[0]].text == "torch.Size" &&
+      !pickle[list->items[1]].items.empty()) {
+    list = &pickle[pickle[list->items[1]].items[0]];
+  }
+  return (list->kind == Kind::kTuple || list->kind == Kind::kList) &&
+         list->items.size() <= kMaxRank &&
+         std::all_of(list->items.begin(), list->items.end(),
+                     [&](PickleId item) { return ReadSize(pickle, item, &sizes->emplace_back()); });
+}
+
+/// The call that makes the tensor itself: parameters, and tensors with attributes or of another
+/// class, are tensors with more around them.
+Result<PickleId> FindPlainTensor(const Pickle& pickle, PickleId id) {
   for (int depth = 0;; ++depth) {
     const PickleValue& call = pickle[id];
     if (!IsTensorCall(pickle, id) || depth > 3) return Corrupt("parameter holds no tensor");
     if (call.items.size() > 2)
       return Unsupported("carries a state of its own, expected a plain tensor");
-    function = pickle[call.items[0]].text;
-    const PickleValue& arguments = pickle[call.items[1]];
-    const size_t n = arguments.items.size();
-    if (function == "torch._utils._rebuild_parameter" ||
-        function == "torch._utils._rebuild_parameter_with_state") {
-      const size_t most = function.ends_with("_with_state") ? 4 : 3;
-      if (n < 1 || n > most)
-        return Corrupt(StrCat("parameter with ", n, " arguments, expected 1 to ", most));
-      if (n > 2 && !is_empty(arguments.items[2]))
-        return Unsupported(StrCat("has backward hooks (", Describe(pickle, arguments.items[2]),
-                                  "), expected none"));
-      if (n > 3 && !is_empty(arguments.items[3]))
-        return Unsupported(
-            StrCat("has attributes (", Describe(pickle, arguments.items[3]), "), expected none"));
-      id = arguments.items[0];
-    } else if (function == "torch._utils._rebuild_tensor" ||
-               function == "torch._utils._rebuild_tensor_v2" ||
-               function == "torch._utils._rebuild_tensor_v3") {
-      break;
-    } else {
+    const std::string_view function = pickle[call.items[0]].text;
+    if (function == "torch._utils._rebuild_tensor" ||
+        function == "torch._utils._rebuild_tensor_v2" ||
+        function == "torch._utils._rebuild_tensor_v3") {
+      return id;
+    }
+    const bool with_state = function == "torch._utils._rebuild_parameter_with_state";
+    if (function != "torch._utils._rebuild_parameter" && !with_state)
       return Unsupported(StrCat("is made by '", function, "', expected a plain tensor; ", kAdvice));
+    const std::vector<PickleId>& arguments = pickle[call.items[1]].items;
+    const size_t n = arguments.size(), most = with_state ? 4 : 3;
+    if (n < 1 || n > most)
+      return Corrupt(StrCat("parameter with ", n, " arguments, expected 1 to ", most));
+    for (size_t i = 2; i < n; ++i) {
+      if (!IsEmpty(pickle, arguments[i]))
+        return Unsupported(StrCat("has ", i == 2 ? "backward hooks" : "attributes", " (",
+                                  Describe(pickle, arguments[i]), "), expected none"));
+    }
+    id = arguments[0];
+  }
+}
+
+/// From the metadata that newer files have: whether the values are to be negated.
+Result<bool> ReadNegative(const Pickle& pickle, PickleId metadata) {
+  bool negative = false;
+  if (IsEmpty(pickle, metadata)) return negative;
+  const PickleValue& facts = pickle[metadata];
+  if (facts.kind != Kind::kDict)
+    return Unsupported(StrCat("has ", Describe(pickle, metadata), " as metadata, expected a dict"));
+  for (size_t i = 0; i + 1 < facts.items.size(); i += 2) {
+    const PickleValue& key = pickle[facts.items[i]];
+    const PickleValue& value = pickle[facts.items[i + 1]];
+    const bool known = key.kind == Kind::kString && (key.text == "neg" || key.text == "conj") &&
+                       value.kind == Kind::kBool;
+    if (!known || (key.text == "conj" && value.integer != 0)) {
+      return Unsupported(StrCat("is a view with ", Describe(pickle, facts.items[i]), ": ",
+                                Describe(pickle, facts.items[i + 1]),
+                                ", expected 'neg': True or False, 'conj': False"));
+    }
+    if (key.text == "neg") negative = value.integer != 0;
+  }
+  return negative;
+}
+
+}  // namespace
+
+/// The last element must lie inside of the storage, and a tensor that is larger than what it views,
+/// which repeats elements (stride 0), may not ask for any size.
+bool PytorchSource::Fits(const Tensor& tensor) const {
+  const int64_t available = storages_[tensor.storage].bytes, size = tensor.type->size;
+  int64_t elements = 1, last = 0, bytes = 0;
+  for (size_t d = 0; d < tensor.shape.size(); ++d) {
+    int64_t span = 0;
+    if (!CheckedMul(elements, tensor.shape[d], &elements)) return false;
+    if (tensor.shape[d] > 0 && !(CheckedMul(tensor.shape[d] - 1, tensor.strides[d], &span) &&
+                                 CheckedAdd(last, span, &last))) {
+      return false;
     }
   }
-  const PickleValue& arguments = pickle[pickle[id].items[1]];
+  if (!CheckedMul(elements, size, &bytes)) return false;
+  if (bytes > available && elements > kMaxRepeatedElements) return false;
+  return elements == 0 || (CheckedAdd(last, 1, &last) && CheckedMul(last, size, &last) &&
+                           CheckedAdd(last, tensor.byte_offset, &last) && last <= available);
+}
+
+Result<PytorchSource::Tensor> PytorchSource::ParseTensor(const Pickle& pickle, PickleId id) {
+  OCTET_ASSIGN_OR_RETURN(id, FindPlainTensor(pickle, id));
+  const std::string_view function = pickle[pickle[id].items[0]].text;
+  const std::vector<PickleId>& arguments = pickle[pickle[id].items[1]].items;
   const bool v3 = function.ends_with("_v3");
   // Storage, offset, shape, strides; requires_grad and backward hooks; the element type of version
   // 3; metadata.
-  const size_t n = arguments.items.size(), metadata = v3 ? 7 : 6,
+  const size_t n = arguments.size(), metadata = v3 ? 7 : 6,
                most = function.ends_with("_tensor") ? 4 : metadata + 1;
   if (n < (v3 ? 7u : 4u) || n > most)
     return Corrupt(StrCat("'", function, "' with ", n, " arguments is no tensor"));
   Tensor tensor;
   int64_t offset = 0;
-  OCTET_ASSIGN_OR_RETURN(
-      tensor.storage, ParseStorage(pickle, arguments.items[0], &tensor.type, &tensor.byte_offset));
+  OCTET_ASSIGN_OR_RETURN(tensor.storage,
+                         ParseStorage(pickle, arguments[0], &tensor.type, &tensor.byte_offset));
   if (v3) {
     // The storage is untyped; the element type is an argument, "torch.float32".
-    const PickleValue& dtype = pickle[arguments.items[6]];
+    const PickleValue& dtype = pickle[arguments[6]];
     tensor.type = dtype.kind == Kind::kGlobal ? FindType(StorageName(dtype.text)) : nullptr;
     if (tensor.type == nullptr) return Unsupported(StrCat("element type '", dtype.text, "'"));
   }
-  if (n > 5 && !is_empty(arguments.items[5])) {
+  if (n > 5 && !IsEmpty(pickle, arguments[5])) {
     return Unsupported(
-        StrCat("has backward hooks (", Describe(pickle, arguments.items[5]), "), expected none"));
+        StrCat("has backward hooks (", Describe(pickle, arguments[5]), "), expected none"));
   }
-  if (n > metadata && !is_empty(arguments.items[metadata])) {
-    const PickleValue& facts = pickle[arguments.items[metadata]];
-    if (facts.kind != Kind::kDict)
-      return Unsupported(StrCat("has ", Describe(pickle, arguments.items[metadata]),
-                                " as metadata, expected a dict"));
-    for (size_t i = 0; i + 1 < facts.items.size(); i += 2) {
-      const PickleValue& key = pickle[facts.items[i]];
-      const PickleValue& value = pickle[facts.items[i + 1]];
-      const bool known = key.kind == Kind::kString && (key.text == "neg" || key.text == "conj") &&
-                         value.kind == Kind::kBool;
-      if (!known || (key.text == "conj" && value.integer != 0)) {
-        return Unsupported(StrCat("is a view with ", Describe(pickle, facts.items[i]), ": ",
-                                  Describe(pickle, facts.items[i + 1]),
-                                  ", expected 'neg': True or False, 'conj': False"));
-      }
-      if (key.text == "neg") tensor.negative = value.integer != 0;
-    }
+  if (n > metadata) {
+    OCTET_ASSIGN_OR_RETURN(tensor.negative, ReadNegative(pickle, arguments[metadata]));
   }
-  const auto integer = [&](PickleId i, int64_t* out) {
-    *out = pickle[i].integer;
-    return pickle[i].kind == Kind::kInt && pickle[i].text.empty() && *out >= 0;
-  };
-  const auto integers = [&](PickleId i, std::vector<int64_t>* out) {
-    const PickleValue* list = &pickle[i];
-    if (list->kind == Kind::kCall && pickle[list->items[0]].text == "torch.Size" &&
-        !pickle[list->items[1]].items.empty()) {
-      list = &pickle[pickle[list->items[1]].items[0]];
-    }
-    if ((list->kind != Kind::kTuple && list->kind != Kind::kList) || list->items.size() > kMaxRank)
-      return false;
-    for (const PickleId item : list->items) {
-      if (!integer(item, &out->emplace_back())) return false;
-    }
-    return true;
-  };
-  if (!integer(arguments.items[1], &offset) || !integers(arguments.items[2], &tensor.shape) ||
-      !integers(arguments.items[3], &tensor.strides) ||
+  if (!ReadSize(pickle, arguments[1], &offset) || !ReadSizes(pickle, arguments[2], &tensor.shape) ||
+      !ReadSizes(pickle, arguments[3], &tensor.strides) ||
       tensor.shape.size() != tensor.strides.size()) {
     return Corrupt("offset, shape and strides are not numbers that fit each other");
   }
-  // The last element must lie inside of the storage, and a tensor that is larger than what it
-  // views, which repeats elements (stride 0), may not ask for any size.
-  const int64_t available = storages_[tensor.storage].bytes;
-  int64_t elements = 1, last = 0, bytes = 0;
-  bool fits = CheckedMul(offset, tensor.type->size, &offset) &&
-              CheckedAdd(tensor.byte_offset, offset, &tensor.byte_offset);
-  for (size_t d = 0; fits && d < tensor.shape.size(); ++d) {
-    int64_t span = 0;
-    fits = CheckedMul(elements, tensor.shape[d], &elements) &&
-           (tensor.shape[d] == 0 || (CheckedMul(tensor.shape[d] - 1, tensor.strides[d], &span) &&
-                                     CheckedAdd(last, span, &last)));
+  if (!CheckedMul(offset, tensor.type->size, &offset) ||
+      !CheckedAdd(tensor.byte_offset, offset, &tensor.byte_offset) || !Fits(tensor)) {
+    return Corrupt(
+        StrCat("lies outside of its storage of ", storages_[tensor.storage].bytes, " bytes"));
   }
-  fits = fits && CheckedMul(elements, tensor.type->size, &bytes) &&
-         (bytes <= available || elements <= kMaxRepeatedElements);
-  if (fits && elements > 0) {
-    fits = CheckedAdd(last, 1, &last) && CheckedMul(last, tensor.type->size, &last) &&
-           CheckedAdd(last, tensor.byte_offset, &last) && last <= available;
-  }
-  if (!fits) return Corrupt(StrCat("lies outside of its storage of ", available, " bytes"));
   return tensor;
 }
 

@@ -63,6 +63,7 @@ class PytorchSource : public TensorSource {
   Status ParseLegacy(FileBytes file);
   Status CollectTensors(const Pickle& pickle);
   Result<Tensor> ParseTensor(const Pickle& pickle, PickleId id);
+  bool Fits(const Tensor& tensor) const;
   Result<size_t> ParseStorage(const Pickle& pickle, PickleId id, const StorageType** type,
                               int64_t* view_offset);
 
