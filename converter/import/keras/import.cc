@@ -383,18 +383,19 @@ class KerasImporter {
     }
   }
 
-  Result<Named> ConvertFunctional(const json& model, const json& layers,
-                                  const std::vector<Place>& places, const Named& inputs,
-                                  int depth) {
+  using Values = std::map<Reference, KerasValue>;
+
+  /// The values that a model is given, under the names that its layers have for them.
+  Result<Values> BindInputs(const json& model, const json& layers, const std::vector<Place>& places,
+                            const Named& given, int depth) {
     const json& config = KerasMember(model, "config");
     OCTET_ASSIGN_OR_RETURN(const Ends ins, ReadEnds(model, "input_layers"));
-    OCTET_ASSIGN_OR_RETURN(Ends outs, ReadEnds(model, "output_layers"));
-    std::map<Reference, KerasValue> values;
+    Values values;
     std::map<std::string, size_t> by_name;
     for (size_t i = 0; i < places.size(); ++i) by_name[places[i].path.back().name] = i;
-    if (depth > 0 && inputs.values.size() != ins.tensors.size()) {
+    if (depth > 0 && given.values.size() != ins.tensors.size()) {
       return Corrupt(StrCat("model '", KerasText(config, "name"), "' is called with ",
-                            inputs.values.size(), " inputs, expected ", ins.tensors.size()));
+                            given.values.size(), " inputs, expected ", ins.tensors.size()));
     }
     for (size_t i = 0; i < ins.tensors.size(); ++i) {
       const auto layer = by_name.find(ins.tensors[i].layer);
@@ -408,17 +409,21 @@ class KerasImporter {
         continue;
       }
       size_t from = i;
-      if (!inputs.keys.empty()) {  // By the names that the model has for its inputs.
+      if (!given.keys.empty()) {  // By the names that the model has for its inputs.
         const std::string& wanted = ins.keys.empty() ? ins.tensors[i].layer : ins.keys[i];
-        from = static_cast<size_t>(std::find(inputs.keys.begin(), inputs.keys.end(), wanted) -
-                                   inputs.keys.begin());
-        if (from == inputs.keys.size())
+        from = static_cast<size_t>(std::find(given.keys.begin(), given.keys.end(), wanted) -
+                                   given.keys.begin());
+        if (from == given.keys.size())
           return Corrupt(
               StrCat("model '", KerasText(config, "name"), "' is called without '", wanted, "'"));
       }
-      values[ins.tensors[i]] = inputs.values[from];
+      values[ins.tensors[i]] = given.values[from];
     }
+    return values;
+  }
 
+  /// Every application of every layer.
+  static Result<std::vector<Call>> ReadCalls(const json& layers, const std::vector<Place>& places) {
     std::vector<Call> calls;
     for (size_t i = 0; i < places.size(); ++i) {
       if (KerasText(layers[i], "class_name") == "InputLayer") continue;
@@ -434,16 +439,20 @@ class KerasImporter {
         calls.push_back({static_cast<int>(i), index++, *std::move(arguments)});
       }
     }
-    Renumber(layers, places, &calls, &outs);
-    // Layers may be listed in any order: each is converted once its inputs are there, the first
-    // listed first.
+    return calls;
+  }
+
+  /// Layers may be listed in any order: each is converted once its inputs are there, the first
+  /// listed first.
+  Status ConvertCalls(const json& layers, const std::vector<Place>& places,
+                      const std::vector<Call>& calls, int depth, Values* values) {
     std::map<Reference, std::vector<int>> readers;
     std::vector<size_t> missing(calls.size(), 0);
     std::set<int> ready;
     for (size_t i = 0; i < calls.size(); ++i) {
       for (const Argument& argument : calls[i].arguments) {
         for (const Reference& r : argument.tensors) {
-          if (values.count(r) > 0) continue;
+          if (values->count(r) > 0) continue;
           ++missing[i];
           readers[r].push_back(static_cast<int>(i));
         }
@@ -459,7 +468,7 @@ class KerasImporter {
       for (const Argument& argument : call.arguments) {
         bound.push_back({argument.name, {{}, argument.keys}, argument.constant});
         for (const Reference& r : argument.tensors)
-          bound.back().tensors.values.push_back(values[r]);
+          bound.back().tensors.values.push_back((*values)[r]);
       }
       const size_t layer = static_cast<size_t>(call.layer);
       OCTET_ASSIGN_OR_RETURN(
@@ -467,7 +476,7 @@ class KerasImporter {
           ConvertLayer(layers[layer], places[layer], std::move(bound), call.index, depth));
       for (size_t t = 0; t < results.values.size(); ++t) {
         const Reference r{places[layer].path.back().name, call.index, static_cast<int64_t>(t)};
-        values[r] = results.values[t];
+        (*values)[r] = results.values[t];
         for (int reader : readers[r]) {
           if (--missing[static_cast<size_t>(reader)] == 0) ready.insert(reader);
         }
@@ -479,6 +488,17 @@ class KerasImporter {
       return Corrupt(
           StrCat(Where(layers[layer], places[layer]), " has an input that nothing computes"));
     }
+    return OkStatus();
+  }
+
+  Result<Named> ConvertFunctional(const json& model, const json& layers,
+                                  const std::vector<Place>& places, const Named& inputs,
+                                  int depth) {
+    OCTET_ASSIGN_OR_RETURN(Ends outs, ReadEnds(model, "output_layers"));
+    OCTET_ASSIGN_OR_RETURN(Values values, BindInputs(model, layers, places, inputs, depth));
+    OCTET_ASSIGN_OR_RETURN(std::vector<Call> calls, ReadCalls(layers, places));
+    Renumber(layers, places, &calls, &outs);
+    OCTET_RETURN_IF_ERROR(ConvertCalls(layers, places, calls, depth, &values));
     Named outputs{{}, outs.keys};
     for (const Reference& r : outs.tensors) {
       const auto it = values.find(r);
