@@ -117,23 +117,13 @@ Result<Constant> ShapeTensor(const NodeDef& node, const Dims& dims) {
   return Constant{type, {static_cast<int64_t>(dims.size())}, {}, dims};
 }
 
-Result<std::optional<Constant>> FoldConstant(const NodeDef& node,
-                                             const std::vector<const Constant*>& inputs,
-                                             const Folder& folder) {
-  using Folded = std::optional<Constant>;
-  using Inputs = std::vector<const Constant*>;
-  static const std::map<std::string_view, BinaryOp> kBinary = {
-      {"Add", BinaryOp::kAdd}, {"AddV2", BinaryOp::kAdd},   {"BiasAdd", BinaryOp::kAdd},
-      {"Sub", BinaryOp::kSub}, {"Mul", BinaryOp::kMul},     {"RealDiv", BinaryOp::kDiv},
-      {"Div", BinaryOp::kDiv}, {"Maximum", BinaryOp::kMax}, {"Minimum", BinaryOp::kMin}};
-  static const std::map<std::string_view, UnaryOp> kUnary = {{"Rsqrt", UnaryOp::kRsqrt},
-                                                             {"Sqrt", UnaryOp::kSqrt},
-                                                             {"Square", UnaryOp::kSquare},
-                                                             {"Neg", UnaryOp::kNeg},
-                                                             {"Reciprocal", UnaryOp::kReciprocal},
-                                                             {"Inv", UnaryOp::kReciprocal},
-                                                             {"Relu", UnaryOp::kRelu}};
-  using Fold = Result<Constant> (*)(const NodeDef& node, const Inputs& in, const Folder& folder);
+namespace {
+
+using Inputs = std::vector<const Constant*>;
+using Fold = Result<Constant> (*)(const NodeDef& node, const Inputs& in, const Folder& folder);
+
+/// What is neither one function of each element nor of two.
+const std::map<std::string_view, Fold>& OtherFolds() {
   static const std::map<std::string_view, Fold> kFolds = {
       {"Cast",
        [](const NodeDef& n, const Inputs& in, const Folder& f) {
@@ -199,10 +189,31 @@ Result<std::optional<Constant>> FoldConstant(const NodeDef& node,
       {"Shape", [](const NodeDef& n, const Inputs& in,
                    const Folder&) { return ShapeTensor(n, in[0]->dims); }},
   };
+  return kFolds;
+}
+
+}  // namespace
+
+Result<std::optional<Constant>> FoldConstant(const NodeDef& node,
+                                             const std::vector<const Constant*>& inputs,
+                                             const Folder& folder) {
+  using Folded = std::optional<Constant>;
+  static const std::map<std::string_view, BinaryOp> kBinary = {
+      {"Add", BinaryOp::kAdd}, {"AddV2", BinaryOp::kAdd},   {"BiasAdd", BinaryOp::kAdd},
+      {"Sub", BinaryOp::kSub}, {"Mul", BinaryOp::kMul},     {"RealDiv", BinaryOp::kDiv},
+      {"Div", BinaryOp::kDiv}, {"Maximum", BinaryOp::kMax}, {"Minimum", BinaryOp::kMin}};
+  static const std::map<std::string_view, UnaryOp> kUnary = {{"Rsqrt", UnaryOp::kRsqrt},
+                                                             {"Sqrt", UnaryOp::kSqrt},
+                                                             {"Square", UnaryOp::kSquare},
+                                                             {"Neg", UnaryOp::kNeg},
+                                                             {"Reciprocal", UnaryOp::kReciprocal},
+                                                             {"Inv", UnaryOp::kReciprocal},
+                                                             {"Relu", UnaryOp::kRelu}};
   const auto binary = kBinary.find(node.op);
   const auto unary = kUnary.find(node.op);
-  const auto other = kFolds.find(node.op);
-  const bool known = binary != kBinary.end() || unary != kUnary.end() || other != kFolds.end();
+  const auto other = OtherFolds().find(node.op);
+  const bool known =
+      binary != kBinary.end() || unary != kUnary.end() || other != OtherFolds().end();
   if (!known || inputs.empty()) return Folded();
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (inputs[i]->type == ElementType::kString) return Unsupported(StrCat(node.op, " on strings"));
