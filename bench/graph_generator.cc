@@ -775,8 +775,8 @@ class Generator {
   bool powers_ = false;            ///< All scales are powers of two.
   int names_ = 0;
   int64_t cost_ = 0;
-  std::vector<TensorId>
-      live_;  ///< Activations that may be read; inputs that nothing shall read are not among them.
+  /// Activations that may be read; inputs that nothing shall read are not among them.
+  std::vector<TensorId> live_;
   std::vector<int> groups_;  ///< By tensor: of a convolution's weights; 0 for all others.
   std::vector<TensorId> orphans_;
 };

@@ -11,8 +11,8 @@ namespace octet::bench {
 enum class Arithmetic { kFloat, kInt8 };
 
 struct Peak {
-  const char* instruction =
-      "";              ///< What was timed, e.g. "vpdpbusd zmm"; empty when there is no loop for it.
+  /// What was timed, e.g. "vpdpbusd zmm"; empty when there is no loop for it.
+  const char* instruction = "";
   double gmacs = 0.0;  ///< 10^9 multiply-accumulates a second of one core; 0 when there is no loop.
 };
 

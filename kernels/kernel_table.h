@@ -50,8 +50,8 @@ struct ConvArgs {
 
   uint8_t* output = nullptr;  ///< Channel 0 of pixel (0,0,0).
   int64_t out_image_stride = 0, out_row_stride = 0, out_pixel_stride = 0;
-  const uint8_t* residual =
-      nullptr;  ///< Same shape as the output, same element type; null for none.
+  /// Same shape as the output, same element type; null for none.
+  const uint8_t* residual = nullptr;
   int64_t res_image_stride = 0, res_row_stride = 0, res_pixel_stride = 0;
 
   int batch = 1, out_h = 1, out_w = 1;
@@ -73,8 +73,8 @@ struct ConvArgs {
   const float* float_bias = nullptr;       ///< Never null for f32 outputs.
   const FixedMultiplier* fixed = nullptr;  ///< u8 outputs only; null for none. multiplier[c] is
                                            ///< then q * 2^(shift-31) as a float.
-  const float* nudge =
-      nullptr;  ///< With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
+  /// With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
+  const float* nudge = nullptr;
   bool round_once = false;
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;

@@ -127,8 +127,8 @@ class Editor {
   std::vector<int> producer_;                 ///< By tensor; -1 = input, constant or gone.
   std::vector<int> uses_;                     ///< By tensor: by nodes that are alive.
   std::vector<std::vector<size_t>> readers_;  ///< By tensor; nodes that read it, and some that did.
-  std::unordered_map<TensorId, std::vector<size_t>>
-      outputs_;             ///< Places among the graph's outputs.
+  /// Places among the graph's outputs.
+  std::unordered_map<TensorId, std::vector<size_t>> outputs_;
   std::vector<bool> dead_;  ///< By node.
 };
 

@@ -338,8 +338,8 @@ class Int8Converter {
   /// Tensors that share a quantization, by root.
   struct Group {
     Range range;  ///< Of all of them; begins at [0, 0], which every range contains.
-    double finest =
-        std::numeric_limits<double>::infinity();  ///< The least span of those that others read.
+    /// The least span of those that others read.
+    double finest = std::numeric_limits<double>::infinity();
     double Span() const { return static_cast<double>(range.max) - range.min; }
   };
 

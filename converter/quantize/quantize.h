@@ -15,8 +15,8 @@ struct QuantizeOptions {
   Precision precision = Precision::kFp32;
   DType input_type = DType::kF32;   ///< kF32 or kU8.
   DType output_type = DType::kF32;  ///< kF32 or kU8.
-  bool require_int8 =
-      false;  ///< Fail when an operator would stay in float (softmax excepted), listing them all.
+  /// Fail when an operator would stay in float (softmax excepted), listing them all.
+  bool require_int8 = false;
 };
 
 /// Whether operators compute on uint8 already, as in quantized sources; moving codes is not

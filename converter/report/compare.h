@@ -18,8 +18,8 @@ struct Comparison {
   int64_t images = 0;
   double absolute_error = 0.0;  ///< The largest |octet - reference|; NaN when one is.
   double relative_error = 0.0;  ///< absolute_error / the largest |reference|; 0 when both are 0.
-  int64_t equal_top1 =
-      0;  ///< Images whose largest output has the same index, the first of equal ones.
+  /// Images whose largest output has the same index, the first of equal ones.
+  int64_t equal_top1 = 0;
 };
 
 /// Runs `model` on each of the inputs and compares its first output with the reference.

@@ -25,8 +25,8 @@ struct ConversionReport {
   std::string labels_source;             ///< Path of their file, or "the source"; empty for none.
   std::string data;                      ///< Of the calibration, for people; empty for none.
   std::map<std::string, int> operators;  ///< By type.
-  std::vector<std::string>
-      float_operators;             ///< int8 only: names of operators that compute in float32.
+  /// int8 only: names of operators that compute in float32.
+  std::vector<std::string> float_operators;
   int64_t parameters = 0;          ///< Weights and biases of the network as it was optimized.
   int64_t macs = 0;                ///< Multiply-accumulates per image.
   int64_t file_size = 0;           ///< Bytes.
@@ -34,8 +34,8 @@ struct ConversionReport {
   int calibration_samples = 0;
   std::string reference;  ///< Path of the answers compared with; empty for none.
   std::optional<Comparison> comparison;
-  std::vector<std::string>
-      notes;  ///< Choices that were made for the user; the text has none, they go to stderr.
+  /// Choices that were made for the user; the text has none, they go to stderr.
+  std::vector<std::string> notes;
   std::vector<std::string> warnings;  ///< Likewise.
 };
 

@@ -97,8 +97,8 @@ void DynamicQuantizeOp::Run(int thread, int num_threads) const {
     if (non_negative) min = 0.0f;
     DynamicRange range;
     range.scale = (max - min) / 255.0f;
-    if (!(range.scale > 1e-30f))
-      range.scale = 1e-30f;  // An all-zero image: every q is the zero point.
+    // An all-zero image: every q is the zero point.
+    if (!(range.scale > 1e-30f)) range.scale = 1e-30f;
     range.zero_point =
         non_negative ? 0 : static_cast<int32_t>(std::lrint(std::min(255.0f, -min / range.scale)));
 

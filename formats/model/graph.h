@@ -29,17 +29,17 @@ inline constexpr int64_t kMaxInt8Reduction = 32768;
 /// Operators. The numbers are stored in files: never renumber. Inputs are listed as [required] and
 /// (optional).
 enum class OpType : uint8_t {
-  kConv2d =
-      0,  ///< [x, weights OHWI] (bias, residual, channel scales). Activation after the residual.
+  /// [x, weights OHWI] (bias, residual, channel scales). Activation after the residual.
+  kConv2d = 0,
   kDense = 1,    ///< [x of rank 2, weights OI] (bias, residual, channel scales).
   kMaxPool = 2,  ///< Padding never wins.
-  kAveragePool =
-      3,  ///< Divides by the window, or by its part inside the image (count_include_pad = false).
+  /// Divides by the window, or by its part inside the image (count_include_pad = false).
+  kAveragePool = 3,
   kGlobalAveragePool = 4,  ///< NHWC to N11C.
   kAdd = 5,                ///< Two activations of one shape.
   kMul = 6,                ///< Two activations of one shape.
-  kScaleShift =
-      7,  ///< [x, scale per channel, shift per channel]: a batch norm that cannot be folded.
+  /// [x, scale per channel, shift per channel]: a batch norm that cannot be folded.
+  kScaleShift = 7,
   kRelu = 8,
   kRelu6 = 9,
   kPad = 10,      ///< begin/end amounts per dimension, filled with pad_value.
@@ -119,8 +119,8 @@ enum class TfliteKernel : uint8_t {
 struct Node {
   OpType type = OpType::kConv2d;
   std::string name;
-  std::vector<TensorId>
-      inputs;  ///< kNoTensor in an optional slot that is not used; trailing ones may be left out.
+  /// kNoTensor in an optional slot that is not used; trailing ones may be left out.
+  std::vector<TensorId> inputs;
   TensorId output = kNoTensor;
   Window window;
   int groups = 1;

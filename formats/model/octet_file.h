@@ -37,14 +37,14 @@ struct OctetFile {
 };
 
 struct ReadOptions {
-  bool verify_checksum =
-      true;  ///< Off saves one pass over the weights; structure is always validated.
+  /// Off saves one pass over the weights; structure is always validated.
+  bool verify_checksum = true;
   decltype(&ChecksumAround) checksum = &ChecksumAround;  ///< By which it is verified.
-  bool copy =
-      false;  ///< Constants point into a copy, not into the mapped file or the caller's memory.
+  /// Constants point into a copy, not into the mapped file or the caller's memory.
+  bool copy = false;
   bool lock = false;  ///< The copy is locked in memory.
-  int64_t max_memory =
-      std::numeric_limits<int64_t>::max();  ///< Bytes of the copy and of the decoded tables.
+  /// Bytes of the copy and of the decoded tables.
+  int64_t max_memory = std::numeric_limits<int64_t>::max();
   int64_t max_nodes = std::numeric_limits<int64_t>::max();
 };
 

@@ -613,8 +613,8 @@ void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
 // show.
 void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max) {
   const ActivationView& in = args.a;
-  constexpr int kLanesOfMinMax =
-      64;  // Enough independent chains to hide the latency of min and max.
+  // Enough independent chains to hide the latency of min and max.
+  constexpr int kLanesOfMinMax = 64;
   float low[kLanesOfMinMax], high[kLanesOfMinMax];
   for (int i = 0; i < kLanesOfMinMax; ++i) low[i] = kOpsInfinity, high[i] = -kOpsInfinity;
   const bool dense = in.pixel_stride == args.count * static_cast<int64_t>(sizeof(float));

@@ -305,8 +305,8 @@ struct WinogradOperands {
   const uint8_t* u;  // [panel][line], 64 bytes a line
   int64_t panel_bytes;
   uint8_t* m;  // [tile][panel], 64 bytes a panel
-  const uint8_t*
-      fetch;  // Each step fetches into the L2 cache from here, `fetch_step` bytes further.
+  // Each step fetches into the L2 cache from here, `fetch_step` bytes further.
+  const uint8_t* fetch;
   int fetch_step;
 };
 

@@ -149,8 +149,8 @@ struct Vec {
     OCTET_UNROLL for (int j = 0; j < N; ++j) {
       const __m256i words = _mm256_adds_epi16(
           _mm256_packs_epi32(_mm256_cvtps_epi32(v[j].lo), _mm256_cvtps_epi32(v[j].hi)), z);
-      const __m256i ordered =
-          _mm256_permute4x64_epi64(words, 0xD8);  // Packing works within 128-bit lanes.
+      // Packing works within 128-bit lanes.
+      const __m256i ordered = _mm256_permute4x64_epi64(words, 0xD8);
       _mm_storeu_si128(
           reinterpret_cast<__m128i*>(out + j * kLanes),
           _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));

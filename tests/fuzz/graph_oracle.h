@@ -37,15 +37,15 @@ struct Coverage {
   int64_t exact = 0;    ///< Elements that had to be the interpreter's and were.
   int64_t bounded = 0;  ///< Elements that were within a bound above 0.
   int64_t moved = 0;    ///< uint8 elements among them that were not the interpreter's.
-  int64_t tight =
-      0;  ///< Outputs whose widest bound was at most a thousandth of their largest value,
-  int64_t loose = 0;                       ///< and others, most of them nearly 0 everywhere.
+  /// Outputs whose widest bound was at most a thousandth of their largest value, and others, most
+  /// of them nearly 0 everywhere.
+  int64_t tight = 0, loose = 0;
   std::map<std::string, int64_t> nodes;    ///< "conv2d int8" and so on.
   std::map<std::string, int64_t> kernels;  ///< "avx2 conv_u8_u8", operators in sessions.
   std::map<std::string, int64_t> modes;    ///< "avx2", "2 threads", "batch 3", ...
   std::map<std::string, int64_t> pairs;    ///< Of modes: "avx2 + 2 threads".
-  std::map<std::string, int64_t>
-      features;  ///< "shared tensor", "panel row of a tensor with other readers", ...
+  /// "shared tensor", "panel row of a tensor with other readers", ...
+  std::map<std::string, int64_t> features;
 
   void Add(const Coverage& other);
 };

@@ -43,8 +43,8 @@ std::string_view Text(const Bytes& bytes) {
 /// True when the file was imported; whatever is must be valid.
 bool Import(Importer import, std::string_view bytes) {
   testing::largest_allocation = 0;
-  const std::clock_t begin =
-      std::clock();  // The processor's time: others may be using the machine.
+  // The processor's time: others may be using the machine.
+  const std::clock_t begin = std::clock();
   const Result<Graph> graph = import(bytes);
   const double seconds = static_cast<double>(std::clock() - begin) / CLOCKS_PER_SEC;
   EXPECT_LE(testing::largest_allocation, kMostBytes);

@@ -33,8 +33,8 @@ struct Counts {
 
 void Check(std::string_view bytes, Counts* counts) {
   testing::largest_allocation = 0;
-  const std::clock_t start =
-      std::clock();  // The processor's time: others may be using the machine.
+  // The processor's time: others may be using the machine.
+  const std::clock_t start = std::clock();
   const Result<Graph> graph = ImportOnnxBytes(bytes, "fuzz");
   const double seconds = static_cast<double>(std::clock() - start) / CLOCKS_PER_SEC;
   EXPECT_LT(seconds, 5.0);

@@ -43,10 +43,10 @@ double Tolerance(const std::string& door) {
   // Dynamic-range kernels round activations to 8 bits; the imported graph has the file's weights as
   // floats.
   if (door == "dynamic" || door == "tflitedynamic") return 0.15;
-  if (door == "qdq" || door == "qoperator")
-    return 0.02;  // Steps that two engines round another way.
-  if (door == "tflitefloat" || door == "tfliteint8" || door == "tfliteuint8")
-    return 1e-2;  // Or one step of the output.
+  // Steps that two engines round another way.
+  if (door == "qdq" || door == "qoperator") return 0.02;
+  // Or one step of the output.
+  if (door == "tflitefloat" || door == "tfliteint8" || door == "tfliteuint8") return 1e-2;
   return 1e-4;
 }
 

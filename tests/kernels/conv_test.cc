@@ -58,8 +58,8 @@ struct Case {
   int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
   Layout layout = Layout::kPanel;
   bool residual = false;
-  int channel_align =
-      16;            // Input pixels are rounded up to this many channels; the RGB stem's are not.
+  // Input pixels are rounded up to this many channels; the RGB stem's are not.
+  int channel_align = 16;
   int out_halo = 0;  // Pixels around each output image, which must stay untouched.
   int out_zero = 0;
   int pixel_block = 1 << 30;
@@ -177,8 +177,8 @@ class Problem {
     multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
     nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
     fixed_ = std::make_unique<GuardedBuffer>(panels * 128);
-    const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel +
-                    11 * c.stride;  // Variants of the epilogue.
+    // Variants of the epilogue.
+    const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel + 11 * c.stride;
     const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
     for (int i = 0; i < panels * 16; ++i) {
       bias_->as<int32_t>()[i] = random.Int(-50000, 50000);

@@ -162,8 +162,8 @@ TEST(CalibrateTest, Errors) {
   EXPECT_NE(nan.status().message().find("sample 1"), std::string::npos) << nan.status().message();
   EXPECT_NE(nan.status().message().find("image"), std::string::npos) << nan.status().message();
 
-  const auto overflow =
-      Calibrate(g, Samples({Constant(3e38f)}), {}, {});  // -2 times that is not a number any more.
+  // -2 times that is not a number any more.
+  const auto overflow = Calibrate(g, Samples({Constant(3e38f)}), {}, {});
   EXPECT_NE(overflow.status().message().find("scaled"), std::string::npos)
       << overflow.status().message();
 

@@ -1498,8 +1498,8 @@ class KerasGenerator {
     config["layers"] = layers;
     if (m.sequential) {
       if (keras3_) config["build_input_shape"] = Input(m, 0)["config"]["batch_shape"];
-      if (!keras3_ && !modules_ && m.parent == nullptr && Below(8) == 0)
-        config = layers;  // Of old.
+      // As of old.
+      if (!keras3_ && !modules_ && m.parent == nullptr && Below(8) == 0) config = layers;
       return Object("Sequential", config, "keras");
     }
     const auto ends = [&](const std::vector<std::string>& keys, std::vector<json> references) {

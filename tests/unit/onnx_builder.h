@@ -27,8 +27,8 @@ struct OnnxTensorSpec {
   std::vector<int64_t> ints;  ///< int64 when not empty or `is_int`.
   bool is_int = false;
   OnnxStorage storage = OnnxStorage::kRaw;
-  std::vector<std::pair<std::string, std::string>>
-      external;  ///< kExternal: location, offset, length.
+  /// kExternal: location, offset, length.
+  std::vector<std::pair<std::string, std::string>> external;
   int type = 0;  ///< TensorProto.DataType of `ints` other than int64, stored as a list.
 };
 

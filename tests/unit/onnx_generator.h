@@ -57,8 +57,8 @@ class OnnxGenerator {
   struct Val {
     std::string name;
     Dims dims;
-    std::vector<std::string>
-        codes{};  ///< Codes, scale and zero point that it was dequantized from.
+    /// Codes, scale and zero point that it was dequantized from.
+    std::vector<std::string> codes{};
   };
 
   int64_t Channels() { return 1 + Below(4); }

@@ -63,8 +63,8 @@ class OnnxReference {
 
   struct Window {
     std::vector<int64_t> kernel, stride, dilation, front, out;
-    std::vector<int64_t>
-        padded_end;  ///< Where the declared padding ends, ceil_mode's extra not included.
+    /// Where the declared padding ends, ceil_mode's extra not included.
+    std::vector<int64_t> padded_end;
   };
   Window WindowOf(const OnnxNode& n, const std::vector<int64_t>& dims,
                   const std::vector<int64_t>& kernel) {

@@ -283,8 +283,8 @@ TEST(PreprocessTest, NormalizesEveryValue) {
   std::vector<uint8_t> quantized(pixels.size());
   NormalizeToU8(p, q, {pixels, {}}, 3, quantized.data());
   for (size_t i = 0; i < pixels.size(); ++i) {
-    volatile float step =
-        static_cast<float>(pixels[i]) * p.scale;  // Each operation rounds to float32.
+    // Each operation rounds to float32.
+    volatile float step = static_cast<float>(pixels[i]) * p.scale;
     step = step - p.mean[i % 3];
     step = step / p.stddev[i % 3];
     EXPECT_EQ(values[i], step);

@@ -989,8 +989,8 @@ class SavedModelGenerator {
     // The specification of each dimension, new ones and an ellipsis between.
     Dims begin, end, step, dims;
     int64_t masks[5] = {};  // begin, end, ellipsis, new_axis, shrink_axis.
-    const size_t skip = OneIn(4) ? 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank)))
-                                 : 0;  // Dimensions the ellipsis stands for.
+    // Dimensions the ellipsis stands for.
+    const size_t skip = OneIn(4) ? 1 + static_cast<size_t>(Below(static_cast<int64_t>(rank))) : 0;
     const size_t skip_at = OneIn(3) ? 0 : 1;
     const auto spec = [&](int64_t b, int64_t e, int64_t s, std::initializer_list<int> set) {
       for (int m : set) masks[m] |= int64_t{1} << begin.size();

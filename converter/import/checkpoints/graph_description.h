@@ -41,8 +41,8 @@ struct GraphDescription {
   };
   struct Stage {
     int blocks = 1;
-    int channels =
-        64;          ///< Of the 3x3 convolutions; the block's output has `expansion` times as many.
+    /// Of the 3x3 convolutions; the block's output has `expansion` times as many.
+    int channels = 64;
     int stride = 1;  ///< Of the first block, in its convolution `strided_conv`.
   };
   struct Layer {

@@ -22,8 +22,8 @@ namespace {
 using Kind = PickleValue::Kind;
 using namespace std::string_view_literals;
 
-constexpr std::string_view kLegacyMagic =
-    "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv;  // 0x1950a86a20f9469cfc6c
+// 0x1950a86a20f9469cfc6c, the lowest byte first.
+constexpr std::string_view kLegacyMagic = "\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"sv;
 constexpr int64_t kLegacyProtocol = 1001;
 constexpr size_t kMaxStateDicts = 100;
 /// A view that repeats elements has no more bytes in the file than it wants; this is the most of
@@ -208,8 +208,8 @@ struct StateDict {
   std::vector<std::string> path;  ///< Keys that lead to it.
   PickleId id = 0;
   int64_t tensors = 0;
-  bool has_weights =
-      false;  ///< One of at least two dimensions; without any it is rather a list of results.
+  /// One of at least two dimensions; without any it is rather a list of results.
+  bool has_weights = false;
 
   std::string Name() const {
     std::string name;

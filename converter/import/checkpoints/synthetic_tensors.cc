@@ -27,8 +27,8 @@ class Values : public SplitMix64 {
     const int sum = static_cast<int>((bits & 0xffff) + ((bits >> 16) & 0xffff) +
                                      ((bits >> 32) & 0xffff) + (bits >> 48)) -
                     2 * 65535;
-    return static_cast<float>(sum) *
-           (1.7320508f / 65536.0f);  // Four uniforms have variance 4 / 12.
+    // Four uniforms have variance 4 / 12.
+    return static_cast<float>(sum) * (1.7320508f / 65536.0f);
   }
 };
 

@@ -23,8 +23,8 @@ enum class TensorRole {
 
 struct TensorRequest {
   std::string name;
-  std::vector<int64_t>
-      shape;  ///< As PyTorch stores it: convolutions OIHW, dense OI, everything else [channels].
+  /// As PyTorch stores it: convolutions OIHW, dense OI, everything else [channels].
+  std::vector<int64_t> shape;
   TensorRole role = TensorRole::kWeights;
   /// Last tensor of a residual branch, which scales what is added to the shortcut.
   bool closes_branch = false;

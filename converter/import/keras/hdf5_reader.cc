@@ -238,8 +238,8 @@ class Parser {
       if (b > 0) {
         if (block.left() < 8 || !block.Expect("OCHK"))
           return Bad("object header", address, "has a damaged continuation");
-        block =
-            Cursor(blocks[b].subspan(4, blocks[b].size() - 8));  // Without signature and checksum.
+        // Without signature and checksum.
+        block = Cursor(blocks[b].subspan(4, blocks[b].size() - 8));
       }
       const size_t head = flags & 0x04 ? 6 : 4;
       while (block.left() >= head) {

@@ -31,8 +31,8 @@ struct OnnxValue {
   std::shared_ptr<const Constant> constant;
   View view;
   int batch = 0;  ///< Dimension whose outermost part is the batch.
-  ElementType type =
-      ElementType::kFloat32;  ///< Of an activation; kFloat for all floating-point types.
+  /// Of an activation; kFloat for all floating-point types.
+  ElementType type = ElementType::kFloat32;
 
   bool is_constant() const { return constant != nullptr; }
   bool is_activation() const { return view.id != kNoTensor; }

@@ -17,8 +17,8 @@ namespace octet::tf {
 namespace {
 
 constexpr int kMaxDepth = 64;  // Of nested calls.
-constexpr int64_t kMaxWork =
-    1 << 18;  // Nodes plus their inputs, after inlining: calls can multiply exponentially.
+// Nodes plus their inputs, after inlining: calls can multiply exponentially.
+constexpr int64_t kMaxWork = 1 << 18;
 
 bool IsCall(std::string_view op) {
   return op == "StatefulPartitionedCall" || op == "PartitionedCall";
@@ -173,9 +173,9 @@ class Inliner {
     const GraphDef* graph;
     std::unordered_map<std::string_view, ValueRef> arguments;
     std::vector<State> state;
-    std::vector<std::vector<ValueRef>>
-        values;  // Of calls and identities: what their outputs are. Empty for flat nodes...
-    std::unordered_map<int, int> flat;  // ...which are here.
+    // Of calls and identities: what their outputs are. Empty for flat nodes, which are in `flat`.
+    std::vector<std::vector<ValueRef>> values;
+    std::unordered_map<int, int> flat;
   };
 
   Status Spend(int64_t work) {
@@ -328,8 +328,8 @@ Result<Reference> Trace(const GraphDef& graph, std::string_view text) {
 /// Calls found(variable, key) for every restored tensor that this graph assigns.
 template <typename F>
 Status ForEachAssignment(const GraphDef& graph, const F& found) {
-  std::unordered_map<std::string_view, std::vector<std::string>>
-      names;  // Of each RestoreV2's tensors.
+  // Of each RestoreV2's tensors.
+  std::unordered_map<std::string_view, std::vector<std::string>> names;
   for (const NodeDef& node : graph.nodes) {
     if ((node.op != "AssignVariableOp" && node.op != "Assign") || node.inputs.size() < 2) continue;
     OCTET_ASSIGN_OR_RETURN(const Reference variable, Trace(graph, node.inputs[0]));

@@ -19,8 +19,8 @@ namespace octet::tf {
 struct NodeDef {
   std::string_view name, op;
   std::vector<std::string_view> inputs;
-  std::vector<std::pair<std::string_view, std::string_view>>
-      attributes;  ///< Name and serialized AttrValue.
+  /// Name and serialized AttrValue.
+  std::vector<std::pair<std::string_view, std::string_view>> attributes;
 
   /// The attribute, or the default when the node has none. Malformed ones throw
   /// protozero::exception.
@@ -55,8 +55,8 @@ struct FunctionDef {
 struct TensorInfo {
   std::string_view name;  ///< "node:k"
   ElementType type = ElementType::kUndefined;
-  std::optional<std::vector<int64_t>>
-      shape;  ///< -1 for unknown sizes; nothing for an unknown rank.
+  /// -1 for unknown sizes; nothing for an unknown rank.
+  std::optional<std::vector<int64_t>> shape;
 };
 
 struct SignatureDef {

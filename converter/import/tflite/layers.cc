@@ -31,8 +31,8 @@ Result<Dims> TfliteImporter::WeightDims(size_t rank) const {
 }
 
 Status TfliteImporter::CheckBiasType(tflite::TensorType type) {
-  if (type == tflite::TensorType::FLOAT32 || type == tflite::TensorType::INT32)
-    return OkStatus();  // The first: not set.
+  // float32: not set.
+  if (type == tflite::TensorType::FLOAT32 || type == tflite::TensorType::INT32) return OkStatus();
   return Unsupported(StrCat("its option quantized_bias_type is ",
                             TypeName(TfliteType(static_cast<int>(type))), ", expected int32"));
 }
@@ -237,8 +237,8 @@ Status TfliteImporter::DepthwiseConv() {
   OCTET_ASSIGN_OR_RETURN(const auto* options,
                          Options(op_->table->builtin_options_as_DepthwiseConv2DOptions()));
   OCTET_ASSIGN_OR_RETURN(const Dims w, WeightDims(4));
-  const int64_t multiplier =
-      options->depth_multiplier();  // Kernels since TensorFlow 2.1 take it from the shapes.
+  // Kernels since TensorFlow 2.1 take it from the shapes.
+  const int64_t multiplier = options->depth_multiplier();
   if (multiplier != 0 && batched_.count(op_->inputs[0]) == 0) {
     OCTET_ASSIGN_OR_RETURN(const View x, InputView(0));
     if (x.dims.back() * multiplier != w[3]) {

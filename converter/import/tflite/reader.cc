@@ -378,8 +378,8 @@ std::string TfliteOperatorName(int code) {
 int UnknownTfliteField(const void* table, size_t known) {
   using Slot = flatbuffers::voffset_t;
   const auto* t = static_cast<const flatbuffers::Table*>(table);
-  const size_t slots =
-      flatbuffers::ReadScalar<Slot>(t->GetVTable()) / sizeof(Slot);  // Two are no fields.
+  // The first two are no fields.
+  const size_t slots = flatbuffers::ReadScalar<Slot>(t->GetVTable()) / sizeof(Slot);
   for (size_t n = known; n + 2 < slots; ++n) {
     // Nothing honest is this long.
     if (n > known + 64 || t->GetOptionalFieldOffset(static_cast<Slot>((n + 2) * sizeof(Slot))) != 0)

@@ -27,12 +27,12 @@ struct TfliteTensor {
   std::string name;
   ElementType type = ElementType::kFloat32;
   std::vector<int32_t> shape;
-  std::vector<int32_t>
-      signature;  ///< As `shape`, -1 where the size is open; empty when the file has none.
+  /// As `shape`, -1 where the size is open; empty when the file has none.
+  std::vector<int32_t> signature;
   std::span<const std::byte> data;  ///< Of a constant; its size is that of the shape and type, if
                                     ///< that is one of the above. Empty for activations.
-  std::vector<float>
-      scale;  ///< Empty, one, or one per index of `quantized_dimension`; finite and above 0.
+  /// Empty, one, or one per index of `quantized_dimension`; finite and above 0.
+  std::vector<float> scale;
   std::vector<int64_t> zero_point;  ///< As many as `scale`.
   int quantized_dimension = 0;
 

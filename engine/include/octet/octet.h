@@ -236,8 +236,8 @@ struct LayerProfile {
 struct MemoryReport {
   int64_t mapped_bytes = 0;  ///< The model file.
   int64_t arena_bytes = 0;   ///< Activations, shared by lifetime.
-  int64_t prepared_bytes =
-      0;  ///< Multipliers and offsets of this session, and what the model keeps beside its file.
+  /// Multipliers and offsets of this session, and what the model keeps beside its file.
+  int64_t prepared_bytes = 0;
 };
 
 /// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time, const
