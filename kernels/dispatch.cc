@@ -23,13 +23,13 @@
 #else
 #define OCTET_ARM OCTET_ABSENT
 #endif
-#if defined(OCTET_EMULATED512)
-#define OCTET_EMULATED(name, symbol) {&k##symbol##Table, name, Availability::kEmulated},
-#else
-#define OCTET_EMULATED OCTET_ABSENT
-#endif
+#define OCTET_EMULATED(name, symbol) \
+  {emulated_table, name,             \
+   emulated_table != nullptr ? Availability::kEmulated : Availability::kUnavailable},
 
 namespace octet::kernels {
+
+constinit const KernelTable* emulated_table = nullptr;
 
 std::vector<TableInfo> AllTables() {
 #define OCTET_INFO(name, symbol, built, flags) OCTET_##built(#name, symbol)
@@ -51,8 +51,10 @@ Result<const KernelTable*> SelectTable(const std::string& isa) {
       if (info.availability == Availability::kNative) best = info.table;
       continue;
     }
-    names.emplace_back(info.name);
-    known += (known.empty() ? "" : ", ") + names.back();
+    if (info.availability != Availability::kUnavailable) {
+      names.emplace_back(info.name);
+      known += (known.empty() ? "" : ", ") + names.back();
+    }
     if (wanted != info.name) continue;
     if (info.table == nullptr) {
       return Unsupported("instruction set \"" + wanted + "\": not part of this build");

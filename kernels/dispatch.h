@@ -24,7 +24,7 @@ std::vector<TableInfo> AllTables();
 
 /// The table named `isa`, or the best native one when `isa` is empty. With an empty `isa` the
 /// environment variable OCTET_ISA decides first. Errors: kInvalidArgument for an unknown name
-/// (lists the known ones), kUnsupported when this processor lacks the instructions.
+/// (lists those that run here), kUnsupported when this processor lacks the instructions.
 Result<const KernelTable*> SelectTable(const std::string& isa);
 
 }  // namespace octet::kernels

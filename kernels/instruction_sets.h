@@ -7,7 +7,7 @@
 //   name    in OCTET_ISA, messages and tests, and the namespace of its kernels, which are
 //           FAMILY/name.cc and, where its pixels have kernels of their own, FAMILY/name_pixels.cc;
 //   symbol  k<symbol>Table is its KernelTable, Has<symbol> in cpu_features.cc whether it runs here;
-//   built   ALWAYS, on X86 or on ARM, or EMULATED: in plain C++, for tests;
+//   built   ALWAYS, on X86 or on ARM, or EMULATED: in plain C++, in programs of tests;
 //   flags   of the compiler.
 #define OCTET_INSTRUCTION_SETS(SET)                                                  \
   SET(reference, Reference, ALWAYS, "")                                              \

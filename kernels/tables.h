@@ -12,6 +12,9 @@ namespace octet::kernels {
 OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
 #undef OCTET_DECLARE
 
+/// kEmulated512Table in programs that link octet_emulated512, as tests do; else null.
+extern constinit const KernelTable* emulated_table;
+
 // Of pixels, which the sets that differ in integer products alone share.
 extern const PixelKernels kReferencePixels;
 extern const PixelKernels kSse2Pixels;

@@ -1,6 +1,5 @@
 // `octet classify` and `octet verify`. Photos are decoded and classified by as many workers as
 // there are cores, each with a session of its own, and reported in the order of the command line.
-#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -10,13 +9,80 @@
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
-#include "formats/base/file.h"
 #include "formats/base/macros.h"
+#include "formats/base/str_cat.h"
+#include "formats/data/dataset.h"
 #include "formats/data/read_ahead.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
 
 namespace octet {
+namespace {
+
+Result<std::vector<uint8_t>> ReadStandardInput() {
+  std::vector<uint8_t> bytes;
+  for (size_t size = 0;;) {
+    bytes.resize(size + (size_t{1} << 16));
+    const size_t read = std::fread(bytes.data() + size, 1, bytes.size() - size, stdin);
+    bytes.resize(size += read);
+    if (read == 0) break;
+    if (static_cast<int64_t>(size) > kMaxImageFileBytes) {
+      return InvalidArgument(
+          StrCat("standard input: at most ", kMaxImageFileBytes, " bytes are read"));
+    }
+  }
+  if (std::ferror(stdin) != 0) return IoError("standard input: cannot read");
+  if (bytes.empty()) return InvalidArgument("standard input: is empty, expected an image");
+  return bytes;
+}
+
+/// The photos of a command line, one after the other: those of each data set, and "-".
+class Photos {
+ public:
+  explicit Photos(const std::vector<std::string>& paths) : paths_(paths) {}
+
+  /// As Dataset's, but names are paths where photos are files.
+  Result<bool> Read(Sample* photo) {
+    while (true) {
+      if (dataset_ == nullptr) {
+        if (next_ == paths_.size()) return false;
+        const std::string& path = paths_[next_++];
+        if (path == "-") {
+          photo->name = path;
+          photo->origin = "standard input";
+          OCTET_ASSIGN_OR_RETURN(photo->encoded, ReadStandardInput());
+          return true;
+        }
+        OCTET_ASSIGN_OR_RETURN(dataset_, OpenDataset(path));
+      }
+      OCTET_ASSIGN_OR_RETURN(const bool more, dataset_->Read(photo));
+      if (more && photo->is_float()) {
+        dataset_.reset();
+        return InvalidArgument(
+            StrCat(paths_[next_ - 1], ": holds numbers, no photos; octet run computes with them"));
+      }
+      if (more) {
+        const bool is_file = !photo->origin.empty() && !photo->origin.ends_with(": " + photo->name);
+        if (is_file) photo->name = photo->origin;
+        return true;
+      }
+      dataset_.reset();
+    }
+  }
+
+ private:
+  const std::vector<std::string>& paths_;
+  size_t next_ = 0;
+  std::unique_ptr<Dataset> dataset_;  ///< Of the path before.
+};
+
+bool IsOnePhoto(const std::vector<std::string>& paths) {
+  if (paths.size() > 1 || paths[0] == "-") return paths.size() == 1;
+  const Result<std::unique_ptr<Dataset>> dataset = OpenDataset(paths[0]);
+  return dataset.ok() && (*dataset)->size() == 1;
+}
+
+}  // namespace
 
 int Classify(const ClassifyOptions& options) {
   const Result<std::shared_ptr<const Model>> model = LoadModel(options.model);
@@ -24,15 +90,12 @@ int Classify(const ClassifyOptions& options) {
   SessionOptions session_options;
   session_options.isa = options.isa;
   // Several photos are better shared by the cores than one photo's network.
-  session_options.num_threads = options.images.size() > 1 ? 1 : options.threads;
-  // One for each worker. The first one's errors are those of all.
-  std::vector<std::unique_ptr<Session>> sessions(
-      std::min<size_t>(options.images.size(), static_cast<size_t>(ReadAheadWorkers())));
-  for (std::unique_ptr<Session>& session : sessions) {
-    Result<std::unique_ptr<Session>> created = Session::Create(*model, session_options);
-    if (!created.ok()) return Fail(created.status());
-    session = std::move(created).value();
-  }
+  session_options.num_threads = IsOnePhoto(options.images) ? options.threads : 1;
+  // One for each worker that there is work for. The first one's errors are those of all.
+  std::vector<std::unique_ptr<Session>> sessions(static_cast<size_t>(ReadAheadWorkers()));
+  Result<std::unique_ptr<Session>> first = Session::Create(*model, session_options);
+  if (!first.ok()) return Fail(first.status());
+  sessions[0] = std::move(first).value();
   Warnings warnings;
   const InputMeaning meaning = MeaningOfInput((*model)->impl().file.graph);
   if (!meaning.doubt.empty()) warnings.Add(meaning.doubt);
@@ -43,19 +106,17 @@ int Classify(const ClassifyOptions& options) {
   struct Photo : Sample {
     std::vector<Prediction> top;
   };
-  size_t next = 0;
+  Photos source(options.images);
   ReadAhead<Photo> photos(
-      [&](Photo* photo) -> Result<bool> {
-        if (next == options.images.size()) return false;
-        photo->origin = options.images[next++];
-        OCTET_ASSIGN_OR_RETURN(photo->encoded, ReadFileBytes(photo->origin, kMaxImageFileBytes));
-        return true;
-      },
+      [&](Photo* photo) { return source.Read(photo); },
       [&](Photo* photo, int worker) -> Status {
         OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, wanted, photo));
-        Result<std::vector<Prediction>> top =
-            sessions[static_cast<size_t>(worker)]->Classify(ViewOf(photo->image), options.top);
-        if (!top.ok()) return Status(top.status()).WithContext(photo->origin);
+        std::unique_ptr<Session>& session = sessions[static_cast<size_t>(worker)];
+        if (session == nullptr) {
+          OCTET_ASSIGN_OR_RETURN(session, Session::Create(*model, session_options));
+        }
+        Result<std::vector<Prediction>> top = session->Classify(ViewOf(photo->image), options.top);
+        if (!top.ok()) return Status(top.status()).WithContext(photo->name);
         photo->top = std::move(top).value();
         return OkStatus();
       });
@@ -66,20 +127,20 @@ int Classify(const ClassifyOptions& options) {
     const Result<bool> more = photos.Next(&photo);
     if (!more.ok()) {
       exit_code = Fail(more.status());
+      results.push_back({{"error", more.status().message()}});
       continue;
     }
     if (!*more) break;
-    const std::string& path = photo.origin;
     if (options.json) {
       nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
       for (const Prediction& p : photo.top) {
         predictions.push_back(
             {{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
       }
-      results.push_back({{"image", path}, {"predictions", std::move(predictions)}});
+      results.push_back({{"image", photo.name}, {"predictions", std::move(predictions)}});
       continue;
     }
-    std::printf("%s\n", path.c_str());
+    std::printf("%s\n", photo.name.c_str());
     for (const Prediction& p : photo.top) {
       const std::string name = p.label.empty() ? "class " + std::to_string(p.index) : p.label;
       std::printf("  %7.3f %%  %s\n", 100.0 * static_cast<double>(p.probability), name.c_str());

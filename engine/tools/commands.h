@@ -15,7 +15,7 @@
 namespace octet {
 
 struct ClassifyOptions {
-  std::vector<std::string> images;
+  std::vector<std::string> images;  ///< Data sets, and "-": one photo from standard input.
   std::string model;
   int top = 5;
   int threads = 1;  ///< For a single photo; several share all cores.
@@ -23,7 +23,7 @@ struct ClassifyOptions {
   bool fast_decode = false;  ///< JPEGs at a part of their size (WantedBy).
   bool json = false;
 };
-/// Photos that cannot be read are reported and passed over; the exit code is then 1.
+/// Photos that cannot be read are reported, in JSON too, and passed over; the exit code is then 1.
 int Classify(const ClassifyOptions& options);
 
 struct RunOptions {

@@ -42,7 +42,11 @@ void AddStrict(CLI::App* command, bool* strict) {
 CLI::App* AddClassify(CLI::App* app, ClassifyOptions* o) {
   CLI::App* command = AddCommand(app, "classify", "Say what is on photos",
                                  "octet classify photo.jpg --model flowers.octet --top 3");
-  command->add_option("images", o->images, "JPEG, PNG, BMP or PNM files")->required();
+  command
+      ->add_option("images", o->images,
+                   "JPEG, PNG, BMP or PNM files, - for standard input; folders of images, TFRecord "
+                   "files and .npy files of pixels, in their order; may be quoted patterns")
+      ->required();
   command->add_option("--model", o->model, "Model file")->required();
   command->add_option("--top", o->top, "Classes to print for each photo (5)")
       ->check(CLI::Range(1, 100000));

@@ -17,10 +17,10 @@ class ArrayPart : public DatasetPart {
 
   Result<bool> Read(Sample* sample) override {
     if (next_ == size) return false;
+    const int64_t index = next_++, count = height * width * channels;
     if (!reader_) {
       OCTET_ASSIGN_OR_RETURN(reader_, NpyReader::Open(path_));
     }
-    const int64_t index = next_++, count = height * width * channels;
     sample->name = StrCat(std::filesystem::path(path_).filename().string(), "[", index, "]");
     if (pixels_) {
       OCTET_RETURN_IF_ERROR(ReadPixels(index * count, count, &sample->image));

@@ -78,7 +78,7 @@ class Dataset {
 
   /// Reads the next sample; false at the end. Photos stay `encoded`. Errors (a NaN or infinity in
   /// `float_data` is one) name the file and record; after one, the next call goes on with the next
-  /// sample where that is possible.
+  /// sample, behind a damaged place with the next file.
   Result<bool> Read(Sample* sample);
 
   /// Reads and decodes.

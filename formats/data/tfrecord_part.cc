@@ -1,6 +1,7 @@
 // TFRecord files as parts of a data set. Features are views of the record, of which the photo and
 // its name are copied out.
 #include <filesystem>
+#include <utility>
 
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -15,9 +16,11 @@ class TfRecordPart : public DatasetPart {
   TfRecordPart(std::string path, LabelMatcher* labels) : path_(std::move(path)), labels_(labels) {}
 
   Result<bool> Read(Sample* sample) override {
+    if (std::exchange(damaged_, true)) return End();  // Nothing is known of what is behind.
     OCTET_RETURN_IF_ERROR(Open());
     const int64_t index = reader_->records(), offset = reader_->offset();
     OCTET_ASSIGN_OR_RETURN(const bool more, reader_->Next(&record_));
+    damaged_ = false;
     if (!more) return End();
     const std::string record = StrCat(path_, ": record ", index, " at byte ", offset);
     OCTET_RETURN_IF_ERROR(Fill(index, sample).WithContext(record));
@@ -61,6 +64,7 @@ class TfRecordPart : public DatasetPart {
   LabelMatcher* labels_;
   std::unique_ptr<TfRecordReader> reader_;
   std::vector<uint8_t> record_;
+  bool damaged_ = false;
 };
 
 }  // namespace

@@ -1,4 +1,5 @@
-// The loops of avx512vnni over plain C++, for tests on machines without the instructions.
+// The loops of avx512vnni over plain C++, for tests on machines without the instructions. Programs
+// that link it have it among AllTables; no library does.
 #define OCTET_ISA_NAMESPACE emulated512
 #define OCTET_EMULATE_AVX512
 #include "kernels/x86/avx512vnni_vec.h"
@@ -9,4 +10,8 @@
 namespace octet::kernels {
 const KernelTable kEmulated512Table = emulated512::MakeTable(
     "emulated512", "the AVX-512 VNNI kernels over plain C++, for tests", &kReferencePixels);
+
+namespace {
+[[maybe_unused]] const bool registered = (emulated_table = &kEmulated512Table, true);
+}  // namespace
 }  // namespace octet::kernels

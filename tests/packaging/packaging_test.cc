@@ -176,10 +176,19 @@ TEST_F(PackagingTest, LibraryKeepsToItself) {
     symbols += line.find(" U ") != std::string::npos;
   }
   EXPECT_GT(symbols, 50);
+  // Kernels for tests are in no library, although this tree is built with tests.
   // No static initializer: nothing runs before main, and nothing that needs AVX-512 runs unasked.
   const Outcome all = RunCommand("nm -C" + archives);
-  for (const std::string& line : Lines(all.out))
+  for (const std::string& line : Lines(all.out)) {
     EXPECT_EQ(line.find("_GLOBAL__sub_I"), std::string::npos) << line;
+    EXPECT_EQ(line.find("emulated512"), std::string::npos) << line;
+  }
+  for (const std::string program : {"octet classify --model=int8.octet x.png", "bench_resnet"}) {
+    const Outcome o = RunCommand("cd " + Quote(kWork) + "; " + Quote(kPrefix) + "/bin/" + program +
+                                 " --isa=nonsense");
+    EXPECT_NE(o.err.find("expected one of reference, "), std::string::npos) << o.err;
+    EXPECT_EQ(o.err.find("emulated"), std::string::npos) << o.err;
+  }
 }
 
 // The programs read files of strangers: a stack overwritten, a copy that is too long, a table of
