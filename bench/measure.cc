@@ -8,8 +8,10 @@
 #include <algorithm>
 #include <barrier>
 #include <chrono>
+#include <cmath>
 #include <cstring>
 #include <fstream>
+#include <numeric>
 #include <optional>
 #include <thread>
 #include <utility>
@@ -269,6 +271,18 @@ Result<Contender> Open(const MeasureOptions& o, const Network& network,
 }
 
 }  // namespace
+
+double Measurement::mean_ms() const {
+  return std::accumulate(sorted.begin(), sorted.end(), 0.0) / static_cast<double>(sorted.size());
+}
+
+double Measurement::stddev_ms() const {
+  if (sorted.size() < 2) return 0.0;
+  double squares = 0;
+  for (const double mean = mean_ms(); const double ms : sorted)
+    squares += (ms - mean) * (ms - mean);
+  return std::sqrt(squares / static_cast<double>(sorted.size() - 1));
+}
 
 std::string Measurement::Disturbance() const {
   const double ratio = median_ms() / min_ms();

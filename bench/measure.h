@@ -53,6 +53,8 @@ struct Measurement {
   }
   double min_ms() const { return sorted.front(); }
   double median_ms() const { return Percentile(50); }
+  double mean_ms() const;
+  double stddev_ms() const;  ///< Of the runs; 0 of one.
   double gmacs() const { return static_cast<double>(macs) * images_per_second * 1e-9; }
   /// Whether something else took the processor from it: "" or a sentence.
   std::string Disturbance() const;

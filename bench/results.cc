@@ -122,7 +122,10 @@ std::vector<std::pair<const char*, Value>> Fields(const Measurement& m) {
           {"arena_bytes", m.memory.arena_bytes},
           {"prepared_bytes", m.memory.prepared_bytes},
           {"resident_bytes", m.resident_bytes > 0 ? Value(m.resident_bytes) : Value()},
-          {"path", m.path}};
+          {"path", m.path},
+          {"mean_ms", m.mean_ms()},
+          {"stddev_ms", m.stddev_ms()},
+          {"max_ms", m.sorted.back()}};
 }
 
 Json ToJson(const Value& value) {

@@ -262,34 +262,6 @@ std::string OutputPath(const Arguments& a, const Source& source, Precision preci
   return path.replace_filename(StrCat(stem, "_", PrecisionName(precision), extension)).string();
 }
 
-/// Files under other names until all are there: nothing of a conversion that fails is left.
-class NewFiles {
- public:
-  NewFiles() = default;
-  ~NewFiles() {
-    std::error_code error;
-    for (const std::string& path : paths_) std::filesystem::remove(NewName(path), error);
-  }
-  NewFiles(const NewFiles&) = delete;
-  NewFiles& operator=(const NewFiles&) = delete;
-
-  static std::string NewName(const std::string& path) { return path + ".new"; }
-
-  Status Write(const std::string& path, const std::vector<std::byte>& bytes) {
-    paths_.push_back(path);
-    return WriteFileAtomically(NewName(path), bytes);
-  }
-
-  static Status Keep(const std::string& path) {
-    std::error_code error;
-    std::filesystem::rename(NewName(path), path, error);
-    return error ? IoError(StrCat(path, ": ", error.message())) : OkStatus();
-  }
-
- private:
-  std::vector<std::string> paths_;
-};
-
 /// What the files of several precisions have in common, and a row of a table for each.
 std::string SeveralText(const std::vector<ConversionReport>& reports,
                         const std::string& evaluation) {
@@ -335,20 +307,20 @@ Result<std::string> ConvertSeveral(const Arguments& a, const Source& source,
   evaluate.json = a.json;
   evaluate.strict = a.strict;
   Warnings warnings;
-  NewFiles files;
+  std::vector<Converted> files;
   std::vector<ConversionReport> reports;
   for (Precision p : precisions) {
     const bool wanted = p != source.own || has_own;
     Warnings of_one;
     OCTET_ASSIGN_OR_RETURN(Converted c, ConvertTo(a, source, p, OutputPath(a, source, p), &of_one));
-    OCTET_RETURN_IF_ERROR(files.Write(c.report.output, c.bytes));
-    evaluate.models.push_back(NewFiles::NewName(c.report.output));
-    evaluate.names.push_back(wanted ? c.report.output : "(the source)");
     c.report.notes = notes;
     c.report.warnings = of_one.texts();
-    if (wanted) reports.push_back(std::move(c.report));
+    evaluate.models.push_back(wanted ? c.report.output : "(the source)");
+    if (wanted) reports.push_back(c.report);
+    files.push_back(std::move(c));
     warnings = std::move(of_one);  // The same of all.
   }
+  for (const Converted& c : files) evaluate.contents.push_back(c.bytes);
   std::string evaluation;
   if (a.data.empty()) {
     OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
@@ -357,7 +329,12 @@ Result<std::string> ConvertSeveral(const Arguments& a, const Source& source,
   }
   if (!a.save_calibration_table.empty())
     OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *source.table));
-  for (const ConversionReport& r : reports) OCTET_RETURN_IF_ERROR(NewFiles::Keep(r.output));
+  std::vector<NewFile> new_files;
+  for (const Converted& c : files) {
+    if (c.report.precision != source.own || has_own)
+      new_files.push_back({c.report.output, c.bytes});
+  }
+  OCTET_RETURN_IF_ERROR(WriteFilesAtomically(new_files));
   if (!a.json) return SeveralText(reports, evaluation);
   std::string json;
   for (const ConversionReport& r : reports)

@@ -2,6 +2,7 @@
 #ifndef OCTET_CONVERTER_IMPORT_JSON_READER_H_
 #define OCTET_CONVERTER_IMPORT_JSON_READER_H_
 
+#include <algorithm>
 #include <initializer_list>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -12,6 +13,23 @@
 #include "formats/base/str_cat.h"
 
 namespace octet {
+
+/// "line 3, column 5": where `text`, which is not valid, stops being so; columns are bytes.
+inline std::string PlaceOfJsonError(std::string_view text) {
+  struct : nlohmann::detail::json_sax_acceptor<nlohmann::json> {
+    size_t read = 0;
+    bool parse_error(size_t position, const std::string&, const nlohmann::detail::exception&) {
+      read = position;
+      return false;
+    }
+  } sax;
+  nlohmann::json::sax_parse(text.begin(), text.end(), &sax);
+  // Of what was read, the last character is the wrong one, or the end.
+  text = text.substr(0, sax.read > 0 ? sax.read - 1 : 0);
+  const size_t line_begin = text.rfind('\n') + 1;  // 0 without one.
+  return StrCat("line ", 1 + std::count(text.begin(), text.end(), '\n'), ", column ",
+                text.size() - line_begin + 1);
+}
 
 /// Parses without exceptions. Refuses deep nesting, which costs far more memory than text.
 inline Result<nlohmann::json> ParseJson(std::string_view text, const std::string& origin,
@@ -24,7 +42,8 @@ inline Result<nlohmann::json> ParseJson(std::string_view text, const std::string
   nlohmann::json json =
       nlohmann::json::parse(text.begin(), text.end(), limit_depth, /*allow_exceptions=*/false);
   if (too_deep) return Corrupt(StrCat(origin, ": JSON nested deeper than ", max_depth, " levels"));
-  if (json.is_discarded()) return Corrupt(StrCat(origin, ": not valid JSON"));
+  if (json.is_discarded())
+    return Corrupt(StrCat(origin, ": not valid JSON, ", PlaceOfJsonError(text)));
   return json;
 }
 

@@ -324,12 +324,9 @@ Status Planner::AddOutput(int index) {
 // ---- Operators ----
 
 Status Planner::AddNode(const Node& n) {
-  // What works element by element reads an input where the caller has it.
-  static constexpr OpType kUnary[] = {OpType::kScaleShift, OpType::kRelu,     OpType::kRelu6,
-                                      OpType::kClip,       OpType::kQuantize, OpType::kDequantize};
-  const bool unary = std::find(std::begin(kUnary), std::end(kUnary), n.type) != std::end(kUnary);
   for (const TensorId id : n.inputs) {
-    if (id != kNoTensor && !unary) OCTET_RETURN_IF_ERROR(NeedsInMemory(id));
+    if (id != kNoTensor && !TraitsOf(n.type).reads_anywhere)
+      OCTET_RETURN_IF_ERROR(NeedsInMemory(id));
   }
   switch (n.type) {
     case OpType::kConv2d:

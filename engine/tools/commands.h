@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,9 +51,10 @@ struct EvaluateOptions {
   bool fast_decode = false;
   bool confusion = false;  ///< Print it for several models, too.
   bool json = false;
-  bool strict = false;             ///< Warnings are errors.
-  const char* program = "octet";   ///< Whose warnings they are.
-  std::vector<std::string> names;  ///< Of the models, instead of their paths.
+  bool strict = false;            ///< Warnings are errors.
+  const char* program = "octet";  ///< Whose warnings they are.
+  /// Of the models, which are then not files but have the names for people.
+  std::vector<std::span<const std::byte>> contents;
 };
 /// What is printed.
 Result<std::string> EvaluationText(const EvaluateOptions& options);
@@ -88,10 +90,9 @@ inline Result<std::shared_ptr<const Model>> LoadModel(const std::string& path) {
   return model;
 }
 
-/// Loads a model and makes a session for one image at a time; errors name the file.
-inline Result<std::unique_ptr<Session>> OpenSession(const std::string& path, int threads,
-                                                    const std::string& isa) {
-  Result<std::shared_ptr<const Model>> model = LoadModel(path);
+/// For one image at a time. Passes the model's error on.
+inline Result<std::unique_ptr<Session>> OpenSession(
+    const Result<std::shared_ptr<const Model>>& model, int threads, const std::string& isa) {
   if (!model.ok()) return model.status();
   SessionOptions options;
   options.num_threads = threads;

@@ -91,10 +91,15 @@ Status Count(Contender* c, const Sample& sample) {
   return OkStatus();
 }
 
-Result<Contender> OpenContender(const std::string& path, const EvaluateOptions& options) {
+Result<Contender> OpenContender(const EvaluateOptions& options, size_t i) {
   Contender c;
-  c.path = path;
-  OCTET_ASSIGN_OR_RETURN(c.session, OpenSession(path, options.threads, options.isa));
+  c.path = options.models[i];
+  const std::string& path = c.path;
+  OCTET_ASSIGN_OR_RETURN(c.session, OpenSession(options.contents.empty()
+                                                    ? LoadModel(path)
+                                                    : Model::FromMemory(options.contents[i].data(),
+                                                                        options.contents[i].size()),
+                                                options.threads, options.isa));
   c.description = c.session->GetModel().Describe();
   if (c.description.inputs.size() != 1) {
     return InvalidArgument(
@@ -362,9 +367,8 @@ std::string TableText(const std::vector<Contender>& contenders,
 
 Result<std::string> EvaluationText(const EvaluateOptions& options) {
   std::vector<Contender> contenders;
-  for (const std::string& path : options.models) {
-    OCTET_ASSIGN_OR_RETURN(Contender c, OpenContender(path, options));
-    if (!options.names.empty()) c.path = options.names[contenders.size()];
+  for (size_t i = 0; i < options.models.size(); ++i) {
+    OCTET_ASSIGN_OR_RETURN(Contender c, OpenContender(options, i));
     contenders.push_back(std::move(c));
   }
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> labels, CommonLabels(contenders));

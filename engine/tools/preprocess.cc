@@ -81,7 +81,8 @@ Status TryPreprocess(const PreprocessOptions& options) {
     if (!name.ends_with(".png") && !name.ends_with(".npy"))
       return InvalidArgument(StrCat(path, ": expected a name that ends in .png or .npy"));
   }
-  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session, OpenSession(options.model, 1, ""));
+  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
+                         OpenSession(LoadModel(options.model), 1, ""));
   const Model& model = session->GetModel();
   const TensorDescription& in = model.Describe().inputs[0];
   const Preprocessing& p = model.Describe().preprocessing;

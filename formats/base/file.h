@@ -80,15 +80,28 @@ class Pages {
   std::shared_ptr<const void> owner_;
 };
 
-/// Replaces `path` with `bytes`: whoever opens it sees the old file or the new one, whole, also
+/// What a file is to become. Neither is owned.
+struct NewFile {
+  const std::string& path;
+  std::span<const std::byte> bytes;
+};
+
+/// Replaces files. Whoever opens one sees the old file or the new one, whole, also
 /// after a kill or a power failure. A symbolic link is followed, even to a file that is not there
 /// yet; a file that is replaced keeps its permissions and, where the system lets us, its owner.
 ///
 /// The bytes go to a file without a name and get one when they are on the disk; only between that
 /// and the rename, some microseconds, a kill can leave "PATH.PID.N.tmp" behind. The next write of
 /// the same path removes what dead processes left. (File systems without O_TMPFILE: the name is
-/// there from the start.) On failure nothing is left behind. Thread-safe. Errors: kIo.
-Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes);
+/// there from the start.) All bytes are on the disk before the first file is replaced: until then
+/// a failure leaves everything as it was, and never anything behind. Thread-safe. Errors: kIo.
+Status WriteFilesAtomically(std::span<const NewFile> files);
+
+/// One file.
+inline Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes) {
+  const NewFile file{path, bytes};
+  return WriteFilesAtomically({&file, 1});
+}
 
 }  // namespace octet
 

@@ -12,6 +12,7 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
+#include <deque>
 #include <string_view>
 #include <utility>
 
@@ -25,12 +26,15 @@ namespace {
 
 class Descriptor {
  public:
-  explicit Descriptor(int fd) : fd_(fd) {}
+  explicit Descriptor(int fd = -1) : fd_(fd) {}
   Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
   ~Descriptor() {
     if (fd_ >= 0) ::close(fd_);
   }
-  Descriptor& operator=(Descriptor&&) = delete;
+  Descriptor& operator=(Descriptor&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
   int get() const { return fd_; }
   bool ok() const { return fd_ >= 0; }
 
@@ -111,41 +115,55 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
 /// One write, on its way to the target.
 class Writer {
  public:
-  Writer(const std::string& path, Place target) : path_(path), target_(std::move(target)) {}
+  explicit Writer(const NewFile& file) : path_(file.path), bytes_(file.bytes) {}
   ~Writer() {
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  /// `replaced` is the file that is there already, if there is one.
-  Status Run(std::span<const std::byte> bytes, const struct stat* replaced) {
-    Descriptor fd(::open(target_.folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
-    if (fd.ok()) {
-      OCTET_RETURN_IF_ERROR(Fill(fd.get(), bytes, replaced));
+  /// Brings the bytes to the disk.
+  Status Stage() {
+    OCTET_ASSIGN_OR_RETURN(target_, Resolve(path_));
+    exists_ = ::stat(target_.path().c_str(), &replaced_) == 0;
+    // A rename onto a device or a folder would replace it or fail.
+    if (exists_ && !S_ISREG(replaced_.st_mode))
+      return IoError(StrCat(path_, ": cannot write: not a regular file"));
+    if (target_.name.empty()) return Fail(ENOENT);
+    RemoveStale(target_);
+    fd_ = Descriptor(::open(target_.folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+    return fd_.ok() ? Fill() : StageNamed();
+  }
+
+  /// Gives them the target's name.
+  Status Commit() {
+    if (temporary_.empty() && !Name()) {
       // Without /proc there is no way to name it.
-      if (Name(fd.get(), replaced == nullptr)) return named_ ? SyncFolder() : Replace();
       if (errno != ENOENT) return Fail(errno);
+      OCTET_RETURN_IF_ERROR(StageNamed());
     }
-    Descriptor named = OpenTemporary();
-    if (!named.ok()) return Fail(errno);
-    OCTET_RETURN_IF_ERROR(Fill(named.get(), bytes, replaced));
-    return Replace();
+    return named_ ? SyncFolder() : Replace();
   }
 
  private:
   Status Fail(int error) const { return IoError(ErrnoText(path_, "cannot write", error)); }
 
-  Status Fill(int fd, std::span<const std::byte> bytes, const struct stat* replaced) const {
-    if (replaced != nullptr) {
+  Status StageNamed() {
+    fd_ = OpenTemporary();
+    return fd_.ok() ? Fill() : Fail(errno);
+  }
+
+  Status Fill() const {
+    const int fd = fd_.get();
+    if (exists_) {
       // Giving a file away is the administrator's right; a group of our own can be kept.
-      if (::fchown(fd, replaced->st_uid, replaced->st_gid) != 0 &&
-          ::fchown(fd, static_cast<uid_t>(-1), replaced->st_gid) != 0) {
+      if (::fchown(fd, replaced_.st_uid, replaced_.st_gid) != 0 &&
+          ::fchown(fd, static_cast<uid_t>(-1), replaced_.st_gid) != 0) {
         // It is ours then, as a new file would be.
       }
-      if (::fchmod(fd, replaced->st_mode & 0777) != 0) return Fail(errno);
+      if (::fchmod(fd, replaced_.st_mode & 0777) != 0) return Fail(errno);
     }
-    if (!WriteAll(fd, bytes) || ::fsync(fd) != 0) return Fail(errno);
+    if (!WriteAll(fd, bytes_) || ::fsync(fd) != 0) return Fail(errno);
     return OkStatus();
   }
 
@@ -173,16 +191,16 @@ class Writer {
 
   /// Gives the file without a name the target's, where there is none yet, else a temporary one.
   /// False with an errno when that cannot be done.
-  bool Name(int fd, bool is_new) {
-    const std::string from = StrCat("/proc/self/fd/", fd);
+  bool Name() {
+    const std::string from = StrCat("/proc/self/fd/", fd_.get());
     const auto link = [&](const std::string& to) {
       return ::linkat(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), AT_SYMLINK_FOLLOW) == 0;
     };
-    if (is_new) {
+    if (!exists_) {
       named_ = link(target_.path());
       if (named_ || errno != EEXIST) return named_;
     }
-    ::flock(fd, LOCK_EX | LOCK_NB);
+    ::flock(fd_.get(), LOCK_EX | LOCK_NB);
     while (true) {
       const std::string name = NextTemporary();
       if (link(name)) {
@@ -210,24 +228,22 @@ class Writer {
   }
 
   const std::string& path_;
+  std::span<const std::byte> bytes_;
   Place target_;
+  bool exists_ = false;
+  struct stat replaced_ {};  ///< The file that is there already, if there is one.
+  Descriptor fd_;
   std::string temporary_;  ///< Its path while it has to be removed on failure.
   bool named_ = false;     ///< It has the target's name already.
 };
 
 }  // namespace
 
-Status WriteFileAtomically(const std::string& path, std::span<const std::byte> bytes) {
-  OCTET_ASSIGN_OR_RETURN(const Place target, Resolve(path));
-  struct stat info {};
-  const bool exists = ::stat(target.path().c_str(), &info) == 0;
-  // A rename onto a device or a folder would replace it or fail.
-  if (exists && !S_ISREG(info.st_mode)) {
-    return IoError(StrCat(path, ": cannot write: not a regular file"));
-  }
-  if (target.name.empty()) return IoError(ErrnoText(path, "cannot write", ENOENT));
-  RemoveStale(target);
-  return Writer(path, target).Run(bytes, exists ? &info : nullptr);
+Status WriteFilesAtomically(std::span<const NewFile> files) {
+  std::deque<Writer> writers;
+  for (const NewFile& file : files) OCTET_RETURN_IF_ERROR(writers.emplace_back(file).Stage());
+  for (Writer& writer : writers) OCTET_RETURN_IF_ERROR(writer.Commit());
+  return OkStatus();
 }
 
 }  // namespace octet

@@ -331,8 +331,16 @@ Result<Shape> InferShape(const Graph& graph, const Node& node) {
       return InferConcat(graph, node);
     case OpType::kReshape:
       return InferReshape(graph, node);
-    default:
-      break;
+    case OpType::kRelu:
+    case OpType::kRelu6:
+    case OpType::kClip:
+    case OpType::kSoftmax:
+    case OpType::kLogSoftmax:
+    case OpType::kSigmoid:
+    case OpType::kTanh:
+    case OpType::kQuantize:
+    case OpType::kDequantize:
+      break;  // They keep the shape.
   }
   return Mismatch(node, "type", static_cast<int>(node.type), StrCat("less than ", kNumOpTypes));
 }

@@ -98,6 +98,24 @@ TEST_F(PackagingTest, InstallsTwoHeadersThatStandAlone) {
   EXPECT_EQ(c.code, 0) << c.err;
 }
 
+TEST_F(PackagingTest, TheSampleAtTheTopOfTheHeaderCompiles) {
+  std::string code =
+      "#include <octet/octet.h>\n#include <cstdio>\n#include <stdexcept>\n"
+      "void Sample(const uint8_t* pixels, int width, int height) {\n";
+  int lines = 0;
+  for (const std::string& line : Lines(ReadFile(kPrefix + "/include/octet/octet.h"))) {
+    if (!line.starts_with("//")) break;
+    if (!line.starts_with("//   ")) continue;
+    code += line.substr(2) + "\n";
+    ++lines;
+  }
+  EXPECT_GE(lines, 5);
+  WriteFile(kWork + "/sample.cc", code + "}\n");
+  const Outcome o = RunCommand(OCTET_CXX " -std=c++20 -Wall -Wextra -Werror -fsyntax-only -I" +
+                               Quote(kPrefix + "/include") + " " + Quote(kWork + "/sample.cc"));
+  EXPECT_EQ(o.code, 0) << o.err;
+}
+
 TEST_F(PackagingTest, InstallsProgramsAndTheirCompletion) {
   for (const std::string program : {"octet", "octet_convert", "bench_resnet"}) {
     const std::string installed = Quote(kPrefix + "/bin/" + program);

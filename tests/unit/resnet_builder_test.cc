@@ -174,7 +174,11 @@ TEST(GraphDescriptions, ErrorsNameTheField) {
     return error(json.replace(at, from.size(), to));
   };
   EXPECT_EQ(error(good), "accepted");
-  EXPECT_THAT(error("{"), HasSubstr("f.json: not valid JSON"));
+  EXPECT_EQ(error("{"), "f.json: not valid JSON, line 1, column 2");
+  EXPECT_EQ(error(""), "f.json: not valid JSON, line 1, column 1");
+  EXPECT_EQ(error("{\n  \"a\": 1,\n  \"b\": [1, 2,]\n}\n"),
+            "f.json: not valid JSON, line 3, column 14");
+  EXPECT_EQ(error("{\"a\": 1}\n\nx"), "f.json: not valid JSON, line 3, column 1");
   EXPECT_THAT(error("[]"), HasSubstr("f.json is not an object"));
   EXPECT_THAT(with("\"name\":\"tiny\"", "\"nam\":\"tiny\""),
               HasSubstr("'nam' is not a known field"));

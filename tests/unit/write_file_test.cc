@@ -270,6 +270,39 @@ TEST_F(WriteFileTest, ReplacedFilesKeepTheirModeAndOwner) {
   EXPECT_EQ(info.st_gid, 54321u);
 }
 
+TEST_F(WriteFileTest, SeveralFilesAreStagedBeforeOneIsReplaced) {
+  const std::string old = File("old"), link = File("link"), fresh = File("fresh");
+  const std::vector<NewFile> files{
+      {old, AsBytes("new 1")}, {link, AsBytes("new 2")}, {fresh, AsBytes("new 3")}};
+  int untouched = 0;
+  for (int n = 0;; ++n) {
+    fs::remove(fresh);
+    ASSERT_TRUE(Write(old, "old 1").ok());
+    ASSERT_TRUE(Write(File("target"), "old 2").ok());
+    if (n == 0) fs::create_symlink("target", link);
+    calls = {.fail_at = n};
+    watching = true;
+    const Status status = WriteFilesAtomically(files);
+    watching = false;
+    EXPECT_TRUE(fs::is_symlink(link));
+    const bool all = calls.done <= n;
+    EXPECT_EQ(status.ok(), all) << status.message();
+    // In their order, and nothing else.
+    EXPECT_THAT(Read(old), ::testing::AnyOf("old 1", "new 1"));
+    EXPECT_TRUE(Read(link) == "old 2" || (Read(link) == "new 2" && Read(old) == "new 1"));
+    const bool last = fs::exists(fresh);
+    EXPECT_EQ(List(), last ? (std::vector<std::string>{"fresh", "link", "old", "target"})
+                           : (std::vector<std::string>{"link", "old", "target"}));
+    EXPECT_TRUE(!last || (Read(fresh) == "new 3" && Read(link) == "new 2"));
+    untouched += Read(old) == "old 1";
+    if (all) {
+      EXPECT_TRUE(last);
+      break;
+    }
+  }
+  EXPECT_GE(untouched, 6 + 2) << "a write and an fsync of each, a name and a rename";
+}
+
 TEST_F(WriteFileTest, FollowsLinksToFilesThatAreNotThereYet) {
   fs::create_directory(File("folder"));
   fs::create_symlink("folder/second", File("first"));

@@ -2,7 +2,7 @@
 // headers.
 //
 //   auto model = octet::Model::Load("flowers.octet");
-//   if (!model.ok()) return Fail(model.status().message());
+//   if (!model.ok()) throw std::runtime_error(model.status().message());
 //   auto session = octet::Session::Create(*model, {});
 //   auto top = (*session)->Classify({pixels, width, height}, 5);
 //   for (const octet::Prediction& p : *top) printf("%s %.3f\n", p.label.c_str(), p.probability);

@@ -1,0 +1,289 @@
+// octet_convert as a user runs it: what it writes and says of models that are in order.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tests/data_dir.h"
+#include "tests/packaging/tools.h"
+
+namespace octet::testing {
+namespace {
+
+class OctetConvertTest : public ToolsTest {};
+
+TEST_F(OctetConvertTest, ComparesWithTheSourcesAnswers) {
+  // Its rescaling is part of the source's network, and of octet's preprocessing.
+  const std::string compare = " --compare-input " + Quote(kTiny + "input.npy") +
+                              " --compare-with " + Quote(kTiny + "expected.npy");
+  for (const std::string model : {"fp32.tflite", "model.h5", "model.keras"}) {
+    const Outcome o = RunCommand(kConvert + " --json " + Quote(kTiny + model) + " --output " +
+                                 File("compared.octet") + compare);
+    ASSERT_EQ(o.code, 0) << o.err;
+    const Json j = Json::parse(o.out, nullptr, false)["comparison"];
+    EXPECT_EQ(j["reference"], kTiny + "expected.npy");
+    EXPECT_EQ(j["images"], 4);
+    EXPECT_LE(j["relative_error"].get<double>(), 1e-5);
+    EXPECT_GT(j["absolute_error"].get<double>(), 0.0);
+    EXPECT_EQ(j["equal_top1"], 4);
+    EXPECT_EQ(j["equal_top1_share"], 1.0);
+  }
+  const Outcome text = RunCommand(kConvert + " " + Quote(kTiny + "int8_float.tflite") +
+                                  " --output " + File("compared.octet") + compare);
+  EXPECT_EQ(text.code, 0) << text.err;
+  EXPECT_NE(text.out.find("expected.npy, 4 images: absolute error 0.0"), std::string::npos)
+      << text.out;
+  EXPECT_NE(text.out.find("/4 ("), std::string::npos) << text.out;
+
+  // Channels first, and the errors of answers that are far off: 0 instead of probabilities.
+  const std::string input = ReadFile(kTiny + "input.npy");
+  const size_t image = 8 * 8 * 3;
+  ASSERT_GE(input.size(), 4 * image * 4);
+  const std::string values = input.substr(input.size() - 4 * image * 4);
+  std::string transposed(values.size(), '\0');
+  for (size_t n = 0; n < 4; ++n) {
+    for (size_t i = 0; i < image; ++i) {
+      const size_t to = n * image + i % 3 * 64 + i / 3;
+      transposed.replace(to * 4, 4, values, (n * image + i) * 4, 4);
+    }
+  }
+  Write("first.npy", Npy("<f4", "4, 3, 8, 8", transposed));
+  const std::string tflite =
+      kConvert + " " + Quote(kTiny + "fp32.tflite") + " --json --output " + File("compared.octet");
+  const Outcome first = RunCommand(tflite + " --compare-input " + File("first.npy") +
+                                   " --compare-with " + Quote(kTiny + "expected.npy"));
+  ASSERT_EQ(first.code, 0) << first.err;
+  EXPECT_LE(Json::parse(first.out, nullptr, false)["comparison"]["relative_error"].get<double>(),
+            1e-5);
+  Write("wrong.npy", Npy("<f4", "4, 3", std::string(48, '\0')));
+  const Outcome wrong = RunCommand(tflite + " --compare-input " + File("first.npy") +
+                                   " --compare-with " + File("wrong.npy"));
+  ASSERT_EQ(wrong.code, 0) << wrong.err;
+  const Json j = Json::parse(wrong.out, nullptr, false)["comparison"];
+  EXPECT_GE(j["absolute_error"].get<double>(), 1.0 / 3);
+  EXPECT_TRUE(j["relative_error"].is_null());
+}
+
+TEST_F(OctetConvertTest, KeepsTheSourcesPrecision) {
+  for (const auto& [model, precision] :
+       {std::pair("fp32.tflite", "fp32"), {"fp16.tflite", "fp16"}, {"int8.tflite", "int8"}}) {
+    const std::string convert =
+        kConvert + " --json " + Quote(kTiny + model) + " --output " + File("kept.octet");
+    const Outcome own = RunCommand(convert);
+    ASSERT_EQ(own.code, 0) << own.err;
+    EXPECT_EQ(Json::parse(own.out, nullptr, false)["precision"], precision);
+  }
+  const Outcome wide = RunCommand(kConvert + " --json --precision=fp32 " +
+                                  Quote(kTiny + "fp16.tflite") + " --output " + File("kept.octet"));
+  ASSERT_EQ(wide.code, 0) << wide.err;
+  EXPECT_EQ(Json::parse(wide.out, nullptr, false)["precision"], "fp32");
+}
+
+TEST_F(OctetConvertTest, CalibratesOnArraysOfTheNetworksInput) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
+                              " --precision=int8 --output " + File("arrays.octet") +
+                              " --calibration-data ";
+  const std::string data = ReadFile(kTiny + "input.npy"),
+                    values = data.substr(data.size() - 4 * 8 * 8 * 3 * 4);
+  // The same image in every place, so that the order does not matter for its ranges.
+  const std::string flat(values.size(), '\0');
+  Write("last.npy", Npy("<f4", "4, 8, 8, 3", flat));
+  Write("first.npy", Npy("<f4", "4, 3, 8, 8", flat));
+  ASSERT_EQ(RunCommand(convert + File("last.npy")).code, 0);
+  const std::string last = ReadFile(*folder_ / "arrays.octet");
+  ASSERT_EQ(RunCommand(convert + File("first.npy")).code, 0);
+  EXPECT_EQ(ReadFile(*folder_ / "arrays.octet"), last);
+  Write("other.npy", Npy("<f4", "4, 8, 8, 2", flat.substr(0, flat.size() / 3 * 2)));
+  const Outcome other = RunCommand(convert + File("other.npy"));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_NE(other.err.find("found shape [4,8,8,2] of float32, expected [n,8,8,3]"),
+            std::string::npos)
+      << other.err;
+}
+
+TEST_F(OctetConvertTest, SaysWhatGoesInAndWarnsOfContradictions) {
+  const size_t size = 4 * 8 * 8 * 3;
+  std::vector<float> pixels(size), fractions(size);
+  for (size_t i = 0; i < size; ++i) {
+    pixels[i] = static_cast<float>(i * 37 % 256);
+    fractions[i] = pixels[i] / 255.0f;
+  }
+  const auto bytes = [](const std::vector<float>& v) {
+    return std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float));
+  };
+  Write("pixels.npy", Npy("<f4", "4, 8, 8, 3", bytes(pixels)));
+  Write("fractions.npy", Npy("<f4", "4, 8, 8, 3", bytes(fractions)));
+  Write("labels.txt", "one\ntwo\nthree\n");
+  Write("div255.json", "{\"scale\": 0.00392156862745098}");
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
+                              " --precision=int8 --labels " + File("labels.txt") + " --output " +
+                              File("said.octet") + " --calibration-data ";
+  const Outcome healthy = RunCommand(convert + File("pixels.npy") + " --strict");
+  EXPECT_EQ(healthy.code, 0);
+  EXPECT_EQ(healthy.err, "");
+  for (const char* line : {"[1,8,8,3]; pixel: 0..255; calibrated on 0..255\n",
+                           "\npreprocessing: decoded as Pillow, stretched to 8x8 (bilinear), "
+                           "none: the network gets "
+                           "pixels 0..255\n",
+                           "\nlabels:      3, 'one' to 'three', from ", "\ndata:        "}) {
+    EXPECT_NE(healthy.out.find(line), std::string::npos) << line << healthy.out;
+  }
+  // The same numbers as bytes are photos, which say the same.
+  const std::string floats = ReadFile(*folder_ / "said.octet");
+  Write("bytes.npy", Npy("|u1", "4, 8, 8, 3", std::string(pixels.begin(), pixels.end())));
+  EXPECT_EQ(RunCommand(convert + File("bytes.npy")).code, 0);
+  EXPECT_EQ(ReadFile(*folder_ / "said.octet"), floats);
+  // The network scales pixels itself: fractions are 255 times too small for it, or for photos.
+  const std::string contradiction = "photos give the network 0..255, and it was calibrated on 0..1";
+  const Outcome warned = RunCommand(convert + File("fractions.npy") + " --json");
+  EXPECT_EQ(warned.code, 0);
+  EXPECT_NE(warned.err.find("octet_convert: warning: " + contradiction), std::string::npos);
+  const auto json = nlohmann::json::parse(warned.out);
+  EXPECT_EQ(json["warnings"][0].get<std::string>().rfind(contradiction, 0), 0u);
+  EXPECT_EQ(json["input_meaning"], "pixel: 0..255; calibrated on 0..1");
+  EXPECT_EQ(json["labels"]["first"], "one");
+  const Outcome inspected = RunCommand(kOctet + " inspect " + File("said.octet"));
+  EXPECT_EQ(inspected.code, 0);
+  EXPECT_NE(inspected.err.find("photos give the network 0..255"), std::string::npos);
+  std::filesystem::remove(*folder_ / "said.octet");
+  ExpectError(convert + File("fractions.npy") + " --strict", 1, contradiction);
+  EXPECT_FALSE(Exists("said.octet"));
+  // With what makes fractions of pixels, both say the same.
+  const Outcome composed = RunCommand(convert + File("fractions.npy") +
+                                      " --strict --preprocessing " + File("div255.json"));
+  EXPECT_EQ(composed.code, 0) << composed.err;
+  EXPECT_NE(composed.out.find("pixel * 1/255: 0..1; calibrated on 0..1\n"), std::string::npos)
+      << composed.out;
+}
+
+TEST_F(OctetConvertTest, ListsItsOperators) {
+  const Outcome text = RunCommand(kConvert + " --list-operators");
+  ASSERT_EQ(text.code, 0) << text.err;
+  for (const char* line : {"onnx\n", "keras\n", "savedmodel\n", "tflite\n", "  QuantizeLinear",
+                           "  SeparableConv2D", "  DepthwiseConv2dNative", "  FULLY_CONNECTED"}) {
+    EXPECT_NE(text.out.find(line), std::string::npos) << line;
+  }
+  const Json json =
+      Json::parse(RunCommand(kConvert + " --json --list-operators").out, nullptr, false);
+  ASSERT_TRUE(json.is_array());
+  EXPECT_GT(json.size(), 150u);
+  for (const Json& row : json) EXPECT_EQ(row.size(), 3u);
+}
+
+TEST_F(OctetConvertTest, ComparesFlowers) {
+  OCTET_REQUIRE_MODELS();
+  const std::string from = ModelsDir() + "/flowers/";
+  const Outcome o =
+      RunCommand(kConvert + " --json " + Quote(kFlowers + "flowers_resnet.safetensors") +
+                 " --graph flowers_resnet --preprocessing " +
+                 Quote(kFlowers + "preprocessing.json") + " --output " + File("compared.octet") +
+                 " --compare-input " + Quote(from + "test_images_160.npy") + " --compare-with " +
+                 Quote(from + "test_probabilities.npy"));
+  ASSERT_EQ(o.code, 0) << o.err;
+  const Json j = Json::parse(o.out, nullptr, false)["comparison"];
+  EXPECT_EQ(j["images"], 50);
+  EXPECT_LE(j["absolute_error"].get<double>(), 1e-4);
+  EXPECT_EQ(j["equal_top1"], 50);
+}
+
+TEST_F(OctetConvertTest, RefusesAnswersThatDoNotFit) {
+  const std::string convert =
+      kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("unfit.octet");
+  const std::string input = " --compare-input ", with = " --compare-with ",
+                    good_input = Quote(kTiny + "input.npy"), good = Quote(kTiny + "expected.npy");
+  ExpectError(convert + with + good, 2, "--compare-input");
+  ExpectError(convert + input + good_input, 2, "--compare-with");
+  ExpectError(convert + input + good_input + with + File("missing.npy"), 1, "missing.npy");
+  ExpectError(convert + input + File("missing.npy") + with + good, 1, "missing.npy");
+  ExpectError(convert + input + good + with + good, 1,
+              "expected.npy: found shape [4,3] of float32, expected [n,8,8,3]");
+  ExpectError(convert + input + good_input + with + good_input, 1,
+              "input.npy: shape [4,8,8,3], expected [4,3]");
+  Write("fewer.npy", Npy("<f4", "3, 3", std::string(36, '\0')));
+  ExpectError(convert + input + good_input + with + File("fewer.npy"), 1,
+              "shape [3,3], expected [4,3]");
+  Write("none.npy", Npy("<f4", "0, 8, 8, 3", ""));
+  ExpectError(convert + input + File("none.npy") + with + good, 1,
+              "none.npy: found shape [0,8,8,3] of float32, expected at least one sample");
+  EXPECT_FALSE(Exists("unfit.octet"));
+}
+
+TEST_F(OctetConvertTest, MakesSeveralPrecisionsAtOnce) {
+  const std::string source =
+      kConvert + " " + Quote(kFlowers + "flowers_resnet.safetensors") +
+      " --graph=flowers_resnet --calibration-table=" + Quote(kFlowers + "calibration.json");
+  const std::vector<std::string> precisions{"fp32", "fp16", "hybrid", "int8"};
+  // A link is followed, as a conversion to one file does.
+  std::filesystem::create_symlink("linked.octet", *folder_ / "all_fp16.octet");
+  const Outcome o = RunCommand(source + " --precision=fp32,fp16,hybrid,int8 --data " +
+                               File("classes") + " --output " + File("all.octet"));
+  ASSERT_EQ(o.code, 0) << o.err;
+  for (const std::string& p : precisions) {
+    EXPECT_NE(o.out.find("\nall_" + p + ".octet "), std::string::npos) << o.out;
+    ASSERT_TRUE(Exists("all_" + p + ".octet"));
+    // The bytes of a conversion on its own.
+    ASSERT_EQ(
+        RunCommand(
+            kConvert + " " + Quote(kFlowers + "flowers_resnet.safetensors") +
+            " --graph=flowers_resnet --precision=" + p +
+            (p == "int8" ? " --calibration-table=" + Quote(kFlowers + "calibration.json") : "") +
+            " --output " + File("one.octet"))
+            .code,
+        0);
+    EXPECT_TRUE(p != "int8" ||
+                ReadFile(*folder_ / "one.octet") == ReadFile(*folder_ / "all_int8.octet"));
+  }
+  EXPECT_TRUE(std::filesystem::is_symlink(*folder_ / "all_fp16.octet"));
+  EXPECT_TRUE(Exists("linked.octet"));
+  for (const char* part : {"top-1", "20.00 %", "100.0 %", "median ms", "source:  safetensors"})
+    EXPECT_NE(o.out.find(part), std::string::npos) << part << o.out;
+
+  // A folder; the source's own precision is compared with, and not written.
+  std::filesystem::create_directories(*folder_ / "out");
+  const Outcome json = RunCommand(source + " --json --precision=int8,hybrid --data " +
+                                  File("classes") + " --output " + File("out"));
+  ASSERT_EQ(json.code, 0) << json.err;
+  const Json j = Json::parse(json.out, nullptr, false);
+  ASSERT_FALSE(j.is_discarded()) << json.out;
+  ASSERT_EQ(j["conversions"].size(), 2u);
+  EXPECT_EQ(j["conversions"][0]["output"], *folder_ / "out/flowers_resnet_int8.octet");
+  ASSERT_EQ(j["evaluation"]["models"].size(), 3u);
+  EXPECT_EQ(j["evaluation"]["models"][0]["path"], "(the source)");
+  EXPECT_EQ(j["evaluation"]["models"][0]["precision"], "fp32");
+  const auto files = [&] {
+    std::set<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(*folder_ / "out"))
+      names.insert(entry.path().filename().string());
+    return names;
+  };
+  EXPECT_EQ(files(),
+            (std::set<std::string>{"flowers_resnet_hybrid.octet", "flowers_resnet_int8.octet"}));
+  // Without data, sizes.
+  const Outcome sizes =
+      RunCommand(source + " --precision=fp32,int8 --output " + File("sizes.octet"));
+  ASSERT_EQ(sizes.code, 0) << sizes.err;
+  EXPECT_NE(sizes.out.find("sizes_int8.octet"), std::string::npos) << sizes.out;
+
+  // Nothing of what fails: no ranges for int8, data that are not there, a file that cannot be made.
+  const std::string bare = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
+                           File("out/bare.octet") + " --precision=fp32,int8";
+  ExpectError(bare, 1, "calibration data");
+  ExpectError(bare + " --calibration-data " + Quote(kTiny + "input.npy") + " --data " +
+                  File("missing.tfrecord"),
+              1, "missing.tfrecord");
+  EXPECT_EQ(files().size(), 2u);
+  std::filesystem::create_directories(*folder_ / "out/bare_int8.octet/x");
+  ExpectError(bare + " --calibration-data " + Quote(kTiny + "input.npy"), 1,
+              "bare_int8.octet: cannot write: not a regular file");
+  EXPECT_EQ(files().size(), 3u);
+  ExpectError(bare + ",fp32", 2, "fp32 is given twice");
+  ExpectError(kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " + File("out/x.octet") +
+                  " --precision=fp32 --data " + File("classes"),
+              2, "--data: goes with several precisions");
+}
+
+}  // namespace
+}  // namespace octet::testing
