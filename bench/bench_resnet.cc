@@ -201,6 +201,9 @@ int Main(int argc, char** argv) {
   const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
     if (rounds->count() > 0 && o.models.size() < 2)
       throw CLI::ValidationError("--rounds", "goes with several files");
+    if (o.precision == "all" && !o.models.empty())
+      throw CLI::ValidationError("--precision",
+                                 "all goes with a synthetic network: a file has one");
     const bool one = o.models.size() < 2 && o.threads.size() == 1 && o.batches.size() == 1;
     if (input->count() > 0 && o.models.empty())
       throw CLI::ValidationError("--input", "goes with a file");

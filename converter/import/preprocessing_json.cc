@@ -119,6 +119,14 @@ Result<Preprocessing> ParsePreprocessing(std::string_view text, const std::strin
   reader.Integer("resize_shorter", 1, 1 << 16, &p.resize_shorter);
   reader.Number("scale", &p.scale);
   ReadPadColor(&reader, p.resize, &p.pad_color);
+  if (p.resize == ResizeRule::kNone) {
+    for (const char* key :
+         {"resampling", "filter", "antialias", "coordinates", "passes", "reducing_gap", "result"}) {
+      if (reader.Find(key) != nullptr) reader.Fail(key, "goes with another resize than none");
+    }
+  }
+  if (p.resize != ResizeRule::kCenterCrop && reader.Find("resize_shorter") != nullptr)
+    reader.Fail("resize_shorter", "is center-crop's alone");
   if (reader.ok()) {
     if (const std::string problem = ProblemOf(p.resampling); !problem.empty())
       reader.Fail("", StrCat(": ", problem));

@@ -32,8 +32,9 @@ Result<std::unique_ptr<DatasetPart>> OpenPart(const std::string& path, LabelMatc
     OCTET_RETURN_IF_ERROR(file.ReadAt(0, start));
   }
   if (LooksLikeNpy(start)) return OpenArray(path, options.raw);
-  if (DetectImageFormat(start) != ImageFormat::kUnknown) return OpenImage(path);
-  // With the right name a damaged file is opened as well, so that the error names the record.
+  // With the right name a damaged file is opened as well, so that the error names what it is not.
+  if (DetectImageFormat(start) != ImageFormat::kUnknown || IsNamedAsImage(path))
+    return OpenImage(path);
   if (IsTfRecordFile(path) || IsNamedAsTfRecord(path))
     return OpenTfRecords(path, matcher, options.max_samples > 0);
   return Unsupported(StrCat(path,

@@ -1,5 +1,5 @@
 // Fields stand in the order in which things are done. Options of decoding and scaling are left out
-// where they are the framework's defaults, but for the filter.
+// where they are the framework's defaults, but for the filter, and of scaling where there is none.
 #include "formats/data/preprocessing_json.h"
 
 #include <array>
@@ -41,11 +41,24 @@ std::string DecodingToJson(const Decoding& d) {
   return s + "}";
 }
 
+/// How photos are scaled.
+std::string ResamplingToJson(const Resampling& r) {
+  const Resampling usual = ResamplingOf(r.framework);
+  std::string s = ",\"filter\":" + Quoted(NameOf(kResizeFilterNames, r.filter));
+  if (r.antialias) s += ",\"antialias\":true";
+  if (r.coordinates != usual.coordinates)
+    s += ",\"coordinates\":" + Quoted(NameOf(kCoordinatesNames, r.coordinates));
+  if (r.passes != usual.passes) s += ",\"passes\":" + Quoted(NameOf(kPassesNames, r.passes));
+  if (r.reducing_gap != 0.0f) s += ",\"reducing_gap\":" + Number(r.reducing_gap);
+  if (r.to_float != usual.to_float)
+    s += std::string(",\"result\":") + (r.to_float ? "\"float\"" : "\"uint8\"");
+  return s;
+}
+
 }  // namespace
 
 std::string PreprocessingToJson(const Preprocessing& p, int channels) {
   const Resampling& r = p.resampling;
-  const Resampling usual = ResamplingOf(r.framework);
   std::string s = "{";
   if (r.framework != Framework::kPillow)
     s += "\"framework\":" + Quoted(NameOf(kFrameworkNames, r.framework)) + ",";
@@ -58,14 +71,7 @@ std::string PreprocessingToJson(const Preprocessing& p, int channels) {
     const auto& [red, green, blue] = p.pad_color;
     s += StrCat(",\"pad_color\":[", int{red}, ",", int{green}, ",", int{blue}, "]");
   }
-  s += ",\"filter\":" + Quoted(NameOf(kResizeFilterNames, r.filter));
-  if (r.antialias) s += ",\"antialias\":true";
-  if (r.coordinates != usual.coordinates)
-    s += ",\"coordinates\":" + Quoted(NameOf(kCoordinatesNames, r.coordinates));
-  if (r.passes != usual.passes) s += ",\"passes\":" + Quoted(NameOf(kPassesNames, r.passes));
-  if (r.reducing_gap != 0.0f) s += ",\"reducing_gap\":" + Number(r.reducing_gap);
-  if (r.to_float != usual.to_float)
-    s += std::string(",\"result\":") + (r.to_float ? "\"float\"" : "\"uint8\"");
+  if (p.resize != ResizeRule::kNone) s += ResamplingToJson(r);
   s += ",\"order\":" + Quoted(NameOf(kChannelOrderNames, p.order));
   s += ",\"scale\":" + Number(p.scale);
   s += ",\"mean\":" + Numbers(p.mean, channels) + ",\"std\":" + Numbers(p.stddev, channels) + "}";

@@ -25,6 +25,7 @@
 #include "formats/model/octet_file.h"
 #include "tests/data_dir.h"
 #include "tests/fuzz/tiny_checkpoint.h"
+#include "tests/unit/saved_model_builder.h"
 
 namespace octet {
 namespace {
@@ -106,6 +107,23 @@ class ConvertTest : public ::testing::Test {
 
   std::filesystem::path folder_;
 };
+
+TEST_F(ConvertTest, SavedModelsHaveTheNameThatSaysSomething) {
+  testing::BundleBuilder bundle;
+  const testing::TfSavedModel model = testing::SampleSavedModel(&bundle);
+  for (const std::string folder :
+       {"asters", "saved_model", "savedmodel", "00012", "saved_model/1"}) {
+    const std::filesystem::path path = folder_ / "asters" / folder;
+    std::filesystem::create_directories(path);
+    testing::WriteSavedModel(path, model, &bundle);
+    for (const std::string& given :
+         {path.string(), path.string() + "/", path.string() + "/saved_model.pb"}) {
+      const Outcome o = Run(given + " --json --output " + File("m.octet"));
+      ASSERT_EQ(o.code, 0) << o.err;
+      EXPECT_EQ(nlohmann::json::parse(o.out)["name"], "asters") << given;
+    }
+  }
+}
 
 TEST_F(ConvertTest, WritesFloatModelsAndReports) {
   const Outcome o = Run(Flowers("--json --name asters"));
