@@ -46,3 +46,17 @@ include(\${CMAKE_CURRENT_LIST_DIR}/octetTargets.cmake)
 write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake
         DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/octet)
+
+# For those who do not use CMake.
+file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(runtime ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
+list(FILTER runtime INCLUDE REGEX "^(std)?c[+][+]$")
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/octet.pc
+"prefix=\${pcfiledir}/${to_prefix}
+Name: octet
+Description: Inference of residual image classifiers
+Version: ${PROJECT_VERSION}
+Cflags: -I\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}
+Libs: -L\${prefix}/${CMAKE_INSTALL_LIBDIR} -loctet -loctet_kernels -loctet_formats ${OpenMP_CXX_FLAGS} -l${runtime} -lm
+")
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)

@@ -144,6 +144,24 @@ TEST_F(PackagingTest, FindPackage) {
   }
 }
 
+TEST_F(PackagingTest, PkgConfig) {
+#ifdef OCTET_SANITIZED
+  GTEST_SKIP() << "sanitizers need flags of their own";
+#endif
+  if (RunCommand("pkg-config --version").code != 0) GTEST_SKIP() << "no pkg-config";
+  std::string folder;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(kPrefix)) {
+    if (entry.path().filename() == "octet.pc") folder = entry.path().parent_path().string();
+  }
+  const std::string program = Quote(kWork + "/by_pkg_config");
+  const Outcome o = RunCommand(OCTET_CC " -o " + program + " " +
+                               Quote(OCTET_SOURCE_DIR "/tests/packaging/consumer/consumer.c") +
+                               " $(PKG_CONFIG_PATH=" + Quote(folder) +
+                               " pkg-config --cflags --libs 'octet >= 0.1')");
+  ASSERT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(RunCommand(program + " " + Quote(kWork + "/int8.octet")).code, 0);
+}
+
 TEST_F(PackagingTest, AddSubdirectory) {
   BuildAndRun("add_subdirectory", "-DOCTET_SOURCE=" OCTET_SOURCE_DIR);
 }
