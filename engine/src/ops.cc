@@ -154,24 +154,28 @@ void HybridWinogradOp::Run(int thread, int num_threads) const {
   }
 }
 
-void PoolOp::Run(int thread, int num_threads) const {
+namespace {
+
+/// One thread's part of `items` (rows, images) of an operator whose function takes a range of them.
+template <typename Op>
+void RunPart(const Op& op, int64_t items, int thread, int num_threads) {
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin,
-             &end);
-  if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
+  SplitRange(items, 1, thread, num_threads, &begin, &end);
+  if (begin < end) op.fn(op.args, static_cast<int>(begin), static_cast<int>(end));
+}
+
+}  // namespace
+
+void PoolOp::Run(int thread, int num_threads) const {
+  RunPart(*this, int64_t{args.batch} * args.output.h, thread, num_threads);
 }
 
 void GlobalPoolOp::Run(int thread, int num_threads) const {
-  int64_t begin, end;
-  SplitRange(args.batch, 1, thread, num_threads, &begin, &end);
-  if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
+  RunPart(*this, args.batch, thread, num_threads);
 }
 
 void EltwiseOp::Run(int thread, int num_threads) const {
-  int64_t begin, end;
-  SplitRange(static_cast<int64_t>(args.batch) * args.output.h, 1, thread, num_threads, &begin,
-             &end);
-  if (begin < end) fn(args, static_cast<int>(begin), static_cast<int>(end));
+  RunPart(*this, int64_t{args.batch} * args.output.h, thread, num_threads);
 }
 
 void RowOp::Run(int thread, int num_threads) const {

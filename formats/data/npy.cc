@@ -155,20 +155,6 @@ class HeaderParser {
   size_t pos_ = 0;
 };
 
-// Calls `use(pointer to elements, first, count)` piece by piece, so that conversions need no second
-// copy of the array.
-template <typename Use>
-Status ReadInPieces(const NpyReader& reader, int64_t first, int64_t count, Use use) {
-  constexpr int64_t kPiece = 4096;
-  alignas(8) std::array<uint8_t, kPiece * 8> buffer;
-  for (int64_t done = 0; done < count; done += kPiece) {
-    const int64_t n = std::min(kPiece, count - done);
-    OCTET_RETURN_IF_ERROR(reader.Read(first + done, n, buffer.data()));
-    use(buffer.data(), done, n);
-  }
-  return OkStatus();
-}
-
 template <typename From, typename To>
 void Convert(const uint8_t* in, int64_t n, To* out) {
   for (int64_t i = 0; i < n; ++i) {
@@ -176,6 +162,45 @@ void Convert(const uint8_t* in, int64_t n, To* out) {
     std::memcpy(&value, in + i * static_cast<int64_t>(sizeof(From)), sizeof(From));
     out[i] = static_cast<To>(value);
   }
+}
+
+// Piece by piece, so that conversions need no second copy of the array.
+template <typename To>
+Status ReadAs(const NpyReader& reader, int64_t first, int64_t count, To* out) {
+  constexpr int64_t kPiece = 4096;
+  alignas(8) std::array<uint8_t, kPiece * 8> buffer;
+  const uint8_t* in = buffer.data();
+  for (int64_t done = 0; done < count; done += kPiece) {
+    const int64_t n = std::min(kPiece, count - done);
+    OCTET_RETURN_IF_ERROR(reader.Read(first + done, n, buffer.data()));
+    To* const to = out + done;
+    switch (reader.header().type) {
+      case NpyType::kU8:
+        Convert<uint8_t>(in, n, to);
+        break;
+      case NpyType::kI8:
+        Convert<int8_t>(in, n, to);
+        break;
+      case NpyType::kI32:
+        Convert<int32_t>(in, n, to);
+        break;
+      case NpyType::kI64:
+        Convert<int64_t>(in, n, to);
+        break;
+      case NpyType::kF64:
+        Convert<double>(in, n, to);
+        break;
+      case NpyType::kF32:
+        Convert<float>(in, n, to);
+        break;
+      case NpyType::kF16:
+        for (int64_t i = 0; i < n; ++i)
+          to[i] =
+              static_cast<To>(HalfToFloat(static_cast<uint16_t>(in[2 * i] | in[2 * i + 1] << 8)));
+        break;
+    }
+  }
+  return OkStatus();
 }
 
 template <typename T>
@@ -269,28 +294,7 @@ Status NpyReader::Read(int64_t first, int64_t count, void* out) const {
 
 Status NpyReader::ReadFloats(int64_t first, int64_t count, float* out) const {
   if (header_.type == NpyType::kF32) return Read(first, count, out);
-  return ReadInPieces(*this, first, count, [&](const uint8_t* in, int64_t at, int64_t n) {
-    float* to = out + at;
-    switch (header_.type) {
-      case NpyType::kU8:
-        return Convert<uint8_t>(in, n, to);
-      case NpyType::kI8:
-        return Convert<int8_t>(in, n, to);
-      case NpyType::kI32:
-        return Convert<int32_t>(in, n, to);
-      case NpyType::kI64:
-        return Convert<int64_t>(in, n, to);
-      case NpyType::kF64:
-        return Convert<double>(in, n, to);
-      case NpyType::kF32:
-        return Convert<float>(in, n, to);
-      case NpyType::kF16:
-        for (int64_t i = 0; i < n; ++i) {
-          to[i] = HalfToFloat(static_cast<uint16_t>(in[2 * i] | in[2 * i + 1] << 8));
-        }
-        return;
-    }
-  });
+  return ReadAs(*this, first, count, out);
 }
 
 Status NpyReader::ReadInts(int64_t first, int64_t count, int64_t* out) const {
@@ -299,19 +303,7 @@ Status NpyReader::ReadInts(int64_t first, int64_t count, int64_t* out) const {
     return InvalidArgument(
         StrCat(file_.path(), ": holds ", NpyTypeName(header_.type), ", expected integers"));
   }
-  return ReadInPieces(*this, first, count, [&](const uint8_t* in, int64_t at, int64_t n) {
-    int64_t* to = out + at;
-    switch (header_.type) {
-      case NpyType::kU8:
-        return Convert<uint8_t>(in, n, to);
-      case NpyType::kI8:
-        return Convert<int8_t>(in, n, to);
-      case NpyType::kI32:
-        return Convert<int32_t>(in, n, to);
-      default:
-        return Convert<int64_t>(in, n, to);
-    }
-  });
+  return ReadAs(*this, first, count, out);
 }
 
 Result<NpyFloats> ReadNpyFloats(const std::string& path, int64_t max_elements) {

@@ -153,6 +153,22 @@ TEST_F(NpyFileTest, ConvertsTypes) {
   EXPECT_EQ(f64.ReadFloats(INT64_MAX, 1, f).code(), StatusCode::kInvalidArgument);
 }
 
+TEST_F(NpyFileTest, ConvertsLongArrays) {
+  constexpr int64_t kCount = 10001;
+  Bytes i8, f16;
+  for (int64_t i = 0; i < kCount; ++i) {
+    i8.push_back(static_cast<uint8_t>(i % 100));
+    AppendLittle(&f16, FloatToHalf(static_cast<float>(i % 100)), 2);
+  }
+  const std::string shape = "(10001,)";
+  for (NpyReader reader : {MustOpen(MakeNpy(Dictionary("|i1", shape), i8)),
+                           MustOpen(MakeNpy(Dictionary("<f2", shape), f16))}) {
+    std::vector<float> f(kCount);
+    ASSERT_TRUE(reader.ReadFloats(0, kCount, f.data()).ok());
+    for (int64_t i = 0; i < kCount; ++i) ASSERT_EQ(f[i], static_cast<float>(i % 100)) << i;
+  }
+}
+
 TEST_F(NpyFileTest, WritesWhatItReads) {
   std::vector<float> values(3 * 5000);
   for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i) * 0.37f - 100.0f;

@@ -78,6 +78,17 @@ bool GraphBuilder::Rename(TensorId id, const std::string& name) {
   return true;
 }
 
+Status GraphBuilder::AddOutput(TensorId id, const std::string& name) {
+  const auto has = [id](const std::vector<TensorId>& ids) {
+    return std::find(ids.begin(), ids.end(), id) != ids.end();
+  };
+  if (has(graph_.inputs)) return Unsupported("it is the input");
+  if (has(graph_.outputs)) return OkStatus();
+  graph_.outputs.push_back(id);
+  Rename(id, name);
+  return OkStatus();
+}
+
 Status GraphBuilder::Charge(int64_t bytes) {
   budget_ -= bytes;
   if (bytes >= 0 && budget_ >= 0) return OkStatus();
@@ -754,7 +765,7 @@ Result<TensorId> GraphBuilder::Pad(const Label& label, TensorId x,
   if (!any) return x;
   if (begin[0] != 0 || end[0] != 0) return Unsupported("it pads the batch");
   return Emit(OpType::kPad, label, {x}, TypeOf(x), [&](Node* n) {
-    n->pad_value = std::max(value, std::numeric_limits<float>::lowest());
+    n->pad_value = std::max(value, kLowestPad);
     for (size_t i = 0; i < 4; ++i) {
       n->begin[i] = static_cast<int32_t>(begin[i]);
       n->end[i] = static_cast<int32_t>(end[i]);

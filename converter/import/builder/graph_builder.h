@@ -151,6 +151,9 @@ class GraphBuilder {
 
   /// A pixel of 8 bits is the code of an input that takes codes, unless a preprocessing says else.
   TensorId AddInput(const std::string& name, const ValueType& type, const Shape& shape);
+  /// An output under `name`, unless it is empty or taken. A tensor becomes one once. kUnsupported
+  /// for an input.
+  Status AddOutput(TensorId id, const std::string& name);
   template <typename T>
   Result<TensorId> AddConstant(const std::string& name, DType dtype, const Shape& shape,
                                std::span<const T> values);

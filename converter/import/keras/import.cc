@@ -205,11 +205,7 @@ class KerasImporter {
       const std::string label = name.empty() ? "output" : name;
       Result<TensorId> id = layers_.Output(label, outputs.values[i]);
       if (!id.ok()) return Status(id.status()).WithContext(StrCat("output '", label, "'"));
-      if (std::find(g.inputs.begin(), g.inputs.end(), *id) != g.inputs.end())
-        return Unsupported(StrCat("output '", label, "' is the input"));
-      if (std::find(g.outputs.begin(), g.outputs.end(), *id) != g.outputs.end()) continue;
-      g.outputs.push_back(*id);
-      b_.Rename(*id, name);
+      OCTET_RETURN_IF_ERROR(b_.AddOutput(*id, name).WithContext(StrCat("output '", label, "'")));
     }
     OCTET_RETURN_IF_ERROR(weights_.CheckAllRead());
     g.metadata.name = KerasText(KerasMember(model, "config"), "name");

@@ -145,11 +145,8 @@ class Converter {
         Problem(flat_.nodes[static_cast<size_t>(ref.node)], id.status());
         continue;
       }
-      if (std::find(g.inputs.begin(), g.inputs.end(), *id) != g.inputs.end())
-        return Unsupported(StrCat("output '", name, "' is the input"));
-      if (std::find(g.outputs.begin(), g.outputs.end(), *id) != g.outputs.end()) continue;
-      g.outputs.push_back(*id);
-      b_.Rename(*id, name);
+      OCTET_RETURN_IF_ERROR(
+          b_.AddOutput(*id, std::string(name)).WithContext(StrCat("output '", name, "'")));
     }
     OCTET_RETURN_IF_ERROR(problems_.ToStatus());
     if (g.inputs.empty())
