@@ -8,6 +8,7 @@
 #include <sstream>
 #include <string>
 
+#include "formats/base/dtype.h"
 #include "tests/data_dir.h"
 #include "tests/unit/data_test_util.h"
 
@@ -161,8 +162,9 @@ TEST_F(NpyFileTest, ConvertsLongArrays) {
     AppendLittle(&f16, FloatToHalf(static_cast<float>(i % 100)), 2);
   }
   const std::string shape = "(10001,)";
-  for (NpyReader reader : {MustOpen(MakeNpy(Dictionary("|i1", shape), i8)),
-                           MustOpen(MakeNpy(Dictionary("<f2", shape), f16))}) {
+  for (const Bytes& npy :
+       {MakeNpy(Dictionary("|i1", shape), i8), MakeNpy(Dictionary("<f2", shape), f16)}) {
+    const NpyReader reader = MustOpen(npy);
     std::vector<float> f(kCount);
     ASSERT_TRUE(reader.ReadFloats(0, kCount, f.data()).ok());
     for (int64_t i = 0; i < kCount; ++i) ASSERT_EQ(f[i], static_cast<float>(i % 100)) << i;
