@@ -532,8 +532,7 @@ Status Legalize(Graph* graph) {
     if (before != nullptr && before->type == OpType::kPad) {
       // A max pool ignores its padding, which equals zeros where nothing is below 0, and the lowest
       // value anywhere.
-      const bool zeros = before->pad_value == 0.0f,
-                 lowest = before->pad_value == std::numeric_limits<float>::lowest();
+      const bool zeros = before->pad_value == 0.0f, lowest = before->pad_value == kLowestPad;
       const bool takes = n->type == OpType::kConv2d
                              ? zeros
                              : n->type == OpType::kMaxPool &&
@@ -570,8 +569,7 @@ Status CheckLowestPads(const Graph& graph) {
                                 ") reads padding of the lowest value or -inf, which is supported "
                                 "in front of a max pool only"));
     }
-    if (n.type == OpType::kPad)
-      lowest[n.output] = n.pad_value == std::numeric_limits<float>::lowest();
+    if (n.type == OpType::kPad) lowest[n.output] = n.pad_value == kLowestPad;
   }
   return OkStatus();
 }

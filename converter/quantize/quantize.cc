@@ -394,7 +394,7 @@ class Int8Converter {
         continue;
       }
       // The lowest value stands in front of a maximum only, where any code below the others does.
-      if (n.pad_value == std::numeric_limits<float>::lowest()) {
+      if (n.pad_value == kLowestPad) {
         Merge(n.inputs[0], n.output);
         continue;
       }

@@ -107,6 +107,9 @@ inline constexpr int kInputScale = 1, kInputShift = 2, kInputUnit = 3;
 inline constexpr int kInputX = 0, kInputWeights = 1, kInputBias = 2, kInputResidual = 3,
                      kInputScales = 4;
 
+/// What a pad of -infinity is filled with.
+inline constexpr float kLowestPad = std::numeric_limits<float>::lowest();
+
 /// Which of TFLite's operators a node stands for, where that one's results are not rounded as those
 /// of the node's usual one. Of use with Rounding::kTflite only. Stored in files: never renumber.
 enum class TfliteKernel : uint8_t {
@@ -128,7 +131,7 @@ struct Node {
   bool count_include_pad = false;             ///< AveragePool.
   int axis = 0;                               ///< Concat.
   TfliteKernel tflite_kernel = TfliteKernel::kUsual;
-  float pad_value = 0.0f;  ///< Pad.
+  float pad_value = 0.0f;  ///< Pad; kLowestPad for what no maximum takes.
   /// Clip: low <= high, an infinity for no limit on that side. uint8: see ClipCode.
   float clip_low = -std::numeric_limits<float>::infinity();
   float clip_high = std::numeric_limits<float>::infinity();

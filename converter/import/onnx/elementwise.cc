@@ -149,10 +149,11 @@ Status OnnxImporter::Variadic(const OnnxNode& node) {
     if (!HasInput(node, i)) return Corrupt(StrCat("input ", i, " is missing"));
     const OnnxValue& next = Input(node, i);
     if (all.is_constant() && next.is_constant()) {
-      OCTET_ASSIGN_OR_RETURN(
-          auto folded, FoldOnnxNode({"", op, "", {"", ""}, {}, {}},
-                                    {all.constant.get(), next.constant.get()}, opset_, folder_));
-      all.constant = std::make_shared<const Constant>(std::move(*folded));
+      OCTET_ASSIGN_OR_RETURN(Constant folded, folder_.Binary(op == "Add"   ? BinaryOp::kAdd
+                                                             : op == "Max" ? BinaryOp::kMax
+                                                                           : BinaryOp::kMin,
+                                                             *all.constant, *next.constant));
+      all.constant = std::make_shared<const Constant>(std::move(folded));
       continue;
     }
     const Label label =
