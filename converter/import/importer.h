@@ -43,8 +43,7 @@ inline void AddNote(const ImportOptions& options, std::string note) {
 ///  - ReLUs and residual additions are nodes of their own;
 ///  - metadata.source says format and version; metadata.preprocessing is what the file knows
 ///  (identity otherwise);
-///  - quantized sources give kU8 activations with their own scales (see DESIGN of the format's
-///  importer).
+///  - quantized sources give kU8 activations with their own scales.
 /// Errors: kInvalidArgument for a weight that is NaN or infinite names tensor and element
 /// (CheckGraph in formats/model/analysis.h); kUnsupported lists every unsupported operator at once
 /// with its node name; kCorrupt names the place.

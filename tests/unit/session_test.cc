@@ -1,5 +1,5 @@
 // The engine on small graphs: threads, batches, memory, errors. Numbers are checked against the
-// interpreter in engine_test.cc.
+// interpreter in interpreter_test.cc.
 #include <gtest/gtest.h>
 
 #include <algorithm>
