@@ -343,6 +343,72 @@ inline void WriteSavedModel(const std::filesystem::path& folder, const TfSavedMo
   WriteText(folder / "variables" / "variables.data-00000-of-00001", bundle->data());
 }
 
+/// The operators of SampleSavedModel, behind its variables.
+inline void AddSampleNodes(std::vector<TfNode>* nodes) {
+  const auto add = [&](std::string name, std::string op, std::vector<std::string> inputs,
+                       Attributes attributes = {}) {
+    nodes->push_back({std::move(name), std::move(op), std::move(inputs), std::move(attributes)});
+  };
+  const auto constant = [&](std::string name, std::string value) {
+    add(std::move(name), "Const", {}, {{"value", std::move(value)}});
+  };
+  const std::string kStrides1 = AttrInts({1, 1, 1, 1}), kStrides2 = AttrInts({1, 2, 2, 1});
+  constant("c255", AttrFloats({}, {255.0f}));
+  constant("half", AttrFloats({3}, {0.5f, 0.4f, 0.3f}));
+  add("cast", "Cast", {"image"}, {{"SrcT", AttrType(kTfUint8)}, {"DstT", AttrType(kTfFloat)}});
+  add("scaled", "RealDiv", {"cast:y:0", "c255:output:0"});
+  add("centred", "Sub", {"scaled:z:0", "half:output:0"});
+  add("conv_a", "Conv2D", {"centred:z:0", "conv1:value:0"},
+      {{"strides", kStrides2}, {"padding", AttrString("SAME")}});
+  add("bias_a", "BiasAdd", {"conv_a:output:0", "bias1:value:0"});
+  add("relu_a", "Relu", {"bias_a:output:0"});
+  constant("pads", AttrInt32s({0, 0, 1, 0, 0, 1, 0, 0}, {4, 2}));
+  add("pad", "Pad", {"relu_a:activations:0", "pads:output:0"});
+  add("pool", "MaxPool", {"pad:output:0"},
+      {{"ksize", AttrInts({1, 2, 2, 1})},
+       {"strides", kStrides1},
+       {"padding", AttrString("VALID")}});
+  add("fused", "FusedBatchNormV3",
+      {"pool:output:0", "gamma:value:0", "beta:value:0", "mean:value:0", "variance:value:0"},
+      {{"epsilon", AttrFloat(1e-3f)},
+       {"is_training", AttrBool(false)},
+       {"data_format", AttrString("NHWC")}});
+  add("relu_b", "Relu6", {"fused:y:0"});
+  add("conv_b", "Conv2D", {"relu_b:activations:0", "conv2:value:0"},
+      {{"strides", kStrides1}, {"padding", AttrString("SAME")}});
+  // Keras 3 writes batch norm like this.
+  constant("epsilon", AttrFloats({}, {1e-3f}));
+  add("add_eps", "AddV2", {"variance:value:0", "epsilon:output:0"});
+  add("rsqrt", "Rsqrt", {"add_eps:z:0"});
+  add("inv", "Mul", {"rsqrt:y:0", "gamma:value:0"});
+  add("norm_mul", "Mul", {"conv_b:output:0", "inv:z:0"});
+  add("mean_inv", "Mul", {"mean:value:0", "inv:z:0"});
+  add("shift", "Sub", {"beta:value:0", "mean_inv:z:0"});
+  add("norm", "AddV2", {"norm_mul:z:0", "shift:z:0"});
+  add("residual", "AddV2", {"norm:z:0", "pool:output:0"});
+  add("relu_c", "Relu", {"residual:z:0"});
+  constant("axes", AttrInt32s({1, 2}));
+  add("average", "Mean", {"relu_c:activations:0", "axes:output:0"},
+      {{"keep_dims", AttrBool(true)}});
+  constant("channel_axis", AttrInt32s({3}, {}));
+  add("maximum", "MaxPool", {"relu_c:activations:0"},
+      {{"ksize", AttrInts({1, 5, 4, 1})},
+       {"strides", kStrides1},
+       {"padding", AttrString("VALID")}});
+  add("both", "ConcatV2", {"average:output:0", "maximum:output:0", "channel_axis:output:0"});
+  constant("zero", AttrInt32s({0}));
+  constant("one", AttrInt32s({1}));
+  constant("features", AttrInt32s({8}, {}));
+  add("shape", "Shape", {"both:output:0"}, {{"out_type", AttrType(kTfInt32)}});
+  add("batch", "StridedSlice", {"shape:output:0", "zero:output:0", "one:output:0", "one:output:0"},
+      {{"shrink_axis_mask", AttrInt(1)}});
+  add("target", "Pack", {"batch:output:0", "features:output:0"}, {{"axis", AttrInt(0)}});
+  add("flat", "Reshape", {"both:output:0", "target:output:0"});
+  add("matmul", "MatMul", {"flat:output:0", "dense:value:0"});
+  add("logits", "BiasAdd", {"matmul:product:0", "bias2:value:0"});
+  add("softmax", "Softmax", {"logits:output:0"});
+}
+
 /// A small residual network with everything a SavedModel has: a signature that calls nested
 /// functions, variables restored by a function, batch norm fused and unfused, preprocessing from
 /// uint8, computed reshape, pads and pools.
@@ -418,71 +484,7 @@ inline TfSavedModel SampleSavedModel(BundleBuilder* bundle) {
   wrapper.nodes.push_back(inner);
   wrapper.nodes.push_back({"Identity", "Identity", {"call:output:0", "^NoOp"}, {}});
   wrapper.nodes.push_back({"NoOp", "NoOp", {"^call"}, {}});
-
-  const auto add = [&](std::string name, std::string op, std::vector<std::string> inputs,
-                       Attributes attributes = {}) {
-    body.nodes.push_back(
-        {std::move(name), std::move(op), std::move(inputs), std::move(attributes)});
-  };
-  const auto constant = [&](std::string name, std::string value) {
-    add(std::move(name), "Const", {}, {{"value", std::move(value)}});
-  };
-  const std::string kStrides1 = AttrInts({1, 1, 1, 1}), kStrides2 = AttrInts({1, 2, 2, 1});
-  constant("c255", AttrFloats({}, {255.0f}));
-  constant("half", AttrFloats({3}, {0.5f, 0.4f, 0.3f}));
-  add("cast", "Cast", {"image"}, {{"SrcT", AttrType(kTfUint8)}, {"DstT", AttrType(kTfFloat)}});
-  add("scaled", "RealDiv", {"cast:y:0", "c255:output:0"});
-  add("centred", "Sub", {"scaled:z:0", "half:output:0"});
-  add("conv_a", "Conv2D", {"centred:z:0", "conv1:value:0"},
-      {{"strides", kStrides2}, {"padding", AttrString("SAME")}});
-  add("bias_a", "BiasAdd", {"conv_a:output:0", "bias1:value:0"});
-  add("relu_a", "Relu", {"bias_a:output:0"});
-  constant("pads", AttrInt32s({0, 0, 1, 0, 0, 1, 0, 0}, {4, 2}));
-  add("pad", "Pad", {"relu_a:activations:0", "pads:output:0"});
-  add("pool", "MaxPool", {"pad:output:0"},
-      {{"ksize", AttrInts({1, 2, 2, 1})},
-       {"strides", kStrides1},
-       {"padding", AttrString("VALID")}});
-  add("fused", "FusedBatchNormV3",
-      {"pool:output:0", "gamma:value:0", "beta:value:0", "mean:value:0", "variance:value:0"},
-      {{"epsilon", AttrFloat(1e-3f)},
-       {"is_training", AttrBool(false)},
-       {"data_format", AttrString("NHWC")}});
-  add("relu_b", "Relu6", {"fused:y:0"});
-  add("conv_b", "Conv2D", {"relu_b:activations:0", "conv2:value:0"},
-      {{"strides", kStrides1}, {"padding", AttrString("SAME")}});
-  // Keras 3 writes batch norm like this.
-  constant("epsilon", AttrFloats({}, {1e-3f}));
-  add("add_eps", "AddV2", {"variance:value:0", "epsilon:output:0"});
-  add("rsqrt", "Rsqrt", {"add_eps:z:0"});
-  add("inv", "Mul", {"rsqrt:y:0", "gamma:value:0"});
-  add("norm_mul", "Mul", {"conv_b:output:0", "inv:z:0"});
-  add("mean_inv", "Mul", {"mean:value:0", "inv:z:0"});
-  add("shift", "Sub", {"beta:value:0", "mean_inv:z:0"});
-  add("norm", "AddV2", {"norm_mul:z:0", "shift:z:0"});
-  add("residual", "AddV2", {"norm:z:0", "pool:output:0"});
-  add("relu_c", "Relu", {"residual:z:0"});
-  constant("axes", AttrInt32s({1, 2}));
-  add("average", "Mean", {"relu_c:activations:0", "axes:output:0"},
-      {{"keep_dims", AttrBool(true)}});
-  constant("channel_axis", AttrInt32s({3}, {}));
-  add("maximum", "MaxPool", {"relu_c:activations:0"},
-      {{"ksize", AttrInts({1, 5, 4, 1})},
-       {"strides", kStrides1},
-       {"padding", AttrString("VALID")}});
-  add("both", "ConcatV2", {"average:output:0", "maximum:output:0", "channel_axis:output:0"});
-  constant("zero", AttrInt32s({0}));
-  constant("one", AttrInt32s({1}));
-  constant("features", AttrInt32s({8}, {}));
-  add("shape", "Shape", {"both:output:0"}, {{"out_type", AttrType(kTfInt32)}});
-  add("batch", "StridedSlice", {"shape:output:0", "zero:output:0", "one:output:0", "one:output:0"},
-      {{"shrink_axis_mask", AttrInt(1)}});
-  add("target", "Pack", {"batch:output:0", "features:output:0"}, {{"axis", AttrInt(0)}});
-  add("flat", "Reshape", {"both:output:0", "target:output:0"});
-  add("matmul", "MatMul", {"flat:output:0", "dense:value:0"});
-  add("logits", "BiasAdd", {"matmul:product:0", "bias2:value:0"});
-  add("softmax", "Softmax", {"logits:output:0"});
-
+  AddSampleNodes(&body.nodes);
   model.nodes.push_back(call);
   model.nodes.push_back(restore);
   model.restore_op = "restore";
