@@ -112,157 +112,16 @@ class Problem {
  public:
   Problem(const Case& c, Kind kind) : case_(c), kind_(kind) {
     Random random(c.h * 131 + c.ic * 31 + c.oc * 7 + c.kernel + c.stride + static_cast<int>(kind));
-    const bool depthwise = c.layout == Layout::kDepthwise;
-    const int in_bytes = InputBytes(kind), out_bytes = OutputBytes(kind);
-    const int panels = (c.oc + 15) / 16;
-    shape_.panels = panels;
-    shape_.taps = c.layout == Layout::kPanelRow ? c.kernel : c.kernel * c.kernel;
-    shape_.depth = depthwise ? 1 : c.layout == Layout::kPanelRow ? c.kernel * c.ic : c.ic;
-    const bool grouped = IsInteger(kind) && !depthwise;
-    shape_.padded_depth = grouped ? (shape_.depth + 3) / 4 * 4 : shape_.depth;
-
-    // Input with its halo. It ends with the last byte that the layout says is read.
-    const int channels = (c.ic + c.channel_align - 1) / c.channel_align * c.channel_align;
-    const int64_t pixel = static_cast<int64_t>(channels) * in_bytes;
-    const int64_t row = pixel * (c.w + c.pad_left + c.pad_right + c.read_w() - c.out_w());
-    const int64_t image = row * (c.h + c.pad_top + c.pad_bottom + c.read_h() - c.out_h());
-    const int span = c.dilation * (c.kernel - 1);
-    const int64_t read = (depthwise ? panels * 16 : shape_.padded_depth) * in_bytes;
-    const int64_t last_tap =
-        span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
-    const int64_t last_pixel = (c.batch - 1) * image + (c.read_h() - 1) * c.stride * row +
-                               (c.read_w() - 1) * c.stride * pixel;
-    input_ = std::make_unique<GuardedBuffer>(last_pixel + last_tap + read);
-    for (int ky = 0; ky < c.kernel; ++ky) {
-      for (int kx = 0; kx < (c.layout == Layout::kPanelRow ? 1 : c.kernel); ++kx) {
-        taps_.push_back(static_cast<int32_t>(c.dilation * (ky * row + kx * pixel)));
-      }
-    }
-    for (int64_t i = 0; i < static_cast<int64_t>(input_->size()) / in_bytes; ++i) {
-      if (!IsInteger(kind)) {
-        input_->as<float>()[i] = random.Float();
-      } else if (c.fill == Fill::kExtreme) {
-        input_->data()[i] = static_cast<uint8_t>(random.Int(0, 15) == 0 ? random.Int(0, 255) : 255);
-      } else if (c.fill == Fill::kRelu && i / pixel % 23 != 7) {
-        input_->data()[i] = static_cast<uint8_t>(random.Int(0, random.Int(0, 49) == 0 ? 255 : 127));
-      } else {
-        input_->data()[i] = static_cast<uint8_t>(random.Int(0, 255));
-      }
-    }
-
-    weights_ = std::make_unique<GuardedBuffer>(shape_.elements() * WeightBytes(kind));
-    for (int oc = 0; oc < c.oc; ++oc) {
-      for (int64_t tap = 0; tap < shape_.taps; ++tap) {
-        for (int64_t d = 0; d < shape_.depth; ++d) {
-          const int64_t at = shape_.Index(oc, tap, d, grouped);
-          if (IsInteger(kind)) {
-            const int sign = oc % 3 == 0 ? 1 : oc % 3 == 1 ? -1 : random.Int(0, 1) * 2 - 1;
-            const int value = c.fill == Fill::kExtreme ? sign * 127
-                              : c.fill == Fill::kTies  ? random.Int(-1, 1)
-                              : c.fill == Fill::kRelu && random.Int(0, 49) != 0
-                                  ? random.Int(-40, 40)
-                                  : random.Int(-127, 127);
-            weights_->as<int8_t>()[at] = static_cast<int8_t>(value);
-          } else if (kind == Kind::kF16) {
-            weights_->as<uint16_t>()[at] = FloatToHalf(random.Float());
-          } else {
-            weights_->as<float>()[at] = random.Float();
-          }
-        }
-      }
-    }
-
-    bias_ = std::make_unique<GuardedBuffer>(panels * 64);
-    float_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
-    multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
-    nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
-    fixed_ = std::make_unique<GuardedBuffer>(panels * 128);
-    // Variants of the epilogue.
-    const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel + 11 * c.stride;
-    const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
-    for (int i = 0; i < panels * 16; ++i) {
-      bias_->as<int32_t>()[i] = random.Int(-50000, 50000);
-      float_bias_->as<float>()[i] = random.Float();
-      multiplier_->as<float>()[i] = (1.1f + random.Float()) * 100.0f / spread;
-      // Far outside int32 after scaling. Without such channels kernels may clamp by saturation.
-      if (mix % 3 == 0 && i % 16 == 5) multiplier_->as<float>()[i] = 3.0e12f;
-      if (mix % 4 == 2 && i % 16 == 9) multiplier_->as<float>()[i] = 0.2f;  // Often outside int16.
-      if (c.fill == Fill::kTies) {
-        bias_->as<int32_t>()[i] = random.Int(-300, 300);
-        multiplier_->as<float>()[i] = i % 2 ? 0.5f : 0.25f;
-      }
-    }
-    // Results in fixed point, of which the float multiplier is only an approximation.
-    const bool fixed = kind == Kind::kU8U8 && mix % 7 < 2 && !c.residual;
-    args_.round_once = mix % 7 == 1;
-    for (int i = 0; fixed && i < panels * 16; ++i) {
-      FixedMultiplier& f = fixed_->as<FixedMultiplier>()[i];
-      const double q = std::frexp(std::min(multiplier_->as<float>()[i], 0x1p30f), &f.shift);
-      f.q = static_cast<int32_t>(q * 2147483648.0);
-      // Powers of two, as above, hit halves exactly; others get bits that a float has not.
-      if (c.fill != Fill::kTies) f.q += random.Int(-100, 100);
-      if (f.q < 1 << 30) f.q = 1 << 30;
-      multiplier_->as<float>()[i] = static_cast<float>(std::ldexp(f.q, f.shift - 31));
-      nudge_->as<float>()[i] =
-          f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
-    }
-
-    const int64_t out_pixel = static_cast<int64_t>(panels) * 16 * out_bytes;
-    const int64_t out_row = out_pixel * (c.out_w() + 2 * c.out_halo);
-    const int64_t out_image = out_row * (c.out_h() + 2 * c.out_halo);
-    const int64_t first = c.out_halo * (out_row + out_pixel);
-    out_size_ =
-        first + (c.batch - 1) * out_image + (c.out_h() - 1) * out_row + c.out_w() * out_pixel;
-    residual_ = std::make_unique<GuardedBuffer>(out_size_);
-    for (int64_t i = 0; i < out_size_ / out_bytes; ++i) {
-      if (kind == Kind::kU8U8) {
-        residual_->data()[i] = static_cast<uint8_t>(random.Int(0, 255));
-      } else {
-        residual_->as<float>()[i] = random.Float();
-      }
-    }
-
-    args_.input = input_->data();
-    args_.in_image_stride = image;
-    args_.in_row_step = row * c.stride;
-    args_.in_pixel_step = pixel * c.stride;
-    args_.tap_offsets = taps_.data();
-    args_.taps = static_cast<int>(taps_.size());
-    args_.depth = static_cast<int>(shape_.padded_depth);
-    args_.weights = weights_->data();
-    args_.panel_bytes = shape_.panel_elements() * WeightBytes(kind);
-    args_.out_image_stride = out_image;
-    args_.out_row_stride = out_row;
-    args_.out_pixel_stride = out_pixel;
-    if (c.residual) {
-      args_.residual = residual_->data() + first;
-      args_.res_image_stride = out_image;
-      args_.res_row_stride = out_row;
-      args_.res_pixel_stride = out_pixel;
-    }
-    args_.batch = c.batch;
-    args_.out_h = c.out_h();
-    args_.out_w = c.out_w();
-    args_.out_c = c.oc;
-    args_.bias = bias_->as<int32_t>();
-    args_.multiplier = multiplier_->as<float>();
-    args_.float_bias = float_bias_->as<float>();
-    args_.residual_multiplier = 0.37f;
-    args_.residual_zero = 3;
-    args_.out_zero = c.out_zero;
-    if (kind == Kind::kU8U8) {
-      args_.low = static_cast<float>(mix % 2 == 0 ? -c.out_zero : 0);
-      args_.high = static_cast<float>(mix % 5 == 0 ? 100 : 255 - c.out_zero);
-      if (fixed) {
-        args_.fixed = fixed_->as<FixedMultiplier>();
-        args_.nudge = nudge_->as<float>();
-      }
-    } else {
-      args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
-      args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
-    }
+    const bool row = c.layout == Layout::kPanelRow;
+    shape_.panels = (c.oc + 15) / 16;
+    shape_.taps = row ? c.kernel : c.kernel * c.kernel;
+    shape_.depth = c.layout == Layout::kDepthwise ? 1 : row ? c.kernel * c.ic : c.ic;
+    shape_.padded_depth = grouped() ? (shape_.depth + 3) / 4 * 4 : shape_.depth;
+    MakeInput(&random);
+    MakeWeights(&random);
+    MakeEpilogue(&random);
+    MakeResidual(&random);
     args_.pixel_block = c.pixel_block;
-    first_ = first;
     PlanRanges(&random);
   }
 
@@ -389,6 +248,167 @@ class Problem {
   int64_t reduction() const { return shape_.taps * shape_.depth; }
 
  private:
+  bool grouped() const { return IsInteger(kind_) && case_.layout != Layout::kDepthwise; }
+
+  /// With its halo. It ends with the last byte that the layout says is read.
+  void MakeInput(Random* random) {
+    const Case& c = case_;
+    const int bytes = InputBytes(kind_);
+    const int channels = (c.ic + c.channel_align - 1) / c.channel_align * c.channel_align;
+    const int64_t pixel = static_cast<int64_t>(channels) * bytes;
+    const int64_t row = pixel * (c.w + c.pad_left + c.pad_right + c.read_w() - c.out_w());
+    const int64_t image = row * (c.h + c.pad_top + c.pad_bottom + c.read_h() - c.out_h());
+    const int span = c.dilation * (c.kernel - 1);
+    const int64_t read =
+        (c.layout == Layout::kDepthwise ? shape_.panels * 16 : shape_.padded_depth) * bytes;
+    const int64_t last_tap =
+        span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
+    const int64_t last_pixel = (c.batch - 1) * image + (c.read_h() - 1) * c.stride * row +
+                               (c.read_w() - 1) * c.stride * pixel;
+    input_ = std::make_unique<GuardedBuffer>(last_pixel + last_tap + read);
+    for (int ky = 0; ky < c.kernel; ++ky) {
+      for (int kx = 0; kx < (c.layout == Layout::kPanelRow ? 1 : c.kernel); ++kx) {
+        taps_.push_back(static_cast<int32_t>(c.dilation * (ky * row + kx * pixel)));
+      }
+    }
+    for (int64_t i = 0; i < static_cast<int64_t>(input_->size()) / bytes; ++i) {
+      if (!IsInteger(kind_)) {
+        input_->as<float>()[i] = random->Float();
+      } else if (c.fill == Fill::kExtreme) {
+        input_->data()[i] =
+            static_cast<uint8_t>(random->Int(0, 15) == 0 ? random->Int(0, 255) : 255);
+      } else if (c.fill == Fill::kRelu && i / pixel % 23 != 7) {
+        input_->data()[i] =
+            static_cast<uint8_t>(random->Int(0, random->Int(0, 49) == 0 ? 255 : 127));
+      } else {
+        input_->data()[i] = static_cast<uint8_t>(random->Int(0, 255));
+      }
+    }
+    args_.input = input_->data();
+    args_.in_image_stride = image;
+    args_.in_row_step = row * c.stride;
+    args_.in_pixel_step = pixel * c.stride;
+    args_.tap_offsets = taps_.data();
+    args_.taps = static_cast<int>(taps_.size());
+    args_.depth = static_cast<int>(shape_.padded_depth);
+  }
+
+  void MakeWeights(Random* random) {
+    const Case& c = case_;
+    weights_ = std::make_unique<GuardedBuffer>(shape_.elements() * WeightBytes(kind_));
+    for (int oc = 0; oc < c.oc; ++oc) {
+      for (int64_t tap = 0; tap < shape_.taps; ++tap) {
+        for (int64_t d = 0; d < shape_.depth; ++d) {
+          const int64_t at = shape_.Index(oc, tap, d, grouped());
+          if (IsInteger(kind_)) {
+            const int sign = oc % 3 == 0 ? 1 : oc % 3 == 1 ? -1 : random->Int(0, 1) * 2 - 1;
+            const int value = c.fill == Fill::kExtreme ? sign * 127
+                              : c.fill == Fill::kTies  ? random->Int(-1, 1)
+                              : c.fill == Fill::kRelu && random->Int(0, 49) != 0
+                                  ? random->Int(-40, 40)
+                                  : random->Int(-127, 127);
+            weights_->as<int8_t>()[at] = static_cast<int8_t>(value);
+          } else if (kind_ == Kind::kF16) {
+            weights_->as<uint16_t>()[at] = FloatToHalf(random->Float());
+          } else {
+            weights_->as<float>()[at] = random->Float();
+          }
+        }
+      }
+    }
+    args_.weights = weights_->data();
+    args_.panel_bytes = shape_.panel_elements() * WeightBytes(kind_);
+  }
+
+  void MakeEpilogue(Random* random) {
+    const Case& c = case_;
+    const int64_t panels = shape_.panels;
+    bias_ = std::make_unique<GuardedBuffer>(panels * 64);
+    float_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
+    multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
+    nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
+    fixed_ = std::make_unique<GuardedBuffer>(panels * 128);
+    // Variants of the epilogue.
+    const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel + 11 * c.stride;
+    const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
+    for (int i = 0; i < panels * 16; ++i) {
+      bias_->as<int32_t>()[i] = random->Int(-50000, 50000);
+      float_bias_->as<float>()[i] = random->Float();
+      multiplier_->as<float>()[i] = (1.1f + random->Float()) * 100.0f / spread;
+      // Far outside int32 after scaling. Without such channels kernels may clamp by saturation.
+      if (mix % 3 == 0 && i % 16 == 5) multiplier_->as<float>()[i] = 3.0e12f;
+      if (mix % 4 == 2 && i % 16 == 9) multiplier_->as<float>()[i] = 0.2f;  // Often outside int16.
+      if (c.fill == Fill::kTies) {
+        bias_->as<int32_t>()[i] = random->Int(-300, 300);
+        multiplier_->as<float>()[i] = i % 2 ? 0.5f : 0.25f;
+      }
+    }
+    // Results in fixed point, of which the float multiplier is only an approximation.
+    const bool fixed = kind_ == Kind::kU8U8 && mix % 7 < 2 && !c.residual;
+    args_.round_once = mix % 7 == 1;
+    for (int i = 0; fixed && i < panels * 16; ++i) {
+      FixedMultiplier& f = fixed_->as<FixedMultiplier>()[i];
+      const double q = std::frexp(std::min(multiplier_->as<float>()[i], 0x1p30f), &f.shift);
+      f.q = static_cast<int32_t>(q * 2147483648.0);
+      // Powers of two, as above, hit halves exactly; others get bits that a float has not.
+      if (c.fill != Fill::kTies) f.q += random->Int(-100, 100);
+      if (f.q < 1 << 30) f.q = 1 << 30;
+      multiplier_->as<float>()[i] = static_cast<float>(std::ldexp(f.q, f.shift - 31));
+      nudge_->as<float>()[i] =
+          f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
+    }
+    args_.bias = bias_->as<int32_t>();
+    args_.multiplier = multiplier_->as<float>();
+    args_.float_bias = float_bias_->as<float>();
+    args_.residual_multiplier = 0.37f;
+    args_.residual_zero = 3;
+    args_.out_zero = c.out_zero;
+    if (kind_ == Kind::kU8U8) {
+      args_.low = static_cast<float>(mix % 2 == 0 ? -c.out_zero : 0);
+      args_.high = static_cast<float>(mix % 5 == 0 ? 100 : 255 - c.out_zero);
+      if (fixed) {
+        args_.fixed = fixed_->as<FixedMultiplier>();
+        args_.nudge = nudge_->as<float>();
+      }
+    } else {
+      args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
+      args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
+    }
+  }
+
+  /// And what is known of the output.
+  void MakeResidual(Random* random) {
+    const Case& c = case_;
+    const int bytes = OutputBytes(kind_);
+    const int64_t out_pixel = shape_.panels * 16 * bytes;
+    const int64_t out_row = out_pixel * (c.out_w() + 2 * c.out_halo);
+    const int64_t out_image = out_row * (c.out_h() + 2 * c.out_halo);
+    first_ = c.out_halo * (out_row + out_pixel);
+    out_size_ =
+        first_ + (c.batch - 1) * out_image + (c.out_h() - 1) * out_row + c.out_w() * out_pixel;
+    residual_ = std::make_unique<GuardedBuffer>(out_size_);
+    for (int64_t i = 0; i < out_size_ / bytes; ++i) {
+      if (kind_ == Kind::kU8U8) {
+        residual_->data()[i] = static_cast<uint8_t>(random->Int(0, 255));
+      } else {
+        residual_->as<float>()[i] = random->Float();
+      }
+    }
+    args_.out_image_stride = out_image;
+    args_.out_row_stride = out_row;
+    args_.out_pixel_stride = out_pixel;
+    if (c.residual) {
+      args_.residual = residual_->data() + first_;
+      args_.res_image_stride = out_image;
+      args_.res_row_stride = out_row;
+      args_.res_pixel_stride = out_pixel;
+    }
+    args_.batch = c.batch;
+    args_.out_h = c.out_h();
+    args_.out_w = c.out_w();
+    args_.out_c = c.oc;
+  }
+
   // Everything in two or three calls if that is affordable, else pieces from the beginning, the end
   // and between.
   void PlanRanges(Random* random) {
