@@ -296,7 +296,8 @@ class Shrinker {
   bool Operators() {
     bool progress = TryEdit([](GraphCase* c) {
       if (c->graph.metadata.rounding == Rounding::kNearestEven) return false;
-      return c->graph.metadata.rounding = Rounding::kNearestEven, true;
+      c->graph.metadata.rounding = Rounding::kNearestEven;
+      return true;
     });
     const auto each_node = [&](auto edit) {
       progress |=
@@ -306,20 +307,24 @@ class Shrinker {
     for (int slot : {kInputResidual, kInputBias}) {
       each_node([slot](Graph*, Node* n) {
         if (!IsConv(*n) || n->input(slot) == kNoTensor) return false;
-        return n->inputs[static_cast<size_t>(slot)] = kNoTensor, true;
+        n->inputs[static_cast<size_t>(slot)] = kNoTensor;
+        return true;
       });
     }
     each_node([](Graph*, Node* n) {
       if (n->type != OpType::kScaleShift || n->input(kInputUnit) == kNoTensor) return false;
-      return n->inputs[kInputUnit] = kNoTensor, true;
+      n->inputs[kInputUnit] = kNoTensor;
+      return true;
     });
     each_node([](Graph*, Node* n) {
       if (n->activation == Activation::kNone) return false;
-      return n->activation = Activation::kNone, true;
+      n->activation = Activation::kNone;
+      return true;
     });
     each_node([](Graph*, Node* n) {
       if (n->type != OpType::kConcat || n->inputs.size() < 3) return false;
-      return n->inputs.pop_back(), true;
+      n->inputs.pop_back();
+      return true;
     });
     for (int i = 0; i < 10; ++i) {
       int Window::*const members[] = {&Window::kernel_h, &Window::kernel_w,   &Window::stride_h,
@@ -331,7 +336,8 @@ class Shrinker {
       for (size_t node = 0; node < NumNodes(); ++node) {
         for (int64_t value : Smaller(now_.graph.nodes[node].window.*member, least)) {
           if (TryEdit([&](GraphCase* c) {
-                return c->graph.nodes[node].window.*member = static_cast<int>(value), true;
+                c->graph.nodes[node].window.*member = static_cast<int>(value);
+                return true;
               })) {
             progress = true;
             break;
@@ -361,7 +367,8 @@ class Shrinker {
         const int64_t value = now_.graph.tensor(now_.graph.inputs[i]).shape[d];
         for (int64_t smaller : Smaller(value, 1)) {
           if (TryEdit([&](GraphCase* c) {
-                return c->graph.tensor(c->graph.inputs[i]).shape[d] = smaller, true;
+                c->graph.tensor(c->graph.inputs[i]).shape[d] = smaller;
+                return true;
               })) {
             progress = true;
             break;
