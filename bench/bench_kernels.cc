@@ -3,8 +3,6 @@
 // layer/kernel/instruction set/warm|cold; peaks stand in the context. Then photos of 1280x720 (see
 // pixel_benchmarks.h); --benchmark_filter=pixels for them alone.
 #include <benchmark/benchmark.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
@@ -27,6 +25,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/program.h"
+#include "formats/data/system.h"
 #include "kernels/dispatch.h"
 
 namespace octet::bench {
@@ -250,7 +249,7 @@ Result<PreparedLayer*> GetPrepared(const Layer& layer, Kernel kernel, const std:
 std::span<std::byte> ColdMemory() {
   static const std::span<std::byte> memory = [] {
     static std::shared_ptr<void> owner;
-    const int64_t cache = std::max(sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE));
+    const int64_t cache = CacheBytes();
     const int64_t bytes = std::clamp<int64_t>(2 * cache, int64_t{32} << 20, int64_t{256} << 20);
     std::byte* data = nullptr;
     owner = MakeAlignedBuffer(static_cast<size_t>(bytes), &data);
@@ -289,13 +288,6 @@ class ColdWeights {
   int64_t stride_ = 0, copies_ = 0, step_ = 1, at_ = 0;
 };
 
-/// Processor time of this thread: other programs on the machine do not count.
-double ThreadSeconds() {
-  timespec t;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
-  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
-}
-
 void RunLayer(benchmark::State& state, const Layer& layer, Kernel kernel, const std::string& isa,
               bool cold) {
   const Result<PreparedLayer*> prepared = GetPrepared(layer, kernel, isa);
@@ -306,7 +298,7 @@ void RunLayer(benchmark::State& state, const Layer& layer, Kernel kernel, const 
   PreparedLayer* p = *prepared;
   std::optional<ColdWeights> weights;
   if (cold) weights.emplace(p);
-  const double start = ThreadSeconds();
+  const double start = ThreadSeconds();  // Other programs on the machine do not count.
   for (auto _ : state) {
     if (cold) weights->Next();
     p->Run();

@@ -1,8 +1,6 @@
 // bench_resnet: latency and throughput of whole networks. Bare, it measures ResNet-50 v1.5 at
 // 224x224 with synthetic weights in int8. Exit codes: 0 measured, 1 could not be done, 2 wrong
 // command line.
-#include <sched.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <memory>
@@ -21,6 +19,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/data/command_line.h"
 #include "formats/data/program.h"
+#include "formats/data/system.h"
 #include "formats/data/warnings.h"
 
 namespace octet::bench {
@@ -159,7 +158,7 @@ int Main(int argc, char** argv) {
                  "Processors to run on, with commas, counted from 0; sessions share them out")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(CLI::Range(0, CPU_SETSIZE - 1));
+      ->check(CLI::Range(0, kMaxProcessors - 1));
   app.add_flag("--winograd,!--no-winograd", o.winograd, "3x3 convolutions by Winograd (default)");
   app.add_option("--isa", o.isa, "Instruction set instead of the best one");
   app.add_option("--warmup", o.warmup, "Runs before measuring (3)")->check(CLI::Range(0, 1000000));

@@ -2,22 +2,15 @@
 // group are made first; then each runs for a slice of its time, round by round.
 #include "bench/measure.h"
 
-#include <sched.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <barrier>
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <numeric>
 #include <optional>
 #include <thread>
 #include <utility>
-#ifdef __GLIBC__
-#include <malloc.h>
-#endif
 
 #include "bench/synthetic_network.h"
 #include "engine/tools/tensor_files.h"
@@ -25,6 +18,7 @@
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/progress.h"
+#include "formats/data/system.h"
 #include "formats/data/table.h"
 
 namespace octet::bench {
@@ -100,24 +94,11 @@ struct Contender {
   Measurement m{};
 };
 
-/// Resident memory of this process; 0 where there is no /proc.
-int64_t ResidentBytes() {
-  std::ifstream statm("/proc/self/statm");
-  int64_t size = 0, resident = 0;
-  if (!(statm >> size >> resident)) return 0;
-  return resident * sysconf(_SC_PAGESIZE);
-}
-
 /// The calling thread, and those that it starts from now on, run on these only.
 Status PinTo(const std::vector<int>& cpus) {
-  if (cpus.empty()) return OkStatus();
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  for (int cpu : cpus) CPU_SET(cpu, &set);
-  if (sched_setaffinity(0, sizeof(set), &set) != 0)
-    return InvalidArgument(StrCat("--cpu: cannot run on processor ", cpus[0],
-                                  cpus.size() > 1 ? " and the others" : ""));
-  return OkStatus();
+  if (cpus.empty() || PinThread(cpus)) return OkStatus();
+  return InvalidArgument(
+      StrCat("--cpu: cannot run on processor ", cpus[0], cpus.size() > 1 ? " and the others" : ""));
 }
 
 /// Those of one session, where there are enough for all; else all.
@@ -238,9 +219,7 @@ Result<Contender> Open(const MeasureOptions& o, const Network& network,
   Contender c;
   // The caller's, so not part of what the process grows by.
   for (int i = 0; i < o.sessions; ++i) c.workers.push_back({.buffers = Buffers(d, batch)});
-#ifdef __GLIBC__
-  malloc_trim(0);  // What was freed before must not hide what is allocated now.
-#endif
+  TrimHeap();  // What was freed before must not hide what is allocated now.
   const int64_t resident = ResidentBytes();
   const Clock::time_point begin = Clock::now();
   OCTET_ASSIGN_OR_RETURN(c.model, network.load());

@@ -4,12 +4,12 @@
 
 #include <benchmark/benchmark.h>
 
-#include <cstdlib>
 #include <memory>
 
 #include "engine/src/pixels/pixel_rows.h"
 #include "engine/src/preprocess.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/graph.h"
 #include "formats/model/preprocessing.h"
 #include "kernels/dispatch.h"
 
@@ -140,12 +140,12 @@ void RunRows(benchmark::State& state, const Case& c, const std::string& isa) {
   Image image{Noise(), kWidth, kHeight, c.format};
   image.rotation = c.rotation;
   image.mirror = c.mirror;
-  const auto bytes = static_cast<size_t>(ImageRows::ScratchBytes(image));
-  const std::unique_ptr<void, decltype(&std::free)> scratch(std::aligned_alloc(64, bytes),
-                                                            &std::free);
+  std::byte* scratch = nullptr;
+  const auto owner =
+      MakeAlignedBuffer(static_cast<size_t>(ImageRows::ScratchBytes(image)), &scratch);
   Measure(state, int64_t{kWidth} * kHeight, [&] {
     ImageRows rows(image, c.channels, c.framework, (*table)->pixels->rows,
-                   static_cast<uint8_t*>(scratch.get()));
+                   reinterpret_cast<uint8_t*>(scratch));
     for (int y = 0; y < rows.height(); ++y) benchmark::DoNotOptimize(rows.Row(y));
   });
 }

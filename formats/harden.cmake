@@ -22,4 +22,6 @@ if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
   endif()
   target_compile_options(octet_flags INTERFACE "$<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=${level}>")
 endif()
-target_link_options(octet_flags INTERFACE -Wl,-z,relro,-z,now)
+if(CMAKE_SYSTEM_NAME MATCHES Linux)
+  target_link_options(octet_flags INTERFACE -Wl,-z,relro,-z,now)  # ELF's.
+endif()

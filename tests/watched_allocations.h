@@ -22,10 +22,22 @@ inline void* WatchedAllocate(size_t bytes, size_t alignment) {
   size_t largest = largest_allocation;
   while (bytes > largest && !largest_allocation.compare_exchange_weak(largest, bytes)) {
   }
+  alignment = std::max(alignment, sizeof(void*));
+  bytes = std::max<size_t>(bytes, 1);
+#ifdef _WIN32
+  return _aligned_malloc(bytes, alignment);
+#else
   void* p = nullptr;
-  const bool ok =
-      posix_memalign(&p, std::max(alignment, sizeof(void*)), std::max<size_t>(bytes, 1)) == 0;
-  return ok ? p : nullptr;
+  return posix_memalign(&p, alignment, bytes) == 0 ? p : nullptr;
+#endif
+}
+
+inline void WatchedFree(void* p) {
+#ifdef _WIN32
+  _aligned_free(p);
+#else
+  std::free(p);
+#endif
 }
 
 #if defined(__clang__)
@@ -56,10 +68,14 @@ inline constexpr bool kWatchesAllocations = true;
   if (void* p = octet::testing::WatchedAllocate(bytes, static_cast<size_t>(alignment))) return p;
   throw std::bad_alloc();
 }
-[[gnu::noinline]] void operator delete(void* p) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept { std::free(p); }
-[[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept { std::free(p); }
+[[gnu::noinline]] void operator delete(void* p) noexcept { octet::testing::WatchedFree(p); }
+[[gnu::noinline]] void operator delete(void* p, size_t) noexcept { octet::testing::WatchedFree(p); }
+[[gnu::noinline]] void operator delete(void* p, std::align_val_t) noexcept {
+  octet::testing::WatchedFree(p);
+}
+[[gnu::noinline]] void operator delete(void* p, size_t, std::align_val_t) noexcept {
+  octet::testing::WatchedFree(p);
+}
 #endif
 
 #endif  // OCTET_TESTS_WATCHED_ALLOCATIONS_H_

@@ -3,13 +3,12 @@
 #ifndef OCTET_ENGINE_SRC_PARALLEL_H_
 #define OCTET_ENGINE_SRC_PARALLEL_H_
 
-#include <sched.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <thread>
 
 namespace octet {
 
@@ -57,7 +56,7 @@ class StepSharing {
       if (spins < kSpins) {
         Pause();
       } else {
-        sched_yield();
+        std::this_thread::yield();
       }
     }
   }

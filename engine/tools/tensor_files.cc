@@ -3,8 +3,6 @@
 // sample the largest ones, to be printed.
 #include "engine/tools/tensor_files.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
@@ -176,7 +174,7 @@ Status Output::Open(const std::string& path, int64_t samples) {
   if (folder.empty()) folder = ".";
   if (!std::filesystem::is_directory(folder, error))
     return NotFound(StrCat(path, ": folder ", folder.string(), " does not exist"));
-  if (::access(folder.c_str(), W_OK) != 0)
+  if (!IsWritableFolder(folder.string()))
     return IoError(StrCat(path, ": folder ", folder.string(), " cannot be written to"));
   if (std::filesystem::is_directory(path, error))
     return InvalidArgument(StrCat(path, ": is a folder, expected a file name"));

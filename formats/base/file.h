@@ -1,5 +1,6 @@
 // The file system and memory in whole pages: all that formats, engine and tools know of them. What
-// a system does differently is in the *_posix.cc beside it.
+// a system does differently is in the *_posix.cc and *_windows.cc beside it; their codes and words
+// are the same. Paths are UTF-8.
 #ifndef OCTET_FORMATS_BASE_FILE_H_
 #define OCTET_FORMATS_BASE_FILE_H_
 
@@ -60,6 +61,9 @@ Result<FileBytes> MapFile(const std::string& path);
 /// The whole file. Errors: as InputFile, and kInvalidArgument above `max_bytes`.
 Result<std::vector<uint8_t>> ReadFileBytes(const std::string& path, int64_t max_bytes);
 
+/// As far as the system says before one tries.
+bool IsWritableFolder(const std::string& folder);
+
 /// Whole pages of the process's own memory, zeroed: not from the heap, with which they would share
 /// their edges.
 class Pages {
@@ -95,6 +99,9 @@ struct NewFile {
 /// the same path removes what dead processes left. (File systems without O_TMPFILE: the name is
 /// there from the start.) All bytes are on the disk before the first file is replaced: until then
 /// a failure leaves everything as it was, and never anything behind. Thread-safe. Errors: kIo.
+///
+/// On Windows the new file has the permissions that its folder gives, and a file that some process
+/// has mapped cannot be replaced.
 Status WriteFilesAtomically(std::span<const NewFile> files);
 
 /// One file.

@@ -8,11 +8,9 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
-#include <utility>
 
 #include "formats/base/errno_text.h"
 #include "formats/base/file.h"
-#include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
 namespace octet {
@@ -24,19 +22,6 @@ std::shared_ptr<const void> OwnerOf(void* map, size_t size) {
 }
 
 }  // namespace
-
-InputFile::InputFile(std::string path, int fd, int64_t size)
-    : path_(std::move(path)), fd_(fd), size_(size) {}
-
-InputFile::InputFile(InputFile&& other) noexcept
-    : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)), size_(other.size_) {}
-
-InputFile& InputFile::operator=(InputFile&& other) noexcept {
-  std::swap(path_, other.path_);
-  std::swap(fd_, other.fd_);
-  std::swap(size_, other.size_);
-  return *this;
-}
 
 InputFile::~InputFile() {
   if (fd_ >= 0) ::close(fd_);
@@ -93,22 +78,6 @@ Result<FileBytes> InputFile::Map() const {
   return FileBytes{{static_cast<const std::byte*>(map), size}, OwnerOf(map, size)};
 }
 
-Result<FileBytes> MapFile(const std::string& path) {
-  OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
-  return file.Map();
-}
-
-Result<std::vector<uint8_t>> ReadFileBytes(const std::string& path, int64_t max_bytes) {
-  OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
-  if (file.size() > max_bytes) {
-    return InvalidArgument(
-        StrCat(path, ": is ", file.size(), " bytes, at most ", max_bytes, " are read"));
-  }
-  std::vector<uint8_t> bytes(static_cast<size_t>(file.size()));
-  OCTET_RETURN_IF_ERROR(file.ReadAt(0, bytes));
-  return bytes;
-}
-
 Result<Pages> Pages::Allocate(size_t size) {
   void* map = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (map == MAP_FAILED)
@@ -118,6 +87,8 @@ Result<Pages> Pages::Allocate(size_t size) {
   pages.bytes_ = {static_cast<std::byte*>(map), size};
   return pages;
 }
+
+bool IsWritableFolder(const std::string& folder) { return ::access(folder.c_str(), W_OK) == 0; }
 
 void Pages::MakeReadOnly() { ::mprotect(bytes_.data(), bytes_.size(), PROT_READ); }
 

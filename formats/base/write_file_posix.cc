@@ -6,20 +6,19 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <climits>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <deque>
-#include <string_view>
 #include <utility>
 
 #include "formats/base/errno_text.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/base/temporary_name.h"
 
 namespace octet {
 namespace {
@@ -65,22 +64,6 @@ Result<Place> Resolve(const std::string& path) {
     place = Split(to.starts_with('/') ? to : place.folder + to);
   }
   return IoError(ErrnoText(path, "cannot write", ELOOP));
-}
-
-/// "NAME.PID.N.tmp".
-bool IsTemporaryOf(std::string_view name, std::string_view entry) {
-  if (!entry.starts_with(name) || !entry.ends_with(".tmp")) return false;
-  entry.remove_prefix(name.size());
-  entry.remove_suffix(4);
-  // Two numbers, each behind a dot.
-  for (int i = 0; i < 2; ++i) {
-    const size_t end = std::min(entry.find('.', 1), entry.size());
-    if (end < 2 || entry[0] != '.') return false;
-    const std::string_view digits = entry.substr(1, end - 1);
-    if (digits.find_first_not_of("0123456789") != digits.npos) return false;
-    entry.remove_prefix(end);
-  }
-  return entry.empty();
 }
 
 /// Removes what processes left that were killed while they wrote the same file. Those of the living
@@ -131,7 +114,9 @@ class Writer {
       return IoError(StrCat(path_, ": cannot write: not a regular file"));
     if (target_.name.empty()) return Fail(ENOENT);
     RemoveStale(target_);
+#ifdef O_TMPFILE  // Linux alone has it.
     fd_ = Descriptor(::open(target_.folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+#endif
     return fd_.ok() ? Fill() : StageNamed();
   }
 
@@ -167,14 +152,9 @@ class Writer {
     return OkStatus();
   }
 
-  std::string NextTemporary() const {
-    static std::atomic<uint32_t> counter{0};
-    return StrCat(target_.path(), ".", ::getpid(), ".", counter++, ".tmp");
-  }
-
   Descriptor OpenTemporary() {
     while (true) {
-      const std::string name = NextTemporary();
+      const std::string name = NextTemporary(target_.path(), static_cast<uint64_t>(::getpid()));
       Descriptor fd(::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666));
       if (!fd.ok()) {
         if (errno != EEXIST) return fd;
@@ -202,7 +182,7 @@ class Writer {
     }
     ::flock(fd_.get(), LOCK_EX | LOCK_NB);
     while (true) {
-      const std::string name = NextTemporary();
+      const std::string name = NextTemporary(target_.path(), static_cast<uint64_t>(::getpid()));
       if (link(name)) {
         temporary_ = name;
         return true;

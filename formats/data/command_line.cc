@@ -6,6 +6,7 @@
 
 #include "formats/base/closest.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/system.h"
 
 namespace octet {
 namespace {
@@ -196,6 +197,9 @@ void CheckLists(const CLI::App& app, int argc, char** argv) {
 
 std::optional<int> ParseCommandLine(CLI::App* app, int argc, char** argv,
                                     const std::function<void()>& check) {
+  UseUtf8Arguments(&argc, &argv);
+  for (CLI::App* a : app->get_subcommands({})) a->allow_windows_style_options(false);
+  app->allow_windows_style_options(false);  // "/x" is a path on every system.
   const std::string name = app->get_name();
   app->set_version_flag("--version", name + " " OCTET_VERSION, "Print the version and exit");
   std::string completion;

@@ -2,8 +2,6 @@
 // then the shards that their names tell of are looked for among them.
 #include "formats/data/data_paths.h"
 
-#include <glob.h>
-
 #include <algorithm>
 #include <cstdint>
 #include <filesystem>
@@ -49,12 +47,81 @@ std::optional<Shard> ParseShard(const std::string& path) {
   return sane ? std::optional<Shard>(std::move(shard)) : std::nullopt;
 }
 
-std::vector<std::string> Glob(const std::string& pattern) {
-  glob_t found = {};
+constexpr const char* kWildcards = "*?[";
+
+/// Whether the set that `pattern` begins with, "[a-z]" or "[!a-z]", has `c`; goes behind it.
+bool SetHas(std::string_view* pattern, char c) {
+  const size_t first = pattern->size() > 1 && (*pattern)[1] == '!' ? 2 : 1;
+  const size_t end = pattern->find(']', first + 1);
+  if (end == std::string_view::npos) {  // No set.
+    pattern->remove_prefix(1);
+    return c == '[';
+  }
+  bool has = false;
+  for (size_t i = first; i < end; ++i) {
+    const bool range = i + 2 < end && (*pattern)[i + 1] == '-';
+    const char low = (*pattern)[i], high = (*pattern)[range ? i + 2 : i];
+    has = has || (low <= c && c <= high);
+    if (range) i += 2;
+  }
+  pattern->remove_prefix(end + 1);
+  return has == (first == 1);
+}
+
+bool Matches(std::string_view pattern, std::string_view name) {
+  std::optional<std::pair<std::string_view, std::string_view>> retry;  // At the last star.
+  while (!name.empty() || !pattern.empty()) {
+    const char p = pattern.empty() ? '\0' : pattern[0];
+    if (p == '*') {
+      pattern.remove_prefix(1);
+      retry.emplace(pattern, name);
+      continue;
+    }
+    bool same = !name.empty() && !pattern.empty();
+    if (same && p == '[') {
+      same = SetHas(&pattern, name[0]);
+    } else if (same) {
+      same = p == '?' || p == name[0];
+      pattern.remove_prefix(1);
+    }
+    if (same) {
+      name.remove_prefix(1);
+    } else if (retry && !retry->second.empty()) {
+      retry->second.remove_prefix(1);  // The star takes one more.
+      pattern = retry->first;
+      name = retry->second;
+    } else {
+      return false;
+    }
+  }
+  return true;
+}
+
+/// What there is with a name like this, in order. As in a shell, wildcards find no hidden files.
+std::vector<std::string> Glob(const fs::path& pattern) {
+  std::vector<fs::path> found{""};
+  std::error_code error;
+  for (const fs::path& part : pattern) {
+    const std::string name = part.string();
+    std::vector<fs::path> next;
+    for (const fs::path& folder : found) {
+      if (name.find_first_of(kWildcards) == std::string::npos) {
+        next.push_back(folder / part);
+        continue;
+      }
+      for (fs::directory_iterator it(folder.empty() ? "." : folder, error);
+           !error && it != fs::directory_iterator(); it.increment(error)) {
+        const std::string entry = it->path().filename().string();
+        if (entry.starts_with('.') <= name.starts_with('.') && Matches(name, entry))
+          next.push_back(folder / entry);
+      }
+    }
+    found = std::move(next);
+  }
   std::vector<std::string> paths;
-  if (glob(pattern.c_str(), GLOB_NOSORT, nullptr, &found) == 0)
-    paths.assign(found.gl_pathv, found.gl_pathv + found.gl_pathc);
-  globfree(&found);
+  for (const fs::path& path : found) {
+    if (fs::exists(path, error)) paths.push_back(path.generic_string());
+  }
   std::sort(paths.begin(), paths.end());
   return paths;
 }
@@ -70,7 +137,7 @@ Result<std::vector<std::string>> RecordsIn(const std::string& folder) {
     std::error_code type_error;
     if (name.starts_with(".")) continue;
     if (it->is_directory(type_error)) return std::vector<std::string>();
-    if (IsNamedAsTfRecord(name)) records.push_back(it->path().string());
+    if (IsNamedAsTfRecord(name)) records.push_back(it->path().generic_string());
     if (IsNamedAsImage(name)) image = name;
   }
   if (!records.empty() && !image.empty()) {
@@ -123,7 +190,7 @@ Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>&
   for (const std::string& path : paths) {
     std::error_code error;
     std::vector<std::string> found{path};
-    if (!fs::exists(path, error) && path.find_first_of("*?[") != std::string::npos) {
+    if (!fs::exists(path, error) && path.find_first_of(kWildcards) != std::string::npos) {
       found = Glob(path);
       if (found.empty()) return NotFound(StrCat(path, ": nothing matches this pattern"));
     }

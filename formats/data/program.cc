@@ -1,30 +1,17 @@
 #include "formats/data/program.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
 #include <new>
 
+#include "formats/data/system.h"
+
 namespace octet {
-namespace {
-
-/// Opened for reading, so that writing to what was closed stays an error.
-void OccupyStandardStreams() {
-  int fd = 0;
-  do {
-    fd = open("/dev/null", O_RDONLY);
-  } while (fd >= 0 && fd <= STDERR_FILENO);
-  if (fd >= 0) close(fd);
-}
-
-}  // namespace
 
 int RunProgram(const char* name, const std::function<int()>& main) {
-  OccupyStandardStreams();
+  PrepareStandardStreams();
   int code = 1;
   try {
     code = main();
@@ -40,7 +27,7 @@ int RunProgram(const char* name, const std::function<int()>& main) {
   written = written && std::ferror(stdout) == 0;
   // The reason is gone when a full buffer failed before the end. One more byte fails for the same,
   // or does not matter.
-  if (!written && error == 0 && write(STDOUT_FILENO, "\n", 1) < 0) error = errno;
+  if (!written && error == 0) error = StandardOutputError();
   if (std::fclose(stdout) != 0 && written) {
     error = errno;
     written = false;

@@ -1,15 +1,15 @@
 #include "formats/data/progress.h"
 
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <utility>
 
+#include "formats/data/system.h"
+
 namespace octet {
 
 Progress::Progress(std::string what, int64_t total)
-    : what_(std::move(what)), total_(total), visible_(isatty(STDERR_FILENO) == 1) {}
+    : what_(std::move(what)), total_(total), visible_(StandardErrorIsTerminal()) {}
 
 Progress::~Progress() {
   if (drawn_) std::fputs("\r\x1b[K", stderr);

@@ -1,12 +1,11 @@
 // Widths are counted in bytes that begin a UTF-8 character.
 #include "formats/data/table.h"
 
-#include <sys/ioctl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
+
+#include "formats/data/system.h"
 
 namespace octet {
 namespace {
@@ -49,8 +48,7 @@ std::string Percent(double part, double whole) {
 }
 
 size_t Table::Limit() {
-  winsize size{};
-  if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
+  if (const int width = TerminalColumns(); width > 0) return static_cast<size_t>(width);
   const char* columns = std::getenv("COLUMNS");
   const int given = columns != nullptr ? std::atoi(columns) : 0;
   return given > 0 ? static_cast<size_t>(given) : 80;

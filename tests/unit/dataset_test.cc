@@ -290,7 +290,11 @@ TEST_F(DatasetTest, SeveralFiles) {
   EXPECT_EQ(labels({dir_ / "set/train-00002-of-00003", dir_ / "set/train-0000[01]-of-00003"}, any),
             "201 3 TFRecord files of 3 samples");
   EXPECT_EQ(labels({dir_ / "set/train-00002-of-00003"}, any), "2 TFRecord file of 1 records");
-  EXPECT_THAT(labels({dir_ / "set/test-*"}, any), HasSubstr("nothing matches this pattern"));
+  for (const char* pattern :
+       {"s?t/train-*", "[!ab]et/train-*[0-9]*", "*et/*rain*of*", "set/[t]rain-*"})
+    EXPECT_EQ(labels({dir_ / pattern}, any), all) << pattern;
+  for (const char* pattern : {"set/test-*", "set/?", "[a-r]et/train-*", "set/train-*x", "set*"})
+    EXPECT_THAT(labels({dir_ / pattern}, any), HasSubstr("nothing matches this pattern"));
   EXPECT_THAT(labels({dir_ / "set/train-0000[01]-of-00003"}, any),
               HasSubstr("train-00002-of-00003: this shard is missing, 3 were expected"));
   EXPECT_THAT(labels({dir_ / "set", dir_ / "set/train-00000-of-00003"}, any),

@@ -1,0 +1,84 @@
+// Processors and memory as Linux has them: other POSIX systems pin no threads and tell nothing.
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <ctime>
+
+#include "formats/data/system.h"
+#ifdef __linux__
+#include <sched.h>
+
+#include <algorithm>
+#include <fstream>
+#endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
+namespace octet {
+
+void UseUtf8Arguments(int*, char***) {}
+
+void PrepareStandardStreams() {
+  // Opened for reading, so that writing to what was closed stays an error.
+  int fd = 0;
+  do {
+    fd = open("/dev/null", O_RDONLY);
+  } while (fd >= 0 && fd <= STDERR_FILENO);
+  if (fd >= 0) close(fd);
+}
+
+int StandardOutputError() { return write(STDOUT_FILENO, "\n", 1) < 0 ? errno : 0; }
+
+bool StandardErrorIsTerminal() { return isatty(STDERR_FILENO) == 1; }
+
+int TerminalColumns() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 ? size.ws_col : 0;
+}
+
+double ThreadSeconds() {
+  timespec t;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+#ifdef __linux__
+
+static_assert(kMaxProcessors <= CPU_SETSIZE);
+
+bool PinThread(const std::vector<int>& processors) {
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  for (int i : processors) CPU_SET(i, &set);
+  return sched_setaffinity(0, sizeof(set), &set) == 0;
+}
+
+int64_t CacheBytes() {
+  return std::max({sysconf(_SC_LEVEL3_CACHE_SIZE), sysconf(_SC_LEVEL2_CACHE_SIZE), 0L});
+}
+
+int64_t ResidentBytes() {
+  std::ifstream statm("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  if (!(statm >> size >> resident)) return 0;
+  return resident * sysconf(_SC_PAGESIZE);
+}
+
+#else
+
+bool PinThread(const std::vector<int>&) { return false; }
+int64_t CacheBytes() { return 0; }
+int64_t ResidentBytes() { return 0; }
+
+#endif
+
+void TrimHeap() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+}
+
+}  // namespace octet

@@ -1,0 +1,75 @@
+#include "formats/base/windows.h"
+#include "formats/data/system.h"
+// Behind it.
+#include <fcntl.h>
+#include <io.h>
+#include <psapi.h>
+#include <shellapi.h>
+
+#include <cerrno>
+#include <string>
+
+namespace octet {
+
+void UseUtf8Arguments(int* argc, char*** argv) {
+  static std::vector<std::string> texts;
+  static std::vector<char*> pointers;
+  int count = 0;
+  wchar_t** wide = ::CommandLineToArgvW(::GetCommandLineW(), &count);
+  if (wide == nullptr) return;
+  texts.clear();
+  pointers.clear();
+  for (int i = 0; i < count; ++i) texts.push_back(Utf8(wide[i]));
+  ::LocalFree(wide);
+  for (std::string& text : texts) pointers.push_back(text.data());
+  *argc = count;
+  pointers.push_back(nullptr);
+  *argv = pointers.data();
+}
+
+void PrepareStandardStreams() {
+  int fd = 0;
+  do {
+    fd = ::_open("NUL", _O_RDONLY);
+  } while (fd >= 0 && fd <= 2);
+  if (fd >= 0) ::_close(fd);
+  ::_setmode(1, _O_BINARY);
+  ::SetConsoleOutputCP(CP_UTF8);
+}
+
+int StandardOutputError() { return ::_write(1, "\n", 1) < 0 ? errno : 0; }
+
+bool StandardErrorIsTerminal() { return ::_isatty(2) != 0; }
+
+int TerminalColumns() {
+  CONSOLE_SCREEN_BUFFER_INFO info;
+  return ::GetConsoleScreenBufferInfo(::GetStdHandle(STD_OUTPUT_HANDLE), &info)
+             ? info.srWindow.Right - info.srWindow.Left + 1
+             : 0;
+}
+
+// Threads do not take over where the one that starts them may run, and OpenMP starts its own.
+bool PinThread(const std::vector<int>&) { return false; }
+
+double ThreadSeconds() {
+  FILETIME created, exited;
+  FILETIME spent[2] = {};
+  ::GetThreadTimes(::GetCurrentThread(), &created, &exited, &spent[0], &spent[1]);
+  double seconds = 0;
+  for (const FILETIME& t : spent) seconds += 1e-7 * (0x1p32 * t.dwHighDateTime + t.dwLowDateTime);
+  return seconds;
+}
+
+int64_t CacheBytes() { return 0; }
+
+int64_t ResidentBytes() {
+  PROCESS_MEMORY_COUNTERS counters{};
+  counters.cb = sizeof(counters);
+  return ::K32GetProcessMemoryInfo(::GetCurrentProcess(), &counters, sizeof(counters))
+             ? static_cast<int64_t>(counters.WorkingSetSize)
+             : 0;
+}
+
+void TrimHeap() {}
+
+}  // namespace octet
