@@ -23,5 +23,7 @@ if(NOT CMAKE_CXX_FLAGS MATCHES "-fsanitize")
   target_compile_options(octet_flags INTERFACE "$<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE;-D_FORTIFY_SOURCE=${level}>")
 endif()
 if(CMAKE_SYSTEM_NAME MATCHES Linux)
-  target_link_options(octet_flags INTERFACE -Wl,-z,relro,-z,now)  # ELF's.
+  target_link_options(octet_flags INTERFACE -Wl,-z,relro,-z,now)
+elseif(MINGW)
+  target_link_options(octet_flags INTERFACE -fstack-protector-strong)  # What it calls is in a library of its own.
 endif()

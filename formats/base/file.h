@@ -100,8 +100,8 @@ struct NewFile {
 /// there from the start.) All bytes are on the disk before the first file is replaced: until then
 /// a failure leaves everything as it was, and never anything behind. Thread-safe. Errors: kIo.
 ///
-/// On Windows the new file has the permissions that its folder gives, and a file that some process
-/// has mapped cannot be replaced.
+/// On Windows the new file has the permissions that its folder gives, and a file that a process has
+/// open cannot be replaced.
 Status WriteFilesAtomically(std::span<const NewFile> files);
 
 /// One file.

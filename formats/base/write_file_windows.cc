@@ -63,6 +63,8 @@ bool SetDeleted(HANDLE file, bool deleted) {
   return ::SetFileInformationByHandle(file, FileDispositionInfo, &info, sizeof(info));
 }
 
+/// Tries for half a second while others have the target open: to replace it as well, or to look for
+/// viruses.
 bool Rename(HANDLE file, const std::wstring& to) {
   const size_t bytes = to.size() * sizeof(wchar_t);
   std::vector<std::byte> memory(sizeof(FILE_RENAME_INFO) + bytes);
@@ -70,8 +72,13 @@ bool Rename(HANDLE file, const std::wstring& to) {
   info->ReplaceIfExists = TRUE;
   info->FileNameLength = static_cast<DWORD>(bytes);
   std::memcpy(info->FileName, to.data(), bytes);
-  return ::SetFileInformationByHandle(file, FileRenameInfo, info,
-                                      static_cast<DWORD>(memory.size()));
+  for (int i = 0;; ++i) {
+    if (::SetFileInformationByHandle(file, FileRenameInfo, info, static_cast<DWORD>(memory.size())))
+      return true;
+    const DWORD error = ::GetLastError();
+    if ((error != ERROR_ACCESS_DENIED && error != ERROR_SHARING_VIOLATION) || i == 50) return false;
+    ::Sleep(10);
+  }
 }
 
 /// One write, on its way to the target.
