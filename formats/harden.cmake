@@ -25,5 +25,5 @@ endif()
 if(CMAKE_SYSTEM_NAME MATCHES Linux)
   target_link_options(octet_flags INTERFACE -Wl,-z,relro,-z,now)
 elseif(MINGW)
-  target_link_options(octet_flags INTERFACE -fstack-protector-strong)  # What it calls is in a library of its own.
+  target_link_libraries(octet_flags INTERFACE ssp)  # Where what these flags call is.
 endif()

@@ -1,9 +1,11 @@
 // An instruction set counts when the processor has it and the operating system saves its registers:
-// on x86 by CPUID and XCR0, on aarch64 by what Linux says in the auxiliary vector.
+// on x86 by CPUID and XCR0, on aarch64 by what Linux says in the auxiliary vector and macOS by name.
 #include "kernels/cpu_features.h"
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#elif defined(__APPLE__)
+#include <sys/sysctl.h>
 #elif defined(__aarch64__)
 #include <asm/hwcap.h>
 #include <sys/auxv.h>
@@ -61,6 +63,27 @@ std::string Brand() {
   char text[sizeof(words) + 1] = {};
   std::memcpy(text, words, sizeof(words));
   return text;
+}
+
+#elif defined(__APPLE__)
+
+bool Has(const char* feature) {
+  int value = 0;
+  size_t size = sizeof(value);
+  return sysctlbyname(feature, &value, &size, nullptr, 0) == 0 && value != 0;
+}
+
+CpuFeatures Detect() {
+  CpuFeatures features;
+  features.neondot = Has("hw.optional.arm.FEAT_DotProd");
+  features.i8mm = Has("hw.optional.arm.FEAT_I8MM");
+  return features;
+}
+
+std::string Brand() {
+  char text[256] = {};
+  size_t size = sizeof(text) - 1;
+  return sysctlbyname("machdep.cpu.brand_string", text, &size, nullptr, 0) == 0 ? text : "";
 }
 
 #elif defined(__aarch64__)
