@@ -3,13 +3,13 @@
 #define OCTET_TESTS_UNIT_DATA_TEST_UTIL_H_
 
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <random>
 #include <span>
 #include <string>
 #include <string_view>
@@ -211,9 +211,10 @@ inline void WriteFile(const std::string& path, std::string_view text) {
 class TempDir {
  public:
   TempDir() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "octet_test_XXXXXX").string();
-    if (mkdtemp(pattern.data()) == nullptr) ADD_FAILURE() << "no temporary folder " << pattern;
-    path_ = pattern;
+    const auto base = std::filesystem::temp_directory_path() / "octet_test_";
+    std::random_device random;
+    do path_ = base.generic_string() + std::to_string(random());
+    while (!std::filesystem::create_directory(path_));
   }
   ~TempDir() {
     std::error_code ignored;
