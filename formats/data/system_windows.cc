@@ -33,6 +33,7 @@ void PrepareStandardStreams() {
     fd = ::_open("NUL", _O_RDONLY);
   } while (fd >= 0 && fd <= 2);
   if (fd >= 0) ::_close(fd);
+  ::_setmode(0, _O_BINARY);  // A photo may come in.
   ::_setmode(1, _O_BINARY);
   ::SetConsoleOutputCP(CP_UTF8);
 }
