@@ -1,5 +1,6 @@
 // An instruction set counts when the processor has it and the operating system saves its registers:
-// on x86 by CPUID and XCR0, on aarch64 by what Linux says in the auxiliary vector and macOS by name.
+// on x86 by CPUID and XCR0, on aarch64 by what Linux says in the auxiliary vector and macOS by
+// name.
 #include "kernels/cpu_features.h"
 
 #if defined(__x86_64__)
