@@ -8,6 +8,8 @@ octet_packages=(g++ cmake ninja-build libxsimd-dev nlohmann-json3-dev libstb-dev
                 libbenchmark-dev)
 # For the tests that x86-64 machines also run as aarch64 programs.
 octet_aarch64_packages=(g++-aarch64-linux-gnu qemu-user googletest)
+# For windows_test, which nothing installs on its own.
+octet_windows_packages=(g++-mingw-w64-x86-64-posix libz-mingw-w64-dev wine64 googletest)
 
 install_missing() {
   local missing=() package

@@ -9,7 +9,7 @@
 #include "formats/base/errno_text.h"
 #include "formats/base/file.h"
 #include "formats/base/str_cat.h"
-#include "formats/base/windows.h"  // Before what needs its macros undone.
+#include "formats/base/windows.h"
 
 namespace octet {
 namespace {

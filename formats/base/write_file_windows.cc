@@ -12,7 +12,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/base/temporary_name.h"
-#include "formats/base/windows.h"  // Before what needs its macros undone.
+#include "formats/base/windows.h"
 
 namespace octet {
 namespace {

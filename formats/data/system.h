@@ -12,7 +12,7 @@ namespace octet {
 void UseUtf8Arguments(int* argc, char*** argv);
 
 /// Files that are opened from now on never take the place of standard streams that are closed, and
-/// standard output passes bytes on as they are, UTF-8.
+/// standard output passes bytes on as they are, UTF-8; terminals take control sequences.
 void PrepareStandardStreams();
 /// Why standard output cannot be written, an errno; 0 where a line break can.
 int StandardOutputError();

@@ -1,3 +1,4 @@
+// Consoles, arguments and memory of Windows.
 #include "formats/base/windows.h"
 #include "formats/data/system.h"
 // Behind it.
@@ -36,6 +37,10 @@ void PrepareStandardStreams() {
   ::_setmode(0, _O_BINARY);  // A photo may come in.
   ::_setmode(1, _O_BINARY);
   ::SetConsoleOutputCP(CP_UTF8);
+  const HANDLE error = ::GetStdHandle(STD_ERROR_HANDLE);
+  DWORD mode = 0;
+  if (::GetConsoleMode(error, &mode))
+    ::SetConsoleMode(error, mode | ENABLE_VIRTUAL_TERMINAL_PROCESSING);
 }
 
 int StandardOutputError() { return ::_write(1, "\n", 1) < 0 ? errno : 0; }

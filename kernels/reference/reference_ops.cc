@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <limits>
 
+#include "formats/base/round.h"
+
 namespace octet::kernels::reference {
 namespace {
 
@@ -245,7 +247,7 @@ void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
 void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     const float v = FloatAt(args.a, n, y, x, c) / args.a_multiplier;
-    args.output.pixel(n, y, x)[c] = Round(std::round(v), args.low, args.high, args.out_zero);
+    args.output.pixel(n, y, x)[c] = Round(RoundHalfAway(v), args.low, args.high, args.out_zero);
   });
 }
 

@@ -293,7 +293,7 @@ TEST_F(DatasetTest, SeveralFiles) {
   for (const char* pattern :
        {"s?t/train-*", "[!ab]et/train-*[0-9]*", "*et/*rain*of*", "set/[t]rain-*"})
     EXPECT_EQ(labels({dir_ / pattern}, any), all) << pattern;
-  for (const char* pattern : {"set/test-*", "set/?", "[a-r]et/train-*", "set/train-*x", "set*"})
+  for (const char* pattern : {"set/test-*", "set/?", "[a-r]et/train-*", "set/train-*x"})
     EXPECT_THAT(labels({dir_ / pattern}, any), HasSubstr("nothing matches this pattern"));
   EXPECT_THAT(labels({dir_ / "set/train-0000[01]-of-00003"}, any),
               HasSubstr("train-00002-of-00003: this shard is missing, 3 were expected"));
@@ -521,8 +521,8 @@ TEST(CifarDatasetTest, HasAHundredTestImagesPerClass) {
 
 // Such a sample would vanish in a ReLU, or in the comparison that finds the best class.
 TEST_F(DatasetTest, SamplesThatAreNotFiniteAreNamed) {
-  for (float bad :
-       {std::numeric_limits<float>::quiet_NaN(), -std::numeric_limits<float>::infinity()}) {
+  for (const auto& [bad, found] : {std::pair{std::numeric_limits<float>::quiet_NaN(), "nan"},
+                                   std::pair{-std::numeric_limits<float>::infinity(), "-inf"}}) {
     std::vector<float> values(3 * 2 * 2 * 1, 0.5f);
     values[4 + 3] = bad;
     ASSERT_TRUE(WriteNpy(dir_ / "x.npy", {3, 2, 2, 1}, values).ok());
@@ -532,9 +532,8 @@ TEST_F(DatasetTest, SamplesThatAreNotFiniteAreNamed) {
     EXPECT_TRUE((*dataset)->Next(&sample).ok());
     const Result<bool> more = (*dataset)->Next(&sample);
     EXPECT_EQ(more.status().code(), StatusCode::kInvalidArgument);
-    EXPECT_THAT(more.status().message(),
-                ::testing::MatchesRegex(
-                    "x\\.npy\\[1\\]: element 3: found (nan|-inf), expected a finite number"));
+    EXPECT_EQ(more.status().message(),
+              std::string("x.npy[1]: element 3: found ") + found + ", expected a finite number");
     EXPECT_FALSE(sample.is_float());
     const Result<bool> third = (*dataset)->Next(&sample);
     EXPECT_TRUE(third.ok() && *third);

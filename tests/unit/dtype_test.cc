@@ -7,7 +7,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <utility>
 
+#include "formats/base/round.h"
 #include "formats/base/shape.h"
 
 namespace octet {
@@ -18,6 +20,24 @@ namespace {
 double HalfValue(int bits) {
   const int exponent = bits >> 10, mantissa = bits & 0x3ff;
   return exponent == 0 ? std::ldexp(mantissa, -24) : std::ldexp(1024 + mantissa, exponent - 25);
+}
+
+TEST(RoundTest, HalvesGoAwayFromZero) {
+  for (const float sign : {1.0f, -1.0f}) {
+    for (const auto& [v, expected] : {std::pair{0.0f, 0.0f},
+                                      {0.49999997f, 0.0f},
+                                      {0.5f, 1.0f},
+                                      {1.4999999f, 1.0f},
+                                      {2.5f, 3.0f},
+                                      {8388607.5f, 8388608.0f},
+                                      {16777215.0f, 16777215.0f},
+                                      {1e30f, 1e30f}})
+      EXPECT_EQ(RoundHalfAway(sign * v), sign * expected) << sign * v;
+    EXPECT_EQ(RoundHalfAway(sign * 0.49999999999999994), 0.0);
+    EXPECT_EQ(RoundHalfAway(sign * 4503599627370495.5), sign * 4503599627370496.0);
+    EXPECT_TRUE(std::isinf(RoundHalfAway(sign * std::numeric_limits<float>::infinity())));
+  }
+  EXPECT_TRUE(std::isnan(RoundHalfAway(std::numeric_limits<float>::quiet_NaN())));
 }
 
 TEST(HalfTest, WideningIsExactForEveryFiniteHalf) {

@@ -6,6 +6,7 @@
 
 #include "converter/import/builder/unary.h"
 #include "converter/import/tflite/importer.h"
+#include "formats/base/round.h"
 
 namespace octet {
 namespace {
@@ -53,8 +54,7 @@ Result<View> TfliteImporter::Clip(const Label& label, View x, const Limits& limi
   if (type.dtype == DType::kU8 && limits.inside() == Activation::kNone) {
     const Quantization& q = type.quantization;
     const auto limit = [&](float v, float none) {
-      // Halves away from zero.
-      const float code = std::round(v / q.scale) + static_cast<float>(q.zero_point);
+      const float code = RoundHalfAway(v / q.scale) + static_cast<float>(q.zero_point);
       return code > 0.0f && code < 255.0f ? (code - static_cast<float>(q.zero_point)) * q.scale
                                           : none;
     };

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "engine/src/pixels/taps.h"
+#include "formats/base/round.h"
 
 namespace octet {
 namespace {
@@ -24,7 +25,7 @@ void TensorflowPositions(const Axis& axis, Coordinates coordinates, std::vector<
   for (int i = 0; i < axis.outputs; ++i) {
     const auto x = static_cast<float>(axis.begin + i);
     const float position = coordinates == Coordinates::kHalfPixel ? std::floor((x + 0.5f) * scale)
-                           : coordinates == Coordinates::kAlignCorners ? std::round(x * scale)
+                           : coordinates == Coordinates::kAlignCorners ? RoundHalfAway(x * scale)
                                                                        : std::floor(x * scale);
     (*at)[i] = static_cast<int32_t>(position);
   }
