@@ -94,7 +94,7 @@ class ZipBuilder {
     u16(static_cast<uint32_t>(name.size()));
     u16(0);
     const uint32_t offset = static_cast<uint32_t>(file_.size());
-    file_ += std::string("PK\3\4") + common + name + stored;
+    file_.append("PK\3\4").append(common).append(name).append(stored);
     // Version made by in front; comment length, disk, internal and external attributes (ten bytes)
     // behind.
     directory_ += std::string("PK\1\2\x14", 5) + std::string(1, '\0') + common +
