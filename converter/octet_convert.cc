@@ -186,14 +186,18 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
     return given.value_or(t.dtype) == DType::kU8;
   };
   const bool int8 = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants(Precision::kInt8);
-  if ((!a.calibration_data.empty() || !a.calibration_table.empty()) && !int8 &&
-      !takes_codes(a.input_type, graph.tensor(graph.inputs[0])) &&
-      !takes_codes(a.output_type, graph.tensor(graph.outputs[0])) &&
-      a.save_calibration_table.empty()) {
+  const bool calibrates = int8 || takes_codes(a.input_type, graph.tensor(graph.inputs[0])) ||
+                          takes_codes(a.output_type, graph.tensor(graph.outputs[0])) ||
+                          !a.save_calibration_table.empty();
+  const bool measures = std::any_of(a.precisions.begin(), a.precisions.end(),
+                                    [&](Precision p) { return p != s.own; });
+  if ((!a.calibration_data.empty() || !a.calibration_table.empty()) && !calibrates && !measures) {
     return InvalidArgument(StrCat(a.input, ": nothing of a network of ", PrecisionName(s.own),
                                   " is calibrated; add --precision=int8"));
   }
-  OCTET_ASSIGN_OR_RETURN(s.table, GetCalibrationTable(a, graph, &s.data));
+  if (calibrates) {
+    OCTET_ASSIGN_OR_RETURN(s.table, GetCalibrationTable(a, graph, &s.data));
+  }
   return s;
 }
 
@@ -201,6 +205,18 @@ struct Converted {
   std::vector<std::byte> bytes;
   ConversionReport report;
 };
+
+/// What the file of `bytes` lost, on the samples that it was calibrated with.
+Result<Verdict> Measure(const Arguments& a, const Source& source,
+                        const std::vector<std::byte>& bytes) {
+  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
+                         Model::FromMemory(bytes.data(), bytes.size()));
+  OCTET_ASSIGN_OR_RETURN(
+      DatasetSamples samples,
+      OpenSamples(a.calibration_data, source.graph, a.calibration.max_samples, a.fast_decode));
+  Progress bar("measuring", samples.size > 0 ? samples.size : a.calibration.max_samples);
+  return Judge(source.graph, model, samples.next, [&bar](int64_t done) { bar.Update(done); });
+}
 
 Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision precision,
                             const std::string& output, Warnings* warnings) {
@@ -237,6 +253,11 @@ Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision 
         report.comparison,
         CompareWithReference(model, source.input, a.compare_input, a.compare_with, warnings));
   }
+  if (precision != source.own && !a.calibration_data.empty()) {
+    OCTET_ASSIGN_OR_RETURN(report.verdict, Measure(a, source, c.bytes));
+  } else if (precision != source.own) {
+    report.no_verdict = source.table ? "a calibration table and no data" : "no --calibration-data";
+  }
   report.output = output;
   report.labels_source = a.labels.empty() ? "the source" : a.labels;
   report.data = source.data;
@@ -270,11 +291,26 @@ std::string SeveralText(const std::vector<ConversionReport>& reports,
   if (!r.calibration_method.empty())
     text += StrCat("ranges:  ", r.calibration_method, ", ", r.calibration_samples, " samples\n");
   if (!evaluation.empty()) return text + evaluation;
-  Table table({{.title = "model", .left = true, .shrink_to = 16},
-               {.title = "precision", .left = true},
-               {.title = "bytes"}});
-  for (const ConversionReport& report : reports)
-    table.Add({report.output, PrecisionName(report.precision), Thousands(report.file_size)});
+  const bool judged = std::any_of(reports.begin(), reports.end(),
+                                  [](const ConversionReport& x) { return x.verdict.has_value(); });
+  std::vector<Table::Column> columns{{.title = "model", .left = true, .shrink_to = 16},
+                                     {.title = "precision", .left = true},
+                                     {.title = "bytes"}};
+  if (judged)
+    for (const char* title : {"labels kept", "outputs", "median ms"}) columns.push_back({title});
+  Table table(columns);
+  for (const ConversionReport& report : reports) {
+    std::vector<std::string> row{report.output, PrecisionName(report.precision),
+                                 Thousands(report.file_size)};
+    if (const std::optional<Verdict>& v = report.verdict) {
+      row.push_back(StrCat(v->labels_kept, " of ", v->samples));
+      row.push_back(DecibelText(v->sqnr_db));
+      row.push_back(Fixed(v->ms, 3));
+    } else if (judged) {
+      row.resize(columns.size(), "-");
+    }
+    table.Add(row);
+  }
   return text + "\n" + table.Text();
 }
 
@@ -414,8 +450,9 @@ void AddModelOptions(CLI::App* app, Arguments* a) {
 void AddCalibrationOptions(CLI::App* app, Arguments* a) {
   CLI::Option* data =
       app->add_option("--calibration-data", a->calibration_data,
-                      "Representative images: folder, TFRecord or .npy file, or a quoted pattern "
-                      "(int8, uint8 inputs); may be given several times")
+                      "Representative images: folder, TFRecord or .npy file, or a quoted pattern. "
+                      "int8 and uint8 inputs take their ranges from them, and the verdict is what "
+                      "they show; may be given several times")
           ->allow_extra_args(false);
   app->add_option("--calibration-samples", a->calibration.max_samples,
                   "At most this many (100), spread evenly")
@@ -494,10 +531,11 @@ void CheckTogether(const CLI::App& app, const Arguments& a) {
   const bool calibrated = a.precisions.empty() || a.wants(Precision::kInt8) ||
                           a.input_type == DType::kU8 || a.output_type == DType::kU8 ||
                           app.count("--save-calibration-table") > 0;
-  for (const char* name : {"--calibration-data", "--calibration-table"}) {
-    if (app.count(name) > 0 && !calibrated)
-      throw CLI::ValidationError(name, "goes with --precision=int8 or uint8 types");
-  }
+  if (app.count("--calibration-table") > 0 && !calibrated)
+    throw CLI::ValidationError("--calibration-table", "goes with --precision=int8 or uint8 types");
+  const bool measured = a.wants(Precision::kHybrid) || a.wants(Precision::kFp16);
+  if (app.count("--calibration-data") > 0 && !calibrated && !measured)
+    throw CLI::ValidationError("--calibration-data", "does nothing for fp32");
 }
 
 int Main(int argc, char** argv) {

@@ -2,6 +2,7 @@
 #include "converter/report/report.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -110,6 +111,19 @@ std::string ReportText(const ConversionReport& r) {
                 Short(100.0 * static_cast<double>(c.equal_top1) / static_cast<double>(c.images)),
                 " %)");
   }
+  if (r.verdict) {
+    const Verdict& v = *r.verdict;
+    const auto share = [](double part, double whole) {
+      return Fixed(100.0 * part / whole, 0) + " %";
+    };
+    s += StrCat("\nverdict:     labels kept ", v.labels_kept, " of ", v.samples, ", outputs ",
+                DecibelText(v.sqnr_db), ", ",
+                share(static_cast<double>(r.file_size), 4.0 * static_cast<double>(r.parameters)),
+                " of the size, ", share(v.ms, v.float_ms), " of the time (", Fixed(v.ms, 3), " of ",
+                Fixed(v.float_ms, 3), " ms)");
+  } else if (!r.no_verdict.empty()) {
+    s += "\nverdict:     not measured: " + r.no_verdict;
+  }
   return s + StrCat("\nwrote:       ", r.output, ", ", PrecisionName(r.precision), ", ",
                     Thousands(r.file_size), " bytes\n");
 }
@@ -154,8 +168,23 @@ std::string ReportJson(const ConversionReport& r) {
         {"equal_top1", c.equal_top1},
         {"equal_top1_share", static_cast<double>(c.equal_top1) / static_cast<double>(c.images)}};
   }
+  if (r.verdict) {
+    const Verdict& v = *r.verdict;
+    // What is exact has no number of decibels: null.
+    json["verdict"] = {{"samples", v.samples},
+                       {"labels_kept", v.labels_kept},
+                       {"sqnr_db", v.sqnr_db},
+                       {"median_ms", v.ms},
+                       {"float_median_ms", v.float_ms}};
+  } else if (!r.no_verdict.empty()) {
+    json["verdict"] = nullptr;
+  }
   // Names come from files and need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string DecibelText(double db) {
+  return std::isinf(db) && db > 0.0 ? "exact" : Fixed(db, 1) + " dB";
 }
 
 std::string OperatorsText(const std::vector<OperatorRow>& rows) {

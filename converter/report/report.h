@@ -10,6 +10,7 @@
 
 #include "converter/import/builder/operator_row.h"
 #include "converter/report/compare.h"
+#include "converter/report/verdict.h"
 #include "formats/model/graph.h"
 #include "formats/model/input_meaning.h"
 
@@ -34,6 +35,8 @@ struct ConversionReport {
   int calibration_samples = 0;
   std::string reference;  ///< Path of the answers compared with; empty for none.
   std::optional<Comparison> comparison;
+  std::optional<Verdict> verdict;  ///< Of networks that were quantized, where there is data.
+  std::string no_verdict;          ///< Else why there is none; empty where nothing was quantized.
   /// Choices that were made for the user; the text has none, they go to stderr.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;  ///< Likewise.
@@ -49,6 +52,9 @@ std::string ReportText(const ConversionReport& report);
 
 /// One JSON object with the fields' names.
 std::string ReportJson(const ConversionReport& report);
+
+/// "33.1 dB", or "exact".
+std::string DecibelText(double db);
 
 /// Operators with their limits, by format.
 std::string OperatorsText(const std::vector<OperatorRow>& rows);

@@ -104,6 +104,49 @@ TEST_F(OctetConvertTest, CalibratesOnArraysOfTheNetworksInput) {
       << other.err;
 }
 
+TEST_F(OctetConvertTest, SaysWhatQuantizationCost) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
+                              File("cost.octet"),
+                    data = " --calibration-data " + Quote(kTiny + "input.npy");
+  for (const std::string precision : {"int8", "hybrid", "fp16"}) {
+    const Outcome o = RunCommand(convert + data + " --precision=" + precision);
+    ASSERT_EQ(o.code, 0) << o.err;
+    EXPECT_NE(o.out.find("\nverdict:     labels kept 4 of 4, outputs "), std::string::npos)
+        << o.out;
+    const Outcome json = RunCommand(convert + data + " --json --precision=" + precision);
+    const Json verdict = Json::parse(json.out, nullptr, false)["verdict"];
+    EXPECT_EQ(verdict["samples"], 4);
+    EXPECT_EQ(verdict["labels_kept"], 4);
+    // Of so few weights hybrid leaves all in float: exact.
+    if (precision == "hybrid") {
+      EXPECT_TRUE(verdict["sqnr_db"].is_null());
+    } else {
+      EXPECT_GT(verdict["sqnr_db"].get<double>(), 20.0);
+    }
+    EXPECT_GT(verdict["float_median_ms"].get<double>(), 0.0);
+  }
+  const Outcome several = RunCommand(convert + data + " --precision=fp32,int8");
+  EXPECT_NE(several.out.find("labels kept  outputs  median ms\n"), std::string::npos)
+      << several.out;
+  EXPECT_NE(several.out.find(" 4 of 4 "), std::string::npos) << several.out;
+
+  // Where nothing was measured that is said, and where nothing was quantized nothing.
+  const Outcome unmeasured = RunCommand(convert + " --precision=hybrid");
+  EXPECT_NE(unmeasured.out.find("\nverdict:     not measured: no --calibration-data\n"),
+            std::string::npos)
+      << unmeasured.out;
+  const Outcome table =
+      RunCommand(kConvert + " " + Quote(kFlowers + "flowers_resnet.safetensors") +
+                 " --graph=flowers_resnet --precision=int8 --calibration-table=" +
+                 Quote(kFlowers + "calibration.json") + " --output " + File("cost.octet"));
+  EXPECT_NE(table.out.find("not measured: a calibration table and no data"), std::string::npos)
+      << table.out;
+  const Outcome none = RunCommand(convert + " --precision=fp32");
+  EXPECT_EQ(none.code, 0);
+  EXPECT_EQ(none.out.find("verdict"), std::string::npos) << none.out;
+  ExpectError(convert + data + " --precision=fp32", 2, "--calibration-data: does nothing for fp32");
+}
+
 TEST_F(OctetConvertTest, SaysWhatGoesInAndWarnsOfContradictions) {
   const size_t size = 4 * 8 * 8 * 3;
   std::vector<float> pixels(size), fractions(size);

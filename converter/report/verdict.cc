@@ -1,0 +1,108 @@
+#include "converter/report/verdict.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include "engine/src/model_impl.h"
+#include "formats/base/finite.h"
+#include "formats/base/macros.h"
+
+namespace octet {
+namespace {
+
+/// One of the two networks.
+class Side {
+ public:
+  static Result<Side> Open(std::shared_ptr<const Model> model) {
+    Side s;
+    s.description_ = model->Describe();
+    OCTET_ASSIGN_OR_RETURN(s.session_, Session::Create(std::move(model)));
+    s.input_.resize(s.description_.inputs[0].num_bytes());
+    for (const TensorDescription& t : s.description_.outputs)
+      s.outputs_.emplace_back(t.num_bytes());
+    s.values_.resize(s.description_.outputs[0].num_elements());
+    return s;
+  }
+
+  size_t input_elements() const { return description_.inputs[0].num_elements(); }
+
+  /// The first output as numbers, valid until the next call.
+  Result<const std::vector<float>*> Run(const float* input) {
+    description_.inputs[0].FromFloats(input, input_.data());
+    const void* in = input_.data();
+    std::vector<void*> out;
+    for (std::vector<uint8_t>& o : outputs_) out.push_back(o.data());
+    const auto begin = std::chrono::steady_clock::now();
+    OCTET_RETURN_IF_ERROR(session_->Run(&in, out.data(), 1));
+    ms_.push_back(
+        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+            .count());
+    description_.outputs[0].ToFloats(outputs_[0].data(), values_.data());
+    OCTET_RETURN_IF_ERROR(
+        CheckFinite(values_).WithContext("output " + description_.outputs[0].name));
+    return &values_;
+  }
+
+  double MedianMs() {
+    const auto middle = ms_.begin() + static_cast<std::ptrdiff_t>(ms_.size() / 2);
+    std::nth_element(ms_.begin(), middle, ms_.end());
+    return *middle;
+  }
+
+ private:
+  ModelDescription description_;
+  std::unique_ptr<Session> session_;
+  std::vector<uint8_t> input_;
+  std::vector<std::vector<uint8_t>> outputs_;
+  std::vector<float> values_;
+  std::vector<double> ms_;
+};
+
+double Mean(const std::vector<float>& v) {
+  return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size());
+}
+
+}  // namespace
+
+Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
+                      const SampleSource& next, const std::function<void(int64_t done)>& progress) {
+  OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> reference, ModelFromGraph(float_graph));
+  OCTET_ASSIGN_OR_RETURN(Side before, Side::Open(std::move(reference)));
+  OCTET_ASSIGN_OR_RETURN(Side after, Side::Open(quantized));
+  std::vector<float> input(before.input_elements());
+  Verdict verdict;
+  double signal = 0.0, noise = 0.0;
+  for (;;) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, next(input.data()));
+    if (!more) break;
+    OCTET_ASSIGN_OR_RETURN(const std::vector<float>* want, before.Run(input.data()));
+    OCTET_ASSIGN_OR_RETURN(const std::vector<float>* got, after.Run(input.data()));
+    const auto top = [](const std::vector<float>& v) {
+      return std::max_element(v.begin(), v.end()) - v.begin();
+    };
+    verdict.labels_kept += top(*want) == top(*got);
+    const double want_mean = want->size() > 1 ? Mean(*want) : 0.0,
+                 got_mean = want->size() > 1 ? Mean(*got) : 0.0;
+    for (size_t i = 0; i < want->size(); ++i) {
+      const double w = static_cast<double>((*want)[i]) - want_mean,
+                   g = static_cast<double>((*got)[i]) - got_mean;
+      signal += w * w;
+      noise += (g - w) * (g - w);
+    }
+    ++verdict.samples;
+    if (progress) progress(verdict.samples);
+  }
+  if (verdict.samples == 0) return InvalidArgument("the data holds no sample");
+  verdict.sqnr_db =
+      noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+  verdict.ms = after.MedianMs();
+  verdict.float_ms = before.MedianMs();
+  return verdict;
+}
+
+}  // namespace octet

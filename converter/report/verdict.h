@@ -1,0 +1,34 @@
+// What quantization cost, on samples that the float network and the quantized one both see.
+#ifndef OCTET_CONVERTER_REPORT_VERDICT_H_
+#define OCTET_CONVERTER_REPORT_VERDICT_H_
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+
+#include "converter/calibrate/calibration.h"
+#include "engine/include/octet/octet.h"
+#include "formats/base/status.h"
+#include "formats/model/graph.h"
+
+namespace octet {
+
+/// Of the first output, over all samples; uint8 counts as the numbers that it stands for.
+struct Verdict {
+  int64_t samples = 0;
+  int64_t labels_kept = 0;  ///< Samples whose largest value is at the same place, first of equals.
+  /// 10 log10 of the float network's sum of squares over that of the differences; infinite where
+  /// there are none. Each sample's mean is taken off first, as labels do not depend on it.
+  double sqnr_db = 0.0;
+  double ms = 0.0, float_ms = 0.0;  ///< Medians, one thread.
+};
+
+/// Runs both on each sample of `next` in turn, on one thread. `float_graph` has the input of `next`
+/// in float32, and `quantized` the same in float32 or uint8. Errors: those of `next` and Run;
+/// kInvalidArgument without a sample.
+Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
+                      const SampleSource& next, const std::function<void(int64_t done)>& progress);
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_REPORT_VERDICT_H_

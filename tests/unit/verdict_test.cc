@@ -1,0 +1,77 @@
+// What quantization cost, against numbers worked out by hand.
+#include "converter/report/verdict.h"
+
+#include <gtest/gtest.h>
+
+#include <array>
+#include <cmath>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "converter/report/report.h"
+#include "engine/src/model_impl.h"
+
+namespace octet {
+namespace {
+
+/// Two numbers in, three out.
+Graph Network(const std::array<float, 6>& weights) {
+  Graph g;
+  const TensorId x = g.AddActivation("x", DType::kF32, {1, 1, 1, 2});
+  g.inputs = {x};
+  const TensorId w = g.AddConstant("w", DType::kF32, {3, 1, 1, 2}, weights.data(), sizeof(weights));
+  const TensorId y = g.AddActivation("y", DType::kF32, {1, 1, 1, 3});
+  g.AddNode(OpType::kConv2d, "conv", {x, w}, y);
+  g.outputs = {y};
+  return g;
+}
+
+constexpr std::array<float, 6> kWeights{4, 0, 0, 4, 1, 1};
+
+Result<Verdict> JudgeOn(const std::array<float, 6>& changed,
+                        std::vector<std::array<float, 2>> samples) {
+  const Result<std::shared_ptr<const Model>> model = ModelFromGraph(Network(changed));
+  if (!model.ok()) return model.status();
+  size_t at = 0;
+  return Judge(Network(kWeights), *model,
+               [&](float* to) -> Result<bool> {
+                 if (at == samples.size()) return false;
+                 std::copy(samples[at].begin(), samples[at].end(), to);
+                 ++at;
+                 return true;
+               },
+               {});
+}
+
+TEST(VerdictTest, CountsLabelsAndNoise) {
+  // The first sample's answers stay (4, 0, 1), the second one's (0, 4, 1) become (0, 0, 1).
+  const Result<Verdict> v = JudgeOn({4, 0, 0, 0, 1, 1}, {{1, 0}, {0, 1}});
+  ASSERT_TRUE(v.ok()) << v.status().message();
+  EXPECT_EQ(v->samples, 2);
+  EXPECT_EQ(v->labels_kept, 1);
+  // Less their means: twice (49 + 25 + 4) / 9, and (16 + 64 + 16) / 9 of difference.
+  EXPECT_NEAR(v->sqnr_db, 10.0 * std::log10(156.0 / 96.0), 1e-6);
+  EXPECT_GT(v->ms, 0.0);
+  EXPECT_GT(v->float_ms, 0.0);
+}
+
+TEST(VerdictTest, TheSameNetworkIsExact) {
+  const Result<Verdict> v = JudgeOn(kWeights, {{1, 0}, {0, 1}, {-2, 3}});
+  ASSERT_TRUE(v.ok()) << v.status().message();
+  EXPECT_EQ(v->labels_kept, 3);
+  EXPECT_EQ(v->sqnr_db, std::numeric_limits<double>::infinity());
+  EXPECT_EQ(DecibelText(v->sqnr_db), "exact");
+  EXPECT_EQ(DecibelText(33.06), "33.1 dB");
+  EXPECT_EQ(DecibelText(-std::numeric_limits<double>::infinity()), "-inf dB");
+}
+
+TEST(VerdictTest, NothingIsSaidOfNothing) {
+  EXPECT_EQ(JudgeOn(kWeights, {}).status().message(), "the data holds no sample");
+  const Result<Verdict> v = JudgeOn(kWeights, {{3e38f, 0}});
+  ASSERT_FALSE(v.ok());
+  EXPECT_EQ(v.status().message(), "output y: element 0: found inf, expected a finite number");
+}
+
+}  // namespace
+}  // namespace octet
