@@ -13,6 +13,7 @@
 
 #include "converter/calibrate/calibration.h"
 #include "converter/calibrate/sample_source.h"
+#include "converter/calibrate/sample_watch.h"
 #include "converter/import/importer.h"
 #include "converter/import/preprocessing_json.h"
 #include "converter/passes/passes.h"
@@ -104,8 +105,10 @@ Status CheckOutput(const std::string& path) {
   return OkStatus();
 }
 
+/// With what is to be known of the data, for people.
 Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, const Graph& graph,
-                                                            std::string* data) {
+                                                            std::string* data,
+                                                            std::vector<std::string>* doubts) {
   if (!a.calibration_table.empty()) {
     OCTET_ASSIGN_OR_RETURN(CalibrationTable table, ReadCalibrationTable(a.calibration_table));
     *data = StrCat(a.calibration_table, ", a calibration table");
@@ -123,9 +126,12 @@ Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, 
                  samples.description, "; labels are not used");
   const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
   Progress bar("calibrating", total);
+  SampleWatch watch;
   OCTET_ASSIGN_OR_RETURN(
       CalibrationTable table,
-      Calibrate(graph, samples.next, a.calibration, [&bar](int done, int) { bar.Update(done); }));
+      Calibrate(graph, watch.Over(samples.next, graph.tensor(graph.inputs[0]).shape.num_elements()),
+                a.calibration, [&bar](int done, int) { bar.Update(done); }));
+  *doubts = watch.Doubts();
   return std::optional<CalibrationTable>(std::move(table));
 }
 
@@ -148,7 +154,8 @@ struct Source {
   Precision own = Precision::kFp32;
   bool raw_pixels = false;
   std::optional<CalibrationTable> table;
-  std::string data;  ///< Of the calibration, for people.
+  std::string data;                 ///< Of the calibration, for people.
+  std::vector<std::string> doubts;  ///< Of the same.
 };
 
 Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
@@ -196,7 +203,7 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
                                   " is calibrated; add --precision=int8"));
   }
   if (calibrates) {
-    OCTET_ASSIGN_OR_RETURN(s.table, GetCalibrationTable(a, graph, &s.data));
+    OCTET_ASSIGN_OR_RETURN(s.table, GetCalibrationTable(a, graph, &s.data, &s.doubts));
   }
   return s;
 }
@@ -238,6 +245,7 @@ Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision 
 
   const InputMeaning meaning = MeaningOfInput(quantized, measured);
   if (!meaning.doubt.empty()) warnings->Add(meaning.doubt);
+  for (const std::string& doubt : source.doubts) warnings->Add(doubt);
 
   Converted c;
   Golden golden;

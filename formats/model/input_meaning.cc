@@ -154,7 +154,8 @@ InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) 
     if (apart || pixels > kTooNarrow * calibrated || calibrated > kTooWide * pixels) {
       m.doubt = StrCat("photos give the network ", Text(*m.pixels), ", and it was calibrated on ",
                        Text(*m.calibrated),
-                       "; say by --preprocessing what makes of pixels what the calibration saw");
+                       "; say by --preprocessing what makes of pixels what the calibration saw, or "
+                       "calibrate with photos from black to white");
     }
   }
   if (m.doubt.empty() && g.metadata.options.find(kRawPixelsOption) != std::string::npos)

@@ -125,6 +125,9 @@ TEST_F(OctetConvertTest, SaysWhatQuantizationCost) {
     }
     EXPECT_GT(verdict["float_median_ms"].get<double>(), 0.0);
   }
+  const Outcome few = RunCommand(convert + data + " --precision=int8 --json");
+  EXPECT_NE(few.err.find("warning: calibrated on 4 samples; fewer than 8 "), std::string::npos)
+      << few.err;
   const Outcome several = RunCommand(convert + data + " --precision=fp32,int8");
   EXPECT_NE(several.out.find("labels kept  outputs  median ms\n"), std::string::npos)
       << several.out;
@@ -148,17 +151,17 @@ TEST_F(OctetConvertTest, SaysWhatQuantizationCost) {
 }
 
 TEST_F(OctetConvertTest, SaysWhatGoesInAndWarnsOfContradictions) {
-  const size_t size = 4 * 8 * 8 * 3;
+  const size_t image = 8 * 8 * 3, size = 8 * image;
   std::vector<float> pixels(size), fractions(size);
   for (size_t i = 0; i < size; ++i) {
-    pixels[i] = static_cast<float>(i * 37 % 256);
+    pixels[i] = static_cast<float>((i * 37 + i / image) % 256);
     fractions[i] = pixels[i] / 255.0f;
   }
   const auto bytes = [](const std::vector<float>& v) {
     return std::string(reinterpret_cast<const char*>(v.data()), v.size() * sizeof(float));
   };
-  Write("pixels.npy", Npy("<f4", "4, 8, 8, 3", bytes(pixels)));
-  Write("fractions.npy", Npy("<f4", "4, 8, 8, 3", bytes(fractions)));
+  Write("pixels.npy", Npy("<f4", "8, 8, 8, 3", bytes(pixels)));
+  Write("fractions.npy", Npy("<f4", "8, 8, 8, 3", bytes(fractions)));
   Write("labels.txt", "one\ntwo\nthree\n");
   Write("div255.json", "{\"scale\": 0.00392156862745098}");
   const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
@@ -176,7 +179,7 @@ TEST_F(OctetConvertTest, SaysWhatGoesInAndWarnsOfContradictions) {
   }
   // The same numbers as bytes are photos, which say the same.
   const std::string floats = ReadFile(*folder_ / "said.octet");
-  Write("bytes.npy", Npy("|u1", "4, 8, 8, 3", std::string(pixels.begin(), pixels.end())));
+  Write("bytes.npy", Npy("|u1", "8, 8, 8, 3", std::string(pixels.begin(), pixels.end())));
   EXPECT_EQ(RunCommand(convert + File("bytes.npy")).code, 0);
   EXPECT_EQ(ReadFile(*folder_ / "said.octet"), floats);
   // The network scales pixels itself: fractions are 255 times too small for it, or for photos.

@@ -112,9 +112,11 @@ TEST_F(ToolsTest, OptionsWithoutEffectAreErrors) {
   const std::string convert = kConvert + " " +
                               Quote(OCTET_SOURCE_DIR "/tests/data/tiny/fp32.tflite") +
                               " --output " + File("no.octet");
+  ExpectError(convert + " --precision=fp32 --calibration-data " + File("classes"), 2,
+              "--calibration-data");
   for (const std::string precision : {"fp32", "fp16", "hybrid"}) {
-    ExpectError(convert + " --precision=" + precision + " --calibration-data " + File("classes"), 2,
-                "--calibration-data");
+    ExpectError(convert + " --precision=" + precision + " --calibration-table x.json", 2,
+                "--calibration-table");
   }
   ExpectError(convert + " --calibration-data " + File("classes"), 1, "add --precision=int8");
   ExpectError(convert + " --graph=resnet50", 1, "--graph goes with files that hold only tensors");

@@ -13,6 +13,7 @@
 #include <string>
 #include <vector>
 
+#include "converter/calibrate/sample_watch.h"
 #include "converter/passes/passes.h"
 #include "tests/sample_graphs.h"
 #include "tests/unit/naive_interpreter.h"
@@ -267,6 +268,33 @@ TEST(CalibrationTableTest, ReaderIsStrict) {
   bad.ranges["x"] = {0.0f, INFINITY};
   EXPECT_FALSE(WriteCalibrationTable(folder / "bad.json", bad).ok());
   EXPECT_FALSE(std::filesystem::exists(folder / "bad.json"));
+}
+
+TEST(SampleWatchTest, TellsOfFewAndOfTheSame) {
+  const auto doubts = [](int samples, int different) {
+    SampleWatch watch;
+    int at = 0;
+    const SampleSource next = watch.Over(
+        [&](float* to) -> Result<bool> {
+          if (at == samples) return false;
+          to[0] = 1.0f;
+          to[1] = static_cast<float>(at++ % different);
+          return true;
+        },
+        2);
+    float to[2];
+    while (*next(to)) EXPECT_EQ(to[0], 1.0f);
+    return watch.Doubts();
+  };
+  using Texts = std::vector<std::string>;
+  EXPECT_EQ(doubts(8, 8), Texts());
+  EXPECT_EQ(doubts(100, 51), Texts());
+  EXPECT_EQ(doubts(100, 50), Texts{"of the 100 calibration samples only 50 are different"});
+  EXPECT_EQ(doubts(1, 1),
+            Texts{"calibrated on 1 sample; fewer than 8 seldom show the whole range"});
+  EXPECT_EQ(doubts(7, 1),
+            (Texts{"calibrated on 7 samples; fewer than 8 seldom show the whole range",
+                   "of the 7 calibration samples only 1 is different"}));
 }
 
 }  // namespace

@@ -1,0 +1,32 @@
+// Whether samples are fit to take ranges from.
+#ifndef OCTET_CONVERTER_CALIBRATE_SAMPLE_WATCH_H_
+#define OCTET_CONVERTER_CALIBRATE_SAMPLE_WATCH_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "converter/calibrate/calibration.h"
+
+namespace octet {
+
+/// Looks at the samples of one source as they go by.
+class SampleWatch {
+ public:
+  /// As `next`, which gives `elements` values; the watch must outlive it.
+  SampleSource Over(SampleSource next, int64_t elements);
+
+  /// What speaks against those that it has seen, a sentence each: too few, or the same again and
+  /// again. (That they are dark or gray, MeaningOfInput sees by their range.)
+  std::vector<std::string> Doubts() const;
+
+ private:
+  size_t samples_ = 0;
+  std::set<uint64_t> hashes_;
+};
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_CALIBRATE_SAMPLE_WATCH_H_
