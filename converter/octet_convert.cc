@@ -123,7 +123,7 @@ Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, 
       DatasetSamples samples,
       OpenSamples(a.calibration_data, graph, a.calibration.max_samples, a.fast_decode));
   *data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
-                 samples.description, "; labels are not used");
+                 samples.description);
   const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
   Progress bar("calibrating", total);
   SampleWatch watch;
@@ -218,11 +218,17 @@ Result<Verdict> Measure(const Arguments& a, const Source& source,
                         const std::vector<std::byte>& bytes) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          Model::FromMemory(bytes.data(), bytes.size()));
-  OCTET_ASSIGN_OR_RETURN(
-      DatasetSamples samples,
-      OpenSamples(a.calibration_data, source.graph, a.calibration.max_samples, a.fast_decode));
-  Progress bar("measuring", samples.size > 0 ? samples.size : a.calibration.max_samples);
-  return Judge(source.graph, model, samples.next, [&bar](int64_t done) { bar.Update(done); });
+  const auto judge = [&](bool labels) -> Result<Verdict> {
+    OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
+                           OpenSamples(a.calibration_data, source.graph, a.calibration.max_samples,
+                                       a.fast_decode, labels));
+    Progress bar("measuring", samples.size > 0 ? samples.size : a.calibration.max_samples);
+    return Judge(source.graph, model, samples.next, samples.label,
+                 [&bar](int64_t done) { bar.Update(done); });
+  };
+  // Calibration data need not have labels, nor this network's.
+  Result<Verdict> verdict = judge(/*labels=*/true);
+  return verdict.ok() ? std::move(verdict) : judge(/*labels=*/false);
 }
 
 Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision precision,

@@ -29,6 +29,7 @@ struct ImageReader {
   Decoding decoding;
   Wanted wanted;
   size_t elements = 0;
+  int label = -1;  ///< Of the last one.
   ReadAhead<Photo> photos{[this](Photo* photo) { return dataset->Read(photo); },
                           [this](Photo* photo, int worker) { return Prepare(photo, worker); }};
   std::vector<std::unique_ptr<Preprocessor>> preparers;  ///< One for each worker.
@@ -48,6 +49,7 @@ struct ImageReader {
     Photo photo;
     OCTET_ASSIGN_OR_RETURN(const bool more, photos.Next(&photo));
     if (more) std::copy(photo.input.begin(), photo.input.end(), input);
+    label = photo.label;
     return more;
   }
 };
@@ -95,7 +97,7 @@ SourceInput SourceInputOf(const Graph& graph) {
 }
 
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const Graph& graph,
-                                   int64_t max_samples, bool fast_decode) {
+                                   int64_t max_samples, bool fast_decode, bool labels) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
                          ExpandDataPaths(given, /*complete=*/false));
   const Tensor& input = graph.tensor(graph.inputs[0]);
@@ -117,7 +119,9 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
     if (source.photos) reader->preparer = make_preparer();
     reader->count = max_samples > 0 ? std::min(max_samples, reader->total) : reader->total;
     return DatasetSamples{
-        [reader](float* to) { return reader->Next(to); }, reader->count,
+        [reader](float* to) { return reader->Next(to); },
+        {},
+        reader->count,
         StrCat(reader->arrays.size() == 1 ? "NumPy file" : "NumPy files", " of ", reader->total,
                reader->arrays[0].has_pixels() ? " images" : " inputs")};
   }
@@ -132,14 +136,17 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
   reader->wanted = WantedBy(preprocessing, side(1), side(2), side(3), fast_decode);
   reader->elements = static_cast<size_t>(input.shape.num_elements());
   for (int i = 0; i < ReadAheadWorkers(); ++i) reader->preparers.push_back(make_preparer());
-  // Labels play no part here, so folders of classes that the model does not know are welcome.
+  // Ranges need no labels, so that folders of classes that the model does not know are welcome.
   DatasetOptions options;
+  options.need_labels = labels;
+  if (labels) options.labels = graph.metadata.labels;
   options.max_samples = max_samples;
   OCTET_ASSIGN_OR_RETURN(reader->dataset, OpenDataset(paths, options));
   DatasetSamples samples;
   samples.size = reader->dataset->size();
   samples.description = StrCat(reader->dataset->description(), fast_decode ? kFastDecodeText : "");
   samples.next = [reader](float* to) { return reader->Next(to); };
+  samples.label = [reader] { return reader->label; };
   return samples;
 }
 

@@ -17,18 +17,21 @@ namespace octet {
 SourceInput SourceInputOf(const Graph& graph);
 
 struct DatasetSamples {
-  SampleSource next;        ///< Owns the open data set; a few samples in memory for each core.
-  int64_t size = -1;        ///< Samples that `next` will give; -1 when unknown.
-  std::string description;  ///< Of the data set, for people.
+  SampleSource next;           ///< Owns the open data set; a few samples in memory for each core.
+  std::function<int()> label;  ///< Of the sample that `next` gave last; -1 unknown.
+  int64_t size = -1;           ///< Samples that `next` will give; -1 when unknown.
+  std::string description;     ///< Of the data set, for people.
 };
 
 /// Opens .npy files of what the source was fed (formats/data/source_array.h), or a data set
 /// (formats/data/dataset.h) of photos, for the first input of `graph`. Pixels go through the
 /// graph's preprocessing; with `fast_decode` JPEGs are decoded smaller (WantedBy). Errors:
 /// those of SourceArray and OpenDataset; kUnsupported for an input that no image fits; `next` names
-/// the sample in its errors.
+/// the sample in its errors. With `labels` those of photos are read and compared with the graph's,
+/// which may fail (LabelMatcher); arrays have none.
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,
-                                   int64_t max_samples, bool fast_decode = false);
+                                   int64_t max_samples, bool fast_decode = false,
+                                   bool labels = false);
 inline Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
                                           int64_t max_samples) {
   return OpenSamples(std::vector<std::string>{path}, graph, max_samples);

@@ -96,6 +96,7 @@ std::string ReportText(const ConversionReport& r) {
   if (!r.meaning.preprocessing.empty()) s += "\npreprocessing: " + r.meaning.preprocessing;
   s += StrCat("\noutput:      ", DescribeTensors(r.outputs), "\nlabels:      ", LabelsText(r));
   if (!r.data.empty()) s += "\ndata:        " + r.data;
+  if (r.verdict && r.verdict->labelled == 0) s += "; labels are not used";
   s += StrCat("\noperators:   ", count, " (", operators, ")");
   if (!r.float_operators.empty()) s += "\nin float32:  " + Join(r.float_operators);
   s += StrCat("\nparameters:  ", Thousands(r.parameters), "\nMACs:        ", Thousands(r.macs),
@@ -121,6 +122,16 @@ std::string ReportText(const ConversionReport& r) {
                 share(static_cast<double>(r.file_size), 4.0 * static_cast<double>(r.parameters)),
                 " of the size, ", share(v.ms, v.float_ms), " of the time (", Fixed(v.ms, 3), " of ",
                 Fixed(v.float_ms, 3), " ms)");
+    if (v.labelled > 0) {
+      const ConfidenceInterval share_of = WilsonInterval(v.correct, v.labelled);
+      s +=
+          StrCat("\naccuracy:    ", v.float_correct, " of ", v.labelled, " before, ", v.correct,
+                 " after (", share(static_cast<double>(v.correct), static_cast<double>(v.labelled)),
+                 "; 95 % sure of ", Fixed(100.0 * share_of.low, 1), " to ",
+                 Fixed(100.0 * share_of.high, 1), "); lost ", v.lost, ", won ", v.won);
+      if (v.lost + v.won > 0)
+        s += StrCat(", by chance with p = ", Fixed(McNemar(v.lost, v.won), 2));
+    }
   } else if (!r.no_verdict.empty()) {
     s += "\nverdict:     not measured: " + r.no_verdict;
   }
@@ -176,6 +187,16 @@ std::string ReportJson(const ConversionReport& r) {
                        {"sqnr_db", v.sqnr_db},
                        {"median_ms", v.ms},
                        {"float_median_ms", v.float_ms}};
+    if (v.labelled > 0) {
+      const ConfidenceInterval share = WilsonInterval(v.correct, v.labelled);
+      json["verdict"]["accuracy"] = {{"labelled", v.labelled},
+                                     {"float_correct", v.float_correct},
+                                     {"correct", v.correct},
+                                     {"interval", {share.low, share.high}},
+                                     {"lost", v.lost},
+                                     {"won", v.won},
+                                     {"mcnemar_p", McNemar(v.lost, v.won)}};
+    }
   } else if (!r.no_verdict.empty()) {
     json["verdict"] = nullptr;
   }

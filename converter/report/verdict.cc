@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cmath>
 #include <limits>
+#include <numbers>
 #include <numeric>
 #include <utility>
 #include <vector>
@@ -69,8 +70,30 @@ double Mean(const std::vector<float>& v) {
 
 }  // namespace
 
+ConfidenceInterval WilsonInterval(int64_t count, int64_t n) {
+  constexpr double kZ = 1.959964;  // Of a normal distribution, 95 % are within.
+  const double total = static_cast<double>(n), p = static_cast<double>(count) / total,
+               grown = 1.0 + kZ * kZ / total, middle = (p + kZ * kZ / (2.0 * total)) / grown,
+               half =
+                   kZ / grown * std::sqrt(p * (1.0 - p) / total + kZ * kZ / (4.0 * total * total));
+  return {std::max(0.0, middle - half), std::min(1.0, middle + half)};
+}
+
+double McNemar(int64_t lost, int64_t won) {
+  const int64_t n = lost + won, fewer = std::min(lost, won);
+  // Twice the tail of the binomial distribution, terms by their logarithms.
+  double tail = 0.0;
+  for (int64_t k = 0; k <= fewer; ++k) {
+    tail += std::exp(
+        std::lgamma(static_cast<double>(n + 1)) - std::lgamma(static_cast<double>(k + 1)) -
+        std::lgamma(static_cast<double>(n - k + 1)) - static_cast<double>(n) * std::numbers::ln2);
+  }
+  return std::min(1.0, 2.0 * tail);
+}
+
 Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
-                      const SampleSource& next, const std::function<void(int64_t done)>& progress) {
+                      const SampleSource& next, const std::function<int()>& label,
+                      const std::function<void(int64_t done)>& progress) {
   OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> reference, ModelFromGraph(float_graph));
   OCTET_ASSIGN_OR_RETURN(Side before, Side::Open(std::move(reference)));
   OCTET_ASSIGN_OR_RETURN(Side after, Side::Open(quantized));
@@ -85,7 +108,17 @@ Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Mode
     const auto top = [](const std::vector<float>& v) {
       return std::max_element(v.begin(), v.end()) - v.begin();
     };
-    verdict.labels_kept += top(*want) == top(*got);
+    const std::ptrdiff_t before_top = top(*want), after_top = top(*got);
+    verdict.labels_kept += before_top == after_top;
+    const int known = label ? label() : -1;
+    if (known >= 0 && known < static_cast<std::ptrdiff_t>(want->size())) {
+      const bool was = before_top == known, is = after_top == known;
+      ++verdict.labelled;
+      verdict.float_correct += was;
+      verdict.correct += is;
+      verdict.lost += was && !is;
+      verdict.won += is && !was;
+    }
     const double want_mean = want->size() > 1 ? Mean(*want) : 0.0,
                  got_mean = want->size() > 1 ? Mean(*got) : 0.0;
     for (size_t i = 0; i < want->size(); ++i) {

@@ -21,13 +21,27 @@ struct Verdict {
   /// there are none. Each sample's mean is taken off first, as labels do not depend on it.
   double sqnr_db = 0.0;
   double ms = 0.0, float_ms = 0.0;  ///< Medians, one thread.
+
+  // Of samples whose class the data tells:
+  int64_t labelled = 0, float_correct = 0, correct = 0;
+  int64_t lost = 0, won = 0;  ///< Right in one network alone: the float one, the quantized one.
 };
 
+struct ConfidenceInterval {
+  double low = 0.0, high = 0.0;
+};
+/// Of a share of which `count` of `n` > 0 were seen, with a confidence of 95 % (E. B. Wilson 1927).
+ConfidenceInterval WilsonInterval(int64_t count, int64_t n);
+/// How probable so unequal a pair is when losing and winning are equally likely: McNemar's test,
+/// exact and two-sided.
+double McNemar(int64_t lost, int64_t won);
+
 /// Runs both on each sample of `next` in turn, on one thread. `float_graph` has the input of `next`
-/// in float32, and `quantized` the same in float32 or uint8. Errors: those of `next` and Run;
-/// kInvalidArgument without a sample.
+/// in float32, and `quantized` the same in float32 or uint8. `label` gives the last sample's class,
+/// or -1; it may be empty. Errors: those of `next` and Run; kInvalidArgument without a sample.
 Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
-                      const SampleSource& next, const std::function<void(int64_t done)>& progress);
+                      const SampleSource& next, const std::function<int()>& label,
+                      const std::function<void(int64_t done)>& progress);
 
 }  // namespace octet
 

@@ -133,15 +133,25 @@ TEST_F(OctetConvertTest, SaysWhatQuantizationCost) {
       << several.out;
   EXPECT_NE(several.out.find(" 4 of 4 "), std::string::npos) << several.out;
 
+  // Where the data has the network's labels, accuracy too.
+  const std::string flowers = kConvert + " " + Quote(kFlowers + "flowers_resnet.safetensors") +
+                              " --graph=flowers_resnet --precision=int8 --output " +
+                              File("cost.octet");
+  const Outcome labelled = RunCommand(flowers + " --calibration-data " + File("classes"));
+  EXPECT_NE(labelled.out.find("\naccuracy:    1 of 5 before, 1 after (20 %; 95 % sure of 3.6 to "
+                              "62.4); lost 0, won 0\n"),
+            std::string::npos)
+      << labelled.out;
+  const Outcome json = RunCommand(flowers + " --json --calibration-data " + File("classes"));
+  EXPECT_EQ(Json::parse(json.out, nullptr, false)["verdict"]["accuracy"]["labelled"], 5);
+
   // Where nothing was measured that is said, and where nothing was quantized nothing.
   const Outcome unmeasured = RunCommand(convert + " --precision=hybrid");
   EXPECT_NE(unmeasured.out.find("\nverdict:     not measured: no --calibration-data\n"),
             std::string::npos)
       << unmeasured.out;
   const Outcome table =
-      RunCommand(kConvert + " " + Quote(kFlowers + "flowers_resnet.safetensors") +
-                 " --graph=flowers_resnet --precision=int8 --calibration-table=" +
-                 Quote(kFlowers + "calibration.json") + " --output " + File("cost.octet"));
+      RunCommand(flowers + " --calibration-table=" + Quote(kFlowers + "calibration.json"));
   EXPECT_NE(table.out.find("not measured: a calibration table and no data"), std::string::npos)
       << table.out;
   const Outcome none = RunCommand(convert + " --precision=fp32");

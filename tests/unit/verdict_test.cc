@@ -30,18 +30,19 @@ Graph Network(const std::array<float, 6>& weights) {
 constexpr std::array<float, 6> kWeights{4, 0, 0, 4, 1, 1};
 
 Result<Verdict> JudgeOn(const std::array<float, 6>& changed,
-                        std::vector<std::array<float, 2>> samples) {
+                        std::vector<std::array<float, 2>> samples, std::vector<int> labels = {}) {
   const Result<std::shared_ptr<const Model>> model = ModelFromGraph(Network(changed));
   if (!model.ok()) return model.status();
   size_t at = 0;
-  return Judge(Network(kWeights), *model,
-               [&](float* to) -> Result<bool> {
-                 if (at == samples.size()) return false;
-                 std::copy(samples[at].begin(), samples[at].end(), to);
-                 ++at;
-                 return true;
-               },
-               {});
+  return Judge(
+      Network(kWeights), *model,
+      [&](float* to) -> Result<bool> {
+        if (at == samples.size()) return false;
+        std::copy(samples[at].begin(), samples[at].end(), to);
+        ++at;
+        return true;
+      },
+      [&] { return labels.empty() ? -1 : labels[at - 1]; }, {});
 }
 
 TEST(VerdictTest, CountsLabelsAndNoise) {
@@ -54,6 +55,39 @@ TEST(VerdictTest, CountsLabelsAndNoise) {
   EXPECT_NEAR(v->sqnr_db, 10.0 * std::log10(156.0 / 96.0), 1e-6);
   EXPECT_GT(v->ms, 0.0);
   EXPECT_GT(v->float_ms, 0.0);
+}
+
+TEST(VerdictTest, CountsWhatIsRight) {
+  // What was 1 becomes 2; the class of the fourth is no output's, and the last one's is unknown.
+  const Result<Verdict> v =
+      JudgeOn({4, 0, 0, 0, 1, 1}, {{1, 0}, {0, 1}, {0, 1}, {1, 0}, {1, 0}}, {0, 1, 2, 3, -1});
+  ASSERT_TRUE(v.ok()) << v.status().message();
+  EXPECT_EQ(v->samples, 5);
+  EXPECT_EQ(v->labels_kept, 3);
+  EXPECT_EQ(v->labelled, 3);
+  EXPECT_EQ(v->float_correct, 2);
+  EXPECT_EQ(v->correct, 2);
+  EXPECT_EQ(v->lost, 1);
+  EXPECT_EQ(v->won, 1);
+}
+
+TEST(VerdictTest, IntervalsAndChances) {
+  // R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+  const auto expect = [](int64_t count, int64_t n, double low, double high) {
+    const ConfidenceInterval i = WilsonInterval(count, n);
+    EXPECT_NEAR(i.low, low, 5e-5) << count << " of " << n;
+    EXPECT_NEAR(i.high, high, 5e-5) << count << " of " << n;
+  };
+  expect(81, 263, 0.2553, 0.3662);
+  expect(15, 148, 0.0624, 0.1605);
+  expect(0, 20, 0.0, 0.1611);
+  expect(1, 29, 0.0061, 0.1718);
+  // Binomial coefficients of 10: 1 + 10 of 1024, twice.
+  EXPECT_NEAR(McNemar(1, 9), 22.0 / 1024.0, 1e-12);
+  EXPECT_NEAR(McNemar(9, 1), 22.0 / 1024.0, 1e-12);
+  EXPECT_EQ(McNemar(5, 5), 1.0);
+  EXPECT_EQ(McNemar(0, 0), 1.0);
+  EXPECT_NEAR(McNemar(0, 1000), 0.0, 1e-100);
 }
 
 TEST(VerdictTest, TheSameNetworkIsExact) {
