@@ -488,7 +488,7 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
           std::vector<std::string>(kCalibrationMethodNames.begin(), kCalibrationMethodNames.end())))
       ->needs(data);
   app->add_option("--calibration-percentile", a->calibration.percentile,
-                  "Percent of the values that percentile keeps (99.99)")
+                  "Percent of the values that percentile keeps (99.999)")
       ->check(CLI::Range(50.0, 100.0))
       ->needs(data);
   app->add_option("--calibration-table", a->calibration_table,

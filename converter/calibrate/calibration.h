@@ -30,7 +30,7 @@ inline constexpr std::array<std::string_view, 2> kCalibrationMethodNames{"minmax
 
 struct CalibrationOptions {
   CalibrationMethod method = CalibrationMethod::kMinMax;
-  double percentile = 99.99;
+  double percentile = 99.999;
   int max_samples = 100;
 };
 

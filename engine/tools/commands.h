@@ -34,6 +34,7 @@ struct RunOptions {
   int threads = 1;
   std::string isa;
   int64_t batch = 0;  ///< Images computed at once; 0 = as many as fit well.
+  std::string dump_layers;  ///< Folder for the answers of all layers; with one thread and image.
   bool json = false, strict = false;
 };
 /// Nothing is written unless all outputs have been computed.

@@ -17,8 +17,8 @@ CLI::App* AddCommand(CLI::App* app, const char* name, const char* does, const ch
   return command;
 }
 
-void AddThreads(CLI::App* command, int* threads, const char* text = "Threads (1)") {
-  command->add_option("--threads", *threads, text)->check(CLI::Range(1, 1024));
+CLI::Option* AddThreads(CLI::App* command, int* threads, const char* text = "Threads (1)") {
+  return command->add_option("--threads", *threads, text)->check(CLI::Range(1, 1024));
 }
 
 void AddIsa(CLI::App* command, std::string* isa) {
@@ -73,8 +73,15 @@ CLI::App* AddRun(CLI::App* app, RunOptions* o) {
   command->add_flag("--raw", o->raw,
                     "uint8 arrays are the codes of uint8 inputs, and uint8 outputs are given "
                     "as codes");
-  command->add_option("--batch", o->batch, "Images computed at once")->check(CLI::Range(1, 65536));
-  AddThreads(command, &o->threads);
+  CLI::Option* batch = command->add_option("--batch", o->batch, "Images computed at once")
+                           ->check(CLI::Range(1, 65536));
+  CLI::Option* threads = AddThreads(command, &o->threads);
+  command
+      ->add_option("--dump-layers", o->dump_layers,
+                   "Folder for an .npy array of each layer's answers, one image at a time on one "
+                   "thread; with --raw those of uint8 are codes")
+      ->excludes(batch)
+      ->excludes(threads);
   AddIsa(command, &o->isa);
   AddJson(command, &o->json);
   AddStrict(command, &o->strict);

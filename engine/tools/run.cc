@@ -5,10 +5,12 @@
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
+#include "engine/tools/layer_dump.h"
 #include "engine/tools/tensor_files.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -84,14 +86,22 @@ Status RunAll(const RunOptions& options) {
     for (const TensorDescription& t : *list) sample_bytes += static_cast<int64_t>(t.num_bytes());
   }
   const int64_t batch =
-      std::min(samples, options.batch > 0 ? options.batch
-                                          : std::clamp<int64_t>(kBatchBytes / sample_bytes, 1, 64));
+      !options.dump_layers.empty()
+          ? 1
+          : std::min(samples, options.batch > 0
+                                  ? options.batch
+                                  : std::clamp<int64_t>(kBatchBytes / sample_bytes, 1, 64));
   SessionOptions session_options;
   session_options.num_threads = options.threads;
   session_options.isa = options.isa;
   session_options.max_batch = static_cast<int>(batch);
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                          Session::Create(model, session_options));
+  std::optional<LayerDump> layers;
+  if (!options.dump_layers.empty()) {
+    layers.emplace(session.get(), options.raw);
+    OCTET_RETURN_IF_ERROR(layers->Reserve(samples));
+  }
   std::vector<std::vector<uint8_t>> buffers;
   std::vector<const void*> in;
   std::vector<void*> out;
@@ -126,6 +136,7 @@ Status RunAll(const RunOptions& options) {
     }
   }
   for (const Output& o : outputs) OCTET_RETURN_IF_ERROR(o.Write());
+  if (layers) OCTET_RETURN_IF_ERROR(layers->Write(options.dump_layers).status());
   if (!options.json) {
     for (const Output& o : outputs) o.Print(inputs[0]);
     return OkStatus();

@@ -2,7 +2,9 @@
 // library; and one clear line for what does not fit.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cstdint>
+#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -274,6 +276,48 @@ TEST_F(RunTest, SeveralInputsAndOutputsByName) {
               1, "no_such_folder/means.npy: folder no_such_folder does not exist");
   for (const std::string name : {"sum.npy", "means.npy", "same.npy"})
     EXPECT_FALSE(std::filesystem::exists(Path(name))) << name;
+}
+
+TEST_F(RunTest, DumpsWhatEveryLayerAnswers) {
+  WriteArray("x.npy", {3, 20, 20, 3}, Numbers(3 * kImage));
+  for (const std::string model : {"fp32", "int8"}) {
+    const NpyFloats y =
+        Run(File(model + ".octet") + Input("x.npy") + " --dump-layers " + File(model));
+    std::vector<std::string> files;
+    for (const auto& entry : std::filesystem::directory_iterator(Path(model)))
+      files.push_back(entry.path().filename().string());
+    std::sort(files.begin(), files.end());
+    EXPECT_EQ(files, (std::vector<std::string>{"000_stem.npy", "001_a.npy", "002_b.npy",
+                                               "003_pool.npy", "005_logits.npy"}));
+    EXPECT_EQ(Read(model + "/000_stem.npy").shape, (Dims{3, 20, 20, 16}));
+    const NpyFloats logits = Read(model + "/005_logits.npy"), b = Read(model + "/002_b.npy"),
+                    pool = Read(model + "/003_pool.npy");
+    EXPECT_EQ(logits.shape, (Dims{3, 5}));
+    EXPECT_EQ(logits.values, y.values);
+    // Numbers, of codes too: the means are those of what stands before.
+    ASSERT_EQ(pool.values.size(), 3u * 16);
+    ASSERT_EQ(b.values.size(), 3u * 400 * 16);
+    for (size_t i = 0; i < pool.values.size(); ++i) {
+      double mean = 0.0;
+      for (size_t p = 0; p < 400; ++p) mean += b.values[(i / 16 * 400 + p) * 16 + i % 16] / 400.0;
+      // Codes end at 0 and 255, with the zero point 110, and are half a step off.
+      if (model == "int8") mean = std::clamp(mean, -110 * 0.03, 145 * 0.03);
+      EXPECT_NEAR(pool.values[i], mean, model == "int8" ? 0.0151 : 1e-5);
+    }
+  }
+  ASSERT_EQ(
+      Run(File("int8.octet") + " --raw" + Input("x.npy") + " --dump-layers " + File("raw")).shape,
+      (Dims{3, 5}));
+  const auto raw = NpyReader::Open(Path("raw/000_stem.npy"));
+  ASSERT_TRUE(raw.ok());
+  EXPECT_EQ(raw->header().type, NpyType::kU8);
+  const NpyFloats codes = Read("raw/000_stem.npy"), numbers = Read("int8/000_stem.npy");
+  for (size_t i = 0; i < numbers.values.size(); i += 7)
+    EXPECT_EQ(numbers.values[i], 0.03f * codes.values[i]);
+
+  const std::string dump = kRun + File("fp32.octet") + Input("x.npy") + " --dump-layers ";
+  ExpectError(dump + File("no/folder"), 1, "no/folder: cannot make a folder of this name");
+  ExpectError(dump + File("more") + " --threads 2", 2, "--threads excludes --dump-layers");
 }
 
 TEST_F(RunTest, PrintsWhatIsNotWritten) {
