@@ -37,8 +37,6 @@
 namespace octet {
 namespace {
 
-constexpr const char* kReader = OCTET_SOURCE_DIR "/formats/reference_reader.py";
-
 int FromEnvironment(const char* name, int otherwise) {
   const char* text = std::getenv(name);
   return text == nullptr ? otherwise : std::atoi(text);
