@@ -33,7 +33,7 @@ struct RunOptions {
   bool raw = false;                          ///< uint8 is codes, not numbers or pixels.
   int threads = 1;
   std::string isa;
-  int64_t batch = 0;  ///< Images computed at once; 0 = as many as fit well.
+  int64_t batch = 0;        ///< Images computed at once; 0 = as many as fit well.
   std::string dump_layers;  ///< Folder for the answers of all layers; with one thread and image.
   bool json = false, strict = false;
 };
