@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/src/model_impl.h"
+#include "engine/src/runner.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 
@@ -22,10 +22,8 @@ class Side {
   static Result<Side> Open(std::shared_ptr<const Model> model) {
     Side s;
     s.description_ = model->Describe();
-    OCTET_ASSIGN_OR_RETURN(s.session_, Session::Create(std::move(model)));
+    OCTET_ASSIGN_OR_RETURN(s.runner_, GraphRunner::Create(std::move(model)));
     s.input_.resize(s.description_.inputs[0].num_bytes());
-    for (const TensorDescription& t : s.description_.outputs)
-      s.outputs_.emplace_back(t.num_bytes());
     s.values_.resize(s.description_.outputs[0].num_elements());
     return s;
   }
@@ -35,15 +33,12 @@ class Side {
   /// The first output as numbers, valid until the next call.
   Result<const std::vector<float>*> Run(const float* input) {
     description_.inputs[0].FromFloats(input, input_.data());
-    const void* in = input_.data();
-    std::vector<void*> out;
-    for (std::vector<uint8_t>& o : outputs_) out.push_back(o.data());
     const auto begin = std::chrono::steady_clock::now();
-    OCTET_RETURN_IF_ERROR(session_->Run(&in, out.data(), 1));
+    OCTET_RETURN_IF_ERROR(runner_->Run(input_.data(), {}));
     ms_.push_back(
         std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
             .count());
-    description_.outputs[0].ToFloats(outputs_[0].data(), values_.data());
+    description_.outputs[0].ToFloats(runner_->output(0).data(), values_.data());
     OCTET_RETURN_IF_ERROR(
         CheckFinite(values_).WithContext("output " + description_.outputs[0].name));
     return &values_;
@@ -57,9 +52,8 @@ class Side {
 
  private:
   ModelDescription description_;
-  std::unique_ptr<Session> session_;
+  std::unique_ptr<GraphRunner> runner_;
   std::vector<uint8_t> input_;
-  std::vector<std::vector<uint8_t>> outputs_;
   std::vector<float> values_;
   std::vector<double> ms_;
 };

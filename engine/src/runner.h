@@ -19,6 +19,10 @@ class GraphRunner {
   static Result<std::unique_ptr<GraphRunner>> Create(Graph graph,
                                                      const SessionOptions& options = {}) {
     OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, ModelFromGraph(std::move(graph)));
+    return Create(std::move(model), options);
+  }
+  static Result<std::unique_ptr<GraphRunner>> Create(std::shared_ptr<const Model> model,
+                                                     const SessionOptions& options = {}) {
     OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
                            Session::Create(std::move(model), options));
     auto runner = std::unique_ptr<GraphRunner>(new GraphRunner(std::move(session)));

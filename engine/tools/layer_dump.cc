@@ -35,7 +35,7 @@ LayerDump::LayerDump(Session* session, bool raw)
   };
 }
 
-Status LayerDump::Reserve(int64_t samples) {
+Status LayerDump::CheckSize(int64_t samples) const {
   int64_t elements = 0;
   for (const Node& n : graph_.nodes) elements += graph_.tensor(n.output).shape.num_elements();
   const int64_t bytes = elements * static_cast<int64_t>(sizeof(float));
@@ -64,12 +64,11 @@ void LayerDump::Add(TensorId id, const kernels::ActivationView& view) {
   }
 }
 
-Result<int> LayerDump::Write(const std::string& folder) const {
+Status LayerDump::Write(const std::string& folder) const {
   std::error_code error;
   std::filesystem::create_directory(folder, error);
   if (!std::filesystem::is_directory(folder, error))
     return IoError(StrCat(folder, ": cannot make a folder of this name"));
-  int files = 0;
   for (size_t i = 0; i < graph_.nodes.size(); ++i) {
     const TensorId id = graph_.nodes[i].output;
     const Tensor& t = graph_.tensor(id);
@@ -84,9 +83,8 @@ Result<int> LayerDump::Write(const std::string& folder) const {
     OCTET_RETURN_IF_ERROR(codes_[id].empty()
                               ? WriteNpy(path, shape, std::span<const float>(values_[id]))
                               : WriteNpy(path, shape, std::span<const uint8_t>(codes_[id])));
-    ++files;
   }
-  return files;
+  return OkStatus();
 }
 
 }  // namespace octet

@@ -18,13 +18,13 @@ class LayerDump {
   LayerDump(const LayerDump&) = delete;
   LayerDump& operator=(const LayerDump&) = delete;
 
-  /// Makes room for `samples`. Errors: kInvalidArgument when they are more than 2 GiB.
-  Status Reserve(int64_t samples);
+  /// kInvalidArgument when the answers to `samples` would be more than 2 GiB.
+  Status CheckSize(int64_t samples) const;
 
   /// A file each, "INDEX_TENSOR.npy" in the order of the graph, [samples,height,width,channels] or
   /// [samples,features], into `folder`, which is made where its parent is there. Reshapes that move
-  /// nothing have none. Gives how many. Errors: kIo.
-  Result<int> Write(const std::string& folder) const;
+  /// nothing have none. Errors: kIo.
+  Status Write(const std::string& folder) const;
 
  private:
   void Add(TensorId id, const kernels::ActivationView& view);

@@ -100,7 +100,7 @@ Status RunAll(const RunOptions& options) {
   std::optional<LayerDump> layers;
   if (!options.dump_layers.empty()) {
     layers.emplace(session.get(), options.raw);
-    OCTET_RETURN_IF_ERROR(layers->Reserve(samples));
+    OCTET_RETURN_IF_ERROR(layers->CheckSize(samples));
   }
   std::vector<std::vector<uint8_t>> buffers;
   std::vector<const void*> in;
@@ -136,7 +136,7 @@ Status RunAll(const RunOptions& options) {
     }
   }
   for (const Output& o : outputs) OCTET_RETURN_IF_ERROR(o.Write());
-  if (layers) OCTET_RETURN_IF_ERROR(layers->Write(options.dump_layers).status());
+  if (layers) OCTET_RETURN_IF_ERROR(layers->Write(options.dump_layers));
   if (!options.json) {
     for (const Output& o : outputs) o.Print(inputs[0]);
     return OkStatus();

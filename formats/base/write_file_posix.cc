@@ -11,14 +11,13 @@
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
-#include <deque>
 #include <utility>
 
 #include "formats/base/errno_text.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
-#include "formats/base/temporary_name.h"
+#include "formats/base/write_file_impl.h"
 
 namespace octet {
 namespace {
@@ -220,10 +219,7 @@ class Writer {
 }  // namespace
 
 Status WriteFilesAtomically(std::span<const NewFile> files) {
-  std::deque<Writer> writers;
-  for (const NewFile& file : files) OCTET_RETURN_IF_ERROR(writers.emplace_back(file).Stage());
-  for (Writer& writer : writers) OCTET_RETURN_IF_ERROR(writer.Commit());
-  return OkStatus();
+  return StageAllAndCommit<Writer>(files);
 }
 
 }  // namespace octet

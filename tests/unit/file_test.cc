@@ -13,7 +13,7 @@
 #include <thread>
 #include <vector>
 
-#include "formats/base/temporary_name.h"
+#include "formats/base/write_file_impl.h"
 
 namespace octet {
 namespace {

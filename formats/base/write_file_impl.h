@@ -1,16 +1,30 @@
-// Names of files that are not whole yet. Internal to the write_file_*.cc files.
-#ifndef OCTET_FORMATS_BASE_TEMPORARY_NAME_H_
-#define OCTET_FORMATS_BASE_TEMPORARY_NAME_H_
+// What the write_file_*.cc files share.
+#ifndef OCTET_FORMATS_BASE_WRITE_FILE_IMPL_H_
+#define OCTET_FORMATS_BASE_WRITE_FILE_IMPL_H_
 
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <deque>
+#include <span>
 #include <string>
 #include <string_view>
 
+#include "formats/base/file.h"
+#include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
 namespace octet {
+
+/// Writes each by a `Writer`, of which Stage() brings the bytes to the disk and Commit() gives them
+/// the target's name.
+template <typename Writer>
+Status StageAllAndCommit(std::span<const NewFile> files) {
+  std::deque<Writer> writers;
+  for (const NewFile& file : files) OCTET_RETURN_IF_ERROR(writers.emplace_back(file).Stage());
+  for (Writer& writer : writers) OCTET_RETURN_IF_ERROR(writer.Commit());
+  return OkStatus();
+}
 
 /// "PATH.PROCESS.N.tmp", another one each time.
 inline std::string NextTemporary(const std::string& path, uint64_t process) {
@@ -36,4 +50,4 @@ inline bool IsTemporaryOf(std::string_view name, std::string_view entry) {
 
 }  // namespace octet
 
-#endif  // OCTET_FORMATS_BASE_TEMPORARY_NAME_H_
+#endif  // OCTET_FORMATS_BASE_WRITE_FILE_IMPL_H_
