@@ -15,6 +15,7 @@
 #include "bench/synthetic_network.h"
 #include "engine/tools/tensor_files.h"
 #include "formats/base/macros.h"
+#include "formats/base/median.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/progress.h"
@@ -198,11 +199,7 @@ Result<std::vector<LayerProfile>> Profile(const MeasureOptions& o, SessionOption
     times.resize(layers.size());
     for (size_t i = 0; i < layers.size(); ++i) times[i].push_back(layers[i].milliseconds);
   }
-  for (size_t i = 0; i < layers.size(); ++i) {
-    const auto middle = times[i].begin() + static_cast<std::ptrdiff_t>(times[i].size() / 2);
-    std::nth_element(times[i].begin(), middle, times[i].end());
-    layers[i].milliseconds = *middle;
-  }
+  for (size_t i = 0; i < layers.size(); ++i) layers[i].milliseconds = Median(std::move(times[i]));
   return layers;
 }
 

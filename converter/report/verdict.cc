@@ -12,6 +12,7 @@
 #include "engine/src/runner.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
+#include "formats/base/median.h"
 
 namespace octet {
 namespace {
@@ -44,11 +45,7 @@ class Side {
     return &values_;
   }
 
-  double MedianMs() {
-    const auto middle = ms_.begin() + static_cast<std::ptrdiff_t>(ms_.size() / 2);
-    std::nth_element(ms_.begin(), middle, ms_.end());
-    return *middle;
-  }
+  double median_ms() const { return Median(ms_); }
 
  private:
   ModelDescription description_;
@@ -127,8 +124,8 @@ Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Mode
   if (verdict.samples == 0) return InvalidArgument("the data holds no sample");
   verdict.sqnr_db =
       noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
-  verdict.ms = after.MedianMs();
-  verdict.float_ms = before.MedianMs();
+  verdict.ms = after.median_ms();
+  verdict.float_ms = before.median_ms();
   return verdict;
 }
 

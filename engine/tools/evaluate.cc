@@ -13,6 +13,7 @@
 #include "formats/base/file.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
+#include "formats/base/median.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset.h"
 #include "formats/data/npy.h"
@@ -41,12 +42,7 @@ struct Contender {
   std::vector<std::vector<int>> confusion;  ///< [true][predicted]
 
   size_t classes() const { return confusion.size(); }
-  double median_ms() const {
-    std::vector<double> sorted = milliseconds;
-    std::nth_element(sorted.begin(),
-                     sorted.begin() + static_cast<std::ptrdiff_t>(sorted.size() / 2), sorted.end());
-    return sorted[sorted.size() / 2];
-  }
+  double median_ms() const { return Median(milliseconds); }
 };
 
 /// A sample with the inputs of all contenders.
