@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -12,7 +13,7 @@
 #include <vector>
 
 #include "converter/calibrate/calibration.h"
-#include "converter/calibrate/sample_source.h"
+#include "converter/calibrate/sample_set.h"
 #include "converter/calibrate/sample_watch.h"
 #include "converter/import/importer.h"
 #include "converter/import/preprocessing_json.h"
@@ -20,6 +21,8 @@
 #include "converter/quantize/quantize.h"
 #include "converter/report/compare.h"
 #include "converter/report/report.h"
+#include "converter/tune/output_meter.h"
+#include "converter/tune/tune.h"
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "formats/base/macros.h"
@@ -48,6 +51,7 @@ struct Arguments {
   std::vector<std::string> calibration_data;
   std::string calibration_table, save_calibration_table;
   CalibrationOptions calibration;
+  std::vector<TuneStep> tune = TuneOptions().steps;
   std::string preprocessing, labels, name, graph, signature;
   WeightsChoice weights = WeightsChoice::kDefault;
   std::string compare_with, compare_input;
@@ -63,10 +67,15 @@ struct Arguments {
 /// The options that shaped the result, for the file. No paths: the same inputs give the same bytes
 /// wherever they lie.
 std::string OptionsLine(const Arguments& a, Precision precision,
-                        const std::optional<CalibrationTable>& table) {
+                        const std::optional<CalibrationTable>& table,
+                        const std::vector<TuneResult>& steps) {
   std::string s = StrCat("--precision=", PrecisionName(precision));
   if (table)
     s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
+  std::string tuned;
+  for (const TuneResult& r : steps)
+    if (r.kept) tuned += StrCat(tuned.empty() ? " --tune=" : ",", NameOf(kTuneStepNames, r.step));
+  s += tuned;
   if (a.fast_decode) s += " --fast-decode";
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
@@ -105,36 +114,6 @@ Status CheckOutput(const std::string& path) {
   return OkStatus();
 }
 
-/// With what is to be known of the data, for people.
-Result<std::optional<CalibrationTable>> GetCalibrationTable(const Arguments& a, const Graph& graph,
-                                                            std::string* data,
-                                                            std::vector<std::string>* doubts) {
-  if (!a.calibration_table.empty()) {
-    OCTET_ASSIGN_OR_RETURN(CalibrationTable table, ReadCalibrationTable(a.calibration_table));
-    *data = StrCat(a.calibration_table, ", a calibration table");
-    return std::optional<CalibrationTable>(std::move(table));
-  }
-  if (a.calibration_data.empty()) return std::optional<CalibrationTable>();
-  if (IsQuantized(graph)) {
-    return InvalidArgument(
-        "--calibration-data: the network is quantized already and has its ranges");
-  }
-  OCTET_ASSIGN_OR_RETURN(
-      DatasetSamples samples,
-      OpenSamples(a.calibration_data, graph, a.calibration.max_samples, a.fast_decode));
-  *data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
-                 samples.description);
-  const int64_t total = samples.size > 0 ? samples.size : a.calibration.max_samples;
-  Progress bar("calibrating", total);
-  SampleWatch watch;
-  OCTET_ASSIGN_OR_RETURN(
-      CalibrationTable table,
-      Calibrate(graph, watch.Over(samples.next, graph.tensor(graph.inputs[0]).shape.num_elements()),
-                a.calibration, [&bar](int done, int) { bar.Update(done); }));
-  *doubts = watch.Doubts();
-  return std::optional<CalibrationTable>(std::move(table));
-}
-
 /// By the reference kernels: a fault of this machine's would otherwise be what other machines are
 /// held to.
 Result<std::vector<float>> ComputeGolden(const Graph& graph) {
@@ -154,9 +133,69 @@ struct Source {
   Precision own = Precision::kFp32;
   bool raw_pixels = false;
   std::optional<CalibrationTable> table;
-  std::string data;                 ///< Of the calibration, for people.
-  std::vector<std::string> doubts;  ///< Of the same.
+  std::optional<SampleSet> samples;  ///< Of the calibration data.
+  std::optional<OutputMeter> meter;  ///< On them, made when first asked for.
+  std::string data;                  ///< Of the calibration, for people.
+  std::vector<std::string> doubts;   ///< Of the same.
+
+  bool CanTune(Precision p) const {
+    return samples && table && !IsQuantized(graph) &&
+           (p == Precision::kHybrid || p == Precision::kInt8);
+  }
 };
+
+/// What `use` makes of the samples from the first one on. They have labels where these fit the
+/// network: calibration data need not have any, nor this network's.
+template <typename T>
+Result<T> OverSamples(const Arguments& a, Source* s, const char* what,
+                      const std::function<Result<T>(const DatasetSamples&, Progress*)>& use) {
+  const auto pass = [&]() -> Result<T> {
+    OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, s->samples->Open());
+    s->data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
+                     samples.description.empty() ? "photos" : samples.description);
+    Progress bar(what, samples.size > 0 ? samples.size : a.calibration.max_samples);
+    return use(samples, &bar);
+  };
+  if (s->samples) return pass();
+  const auto elements =
+      static_cast<size_t>(s->graph.tensor(s->graph.inputs[0]).shape.num_elements());
+  const auto with = [&](bool labels) {
+    s->samples.emplace(
+        [&a, graph = s->graph, labels] {
+          return OpenSamples(a.calibration_data, graph, a.calibration.max_samples, a.fast_decode,
+                             labels);
+        },
+        elements);
+    return pass();
+  };
+  Result<T> result = with(true);
+  return result.ok() ? std::move(result) : with(false);
+}
+
+Status FindRanges(const Arguments& a, Source* s) {
+  if (!a.calibration_table.empty()) {
+    OCTET_ASSIGN_OR_RETURN(s->table, ReadCalibrationTable(a.calibration_table));
+    s->data = StrCat(a.calibration_table, ", a calibration table");
+    return OkStatus();
+  }
+  if (a.calibration_data.empty()) return OkStatus();
+  if (IsQuantized(s->graph)) {
+    return InvalidArgument(
+        "--calibration-data: the network is quantized already and has its ranges");
+  }
+  const int64_t elements = s->graph.tensor(s->graph.inputs[0]).shape.num_elements();
+  const auto calibrate = [&](const DatasetSamples& samples,
+                             Progress* bar) -> Result<CalibrationTable> {
+    SampleWatch watch;
+    OCTET_ASSIGN_OR_RETURN(CalibrationTable table,
+                           Calibrate(s->graph, watch.Over(samples.next, elements), a.calibration,
+                                     [bar](int done, int) { bar->Update(done); }));
+    s->doubts = watch.Doubts();
+    return table;
+  };
+  OCTET_ASSIGN_OR_RETURN(s->table, OverSamples<CalibrationTable>(a, s, "calibrating", calibrate));
+  return OkStatus();
+}
 
 Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
   Source s;
@@ -202,9 +241,10 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
     return InvalidArgument(StrCat(a.input, ": nothing of a network of ", PrecisionName(s.own),
                                   " is calibrated; add --precision=int8"));
   }
-  if (calibrates) {
-    OCTET_ASSIGN_OR_RETURN(s.table, GetCalibrationTable(a, graph, &s.data, &s.doubts));
-  }
+  // A hybrid network needs no ranges, but those who tune it do.
+  const bool tunes = a.wants(Precision::kHybrid) && !a.calibration_data.empty() &&
+                     !a.tune.empty() && !IsQuantized(graph);
+  if (calibrates || tunes) OCTET_RETURN_IF_ERROR(FindRanges(a, &s));
   return s;
 }
 
@@ -214,25 +254,40 @@ struct Converted {
 };
 
 /// What the file of `bytes` lost, on the samples that it was calibrated with.
-Result<Verdict> Measure(const Arguments& a, const Source& source,
-                        const std::vector<std::byte>& bytes) {
+Result<Verdict> Measure(const Arguments& a, Source* source, const std::vector<std::byte>& bytes) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          Model::FromMemory(bytes.data(), bytes.size()));
-  const auto judge = [&](bool labels) -> Result<Verdict> {
-    OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
-                           OpenSamples(a.calibration_data, source.graph, a.calibration.max_samples,
-                                       a.fast_decode, labels));
-    Progress bar("measuring", samples.size > 0 ? samples.size : a.calibration.max_samples);
-    return Judge(source.graph, model, samples.next, samples.label,
-                 [&bar](int64_t done) { bar.Update(done); });
-  };
-  // Calibration data need not have labels, nor this network's.
-  Result<Verdict> verdict = judge(/*labels=*/true);
-  return verdict.ok() ? std::move(verdict) : judge(/*labels=*/false);
+  return OverSamples<Verdict>(a, source, "measuring",
+                              [&](const DatasetSamples& samples, Progress* bar) {
+                                return Judge(source->graph, model, samples.next, samples.label,
+                                             [bar](int64_t done) { bar->Update(done); });
+                              });
 }
 
-Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision precision,
+/// `steps` gets what was tried.
+Result<Graph> Quantize(const Arguments& a, Source* source, const QuantizeOptions& options,
+                       std::vector<TuneResult>* steps) {
+  const CalibrationTable* table = source->table ? &*source->table : nullptr;
+  if (!source->CanTune(options.precision) || a.tune.empty())
+    return QuantizeGraph(source->graph, options, table);
+  if (!source->meter) {
+    OCTET_ASSIGN_OR_RETURN(source->meter,
+                           OutputMeter::Create(source->graph, source->samples->held()));
+  }
+  TuneOptions tune;
+  tune.steps = a.tune;
+  tune.calibration = a.calibration;
+  Progress bar("rounding", 1000);
+  tune.progress = [&bar](double share) { bar.Update(static_cast<int64_t>(share * 1000.0)); };
+  OCTET_ASSIGN_OR_RETURN(
+      Tuned tuned, Tune(source->graph, options, *table, &*source->samples, *source->meter, tune));
+  *steps = std::move(tuned.steps);
+  return std::move(tuned.graph);
+}
+
+Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precision,
                             const std::string& output, Warnings* warnings) {
+  const Source& source = *from;
   const Graph& graph = source.graph;
   const CalibrationTable* table = source.table ? &*source.table : nullptr;
   std::optional<ValueRange> measured;
@@ -245,8 +300,9 @@ Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision 
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
   options.require_int8 = a.require_int8 && precision == Precision::kInt8;
-  OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizeGraph(graph, options, table));
-  quantized.metadata.options = OptionsLine(a, precision, source.table);
+  std::vector<TuneResult> steps;
+  OCTET_ASSIGN_OR_RETURN(Graph quantized, Quantize(a, from, options, &steps));
+  quantized.metadata.options = OptionsLine(a, precision, source.table, steps);
   if (source.raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
 
   const InputMeaning meaning = MeaningOfInput(quantized, measured);
@@ -268,11 +324,12 @@ Result<Converted> ConvertTo(const Arguments& a, const Source& source, Precision 
         CompareWithReference(model, source.input, a.compare_input, a.compare_with, warnings));
   }
   if (precision != source.own && !a.calibration_data.empty()) {
-    OCTET_ASSIGN_OR_RETURN(report.verdict, Measure(a, source, c.bytes));
+    OCTET_ASSIGN_OR_RETURN(report.verdict, Measure(a, from, c.bytes));
   } else if (precision != source.own) {
     report.no_verdict = source.table ? "a calibration table and no data" : "no --calibration-data";
   }
   report.output = output;
+  report.tuning = std::move(steps);
   report.labels_source = a.labels.empty() ? "the source" : a.labels;
   report.data = source.data;
   if (table != nullptr) {
@@ -329,14 +386,14 @@ std::string SeveralText(const std::vector<ConversionReport>& reports,
 }
 
 /// Gives the report of one precision.
-Result<std::string> ConvertOne(const Arguments& a, const Source& source,
+Result<std::string> ConvertOne(const Arguments& a, Source* source,
                                const std::vector<std::string>& notes) {
-  const Precision precision = a.precisions.empty() ? source.own : a.precisions[0];
+  const Precision precision = a.precisions.empty() ? source->own : a.precisions[0];
   Warnings warnings;
   OCTET_ASSIGN_OR_RETURN(Converted c, ConvertTo(a, source, precision, a.output, &warnings));
   OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
   if (!a.save_calibration_table.empty())
-    OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *source.table));
+    OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *source->table));
   OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, c.bytes));
   c.report.notes = notes;
   c.report.warnings = warnings.texts();
@@ -345,8 +402,9 @@ Result<std::string> ConvertOne(const Arguments& a, const Source& source,
 
 /// Gives the table of several precisions. Its first row, with which the others are compared, is the
 /// source's own precision, whether a file of it is wanted or not.
-Result<std::string> ConvertSeveral(const Arguments& a, const Source& source,
+Result<std::string> ConvertSeveral(const Arguments& a, Source* from,
                                    const std::vector<std::string>& notes) {
+  const Source& source = *from;
   std::vector<Precision> precisions = a.precisions;
   std::erase(precisions, source.own);
   const bool has_own = a.wants(source.own);
@@ -362,7 +420,7 @@ Result<std::string> ConvertSeveral(const Arguments& a, const Source& source,
   for (Precision p : precisions) {
     const bool wanted = p != source.own || has_own;
     Warnings of_one;
-    OCTET_ASSIGN_OR_RETURN(Converted c, ConvertTo(a, source, p, OutputPath(a, source, p), &of_one));
+    OCTET_ASSIGN_OR_RETURN(Converted c, ConvertTo(a, from, p, OutputPath(a, source, p), &of_one));
     c.report.notes = notes;
     c.report.warnings = of_one.texts();
     evaluate.models.push_back(wanted ? c.report.output : "(the source)");
@@ -399,8 +457,8 @@ Result<std::string> Convert(const Arguments& a, std::vector<std::string>* notes)
     OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
   if (!a.save_calibration_table.empty())
     OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
-  OCTET_ASSIGN_OR_RETURN(const Source source, ReadSource(a, notes));
-  return several ? ConvertSeveral(a, source, *notes) : ConvertOne(a, source, *notes);
+  OCTET_ASSIGN_OR_RETURN(Source source, ReadSource(a, notes));
+  return several ? ConvertSeveral(a, &source, *notes) : ConvertOne(a, &source, *notes);
 }
 
 /// Of every format, from the tables that do the work.
@@ -490,6 +548,23 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
   app->add_option("--calibration-percentile", a->calibration.percentile,
                   "Percent of the values that percentile keeps (99.999)")
       ->check(CLI::Range(50.0, 100.0))
+      ->needs(data);
+  app->add_option_function<std::vector<std::string>>(
+         "--tune",
+         [a](const std::vector<std::string>& names) {
+           a->tune.clear();
+           for (size_t i = 0; i < kTuneStepNames.size(); ++i) {
+             if (std::ranges::find(names, kTuneStepNames[i]) != names.end())
+               a->tune.push_back(static_cast<TuneStep>(i));
+           }
+           if (a->tune.size() != names.size() && names != std::vector<std::string>{"none"})
+             throw CLI::ValidationError("--tune", "takes each step once, or none");
+         },
+         "Which of branches, equalize, rounding to try for hybrid and int8, where the data can "
+         "show that they help, or none; default all")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(OneOf({"branches", "equalize", "rounding", "none"}))
       ->needs(data);
   app->add_option("--calibration-table", a->calibration_table,
                   "Use the ranges of this file instead of data")

@@ -13,6 +13,7 @@
 #include "formats/data/tensor_json.h"
 #include "formats/model/analysis.h"
 #include "formats/model/operators.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -104,6 +105,10 @@ std::string ReportText(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
   }
+  for (const TuneResult& t : r.tuning) {
+    s += StrCat("\ntuning:      ", NameOf(kTuneStepNames, t.step), ", ", DecibelText(t.before_db),
+                " to ", DecibelText(t.after_db), t.kept ? "" : ": not kept");
+  }
   if (r.comparison) {
     const Comparison& c = *r.comparison;
     s += StrCat("\ncompared:    with ", r.reference, ", ", c.images, " images: absolute error ",
@@ -167,6 +172,12 @@ std::string ReportJson(const ConversionReport& r) {
   if (!r.data.empty()) json["data"] = r.data;
   if (!r.calibration_method.empty()) {
     json["calibration"] = {{"method", r.calibration_method}, {"samples", r.calibration_samples}};
+  }
+  for (const TuneResult& t : r.tuning) {
+    json["tuning"].push_back({{"step", NameOf(kTuneStepNames, t.step)},
+                              {"before_db", t.before_db},
+                              {"after_db", t.after_db},
+                              {"kept", t.kept}});
   }
   if (r.comparison) {
     const Comparison& c = *r.comparison;

@@ -104,6 +104,27 @@ TEST_F(OctetConvertTest, CalibratesOnArraysOfTheNetworksInput) {
       << other.err;
 }
 
+TEST_F(OctetConvertTest, TunesWhatItsDataShows) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
+                              " --json --precision=int8 --output " + File("tuned.octet") +
+                              " --calibration-data " + Quote(kTiny + "input.npy");
+  const auto steps = [&](const std::string& options) {
+    const Json report = Json::parse(RunCommand(convert + options).out, nullptr, false);
+    std::string names;
+    for (const Json& step : report.value("tuning", Json::array())) {
+      EXPECT_EQ(step["kept"],
+                step["after_db"].get<double>() >= step["before_db"].get<double>() + 0.1);
+      names += step["step"].get<std::string>() + " ";
+    }
+    return names;
+  };
+  EXPECT_NE(steps("").find("rounding "), std::string::npos);
+  EXPECT_EQ(steps(" --tune=rounding"), "rounding ");
+  EXPECT_EQ(steps(" --tune=none"), "");
+  for (const char* wrong : {"none,rounding", "rounding,rounding", "more"})
+    EXPECT_EQ(RunCommand(convert + " --tune=" + wrong).code, 2) << wrong;
+}
+
 TEST_F(OctetConvertTest, SaysWhatQuantizationCost) {
   const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
                               File("cost.octet"),

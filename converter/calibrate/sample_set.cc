@@ -1,0 +1,53 @@
+#include "converter/calibrate/sample_set.h"
+
+#include <algorithm>
+#include <memory>
+
+#include "formats/base/macros.h"
+
+namespace octet {
+
+Result<DatasetSamples> SampleSet::Open() {
+  if (passed_ && every_ == 1) return FromMemory();
+  OCTET_ASSIGN_OR_RETURN(DatasetSamples samples, open_());
+  if (passed_) return samples;
+  held_.clear();
+  labels_.clear();
+  seen_ = 0, every_ = 1;
+  samples.next = [this, next = std::move(samples.next),
+                  label = samples.label](float* to) -> Result<bool> {
+    OCTET_ASSIGN_OR_RETURN(const bool more, next(to));
+    passed_ = !more;
+    if (!more || seen_++ % every_ != 0) return more;
+    held_.emplace_back(to, to + elements_);
+    labels_.push_back(label ? label() : -1);
+    const auto bytes = static_cast<int64_t>(held_.size() * elements_ * sizeof(float));
+    if (bytes <= kMostHeldBytes || held_.size() < 2) return true;
+    every_ *= 2;
+    size_t kept = 0;
+    for (size_t i = 0; i < held_.size(); i += 2, ++kept) {
+      if (i > 0) held_[kept] = std::move(held_[i]);
+      labels_[kept] = labels_[i];
+    }
+    held_.resize(kept);
+    labels_.resize(kept);
+    return true;
+  };
+  return samples;
+}
+
+Result<DatasetSamples> SampleSet::FromMemory() const {
+  const auto at = std::make_shared<size_t>(0);
+  DatasetSamples samples;
+  samples.size = static_cast<int64_t>(held_.size());
+  samples.next = [this, at](float* to) -> Result<bool> {
+    if (*at == held_.size()) return false;
+    std::copy(held_[*at].begin(), held_[*at].end(), to);
+    ++*at;
+    return true;
+  };
+  samples.label = [this, at] { return labels_[*at - 1]; };
+  return samples;
+}
+
+}  // namespace octet

@@ -1,0 +1,44 @@
+// The samples of a conversion, for steps that go over them several times.
+#ifndef OCTET_CONVERTER_CALIBRATE_SAMPLE_SET_H_
+#define OCTET_CONVERTER_CALIBRATE_SAMPLE_SET_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <utility>
+#include <vector>
+
+#include "converter/calibrate/calibration.h"
+#include "converter/calibrate/sample_source.h"
+#include "formats/base/status.h"
+
+namespace octet {
+
+/// Opens them again for each pass, unless all of them were few enough to stay in memory.
+class SampleSet {
+ public:
+  using OpenFn = std::function<Result<DatasetSamples>()>;
+  SampleSet(OpenFn open, size_t elements) : open_(std::move(open)), elements_(elements) {}
+
+  /// From the first one on. `next` and `label` must not outlive the set.
+  Result<DatasetSamples> Open();
+
+  /// After the first pass: those in memory, spread evenly over all, kMostHeldBytes at most.
+  const std::vector<std::vector<float>>& held() const { return held_; }
+
+ private:
+  Result<DatasetSamples> FromMemory() const;
+
+  OpenFn open_;
+  size_t elements_;
+  bool passed_ = false;  ///< Once to the end.
+  int64_t seen_ = 0, every_ = 1;
+  std::vector<std::vector<float>> held_;
+  std::vector<int> labels_;
+};
+/// 222 samples of 224x224x3.
+inline constexpr int64_t kMostHeldBytes = int64_t{128} << 20;
+
+}  // namespace octet
+
+#endif  // OCTET_CONVERTER_CALIBRATE_SAMPLE_SET_H_

@@ -1,0 +1,431 @@
+// What raises the faithfulness of quantized networks: that it does, and that it changes nothing
+// else.
+#include "converter/tune/tune.h"
+
+#include <gtest/gtest.h>
+#include <omp.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <memory>
+#include <numeric>
+#include <random>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "converter/tune/branches.h"
+#include "converter/tune/equalize.h"
+#include "converter/tune/second_order.h"
+#include "engine/src/runner.h"
+
+namespace octet {
+namespace {
+
+/// Every element times 2^power(index).
+template <typename Power>
+void Scale(Graph* g, Node* n, int slot, Power power) {
+  const Tensor t = g->tensor(n->inputs[static_cast<size_t>(slot)]);
+  std::vector<float> values(t.values<float>().begin(), t.values<float>().end());
+  for (size_t i = 0; i < values.size(); ++i) values[i] = std::ldexp(values[i], power(i));
+  n->set_input(slot,
+               g->AddConstant(t.name, DType::kF32, t.shape, values.data(), values.size() * 4));
+}
+
+Node& NodeOf(Graph* g, const std::string& name) {
+  return *std::find_if(g->nodes.begin(), g->nodes.end(),
+                       [&](const Node& n) { return n.name == name; });
+}
+
+/// Images of 12x12x3; a stem, and a block "sum" = relu(b(a(stem)) + project(stem)); 10 classes.
+class Network {
+ public:
+  Network() {
+    const TensorId image = graph.AddActivation("image", DType::kF32, {1, 12, 12, 3});
+    graph.inputs = {image};
+    const TensorId stem = Conv("stem", image, 16, 3, Activation::kRelu),
+                   a = Conv("a", stem, 24, 3, Activation::kRelu),
+                   project = Conv("project", stem, 32, 1, Activation::kNone),
+                   b = Conv("b", a, 32, 3, Activation::kRelu, project);
+    graph.tensor(b).name = "sum";
+    const TensorId pool = graph.AddActivation("pool", DType::kF32, {1, 1, 1, 32}),
+                   flat = graph.AddActivation("flat", DType::kF32, {1, 32}),
+                   logits = graph.AddActivation("logits", DType::kF32, {1, 10}),
+                   softmax = graph.AddActivation("softmax", DType::kF32, {1, 10});
+    graph.AddNode(OpType::kGlobalAveragePool, "pool", {b}, pool);
+    graph.AddNode(OpType::kReshape, "flatten", {pool}, flat);
+    graph.AddNode(OpType::kDense, "fc", {flat, Constant("fc.w", {10, 32}, 1.0f)}, logits);
+    graph.AddNode(OpType::kSoftmax, "softmax", {logits}, softmax);
+    graph.outputs = {softmax};
+  }
+
+  /// The same function, its channels between "a" and "b" of sizes from 2^-4 to 2^4.
+  void MakeBlockUneven() {
+    Scale(&graph, &NodeOf(&graph, "a"), kInputWeights, [](size_t i) { return Uneven(i / 144); });
+    Scale(&graph, &NodeOf(&graph, "a"), kInputBias, Uneven);
+    Scale(&graph, &NodeOf(&graph, "b"), kInputWeights, [](size_t i) { return -Uneven(i % 24); });
+  }
+
+  /// The same function, one channel of the sum's tensors 64 times as large.
+  void MakeStreamUneven() {
+    const auto at = [](size_t c) { return c == 5 ? 6 : 0; };
+    Scale(&graph, &NodeOf(&graph, "b"), kInputWeights, [&](size_t i) { return at(i / 216); });
+    Scale(&graph, &NodeOf(&graph, "b"), kInputBias, at);
+    Scale(&graph, &NodeOf(&graph, "project"), kInputWeights, [&](size_t i) { return at(i / 16); });
+    Scale(&graph, &NodeOf(&graph, "project"), kInputBias, at);
+    Scale(&graph, &NodeOf(&graph, "fc"), kInputWeights, [&](size_t i) { return -at(i % 32); });
+  }
+
+  Graph graph;
+
+ private:
+  static int Uneven(size_t c) { return static_cast<int>(c * 7 % 9) - 4; }
+
+  TensorId Constant(const std::string& name, const Shape& shape, float gain) {
+    const auto row = static_cast<float>(shape.num_elements() / shape[0]);
+    std::normal_distribution<float> normal(0.0f, gain / std::sqrt(row));
+    std::vector<float> values(static_cast<size_t>(shape.num_elements()));
+    for (float& v : values) v = normal(random_);
+    return graph.AddConstant(name, DType::kF32, shape, values.data(), values.size() * 4);
+  }
+
+  TensorId Conv(const std::string& name, TensorId x, int64_t channels, int kernel,
+                Activation activation, TensorId residual = kNoTensor) {
+    const TensorId y = graph.AddActivation(name, DType::kF32, {1, 12, 12, channels});
+    const int64_t from = graph.tensor(x).shape[3];
+    const TensorId w = Constant(name + ".w", {channels, kernel, kernel, from}, 1.5f),
+                   bias = Constant(name + ".b", {channels}, 0.3f);
+    Node& n = graph.AddNode(OpType::kConv2d, name, {x, w, bias, residual}, y);
+    n.window.kernel_h = n.window.kernel_w = kernel;
+    n.window.pad_top = n.window.pad_left = n.window.pad_bottom = n.window.pad_right = kernel / 2;
+    n.activation = activation;
+    return y;
+  }
+
+  std::mt19937 random_{5};  // Its numbers, unlike a distribution's, are the standard's.
+};
+
+/// Smooth images, so that neighbours go together as they do in photos.
+std::vector<std::vector<float>> Photos(int count) {
+  std::vector<std::vector<float>> photos;
+  for (int n = 0; n < count; ++n) {
+    std::vector<float>& photo = photos.emplace_back();
+    for (int i = 0; i < 12 * 12 * 3; ++i) {
+      const int y = i / 36, x = i / 3 % 12, c = i % 3;
+      photo.push_back(std::sin(0.3f * static_cast<float>(y * (n % 5 - 2) + x * (n % 7 - 3)) +
+                               static_cast<float>(c + n)));
+    }
+  }
+  return photos;
+}
+
+DatasetSamples Samples(std::vector<std::vector<float>> photos) {
+  DatasetSamples samples;
+  samples.size = static_cast<int64_t>(photos.size());
+  const auto at = std::make_shared<size_t>(0);
+  samples.next = [at, photos](float* to) -> Result<bool> {
+    if (*at == photos.size()) return false;
+    std::copy(photos[*at].begin(), photos[*at].end(), to);
+    ++*at;
+    return true;
+  };
+  samples.label = [at] { return static_cast<int>(*at) - 1; };
+  return samples;
+}
+
+std::vector<float> Answer(const Graph& graph, const std::vector<float>& photo) {
+  const auto runner = GraphRunner::Create(graph);
+  if (!runner.ok() || !(*runner)->Run(photo.data(), {}).ok()) return {};
+  std::vector<float> answer((*runner)->output(0).size() / 4);
+  std::memcpy(answer.data(), (*runner)->output(0).data(), answer.size() * 4);
+  return answer;
+}
+
+Result<Tuned> TuneTo(Precision precision, const Graph& graph, std::vector<TuneStep> steps) {
+  SampleSet set([] { return Result<DatasetSamples>(Samples(Photos(40))); }, 12 * 12 * 3);
+  TuneOptions options;
+  options.steps = std::move(steps);
+  const auto table = [&]() -> Result<CalibrationTable> {
+    OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, set.Open());
+    return Calibrate(graph, samples.next, options.calibration, {});
+  }();
+  if (!table.ok()) return table.status();
+  OCTET_ASSIGN_OR_RETURN(const OutputMeter meter, OutputMeter::Create(graph, set.held()));
+  QuantizeOptions quantize;
+  quantize.precision = precision;
+  return Tune(graph, quantize, *table, &set, meter, options);
+}
+
+TEST(EqualizeTest, GivesEveryBitOfTheAnswers) {
+  Network network;
+  const std::vector<float> photo = Photos(1)[0], want = Answer(network.graph, photo);
+  network.MakeBlockUneven();
+  network.MakeStreamUneven();
+  ASSERT_EQ(Answer(network.graph, photo), want);
+  const auto magnitudes = MeasureChannels(network.graph, Photos(8));
+  ASSERT_TRUE(magnitudes.ok());
+  int64_t channels = 0;
+  const Result<Graph> equal = Equalize(network.graph, *magnitudes, &channels);
+  ASSERT_TRUE(equal.ok()) << equal.status().message();
+  EXPECT_GT(channels, 10);
+  EXPECT_EQ(Answer(*equal, photo), want);
+}
+
+TEST(EqualizeTest, LeavesEvenNetworksAlone) {
+  const Network network;
+  const auto magnitudes = MeasureChannels(network.graph, Photos(8));
+  ASSERT_TRUE(magnitudes.ok());
+  int64_t channels = -1;
+  const Result<Graph> equal = Equalize(network.graph, *magnitudes, &channels);
+  ASSERT_TRUE(equal.ok());
+  EXPECT_LE(channels, 4);  // Of 104: chance makes some uneven.
+}
+
+TEST(EqualizeTest, LeavesWhatScalingWouldChange) {
+  Network network;
+  network.MakeBlockUneven();
+  NodeOf(&network.graph, "a").activation = Activation::kRelu6;
+  const auto magnitudes = MeasureChannels(network.graph, Photos(8));
+  ASSERT_TRUE(magnitudes.ok());
+  const Result<Graph> equal = Equalize(network.graph, *magnitudes, nullptr);
+  ASSERT_TRUE(equal.ok());
+  Graph g = *equal;
+  const auto weights = [](Graph* graph, const char* name) {
+    const auto w =
+        graph->tensor(NodeOf(graph, name).inputs[kInputWeights]).template values<float>();
+    return std::vector<float>(w.begin(), w.end());
+  };
+  EXPECT_EQ(weights(&g, "a"), weights(&network.graph, "a"));
+  EXPECT_EQ(Answer(g, Photos(1)[0]), Answer(network.graph, Photos(1)[0]));
+}
+
+TEST(BranchesTest, SwapKeepsTheFunction) {
+  Network network;
+  const std::vector<float> photo = Photos(1)[0], want = Answer(network.graph, photo);
+  EXPECT_EQ(ProjectionBlocks(network.graph), std::vector<std::string>{"sum"});
+  EXPECT_EQ(RoundedBranch(network.graph, "sum"), "project");
+  ASSERT_TRUE(SwapBranches({"sum"}, &network.graph).ok());
+  EXPECT_EQ(RoundedBranch(network.graph, "sum"), "sum.branch");
+  const std::vector<float> got = Answer(network.graph, photo);
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 1e-6);
+}
+
+TEST(BranchesTest, SmallerRangeIsRounded) {
+  Network network;
+  Scale(&network.graph, &NodeOf(&network.graph, "project"), kInputWeights,
+        [](size_t) { return 3; });
+  const Result<Tuned> tuned = TuneTo(Precision::kInt8, network.graph, {TuneStep::kBranches});
+  ASSERT_TRUE(tuned.ok()) << tuned.status().message();
+  ASSERT_EQ(tuned->steps.size(), 1u);
+  EXPECT_EQ(RoundedBranch(tuned->original, "sum"), tuned->steps[0].kept ? "sum.branch" : "project");
+  // With the smaller range rounded already there is nothing to try.
+  Network other;
+  Scale(&other.graph, &NodeOf(&other.graph, "project"), kInputWeights, [](size_t) { return -3; });
+  const Result<Tuned> same = TuneTo(Precision::kInt8, other.graph, {TuneStep::kBranches});
+  ASSERT_TRUE(same.ok());
+  EXPECT_TRUE(same->steps.empty());
+}
+
+/// Sum of the squares of what the errors `e` of one channel do to the answers.
+double Effect(const InputProducts& p, const std::vector<double>& e) {
+  double sum = 0.0;
+  for (size_t i = 0; i < p.inputs; ++i) {
+    for (size_t j = 0; j < p.inputs; ++j)
+      sum += e[i] * e[j] * static_cast<double>(p.sums[std::max(i, j) * p.inputs + std::min(i, j)]);
+  }
+  return sum;
+}
+
+/// A layer of `inputs` inputs that go together, and weights for it.
+struct Layer {
+  Layer(size_t inputs, size_t channels) {
+    std::mt19937 random(3);
+    std::normal_distribution<float> normal;
+    products = {inputs, std::vector<float>(inputs * inputs, 0.0f)};
+    std::vector<float> x(inputs);
+    for (size_t sample = 0; sample < 3 * inputs; ++sample) {
+      x[0] = normal(random);
+      for (size_t i = 1; i < inputs; ++i) x[i] = 0.8f * x[i - 1] + 0.6f * normal(random) + 0.3f;
+      for (size_t i = 0; i < inputs; ++i)
+        for (size_t j = 0; j <= i; ++j) products.sums[i * inputs + j] += x[i] * x[j];
+    }
+    for (size_t i = 0; i < inputs * channels; ++i) weights.push_back(normal(random));
+    for (size_t c = 0; c < channels; ++c) {
+      float largest = 0.0f;
+      for (size_t i = 0; i < inputs; ++i)
+        largest = std::max(largest, std::fabs(weights[c * inputs + i]));
+      scales.push_back(largest / 127.0f);
+    }
+  }
+  InputProducts products;
+  std::vector<float> weights, scales;
+};
+
+TEST(SecondOrderTest, AnswersAreNearerThanByRounding) {
+  // Sizes around those of blocks: 16 channels, 64 columns.
+  for (const auto& [inputs, channels] :
+       std::vector<std::pair<size_t, size_t>>{{1, 1}, {3, 17}, {64, 16}, {65, 5}, {150, 33}}) {
+    SCOPED_TRACE(inputs);
+    const Layer layer(inputs, channels);
+    const std::vector<int8_t> codes = RoundLayer(layer.weights, layer.scales, layer.products);
+    ASSERT_EQ(codes.size(), layer.weights.size());
+    double rounded = 0.0, nearest = 0.0;
+    for (size_t c = 0; c < channels; ++c) {
+      std::vector<double> a, b;
+      for (size_t i = 0; i < inputs; ++i) {
+        const double exact = static_cast<double>(layer.weights[c * inputs + i]) / layer.scales[c];
+        a.push_back(exact - codes[c * inputs + i]);
+        b.push_back(exact - std::nearbyint(exact));
+        EXPECT_GE(codes[c * inputs + i], -127);
+      }
+      rounded += Effect(layer.products, a);
+      nearest += Effect(layer.products, b);
+    }
+    if (inputs >= 64) {
+      EXPECT_LT(rounded, 0.5 * nearest);
+    }
+    EXPECT_LE(rounded, 1.02 * nearest);
+  }
+}
+
+TEST(SecondOrderTest, InputsThatDoNotGoTogetherAreRoundedToTheNearest) {
+  Layer layer(20, 7);
+  for (size_t i = 0; i < 20; ++i)
+    for (size_t j = 0; j < i; ++j) layer.products.sums[i * 20 + j] = 0.0f;
+  const std::vector<int8_t> codes = RoundLayer(layer.weights, layer.scales, layer.products);
+  ASSERT_EQ(codes.size(), layer.weights.size());
+  for (size_t i = 0; i < codes.size(); ++i)
+    EXPECT_EQ(codes[i], std::nearbyint(layer.weights[i] / layer.scales[i / 20])) << i;
+}
+
+TEST(SecondOrderTest, NothingIsKnownOfInputsThatAreZero) {
+  const Layer layer(8, 4);
+  EXPECT_TRUE(RoundLayer(layer.weights, layer.scales, {8, std::vector<float>(64)}).empty());
+}
+
+TEST(SecondOrderTest, ThreadsDoNotMatter) {
+  const Layer layer(200, 40);
+  const int threads = omp_get_max_threads();
+  omp_set_num_threads(1);
+  const std::vector<int8_t> one = RoundLayer(layer.weights, layer.scales, layer.products);
+  omp_set_num_threads(5);
+  EXPECT_EQ(RoundLayer(layer.weights, layer.scales, layer.products), one);
+  omp_set_num_threads(threads);
+}
+
+/// The integer sums of a network whose layers' codes were changed must still be those of its
+/// weights: run against the float network with exactly those weights, it is off by activations
+/// alone.
+TEST(SecondOrderTest, BiasesFollowTheCodes) {
+  const Network network;
+  const std::vector<TuneStep> none;
+  const Result<Tuned> plain = TuneTo(Precision::kInt8, network.graph, none),
+                      rounded = TuneTo(Precision::kInt8, network.graph, {TuneStep::kRounding});
+  ASSERT_TRUE(plain.ok() && rounded.ok());
+  ASSERT_TRUE(rounded->steps[0].kept);
+  int64_t changed = 0;
+  for (size_t i = 0; i < plain->graph.nodes.size(); ++i) {
+    const Node &a = plain->graph.nodes[i], &b = rounded->graph.nodes[i];
+    if (a.input(kInputScales) == kNoTensor || a.input(kInputBias) == kNoTensor) continue;
+    const auto old_codes = plain->graph.tensor(a.inputs[kInputWeights]).values<int8_t>(),
+               codes = rounded->graph.tensor(b.inputs[kInputWeights]).values<int8_t>();
+    const auto old_bias = plain->graph.tensor(a.inputs[kInputBias]).values<int32_t>(),
+               bias = rounded->graph.tensor(b.inputs[kInputBias]).values<int32_t>();
+    const int zero = plain->graph.tensor(a.inputs[kInputX]).quantization.zero_point;
+    const size_t row = codes.size() / bias.size();
+    for (size_t c = 0; c < bias.size(); ++c) {
+      int difference = 0;
+      for (size_t k = c * row; k < (c + 1) * row; ++k) {
+        difference += old_codes[k] - codes[k];
+        changed += old_codes[k] != codes[k];
+      }
+      EXPECT_EQ(bias[c] - old_bias[c], zero * difference) << a.name << " " << c;
+    }
+  }
+  EXPECT_GT(changed, 100);
+}
+
+TEST(TuneTest, MakesUnevenNetworksAsGoodAsEvenOnes) {
+  for (Precision precision : {Precision::kInt8, Precision::kHybrid}) {
+    SCOPED_TRACE(PrecisionName(precision));
+    const Network even;
+    Network uneven;
+    uneven.MakeBlockUneven();
+    uneven.MakeStreamUneven();
+    const TuneOptions all;
+    const Result<Tuned> good = TuneTo(precision, even.graph, all.steps),
+                        hard = TuneTo(precision, uneven.graph, all.steps),
+                        untuned = TuneTo(precision, uneven.graph, {});
+    ASSERT_TRUE(good.ok() && hard.ok() && untuned.ok()) << hard.status().message();
+    EXPECT_LT(untuned->sqnr_db, good->sqnr_db - 8.0);
+    EXPECT_GT(hard->sqnr_db, good->sqnr_db - 2.0);
+    for (const TuneResult& step : hard->steps)
+      EXPECT_EQ(step.kept, step.after_db >= step.before_db + kWorthwhileDb);
+  }
+}
+
+TEST(TuneTest, SameBytesAgain) {
+  Network network;
+  network.MakeBlockUneven();
+  const TuneOptions all;
+  const Result<Tuned> a = TuneTo(Precision::kInt8, network.graph, all.steps),
+                      b = TuneTo(Precision::kInt8, network.graph, all.steps);
+  ASSERT_TRUE(a.ok() && b.ok());
+  ASSERT_EQ(a->graph.tensors.size(), b->graph.tensors.size());
+  for (size_t i = 0; i < a->graph.tensors.size(); ++i) {
+    EXPECT_TRUE(std::ranges::equal(a->graph.tensors[i].data, b->graph.tensors[i].data));
+    EXPECT_EQ(a->graph.tensors[i].quantization, b->graph.tensors[i].quantization);
+  }
+}
+
+TEST(SampleSetTest, HoldsThemAll) {
+  int opened = 0;
+  SampleSet set(
+      [&] {
+        ++opened;
+        return Result<DatasetSamples>(Samples(Photos(7)));
+      },
+      12 * 12 * 3);
+  std::vector<float> sample(12 * 12 * 3);
+  for (int pass = 0; pass < 3; ++pass) {
+    const Result<DatasetSamples> samples = set.Open();
+    ASSERT_TRUE(samples.ok());
+    for (int i = 0; i < 7; ++i) {
+      ASSERT_TRUE(*samples->next(sample.data()));
+      EXPECT_EQ(samples->label(), i);
+      EXPECT_EQ(sample, Photos(7)[static_cast<size_t>(i)]);
+    }
+    EXPECT_FALSE(*samples->next(sample.data()));
+  }
+  EXPECT_EQ(opened, 1);
+  EXPECT_EQ(set.held(), Photos(7));
+}
+
+TEST(SampleSetTest, OfManyItHoldsSomeFromEverywhere) {
+  const size_t elements = kMostHeldBytes / 4 / 10;
+  SampleSet set(
+      [&] {
+        DatasetSamples samples;
+        samples.next = [n = 0, elements](float* to) mutable -> Result<bool> {
+          std::fill_n(to, elements, static_cast<float>(n));
+          return n++ < 25;
+        };
+        return Result<DatasetSamples>(std::move(samples));
+      },
+      elements);
+  std::vector<float> sample(elements);
+  for (int pass = 0; pass < 2; ++pass) {
+    const Result<DatasetSamples> samples = set.Open();
+    int count = 0;
+    while (*samples->next(sample.data())) EXPECT_EQ(sample[0], static_cast<float>(count++));
+    EXPECT_EQ(count, 25);
+    ASSERT_EQ(set.held().size(), 7u);
+    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(set.held()[i][0], static_cast<float>(4 * i));
+  }
+}
+
+}  // namespace
+}  // namespace octet
