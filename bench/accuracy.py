@@ -16,7 +16,6 @@ network's; signal to noise of the logits (the tensor in front of a softmax at th
 photo's centred; Kullback-Leibler divergence, the mean of the photos.
 """
 import argparse
-import contextlib
 import copy
 import glob
 import json
@@ -233,9 +232,8 @@ def nncf(args, net):
     import openvino
     core = openvino.Core()
     core.set_property('CPU', {'INFERENCE_NUM_THREADS': 1, 'INFERENCE_PRECISION_HINT': 'f32'})
-    with contextlib.redirect_stdout(sys.stderr):
-        data = n.Dataset([x[None] for x in floats(net.calibration)])
-        model = core.compile_model(n.quantize(core.read_model(net.file), data), 'CPU')
+    data = n.Dataset([x[None] for x in floats(net.calibration)])
+    model = core.compile_model(n.quantize(core.read_model(net.file), data), 'CPU')
     answers = np.concatenate([model(x[None])[0] for x in floats(net.pixels)])
     yield 'NNCF/OpenVINO int8, defaults', logits_of(answers, net)
 
@@ -275,12 +273,10 @@ def measures(logits, truth, labels):
 
 
 def table(name, rows, photos):
-    print(f'\n**{name}**, {photos} photos\n\n| | top-1 | drop | labels changed | SQNR dB | KL |\n'
-          '|---|---|---|---|---|---|')
-    for row in rows:
-        print('| {engine} | {top1:.2f} | {drop:+.2f} | {changed} | {sqnr_db:.1f} | {kl:.1e} |'
-              .format(**row))
-    sys.stdout.flush()
+    line = '| {engine} | {top1:.2f} | {drop:+.2f} | {changed} | {sqnr_db:.1f} | {kl:.1e} |'
+    return '\n'.join((f'\n**{name}**, {photos} photos\n', '| | top-1 | drop | labels changed | '
+                      'SQNR dB | KL |', '|---|---|---|---|---|---|',
+                      *(line.format(**row) for row in rows)))
 
 
 def main():
@@ -294,6 +290,8 @@ def main():
                         choices=[name + kind for name in NETWORKS for kind in KINDS])
     parser.add_argument('--json', action='store_true')
     args = parser.parse_args()
+    out = os.fdopen(os.dup(1), 'w')
+    os.dup2(2, 1)  # What engines print is no result.
     if not args.work:
         keep = tempfile.TemporaryDirectory()
         args.work = keep.name
@@ -338,9 +336,9 @@ def main():
                     for engine in engines for row, logits in engine(args, net)]
             results += rows
             if not args.json:
-                table(net.name, rows, len(labels))
+                print(table(net.name, rows, len(labels)), file=out, flush=True)
     if args.json:
-        print(json.dumps(results, indent=1))
+        print(json.dumps(results, indent=1), file=out)
 
 
 if __name__ == '__main__':
