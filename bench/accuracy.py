@@ -20,6 +20,7 @@ import copy
 import glob
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -175,11 +176,11 @@ def logits_of(answers, net):
 def octet_run(args, net, precision):
     """Answers, or None where the converter has no such precision."""
     model = f'{args.work}/{net.name}_{precision}.octet'
-    command = [f'{args.octet_build}/converter/octet_convert', net.file, f'--output={model}',
+    command = [f'{args.work}/octet_convert', net.file, f'--output={model}',
                f'--precision={precision}', f'--preprocessing={args.work}/preprocessing.json']
     if precision not in ('fp32', 'fp16'):
         command.append(f'--calibration-data={args.work}/calibration.npy')
-    for command in (command, [f'{args.octet_build}/engine/tools/octet', 'run', model, '--input',
+    for command in (command, [f'{args.work}/octet', 'run', model, '--input',
                               f'{args.work}/pixels.npy', '--output', f'{args.work}/answers.npy']):
         done = subprocess.run(command, capture_output=True, text=True)
         if '--precision: found' in done.stderr:
@@ -296,6 +297,8 @@ def main():
         keep = tempfile.TemporaryDirectory()
         args.work = keep.name
     os.makedirs(args.work, exist_ok=True)
+    for program in ('converter/octet_convert', 'engine/tools/octet'):
+        shutil.copy(f'{args.octet_build}/{program}', args.work)  # A build may go on meanwhile.
     with open(f'{args.work}/preprocessing.json', 'w') as f:
         json.dump(PREPROCESSING, f)
 
