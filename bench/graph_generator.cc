@@ -55,6 +55,7 @@ class Generator {
     // Every graph has a node, and no step is sure to add one.
     if (g_.nodes.empty()) Unary(OpType::kRelu, 0);
     ChooseOutputs();
+    AddPaddingCodes();
     return std::move(g_);
   }
 
@@ -740,6 +741,28 @@ class Generator {
     }
     if (g_.outputs.size() > 1 && c_.Percent(30)) std::swap(g_.outputs.front(), g_.outputs.back());
     RemoveOrphans();
+  }
+
+  /// For some of the convolutions that could have them.
+  void AddPaddingCodes() {
+    std::vector<int> readers(g_.tensors.size(), 0);
+    for (TensorId id : g_.outputs) ++readers[static_cast<size_t>(id)];
+    for (const Node& n : g_.nodes) {
+      for (TensorId id : n.inputs)
+        if (id != kNoTensor) ++readers[static_cast<size_t>(id)];
+    }
+    for (Node& n : g_.nodes) {
+      const TensorId x = n.inputs[0];
+      const int64_t channels = g_.tensor(x).shape.back();
+      if (n.type != OpType::kConv2d || g_.tensor(x).dtype != DType::kU8 ||
+          channels > kMaxPaddedChannels || readers[static_cast<size_t>(x)] != 1 ||
+          g_.metadata.rounding == Rounding::kTflite || !c_.Percent(50))
+        continue;
+      SeededChoices values = Values();
+      std::vector<uint8_t> codes(static_cast<size_t>(channels));
+      for (uint8_t& code : codes) code = static_cast<uint8_t>(values.Below(256));
+      n.set_input(kInputPadding, Vector(DType::kU8, codes));
+    }
   }
 
   /// Activations of nodes that could not be added.

@@ -558,13 +558,13 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
                a->tune.push_back(static_cast<TuneStep>(i));
            }
            if (a->tune.size() != names.size() && names != std::vector<std::string>{"none"})
-             throw CLI::ValidationError("--tune", "takes each step once, or none");
+             throw CLI::ValidationError("--tune", "takes each step once, or none alone");
          },
-         "Which of branches, equalize, rounding to try for hybrid and int8, where the data can "
-         "show that they help, or none; default all")
+         "Steps to try for hybrid and int8: branches, equalize, pixels, rounding, or none; default "
+         "all, each kept where the data shows that it helps")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(OneOf({"branches", "equalize", "rounding", "none"}))
+      ->type_name("STEPS")
       ->needs(data);
   app->add_option("--calibration-table", a->calibration_table,
                   "Use the ranges of this file instead of data")

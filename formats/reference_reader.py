@@ -186,7 +186,10 @@ def tflite_sum(a, a_scale, b, b_scale, y):
 
 def windows(n, image, fill):
     """[h', w', channels, kernel height, kernel width] of an image [h, w, channels]."""
-    image = np.pad(image, [*zip(n.before, n.behind), (0, 0)], constant_values=fill)
+    if np.ndim(fill):  # One for each channel.
+        image = np.stack([np.pad(image[..., c], [*zip(n.before, n.behind)], constant_values=f) for c, f in enumerate(fill)], -1)
+    else:
+        image = np.pad(image, [*zip(n.before, n.behind), (0, 0)], constant_values=fill)
     view = sliding_window_view(image, [d * (k - 1) + 1 for d, k in zip(n.dilation, n.size)], (0, 1))
     return view[:: n.stride[0], :: n.stride[1], :, :: n.dilation[0], :: n.dilation[1]]
 
@@ -199,7 +202,7 @@ def sums_of_products(n, image, fill):
     return (a @ b).transpose(1, 0, 2).reshape(n.y.shape)
 
 def conv2d(n):
-    (x, weights, bias, residual, scales), y = n.inputs, n.y
+    (x, weights, bias, residual, scales), padding, y = n.inputs[:5], n.inputs[5:] and n.inputs[5], n.y
     image = x.value.reshape(x.shape[1:] if len(x.shape) == 4 else (1, 1, -1))
     bias = F32(0) if bias is None else bias.value
     if weights.dtype != "i1":  # Float.
@@ -211,7 +214,7 @@ def conv2d(n):
         image = np.rint(np.clip(image * (F32(1) / scale), -zero, F32(255) - zero))
         v = sums_of_products(n, image, 0).astype(F32) * (scale * scales.value) + bias
     else:  # int8
-        acc, real = sums_of_products(n, image, x.zero) + bias, factor(x.scale, y, scales.value)
+        acc, real = sums_of_products(n, image, padding.value if padding else x.zero) + bias, factor(x.scale, y, scales.value)
         if y.u8 and n.tflite and residual is None:
             return to_bytes(Fixed(real).times(acc.astype(I64), n.op == "dense" or n.kernel == FULLY_CONNECTED), y, n.activation)
         v = acc.astype(F32) * real.astype(F32)
@@ -300,7 +303,7 @@ def dequantize(n): return relative(n.x).astype(F32) * n.x.scale
 def clip(n): return np.minimum(np.maximum(n.x.value, code(n.limits[0], n.y)), code(n.limits[1], n.y))
 
 OPERATORS = (  # By number: name, function, inputs required and at most.
-    ("conv2d", conv2d, 2, 5), ("dense", conv2d, 2, 5), ("max_pool", max_pool, 1, 1), ("average_pool", average_pool, 1, 1),
+    ("conv2d", conv2d, 2, 6), ("dense", conv2d, 2, 5), ("max_pool", max_pool, 1, 1), ("average_pool", average_pool, 1, 1),
     ("global_average_pool", global_average_pool, 1, 1), ("add", add, 2, 2), ("mul", mul, 2, 2), ("scale_shift", scale_shift, 3, 4),
     ("relu", relu, 1, 1), ("relu6", relu6, 1, 1), ("pad", pad, 1, 1), ("slice", slice_, 1, 1), ("concat", concat, 2, math.inf),
     ("reshape", reshape, 1, 1), ("softmax", softmax, 1, 1), ("quantize", quantize, 1, 1), ("dequantize", dequantize, 1, 1),

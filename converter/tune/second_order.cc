@@ -65,6 +65,8 @@ class Watched {
     size_ = static_cast<size_t>(w.num_elements() / w[0]);
     padded_ = (size_ + 3) / 4 * 4;
     zero_point_ = g.tensor(n.inputs[kInputX]).quantization.zero_point;
+    if (n.input(kInputPadding) != kNoTensor)
+      padding_ = g.tensor(n.inputs[kInputPadding]).values<uint8_t>().data();
     const Shape& y = g.tensor(n.output).shape;
     out_h_ = dense_ ? 1 : static_cast<int>(y[1]);
     out_w_ = dense_ ? 1 : static_cast<int>(y[2]);
@@ -127,7 +129,7 @@ class Watched {
           const int iy = oy * w.stride_h - w.pad_top + ky * w.dilation_h,
                     ix = ox * w.stride_w - w.pad_left + kx * w.dilation_w;
           const bool inside = iy >= 0 && iy < x.h && ix >= 0 && ix < x.w;
-          take(inside ? x.pixel(0, iy, ix) : nullptr, x.c);
+          take(inside ? x.pixel(0, iy, ix) : padding_, x.c);
         }
       }
     }
@@ -165,6 +167,7 @@ class Watched {
   bool dense_;
   size_t size_ = 0, padded_ = 0;  ///< Inputs; a multiple of 4.
   int32_t zero_point_ = 0;
+  const uint8_t* padding_ = nullptr;  ///< kInputPadding.
   int out_h_ = 1, out_w_ = 1;
   int64_t taken_ = 0;           ///< Pixels of a sample.
   int64_t vectors_ = 0;         ///< Of all samples so far.

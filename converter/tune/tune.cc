@@ -1,10 +1,12 @@
 #include "converter/tune/tune.h"
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "converter/tune/branches.h"
 #include "converter/tune/equalize.h"
+#include "converter/tune/pixels.h"
 #include "converter/tune/second_order.h"
 #include "formats/base/macros.h"
 
@@ -29,6 +31,10 @@ class Tuner {
           break;
         case TuneStep::kEqualize:
           OCTET_RETURN_IF_ERROR(TryEqualize());
+          break;
+        case TuneStep::kPixels:
+          if (quantize_.precision == Precision::kInt8 && quantize_.input_type == DType::kF32)
+            OCTET_RETURN_IF_ERROR(TryPixels());
           break;
         case TuneStep::kRounding:
           OCTET_RETURN_IF_ERROR(TrySecondOrder());
@@ -95,14 +101,28 @@ class Tuner {
     return Judge(TuneStep::kEqualize, std::move(quantized), graph, std::move(table));
   }
 
+  Status TryPixels() {
+    std::optional<PixelGraph> pixels = TakePixels(tuned_.original, table_);
+    if (!pixels) return OkStatus();
+    OCTET_ASSIGN_OR_RETURN(Graph quantized,
+                           QuantizeGraph(pixels->graph, quantize_, &pixels->table));
+    SetPadding(*pixels, &quantized);
+    OCTET_RETURN_IF_ERROR(Judge(TuneStep::kPixels, std::move(quantized), tuned_.original, table_));
+    if (tuned_.steps.back().kept) pixels_ = std::move(pixels);
+    return OkStatus();
+  }
+
   Status TrySecondOrder() {
     QuantizeOptions to_int8 = quantize_;
     to_int8.precision = Precision::kInt8;
     to_int8.require_int8 = false;
     Graph rounded = tuned_.graph;
-    OCTET_ASSIGN_OR_RETURN(const Graph int8, QuantizeGraph(tuned_.original, to_int8, &table_));
+    const Graph& original = pixels_ ? pixels_->graph : tuned_.original;
+    OCTET_ASSIGN_OR_RETURN(const Graph int8, quantize_.precision == Precision::kInt8
+                                                 ? Result<Graph>(tuned_.graph)
+                                                 : QuantizeGraph(original, to_int8, &table_));
     OCTET_RETURN_IF_ERROR(
-        RoundSecondOrder(tuned_.original, int8, samples_.held(), &rounded, options_.progress));
+        RoundSecondOrder(original, int8, samples_.held(), &rounded, options_.progress));
     return Judge(TuneStep::kRounding, std::move(rounded), tuned_.original, table_);
   }
 
@@ -112,6 +132,7 @@ class Tuner {
   const OutputMeter& meter_;
   const TuneOptions& options_;
   Tuned tuned_;
+  std::optional<PixelGraph> pixels_;  ///< What tuned_.graph was made from in truth.
 };
 
 }  // namespace

@@ -22,9 +22,11 @@ namespace octet {
 enum class TuneStep : uint8_t {
   kBranches,  ///< Of a projection block, the branch of the smaller range is rounded.
   kEqualize,  ///< equalize.h
+  kPixels,    ///< pixels.h
   kRounding,  ///< Of the second order: second_order.h
 };
-inline constexpr std::array<std::string_view, 3> kTuneStepNames{"branches", "equalize", "rounding"};
+inline constexpr std::array<std::string_view, 4> kTuneStepNames{"branches", "equalize", "pixels",
+                                                                "rounding"};
 
 /// A step that the network has a use for.
 struct TuneResult {
@@ -41,7 +43,8 @@ struct Tuned {
 };
 
 struct TuneOptions {
-  std::vector<TuneStep> steps{TuneStep::kBranches, TuneStep::kEqualize, TuneStep::kRounding};
+  std::vector<TuneStep> steps{TuneStep::kBranches, TuneStep::kEqualize, TuneStep::kPixels,
+                              TuneStep::kRounding};
   CalibrationOptions calibration;  ///< As for the table.
   std::function<void(double share)> progress;
 };

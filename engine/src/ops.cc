@@ -18,6 +18,8 @@ void HaloFill::Run(int batch) const {
   if (halo.empty()) return;
   const auto fill = [&](int n, int y, int x, int64_t pixels) {
     std::memset(view.pixel(n, y, x), value, static_cast<size_t>(pixels * view.pixel_stride));
+    for (int64_t i = 0; codes != nullptr && i < pixels; ++i)
+      std::memcpy(view.pixel(n, y, x + static_cast<int>(i)), codes, static_cast<size_t>(view.c));
   };
   const int64_t row = int64_t{halo.left} + view.w + halo.right;
   for (int n = 0; n < batch; ++n) {

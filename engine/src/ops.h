@@ -17,6 +17,8 @@ struct HaloFill {
   kernels::ActivationView view;
   Halo halo;
   uint8_t value = 0;  ///< Zero point of u8 tensors; floats are padded with 0.
+  /// The first channels' own values in place of it, by kInputPadding; null for none.
+  const uint8_t* codes = nullptr;
   void Run(int batch) const;
 };
 

@@ -46,7 +46,10 @@ Result<std::unique_ptr<Plan>> Planner::Build() {
   for (size_t i = 0; i < graph_.inputs.size(); ++i)
     input_index_[graph_.inputs[i]] = static_cast<int>(i);
   uses_.resize(graph_.tensors.size());
+  padding_.assign(graph_.tensors.size(), nullptr);
   for (const Node& n : graph_.nodes) {
+    if (n.type == OpType::kConv2d && n.input(kInputPadding) != kNoTensor)
+      padding_[n.inputs[kInputX]] = tensor(n.inputs[kInputPadding]).values<uint8_t>().data();
     for (const TensorId id : n.inputs) {
       if (id == kNoTensor) continue;
       ++uses_[id].all;
@@ -228,8 +231,12 @@ void Planner::UseWhole(Op* op, const char* name, int buffer, int64_t bytes, bool
 }
 
 void Planner::FillHalo(Op* op, TensorId output) {
-  FillHalo(op, plan_->placements[output].buffer, geometry(output), PaddingOf(tensor(output)),
-           &op->halo);
+  FillHalo(op, plan_->placements[output].buffer, geometry(output), output);
+}
+
+void Planner::FillHalo(Op* op, int buffer, const Geometry& g, TensorId id) {
+  FillHalo(op, buffer, g, PaddingOf(tensor(id)), &op->halo);
+  op->halo.codes = padding_[id];
 }
 
 void Planner::FillHalo(Op* op, int buffer, const Geometry& g, uint8_t value, HaloFill* halo) {
@@ -295,7 +302,7 @@ Status Planner::AddCopyTo(int buffer, const Geometry& to, TensorId id, int exter
   }
   if (to.stored_channels() != to.c) op->clear_channels = to.stored_channels();
   WriteView(op.get(), "output", buffer, to, to.stored_channels(), &op->output);
-  FillHalo(op.get(), buffer, to, PaddingOf(t), &op->halo);
+  FillHalo(op.get(), buffer, to, id);
   return Push(std::move(op));
 }
 

@@ -70,6 +70,8 @@ class Planner {
   void UseWhole(Op* op, const char* name, int buffer, int64_t bytes, bool written, void* argument);
   /// The padding around the images of an operator's output is written by itself.
   void FillHalo(Op* op, TensorId output);
+  /// The same around a copy of tensor `id`.
+  void FillHalo(Op* op, int buffer, const Geometry& g, TensorId id);
   void FillHalo(Op* op, int buffer, const Geometry& g, uint8_t value, HaloFill* halo);
   /// The operator is complete: nothing moves any more.
   Status Push(std::unique_ptr<Op> op);
@@ -163,6 +165,7 @@ class Planner {
     int all = 0, quantized = 0;  ///< By graph outputs too; by kQuantize.
   };
   std::vector<Uses> uses_;                 ///< By tensor.
+  std::vector<const uint8_t*> padding_;    ///< By tensor: its reader's kInputPadding, or null.
   std::map<TensorId, const Node*> heads_;  ///< See IsFusedHead; by output.
   int64_t row_constants_ = 0;              ///< See TakeRowsAsPixels.
 };

@@ -66,8 +66,9 @@ int64_t CountParameters(const Graph& graph) {
   for (const Node& n : graph.nodes) {
     for (size_t slot = 0; slot < n.inputs.size(); ++slot) {
       const TensorId id = n.inputs[slot];
-      const bool scales = (TraitsOf(n.type).has_weights && slot == kInputScales) ||
-                          (n.type == OpType::kScaleShift && slot == kInputUnit);
+      const bool scales =
+          (TraitsOf(n.type).has_weights && (slot == kInputScales || slot == kInputPadding)) ||
+          (n.type == OpType::kScaleShift && slot == kInputUnit);
       if (id == kNoTensor || scales || !graph.tensor(id).is_constant()) continue;
       if (counted[static_cast<size_t>(id)]) continue;
       counted[static_cast<size_t>(id)] = true;

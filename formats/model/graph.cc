@@ -692,7 +692,19 @@ class NodeValidator {
     if (!quantized) OCTET_RETURN_IF_ERROR(ExpectType("output", out_, DType::kF32));
     OCTET_RETURN_IF_ERROR(ValidateScales(weights));
     OCTET_RETURN_IF_ERROR(ValidateBias(weights));
+    OCTET_RETURN_IF_ERROR(ValidatePadding());
     return ValidateResidual();
+  }
+
+  Status ValidatePadding() const {
+    const TensorId id = node_.input(kInputPadding);
+    if (id == kNoTensor) return OkStatus();
+    const int64_t channels = x_.shape.back();
+    OCTET_RETURN_IF_ERROR(ExpectVector("padding codes", graph_.tensor(id), DType::kU8, channels));
+    OCTET_RETURN_IF_ERROR(ExpectType("input with padding codes", x_, DType::kU8));
+    if (channels <= kMaxPaddedChannels) return OkStatus();
+    return Mismatch(node_, "channels with padding codes", channels,
+                    StrCat("at most ", kMaxPaddedChannels));
   }
 
   Status ValidateScales(const Tensor& weights) const {
@@ -769,6 +781,22 @@ class NodeValidator {
 /// ensure.
 bool IsActivationSlot(OpType type, size_t slot) {
   return TraitsOf(type).activation_slots >> std::min<size_t>(slot, 7) & 1;
+}
+
+/// Padding codes are written around a tensor, where nobody else may read other ones.
+Status CheckPaddedOnce(const Graph& graph) {
+  std::vector<int64_t> readers(graph.tensors.size(), 0);
+  for (TensorId id : graph.outputs) ++readers[id];
+  for (const Node& n : graph.nodes) {
+    for (TensorId id : n.inputs)
+      if (id != kNoTensor) ++readers[id];
+  }
+  for (const Node& n : graph.nodes) {
+    if (!TraitsOf(n.type).has_weights || n.input(kInputPadding) == kNoTensor) continue;
+    if (readers[n.inputs[kInputX]] > 1)
+      return Mismatch(n, "readers of the input with padding codes", readers[n.inputs[kInputX]], 1);
+  }
+  return OkStatus();
 }
 
 /// Before nodes are validated, which reads their constants.
@@ -914,6 +942,7 @@ Status ValidateGraph(const Graph& graph) {
       return Mismatch(t, "origin", "none", "a graph input or the output of a node");
     }
   }
+  OCTET_RETURN_IF_ERROR(CheckPaddedOnce(graph));
   return ValidateMetadata(graph);
 }
 

@@ -29,7 +29,8 @@ inline constexpr int64_t kMaxInt8Reduction = 32768;
 /// Operators. The numbers are stored in files: never renumber. Inputs are listed as [required] and
 /// (optional).
 enum class OpType : uint8_t {
-  /// [x, weights OHWI] (bias, residual, channel scales). Activation after the residual.
+  /// [x, weights OHWI] (bias, residual, channel scales, padding codes). Activation after the
+  /// residual.
   kConv2d = 0,
   kDense = 1,    ///< [x of rank 2, weights OI] (bias, residual, channel scales).
   kMaxPool = 2,  ///< Padding never wins.
@@ -105,7 +106,9 @@ struct Window {
 /// Slots of Node::inputs for kScaleShift, and for kConv2d and kDense.
 inline constexpr int kInputScale = 1, kInputShift = 2, kInputUnit = 3;
 inline constexpr int kInputX = 0, kInputWeights = 1, kInputBias = 2, kInputResidual = 3,
-                     kInputScales = 4;
+                     kInputScales = 4, kInputPadding = 5;
+/// Most channels of an input with padding codes: an image's.
+inline constexpr int64_t kMaxPaddedChannels = 4;
 
 /// What a pad of -infinity is filled with.
 inline constexpr float kLowestPad = std::numeric_limits<float>::lowest();
@@ -164,9 +167,11 @@ inline Node UnaryNode(OpType type, std::string name, TensorId input, TensorId ou
 /// graphs: activations are kU8 with a Quantization; int8 weights are symmetric per output channel,
 /// their scales a float constant in kInputScales. A convolution or dense layer with u8 input has an
 /// int32 bias at scale x * w[c], the zero-point correction included, whether its output is u8 or
-/// float; "hybrid" has float activations, int8 weights and a float bias. Operators that only move
-/// values (MaxPool, Relu, Relu6, Clip, Pad, Slice, Concat, Reshape) keep the quantization of their
-/// inputs. SPEC.md has the whole table.
+/// float, and padding that counts as x's zero point, or as the uint8 codes of kInputPadding, one
+/// per input channel of an image whose channels have their zero at different codes; "hybrid" has
+/// float activations, int8 weights and a float bias. Operators that only move values (MaxPool,
+/// Relu, Relu6, Clip, Pad, Slice, Concat, Reshape) keep the quantization of their inputs. SPEC.md
+/// has the whole table.
 struct Graph {
   std::vector<Tensor> tensors;
   std::vector<Node> nodes;

@@ -106,6 +106,7 @@ void ExpectNodesAndFeatures(const Coverage& c) {
                               "layout depthwise",
                               "layout plain",
                               "residual",
+                              "padding codes",
                               "residual of the layer's own input",
                               "no bias",
                               "dilation",

@@ -60,6 +60,8 @@ bool FitWeights(Graph* g, Node* n) {
     if (g->tensor(id).shape[0] < w[0]) return false;
     n->inputs[slot] = SliceConstant(g, id, Shape{w[0]});
   }
+  if (n->input(kInputPadding) != kNoTensor)
+    n->inputs[kInputPadding] = SliceConstant(g, n->inputs[kInputPadding], Shape{x.back()});
   return true;
 }
 
@@ -304,7 +306,7 @@ class Shrinker {
           TryEach([&] { return NumNodes(); },
                   [&](GraphCase* c, size_t i) { return edit(&c->graph, &c->graph.nodes[i]); });
     };
-    for (int slot : {kInputResidual, kInputBias}) {
+    for (int slot : {kInputResidual, kInputBias, kInputPadding}) {
       each_node([slot](Graph*, Node* n) {
         if (!IsConv(*n) || n->input(slot) == kNoTensor) return false;
         n->inputs[static_cast<size_t>(slot)] = kNoTensor;

@@ -252,7 +252,7 @@ const Spoilt kSpoilt[] = {
     {"missing concat input", kF32, [](Graph* g) { FindNode(g, "concat").inputs.push_back(kNoTensor); }, {"node 'concat'", "input 2"}},
     {"one concat input", kF32, [](Graph* g) { FindNode(g, "concat").inputs.resize(1); }, {"node 'concat'", "at least 2"}},
     {"too many inputs", kF32, [](Graph* g) { FindNode(g, "relu").inputs.resize(2); }, {"node 'relu'", "number of inputs: found 2, expected 1"}},
-    {"too few inputs", kF32, [](Graph* g) { FindNode(g, "stem").inputs.resize(1); }, {"node 'stem'", "number of inputs: found 1, expected 2 to 5"}},
+    {"too few inputs", kF32, [](Graph* g) { FindNode(g, "stem").inputs.resize(1); }, {"node 'stem'", "number of inputs: found 1, expected 2 to 6"}},
     {"wrong order", kF32, [](Graph* g) { std::swap(g->nodes[0], g->nodes[1]); }, {"node 'depthwise'", "input 0", "computed before"}},
     {"computed twice", kF32, [](Graph* g) { FindNode(g, "depthwise").output = FindNode(g, "stem").output; }, {"node 'depthwise'", "output: found 'stem'"}},
     {"output into the input", kF32, [](Graph* g) { FindNode(g, "stem").output = g->inputs[0]; }, {"node 'stem'", "output: found 'image'"}},
@@ -534,6 +534,30 @@ TEST(GraphTest, Int8ReductionIsLimitedSoThatSumsFit) {
   }
   // Sum, bias and zero-point correction in any order.
   EXPECT_LE(2 * kMaxInt8Reduction * 255 * 128, std::numeric_limits<int32_t>::max());
+}
+
+TEST(GraphTest, PaddingCodesBelongToOneReaderOfAnImage) {
+  const auto message = [](int64_t channels, Precision precision, size_t codes, bool shared,
+                          DType type = DType::kU8) {
+    SampleGraphBuilder b(precision);
+    Graph& g = b.graph();
+    const TensorId x = b.Input({1, 8, 8, channels});
+    const TensorId y = b.Conv(OpType::kConv2d, "conv", x, {2, 3, 3, channels}, kNoTensor,
+                              b.Activation("y", {1, 6, 6, 2}), [](Node*) {});
+    const std::vector<float> zeros(codes, 0.0f);
+    g.nodes[0].set_input(kInputPadding, g.AddConstant("codes", type, {static_cast<int64_t>(codes)},
+                                                      zeros.data(), codes * DTypeSize(type)));
+    if (shared) b.Move(OpType::kRelu, "relu", {x}, [](Node*) {});
+    g.outputs = {shared ? g.nodes.back().output : y};
+    if (shared) g.outputs.push_back(y);
+    return std::string(ValidateGraph(g).message());
+  };
+  EXPECT_EQ(message(3, Precision::kInt8, 3, false), "");
+  EXPECT_THAT(message(3, Precision::kInt8, 2, false), HasSubstr("padding codes"));
+  EXPECT_THAT(message(3, Precision::kInt8, 3, false, DType::kF32), HasSubstr("padding codes"));
+  EXPECT_THAT(message(3, Precision::kHybrid, 3, false), HasSubstr("input with padding codes"));
+  EXPECT_THAT(message(5, Precision::kInt8, 5, false), HasSubstr("found 5, expected at most 4"));
+  EXPECT_THAT(message(3, Precision::kInt8, 3, true), HasSubstr("found 2, expected 1"));
 }
 
 TEST(GraphTest, MessagesAreOneLineWhateverTheNames) {

@@ -374,7 +374,13 @@ class NaiveInterpreter {
               const double* tap =
                   weights.data() + ((oc * window.kernel_h + ky) * window.kernel_w + kx) * depth;
               if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w) {
-                for (int64_t d = 0; source.padding != 0.0 && d < depth; ++d)
+                const TensorId codes = n.input(kInputPadding);
+                for (int64_t d = 0; codes != kNoTensor && d < depth; ++d) {
+                  const int64_t channel = oc / (out_c / groups) * depth + d;
+                  sum.value +=
+                      g_.tensor(codes).values<uint8_t>()[static_cast<size_t>(channel)] * tap[d];
+                }
+                for (int64_t d = 0; codes == kNoTensor && source.padding != 0.0 && d < depth; ++d)
                   sum.value += source.padding * tap[d];
                 continue;
               }

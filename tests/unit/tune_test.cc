@@ -10,6 +10,7 @@
 #include <cstring>
 #include <memory>
 #include <numeric>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -18,6 +19,7 @@
 
 #include "converter/tune/branches.h"
 #include "converter/tune/equalize.h"
+#include "converter/tune/pixels.h"
 #include "converter/tune/second_order.h"
 #include "engine/src/runner.h"
 
@@ -227,6 +229,85 @@ TEST(BranchesTest, SmallerRangeIsRounded) {
   const Result<Tuned> same = TuneTo(Precision::kInt8, other.graph, {TuneStep::kBranches});
   ASSERT_TRUE(same.ok());
   EXPECT_TRUE(same->steps.empty());
+}
+
+/// Photos' pixels as ImageNet's networks get them; the network's preprocessing says so.
+std::vector<std::vector<float>> Numbers(Graph* g) {
+  Preprocessing& pre = g->metadata.preprocessing;
+  pre.scale = 1.0f / 255.0f;
+  pre.mean = {0.485f, 0.456f, 0.406f, 0.0f};
+  pre.stddev = {0.229f, 0.224f, 0.225f, 1.0f};
+  std::vector<std::vector<float>> photos = Photos(24);
+  for (std::vector<float>& photo : photos) {
+    for (size_t i = 0; i < photo.size(); ++i) {
+      const float pixel = std::nearbyint(127.5f + 127.4f * photo[i]);
+      photo[i] = (pixel * pre.scale - pre.mean[i % 3]) / pre.stddev[i % 3];
+    }
+  }
+  return photos;
+}
+
+TEST(PixelsTest, NoPixelIsRounded) {
+  Network network;
+  Graph& g = network.graph;
+  const std::vector<std::vector<float>> photos = Numbers(&g);
+  size_t at = 0;
+  const auto next = [&](float* to) -> Result<bool> {
+    if (at == photos.size()) return false;
+    std::copy(photos[at].begin(), photos[at].end(), to);
+    ++at;
+    return true;
+  };
+  const Result<CalibrationTable> table = Calibrate(g, next, {}, {});
+  ASSERT_TRUE(table.ok()) << table.status().message();
+  const std::optional<PixelGraph> pixels = TakePixels(g, *table);
+  ASSERT_TRUE(pixels.has_value());
+  EXPECT_EQ(pixels->convolution, "stem");
+  EXPECT_EQ(pixels->padding, (std::vector<uint8_t>{124, 116, 104}));  // Of 123.7, 116.3, 103.5.
+  QuantizeOptions options;
+  options.precision = Precision::kInt8;
+  Result<Graph> quantized = QuantizeGraph(pixels->graph, options, &pixels->table);
+  ASSERT_TRUE(quantized.ok()) << quantized.status().message();
+  SetPadding(*pixels, &*quantized);
+  ASSERT_TRUE(ValidateGraph(*quantized).ok());
+
+  // The codes are the pixels, and the stem, edges and corners included, is as the float one's.
+  const auto exact = GraphRunner::Create(g), coded = GraphRunner::Create(*quantized);
+  ASSERT_TRUE(exact.ok() && coded.ok()) << coded.status().message();
+  std::vector<float> codes, want, got;
+  const auto find = [](const GraphRunner& runner, const std::string& name, std::vector<float>* to) {
+    return [&runner, name, to](TensorId id, const kernels::ActivationView& view) {
+      const Tensor& t = runner.graph().tensor(id);
+      if (t.name == name) *to = ValuesOf(t, view);
+    };
+  };
+  ASSERT_TRUE(
+      (*coded)->Run(photos[3].data(), find(**coded, "image.pixels.quantized", &codes)).ok());
+  ASSERT_EQ(codes.size(), photos[3].size());
+  for (size_t i = 0; i < codes.size(); ++i) {
+    const Preprocessing& pre = g.metadata.preprocessing;
+    EXPECT_NEAR((codes[i] * pre.scale - pre.mean[i % 3]) / pre.stddev[i % 3], photos[3][i], 1e-5);
+  }
+  ASSERT_TRUE((*exact)->Run(photos[3].data(), find(**exact, "stem", &want)).ok());
+  ASSERT_TRUE((*coded)->Run(photos[3].data(), find(**coded, "stem", &got)).ok());
+  ASSERT_EQ(got.size(), want.size());
+  const float largest = *std::max_element(want.begin(), want.end());
+  for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 0.02f * largest) << i;
+}
+
+TEST(PixelsTest, NotWhereTheCalibrationSawOtherNumbers) {
+  Network network;
+  Numbers(&network.graph);
+  CalibrationTable table;
+  for (const Range range : {Range{-1.0f, 1.0f}, Range{-2.0f, 3.0f}, Range{0.0f, 255.0f}}) {
+    table.ranges["image"] = range;
+    EXPECT_FALSE(TakePixels(network.graph, table).has_value()) << range.max;
+  }
+  table.ranges["image"] = {-2.1f, 2.6f};
+  EXPECT_TRUE(TakePixels(network.graph, table).has_value());
+  // Another reader would get pixels.
+  network.graph.outputs.push_back(network.graph.inputs[0]);
+  EXPECT_FALSE(TakePixels(network.graph, table).has_value());
 }
 
 /// Sum of the squares of what the errors `e` of one channel do to the answers.
