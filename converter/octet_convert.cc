@@ -133,10 +133,12 @@ struct Source {
   Precision own = Precision::kFp32;
   bool raw_pixels = false;
   std::optional<CalibrationTable> table;
-  std::optional<SampleSet> samples;  ///< Of the calibration data.
-  std::optional<OutputMeter> meter;  ///< On them, made when first asked for.
-  std::string data;                  ///< Of the calibration, for people.
-  std::vector<std::string> doubts;   ///< Of the same.
+  std::optional<SampleSet> samples;    ///< Of the calibration data.
+  std::optional<OutputMeter> meter;    ///< On them, made when first asked for.
+  std::string data;                    ///< Of the calibration, for people.
+  std::optional<ValueRange> measured;  ///< The input's, of the same.
+  std::vector<std::string> doubts;     ///< Of the same.
+  std::string labels_doubt;            ///< Why its labels are not used; empty where they are.
 
   bool CanTune(Precision p) const {
     return samples && table && !IsQuantized(graph) &&
@@ -152,7 +154,7 @@ Result<T> OverSamples(const Arguments& a, Source* s, const char* what,
   const auto pass = [&]() -> Result<T> {
     OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, s->samples->Open());
     s->data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
-                     samples.description.empty() ? "photos" : samples.description);
+                     samples.description);
     Progress bar(what, samples.size > 0 ? samples.size : a.calibration.max_samples);
     return use(samples, &bar);
   };
@@ -168,14 +170,20 @@ Result<T> OverSamples(const Arguments& a, Source* s, const char* what,
         elements);
     return pass();
   };
-  Result<T> result = with(true);
-  return result.ok() ? std::move(result) : with(false);
+  Result<T> labelled = with(true);
+  if (labelled.ok()) return labelled;
+  // Those that it has should be the network's.
+  if (!s->graph.metadata.labels.empty())
+    s->labels_doubt = "labels are not used: " + labelled.status().message();
+  return with(false);
 }
 
 Status FindRanges(const Arguments& a, Source* s) {
   if (!a.calibration_table.empty()) {
     OCTET_ASSIGN_OR_RETURN(s->table, ReadCalibrationTable(a.calibration_table));
     s->data = StrCat(a.calibration_table, ", a calibration table");
+    const auto range = s->table->ranges.find(s->graph.tensor(s->graph.inputs[0]).name);
+    if (range != s->table->ranges.end()) s->measured = {range->second.min, range->second.max};
     return OkStatus();
   }
   if (a.calibration_data.empty()) return OkStatus();
@@ -190,7 +198,8 @@ Status FindRanges(const Arguments& a, Source* s) {
     OCTET_ASSIGN_OR_RETURN(CalibrationTable table,
                            Calibrate(s->graph, watch.Over(samples.next, elements), a.calibration,
                                      [bar](int done, int) { bar->Update(done); }));
-    s->doubts = watch.Doubts();
+    s->measured = watch.range();
+    s->doubts = watch.Doubts(table.unevenness);
     return table;
   };
   OCTET_ASSIGN_OR_RETURN(s->table, OverSamples<CalibrationTable>(a, s, "calibrating", calibrate));
@@ -254,14 +263,22 @@ struct Converted {
 };
 
 /// What the file of `bytes` lost, on the samples that it was calibrated with.
-Result<Verdict> Measure(const Arguments& a, Source* source, const std::vector<std::byte>& bytes) {
+Result<Verdict> Measure(const Arguments& a, Source* source, const std::vector<std::byte>& bytes,
+                        Warnings* warnings) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          Model::FromMemory(bytes.data(), bytes.size()));
-  return OverSamples<Verdict>(a, source, "measuring",
-                              [&](const DatasetSamples& samples, Progress* bar) {
-                                return Judge(source->graph, model, samples.next, samples.label,
-                                             [bar](int64_t done) { bar->Update(done); });
-                              });
+  OCTET_ASSIGN_OR_RETURN(
+      const Verdict verdict,
+      OverSamples<Verdict>(
+          a, source, "measuring", [&](const DatasetSamples& samples, Progress* bar) {
+            return Judge(source->graph, model, samples.next, samples.label,
+                         [bar](int64_t done, const auto&, const auto&) { bar->Update(done); });
+          }));
+  if (!source->labels_doubt.empty()) warnings->Add(source->labels_doubt);
+  for (const std::string& doubt :
+       LabelDoubts(verdict, source->graph.tensor(source->graph.outputs[0]).shape.num_elements()))
+    warnings->Add(doubt);
+  return verdict;
 }
 
 /// `steps` gets what was tried.
@@ -290,11 +307,6 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
   const Source& source = *from;
   const Graph& graph = source.graph;
   const CalibrationTable* table = source.table ? &*source.table : nullptr;
-  std::optional<ValueRange> measured;
-  if (table != nullptr) {
-    const auto range = table->ranges.find(graph.tensor(graph.inputs[0]).name);
-    if (range != table->ranges.end()) measured = {range->second.min, range->second.max};
-  }
   QuantizeOptions options;
   options.precision = precision;
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
@@ -305,7 +317,7 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
   quantized.metadata.options = OptionsLine(a, precision, source.table, steps);
   if (source.raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
 
-  const InputMeaning meaning = MeaningOfInput(quantized, measured);
+  const InputMeaning meaning = MeaningOfInput(quantized, source.measured);
   if (!meaning.doubt.empty()) warnings->Add(meaning.doubt);
   for (const std::string& doubt : source.doubts) warnings->Add(doubt);
 
@@ -324,7 +336,7 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
         CompareWithReference(model, source.input, a.compare_input, a.compare_with, warnings));
   }
   if (precision != source.own && !a.calibration_data.empty()) {
-    OCTET_ASSIGN_OR_RETURN(report.verdict, Measure(a, from, c.bytes));
+    OCTET_ASSIGN_OR_RETURN(report.verdict, Measure(a, from, c.bytes, warnings));
   } else if (precision != source.own) {
     report.no_verdict = source.table ? "a calibration table and no data" : "no --calibration-data";
   }

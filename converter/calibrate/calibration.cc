@@ -3,6 +3,7 @@
 #include "converter/calibrate/calibration.h"
 
 #include <algorithm>
+#include <array>
 #include <charconv>
 #include <cmath>
 #include <limits>
@@ -17,6 +18,7 @@
 #include "engine/src/runner.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
+#include "formats/base/median.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/preprocessing.h"
 
@@ -77,11 +79,13 @@ class Histogram {
 };
 
 struct Statistics {
-  Range range{0.0f, 0.0f};  ///< Contains 0 from the start, as every quantized range must.
+  /// Of every other sample. They contain 0 from the start, as every quantized range must.
+  std::array<Range, 2> halves;
   std::unique_ptr<Histogram> histogram;
   bool finite = true;
 
-  void Add(const float* values, int64_t count) {
+  void Add(const float* values, int64_t count, int sample) {
+    Range& range = halves[static_cast<size_t>(sample % 2)];
     float difference = 0.0f;  // v - v is 0, or NaN for what is not finite.
     for (int64_t i = 0; i < count; ++i) {
       const float v = values[i];
@@ -94,7 +98,16 @@ struct Statistics {
     for (int64_t i = 0; i < count; ++i) histogram->Add(values[i]);
   }
 
+  /// How many times as far one half's reaches as the other's.
+  double Unevenness() const {
+    const auto span = [](const Range& r) { return static_cast<double>(r.max) - r.min; };
+    const auto [low, high] = std::minmax({span(halves[0]), span(halves[1])});
+    return low == high ? 1.0 : high / low;
+  }
+
   Range RangeBy(const CalibrationOptions& options) const {
+    const Range range{std::min(halves[0].min, halves[1].min),
+                      std::max(halves[0].max, halves[1].max)};
     switch (options.method) {
       case CalibrationMethod::kMinMax:
         break;
@@ -136,13 +149,13 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   while (done < options.max_samples) {
     OCTET_ASSIGN_OR_RETURN(const bool more, next(input.data()));
     if (!more) break;
-    statistics[input_id].Add(input.data(), elements);
+    statistics[input_id].Add(input.data(), elements, done);
     seen[input_id] = true;
     OCTET_RETURN_IF_ERROR(
         runner->Run(input.data(), [&](TensorId id, const kernels::ActivationView& view) {
           for (int y = 0; y < view.h; ++y) {
             for (int x = 0; x < view.w; ++x) {
-              statistics[id].Add(reinterpret_cast<const float*>(view.pixel(0, y, x)), view.c);
+              statistics[id].Add(reinterpret_cast<const float*>(view.pixel(0, y, x)), view.c, done);
             }
           }
           seen[id] = true;
@@ -161,8 +174,14 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   CalibrationTable table;
   table.method = NameOf(kCalibrationMethodNames, options.method);
   table.samples = done;
+  std::vector<double> unevenness;
   for (size_t i = 0; i < statistics.size(); ++i) {
-    if (seen[i]) table.ranges[graph.tensors[i].name] = statistics[i].RangeBy(options);
+    if (!seen[i]) continue;
+    table.ranges[graph.tensors[i].name] = statistics[i].RangeBy(options);
+    unevenness.push_back(statistics[i].Unevenness());
+  }
+  if (done > 1) {
+    table.unevenness = std::max(Median(unevenness), statistics[input_id].Unevenness());
   }
   // Reshapes that move nothing are not shown by the runner: they have their input's range.
   for (const Node& n : graph.nodes) {

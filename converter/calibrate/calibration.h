@@ -22,6 +22,9 @@ struct CalibrationTable {
   std::string method;  ///< One of kCalibrationMethodNames, in tables that Calibrate made.
   int samples = 0;
   std::map<std::string, Range> ranges;
+  /// Of two halves, every other sample, how many times as far the ranges of one reach as those of
+  /// the other: the input's, or the median of all tensors. 1 of a table that was read.
+  double unevenness = 1.0;
 };
 
 enum class CalibrationMethod { kMinMax, kPercentile };

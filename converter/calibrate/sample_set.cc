@@ -12,25 +12,22 @@ Result<DatasetSamples> SampleSet::Open() {
   OCTET_ASSIGN_OR_RETURN(DatasetSamples samples, open_());
   if (passed_) return samples;
   held_.clear();
-  labels_.clear();
+  description_ = samples.description;
   seen_ = 0, every_ = 1;
-  samples.next = [this, next = std::move(samples.next),
-                  label = samples.label](float* to) -> Result<bool> {
+  samples.next = [this, next = std::move(samples.next), label = samples.label,
+                  name = samples.name](float* to) -> Result<bool> {
     OCTET_ASSIGN_OR_RETURN(const bool more, next(to));
     passed_ = !more;
     if (!more || seen_++ % every_ != 0) return more;
-    held_.emplace_back(to, to + elements_);
-    labels_.push_back(label ? label() : -1);
+    held_.push_back({name ? name() : "", label ? label() : -1, {to, to + elements_}});
     const auto bytes = static_cast<int64_t>(held_.size() * elements_ * sizeof(float));
     if (bytes <= kMostHeldBytes || held_.size() < 2) return true;
     every_ *= 2;
     size_t kept = 0;
     for (size_t i = 0; i < held_.size(); i += 2, ++kept) {
       if (i > 0) held_[kept] = std::move(held_[i]);
-      labels_[kept] = labels_[i];
     }
     held_.resize(kept);
-    labels_.resize(kept);
     return true;
   };
   return samples;
@@ -42,11 +39,13 @@ Result<DatasetSamples> SampleSet::FromMemory() const {
   samples.size = static_cast<int64_t>(held_.size());
   samples.next = [this, at](float* to) -> Result<bool> {
     if (*at == held_.size()) return false;
-    std::copy(held_[*at].begin(), held_[*at].end(), to);
+    std::ranges::copy(held_[*at].input, to);
     ++*at;
     return true;
   };
-  samples.label = [this, at] { return labels_[*at - 1]; };
+  samples.label = [this, at] { return held_[*at - 1].label; };
+  samples.name = [this, at] { return held_[*at - 1].name; };
+  samples.description = description_;
   return samples;
 }
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <string>
 #include <utility>
 #include <vector>
 
@@ -20,11 +21,11 @@ class SampleSet {
   using OpenFn = std::function<Result<DatasetSamples>()>;
   SampleSet(OpenFn open, size_t elements) : open_(std::move(open)), elements_(elements) {}
 
-  /// From the first one on. `next` and `label` must not outlive the set.
+  /// From the first one on. Its functions must not outlive the set.
   Result<DatasetSamples> Open();
 
   /// After the first pass: those in memory, spread evenly over all, kMostHeldBytes at most.
-  const std::vector<std::vector<float>>& held() const { return held_; }
+  const std::vector<NamedSample>& held() const { return held_; }
 
  private:
   Result<DatasetSamples> FromMemory() const;
@@ -33,8 +34,8 @@ class SampleSet {
   size_t elements_;
   bool passed_ = false;  ///< Once to the end.
   int64_t seen_ = 0, every_ = 1;
-  std::vector<std::vector<float>> held_;
-  std::vector<int> labels_;
+  std::vector<NamedSample> held_;
+  std::string description_;
 };
 /// 222 samples of 224x224x3.
 inline constexpr int64_t kMostHeldBytes = int64_t{128} << 20;

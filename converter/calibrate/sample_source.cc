@@ -29,7 +29,8 @@ struct ImageReader {
   Decoding decoding;
   Wanted wanted;
   size_t elements = 0;
-  int label = -1;  ///< Of the last one.
+  int label = -1;    ///< Of the last one.
+  std::string name;  ///< Likewise.
   ReadAhead<Photo> photos{[this](Photo* photo) { return dataset->Read(photo); },
                           [this](Photo* photo, int worker) { return Prepare(photo, worker); }};
   std::vector<std::unique_ptr<Preprocessor>> preparers;  ///< One for each worker.
@@ -50,6 +51,7 @@ struct ImageReader {
     OCTET_ASSIGN_OR_RETURN(const bool more, photos.Next(&photo));
     if (more) std::copy(photo.input.begin(), photo.input.end(), input);
     label = photo.label;
+    name = std::move(photo.name);
     return more;
   }
 };
@@ -60,6 +62,7 @@ struct ArrayReader {
   std::unique_ptr<Preprocessor> preparer;
   int64_t total = 0, count = 0, next = 0;
   std::vector<uint8_t> pixels;
+  std::string name;  ///< Of the last one.
 
   Result<bool> Next(float* input) {
     if (next == count) return false;
@@ -67,6 +70,7 @@ struct ArrayReader {
     size_t i = 0;
     for (; n >= arrays[i].size(); ++i) n -= arrays[i].size();
     SourceArray& array = arrays[i];
+    name = array.Name(n);
     if (!array.has_pixels()) {
       OCTET_RETURN_IF_ERROR(array.Read(n, input));
       return true;
@@ -76,7 +80,7 @@ struct ArrayReader {
                               ->ToFloat({pixels.data(), array.width(), array.height(),
                                          FormatOfChannels(array.channels())},
                                         input)
-                              .WithContext(array.Name(n)));
+                              .WithContext(name));
     return true;
   }
 };
@@ -94,6 +98,27 @@ SourceInput SourceInputOf(const Graph& graph) {
   s.scale = t.quantization.scale;
   s.zero_point = t.quantization.zero_point;
   return s;
+}
+
+Result<std::vector<NamedSample>> ReadSamples(
+    const DatasetSamples& samples, const Graph& graph,
+    const std::function<void(int64_t done, int64_t total)>& progress) {
+  constexpr int64_t kMostBytes = int64_t{2} << 30;
+  const int64_t elements = graph.tensor(graph.inputs[0]).shape.num_elements(),
+                most = kMostBytes / (elements * static_cast<int64_t>(sizeof(float)));
+  std::vector<NamedSample> read;
+  for (;;) {
+    NamedSample sample;
+    sample.input.resize(static_cast<size_t>(elements));
+    OCTET_ASSIGN_OR_RETURN(const bool more, samples.next(sample.input.data()));
+    if (!more) return read;
+    if (static_cast<int64_t>(read.size()) == most)
+      return OutOfMemory(StrCat("more than ", most, " samples take more than 2 GiB"));
+    if (samples.label) sample.label = samples.label();
+    if (samples.name) sample.name = samples.name();
+    read.push_back(std::move(sample));
+    if (progress) progress(static_cast<int64_t>(read.size()), samples.size);
+  }
 }
 
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const Graph& graph,
@@ -121,6 +146,7 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
     return DatasetSamples{
         [reader](float* to) { return reader->Next(to); },
         {},
+        [reader] { return reader->name; },
         reader->count,
         StrCat(reader->arrays.size() == 1 ? "NumPy file" : "NumPy files", " of ", reader->total,
                reader->arrays[0].has_pixels() ? " images" : " inputs")};
@@ -147,6 +173,7 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
   samples.description = StrCat(reader->dataset->description(), fast_decode ? kFastDecodeText : "");
   samples.next = [reader](float* to) { return reader->Next(to); };
   samples.label = [reader] { return reader->label; };
+  samples.name = [reader] { return reader->name; };
   return samples;
 }
 

@@ -3,6 +3,7 @@
 #define OCTET_CONVERTER_CALIBRATE_SAMPLE_SOURCE_H_
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -19,9 +20,23 @@ SourceInput SourceInputOf(const Graph& graph);
 struct DatasetSamples {
   SampleSource next;           ///< Owns the open data set; a few samples in memory for each core.
   std::function<int()> label;  ///< Of the sample that `next` gave last; -1 unknown.
-  int64_t size = -1;           ///< Samples that `next` will give; -1 when unknown.
-  std::string description;     ///< Of the data set, for people.
+  std::function<std::string()> name;  ///< Of the same: its file, or "path[index]".
+  int64_t size = -1;                  ///< Samples that `next` will give; -1 when unknown.
+  std::string description;            ///< Of the data set, for people.
 };
+
+/// One of them in memory.
+struct NamedSample {
+  std::string name;
+  int label = -1;
+  std::vector<float> input;
+};
+
+/// All that `samples` still gives, as inputs of `graph`. Errors: those of `next`; kOutOfMemory for
+/// more than 2 GiB.
+Result<std::vector<NamedSample>> ReadSamples(
+    const DatasetSamples& samples, const Graph& graph,
+    const std::function<void(int64_t done, int64_t total)>& progress);
 
 /// Opens .npy files of what the source was fed (formats/data/source_array.h), or a data set
 /// (formats/data/dataset.h) of photos, for the first input of `graph`. Pixels go through the

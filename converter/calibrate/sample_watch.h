@@ -4,11 +4,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <string>
 #include <vector>
 
 #include "converter/calibrate/calibration.h"
+#include "formats/model/input_meaning.h"
 
 namespace octet {
 
@@ -18,12 +20,18 @@ class SampleWatch {
   /// As `next`, which gives `elements` values; the watch must outlive it.
   SampleSource Over(SampleSource next, int64_t elements);
 
-  /// What speaks against those that it has seen, a sentence each: too few, or the same again and
-  /// again. (That they are dark or gray, MeaningOfInput sees by their range.)
-  std::vector<std::string> Doubts() const;
+  /// Of all values that it has seen.
+  const ValueRange& range() const { return range_; }
+
+  /// What speaks against those that it has seen, a sentence each: too few, the same again and
+  /// again, or a few unlike the rest, by CalibrationTable::unevenness. (That they are dark or gray,
+  /// MeaningOfInput sees by their range.)
+  std::vector<std::string> Doubts(double unevenness = 1.0) const;
 
  private:
   size_t samples_ = 0;
+  ValueRange range_{std::numeric_limits<float>::infinity(),
+                    -std::numeric_limits<float>::infinity()};
   std::set<uint64_t> hashes_;
 };
 

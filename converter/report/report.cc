@@ -110,33 +110,11 @@ std::string ReportText(const ConversionReport& r) {
                 " to ", DecibelText(t.after_db), t.kept ? "" : ": not kept");
   }
   if (r.comparison) {
-    const Comparison& c = *r.comparison;
-    s += StrCat("\ncompared:    with ", r.reference, ", ", c.images, " images: absolute error ",
-                Short(c.absolute_error), ", relative error ", Short(c.relative_error),
-                ", top-1 equal ", c.equal_top1, "/", c.images, " (",
-                Short(100.0 * static_cast<double>(c.equal_top1) / static_cast<double>(c.images)),
-                " %)");
+    s += "\n" + ComparisonText(*r.comparison, r.reference);
   }
   if (r.verdict) {
-    const Verdict& v = *r.verdict;
-    const auto share = [](double part, double whole) {
-      return Fixed(100.0 * part / whole, 0) + " %";
-    };
-    s += StrCat("\nverdict:     labels kept ", v.labels_kept, " of ", v.samples, ", outputs ",
-                DecibelText(v.sqnr_db), ", ",
-                share(static_cast<double>(r.file_size), 4.0 * static_cast<double>(r.parameters)),
-                " of the size, ", share(v.ms, v.float_ms), " of the time (", Fixed(v.ms, 3), " of ",
-                Fixed(v.float_ms, 3), " ms)");
-    if (v.labelled > 0) {
-      const ConfidenceInterval share_of = WilsonInterval(v.correct, v.labelled);
-      s +=
-          StrCat("\naccuracy:    ", v.float_correct, " of ", v.labelled, " before, ", v.correct,
-                 " after (", share(static_cast<double>(v.correct), static_cast<double>(v.labelled)),
-                 "; 95 % sure of ", Fixed(100.0 * share_of.low, 1), " to ",
-                 Fixed(100.0 * share_of.high, 1), "); lost ", v.lost, ", won ", v.won);
-      if (v.lost + v.won > 0)
-        s += StrCat(", by chance with p = ", Fixed(McNemar(v.lost, v.won), 2));
-    }
+    s += "\n" + VerdictText(*r.verdict, static_cast<double>(r.file_size) /
+                                            (4.0 * static_cast<double>(r.parameters)));
   } else if (!r.no_verdict.empty()) {
     s += "\nverdict:     not measured: " + r.no_verdict;
   }
@@ -180,39 +158,71 @@ std::string ReportJson(const ConversionReport& r) {
                               {"kept", t.kept}});
   }
   if (r.comparison) {
-    const Comparison& c = *r.comparison;
-    // An error that is not a number becomes null.
-    json["comparison"] = {
-        {"reference", r.reference},
-        {"images", c.images},
-        {"absolute_error", c.absolute_error},
-        {"relative_error", c.relative_error},
-        {"equal_top1", c.equal_top1},
-        {"equal_top1_share", static_cast<double>(c.equal_top1) / static_cast<double>(c.images)}};
+    json["comparison"] = ComparisonJson(*r.comparison, r.reference);
   }
   if (r.verdict) {
-    const Verdict& v = *r.verdict;
-    // What is exact has no number of decibels: null.
-    json["verdict"] = {{"samples", v.samples},
-                       {"labels_kept", v.labels_kept},
-                       {"sqnr_db", v.sqnr_db},
-                       {"median_ms", v.ms},
-                       {"float_median_ms", v.float_ms}};
-    if (v.labelled > 0) {
-      const ConfidenceInterval share = WilsonInterval(v.correct, v.labelled);
-      json["verdict"]["accuracy"] = {{"labelled", v.labelled},
-                                     {"float_correct", v.float_correct},
-                                     {"correct", v.correct},
-                                     {"interval", {share.low, share.high}},
-                                     {"lost", v.lost},
-                                     {"won", v.won},
-                                     {"mcnemar_p", McNemar(v.lost, v.won)}};
-    }
+    json["verdict"] = VerdictJson(*r.verdict);
   } else if (!r.no_verdict.empty()) {
     json["verdict"] = nullptr;
   }
   // Names come from files and need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::string VerdictText(const Verdict& v, double size) {
+  const auto percent = [](double share) { return Fixed(100.0 * share, 0) + " %"; };
+  std::string s = StrCat("verdict:     labels kept ", v.labels_kept, " of ", v.samples,
+                         ", outputs ", DecibelText(v.sqnr_db), ", ", percent(size),
+                         " of the size, ", percent(v.ms / v.float_ms), " of the time (",
+                         Fixed(v.ms, 3), " of ", Fixed(v.float_ms, 3), " ms)");
+  if (v.labelled > 0) {
+    const ConfidenceInterval share = WilsonInterval(v.correct, v.labelled);
+    s += StrCat("\naccuracy:    ", v.float_correct, " of ", v.labelled, " before, ", v.correct,
+                " after (",
+                percent(static_cast<double>(v.correct) / static_cast<double>(v.labelled)),
+                "; 95 % sure of ", Fixed(100.0 * share.low, 1), " to ",
+                Fixed(100.0 * share.high, 1), "); lost ", v.lost, ", won ", v.won);
+    if (v.lost + v.won > 0) s += StrCat(", by chance with p = ", Fixed(McNemar(v.lost, v.won), 2));
+  }
+  return s;
+}
+
+nlohmann::ordered_json VerdictJson(const Verdict& v) {
+  // What is exact has no number of decibels: null.
+  nlohmann::ordered_json json{{"samples", v.samples},
+                              {"labels_kept", v.labels_kept},
+                              {"sqnr_db", v.sqnr_db},
+                              {"median_ms", v.ms},
+                              {"float_median_ms", v.float_ms}};
+  if (v.labelled > 0) {
+    const ConfidenceInterval share = WilsonInterval(v.correct, v.labelled);
+    json["accuracy"] = {{"labelled", v.labelled},
+                        {"float_correct", v.float_correct},
+                        {"correct", v.correct},
+                        {"interval", {share.low, share.high}},
+                        {"lost", v.lost},
+                        {"won", v.won},
+                        {"mcnemar_p", McNemar(v.lost, v.won)}};
+  }
+  return json;
+}
+
+std::string ComparisonText(const Comparison& c, const std::string& reference) {
+  return StrCat("compared:    with ", reference, ", ", c.images, " images: absolute error ",
+                Short(c.absolute_error), ", relative error ", Short(c.relative_error),
+                ", top-1 equal ", c.equal_top1, "/", c.images, " (",
+                Short(100.0 * static_cast<double>(c.equal_top1) / static_cast<double>(c.images)),
+                " %)");
+}
+
+nlohmann::ordered_json ComparisonJson(const Comparison& c, const std::string& reference) {
+  // An error that is not a number becomes null.
+  return {{"reference", reference},
+          {"images", c.images},
+          {"absolute_error", c.absolute_error},
+          {"relative_error", c.relative_error},
+          {"equal_top1", c.equal_top1},
+          {"equal_top1_share", static_cast<double>(c.equal_top1) / static_cast<double>(c.images)}};
 }
 
 std::string DecibelText(double db) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -54,6 +55,15 @@ std::string ReportText(const ConversionReport& report);
 
 /// One JSON object with the fields' names.
 std::string ReportJson(const ConversionReport& report);
+
+/// "verdict: ...", and behind a line break "accuracy: ..." where the data has labels. `size` is the
+/// share of the float network's.
+std::string VerdictText(const Verdict& verdict, double size);
+nlohmann::ordered_json VerdictJson(const Verdict& verdict);
+
+/// "compared: with a.npy, ...".
+std::string ComparisonText(const Comparison& comparison, const std::string& reference);
+nlohmann::ordered_json ComparisonJson(const Comparison& comparison, const std::string& reference);
 
 /// "33.1 dB", or "exact".
 std::string DecibelText(double db);

@@ -13,6 +13,7 @@
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/median.h"
+#include "formats/base/str_cat.h"
 
 namespace octet {
 namespace {
@@ -55,7 +56,9 @@ class Side {
   std::vector<double> ms_;
 };
 
+/// A single output has nothing beside it.
 double Mean(const std::vector<float>& v) {
+  if (v.size() < 2) return 0.0;
   return std::accumulate(v.begin(), v.end(), 0.0) / static_cast<double>(v.size());
 }
 
@@ -82,26 +85,66 @@ double McNemar(int64_t lost, int64_t won) {
   return std::min(1.0, 2.0 * tail);
 }
 
+std::string AccuracyDoubt(int64_t correct, int64_t labelled, int64_t classes) {
+  if (labelled == 0 || classes < 2) return "";
+  // Twice what guessing gives, of many classes; of few, networks that learned little come close.
+  const double guessed = 1.0 / static_cast<double>(classes),
+               limit = classes < 10 ? guessed : std::max(0.05, 2.0 * guessed);
+  if (WilsonInterval(correct, labelled).high >= limit) return "";
+  return StrCat("right on ", correct, " of ", labelled, " samples, as by guessing among ", classes,
+                " classes: labels may be in another order than the network's outputs, or photos be "
+                "prepared otherwise than in training (--labels, --preprocessing)");
+}
+
+std::vector<std::string> LabelDoubts(const Verdict& verdict, int64_t classes) {
+  std::vector<std::string> doubts;
+  if (verdict.beyond > 0) {
+    doubts.push_back(StrCat(verdict.beyond, " of ", verdict.samples,
+                            " samples have labels beyond the network's ", classes,
+                            " outputs, which count from 0"));
+  }
+  const std::string accuracy = AccuracyDoubt(verdict.float_correct, verdict.labelled, classes);
+  if (!accuracy.empty()) doubts.push_back("the float network is " + accuracy);
+  return doubts;
+}
+
+void Energies::Add(const std::vector<float>& want, const std::vector<float>& got) {
+  const double want_mean = Mean(want), got_mean = Mean(got);
+  for (size_t i = 0; i < want.size(); ++i) {
+    const double w = static_cast<double>(want[i]) - want_mean,
+                 g = static_cast<double>(got[i]) - got_mean;
+    signal += w * w;
+    noise += (g - w) * (g - w);
+  }
+}
+
+double Energies::Decibels() const {
+  return noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+}
+
+size_t Largest(const std::vector<float>& values) {
+  return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
+}
+
 Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
                       const SampleSource& next, const std::function<int()>& label,
-                      const std::function<void(int64_t done)>& progress) {
+                      const JudgeObserver& observer) {
   OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> reference, ModelFromGraph(float_graph));
   OCTET_ASSIGN_OR_RETURN(Side before, Side::Open(std::move(reference)));
   OCTET_ASSIGN_OR_RETURN(Side after, Side::Open(quantized));
   std::vector<float> input(before.input_elements());
   Verdict verdict;
-  double signal = 0.0, noise = 0.0;
+  Energies energies;
   for (;;) {
     OCTET_ASSIGN_OR_RETURN(const bool more, next(input.data()));
     if (!more) break;
     OCTET_ASSIGN_OR_RETURN(const std::vector<float>* want, before.Run(input.data()));
     OCTET_ASSIGN_OR_RETURN(const std::vector<float>* got, after.Run(input.data()));
-    const auto top = [](const std::vector<float>& v) {
-      return std::max_element(v.begin(), v.end()) - v.begin();
-    };
-    const std::ptrdiff_t before_top = top(*want), after_top = top(*got);
+    const auto before_top = static_cast<std::ptrdiff_t>(Largest(*want)),
+               after_top = static_cast<std::ptrdiff_t>(Largest(*got));
     verdict.labels_kept += before_top == after_top;
     const int known = label ? label() : -1;
+    verdict.beyond += known >= std::ssize(*want);
     if (known >= 0 && known < static_cast<std::ptrdiff_t>(want->size())) {
       const bool was = before_top == known, is = after_top == known;
       ++verdict.labelled;
@@ -110,20 +153,12 @@ Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Mode
       verdict.lost += was && !is;
       verdict.won += is && !was;
     }
-    const double want_mean = want->size() > 1 ? Mean(*want) : 0.0,
-                 got_mean = want->size() > 1 ? Mean(*got) : 0.0;
-    for (size_t i = 0; i < want->size(); ++i) {
-      const double w = static_cast<double>((*want)[i]) - want_mean,
-                   g = static_cast<double>((*got)[i]) - got_mean;
-      signal += w * w;
-      noise += (g - w) * (g - w);
-    }
+    energies.Add(*want, *got);
     ++verdict.samples;
-    if (progress) progress(verdict.samples);
+    if (observer) observer(verdict.samples, *want, *got);
   }
   if (verdict.samples == 0) return InvalidArgument("the data holds no sample");
-  verdict.sqnr_db =
-      noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+  verdict.sqnr_db = energies.Decibels();
   verdict.ms = after.median_ms();
   verdict.float_ms = before.median_ms();
   return verdict;

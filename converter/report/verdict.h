@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "converter/calibrate/calibration.h"
 #include "engine/include/octet/octet.h"
@@ -25,6 +27,7 @@ struct Verdict {
   // Of samples whose class the data tells:
   int64_t labelled = 0, float_correct = 0, correct = 0;
   int64_t lost = 0, won = 0;  ///< Right in one network alone: the float one, the quantized one.
+  int64_t beyond = 0;         ///< Of a class that no output stands for; not among `labelled`.
 };
 
 struct ConfidenceInterval {
@@ -36,12 +39,34 @@ ConfidenceInterval WilsonInterval(int64_t count, int64_t n);
 /// exact and two-sided.
 double McNemar(int64_t lost, int64_t won);
 
+/// What speaks against labels of which a float network met `correct`: it does no better than one
+/// that guesses. Empty where it does, or too few tell.
+std::string AccuracyDoubt(int64_t correct, int64_t labelled, int64_t classes);
+/// The same of a verdict, and of labels that are no outputs; a sentence each.
+std::vector<std::string> LabelDoubts(const Verdict& verdict, int64_t classes);
+
+/// Energies of the float network's outputs and of what others differ from them, as in
+/// Verdict::sqnr_db.
+struct Energies {
+  double signal = 0.0, noise = 0.0;
+  void Add(const std::vector<float>& want, const std::vector<float>& got);
+  double Decibels() const;
+};
+
+/// Place of the largest, the first of equals.
+size_t Largest(const std::vector<float>& values);
+
+/// Told the number of samples so far, and what both networks said of the last one.
+using JudgeObserver = std::function<void(int64_t done, const std::vector<float>& want,
+                                         const std::vector<float>& got)>;
+
 /// Runs both on each sample of `next` in turn, on one thread. `float_graph` has the input of `next`
 /// in float32, and `quantized` the same in float32 or uint8. `label` gives the last sample's class,
-/// or -1; it may be empty. Errors: those of `next` and Run; kInvalidArgument without a sample.
+/// or -1; it may be empty, as `observer`. Errors: those of `next` and Run; kInvalidArgument without
+/// a sample.
 Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
                       const SampleSource& next, const std::function<int()>& label,
-                      const std::function<void(int64_t done)>& progress);
+                      const JudgeObserver& observer);
 
 }  // namespace octet
 

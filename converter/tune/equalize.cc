@@ -229,12 +229,12 @@ std::vector<int> ChooseExponents(const Graph& g, const ChannelMagnitudes& magnit
 }  // namespace
 
 Result<ChannelMagnitudes> MeasureChannels(const Graph& graph,
-                                          const std::vector<std::vector<float>>& samples) {
+                                          const std::vector<NamedSample>& samples) {
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner, GraphRunner::Create(graph));
   ChannelMagnitudes magnitudes(graph.tensors.size());
-  for (const std::vector<float>& sample : samples) {
+  for (const NamedSample& sample : samples) {
     OCTET_RETURN_IF_ERROR(
-        runner->Run(sample.data(), [&](TensorId id, const kernels::ActivationView& view) {
+        runner->Run(sample.input.data(), [&](TensorId id, const kernels::ActivationView& view) {
           std::vector<float>& m = magnitudes[id];
           m.resize(static_cast<size_t>(view.c), 0.0f);
           for (int y = 0; y < view.h; ++y) {

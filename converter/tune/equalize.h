@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "converter/calibrate/sample_source.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -16,7 +17,7 @@ using ChannelMagnitudes = std::vector<std::vector<float>>;
 
 /// Runs `graph`, of floats, over `samples` (its input, float32). Errors: those of Run.
 Result<ChannelMagnitudes> MeasureChannels(const Graph& graph,
-                                          const std::vector<std::vector<float>>& samples);
+                                          const std::vector<NamedSample>& samples);
 
 /// Scales channels of the tensors between layers by powers of two, and the weights on either side
 /// the other way: the outputs keep every bit. The channels that additions, pools and the like tie

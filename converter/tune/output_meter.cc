@@ -28,7 +28,7 @@ TensorId AnswerOf(const Graph& g) {
 }  // namespace
 
 Result<OutputMeter> OutputMeter::Create(const Graph& original,
-                                        const std::vector<std::vector<float>>& samples) {
+                                        const std::vector<NamedSample>& samples) {
   OutputMeter meter(samples);
   OCTET_ASSIGN_OR_RETURN(meter.answers_, meter.Answers(original));
   return meter;
@@ -42,12 +42,12 @@ Result<std::vector<std::vector<float>>> OutputMeter::Answers(const Graph& graph)
   const TensorId wanted = AnswerOf(g);
   std::vector<uint8_t> bytes(input.num_bytes());
   std::vector<std::vector<float>> answers;
-  for (const std::vector<float>& sample : *samples_) {
-    input.FromFloats(sample.data(), bytes.data());
+  for (const NamedSample& sample : *samples_) {
+    input.FromFloats(sample.input.data(), bytes.data());
     std::vector<float> values;
     OCTET_RETURN_IF_ERROR(
         runner->Run(bytes.data(), [&](TensorId id, const kernels::ActivationView& view) {
-          if (id == wanted) values = ValuesOf(g.tensor(id), view);
+          if (id == wanted) AppendNumbers(g.tensor(id), view, &values);
         }));
     if (values.empty())
       return InternalError(StrCat("tensor '", g.tensor(wanted).name, "' was not computed"));

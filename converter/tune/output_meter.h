@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/calibrate/sample_source.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -17,18 +18,17 @@ class OutputMeter {
  public:
   /// `samples` are inputs of `original` in float32; they must outlive the meter. Errors: those of
   /// Run.
-  static Result<OutputMeter> Create(const Graph& original,
-                                    const std::vector<std::vector<float>>& samples);
+  static Result<OutputMeter> Create(const Graph& original, const std::vector<NamedSample>& samples);
 
   /// Signal to quantization noise of `quantized` in dB: 10 log10 of the sum of squares of the
   /// float network's answers over that of the differences; infinite where there are none.
   Result<double> Sqnr(const Graph& quantized) const;
 
  private:
-  explicit OutputMeter(const std::vector<std::vector<float>>& samples) : samples_(&samples) {}
+  explicit OutputMeter(const std::vector<NamedSample>& samples) : samples_(&samples) {}
   Result<std::vector<std::vector<float>>> Answers(const Graph& graph) const;
 
-  const std::vector<std::vector<float>>* samples_;
+  const std::vector<NamedSample>* samples_;
   std::vector<std::vector<float>> answers_;
 };
 

@@ -346,7 +346,7 @@ std::vector<int8_t> RoundLayer(std::span<const float> weights, std::span<const f
 }
 
 Status RoundSecondOrder(const Graph& original, const Graph& int8,
-                        const std::vector<std::vector<float>>& samples, Graph* quantized,
+                        const std::vector<NamedSample>& samples, Graph* quantized,
                         const std::function<void(double share)>& progress) {
   const Layers floats = LayersOf(original);
   std::unordered_map<std::string, Node*> targets;
@@ -388,7 +388,7 @@ Status RoundSecondOrder(const Graph& original, const Graph& int8,
       layers[end].second.Begin();
     }
     for (size_t s = 0; s < samples.size(); ++s) {
-      input.FromFloats(samples[s].data(), bytes.data());
+      input.FromFloats(samples[s].input.data(), bytes.data());
       show(int8.inputs[0], whole, begin, end, s);
       OCTET_RETURN_IF_ERROR(
           runner->Run(bytes.data(), [&](TensorId id, const kernels::ActivationView& view) {

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "converter/calibrate/sample_source.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -24,7 +25,7 @@ namespace octet {
 /// `samples` are inputs of `original` in float32. Takes about 200 MB. `progress` (may be empty)
 /// gets the share that is done.
 Status RoundSecondOrder(const Graph& original, const Graph& int8,
-                        const std::vector<std::vector<float>>& samples, Graph* quantized,
+                        const std::vector<NamedSample>& samples, Graph* quantized,
                         const std::function<void(double share)>& progress);
 
 inline constexpr int64_t kMostInputs = 4608;

@@ -204,6 +204,22 @@ void Dequantize(const Quantization& q, const uint8_t* codes, size_t count, float
     values[i] = q.scale * static_cast<float>(codes[i] - q.zero_point);
 }
 
+void AppendNumbers(const Tensor& t, const kernels::ActivationView& view, std::vector<float>* to) {
+  const auto count = static_cast<size_t>(view.c);
+  for (int y = 0; y < view.h; ++y) {
+    for (int x = 0; x < view.w; ++x) {
+      const uint8_t* pixel = view.pixel(0, y, x);
+      const auto* floats = reinterpret_cast<const float*>(pixel);
+      if (t.dtype != DType::kU8) {
+        to->insert(to->end(), floats, floats + count);
+      } else {
+        to->resize(to->size() + count);
+        Dequantize(t.quantization, pixel, count, to->data() + to->size() - count);
+      }
+    }
+  }
+}
+
 void Quantize(const Quantization& q, const float* values, size_t count, uint8_t* codes) {
   const FloatEnvironment environment;
   for (size_t i = 0; i < count; ++i) {

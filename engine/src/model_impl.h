@@ -41,6 +41,9 @@ Status CheckMemory(const std::string& what, int64_t bytes, int64_t max_memory);
 /// are integers, save for floats that the caller gives and that are quantized at once.
 bool IsExact(const Graph& graph);
 
+/// Whether the values of the first output are probabilities already.
+bool EndsInProbabilities(const Graph& graph);
+
 /// What TensorDescription's ToFloats and FromFloats do with uint8.
 void Dequantize(const Quantization& q, const uint8_t* codes, size_t count, float* values);
 void Quantize(const Quantization& q, const float* values, size_t count, uint8_t* codes);
@@ -48,6 +51,9 @@ void Quantize(const Quantization& q, const float* values, size_t count, uint8_t*
 /// Runs the golden input of `seed` (GenerateGoldenInput) through `session`; the first output as
 /// numbers. Errors: kOutOfMemory when inputs and outputs take more than the model's max_memory.
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed);
+
+/// Appends the numbers that an activation of one image holds, channels last.
+void AppendNumbers(const Tensor& t, const kernels::ActivationView& view, std::vector<float>* to);
 
 /// Called after each operator that finishes a node, with the tensor it produced.
 using TensorObserver = std::function<void(TensorId id, const kernels::ActivationView& view)>;

@@ -3,8 +3,6 @@
 #ifndef OCTET_ENGINE_SRC_RUNNER_H_
 #define OCTET_ENGINE_SRC_RUNNER_H_
 
-#include <algorithm>
-#include <cstdint>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -13,24 +11,6 @@
 #include "formats/base/macros.h"
 
 namespace octet {
-
-/// The numbers of a tensor's first image, as an observer is shown them: NHWC, without gaps.
-inline std::vector<float> ValuesOf(const Tensor& tensor, const kernels::ActivationView& view) {
-  std::vector<float> values(static_cast<size_t>(view.h) * static_cast<size_t>(view.w) *
-                            static_cast<size_t>(view.c));
-  float* to = values.data();
-  for (int y = 0; y < view.h; ++y) {
-    for (int x = 0; x < view.w; ++x, to += view.c) {
-      const uint8_t* pixel = view.pixel(0, y, x);
-      if (tensor.dtype == DType::kU8) {
-        Dequantize(tensor.quantization, pixel, static_cast<size_t>(view.c), to);
-      } else {
-        std::copy_n(reinterpret_cast<const float*>(pixel), view.c, to);
-      }
-    }
-  }
-  return values;
-}
 
 class GraphRunner {
  public:

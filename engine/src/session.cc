@@ -46,18 +46,6 @@ double Seconds() {
   return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
 }
 
-/// Whether the values of the model's first output are probabilities already.
-bool EndsInProbabilities(const Graph& graph) {
-  TensorId id = graph.outputs[0];
-  for (auto it = graph.nodes.rbegin(); it != graph.nodes.rend(); ++it) {
-    if (it->output != id) continue;
-    if (it->type == OpType::kSoftmax || it->type == OpType::kSigmoid) return true;
-    if (!TraitsOf(it->type).converts && it->type != OpType::kReshape) return false;
-    id = it->inputs[0];
-  }
-  return false;
-}
-
 /// Index of the first value that is NaN or infinite; `count` when there is none.
 int64_t FindNotFinite(const float* values, int64_t count) {
   constexpr uint32_t kMagnitude = 0x7fffffff, kLowestExponentBit = 0x00800000;
@@ -120,6 +108,17 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
 }
 
 }  // namespace
+
+bool EndsInProbabilities(const Graph& graph) {
+  TensorId id = graph.outputs[0];
+  for (auto it = graph.nodes.rbegin(); it != graph.nodes.rend(); ++it) {
+    if (it->output != id) continue;
+    if (it->type == OpType::kSoftmax || it->type == OpType::kSigmoid) return true;
+    if (!TraitsOf(it->type).converts && it->type != OpType::kReshape) return false;
+    id = it->inputs[0];
+  }
+  return false;
+}
 
 Session::Session(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Session::~Session() = default;

@@ -61,6 +61,18 @@ struct EvaluateOptions {
 Result<std::string> EvaluationText(const EvaluateOptions& options);
 int Evaluate(const EvaluateOptions& options);
 
+struct CompareOptions {
+  std::vector<std::string> models;  ///< The float one, and one made of it; or one with `answers`.
+  std::vector<std::string> data;
+  int64_t samples = 100;          ///< At most; spread evenly.
+  int64_t isolated_samples = 32;  ///< Of those.
+  std::string answers, inputs;    ///< .npy files of a framework.
+  std::string sort = "order", csv;
+  int threads = 0;  ///< Of what is not timed; 0 = all cores.
+  bool json = false, strict = false;
+};
+int Compare(const CompareOptions& options);
+
 struct PreprocessOptions {
   std::string photo, model;
   std::vector<std::string> outputs;  ///< .png: what the network sees; .npy: its input.

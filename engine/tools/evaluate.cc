@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "converter/report/verdict.h"
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
@@ -203,13 +204,6 @@ std::string LabelName(const Contender& c, int index) {
              : std::to_string(index);
 }
 
-std::string CsvField(const std::string& s) {
-  if (s.find_first_of(",\"\n\r") == std::string::npos) return s;
-  std::string quoted = "\"";
-  for (char ch : s) quoted += ch == '"' ? std::string("\"\"") : std::string(1, ch);
-  return quoted + "\"";
-}
-
 Status WritePredictions(const std::string& path, const std::vector<Contender>& contenders,
                         const std::vector<std::string>& names, const std::vector<int>& labels) {
   std::string csv = "image,label";
@@ -378,6 +372,9 @@ Result<std::string> EvaluationText(const EvaluateOptions& options) {
   for (const Contender& c : contenders) {
     if (data.has_pixels && !c.meaning.doubt.empty())
       warnings.Add(StrCat(c.path, ": ", c.meaning.doubt));
+    const std::string doubt =
+        AccuracyDoubt(c.correct, data.labelled, static_cast<int64_t>(c.classes()));
+    if (!doubt.empty()) warnings.Add(StrCat(c.path, ": ", doubt));
   }
   OCTET_RETURN_IF_ERROR(warnings.Report(options.program, options.strict));
   if (!options.predictions.empty()) {

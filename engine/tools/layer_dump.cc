@@ -47,19 +47,11 @@ Status LayerDump::CheckSize(int64_t samples) const {
 
 void LayerDump::Add(TensorId id, const kernels::ActivationView& view) {
   const Tensor& t = graph_.tensor(id);
+  if (t.dtype != DType::kU8 || !raw_) return AppendNumbers(t, view, &values_[id]);
   for (int y = 0; y < view.h; ++y) {
     for (int x = 0; x < view.w; ++x) {
       const uint8_t* pixel = view.pixel(0, y, x);
-      if (t.dtype != DType::kU8) {
-        const auto* floats = reinterpret_cast<const float*>(pixel);
-        values_[id].insert(values_[id].end(), floats, floats + view.c);
-      } else if (raw_) {
-        codes_[id].insert(codes_[id].end(), pixel, pixel + view.c);
-      } else {
-        values_[id].resize(values_[id].size() + static_cast<size_t>(view.c));
-        Dequantize(t.quantization, pixel, static_cast<size_t>(view.c),
-                   values_[id].data() + values_[id].size() - view.c);
-      }
+      codes_[id].insert(codes_[id].end(), pixel, pixel + view.c);
     }
   }
 }

@@ -1,6 +1,6 @@
 // octet: classifies photos, computes outputs from arrays, scores models on labelled data, shows
-// what a network sees of a photo and what is in a model file, and verifies it. Exit codes: 0 done,
-// 1 could not be done, 2 wrong command line.
+// where a quantized model differs and what a network sees of a photo and what is in a model file,
+// and verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong command line.
 #include <optional>
 #include <string>
 
@@ -119,6 +119,46 @@ CLI::App* AddEvaluate(CLI::App* app, EvaluateOptions* o) {
   return command;
 }
 
+CLI::App* AddCompare(CLI::App* app, CompareOptions* o) {
+  CLI::App* command =
+      AddCommand(app, "compare", "Show where a quantized model differs, and by how much",
+                 "octet compare fp32.octet int8.octet --data photos/ --sort=share");
+  command
+      ->add_option("models", o->models,
+                   "The float model and one made of it; or one model and a framework's --answers")
+      ->required()
+      ->expected(1, 2);
+  CLI::Option* data =
+      command
+          ->add_option("--data", o->data,
+                       "Folder of photos, TFRecord or .npy file, or a quoted pattern; may be given "
+                       "several times")
+          ->allow_extra_args(false);
+  command->add_option("--samples", o->samples, "At most this many (100), spread evenly")
+      ->check(CLI::Range(1, 1000000))
+      ->needs(data);
+  command
+      ->add_option("--isolated-samples", o->isolated_samples,
+                   "Of those, how many each layer is quantized alone for (32); 0: none")
+      ->check(CLI::Range(0, 1000000))
+      ->needs(data);
+  command->add_option("--sort", o->sort, "Layers by order, error, share or ms; default order")
+      ->check(OneOf({"order", "error", "share", "ms"}))
+      ->needs(data);
+  command->add_option("--csv", o->csv, "Write a line for each layer to this file")->needs(data);
+  AddThreads(command, &o->threads, "Threads of what is not timed (all)")->needs(data);
+  CLI::Option* inputs =
+      command->add_option("--inputs", o->inputs, "What the answers were computed on (.npy)");
+  inputs->needs(command
+                    ->add_option("--answers", o->answers,
+                                 "Answers of the source's framework (.npy, one row an image)")
+                    ->needs(inputs)
+                    ->excludes(data));
+  AddJson(command, &o->json);
+  AddStrict(command, &o->strict);
+  return command;
+}
+
 CLI::App* AddPreprocess(CLI::App* app, PreprocessOptions* o) {
   CLI::App* command =
       AddCommand(app, "preprocess", "Show what a network sees of a photo",
@@ -159,23 +199,30 @@ int Main(int argc, char** argv) {
   ClassifyOptions classify;
   RunOptions run;
   EvaluateOptions evaluate;
+  CompareOptions compare;
   PreprocessOptions preprocess;
   InspectOptions inspect;
   std::vector<std::string> verify;
   const CLI::App& classify_command = *AddClassify(&app, &classify);
   const CLI::App& run_command = *AddRun(&app, &run);
   const CLI::App& evaluate_command = *AddEvaluate(&app, &evaluate);
+  const CLI::App& compare_command = *AddCompare(&app, &compare);
   const CLI::App& preprocess_command = *AddPreprocess(&app, &preprocess);
   const CLI::App& inspect_command = *AddInspect(&app, &inspect);
   AddVerify(&app, &verify);
   const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
     if (!evaluate.outputs.empty() && evaluate.models.size() > 1)
       throw CLI::ValidationError("--outputs", "goes with one model");
+    if (compare_command && compare.answers.empty() == (compare.models.size() == 1))
+      throw CLI::ValidationError("models", "expected two, or one and --answers");
+    if (compare_command && compare.answers.empty() && compare.data.empty())
+      throw CLI::ValidationError("--data", "is needed to compare two models");
   });
   if (done) return *done;
   return classify_command     ? Classify(classify)
          : run_command        ? Run(run)
          : evaluate_command   ? Evaluate(evaluate)
+         : compare_command    ? Compare(compare)
          : preprocess_command ? Preprocess(preprocess)
          : inspect_command    ? Inspect(inspect)
                               : Verify(verify);

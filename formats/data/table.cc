@@ -43,6 +43,13 @@ std::string Fixed(double value, int decimals) {
   return text;
 }
 
+std::string CsvField(const std::string& s) {
+  if (s.find_first_of(",\"\n\r") == std::string::npos) return s;
+  std::string quoted = "\"";
+  for (char ch : s) quoted += ch == '"' ? std::string("\"\"") : std::string(1, ch);
+  return quoted + "\"";
+}
+
 std::string Percent(double part, double whole) {
   return part > 0 && whole > 0 ? Fixed(100.0 * part / whole, 1) + " %" : "-";
 }

@@ -18,6 +18,9 @@ std::string Fixed(double value, int decimals);
 /// "97.1 %", or "-" for what has no share.
 std::string Percent(double part, double whole);
 
+/// As a field of a CSV file, in quotes where it has to be.
+std::string CsvField(const std::string& s);
+
 /// Rows of text under titles, each column as wide as it needs to be. Where they are wider than the
 /// terminal (elsewhere $COLUMNS, or 80) optional columns are left out, the last one first, and then
 /// texts of columns that may shrink lose their beginnings, the last column's first.

@@ -4,6 +4,7 @@
 #include "formats/model/input_meaning.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdio>
 #include <limits>
@@ -59,6 +60,16 @@ std::string Arithmetic(const Preprocessing& pre, size_t channels) {
   if (!no_mean) s += " - " + PerChannel(pre.mean, channels);
   if (!no_std) s = (no_mean ? s : "(" + s + ")") + " / " + PerChannel(pre.stddev, channels);
   return s;
+}
+
+/// Whether larger pixels are normalized as those from 0 to 1 are: by means within, or deviations
+/// that make more of them.
+bool IsOfUnitPixels(const Preprocessing& pre, size_t channels) {
+  const auto within = [channels](const std::array<float, 4>& values) {
+    return std::all_of(values.begin(), values.begin() + static_cast<std::ptrdiff_t>(channels),
+                       [](float v) { return v > 0.0f && v < 1.0f; });
+  };
+  return 255.0f * pre.scale > 16.0f && (within(pre.mean) || within(pre.stddev));
 }
 
 std::string Resizing(const Preprocessing& pre, const Shape& shape) {
@@ -157,6 +168,11 @@ InputMeaning MeaningOfInput(const Graph& g, std::optional<ValueRange> measured) 
                        "; say by --preprocessing what makes of pixels what the calibration saw, or "
                        "calibrate with photos from black to white");
     }
+  }
+  if (m.doubt.empty() && m.pixels && IsOfUnitPixels(pre, static_cast<size_t>(shape[3]))) {
+    m.doubt = StrCat("mean and std are those of pixels from 0 to 1, and pixels from 0 to ",
+                     Number(255.0 * pre.scale), " are given: the network gets ", Text(*m.pixels),
+                     "; give --preprocessing the scale 1/255 too");
   }
   if (m.doubt.empty() && g.metadata.options.find(kRawPixelsOption) != std::string::npos)
     m.doubt = kRawPixelsWarning;

@@ -31,8 +31,8 @@ struct InputMeaning {
   /// the pixels "none: the network gets pixels 0..255" behind the resizing; empty where no image
   /// fits.
   std::string preprocessing;
-  /// Why photos may be read in another range than in training: the calibration's is another, or
-  /// nobody named one. Empty where neither is so.
+  /// Why photos may be read in another range than in training: the calibration's is another, mean
+  /// or deviation are of another, or nobody named one. Empty where none is so.
   std::string doubt;
 };
 

@@ -236,6 +236,81 @@ TEST_F(OctetConvertTest, SaysWhatGoesInAndWarnsOfContradictions) {
       << composed.out;
 }
 
+TEST_F(OctetConvertTest, WarnsOfDataThatDoesNotFit) {
+  constexpr int kPhotos = 40;
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") +
+                              " --precision=int8 --output " + File("fits.octet") +
+                              " --calibration-data ";
+  // Photos of 8x8 from nearly black to nearly white; `change` makes other ones of their pixels.
+  const auto photos = [&](const char* name, int count, const auto& change) {
+    std::string pixels;
+    uint32_t state = 11;
+    for (int i = 0; i < count * 8 * 8; ++i) {
+      int rgb[3];
+      for (int& v : rgb) {
+        state = state * 1664525u + 1013904223u;
+        v = 5 + static_cast<int>((state >> 24) * 245 / 255);
+      }
+      for (const int v : rgb)
+        pixels += static_cast<char>(change(i / 64, v, (rgb[0] + rgb[1] + rgb[2]) / 3));
+    }
+    Write(name, Npy("|u1", std::to_string(count) + ", 8, 8, 3", pixels));
+    return File(name);
+  };
+  const auto same = [](int, int v, int) { return v; };
+  const auto dark = [](int, int v, int) { return v * 3 / 10; };
+  const struct {
+    std::string data;
+    const char* warning;  ///< Empty for none.
+  } kSets[] = {
+      {photos("healthy.npy", kPhotos, same), ""},
+      {photos("eight.npy", 8, same), ""},
+      {photos("gray.npy", kPhotos, [](int, int, int gray) { return gray; }), ""},
+      {photos("noise.npy", kPhotos, [](int i, int v, int gray) { return i % 20 ? gray : v; }), ""},
+      {photos("seven.npy", 7, same), "calibrated on 7 samples; fewer than 8"},
+      {photos("dark.npy", kPhotos, dark), "and it was calibrated on 1..75; "},
+      {photos("faint.npy", kPhotos, [](int, int v, int) { return 96 + v / 4; }),
+       "and it was calibrated on 97..158; "},
+      {photos("black.npy", kPhotos, [](int, int, int) { return 0; }), "calibrated on 0..0"},
+      {photos("uneven.npy", kPhotos, [&](int i, int v, int) { return i == 7 ? v : dark(0, v, 0); }),
+       "ranges of every other calibration sample reach 3."},
+  };
+  for (const auto& [data, warning] : kSets) {
+    const Outcome o = RunCommand(convert + data);
+    EXPECT_EQ(o.code, 0) << data << o.err;
+    if (*warning == 0) {
+      EXPECT_EQ(o.err, "") << data;
+    } else {
+      EXPECT_NE(o.err.find(warning), std::string::npos) << data << o.err;
+    }
+  }
+  // Mean and deviation of fractions, and the pixels themselves.
+  Write("unit.json", "{\"mean\": [0.485, 0.456, 0.406], \"std\": [0.229, 0.224, 0.225]}");
+  const Outcome unit =
+      RunCommand(convert + File("healthy.npy") + " --preprocessing " + File("unit.json"));
+  EXPECT_NE(unit.err.find("warning: mean and std are those of pixels from 0 to 1, and pixels from "
+                          "0 to 255 are given"),
+            std::string::npos)
+      << unit.err;
+  // Class folders of another network, and numbers that no output stands for.
+  Write("three.txt", "one\ntwo\nthree\n");
+  const Outcome names = RunCommand(convert + File("classes") + " --labels " + File("three.txt"));
+  EXPECT_NE(names.err.find("warning: labels are not used: "), std::string::npos) << names.err;
+  EXPECT_NE(names.err.find("folder 'daisy' is named as none of the model's 3 labels ('one', "),
+            std::string::npos)
+      << names.err;
+  for (const std::string number : {"1", "2", "3"}) {
+    std::filesystem::create_directories(*folder_ / ("numbered/" + number));
+    Write("numbered/" + number + "/photo.ppm", Ppm(8, 8, 10, 200, 40));
+  }
+  const Outcome numbers = RunCommand(convert + File("numbered"));
+  EXPECT_NE(numbers.err.find("warning: 1 of 3 samples have labels beyond the network's 3 outputs"),
+            std::string::npos)
+      << numbers.err;
+  std::filesystem::create_directories(*folder_ / "nothing/roses");
+  ExpectError(convert + File("nothing"), 1, "nothing: no images (JPEG, PNG, BMP, PNM)");
+}
+
 TEST_F(OctetConvertTest, ListsItsOperators) {
   const Outcome text = RunCommand(kConvert + " --list-operators");
   ASSERT_EQ(text.code, 0) << text.err;

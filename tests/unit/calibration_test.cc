@@ -270,8 +270,8 @@ TEST(CalibrationTableTest, ReaderIsStrict) {
   EXPECT_FALSE(std::filesystem::exists(folder / "bad.json"));
 }
 
-TEST(SampleWatchTest, TellsOfFewAndOfTheSame) {
-  const auto doubts = [](int samples, int different) {
+TEST(SampleWatchTest, TellsOfFewOfTheSameAndOfUneven) {
+  const auto doubts = [](int samples, int different, double unevenness = 1.0) {
     SampleWatch watch;
     int at = 0;
     const SampleSource next = watch.Over(
@@ -284,7 +284,7 @@ TEST(SampleWatchTest, TellsOfFewAndOfTheSame) {
         2);
     float to[2];
     while (*next(to)) EXPECT_EQ(to[0], 1.0f);
-    return watch.Doubts();
+    return watch.Doubts(unevenness);
   };
   using Texts = std::vector<std::string>;
   EXPECT_EQ(doubts(8, 8), Texts());
@@ -295,6 +295,12 @@ TEST(SampleWatchTest, TellsOfFewAndOfTheSame) {
   EXPECT_EQ(doubts(7, 1),
             (Texts{"calibrated on 7 samples; fewer than 8 seldom show the whole range",
                    "of the 7 calibration samples only 1 is different"}));
+  EXPECT_EQ(doubts(8, 8, 1.5), Texts());
+  EXPECT_EQ(doubts(7, 7, 9.0).size(), 1u);  // They are too few anyway.
+  EXPECT_EQ(doubts(8, 8, 2.24),
+            Texts{"ranges of every other calibration sample reach 2.2 times as far as those of the "
+                  "rest: a few samples, unlike the others, make them; calibrate with more that the "
+                  "network will get"});
 }
 
 }  // namespace

@@ -131,6 +131,30 @@ TEST(InputMeaning, RawPixelsAreDoubtedWhereNobodyNamedAPreprocessing) {
   EXPECT_FALSE(GetsRawPixels(vector));
 }
 
+TEST(InputMeaning, WarnsOfAUnitPipelinesNumbersOnLargerPixels) {
+  Graph g = WithHead({1, 1, 1}, {0, 0, 0});
+  Preprocessing& p = g.metadata.preprocessing;
+  const auto doubt = [&](float scale, float mean, float stddev) {
+    p.scale = scale;
+    p.mean = {mean, mean, mean, 0};
+    p.stddev = {stddev, stddev, stddev, 1};
+    return MeaningOfInput(g).doubt;
+  };
+  EXPECT_EQ(doubt(1.0f, 0.5f, 0.25f),
+            "mean and std are those of pixels from 0 to 1, and pixels from 0 to 255 are given: the "
+            "network gets -2..1018; give --preprocessing the scale 1/255 too");
+  EXPECT_THAT(doubt(1.0f, 0.5f, 1.0f), HasSubstr("gets -0.5..254.5"));
+  EXPECT_THAT(doubt(1.0f, 0.0f, 0.5f), HasSubstr("gets 0..510"));
+  // What trained networks have: of 0..1, -1..1, mean pixels, plain pixels.
+  EXPECT_EQ(doubt(1.0f / 255.0f, 0.485f, 0.229f), "");
+  EXPECT_EQ(doubt(1.0f / 127.5f, 1.0f, 1.0f), "");
+  EXPECT_EQ(doubt(1.0f / 127.5f, 0.5f, 0.5f), "");
+  EXPECT_EQ(doubt(1.0f, 123.7f, 58.4f), "");
+  EXPECT_EQ(doubt(1.0f, 103.9f, 1.0f), "");
+  EXPECT_EQ(doubt(1.0f, 127.5f, 127.5f), "");
+  EXPECT_EQ(doubt(1.0f, 0.0f, 1.0f), "");
+}
+
 TEST(InputMeaning, WarnsWhereCalibrationAndPixelsAreFarApart) {
   Graph g = WithHead({1, 1, 1}, {0, 0, 0});
   for (const ValueRange& healthy : {ValueRange{0, 255}, {0, 200}, {12, 190}, {-20, 300}})

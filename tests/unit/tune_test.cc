@@ -123,6 +123,14 @@ std::vector<std::vector<float>> Photos(int count) {
   return photos;
 }
 
+std::vector<NamedSample> Held(int count) {
+  std::vector<std::vector<float>> photos = Photos(count);
+  std::vector<NamedSample> held;
+  for (std::vector<float>& photo : photos)
+    held.push_back({"", static_cast<int>(held.size()), std::move(photo)});
+  return held;
+}
+
 DatasetSamples Samples(std::vector<std::vector<float>> photos) {
   DatasetSamples samples;
   samples.size = static_cast<int64_t>(photos.size());
@@ -166,7 +174,7 @@ TEST(EqualizeTest, GivesEveryBitOfTheAnswers) {
   network.MakeBlockUneven();
   network.MakeStreamUneven();
   ASSERT_EQ(Answer(network.graph, photo), want);
-  const auto magnitudes = MeasureChannels(network.graph, Photos(8));
+  const auto magnitudes = MeasureChannels(network.graph, Held(8));
   ASSERT_TRUE(magnitudes.ok());
   int64_t channels = 0;
   const Result<Graph> equal = Equalize(network.graph, *magnitudes, &channels);
@@ -177,7 +185,7 @@ TEST(EqualizeTest, GivesEveryBitOfTheAnswers) {
 
 TEST(EqualizeTest, LeavesEvenNetworksAlone) {
   const Network network;
-  const auto magnitudes = MeasureChannels(network.graph, Photos(8));
+  const auto magnitudes = MeasureChannels(network.graph, Held(8));
   ASSERT_TRUE(magnitudes.ok());
   int64_t channels = -1;
   const Result<Graph> equal = Equalize(network.graph, *magnitudes, &channels);
@@ -189,7 +197,7 @@ TEST(EqualizeTest, LeavesWhatScalingWouldChange) {
   Network network;
   network.MakeBlockUneven();
   NodeOf(&network.graph, "a").activation = Activation::kRelu6;
-  const auto magnitudes = MeasureChannels(network.graph, Photos(8));
+  const auto magnitudes = MeasureChannels(network.graph, Held(8));
   ASSERT_TRUE(magnitudes.ok());
   const Result<Graph> equal = Equalize(network.graph, *magnitudes, nullptr);
   ASSERT_TRUE(equal.ok());
@@ -278,7 +286,7 @@ TEST(PixelsTest, NoPixelIsRounded) {
   const auto find = [](const GraphRunner& runner, const std::string& name, std::vector<float>* to) {
     return [&runner, name, to](TensorId id, const kernels::ActivationView& view) {
       const Tensor& t = runner.graph().tensor(id);
-      if (t.name == name) *to = ValuesOf(t, view);
+      if (t.name == name) AppendNumbers(t, view, to);
     };
   };
   ASSERT_TRUE(
@@ -482,7 +490,11 @@ TEST(SampleSetTest, HoldsThemAll) {
     EXPECT_FALSE(*samples->next(sample.data()));
   }
   EXPECT_EQ(opened, 1);
-  EXPECT_EQ(set.held(), Photos(7));
+  ASSERT_EQ(set.held().size(), 7u);
+  for (size_t i = 0; i < 7; ++i) {
+    EXPECT_EQ(set.held()[i].input, Photos(7)[i]);
+    EXPECT_EQ(set.held()[i].label, static_cast<int>(i));
+  }
 }
 
 TEST(SampleSetTest, OfManyItHoldsSomeFromEverywhere) {
@@ -504,7 +516,7 @@ TEST(SampleSetTest, OfManyItHoldsSomeFromEverywhere) {
     while (*samples->next(sample.data())) EXPECT_EQ(sample[0], static_cast<float>(count++));
     EXPECT_EQ(count, 25);
     ASSERT_EQ(set.held().size(), 7u);
-    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(set.held()[i][0], static_cast<float>(4 * i));
+    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(set.held()[i].input[0], static_cast<float>(4 * i));
   }
 }
 

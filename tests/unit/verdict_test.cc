@@ -71,6 +71,26 @@ TEST(VerdictTest, CountsWhatIsRight) {
   EXPECT_EQ(v->won, 1);
 }
 
+TEST(VerdictTest, DoubtsLabelsThatAreMetByGuessing) {
+  EXPECT_EQ(AccuracyDoubt(9, 100, 10),
+            "right on 9 of 100 samples, as by guessing among 10 classes: labels may be in another "
+            "order than the network's outputs, or photos be prepared otherwise than in training "
+            "(--labels, --preprocessing)");
+  EXPECT_NE(AccuracyDoubt(1, 500, 1000), "");
+  EXPECT_NE(AccuracyDoubt(2, 50, 2), "");  // Labels swapped.
+  EXPECT_EQ(AccuracyDoubt(30, 100, 10), "");
+  EXPECT_EQ(AccuracyDoubt(0, 8, 10), "");  // Too few to tell.
+  EXPECT_EQ(AccuracyDoubt(300, 1000, 1000), "");
+  EXPECT_EQ(AccuracyDoubt(45, 100, 2), "");
+  EXPECT_EQ(AccuracyDoubt(0, 0, 10), "");
+  const Result<Verdict> v = JudgeOn(kWeights, {{1, 0}, {0, 1}, {1, 0}}, {0, 3, 4});
+  ASSERT_TRUE(v.ok()) << v.status().message();
+  EXPECT_EQ(v->beyond, 2);
+  EXPECT_EQ(LabelDoubts(*v, 3),
+            std::vector<std::string>{
+                "2 of 3 samples have labels beyond the network's 3 outputs, which count from 0"});
+}
+
 TEST(VerdictTest, IntervalsAndChances) {
   // R. G. Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
   const auto expect = [](int64_t count, int64_t n, double low, double high) {
