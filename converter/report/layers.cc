@@ -15,6 +15,8 @@
 #include <utility>
 
 #include "converter/passes/passes.h"
+#include "converter/quantize/quantize.h"
+#include "converter/tune/branches.h"
 #include "engine/src/runner.h"
 #include "formats/base/dtype.h"
 #include "formats/base/macros.h"
@@ -29,6 +31,9 @@ namespace {
 using Values = std::vector<float>;
 /// Roundings in their order.
 using Chain = std::vector<Quantization>;
+
+/// What a hybrid layer does with each image that it reads.
+constexpr Quantization kByOwnRange{-1.0f, 0};
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kOutlier = 8.0f;  ///< Times the median of the channels.
@@ -86,7 +91,11 @@ void Round(const Chain& chain, const std::vector<int>& exponents, Values* values
   const bool scaled = std::any_of(exponents.begin(), exponents.end(), [](int e) { return e != 0; });
   std::vector<uint8_t> codes(values->size());
   if (scaled) scale(1);
-  for (const Quantization& q : chain) {
+  for (Quantization q : chain) {
+    if (q == kByOwnRange) {
+      const auto [low, high] = std::minmax_element(values->begin(), values->end());
+      q = ChooseQuantization({*low, *high});
+    }
     Quantize(q, values->data(), values->size(), codes.data());
     Dequantize(q, codes.data(), codes.size(), values->data());
   }
@@ -152,6 +161,32 @@ size_t InputChannel(const Node& n, const ConstantsOfNode& c, size_t i) {
   const size_t outputs = c.terms.size(), o = i / (c.factors.size() / outputs);
   if (!TraitsOf(n.type).has_weights) return o;
   return o / (outputs / static_cast<size_t>(n.groups)) * c.depth + i % c.depth;
+}
+
+/// What stands between a network's input and the tensor, by channel: tensor = scale * input +
+/// shift.
+struct Head {
+  std::vector<double> scale, shift;
+};
+
+/// Nothing where it is more than conversions and a rescaling.
+std::optional<Head> HeadOf(const Graph& g, const std::vector<int>& producer, TensorId id) {
+  const auto channels = static_cast<size_t>(g.tensor(id).shape.back());
+  Head head{std::vector<double>(channels, 1.0), std::vector<double>(channels, 0.0)};
+  bool rescaled = false;
+  for (int p = producer[id]; p >= 0; p = producer[id]) {
+    const Node& n = g.nodes[p];
+    const bool rescales = n.type == OpType::kScaleShift && n.activation == Activation::kNone &&
+                          n.input(kInputUnit) == kNoTensor && !rescaled;
+    if (!TraitsOf(n.type).converts && !rescales) return std::nullopt;
+    for (size_t c = 0; rescales && c < channels; ++c) {
+      head.scale[c] = g.tensor(n.inputs[kInputScale]).values<float>()[c];
+      head.shift[c] = g.tensor(n.inputs[kInputShift]).values<float>()[c];
+    }
+    rescaled |= rescales;
+    id = n.inputs[0];
+  }
+  return head;
 }
 
 /// A part of a network that runs by itself.
@@ -282,8 +317,15 @@ class LayerComparison {
     return {id, chain};
   }
 
+  bool IsHybrid(const Node& n) const {
+    return TraitsOf(n.type).has_weights &&
+           after().tensor(n.inputs[kInputWeights]).dtype == DType::kI8 &&
+           after().tensor(n.inputs[kInputX]).dtype == DType::kF32;
+  }
+
   /// Finds each value of the float network in the other.
   Status Pair() {
+    before_producer_ = Producers(before());
     after_producer_ = Producers(after());
     std::map<std::string, TensorId> by_name;
     for (size_t id = 0; id < after().tensors.size(); ++id) {
@@ -335,7 +377,8 @@ class LayerComparison {
       for (size_t slot = 0; slot < n.inputs.size(); ++slot) {
         if (counterpart[i] < 0 || !IsActivation(before(), n.inputs[slot])) continue;
         const int at = layer_of_[n.inputs[slot]];
-        const auto [base, chain] = Trace(after().nodes[counterpart[i]].inputs[slot]);
+        auto [base, chain] = Trace(after().nodes[counterpart[i]].inputs[slot]);
+        if (slot == kInputX && IsHybrid(after().nodes[counterpart[i]])) chain = {kByOwnRange};
         const auto from = by_base.find(base);
         if (at < 0 || from == by_base.end() || from->second != static_cast<size_t>(at)) continue;
         Layer& layer = layers_[static_cast<size_t>(at)];
@@ -352,7 +395,7 @@ class LayerComparison {
       const Tensor& t = after().tensor(base);
       if (t.dtype == DType::kU8) {
         layer.codes = t.quantization;
-      } else if (!layer.variants[0].empty()) {
+      } else if (!layer.variants[0].empty() && layer.variants[0][0] != kByOwnRange) {
         layer.codes = layer.variants[0][0];
       }
     }
@@ -366,9 +409,8 @@ class LayerComparison {
   }
 
   void FindScores() {
-    const std::vector<int> producer = Producers(before());
     scores_ = before().outputs[0];
-    for (int p = producer[scores_]; p >= 0; p = producer[scores_]) {
+    for (int p = before_producer_[scores_]; p >= 0; p = before_producer_[scores_]) {
       const Node& n = before().nodes[p];
       if (n.type != OpType::kSoftmax && n.type != OpType::kLogSoftmax && n.type != OpType::kReshape)
         return;
@@ -501,8 +543,7 @@ class LayerComparison {
       const Layer* layer = at < 0 ? nullptr : &layers_[static_cast<size_t>(at)];
       if (layer != nullptr && layer->after_node >= 0 && n.input(1) != kNoTensor &&
           before().tensor(n.inputs[1]).is_constant()) {
-        const ConstantsOfNode was = ConstantsOf(before(), n),
-                              is = ConstantsOf(after(), after().nodes[layer->after_node]);
+        const ConstantsOfNode was = ConstantsOf(before(), n), is = ConstantsAfter(*layer);
         if (was.factors.size() != is.factors.size()) continue;
         const std::vector<int>& in = exponents_[n.inputs[kInputX]];
         for (size_t c = 0; c < out.size(); ++c) {
@@ -537,6 +578,24 @@ class LayerComparison {
         if (at_input >= 0 && at_input < std::ssize(in)) out[c] = in[static_cast<size_t>(at_input)];
       }
     }
+  }
+
+  /// Those of the second network, where its first layer reads other numbers than the float one's
+  /// (pixels, say) for the latter's.
+  ConstantsOfNode ConstantsAfter(const Layer& layer) const {
+    const Node &was = before().nodes[layer.node], &is = after().nodes[layer.after_node];
+    ConstantsOfNode c = ConstantsOf(after(), is);
+    const std::optional<Head> from = HeadOf(before(), before_producer_, was.inputs[kInputX]),
+                              to = HeadOf(after(), after_producer_, is.inputs[kInputX]);
+    if (!TraitsOf(is.type).has_weights || !from || !to) return c;
+    for (size_t i = 0; i < c.factors.size(); ++i) {
+      const size_t channel = InputChannel(is, c, i);
+      const double step = to->scale[channel] / from->scale[channel];
+      c.terms[i / (c.factors.size() / c.terms.size())] +=
+          static_cast<float>(c.factors[i] * (to->shift[channel] - step * from->shift[channel]));
+      c.factors[i] = static_cast<float>(c.factors[i] * step);
+    }
+    return c;
   }
 
   std::vector<double> FactorsOf(const Layer& layer) const {
@@ -641,7 +700,7 @@ class LayerComparison {
   std::optional<Graph> WithWeightsOf(const Layer& layer) const {
     const Node& n = before().nodes[layer.node];
     const ConstantsOfNode was = ConstantsOf(before(), n);
-    ConstantsOfNode is = ConstantsOf(after(), after().nodes[layer.after_node]);
+    ConstantsOfNode is = ConstantsAfter(layer);
     if (was.factors.size() != is.factors.size()) return std::nullopt;
     const std::vector<int>&in = exponents_[n.inputs[kInputX]], &out = exponents_[n.output];
     const size_t row = was.factors.size() / out.size();
@@ -774,10 +833,10 @@ class LayerComparison {
     if (layer.after_node >= 0 && TraitsOf(after().nodes[layer.after_node].type).has_weights) {
       const Node& n = after().nodes[layer.after_node];
       const DType weights = after().tensor(n.inputs[kInputWeights]).dtype;
-      p = weights == DType::kF16                                  ? Precision::kFp16
-          : weights != DType::kI8                                 ? Precision::kFp32
-          : after().tensor(n.inputs[kInputX]).dtype == DType::kU8 ? Precision::kInt8
-                                                                  : Precision::kHybrid;
+      p = weights == DType::kF16  ? Precision::kFp16
+          : weights != DType::kI8 ? Precision::kFp32
+          : IsHybrid(n)           ? Precision::kHybrid
+                                  : Precision::kInt8;
     }
     return PrecisionName(p);
   }
@@ -848,7 +907,7 @@ class LayerComparison {
   const CompareLayersOptions& options_;
   std::shared_ptr<const Model> after_model_;
   std::unique_ptr<GraphRunner> before_runner_, after_runner_;
-  std::vector<int> after_producer_;
+  std::vector<int> before_producer_, after_producer_;
   std::vector<Layer> layers_;
   std::vector<int> layer_of_, layer_of_after_node_;  ///< By tensor of the first network; by node.
   /// By tensor of the first network and channel: the second one's is 2^exponent times as large.
@@ -860,12 +919,30 @@ class LayerComparison {
   LayerReport report_;
 };
 
+/// `before` with the sum in the branch of each block that has it in `after` (tune/branches.h).
+Result<Graph> WithBranchesOf(const Graph& after, Graph before) {
+  const auto adder = [](const Graph& g, const std::string& block) {
+    for (const Node& n : g.nodes) {
+      if (g.tensor(n.output).name == block && TraitsOf(n.type).has_weights) return n.name;
+    }
+    return std::string();
+  };
+  std::vector<std::string> swapped;
+  for (const std::string& block : ProjectionBlocks(before)) {
+    const std::string name = adder(after, block);
+    if (!name.empty() && name == GivingLayer(before, block)) swapped.push_back(block);
+  }
+  OCTET_RETURN_IF_ERROR(SwapBranches(swapped, &before));
+  return before;
+}
+
 }  // namespace
 
 Result<LayerReport> CompareLayers(const Graph& before, const Graph& after,
                                   std::span<const NamedSample> samples,
                                   const CompareLayersOptions& options) {
-  return LayerComparison(samples, options).Run(before, after);
+  OCTET_ASSIGN_OR_RETURN(const Graph aligned, WithBranchesOf(after, before));
+  return LayerComparison(samples, options).Run(aligned, after);
 }
 
 }  // namespace octet

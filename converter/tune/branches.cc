@@ -39,6 +39,14 @@ std::vector<Block> BlocksOf(const Graph& g) {
   return blocks;
 }
 
+const std::string kNone;
+
+const Node* GivingNode(const Graph& g, const std::string& block) {
+  for (const Block& b : BlocksOf(g))
+    if (g.tensor(g.nodes[b.adds].output).name == block) return &g.nodes[b.gives];
+  return nullptr;
+}
+
 }  // namespace
 
 std::vector<std::string> ProjectionBlocks(const Graph& graph) {
@@ -49,15 +57,17 @@ std::vector<std::string> ProjectionBlocks(const Graph& graph) {
 }
 
 const std::string& RoundedBranch(const Graph& graph, const std::string& block) {
-  static const std::string kNone;
-  for (const Block& b : BlocksOf(graph)) {
-    if (graph.tensor(graph.nodes[b.adds].output).name == block)
-      return graph.tensor(graph.nodes[b.gives].output).name;
-  }
-  return kNone;
+  const Node* n = GivingNode(graph, block);
+  return n == nullptr ? kNone : graph.tensor(n->output).name;
+}
+
+const std::string& GivingLayer(const Graph& graph, const std::string& block) {
+  const Node* n = GivingNode(graph, block);
+  return n == nullptr ? kNone : n->name;
 }
 
 Status SwapBranches(const std::vector<std::string>& blocks, Graph* graph) {
+  if (blocks.empty()) return OkStatus();
   for (const Block& b : BlocksOf(*graph)) {
     Node &adds = graph->nodes[b.adds], &gives = graph->nodes[b.gives];
     const TensorId output = adds.output;

@@ -18,6 +18,9 @@ std::vector<std::string> ProjectionBlocks(const Graph& graph);
 /// The tensor that one branch of `block` gives to the other.
 const std::string& RoundedBranch(const Graph& graph, const std::string& block);
 
+/// The layer that makes that tensor.
+const std::string& GivingLayer(const Graph& graph, const std::string& block);
+
 /// Lets the other branch of each of `blocks` carry the sum. Up to the order of two floats' addition
 /// the network's function stays.
 Status SwapBranches(const std::vector<std::string>& blocks, Graph* graph);

@@ -191,10 +191,13 @@ TEST(LayersTest, SaysWhatAnErrorIsFrom) {
   const LayerReport hybrid = Compare(g, Quantized(g, table, Precision::kHybrid), samples),
                     half = Compare(g, Quantized(g, table, Precision::kFp16), samples);
   EXPECT_EQ(LayerOf(hybrid, "a").precision, "hybrid");
-  EXPECT_EQ(LayerOf(hybrid, "a").weights, 1.0);
+  EXPECT_GT(LayerOf(hybrid, "a").weights, 0.2);
   EXPECT_EQ(LayerOf(hybrid, "stem").precision, "fp32");  // Too small to be worth it.
-  EXPECT_EQ(LayerOf(hybrid, "stem").isolated_sqnr_db, kExact);
-  EXPECT_EQ(LayerOf(hybrid, "image").isolated_sqnr_db, kExact);
+  // Of few weights, which stay; what it gives is rounded by the layer that reads it.
+  EXPECT_EQ(LayerOf(hybrid, "stem").rounding, 1.0);
+  EXPECT_GT(hybrid.isolated_sum, 0.6);
+  EXPECT_LT(hybrid.isolated_sum, 1.6);
+  EXPECT_EQ(LayerOf(hybrid, "image").isolated_sqnr_db, kExact);  // The stem reads floats.
   EXPECT_LT(LayerOf(hybrid, "a").isolated_sqnr_db, 70.0);
   EXPECT_EQ(LayerOf(half, "a").precision, "fp16");
 

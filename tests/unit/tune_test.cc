@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/report/layers.h"
 #include "converter/tune/branches.h"
 #include "converter/tune/equalize.h"
 #include "converter/tune/pixels.h"
@@ -316,6 +317,44 @@ TEST(PixelsTest, NotWhereTheCalibrationSawOtherNumbers) {
   // Another reader would get pixels.
   network.graph.outputs.push_back(network.graph.inputs[0]);
   EXPECT_FALSE(TakePixels(network.graph, table).has_value());
+}
+
+/// Layer by layer, a network whose channels, branches and input are others is told from the float
+/// one by its rounding alone: the layers' own errors add up to the whole.
+TEST(TuneTest, LayersAreComparedAsIfNothingHadMoved) {
+  Network network;
+  Graph& g = network.graph;
+  std::vector<NamedSample> held;
+  for (std::vector<float>& photo : Numbers(&g)) held.push_back({"", -1, std::move(photo)});
+  network.MakeBlockUneven();
+  Scale(&g, &NodeOf(&g, "project"), kInputWeights, [](size_t) { return 2; });
+  const auto calibrate = [&](const Graph& graph) {
+    const auto next = [&held, at = size_t{0}](float* to) mutable -> Result<bool> {
+      if (at == held.size()) return false;
+      std::ranges::copy(held[at++].input, to);
+      return true;
+    };
+    return Calibrate(graph, next, {}, {});
+  };
+  const auto magnitudes = MeasureChannels(g, held);
+  ASSERT_TRUE(magnitudes.ok());
+  Result<Graph> moved = Equalize(g, *magnitudes, nullptr);
+  ASSERT_TRUE(moved.ok());
+  ASSERT_TRUE(SwapBranches({"sum"}, &*moved).ok());
+  const Result<CalibrationTable> table = calibrate(*moved);
+  ASSERT_TRUE(table.ok());
+  const std::optional<PixelGraph> pixels = TakePixels(*moved, *table);
+  ASSERT_TRUE(pixels.has_value());
+  QuantizeOptions options;
+  options.precision = Precision::kInt8;
+  Result<Graph> quantized = QuantizeGraph(pixels->graph, options, &pixels->table);
+  ASSERT_TRUE(quantized.ok());
+  SetPadding(*pixels, &*quantized);
+  const Result<LayerReport> report = CompareLayers(g, *quantized, held, {});
+  ASSERT_TRUE(report.ok()) << report.status().message();
+  EXPECT_NEAR(report->isolated_sum, 1.0, 0.3);
+  EXPECT_TRUE(std::isinf(report->layers[0].isolated_sqnr_db));  // The input.
+  for (const LayerDifference& d : report->layers) EXPECT_GT(d.sqnr_db, 25.0) << d.name;
 }
 
 /// Sum of the squares of what the errors `e` of one channel do to the answers.
