@@ -21,6 +21,7 @@
 #include "converter/quantize/quantize.h"
 #include "converter/report/compare.h"
 #include "converter/report/report.h"
+#include "converter/tune/budget.h"
 #include "converter/tune/output_meter.h"
 #include "converter/tune/tune.h"
 #include "engine/src/model_impl.h"
@@ -28,6 +29,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/command_line.h"
+#include "formats/data/data_paths.h"
 #include "formats/data/labels.h"
 #include "formats/data/program.h"
 #include "formats/data/progress.h"
@@ -52,6 +54,8 @@ struct Arguments {
   std::string calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::vector<TuneStep> tune = TuneOptions().steps;
+  std::vector<std::string> keep;  ///< Names or patterns.
+  Budget budget;
   std::string preprocessing, labels, name, graph, signature;
   WeightsChoice weights = WeightsChoice::kDefault;
   std::string compare_with, compare_input;
@@ -68,7 +72,8 @@ struct Arguments {
 /// wherever they lie.
 std::string OptionsLine(const Arguments& a, Precision precision,
                         const std::optional<CalibrationTable>& table,
-                        const std::vector<TuneResult>& steps) {
+                        const std::vector<TuneResult>& steps,
+                        const std::vector<std::string>& kept) {
   std::string s = StrCat("--precision=", PrecisionName(precision));
   if (table)
     s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
@@ -76,6 +81,9 @@ std::string OptionsLine(const Arguments& a, Precision precision,
   for (const TuneResult& r : steps)
     if (r.kept) tuned += StrCat(tuned.empty() ? " --tune=" : ",", NameOf(kTuneStepNames, r.step));
   s += tuned;
+  if (a.budget.max_drop) s += StrCat(" --max-drop=", *a.budget.max_drop);
+  if (a.budget.min_sqnr_db) s += StrCat(" --min-sqnr=", *a.budget.min_sqnr_db);
+  for (size_t i = 0; i < kept.size(); ++i) s += StrCat(i == 0 ? " --keep=" : ",", kept[i]);
   if (a.fast_decode) s += " --fast-decode";
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
@@ -126,6 +134,41 @@ Result<std::vector<float>> ComputeGolden(const Graph& graph) {
   return RunGolden(session.get(), kGoldenSeed);
 }
 
+/// Which samples serve one purpose.
+struct DataChoice {
+  std::vector<std::string> paths;
+  int64_t most = 0;  ///< Samples taken, 0 for all.
+  /// Of data for two purposes: each first of so many, or the others.
+  int64_t every = 1;
+  bool others = false;
+
+  bool given() const { return !paths.empty(); }
+
+  Result<DatasetSamples> Open(const Graph& graph, bool fast_decode, bool labels) const {
+    OCTET_ASSIGN_OR_RETURN(DatasetSamples samples,
+                           OpenSamples(paths, graph, most, fast_decode, labels));
+    if (every == 1) return samples;
+    if (samples.size > 0) {
+      const int64_t firsts = (samples.size + every - 1) / every;
+      samples.size = others ? samples.size - firsts : firsts;
+    }
+    samples.next = [next = std::move(samples.next), every = every, others = others,
+                    at = int64_t{0}](float* to) mutable -> Result<bool> {
+      for (;;) {
+        OCTET_ASSIGN_OR_RETURN(const bool more, next(to));
+        if (!more || (at++ % every != 0) == others) return more;
+      }
+    };
+    return samples;
+  }
+};
+
+struct Data : DataChoice {
+  std::optional<SampleSet> set;  ///< Made when first asked for.
+  std::string text;              ///< For people.
+  std::string labels_doubt;      ///< Why labels are not used; empty where they are.
+};
+
 /// What all files are made of.
 struct Source {
   Graph graph;
@@ -133,15 +176,15 @@ struct Source {
   Precision own = Precision::kFp32;
   bool raw_pixels = false;
   std::optional<CalibrationTable> table;
-  std::optional<SampleSet> samples;    ///< Of the calibration data.
-  std::optional<OutputMeter> meter;    ///< On them, made when first asked for.
-  std::string data;                    ///< Of the calibration, for people.
-  std::optional<ValueRange> measured;  ///< The input's, of the same.
+  Data calibration, evaluation;        ///< The latter for a budget.
+  std::optional<OutputMeter> meter;    ///< On the former, made when first asked for.
+  std::string ranges_from;             ///< For people.
+  std::optional<ValueRange> measured;  ///< The input's range in the calibration.
   std::vector<std::string> doubts;     ///< Of the same.
-  std::string labels_doubt;            ///< Why its labels are not used; empty where they are.
+  std::vector<std::string> keep;       ///< Names of layers.
 
   bool CanTune(Precision p) const {
-    return samples && table && !IsQuantized(graph) &&
+    return calibration.set && table && !IsQuantized(graph) &&
            (p == Precision::kHybrid || p == Precision::kInt8);
   }
 };
@@ -149,44 +192,39 @@ struct Source {
 /// What `use` makes of the samples from the first one on. They have labels where these fit the
 /// network: calibration data need not have any, nor this network's.
 template <typename T>
-Result<T> OverSamples(const Arguments& a, Source* s, const char* what,
+Result<T> OverSamples(const Arguments& a, const Graph& graph, Data* data, const char* what,
                       const std::function<Result<T>(const DatasetSamples&, Progress*)>& use) {
   const auto pass = [&]() -> Result<T> {
-    OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, s->samples->Open());
-    s->data = StrCat(a.calibration_data[0], a.calibration_data.size() > 1 ? ", ..." : "", ", ",
-                     samples.description);
+    OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, data->set->Open());
+    data->text =
+        StrCat(data->paths[0], data->paths.size() > 1 ? ", ..." : "", ", ", samples.description);
     Progress bar(what, samples.size > 0 ? samples.size : a.calibration.max_samples);
     return use(samples, &bar);
   };
-  if (s->samples) return pass();
-  const auto elements =
-      static_cast<size_t>(s->graph.tensor(s->graph.inputs[0]).shape.num_elements());
+  if (data->set) return pass();
   const auto with = [&](bool labels) {
-    s->samples.emplace(
-        [&a, graph = s->graph, labels] {
-          return OpenSamples(a.calibration_data, graph, a.calibration.max_samples, a.fast_decode,
-                             labels);
-        },
-        elements);
+    data->set.emplace([choice = DataChoice(*data), graph, fast = a.fast_decode,
+                       labels] { return choice.Open(graph, fast, labels); },
+                      static_cast<size_t>(graph.tensor(graph.inputs[0]).shape.num_elements()));
     return pass();
   };
   Result<T> labelled = with(true);
   if (labelled.ok()) return labelled;
   // Those that it has should be the network's.
-  if (!s->graph.metadata.labels.empty())
-    s->labels_doubt = "labels are not used: " + labelled.status().message();
+  if (!graph.metadata.labels.empty())
+    data->labels_doubt = "labels are not used: " + labelled.status().message();
   return with(false);
 }
 
 Status FindRanges(const Arguments& a, Source* s) {
   if (!a.calibration_table.empty()) {
     OCTET_ASSIGN_OR_RETURN(s->table, ReadCalibrationTable(a.calibration_table));
-    s->data = StrCat(a.calibration_table, ", a calibration table");
+    s->ranges_from = StrCat(a.calibration_table, ", a calibration table");
     const auto range = s->table->ranges.find(s->graph.tensor(s->graph.inputs[0]).name);
     if (range != s->table->ranges.end()) s->measured = {range->second.min, range->second.max};
     return OkStatus();
   }
-  if (a.calibration_data.empty()) return OkStatus();
+  if (!s->calibration.given()) return OkStatus();
   if (IsQuantized(s->graph)) {
     return InvalidArgument(
         "--calibration-data: the network is quantized already and has its ranges");
@@ -202,8 +240,52 @@ Status FindRanges(const Arguments& a, Source* s) {
     s->doubts = watch.Doubts(table.unevenness);
     return table;
   };
-  OCTET_ASSIGN_OR_RETURN(s->table, OverSamples<CalibrationTable>(a, s, "calibrating", calibrate));
+  OCTET_ASSIGN_OR_RETURN(s->table, OverSamples<CalibrationTable>(a, s->graph, &s->calibration,
+                                                                 "calibrating", calibrate));
+  s->ranges_from = s->calibration.text;
   return OkStatus();
+}
+
+/// What ranges are taken from, and what a budget is judged on: one data set serves both.
+Status DivideData(const Arguments& a, Source* s) {
+  constexpr int64_t kMostJudged = 1000;
+  s->calibration.paths = a.calibration_data;
+  s->calibration.most = a.calibration.max_samples;
+  if (!a.budget.wanted()) return OkStatus();
+  s->evaluation.paths = a.data;
+  s->evaluation.most = kMostJudged;
+  if (!a.data.empty() && !a.calibration_data.empty()) return OkStatus();
+  s->evaluation.paths = s->calibration.paths = a.data.empty() ? a.calibration_data : a.data;
+  s->calibration.most = kMostJudged;
+  s->evaluation.others = true;
+  OCTET_ASSIGN_OR_RETURN(const DatasetSamples all,
+                         s->calibration.Open(s->graph, a.fast_decode, false));
+  constexpr int64_t kUnknown = 500;
+  const int64_t size = all.size > 0 ? all.size : kUnknown;
+  if (size < 2)
+    return InvalidArgument(StrCat(s->calibration.paths[0],
+                                  ": found 1 sample, expected one for ranges and another to judge "
+                                  "the budget by"));
+  s->calibration.every = s->evaluation.every =
+      std::max<int64_t>(2, size / std::min<int64_t>(size / 2, a.calibration.max_samples));
+  return OkStatus();
+}
+
+/// The layers that --keep means.
+Result<std::vector<std::string>> FindKept(const Arguments& a, const Graph& graph) {
+  std::vector<std::string> names;
+  for (const std::string& pattern : a.keep) {
+    const size_t before = names.size();
+    for (const Node& n : graph.nodes)
+      if (n.name == pattern || MatchesPattern(pattern, n.name)) names.push_back(n.name);
+    if (names.size() > before) continue;
+    std::string some;
+    for (size_t i = 0; i < std::min<size_t>(3, graph.nodes.size()); ++i)
+      some += StrCat(i == 0 ? "" : ", ", "'", graph.nodes[i].name, "'");
+    return InvalidArgument(StrCat("--keep=", pattern, ": no layer has this name, of ",
+                                  graph.nodes.size(), ": ", some, ", ..."));
+  }
+  return names;
 }
 
 Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
@@ -240,19 +322,21 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
   const auto takes_codes = [](const std::optional<DType>& given, const Tensor& t) {
     return given.value_or(t.dtype) == DType::kU8;
   };
+  OCTET_ASSIGN_OR_RETURN(s.keep, FindKept(a, graph));
+  OCTET_RETURN_IF_ERROR(DivideData(a, &s));
   const bool int8 = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants(Precision::kInt8);
   const bool calibrates = int8 || takes_codes(a.input_type, graph.tensor(graph.inputs[0])) ||
                           takes_codes(a.output_type, graph.tensor(graph.outputs[0])) ||
                           !a.save_calibration_table.empty();
   const bool measures = std::any_of(a.precisions.begin(), a.precisions.end(),
                                     [&](Precision p) { return p != s.own; });
-  if ((!a.calibration_data.empty() || !a.calibration_table.empty()) && !calibrates && !measures) {
+  if ((s.calibration.given() || !a.calibration_table.empty()) && !calibrates && !measures) {
     return InvalidArgument(StrCat(a.input, ": nothing of a network of ", PrecisionName(s.own),
                                   " is calibrated; add --precision=int8"));
   }
   // A hybrid network needs no ranges, but those who tune it do.
-  const bool tunes = a.wants(Precision::kHybrid) && !a.calibration_data.empty() &&
-                     !a.tune.empty() && !IsQuantized(graph);
+  const bool tunes = a.wants(Precision::kHybrid) && s.calibration.given() && !a.tune.empty() &&
+                     !IsQuantized(graph);
   if (calibrates || tunes) OCTET_RETURN_IF_ERROR(FindRanges(a, &s));
   return s;
 }
@@ -265,41 +349,81 @@ struct Converted {
 /// What the file of `bytes` lost, on the samples that it was calibrated with.
 Result<Verdict> Measure(const Arguments& a, Source* source, const std::vector<std::byte>& bytes,
                         Warnings* warnings) {
+  Data* data = source->evaluation.given() ? &source->evaluation : &source->calibration;
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          Model::FromMemory(bytes.data(), bytes.size()));
   OCTET_ASSIGN_OR_RETURN(
       const Verdict verdict,
       OverSamples<Verdict>(
-          a, source, "measuring", [&](const DatasetSamples& samples, Progress* bar) {
+          a, source->graph, data, "measuring", [&](const DatasetSamples& samples, Progress* bar) {
             return Judge(source->graph, model, samples.next, samples.label,
                          [bar](int64_t done, const auto&, const auto&) { bar->Update(done); });
           }));
-  if (!source->labels_doubt.empty()) warnings->Add(source->labels_doubt);
+  if (!data->labels_doubt.empty()) warnings->Add(data->labels_doubt);
   for (const std::string& doubt :
        LabelDoubts(verdict, source->graph.tensor(source->graph.outputs[0]).shape.num_elements()))
     warnings->Add(doubt);
   return verdict;
 }
 
-/// `steps` gets what was tried.
-Result<Graph> Quantize(const Arguments& a, Source* source, const QuantizeOptions& options,
-                       std::vector<TuneResult>* steps) {
+struct Quantized {
+  Graph graph;
+  std::vector<TuneResult> steps;  ///< That were tried.
+  std::optional<BudgetReport> budget;
+};
+
+Result<Quantized> Quantize(const Arguments& a, Source* source, const QuantizeOptions& options) {
   const CalibrationTable* table = source->table ? &*source->table : nullptr;
-  if (!source->CanTune(options.precision) || a.tune.empty())
-    return QuantizeGraph(source->graph, options, table);
+  Quantized q;
+  if (!source->CanTune(options.precision) || (a.tune.empty() && !a.budget.wanted())) {
+    OCTET_ASSIGN_OR_RETURN(q.graph, QuantizeGraph(source->graph, options, table));
+    return q;
+  }
+  SampleSet* samples = &*source->calibration.set;
   if (!source->meter) {
-    OCTET_ASSIGN_OR_RETURN(source->meter,
-                           OutputMeter::Create(source->graph, source->samples->held()));
+    OCTET_ASSIGN_OR_RETURN(source->meter, OutputMeter::Create(source->graph, [samples] {
+                             return samples->OpenHeld();
+                           }));
   }
   TuneOptions tune;
   tune.steps = a.tune;
   tune.calibration = a.calibration;
-  Progress bar("rounding", 1000);
-  tune.progress = [&bar](double share) { bar.Update(static_cast<int64_t>(share * 1000.0)); };
+  OCTET_ASSIGN_OR_RETURN(Tuned tuned, [&] {
+    Progress bar("rounding", 1000);
+    tune.progress = [&bar](double share) { bar.Update(static_cast<int64_t>(share * 1000.0)); };
+    return Tune(source->graph, options, *table, samples, *source->meter, tune);
+  }());
+  q.steps = std::move(tuned.steps);
+  q.graph = tuned.graph;
+  if (!a.budget.wanted() || options.precision != Precision::kInt8) return q;
+  // A first pass finds out whether its labels are of use.
+  const auto elements =
+      static_cast<size_t>(source->graph.tensor(source->graph.inputs[0]).shape.num_elements());
+  const auto count = [elements](const DatasetSamples& s, Progress* bar) -> Result<int64_t> {
+    std::vector<float> sample(elements);
+    for (int64_t n = 0;; ++n) {
+      OCTET_ASSIGN_OR_RETURN(const bool more, s.next(sample.data()));
+      if (!more) return n;
+      bar->Update(n + 1);
+    }
+  };
+  OCTET_RETURN_IF_ERROR(
+      OverSamples<int64_t>(a, source->graph, &source->evaluation, "reading", count).status());
   OCTET_ASSIGN_OR_RETURN(
-      Tuned tuned, Tune(source->graph, options, *table, &*source->samples, *source->meter, tune));
-  *steps = std::move(tuned.steps);
-  return std::move(tuned.graph);
+      const OutputMeter judge,
+      OutputMeter::Create(source->graph, [set = &*source->evaluation.set] { return set->Open(); }));
+  std::optional<Progress> bar;
+  std::string last;
+  OCTET_ASSIGN_OR_RETURN(BudgetResult result,
+                         HoldBudget(tuned, options, a.budget, judge, samples->held(),
+                                    [&](const char* what, int64_t done, int64_t total) {
+                                      if (last != what) bar.emplace(what, total);
+                                      last = what;
+                                      bar->Update(done);
+                                    }));
+  q.graph = std::move(result.graph);
+  q.budget = BudgetReport{a.budget, std::move(result.kept), result.int8, result.mixed};
+  return q;
 }
 
 Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precision,
@@ -312,9 +436,13 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
   options.require_int8 = a.require_int8 && precision == Precision::kInt8;
-  std::vector<TuneResult> steps;
-  OCTET_ASSIGN_OR_RETURN(Graph quantized, Quantize(a, from, options, &steps));
-  quantized.metadata.options = OptionsLine(a, precision, source.table, steps);
+  options.keep = source.keep;
+  OCTET_ASSIGN_OR_RETURN(Quantized made, Quantize(a, from, options));
+  Graph& quantized = made.graph;
+  std::vector<std::string> kept = source.keep;
+  if (made.budget)
+    for (const KeptLayer& layer : made.budget->kept) kept.push_back(layer.name);
+  quantized.metadata.options = OptionsLine(a, precision, source.table, made.steps, kept);
   if (source.raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
 
   const InputMeaning meaning = MeaningOfInput(quantized, source.measured);
@@ -335,15 +463,16 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
         report.comparison,
         CompareWithReference(model, source.input, a.compare_input, a.compare_with, warnings));
   }
-  if (precision != source.own && !a.calibration_data.empty()) {
+  if (precision != source.own && source.calibration.given()) {
     OCTET_ASSIGN_OR_RETURN(report.verdict, Measure(a, from, c.bytes, warnings));
   } else if (precision != source.own) {
     report.no_verdict = source.table ? "a calibration table and no data" : "no --calibration-data";
   }
   report.output = output;
-  report.tuning = std::move(steps);
+  report.tuning = std::move(made.steps);
+  report.budget = std::move(made.budget);
   report.labels_source = a.labels.empty() ? "the source" : a.labels;
-  report.data = source.data;
+  report.data = source.ranges_from.empty() ? source.calibration.text : source.ranges_from;
   if (table != nullptr) {
     report.calibration_method = table->method;
     report.calibration_samples = table->samples;
@@ -540,12 +669,10 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
           ->allow_extra_args(false);
   app->add_option("--calibration-samples", a->calibration.max_samples,
                   "At most this many (100), spread evenly")
-      ->check(CLI::Range(1, 1000000))
-      ->needs(data);
+      ->check(CLI::Range(1, 1000000));
   app->add_flag("--fast-decode", a->fast_decode,
                 "Decode JPEGs of the calibration data at 1/8, 1/4 or 1/2 of their size, not below "
-                "twice the network's; other pixels")
-      ->needs(data);
+                "twice the network's; other pixels");
   app->add_option_function<std::string>(
          "--calibration-method",
          [a](const std::string& s) {
@@ -554,13 +681,11 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
          },
          StrCat("How ranges are found; default ",
                 NameOf(kCalibrationMethodNames, a->calibration.method)))
-      ->check(OneOf(
-          std::vector<std::string>(kCalibrationMethodNames.begin(), kCalibrationMethodNames.end())))
-      ->needs(data);
+      ->check(OneOf(std::vector<std::string>(kCalibrationMethodNames.begin(),
+                                             kCalibrationMethodNames.end())));
   app->add_option("--calibration-percentile", a->calibration.percentile,
                   "Percent of the values that percentile keeps (99.999)")
-      ->check(CLI::Range(50.0, 100.0))
-      ->needs(data);
+      ->check(CLI::Range(50.0, 100.0));
   app->add_option_function<std::vector<std::string>>(
          "--tune",
          [a](const std::vector<std::string>& names) {
@@ -576,14 +701,12 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
          "all, each kept where the data shows that it helps")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->type_name("STEPS")
-      ->needs(data);
+      ->type_name("STEPS");
   app->add_option("--calibration-table", a->calibration_table,
                   "Use the ranges of this file instead of data")
       ->excludes(data);
   app->add_option("--save-calibration-table", a->save_calibration_table,
-                  "Write the measured ranges there (JSON)")
-      ->needs(data);
+                  "Write the measured ranges there (JSON)");
 }
 
 /// What the result is like, and how it is judged and told of.
@@ -600,6 +723,23 @@ void AddResultOptions(CLI::App* app, Arguments* a) {
                   "Images for the table of several precisions: accuracy where they have labels, "
                   "agreement with the source, latency; as octet evaluate takes them")
       ->allow_extra_args(false);
+  app->add_option("--keep", a->keep,
+                  "Layers that stay in float32, by the names that octet compare prints, or "
+                  "patterns of them, with commas")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LAYERS");
+  app->add_option(
+         "--max-drop", a->budget.max_drop,
+         "Leave layers of int8 in float32, as few and cheap as can be, until accuracy drops "
+         "by at most so many percent points or, without labels, so many percent of the "
+         "labels change; of samples that no range is taken from")
+      ->check(CLI::Range(0.0, 100.0))
+      ->type_name("POINTS");
+  app->add_option("--min-sqnr", a->budget.min_sqnr_db,
+                  "The same until the answers are so near to the float network's")
+      ->check(CLI::Range(0.0, 200.0))
+      ->type_name("DB");
   CLI::Option* reference = app->add_option(
       "--compare-with", a->compare_with,
       "Print the error against these answers of the source's framework (.npy, one row an image)");
@@ -618,8 +758,24 @@ void AddResultOptions(CLI::App* app, Arguments* a) {
 
 /// Which options go with which values of others.
 void CheckTogether(const CLI::App& app, const Arguments& a) {
-  if (!a.data.empty() && a.precisions.size() < 2)
-    throw CLI::ValidationError("--data", "goes with several precisions");
+  for (const char* name : {"--calibration-samples", "--fast-decode", "--calibration-method",
+                           "--calibration-percentile", "--tune", "--save-calibration-table"}) {
+    if (app.count(name) > 0 && a.calibration_data.empty() && !a.budget.wanted())
+      throw CLI::RequiresError(name, "--calibration-data");
+  }
+  if (!a.data.empty() && a.precisions.size() < 2 && !a.budget.wanted())
+    throw CLI::ValidationError("--data", "goes with several precisions, or with a budget");
+  if (a.budget.wanted()) {
+    const char* name = a.budget.max_drop ? "--max-drop" : "--min-sqnr";
+    if (a.precisions != std::vector<Precision>{Precision::kInt8})
+      throw CLI::ValidationError(name, "goes with --precision=int8");
+    if (a.data.empty() && a.calibration_data.empty())
+      throw CLI::ValidationError(name, "needs --data or --calibration-data to judge by");
+    if (!a.calibration_table.empty())
+      throw CLI::ValidationError(name, "takes ranges from data, not from a table");
+  }
+  if (a.require_int8 && (a.budget.wanted() || !a.keep.empty()))
+    throw CLI::ValidationError("--require-int8", "leaves no layer in float");
   if (app.count("--compare-with") > 0 && a.precisions.size() > 1)
     throw CLI::ValidationError("--compare-with", "goes with one precision");
   if (a.require_int8 && !a.wants(Precision::kInt8))
@@ -656,8 +812,10 @@ int Main(int argc, char** argv) {
   app.footer(
       Example("octet_convert model.onnx --precision=fp32,int8 --calibration-data=photos/ \\\n"
               "      --data=test.tfrecord --output=model.octet"));
-  const std::optional<int> done =
-      ParseCommandLine(&app, argc, argv, [&] { CheckTogether(app, a); });
+  const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
+    if (a.budget.wanted() && a.precisions.empty()) a.precisions = {Precision::kInt8};
+    CheckTogether(app, a);
+  });
   if (list && done == 0) {
     const std::string text = a.json ? OperatorsJson(AllOperators()) : OperatorsText(AllOperators());
     std::fwrite(text.data(), 1, text.size(), stdout);

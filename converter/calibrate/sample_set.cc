@@ -8,16 +8,17 @@
 namespace octet {
 
 Result<DatasetSamples> SampleSet::Open() {
-  if (passed_ && every_ == 1) return FromMemory();
+  if (passed_ && every_ == 1) return OpenHeld();
   OCTET_ASSIGN_OR_RETURN(DatasetSamples samples, open_());
   if (passed_) return samples;
   held_.clear();
   description_ = samples.description;
   seen_ = 0, every_ = 1;
-  samples.next = [this, next = std::move(samples.next), label = samples.label,
-                  name = samples.name](float* to) -> Result<bool> {
+  samples.next = [this, next = std::move(samples.next), label = samples.label, name = samples.name,
+                  size = samples.size](float* to) -> Result<bool> {
     OCTET_ASSIGN_OR_RETURN(const bool more, next(to));
-    passed_ = !more;
+    // Those who know how many there are need not ask for one more.
+    passed_ = !more || seen_ + 1 == size;
     if (!more || seen_++ % every_ != 0) return more;
     held_.push_back({name ? name() : "", label ? label() : -1, {to, to + elements_}});
     const auto bytes = static_cast<int64_t>(held_.size() * elements_ * sizeof(float));
@@ -33,7 +34,7 @@ Result<DatasetSamples> SampleSet::Open() {
   return samples;
 }
 
-Result<DatasetSamples> SampleSet::FromMemory() const {
+Result<DatasetSamples> SampleSet::OpenHeld() const {
   const auto at = std::make_shared<size_t>(0);
   DatasetSamples samples;
   samples.size = static_cast<int64_t>(held_.size());

@@ -23,13 +23,13 @@ class SampleSet {
 
   /// From the first one on. Its functions must not outlive the set.
   Result<DatasetSamples> Open();
+  /// Those in memory alone.
+  Result<DatasetSamples> OpenHeld() const;
 
   /// After the first pass: those in memory, spread evenly over all, kMostHeldBytes at most.
   const std::vector<NamedSample>& held() const { return held_; }
 
  private:
-  Result<DatasetSamples> FromMemory() const;
-
   OpenFn open_;
   size_t elements_;
   bool passed_ = false;  ///< Once to the end.

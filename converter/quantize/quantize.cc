@@ -11,6 +11,7 @@
 #include <limits>
 #include <map>
 #include <numeric>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -147,10 +148,13 @@ void DequantizeWeights(Graph* g) {
   }
 }
 
-Status ToFloat16(Graph* g) {
+/// By name.
+using Kept = std::set<std::string>;
+
+Status ToFloat16(const Kept& kept, Graph* g) {
   std::map<TensorId, TensorId> converted;  // Weights may be shared.
   for (Node& n : g->nodes) {
-    if (!TraitsOf(n.type).has_weights) continue;
+    if (!TraitsOf(n.type).has_weights || kept.contains(n.name)) continue;
     const TensorId id = n.inputs[kInputWeights];
     if (const auto it = converted.find(id); it != converted.end()) {
       n.inputs[kInputWeights] = it->second;
@@ -191,9 +195,11 @@ void SetInt8Weights(Graph* g, Node* n, const Int8Weights& q) {
 /// with all layers in int8, 0.0074 with this rule.
 constexpr int64_t kSmallLayer = 1024;
 
-void ToHybrid(Graph* g) {
+void ToHybrid(const Kept& kept, Graph* g) {
   for (Node& n : g->nodes) {
-    if (!TraitsOf(n.type).has_weights || Reduction(*g, n) > kMaxInt8Reduction) continue;
+    if (!TraitsOf(n.type).has_weights || Reduction(*g, n) > kMaxInt8Reduction ||
+        kept.contains(n.name))
+      continue;
     const Tensor& w = g->tensor(n.inputs[kInputWeights]);
     if (w.dtype == DType::kI8 || w.shape.num_elements() < kSmallLayer) continue;
     SetInt8Weights(g, &n, QuantizeWeights(w.values<float>(), static_cast<size_t>(w.shape[0]), {}));
@@ -246,8 +252,8 @@ class Int8Converter {
  public:
   /// With a float input what scales it at the network's head is computed in float, so that it is
   /// rounded once.
-  Int8Converter(Graph graph, const CalibrationTable* table, bool float_input)
-      : g_(std::move(graph)), table_(table), float_input_(float_input) {}
+  Int8Converter(Graph graph, const CalibrationTable* table, bool float_input, const Kept& kept)
+      : g_(std::move(graph)), table_(table), float_input_(float_input), kept_(kept) {}
 
   Result<Graph> Run(bool require_int8) {
     original_tensors_ = g_.tensors.size();
@@ -298,7 +304,8 @@ class Int8Converter {
       // Reshapes between the last layer and a softmax stay with the softmax, so that logits are not
       // rounded.
       const bool follows = n.type == OpType::kReshape || n.type == OpType::kSlice;
-      float_node_[i] = HasOnlyFloat(n) || (follows && OnlyFloatReaders(n.output)) || IsHead(n);
+      float_node_[i] = kept_.contains(n.name) || HasOnlyFloat(n) ||
+                       (follows && OnlyFloatReaders(n.output)) || IsHead(n);
     }
     is_u8_.assign(g_.tensors.size(), false);
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
@@ -554,6 +561,7 @@ class Int8Converter {
   Graph g_;
   const CalibrationTable* table_;
   bool float_input_;
+  const Kept& kept_;
   size_t original_tensors_ = 0;
   std::vector<std::vector<int>> readers_;  ///< Nodes, by original tensor.
   std::vector<int> producer_;              ///< Node, by original tensor.
@@ -745,6 +753,7 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
                             const CalibrationTable* table) {
   OCTET_RETURN_IF_ERROR(CheckGraph(float_graph));  // No integer stands for a NaN.
   Graph g = float_graph;
+  const Kept kept(options.keep.begin(), options.keep.end());
   if (IsQuantized(g)) {
     if (options.precision != Precision::kInt8) {
       return Unsupported(
@@ -761,18 +770,18 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
         break;
       case Precision::kFp16:
         DequantizeWeights(&g);
-        OCTET_RETURN_IF_ERROR(ToFloat16(&g));
+        OCTET_RETURN_IF_ERROR(ToFloat16(kept, &g));
         break;
       case Precision::kHybrid:
-        ToHybrid(&g);
+        ToHybrid(kept, &g);
         break;
       case Precision::kInt8: {
         if (table == nullptr)
           return InvalidArgument("int8 needs a calibration table or calibration data");
         OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
-        OCTET_ASSIGN_OR_RETURN(g,
-                               Int8Converter(std::move(g), table, options.input_type == DType::kF32)
-                                   .Run(options.require_int8));
+        OCTET_ASSIGN_OR_RETURN(
+            g, Int8Converter(std::move(g), table, options.input_type == DType::kF32, kept)
+                   .Run(options.require_int8));
         break;
       }
     }

@@ -60,6 +60,51 @@ std::string LabelsText(const ConversionReport& r) {
                 r.labels_source);
 }
 
+std::string ScoreText(const Budget& budget, const OutputScore& score) {
+  std::string s;
+  if (budget.max_drop)
+    s += StrCat(Fixed(score.drop(), 2),
+                score.labelled > 0 ? " points lost" : " % of labels changed");
+  if (budget.min_sqnr_db) s += StrCat(s.empty() ? "" : ", ", DecibelText(score.sqnr_db));
+  return s;
+}
+
+std::string BudgetText(const BudgetReport& b) {
+  std::string allowed;
+  if (b.budget.max_drop) allowed += StrCat("at most ", Short(*b.budget.max_drop));
+  if (b.budget.min_sqnr_db)
+    allowed +=
+        StrCat(allowed.empty() ? "" : ", ", "at least ", Short(*b.budget.min_sqnr_db), " dB");
+  std::string s = StrCat("\nbudget:      ", ScoreText(b.budget, b.mixed), ", ", allowed, " on ",
+                         b.mixed.samples, " samples that no range is from");
+  if (b.kept.empty()) return s + "; all layers in int8";
+  s += StrCat("; int8 alone: ", ScoreText(b.budget, b.int8));
+  for (const KeptLayer& layer : b.kept) {
+    s += StrCat("\nin float:    ", layer.name, ", ", Fixed(100.0 * layer.share, 1),
+                " % of int8's error, ", Fixed(layer.ms, 3), " ms more");
+  }
+  return s;
+}
+
+nlohmann::ordered_json BudgetJson(const BudgetReport& b) {
+  const auto score = [](const OutputScore& s) {
+    return nlohmann::ordered_json{{"samples", s.samples},
+                                  {"changed", s.changed},
+                                  {"labelled", s.labelled},
+                                  {"drop", s.drop()},
+                                  {"sqnr_db", s.sqnr_db}};
+  };
+  nlohmann::ordered_json json;
+  if (b.budget.max_drop) json["max_drop"] = *b.budget.max_drop;
+  if (b.budget.min_sqnr_db) json["min_sqnr_db"] = *b.budget.min_sqnr_db;
+  json["int8"] = score(b.int8);
+  json["mixed"] = score(b.mixed);
+  json["kept"] = nlohmann::ordered_json::array();
+  for (const KeptLayer& layer : b.kept)
+    json["kept"].push_back({{"layer", layer.name}, {"share", layer.share}, {"ms", layer.ms}});
+  return json;
+}
+
 }  // namespace
 
 ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_t file_size,
@@ -105,6 +150,7 @@ std::string ReportText(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
   }
+  if (r.budget) s += BudgetText(*r.budget);
   for (const TuneResult& t : r.tuning) {
     s += StrCat("\ntuning:      ", NameOf(kTuneStepNames, t.step), ", ", DecibelText(t.before_db),
                 " to ", DecibelText(t.after_db), t.kept ? "" : ": not kept");
@@ -151,6 +197,7 @@ std::string ReportJson(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     json["calibration"] = {{"method", r.calibration_method}, {"samples", r.calibration_samples}};
   }
+  if (r.budget) json["budget"] = BudgetJson(*r.budget);
   for (const TuneResult& t : r.tuning) {
     json["tuning"].push_back({{"step", NameOf(kTuneStepNames, t.step)},
                               {"before_db", t.before_db},

@@ -12,6 +12,7 @@
 #include "converter/import/builder/operator_row.h"
 #include "converter/report/compare.h"
 #include "converter/report/verdict.h"
+#include "converter/tune/budget.h"
 #include "converter/tune/tune.h"
 #include "formats/model/graph.h"
 #include "formats/model/input_meaning.h"
@@ -38,6 +39,7 @@ struct ConversionReport {
   std::string reference;  ///< Path of the answers compared with; empty for none.
   std::optional<Comparison> comparison;
   std::vector<TuneResult> tuning;  ///< Steps that were tried.
+  std::optional<BudgetReport> budget;
   std::optional<Verdict> verdict;  ///< Of networks that were quantized, where there is data.
   std::string no_verdict;          ///< Else why there is none; empty where nothing was quantized.
   /// Choices that were made for the user; the text has none, they go to stderr.

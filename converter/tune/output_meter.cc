@@ -1,5 +1,6 @@
 #include "converter/tune/output_meter.h"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <memory>
@@ -27,23 +28,32 @@ TensorId AnswerOf(const Graph& g) {
 
 }  // namespace
 
-Result<OutputMeter> OutputMeter::Create(const Graph& original,
-                                        const std::vector<NamedSample>& samples) {
-  OutputMeter meter(samples);
-  OCTET_ASSIGN_OR_RETURN(meter.answers_, meter.Answers(original));
+Result<OutputMeter> OutputMeter::Create(const Graph& original, OpenFn open) {
+  OutputMeter meter(std::move(open));
+  std::vector<std::vector<float>>& answers = meter.answers_;
+  OCTET_RETURN_IF_ERROR(meter.Run(original, [&](std::vector<float> answer, int) {
+    answers.push_back(std::move(answer));
+    return OkStatus();
+  }));
+  if (answers.empty()) return InvalidArgument("the data holds no sample");
   return meter;
 }
 
-Result<std::vector<std::vector<float>>> OutputMeter::Answers(const Graph& graph) const {
+Status OutputMeter::Run(
+    const Graph& graph,
+    const std::function<Status(std::vector<float> answer, int label)>& use) const {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, ModelFromGraph(graph));
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner, GraphRunner::Create(model));
+  OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, open_());
   const Graph& g = runner->graph();
   const TensorDescription input = model->Describe().inputs[0];
   const TensorId wanted = AnswerOf(g);
+  std::vector<float> sample(input.num_elements());
   std::vector<uint8_t> bytes(input.num_bytes());
-  std::vector<std::vector<float>> answers;
-  for (const NamedSample& sample : *samples_) {
-    input.FromFloats(sample.input.data(), bytes.data());
+  for (;;) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, samples.next(sample.data()));
+    if (!more) return OkStatus();
+    input.FromFloats(sample.data(), bytes.data());
     std::vector<float> values;
     OCTET_RETURN_IF_ERROR(
         runner->Run(bytes.data(), [&](TensorId id, const kernels::ActivationView& view) {
@@ -55,24 +65,37 @@ Result<std::vector<std::vector<float>>> OutputMeter::Answers(const Graph& graph)
                                          static_cast<double>(values.size()));
     if (values.size() > 1)
       for (float& v : values) v -= mean;
-    answers.push_back(std::move(values));
+    OCTET_RETURN_IF_ERROR(use(std::move(values), samples.label ? samples.label() : -1));
   }
-  return answers;
 }
 
-Result<double> OutputMeter::Sqnr(const Graph& quantized) const {
-  OCTET_ASSIGN_OR_RETURN(const std::vector<std::vector<float>> answers, Answers(quantized));
+Result<OutputScore> OutputMeter::Score(const Graph& quantized) const {
+  OutputScore score;
   double signal = 0.0, noise = 0.0;
-  for (size_t s = 0; s < answers.size(); ++s) {
-    if (answers[s].size() != answers_[s].size())
-      return InternalError("the quantized network has another number of answers");
-    for (size_t i = 0; i < answers[s].size(); ++i) {
-      const double want = answers_[s][i], difference = answers[s][i] - want;
-      signal += want * want;
+  OCTET_RETURN_IF_ERROR(Run(quantized, [&](const std::vector<float>& got, int label) -> Status {
+    const auto at = static_cast<size_t>(score.samples++);
+    if (at >= answers_.size() || got.size() != answers_[at].size())
+      return InternalError("the quantized network has other answers than the float one");
+    const std::vector<float>& want = answers_[at];
+    for (size_t i = 0; i < got.size(); ++i) {
+      const double difference = static_cast<double>(got[i]) - want[i];
+      signal += static_cast<double>(want[i]) * want[i];
       noise += difference * difference;
     }
-  }
-  return noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+    const auto largest = [](const std::vector<float>& v) {
+      return static_cast<int>(std::max_element(v.begin(), v.end()) - v.begin());
+    };
+    const int before = largest(want), after = largest(got);
+    score.changed += before != after;
+    if (label < 0 || label >= static_cast<int>(want.size())) return OkStatus();
+    ++score.labelled;
+    score.float_correct += before == label;
+    score.correct += after == label;
+    return OkStatus();
+  }));
+  score.sqnr_db =
+      noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+  return score;
 }
 
 }  // namespace octet

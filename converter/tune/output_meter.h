@@ -2,7 +2,8 @@
 #ifndef OCTET_CONVERTER_TUNE_OUTPUT_METER_H_
 #define OCTET_CONVERTER_TUNE_OUTPUT_METER_H_
 
-#include <string>
+#include <cstdint>
+#include <functional>
 #include <utility>
 #include <vector>
 
@@ -12,23 +13,40 @@
 
 namespace octet {
 
+/// Of all samples of a meter.
+struct OutputScore {
+  int64_t samples = 0, changed = 0;  ///< Samples whose largest answer is at another place.
+  int64_t labelled = 0, float_correct = 0, correct = 0;  ///< Of those whose class is known.
+  /// Signal to quantization noise: 10 log10 of the sum of squares of the float network's answers
+  /// over that of the differences; infinite where there are none.
+  double sqnr_db = 0.0;
+
+  /// Percent points of accuracy; of samples without labels, percent that changed.
+  double drop() const {
+    const double lost = static_cast<double>(labelled > 0 ? float_correct - correct : changed);
+    return 100.0 * lost / static_cast<double>(labelled > 0 ? labelled : samples);
+  }
+};
+
 /// Remembers what the float network answers. The answers are those in front of a softmax, sigmoid
 /// and the like at the end, less each sample's mean, on which no label depends.
 class OutputMeter {
  public:
-  /// `samples` are inputs of `original` in float32; they must outlive the meter. Errors: those of
-  /// Run.
-  static Result<OutputMeter> Create(const Graph& original, const std::vector<NamedSample>& samples);
+  using OpenFn = std::function<Result<DatasetSamples>()>;
+  /// `open` gives the samples from the first one on, inputs of `original` in float32; the meter
+  /// keeps it. Errors: those of the samples and of Run; kInvalidArgument without a sample.
+  static Result<OutputMeter> Create(const Graph& original, OpenFn open);
 
-  /// Signal to quantization noise of `quantized` in dB: 10 log10 of the sum of squares of the
-  /// float network's answers over that of the differences; infinite where there are none.
-  Result<double> Sqnr(const Graph& quantized) const;
+  /// Runs `quantized` on all of them.
+  Result<OutputScore> Score(const Graph& quantized) const;
 
  private:
-  explicit OutputMeter(const std::vector<NamedSample>& samples) : samples_(&samples) {}
-  Result<std::vector<std::vector<float>>> Answers(const Graph& graph) const;
+  explicit OutputMeter(OpenFn open) : open_(std::move(open)) {}
+  /// Calls `use` for each sample, with its class or -1.
+  Status Run(const Graph& graph,
+             const std::function<Status(std::vector<float> answer, int label)>& use) const;
 
-  const std::vector<NamedSample>* samples_;
+  OpenFn open_;
   std::vector<std::vector<float>> answers_;
 };
 

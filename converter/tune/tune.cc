@@ -1,9 +1,12 @@
 #include "converter/tune/tune.h"
 
 #include <algorithm>
+#include <map>
 #include <optional>
+#include <string>
 #include <utility>
 
+#include "converter/passes/passes.h"
 #include "converter/tune/branches.h"
 #include "converter/tune/equalize.h"
 #include "converter/tune/pixels.h"
@@ -17,12 +20,15 @@ class Tuner {
  public:
   Tuner(const QuantizeOptions& quantize, const CalibrationTable& table, SampleSet* samples,
         const OutputMeter& meter, const TuneOptions& options)
-      : quantize_(quantize), table_(table), samples_(*samples), meter_(meter), options_(options) {}
+      : quantize_(quantize), samples_(*samples), meter_(meter), options_(options) {
+    tuned_.table = table;
+  }
 
   Result<Tuned> Run(const Graph& graph) {
     tuned_.original = graph;
-    OCTET_ASSIGN_OR_RETURN(tuned_.graph, QuantizeGraph(graph, quantize_, &table_));
-    OCTET_ASSIGN_OR_RETURN(tuned_.sqnr_db, meter_.Sqnr(tuned_.graph));
+    OCTET_ASSIGN_OR_RETURN(tuned_.graph, QuantizeGraph(graph, quantize_, &tuned_.table));
+    OCTET_ASSIGN_OR_RETURN(const OutputScore untuned, meter_.Score(tuned_.graph));
+    tuned_.sqnr_db = untuned.sqnr_db;
     for (TuneStep step : options_.steps) {
       switch (step) {
         case TuneStep::kBranches:
@@ -52,14 +58,15 @@ class Tuner {
 
   /// Keeps `graph`, made from `original`, where it is better.
   Status Judge(TuneStep step, Graph graph, const Graph& original, CalibrationTable table) {
-    OCTET_ASSIGN_OR_RETURN(const double db, meter_.Sqnr(graph));
+    OCTET_ASSIGN_OR_RETURN(const OutputScore score, meter_.Score(graph));
+    const double db = score.sqnr_db;
     const bool better = db >= tuned_.sqnr_db + kWorthwhileDb;
     tuned_.steps.push_back({step, tuned_.sqnr_db, db, better});
     if (!better) return OkStatus();
     tuned_.graph = std::move(graph);
     tuned_.original = original;
     tuned_.sqnr_db = db;
-    table_ = std::move(table);
+    tuned_.table = std::move(table);
     return OkStatus();
   }
 
@@ -78,7 +85,7 @@ class Tuner {
                                        : static_cast<double>(range->second.max) -
                                              static_cast<double>(range->second.min);
       };
-      if (span(table, graph) < span(table_, tuned_.original)) chosen.push_back(block);
+      if (span(table, graph) < span(tuned_.table, tuned_.original)) chosen.push_back(block);
     }
     if (chosen.empty()) return OkStatus();
     if (chosen.size() < blocks.size()) {
@@ -102,13 +109,14 @@ class Tuner {
   }
 
   Status TryPixels() {
-    std::optional<PixelGraph> pixels = TakePixels(tuned_.original, table_);
-    if (!pixels) return OkStatus();
+    std::optional<PixelGraph> pixels = TakePixels(tuned_.original, tuned_.table);
+    if (!pixels || std::ranges::count(quantize_.keep, pixels->convolution) > 0) return OkStatus();
     OCTET_ASSIGN_OR_RETURN(Graph quantized,
                            QuantizeGraph(pixels->graph, quantize_, &pixels->table));
     SetPadding(*pixels, &quantized);
-    OCTET_RETURN_IF_ERROR(Judge(TuneStep::kPixels, std::move(quantized), tuned_.original, table_));
-    if (tuned_.steps.back().kept) pixels_ = std::move(pixels);
+    OCTET_RETURN_IF_ERROR(
+        Judge(TuneStep::kPixels, std::move(quantized), tuned_.original, tuned_.table));
+    if (tuned_.steps.back().kept) tuned_.pixels = std::move(pixels);
     return OkStatus();
   }
 
@@ -117,25 +125,61 @@ class Tuner {
     to_int8.precision = Precision::kInt8;
     to_int8.require_int8 = false;
     Graph rounded = tuned_.graph;
-    const Graph& original = pixels_ ? pixels_->graph : tuned_.original;
+    const Graph& original = tuned_.pixels ? tuned_.pixels->graph : tuned_.original;
     OCTET_ASSIGN_OR_RETURN(const Graph int8, quantize_.precision == Precision::kInt8
                                                  ? Result<Graph>(tuned_.graph)
-                                                 : QuantizeGraph(original, to_int8, &table_));
+                                                 : QuantizeGraph(original, to_int8, &tuned_.table));
     OCTET_RETURN_IF_ERROR(
         RoundSecondOrder(original, int8, samples_.held(), &rounded, options_.progress));
-    return Judge(TuneStep::kRounding, std::move(rounded), tuned_.original, table_);
+    return Judge(TuneStep::kRounding, std::move(rounded), tuned_.original, tuned_.table);
   }
 
   const QuantizeOptions& quantize_;
-  CalibrationTable table_;  ///< Of tuned_.original.
   SampleSet& samples_;
   const OutputMeter& meter_;
   const TuneOptions& options_;
   Tuned tuned_;
-  std::optional<PixelGraph> pixels_;  ///< What tuned_.graph was made from in truth.
 };
 
+/// Takes the weights of layers that read the same codes at the same scales.
+void TakeWeights(const Graph& from, Graph* to) {
+  std::map<std::string, const Node*> known;
+  for (const Node& n : from.nodes) known[n.name] = &n;
+  const auto same = [](const Graph& a, TensorId i, const Graph& b, TensorId j) {
+    const Tensor &x = a.tensor(i), &y = b.tensor(j);
+    return x.dtype == y.dtype && x.quantization == y.quantization &&
+           std::ranges::equal(x.data, y.data);
+  };
+  for (Node& n : to->nodes) {
+    const auto found = known.find(n.name);
+    if (n.input(kInputScales) == kNoTensor || found == known.end()) continue;
+    const Node& old = *found->second;
+    if (old.input(kInputScales) == kNoTensor ||
+        !same(from, old.inputs[kInputScales], *to, n.inputs[kInputScales]) ||
+        !same(from, old.inputs[kInputX], *to, n.inputs[kInputX]))
+      continue;
+    for (int slot : {kInputWeights, kInputBias}) {
+      if (old.input(slot) == kNoTensor) continue;
+      to->tensors.push_back(from.tensor(old.inputs[static_cast<size_t>(slot)]));
+      n.set_input(slot, static_cast<TensorId>(to->tensors.size() - 1));
+    }
+  }
+}
+
 }  // namespace
+
+Result<Graph> Requantize(const Tuned& tuned, const QuantizeOptions& quantize) {
+  // A layer of floats has no padding codes.
+  const bool pixels =
+      tuned.pixels && std::ranges::count(quantize.keep, tuned.pixels->convolution) == 0;
+  OCTET_ASSIGN_OR_RETURN(Graph graph,
+                         QuantizeGraph(pixels ? tuned.pixels->graph : tuned.original, quantize,
+                                       pixels ? &tuned.pixels->table : &tuned.table));
+  if (pixels) SetPadding(*tuned.pixels, &graph);
+  TakeWeights(tuned.graph, &graph);
+  OCTET_RETURN_IF_ERROR(RemoveUnused(&graph));
+  return graph;
+}
 
 Result<Tuned> Tune(const Graph& graph, const QuantizeOptions& quantize,
                    const CalibrationTable& table, SampleSet* samples, const OutputMeter& meter,

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@
 #include "converter/calibrate/sample_set.h"
 #include "converter/quantize/quantize.h"
 #include "converter/tune/output_meter.h"
+#include "converter/tune/pixels.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -31,13 +33,15 @@ inline constexpr std::array<std::string_view, 4> kTuneStepNames{"branches", "equ
 /// A step that the network has a use for.
 struct TuneResult {
   TuneStep step = TuneStep::kBranches;
-  double before_db = 0.0, after_db = 0.0;  ///< OutputMeter::Sqnr without it, and with it.
+  double before_db = 0.0, after_db = 0.0;  ///< OutputScore::sqnr_db without it, and with it.
   bool kept = false;
 };
 
 struct Tuned {
-  Graph graph;     ///< Quantized.
-  Graph original;  ///< The float network that it was made from.
+  Graph graph;                       ///< Quantized.
+  Graph original;                    ///< The float network that it was made from.
+  CalibrationTable table;            ///< Of `original`.
+  std::optional<PixelGraph> pixels;  ///< What `graph` was made of in truth.
   double sqnr_db = 0.0;
   std::vector<TuneResult> steps;
 };
@@ -59,6 +63,9 @@ inline constexpr double kWorthwhileDb = 0.1;
 Result<Tuned> Tune(const Graph& graph, const QuantizeOptions& quantize,
                    const CalibrationTable& table, SampleSet* samples, const OutputMeter& meter,
                    const TuneOptions& options);
+
+/// `tuned` with other layers in float: with its weights in those that are left in int8.
+Result<Graph> Requantize(const Tuned& tuned, const QuantizeOptions& quantize);
 
 }  // namespace octet
 

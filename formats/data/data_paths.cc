@@ -68,7 +68,9 @@ bool SetHas(std::string_view* pattern, char c) {
   return has == (first == 1);
 }
 
-bool Matches(std::string_view pattern, std::string_view name) {
+}  // namespace
+
+bool MatchesPattern(std::string_view pattern, std::string_view name) {
   std::optional<std::pair<std::string_view, std::string_view>> retry;  // At the last star.
   while (!name.empty() || !pattern.empty()) {
     const char p = pattern.empty() ? '\0' : pattern[0];
@@ -97,6 +99,8 @@ bool Matches(std::string_view pattern, std::string_view name) {
   return true;
 }
 
+namespace {
+
 /// What there is with a name like this, in order. As in a shell, wildcards find no hidden files.
 std::vector<std::string> Glob(const fs::path& pattern) {
   std::vector<fs::path> found{""};
@@ -112,7 +116,7 @@ std::vector<std::string> Glob(const fs::path& pattern) {
       for (fs::directory_iterator it(folder.empty() ? "." : folder, error);
            !error && it != fs::directory_iterator(); it.increment(error)) {
         const std::string entry = it->path().filename().string();
-        if (entry.starts_with('.') <= name.starts_with('.') && Matches(name, entry))
+        if (entry.starts_with('.') <= name.starts_with('.') && MatchesPattern(name, entry))
           next.push_back(folder / entry);
       }
     }

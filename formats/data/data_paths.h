@@ -3,11 +3,16 @@
 #define OCTET_FORMATS_DATA_DATA_PATHS_H_
 
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "formats/base/status.h"
 
 namespace octet {
+
+/// Whether all of `name` is as `pattern` says: '*' for any characters, '?' for one, '[...]' for one
+/// of a set ('!' in front: none of it).
+bool MatchesPattern(std::string_view pattern, std::string_view name);
 
 /// Puts in the place of a pattern ('*', '?', '[...]'; a file of just that name goes first) what it
 /// matches, and in that of a folder of TFRecord files those, each sorted by bytes. With `complete`,

@@ -125,6 +125,42 @@ TEST_F(OctetConvertTest, TunesWhatItsDataShows) {
     EXPECT_EQ(RunCommand(convert + " --tune=" + wrong).code, 2) << wrong;
 }
 
+TEST_F(OctetConvertTest, HoldsABudget) {
+  const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
+                              File("budget.octet") + " --tune=none --data " +
+                              Quote(kTiny + "input.npy");
+  const Outcome easy = RunCommand(convert + " --max-drop=100");
+  EXPECT_EQ(easy.code, 0) << easy.err;
+  EXPECT_NE(easy.out.find(" of labels changed, at most 100 on 2 samples that no range is from; all "
+                          "layers in int8\n"),
+            std::string::npos)
+      << easy.out;
+  const Outcome hard = RunCommand(convert + " --min-sqnr=100 --json");
+  ASSERT_EQ(hard.code, 0) << hard.err;
+  const Json budget = Json::parse(hard.out, nullptr, false)["budget"];
+  EXPECT_LT(budget["int8"]["sqnr_db"].get<double>(), 100.0);
+  ASSERT_FALSE(budget["kept"].empty());
+  const std::string layer = budget["kept"][0]["layer"].get<std::string>();
+  const Outcome inspect = RunCommand(kOctet + " inspect " + File("budget.octet"));
+  EXPECT_NE(inspect.out.find("--min-sqnr=100 --keep=" + layer), std::string::npos) << inspect.out;
+
+  // By hand.
+  const std::string by_hand = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
+                              File("budget.octet") + " --precision=int8 --calibration-data " +
+                              Quote(kTiny + "input.npy");
+  const Outcome kept = RunCommand(by_hand + " --keep=" + Quote(layer));
+  EXPECT_EQ(kept.code, 0) << kept.err;
+  EXPECT_NE(kept.out.find("\nin float32:  "), std::string::npos) << kept.out;
+  EXPECT_NE(kept.out.find(layer), std::string::npos) << kept.out;
+  const Outcome none = RunCommand(by_hand + " --keep=nothing");
+  EXPECT_EQ(none.code, 1);
+  EXPECT_NE(none.err.find("--keep=nothing: no layer has this name, of "), std::string::npos)
+      << none.err;
+  for (const char* wrong : {" --max-drop=1 --precision=hybrid", " --max-drop=101",
+                            " --max-drop=1 --require-int8", " --min-sqnr=no"})
+    EXPECT_EQ(RunCommand(convert + wrong).code, 2) << wrong;
+}
+
 TEST_F(OctetConvertTest, SaysWhatQuantizationCost) {
   const std::string convert = kConvert + " " + Quote(kTiny + "fp32.tflite") + " --output " +
                               File("cost.octet"),
