@@ -54,7 +54,7 @@ struct TuneOptions {
 };
 
 /// A step is kept where it raises the signal to noise ratio of the answers by at least this much.
-inline constexpr double kWorthwhileDb = 0.1;
+inline constexpr double kWorthwhileDb = 0.2;
 
 /// Quantizes `graph` by `table`, which was measured on `samples`, to kHybrid, kInt8 or the like,
 /// once more with each step on top of those that were kept. The result depends on nothing but the
