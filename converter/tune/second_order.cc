@@ -348,6 +348,7 @@ std::vector<int8_t> RoundLayer(std::span<const float> weights, std::span<const f
 Status RoundSecondOrder(const Graph& original, const Graph& int8,
                         const std::vector<NamedSample>& samples, Graph* quantized,
                         const std::function<void(double share)>& progress) {
+  if (samples.empty()) return OkStatus();
   const Layers floats = LayersOf(original);
   std::unordered_map<std::string, Node*> targets;
   for (Node& n : quantized->nodes)

@@ -497,6 +497,24 @@ TEST(TuneTest, MakesUnevenNetworksAsGoodAsEvenOnes) {
   }
 }
 
+/// Networks of which nothing is left to tune are converted as ever.
+TEST(TuneTest, OfNetworksWithoutLayersNothing) {
+  for (const OpType type : {OpType::kSoftmax, OpType::kReshape, OpType::kRelu}) {
+    Graph g;
+    const TensorId image = g.AddActivation("image", DType::kF32, {1, 12, 12, 3});
+    const bool flat = type == OpType::kReshape;
+    const TensorId y =
+        g.AddActivation("y", DType::kF32, flat ? Shape{1, 432} : Shape{1, 12, 12, 3});
+    g.inputs = {image};
+    g.AddNode(type, "only", {image}, y);
+    g.outputs = {y};
+    for (Precision precision : {Precision::kInt8, Precision::kHybrid}) {
+      const Result<Tuned> tuned = TuneTo(precision, g, TuneOptions().steps);
+      EXPECT_TRUE(tuned.ok()) << OpTypeName(type) << ": " << tuned.status().message();
+    }
+  }
+}
+
 TEST(TuneTest, SameBytesAgain) {
   Network network;
   network.MakeBlockUneven();
