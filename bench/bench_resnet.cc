@@ -85,7 +85,8 @@ Result<std::vector<Measurement>> MeasureAll(const Options& o) {
   }
   OCTET_ASSIGN_OR_RETURN(const SyntheticNetwork network,
                          SyntheticNetwork::Build(DescriptionName(o)));
-  for (Precision p : {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+  for (int i = 0; i < kNumPrecisions; ++i) {
+    const auto p = static_cast<Precision>(i);
     if (o.precision != "all" && o.precision != PrecisionName(p)) continue;
     OCTET_ASSIGN_OR_RETURN(const SerializedModel file, network.Convert(p));
     OCTET_RETURN_IF_ERROR(
@@ -141,8 +142,8 @@ int Main(int argc, char** argv) {
   CLI::Option* network = app.add_option(
       "--network", o.network, "Name or path of a graph description (models/), e.g. flowers_resnet");
   app.add_option("--precision", o.precision,
-                 "fp32, fp16, hybrid, int8 or all; default int8, of files their own")
-      ->check(OneOf({"fp32", "fp16", "hybrid", "int8", "all"}));
+                 "fp32, fp16, hybrid, int8, int16x8 or all; default int8, of files their own")
+      ->check(OneOf({"fp32", "fp16", "hybrid", "int8", "int16x8", "all"}));
   app.add_option("--threads", o.threads, "Threads (1); several, with commas, are measured in turn")
       ->delimiter(',')
       ->allow_extra_args(false)

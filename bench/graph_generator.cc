@@ -13,6 +13,7 @@
 
 #include "formats/base/dtype.h"
 #include "formats/base/shape.h"
+#include "formats/model/operators.h"
 
 namespace octet::testing {
 namespace {
@@ -807,6 +808,44 @@ class Generator {
 }  // namespace
 
 Graph GenerateGraph(Choices* choices) { return Generator(choices).Run(); }
+
+bool ToInt16(Graph* graph) {
+  Graph& g = *graph;
+  // What something computes with.
+  std::vector<bool> used(g.tensors.size(), false);
+  for (const Node& n : g.nodes) {
+    if (TraitsOf(n.type).converts) continue;
+    used[static_cast<size_t>(n.output)] = true;
+    for (TensorId id : n.inputs) {
+      if (id != kNoTensor) used[static_cast<size_t>(id)] = true;
+    }
+  }
+  bool any = false;
+  for (size_t i = 0; i < used.size(); ++i) {
+    Tensor& t = g.tensors[i];
+    if (t.is_constant() || t.dtype != DType::kU8 || !used[i]) continue;
+    t.dtype = DType::kI16;
+    t.quantization = {t.quantization.scale / 128.0f, 0};
+    any = true;
+  }
+  for (Node& n : g.nodes) {
+    if (g.tensor(n.inputs[0]).dtype != DType::kI16) continue;
+    // Neither units nor padding codes are for int16.
+    if (n.type == OpType::kScaleShift) n.inputs.resize(kInputUnit);
+    if (TraitsOf(n.type).has_weights && n.input(kInputPadding) != kNoTensor)
+      n.inputs.resize(kInputPadding);
+    const bool bias = TraitsOf(n.type).has_weights && n.input(kInputBias) != kNoTensor;
+    if (!bias) continue;
+    std::vector<int64_t> values;
+    for (int32_t b : g.tensor(n.inputs[kInputBias]).values<int32_t>())
+      values.push_back(int64_t{b} * 131);
+    n.inputs[kInputBias] = g.AddConstant("b" + std::to_string(g.tensors.size()), DType::kI64,
+                                         {static_cast<int64_t>(values.size())}, values.data(),
+                                         values.size() * sizeof(int64_t));
+  }
+  if (any) g.metadata.precision = Precision::kInt16x8;
+  return any;
+}
 
 int64_t GraphCost(const Graph& graph) {
   int64_t cost = 0;

@@ -61,6 +61,10 @@ class ByteChoices : public Choices {
 /// convolutions that are not depthwise, comes in 1 of 200.
 Graph GenerateGraph(Choices* choices);
 
+/// Turns its uint8 activations into int16 ones of about the same numbers, but for inputs and
+/// outputs that are only converted. False: it has none.
+bool ToInt16(Graph* graph);
+
 /// Multiply-accumulates and moved elements of one image, roughly.
 int64_t GraphCost(const Graph& graph);
 

@@ -26,9 +26,13 @@ double PeakOf(const Measurement& m, bool integer) {
   return MeasurePeak(m.isa, integer ? Arithmetic::kInt8 : Arithmetic::kFloat).gmacs * m.threads *
          m.sessions;
 }
-bool IsInteger(const Measurement& m) { return m.precision == "int8" || m.precision == "hybrid"; }
+bool IsInteger(const Measurement& m) {
+  return m.precision == "int8" || m.precision == "int16x8" || m.precision == "hybrid";
+}
 /// Of one layer: int8 networks may have float layers.
-bool IsInteger(const LayerProfile& l) { return l.kernel.find("u8_") != std::string::npos; }
+bool IsInteger(const LayerProfile& l) {
+  return l.kernel.find("u8_") != std::string::npos || l.kernel.find("i16_") != std::string::npos;
+}
 
 double LayerGmacs(const Measurement& m, const LayerProfile& l) {
   return l.milliseconds > 0 ? static_cast<double>(l.macs) * m.batch / l.milliseconds * 1e-6 : 0.0;

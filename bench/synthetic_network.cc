@@ -88,7 +88,7 @@ Result<SerializedModel> SyntheticNetwork::Convert(Precision precision) const {
   QuantizeOptions options;
   options.precision = precision;
   CalibrationTable table;
-  if (precision == Precision::kInt8) {
+  if (precision == Precision::kInt8 || precision == Precision::kInt16x8) {
     const Shape& shape = graph_.tensor(graph_.inputs[0]).shape;
     int next = 0;
     const SampleSource samples = [&](float* input) -> Result<bool> {

@@ -66,6 +66,7 @@ struct Arguments {
   bool wants(Precision p) const {
     return std::find(precisions.begin(), precisions.end(), p) != precisions.end();
   }
+  bool wants_integers() const { return wants(Precision::kInt8) || wants(Precision::kInt16x8); }
 };
 
 /// The options that shaped the result, for the file. No paths: the same inputs give the same bytes
@@ -185,7 +186,7 @@ struct Source {
 
   bool CanTune(Precision p) const {
     return calibration.set && table && !IsQuantized(graph) &&
-           (p == Precision::kHybrid || p == Precision::kInt8);
+           (p == Precision::kHybrid || p == Precision::kInt8 || p == Precision::kInt16x8);
   }
 };
 
@@ -320,12 +321,12 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
   OCTET_RETURN_IF_ERROR(Optimize(&graph));
   s.own = IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision;
   const auto takes_codes = [](const std::optional<DType>& given, const Tensor& t) {
-    return given.value_or(t.dtype) == DType::kU8;
+    return IsCodes(given.value_or(t.dtype));
   };
   OCTET_ASSIGN_OR_RETURN(s.keep, FindKept(a, graph));
   OCTET_RETURN_IF_ERROR(DivideData(a, &s));
-  const bool int8 = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants(Precision::kInt8);
-  const bool calibrates = int8 || takes_codes(a.input_type, graph.tensor(graph.inputs[0])) ||
+  const bool integers = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants_integers();
+  const bool calibrates = integers || takes_codes(a.input_type, graph.tensor(graph.inputs[0])) ||
                           takes_codes(a.output_type, graph.tensor(graph.outputs[0])) ||
                           !a.save_calibration_table.empty();
   const bool measures = std::any_of(a.precisions.begin(), a.precisions.end(),
@@ -435,7 +436,8 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
   options.precision = precision;
   options.input_type = a.input_type.value_or(graph.tensor(graph.inputs[0]).dtype);
   options.output_type = a.output_type.value_or(graph.tensor(graph.outputs[0]).dtype);
-  options.require_int8 = a.require_int8 && precision == Precision::kInt8;
+  options.require_int8 =
+      a.require_int8 && (precision == Precision::kInt8 || precision == Precision::kInt16x8);
   options.keep = source.keep;
   OCTET_ASSIGN_OR_RETURN(Quantized made, Quantize(a, from, options));
   Graph& quantized = made.graph;
@@ -626,20 +628,20 @@ void AddModelOptions(CLI::App* app, Arguments* a) {
          "--precision",
          [a](const std::vector<std::string>& names) {
            for (const std::string& name : names) {
-             for (Precision p :
-                  {Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt8}) {
+             for (int i = 0; i < kNumPrecisions; ++i) {
+               const auto p = static_cast<Precision>(i);
                if (name != PrecisionName(p)) continue;
                if (a->wants(p)) throw CLI::ValidationError("--precision", name + " is given twice");
                a->precisions.push_back(p);
              }
            }
          },
-         "fp32, fp16, hybrid or int8, or several with commas: a file each, and a table; "
+         "fp32, fp16, hybrid, int8 or int16x8, or several with commas: a file each, and a table; "
          "default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or "
          "hybrid")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(OneOf({"fp32", "fp16", "hybrid", "int8"}));
+      ->check(OneOf({"fp32", "fp16", "hybrid", "int8", "int16x8"}));
   app->add_option(
       "--graph", a->graph,
       "Graph description (.json, or the name of one that ships) for files that hold only tensors");
@@ -713,9 +715,12 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
 void AddResultOptions(CLI::App* app, Arguments* a) {
   const auto add_type = [app](const char* name, std::optional<DType>* type) {
     app->add_option_function<std::string>(
-           name, [type](const std::string& s) { *type = s == "uint8" ? DType::kU8 : DType::kF32; },
-           "float32 or uint8; default as the source")
-        ->check(OneOf({"float32", "uint8"}));
+           name,
+           [type](const std::string& s) {
+             *type = s == "uint8" ? DType::kU8 : s == "int16" ? DType::kI16 : DType::kF32;
+           },
+           "float32, uint8 or int16; default as the source")
+        ->check(OneOf({"float32", "uint8", "int16"}));
   };
   add_type("--input-type", &a->input_type);
   add_type("--output-type", &a->output_type);
@@ -778,18 +783,19 @@ void CheckTogether(const CLI::App& app, const Arguments& a) {
     throw CLI::ValidationError("--require-int8", "leaves no layer in float");
   if (app.count("--compare-with") > 0 && a.precisions.size() > 1)
     throw CLI::ValidationError("--compare-with", "goes with one precision");
-  if (a.require_int8 && !a.wants(Precision::kInt8))
-    throw CLI::ValidationError("--require-int8", "goes with --precision=int8");
+  if (a.require_int8 && !a.wants_integers())
+    throw CLI::ValidationError("--require-int8", "goes with --precision=int8 or int16x8");
   if (app.count("--calibration-percentile") > 0 &&
       a.calibration.method != CalibrationMethod::kPercentile) {
     throw CLI::ValidationError("--calibration-percentile",
                                "goes with --calibration-method=percentile");
   }
-  const bool calibrated = a.precisions.empty() || a.wants(Precision::kInt8) ||
-                          a.input_type == DType::kU8 || a.output_type == DType::kU8 ||
-                          app.count("--save-calibration-table") > 0;
+  const bool calibrated =
+      a.precisions.empty() || a.wants_integers() || IsCodes(a.input_type.value_or(DType::kF32)) ||
+      IsCodes(a.output_type.value_or(DType::kF32)) || app.count("--save-calibration-table") > 0;
   if (app.count("--calibration-table") > 0 && !calibrated)
-    throw CLI::ValidationError("--calibration-table", "goes with --precision=int8 or uint8 types");
+    throw CLI::ValidationError("--calibration-table",
+                               "goes with --precision=int8, int16x8 or quantized types");
   const bool measured = a.wants(Precision::kHybrid) || a.wants(Precision::kFp16);
   if (app.count("--calibration-data") > 0 && !calibrated && !measured)
     throw CLI::ValidationError("--calibration-data", "does nothing for fp32");

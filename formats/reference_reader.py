@@ -61,7 +61,7 @@ class Section:
 
 # ---- 2. Header ----
 
-TFLITE_ROUNDING, SOURCE_ORDER, PIXEL_RULES = 1, 2, 4  # Required features.
+TFLITE_ROUNDING, SOURCE_ORDER, PIXEL_RULES, INT16 = 1, 2, 4, 8  # Required features.
 
 def read_header(data):
     """The checks of chapter 7 in its order. Returns features, sections with their counts, constants."""
@@ -69,7 +69,7 @@ def read_header(data):
     require(len(data) >= 128, f"length: found {len(data)}, expected at least 128")
     version, header_size, file_size, features, _, start, size, *entries = struct.unpack_from("<2I5Q15I", data, 8)
     require(version == 1, f"version: found {version}, expected 1; unsupported")
-    require(features < 8, f"required features: found {features}, expected less than 8; unsupported")
+    require(features < 16, f"required features: found {features}, expected less than 16; unsupported")
     require(header_size == 128, f"header size: found {header_size}, expected 128")
     require(file_size == len(data), f"file size: found {len(data)}, expected {file_size}")
     sections, end = [], 128
@@ -85,26 +85,28 @@ def read_header(data):
 
 def read_metadata(s, count, features):
     name, _, _ = s.string(), s.string(), s.string()
-    s.take("4B"), s.varint(65536), s.finite(9, "scale, mean and stddev")
+    precision = s.below(5 if features & INT16 else 4, "precision")
+    s.take("3B"), s.varint(65536), s.finite(9, "scale, mean and stddev")
     if features & PIXEL_RULES: s.take("8BfB3B")
-    return SimpleNamespace(name=name, labels=[s.string() for _ in range(count)])
+    return SimpleNamespace(name=name, precision=precision, labels=[s.string() for _ in range(count)])
 
-DTYPES = ("<f4", "<f2", "u1", "i1", "<i4")
+DTYPES = ("<f4", "<f2", "u1", "i1", "<i4", "<i2", "<i8")
 PLAIN, PANEL, PANEL_ROW, DEPTHWISE = range(4)
 
-def read_tensor(s, i):
-    t = SimpleNamespace(id=i, constant=s.below(2, "kind") == 1, name=s.string(), dtype=DTYPES[s.below(5, "data type")], scale=None, zero=None)
-    t.u8, t.value, rank = t.dtype == "u1", None, s.below(5, "rank")
+def read_tensor(s, i, features):
+    t = SimpleNamespace(id=i, constant=s.below(2, "kind") == 1, name=s.string(), scale=None, zero=None, value=None)
+    t.dtype = DTYPES[s.below(7 if features & INT16 else 5, "data type")]
+    t.i16, t.codes, rank = t.dtype == "<i2", t.dtype in ("u1", "<i2"), s.below(5, "rank")
     t.shape = tuple(s.varint() for _ in range(rank))
     s.require(rank and 0 < math.prod(t.shape) < 2**31, f"found shape {t.shape}, expected 1 to 2^31 - 1 elements")
     if t.constant:
         t.layout, t.offset = s.below(4, "layout"), 64 * s.varint()
         s.require(t.layout == PLAIN or rank in (2, 4), "a layout of weights needs rank 2 or 4")
         return t
-    s.require(t.dtype in ("<f4", "u1") and rank in (2, 4) and t.shape[0] == 1, f"found an activation of {t.dtype} and shape {t.shape}")
+    s.require((t.codes or t.dtype == "<f4") and rank in (2, 4) and t.shape[0] == 1, f"found an activation of {t.dtype} and shape {t.shape}")
     s.require(math.prod(t.shape[:-1]) * padded(t.shape[-1]) < 2**29, f"found shape {t.shape}, expected less than 2^29 elements")
-    if t.u8:
-        t.scale, t.zero = s.finite(1, "scale")[0], s.take("B")
+    if t.codes:
+        t.scale, t.zero = s.finite(1, "scale")[0], 0 if t.i16 else s.take("B")
         s.require(t.scale > 0 and np.isfinite(F32(1) / t.scale), f"scale: found {t.scale}")
     return t
 
@@ -115,9 +117,10 @@ def read_node(s, tensors, features):
     bits, name, ids, output = s.take("B"), s.string(), [s.varint() for _ in range(s.varint())], s.varint()
     s.require(max(ids + [output + 1]) <= len(tensors), f"node '{name}': expected tensors below {len(tensors)}")
     s.require(required <= len(ids) <= most and 0 not in ids[:len(ids) if op == "concat" else required], f"node '{name}': the number of inputs")
-    n = SimpleNamespace(op=op, run=run, name=name, activation=bits & 15, kernel=bits >> 4, tflite=features & TFLITE_ROUNDING)
+    n = SimpleNamespace(op=op, run=run, name=name, activation=bits & 15, kernel=bits >> 4)
     n.inputs = [tensors[i - 1] if i else None for i in ids] + [None] * (0 if op == "concat" else most - len(ids))
     n.x, n.y = n.inputs[0], tensors[output]
+    n.tflite = features & TFLITE_ROUNDING and n.y.dtype == "u1" and n.x.dtype != "<i2"
     n.size, n.stride, n.dilation, n.before, n.behind, n.groups = (1, 1), (1, 1), (1, 1), (0, 0), (0, 0), 1
     if op in ("conv2d", "max_pool", "average_pool"):
         n.size, n.stride, n.dilation, n.before, n.behind = [(s.varint(), s.varint()) for _ in range(5)]
@@ -141,7 +144,8 @@ def generate(seed, t):
     z = (z ^ (z >> U64(30))) * U64(0xBF58476D1CE4E5B9)
     z = (z ^ (z >> U64(27))) * U64(0x94D049BB133111EB)
     p = ((z ^ (z >> U64(31))) >> U64(56)).reshape(t.shape)
-    return p.astype(np.uint8) if t.u8 else (p.astype(F32) - F32(128)) / F32(64)
+    if t.i16: return ((p.astype(I64) - 128) * 256).astype(np.int16)
+    return p.astype(np.uint8) if t.codes else (p.astype(F32) - F32(128)) / F32(64)
 
 # ---- 4. Operators ----
 
@@ -150,11 +154,15 @@ def generate(seed, t):
 def relative(t): return t.value.astype(I64) - t.zero
 def factor(a, y, b=1.0): return F64(a) * F64(b) / F64(y.scale or 1)
 def half_away(v, bits): return np.sign(v) * ((np.abs(v) + ((I64(1) << bits) >> 1)) >> bits)
-def code(value, y): return np.uint8(min(max(np.rint(value / y.scale) + y.zero, 0), 255)) if y.u8 else value
+def code(value, y):
+    if not y.codes: return value
+    low, high = (-32768, 32767) if y.i16 else (0, 255)
+    return np.dtype(y.dtype).type(min(max(np.rint(value / y.scale) + y.zero, low), high))
 
 def to_bytes(v, y, activation=NONE):
     """4.1: v counts steps of y's scale from its zero point. A NaN counts as the lowest."""
-    low, high = 0 if activation else -y.zero, 255 - y.zero
+    low, high = (-32767, 32767) if y.i16 else (-y.zero, 255 - y.zero)
+    if activation: low = 0
     if activation == RELU6: high = min(high, np.rint(F32(6) / y.scale))
     return np.rint(np.fmin(np.fmax(v, low), high)) + y.zero
 
@@ -207,22 +215,23 @@ def conv2d(n):
     bias = F32(0) if bias is None else bias.value
     if weights.dtype != "i1":  # Float.
         v = (sums_of_products(n, image, 0) + bias).astype(F32)
-    elif not x.u8:  # Hybrid: the image is quantized by its own range.
+    elif not x.codes:  # Hybrid: the image is quantized by its own range.
         low, high = min(image.min(), F32(0)), max(image.max(), F32(0))
         scale = max((high - low) / F32(255), F32(1e-30))
         zero = np.rint(min(-low / scale, F32(255)))
         image = np.rint(np.clip(image * (F32(1) / scale), -zero, F32(255) - zero))
         v = sums_of_products(n, image, 0).astype(F32) * (scale * scales.value) + bias
-    else:  # int8
+    else:  # int8, int16x8
         acc, real = sums_of_products(n, image, padding.value if padding else x.zero) + bias, factor(x.scale, y, scales.value)
-        if y.u8 and n.tflite and residual is None:
+        if n.tflite and residual is None:
             return to_bytes(Fixed(real).times(acc.astype(I64), n.op == "dense" or n.kernel == FULLY_CONNECTED), y, n.activation)
-        v = acc.astype(F32) * real.astype(F32)
-        if y.u8 and residual is not None: v = v + relative(residual).astype(F32) * F32(factor(residual.scale, y))
-        if y.u8: return to_bytes(v, y, n.activation)
+        above = np.floor(acc / 256)
+        v = (above.astype(F32) * F32(256) + (acc - 256 * above).astype(F32) if x.i16 else acc.astype(F32)) * real.astype(F32)
+        if y.codes and residual is not None: v = v + relative(residual).astype(F32) * F32(factor(residual.scale, y))
+        if y.codes: return to_bytes(v, y, n.activation)
     return clamp(v if residual is None else v + residual.value, n.activation)
 
-def max_pool(n): return windows(n, n.x.value[0], 0 if n.x.u8 else -np.inf).max((-2, -1))
+def max_pool(n): return windows(n, n.x.value[0], -32768 if n.x.i16 else 0 if n.x.codes else -np.inf).max((-2, -1))
 
 def tflite_average(n, v):
     pivot = F32((0 if n.kernel == UINT8_AVERAGE else 128) - n.y.zero)
@@ -231,39 +240,39 @@ def tflite_average(n, v):
 def average_pool(n):
     x, y = n.x, n.y
     count = windows(n, np.ones((*x.shape[1:3], 1), F32), n.count_padding).sum((-2, -1))
-    taps = windows(n, relative(x)[0] if x.u8 else x.value[0], 0)
+    taps = windows(n, relative(x)[0] if x.codes else x.value[0], 0)
     total = sum(taps[..., i, j] for i in range(n.size[0]) for j in range(n.size[1]))  # Floats in this order.
-    if not y.u8: return total * (F32(1) / count)
+    if not y.codes: return total * (F32(1) / count)
     return to_bytes(tflite_average(n, total.astype(F32) * (F32(factor(x.scale, y)) / count)), y)
 
 def global_average_pool(n):
     x, y, count = n.x, n.y, n.x.shape[1] * n.x.shape[2]
-    if not x.u8:
+    if not x.codes:
         return (F32(0) + np.cumsum(x.value.reshape(count, -1), 0)[-1]) * (F32(1) / F32(count))  # In the order of pixels.
     total = relative(x).reshape(count, -1).sum(0)
     v = total.astype(F32) * F32(F64(x.scale) / (count * F64(y.scale or 1)))
-    if not y.u8: return v
+    if not y.codes: return v
     if n.tflite and (n.kernel == MEAN or (x.scale, x.zero) != (y.scale, y.zero)):
         return to_bytes(Fixed(factor(x.scale, y), count).times(total), y)
     return to_bytes(tflite_average(n, v), y)
 
 def add(n):
     (a, b), y = n.inputs, n.y
-    if not y.u8: return clamp(a.value + b.value, n.activation)
+    if not y.codes: return clamp(a.value + b.value, n.activation)
     if n.tflite: return to_bytes(tflite_sum(relative(a), a.scale, relative(b), b.scale, y), y, n.activation)
     terms = [relative(t).astype(F32) * F32(factor(t.scale, y)) for t in (a, b)]
     return to_bytes(terms[0] + terms[1], y, n.activation)
 
 def mul(n):
     (a, b), y = n.inputs, n.y
-    if not y.u8: return a.value * b.value
+    if not y.codes: return a.value * b.value
     if n.tflite:
         return to_bytes(Fixed(F64(a.scale * b.scale / y.scale)).times(relative(a) * relative(b)), y)  # A quotient in binary32.
     return to_bytes((relative(a) * relative(b)).astype(F32) * F32(factor(a.scale, y, b.scale)), y)
 
 def scale_shift(n):
     x, scale, shift, y = n.x, n.inputs[1].value, n.inputs[2].value, n.y
-    if not y.u8: return clamp(x.value * scale + shift, n.activation)
+    if not y.codes: return clamp(x.value * scale + shift, n.activation)
     v = tflite_constant(n, scale, shift) if n.tflite else None
     if v is None: v = relative(x).astype(F32) * factor(x.scale, y, scale).astype(F32) + factor(shift, y).astype(F32)
     return to_bytes(v, y, n.activation)
@@ -280,7 +289,7 @@ def tflite_constant(n, scale, shift):
     k = np.rint(constant / unit).astype(I64)
     return Fixed(F64(x.scale * unit / y.scale)).times(relative(x) * k) if is_mul else tflite_sum(relative(x), x.scale, k, unit, y)
 
-def relu(n, activation=RELU): return to_bytes(relative(n.x), n.y, activation) if n.y.u8 else clamp(n.x.value, activation)
+def relu(n, activation=RELU): return to_bytes(relative(n.x), n.y, activation) if n.y.codes else clamp(n.x.value, activation)
 def relu6(n): return relu(n, RELU6)
 def pad(n): return np.pad(n.x.value, list(zip(n.begin, n.end))[: n.x.value.ndim], constant_values=code(n.value, n.y))
 def slice_(n): return n.x.value[tuple(map(slice, n.begin, n.end, n.step))[: n.x.value.ndim]]
@@ -294,7 +303,7 @@ def sigmoid(n): return 1 / (1 + np.exp(-real(n)))
 def tanh(n): return np.tanh(real(n))
 def quantize(n):
     x, y = n.x, n.y
-    if x.u8:
+    if x.codes:
         return to_bytes(Fixed(factor(x.scale, y)).times(relative(x)) if n.tflite else relative(x).astype(F32) * F32(factor(x.scale, y)), y)
     v = (x.value / y.scale).astype(F64)
     return to_bytes(np.copysign(np.floor(np.abs(v) + 0.5), v) if n.tflite else x.value * (F32(1) / y.scale), y)
@@ -344,13 +353,15 @@ def read_constants(tensors, data):
 
 def load(data):
     features, (metadata, tensors, nodes, interface, golden), constants = read_header(data)
-    g = SimpleNamespace(metadata=read_metadata(*metadata, features), tensors=[read_tensor(tensors[0], i) for i in range(tensors[1])])
+    g = SimpleNamespace(metadata=read_metadata(*metadata, features), tensors=[read_tensor(tensors[0], i, features) for i in range(tensors[1])])
     g.nodes = [read_node(nodes[0], g.tensors, features) for _ in range(nodes[1])]
     g.inputs, g.outputs = read_interface(*interface, g.tensors, features)
     g.seed, g.golden = golden[0].take("Q"), golden[0].finite(golden[1], "values")
     for section, _ in metadata, tensors, nodes, interface, golden:
         section.require(section.at == len(section.data), f"{len(section.data) - section.at} bytes are left over")
     read_constants(g.tensors, constants)
+    int16 = g.metadata.precision == 4 or any(t.dtype in DTYPES[5:] for t in g.tensors)
+    require(int16 == bool(features & INT16), "required features: bit 3 must stand where something is of 16 bits")
     return g
 
 def check_node(n):

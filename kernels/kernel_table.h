@@ -16,9 +16,13 @@ namespace octet::kernels {
 /// their channels rounded up to 16 (what stands in the extra ones is arbitrary but finite) and may
 /// have a halo of padding pixels around each image, which lies outside [0,h)x[0,w) and is reached
 /// with negative or larger coordinates.
+///
+/// 16-bit values ("i16") lie in two planes of bytes, each like a u8 tensor: the high bytes of x +
+/// 32768, and `plane` bytes behind them the low bytes. So x = 256 * high + low - 32768.
 struct ActivationView {
   uint8_t* data = nullptr;  ///< Pixel (0,0) of image 0.
   int64_t image_stride = 0, row_stride = 0, pixel_stride = 0;
+  int64_t plane = 0;  ///< Of i16 only.
   int h = 1, w = 1, c = 1;
   uint8_t* pixel(int n, int y, int x) const {
     return data + n * image_stride + y * row_stride + x * pixel_stride;
@@ -37,7 +41,8 @@ struct FixedMultiplier {
 /// tap_offsets[t], `depth` consecutive elements. No bounds are checked: padding is physical (a halo
 /// filled with the zero point).
 struct ConvArgs {
-  const uint8_t* input = nullptr;  ///< Tap 0 of output pixel (0,0,0).
+  const uint8_t* input = nullptr;                      ///< Tap 0 of output pixel (0,0,0).
+  int64_t in_plane = 0, out_plane = 0, res_plane = 0;  ///< As ActivationView::plane.
   int64_t in_image_stride = 0, in_row_step = 0,
           in_pixel_step = 0;             ///< Bytes; strides of the convolution included.
   const int32_t* tap_offsets = nullptr;  ///< [taps], bytes.
@@ -66,9 +71,18 @@ struct ConvArgs {
   //            2^max(-shift, 0), both rounded to nearest, halves away from zero (p's negative
   //            halves towards it). With `round_once` only the end result is rounded, in this way.
   //   f32 out: v + float_bias[c], then + r (float residual), then clamped to [low, high].
+  // Epilogue, i16 in: the sums over both planes begin with bias[c] and low_bias[c], of which the
+  // former includes -128 times the sum of the weights. With acc = 256 * high sum + low sum,
+  // v = (float(acc >> 8) * 256 + float(acc & 255)) * multiplier[c] (+ float(r) *
+  // residual_multiplier);
+  //   i16 out: rne(min(max(v, low), high)).
+  //   f32 out: as above.
   // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
   // Per-channel arrays have panels*16 entries.
-  const int32_t* bias = nullptr;           ///< Never null for integer kernels.
+  const int32_t* bias = nullptr;      ///< Never null for integer kernels.
+  const int32_t* low_bias = nullptr;  ///< Never null for i16 in.
+  /// `bias` without what it includes for the weights; of wide kernels only.
+  const int32_t* plain_bias = nullptr;
   const float* multiplier = nullptr;       ///< Never null for integer kernels.
   const float* float_bias = nullptr;       ///< Never null for f32 outputs.
   const FixedMultiplier* fixed = nullptr;  ///< u8 outputs only; null for none. multiplier[c] is
@@ -86,8 +100,9 @@ struct ConvArgs {
   /// stay in cache.
   int pixel_block = 1 << 30;
 
-  /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)],
-  /// and this thread's own memory, kSplitScratchBytes, 64-byte aligned.
+  /// Of split kernels only, and the memory of wide ones: what FindChainsFn says of the weights,
+  /// [panels][ChainEntries(lines)], and this thread's own memory, kSplitScratchBytes, 64-byte
+  /// aligned.
   const uint16_t* chains = nullptr;
   uint8_t* scratch = nullptr;
 };
@@ -111,6 +126,7 @@ struct WinogradArgs {
   ConvArgs conv;        ///< `depth`, the input channels, is a multiple of 16.
   int tile_block = 16;  ///< Tiles computed together; chosen to stay in the level-2 cache.
 };
+/// i16: both planes of a tile are computed together, so the block takes twice the scratch memory.
 /// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], output
 /// panels [panel_begin, panel_end). `scratch` is this thread's own, of WinogradScratchBytes
 /// (kernels/winograd.h), 64-byte aligned.
@@ -138,7 +154,8 @@ struct PoolArgs {
   bool count_include_pad = false;
   int batch = 1;
   // u8 average: q = clamp(rne(float(sum - count*in_zero) * (multiplier / count)) + out_zero, 0,
-  // 255). In front of rne, where v differs from the pivot: v + copysign(nudge, v - pivot).
+  // 255). In front of rne, where v differs from the pivot: v + copysign(nudge, v - pivot). i16: the
+  // same without zero points, clamped to +-32767.
   float multiplier = 1.0f;
   int32_t in_zero = 0, out_zero = 0;
   float nudge = 0.0f, pivot = 0.0f;
@@ -167,6 +184,7 @@ struct EltwiseArgs {
   // a*scale[c] + shift[c] when `scale` is not null; TFLite's:
   // v = a / a_multiplier (a_multiplier = scale), halves away from zero. Dequantize:
   // float(a - a_zero) * a_multiplier.
+  // i16: as u8 with zero points of 0, and without fixed-point arithmetic.
   // Mul, u8: v = float((a-a_zero)*(b-b_zero)) * a_multiplier, then as Add.
   // Add, u8, with `fixed_a`: TFLite's fixed-point arithmetic, q = clamp(rounded((fixed_a[a] +
   // fixed_b[b]) * fixed)) + out_zero, the product rounded as in ConvArgs. v is then within
@@ -204,11 +222,16 @@ struct KernelTable {
   ConvFn conv_f32;          ///< float everything.
   ConvFn conv_f16;          ///< float activations, half weights.
   ConvFn depthwise_u8_u8, depthwise_u8_f32, depthwise_f32, depthwise_f16;
+  ConvFn conv_i16_i16, conv_i16_f32, depthwise_i16_i16, depthwise_i16_f32;  ///< int8 weights.
   PoolFn max_pool_u8, max_pool_f32, average_pool_u8, average_pool_f32;
   GlobalPoolFn global_pool_u8_u8, global_pool_u8_f32, global_pool_f32;
   EltwiseFn add_u8, add_f32, mul_u8, mul_f32, scale_shift_u8, scale_shift_f32;
   EltwiseFn quantize, quantize_tflite;  ///< float to u8.
   EltwiseFn dequantize;                 ///< u8 to float.
+  PoolFn max_pool_i16, average_pool_i16;
+  GlobalPoolFn global_pool_i16_i16, global_pool_i16_f32;
+  EltwiseFn add_i16, mul_i16, scale_shift_i16, quantize_i16, dequantize_i16;
+  EltwiseFn requantize_u8_i16, requantize_i16_u8;  ///< As scale_shift without constants.
   MinMaxFn min_max;
   RowFn softmax;      ///< exp(x[i]-max)/sum, sequential float32 sum.
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
@@ -217,7 +240,8 @@ struct KernelTable {
   ChecksumFn checksum;         ///< Of .octet files, formats/model/checksum.h.
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
-  WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16;
+  WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16, winograd_i16_i16,
+      winograd_i16_f32;
   WinogradLimit winograd_u8;
   WinogradIsExactFn winograd_is_exact;  ///< Null exactly when winograd_u8_u8 is.
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
@@ -225,6 +249,8 @@ struct KernelTable {
   /// instruction set has none.
   ConvFn split_u8_u8 = nullptr, split_u8_f32 = nullptr;
   FindChainsFn find_chains = nullptr;  ///< What split kernels must know of weights.
+  /// As conv_i16_i16 and conv_i16_f32, faster. Null when the instruction set has none.
+  ConvFn wide_i16_i16 = nullptr, wide_i16_f32 = nullptr;
 };
 
 }  // namespace octet::kernels

@@ -95,6 +95,7 @@ SourceInput SourceInputOf(const Graph& graph) {
   s.channels_first = !graph.inputs_channels_first.empty() && graph.inputs_channels_first[0];
   s.photos = TakesPhotos(t.shape);
   s.codes = t.dtype == DType::kU8;
+  s.int16 = t.dtype == DType::kI16;
   s.scale = t.quantization.scale;
   s.zero_point = t.quantization.zero_point;
   return s;

@@ -41,6 +41,9 @@ constexpr double kMaxShared = 2.0;
 /// Largest magnitude of an integer bias before the zero-point correction.
 constexpr double kMaxBias = 1 << 30;
 
+/// int16 is symmetric.
+constexpr double kHighestInt16 = 32767.0;
+
 int64_t Reduction(const Graph& g, const Node& n) {
   const Shape& w = g.tensor(n.inputs[kInputWeights]).shape;
   return w.num_elements() / w[0];
@@ -227,7 +230,8 @@ Result<Range> RangeOf(const Graph& g, TensorId id, const CalibrationTable* table
 
 /// Of an input: a code for each pixel of 8 bits where the preprocessing maps them to evenly spaced
 /// numbers, 0 among them, that the range mostly uses; so that no pixel is rounded.
-Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& range) {
+Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& range, DType type) {
+  if (type == DType::kI16) return ChooseQuantization(range, type);
   const Shape& shape = g.tensor(id).shape;
   const Preprocessing& pre = g.metadata.preprocessing;
   if (TakesPhotos(shape)) {
@@ -246,14 +250,19 @@ Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& r
   return ChooseQuantization(range);
 }
 
-/// Turns a float graph into one that computes in uint8 wherever there are kernels; float inputs and
-/// outputs.
+/// Turns a float graph into one that computes in codes (uint8 or int16) wherever there are kernels;
+/// float inputs and outputs. What is called u8 below is of that type.
 class Int8Converter {
  public:
   /// With a float input what scales it at the network's head is computed in float, so that it is
   /// rounded once.
-  Int8Converter(Graph graph, const CalibrationTable* table, bool float_input, const Kept& kept)
-      : g_(std::move(graph)), table_(table), float_input_(float_input), kept_(kept) {}
+  Int8Converter(Graph graph, const CalibrationTable* table, DType codes, bool float_input,
+                const Kept& kept)
+      : g_(std::move(graph)),
+        table_(table),
+        codes_(codes),
+        float_input_(float_input),
+        kept_(kept) {}
 
   Result<Graph> Run(bool require_int8) {
     original_tensors_ = g_.tensors.size();
@@ -418,11 +427,11 @@ class Int8Converter {
     for (size_t id = 0; id < original_tensors_; ++id) {
       if (!needed[id]) continue;
       const Range& range = groups_[Find(static_cast<TensorId>(id))].range;
-      quantization_[id] = ChooseQuantization(range);
+      quantization_[id] = ChooseQuantization(range, codes_);
     }
     for (TensorId id : g_.inputs) {
       if (!needed[id]) continue;
-      const Quantization q = ChooseInputQuantization(g_, id, groups_[Find(id)].range);
+      const Quantization q = ChooseInputQuantization(g_, id, groups_[Find(id)].range, codes_);
       for (size_t other = 0; other < original_tensors_; ++other) {  // All of its group.
         if (needed[other] && Find(static_cast<TensorId>(other)) == Find(id))
           quantization_[other] = q;
@@ -442,7 +451,7 @@ class Int8Converter {
     TensorId& known = rescaled_.try_emplace({id, {q.scale, q.zero_point}}, kNoTensor).first->second;
     if (known != kNoTensor) return known;
     const std::string name = g_.tensor(id).name + ".rescaled";
-    known = g_.AddActivation(name, DType::kU8, g_.tensor(id).shape, q);
+    known = g_.AddActivation(name, codes_, g_.tensor(id).shape, q);
     nodes_.push_back(UnaryNode(OpType::kQuantize, name, id, known));
     return known;
   }
@@ -453,7 +462,7 @@ class Int8Converter {
     std::map<TensorId, TensorId>& cache = u8 ? as_u8_ : as_float_;
     if (const auto it = cache.find(id); it != cache.end()) return it->second;
     const std::string name = StrCat(g_.tensor(id).name, u8 ? ".quantized" : ".dequantized");
-    const TensorId to = g_.AddActivation(name, u8 ? DType::kU8 : DType::kF32, g_.tensor(id).shape,
+    const TensorId to = g_.AddActivation(name, u8 ? codes_ : DType::kF32, g_.tensor(id).shape,
                                          u8 ? quantization_[id] : Quantization());
     nodes_.push_back(UnaryNode(u8 ? OpType::kQuantize : OpType::kDequantize, name, id, to));
     cache[id] = to;
@@ -463,7 +472,7 @@ class Int8Converter {
   Status Rewrite() {
     for (size_t id = 0; id < original_tensors_; ++id) {
       if (!is_u8_[id]) continue;
-      g_.tensors[id].dtype = DType::kU8;
+      g_.tensors[id].dtype = codes_;
       g_.tensors[id].quantization = quantization_[id];
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
@@ -519,9 +528,12 @@ class Int8Converter {
     const TensorId bias_id = n->input(kInputBias);
 
     // What the sum of products and the zero-point correction leave of 32 bits.
-    const double room = std::min<double>(
-        kMaxBias, static_cast<double>(std::numeric_limits<int32_t>::max() - reduction * 255 * 128 -
-                                      reduction * 255 * 127));
+    const double room =
+        codes_ == DType::kI16
+            ? static_cast<double>(kMaxInt16Bias)
+            : std::min<double>(kMaxBias,
+                               static_cast<double>(std::numeric_limits<int32_t>::max() -
+                                                   reduction * 255 * 128 - reduction * 255 * 127));
     std::vector<double> bias(channels, 0.0), min_scale(channels, 0.0);
     if (bias_id != kNoTensor) {
       for (size_t c = 0; c < channels; ++c) {
@@ -537,6 +549,7 @@ class Int8Converter {
     }
     const Int8Weights q = WeightsOf(*n, min_scale);
     std::vector<int32_t> integer_bias(channels);
+    std::vector<int64_t> long_bias(channels);
     bool any = false;
     for (size_t c = 0; c < channels; ++c) {
       const double b = std::nearbyint(bias[c] / (x_scale * q.scales[c]));
@@ -544,15 +557,21 @@ class Int8Converter {
         return InternalError(
             StrCat("node '", n->name, "': bias ", b, " of channel ", c, " exceeds ", room));
       }
-      // |sum * zero point| <= reduction * 127 * 255, so this stays inside int32.
-      integer_bias[c] = static_cast<int32_t>(static_cast<int64_t>(b) - int64_t{x_zero} * q.sums[c]);
-      any |= integer_bias[c] != 0;
+      // |sum * zero point| <= reduction * 127 * 255, so this stays inside int32, of which int16
+      // has no need.
+      long_bias[c] = static_cast<int64_t>(b) - int64_t{x_zero} * q.sums[c];
+      integer_bias[c] = static_cast<int32_t>(long_bias[c]);
+      any |= long_bias[c] != 0;
     }
     SetInt8Weights(&g_, n, q);
     TensorId id = kNoTensor;
     if (any) {
-      id = g_.AddConstant(n->name + ".bias", DType::kI32, {static_cast<int64_t>(channels)},
-                          integer_bias.data(), integer_bias.size() * sizeof(int32_t));
+      const bool wide = codes_ == DType::kI16;
+      const void* data = integer_bias.data();
+      if (wide) data = long_bias.data();
+      id = g_.AddConstant(n->name + ".bias", wide ? DType::kI64 : DType::kI32,
+                          {static_cast<int64_t>(channels)}, data,
+                          channels * (wide ? sizeof(int64_t) : sizeof(int32_t)));
     }
     n->set_input(kInputBias, id);
     return OkStatus();
@@ -560,6 +579,7 @@ class Int8Converter {
 
   Graph g_;
   const CalibrationTable* table_;
+  DType codes_;
   bool float_input_;
   const Kept& kept_;
   size_t original_tensors_ = 0;
@@ -570,7 +590,7 @@ class Int8Converter {
   std::vector<TensorId> parent_;
   std::vector<Group> groups_;
   std::vector<bool> is_output_;
-  std::vector<Quantization> quantization_;  ///< Of the uint8 form of each tensor.
+  std::vector<Quantization> quantization_;  ///< Of the quantized form of each tensor.
   std::map<TensorId, TensorId> as_u8_, as_float_;
   std::map<std::pair<TensorId, std::pair<float, int32_t>>, TensorId> rescaled_;
   std::vector<Node> nodes_;
@@ -584,7 +604,8 @@ class InterfaceTyper {
   Status SetInputs(DType type) {
     for (TensorId& id : g_.inputs) {
       if (g_.tensor(id).dtype == type) continue;
-      OCTET_RETURN_IF_ERROR(type == DType::kF32 ? QuantizeAfter(&id) : MakeInputU8(&id));
+      if (g_.tensor(id).dtype != DType::kF32) OCTET_RETURN_IF_ERROR(QuantizeAfter(&id));
+      if (type != DType::kF32) OCTET_RETURN_IF_ERROR(MakeInputCodes(&id, type));
     }
     return OkStatus();
   }
@@ -592,7 +613,8 @@ class InterfaceTyper {
   Status SetOutputs(DType type) {
     for (TensorId& id : g_.outputs) {
       if (g_.tensor(id).dtype == type) continue;
-      OCTET_RETURN_IF_ERROR(type == DType::kF32 ? DequantizeOutput(&id) : QuantizeOutput(&id));
+      if (g_.tensor(id).dtype != DType::kF32) OCTET_RETURN_IF_ERROR(DequantizeOutput(&id));
+      if (type != DType::kF32) OCTET_RETURN_IF_ERROR(QuantizeOutput(&id, type));
     }
     return OkStatus();
   }
@@ -609,7 +631,7 @@ class InterfaceTyper {
     return g_.AddActivation(std::move(name), type, g_.tensor(like).shape, q);
   }
 
-  /// A uint8 input becomes float, quantized first thing.
+  /// A quantized input becomes float, quantized first thing.
   Status QuantizeAfter(TensorId* id) {
     const TensorId u8 = *id;
     const TensorId input = NewActivation(g_.tensor(u8).name, DType::kF32, {}, u8);
@@ -619,24 +641,27 @@ class InterfaceTyper {
     return OkStatus();
   }
 
-  /// A float input becomes uint8. Where the graph quantizes it anyway, with that quantization.
-  Status MakeInputU8(TensorId* id) {
+  /// A float input becomes codes. Where the graph quantizes it to such anyway, with that
+  /// quantization.
+  Status MakeInputCodes(TensorId* id, DType type) {
     const TensorId real = *id;
     Quantization q;
     for (const Node& n : g_.nodes) {
-      if (n.type == OpType::kQuantize && n.inputs[0] == real) q = g_.tensor(n.output).quantization;
+      if (n.type == OpType::kQuantize && n.inputs[0] == real && g_.tensor(n.output).dtype == type) {
+        q = g_.tensor(n.output).quantization;
+      }
     }
     if (q.scale == 0.0f) {
       OCTET_ASSIGN_OR_RETURN(const Range range, RangeOf(g_, real, table_));
-      q = ChooseInputQuantization(g_, real, range);
+      q = ChooseInputQuantization(g_, real, range, type);
     }
-    const TensorId input = NewActivation(g_.tensor(real).name, DType::kU8, q, real);
+    const TensorId input = NewActivation(g_.tensor(real).name, type, q, real);
     g_.tensor(real).name += ".dequantized";
     // Readers of the quantized form read the input; whoever else is left reads the dequantized one.
     std::vector<Node> nodes = {Conversion(OpType::kDequantize, input, real)};
     std::map<TensorId, TensorId> replaced;
     for (Node& n : g_.nodes) {
-      if (n.type == OpType::kQuantize && n.inputs[0] == real &&
+      if (n.type == OpType::kQuantize && n.inputs[0] == real && g_.tensor(n.output).dtype == type &&
           g_.tensor(n.output).quantization == q &&
           std::find(g_.outputs.begin(), g_.outputs.end(), n.output) == g_.outputs.end()) {
         replaced[n.output] = input;
@@ -661,14 +686,14 @@ class InterfaceTyper {
     return OkStatus();
   }
 
-  Status QuantizeOutput(TensorId* id) {
+  Status QuantizeOutput(TensorId* id, DType dtype) {
     const TensorId real = *id;
     const Node* producer = nullptr;
     for (const Node& n : g_.nodes) {
       if (n.output == real) producer = &n;
     }
     if (producer != nullptr && producer->type == OpType::kDequantize &&
-        CanBeOutput(producer->inputs[0])) {
+        g_.tensor(producer->inputs[0]).dtype == dtype && CanBeOutput(producer->inputs[0])) {
       const TensorId u8 = producer->inputs[0];
       std::swap(g_.tensor(u8).name, g_.tensor(real).name);
       *id = u8;
@@ -676,15 +701,18 @@ class InterfaceTyper {
     }
     Quantization q;
     const OpType type = producer == nullptr ? OpType::kReshape : producer->type;
-    if (type == OpType::kSoftmax || type == OpType::kSigmoid) {
+    if (dtype == DType::kI16 &&
+        (type == OpType::kSoftmax || type == OpType::kSigmoid || type == OpType::kTanh)) {
+      q = {1.0f / 32768.0f, 0};
+    } else if (type == OpType::kSoftmax || type == OpType::kSigmoid) {
       q = {1.0f / 256.0f, 0};  // From 0 to 1: the usual choice, exact in binary.
     } else if (type == OpType::kTanh) {
       q = {1.0f / 128.0f, 128};
     } else {
       OCTET_ASSIGN_OR_RETURN(const Range range, RangeOf(g_, real, table_));
-      q = ChooseQuantization(range);
+      q = ChooseQuantization(range, dtype);
     }
-    const TensorId output = NewActivation(g_.tensor(real).name, DType::kU8, q, real);
+    const TensorId output = NewActivation(g_.tensor(real).name, dtype, q, real);
     g_.tensor(real).name += ".dequantized";
     g_.nodes.push_back(Conversion(OpType::kQuantize, real, output));
     *id = output;
@@ -705,10 +733,10 @@ class InterfaceTyper {
 /// not be its.
 Status CheckHasNoCodes(const Graph& g) {
   for (const Tensor& t : g.tensors) {
-    if (t.is_constant() || t.dtype != DType::kU8) continue;
+    if (t.is_constant() || !IsCodes(t.dtype)) continue;
     return Unsupported(StrCat("'", t.name,
                               "' is quantized by the source, whose layers compute in float: it can "
-                              "be converted to fp32, fp16 or hybrid, not to int8"));
+                              "be converted to fp32, fp16 or hybrid, not to int8 or int16x8"));
   }
   return OkStatus();
 }
@@ -731,21 +759,22 @@ Status CheckSourceIsInteger(const Graph& g) {
 bool IsQuantized(const Graph& graph) {
   return std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
     return !TraitsOf(n.type).converts && !TraitsOf(n.type).moves_values &&
-           (graph.tensor(n.inputs[0]).dtype == DType::kU8 ||
-            graph.tensor(n.output).dtype == DType::kU8);
+           (IsCodes(graph.tensor(n.inputs[0]).dtype) || IsCodes(graph.tensor(n.output).dtype));
   });
 }
 
-Quantization ChooseQuantization(const Range& range) {
+Quantization ChooseQuantization(const Range& range, DType type) {
   const double min = std::min(0.0, static_cast<double>(range.min)),
                max = std::max(0.0, static_cast<double>(range.max));
-  double scale = (max - min) / 255.0;
+  const bool wide = type == DType::kI16;
+  double scale = wide ? std::max(-min, max) / kHighestInt16 : (max - min) / 255.0;
   // A tensor that was 0 throughout: any scale represents it, but its reader's bias is rounded to
   // steps of it.
   if (!(scale >= std::numeric_limits<float>::min())) scale = kZeroTensorScale;
   Quantization q;
   q.scale = static_cast<float>(scale);
-  q.zero_point = static_cast<int32_t>(std::clamp(std::nearbyint(-min / scale), 0.0, 255.0));
+  if (!wide)
+    q.zero_point = static_cast<int32_t>(std::clamp(std::nearbyint(-min / scale), 0.0, 255.0));
   return q;
 }
 
@@ -775,12 +804,16 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
       case Precision::kHybrid:
         ToHybrid(kept, &g);
         break;
-      case Precision::kInt8: {
-        if (table == nullptr)
-          return InvalidArgument("int8 needs a calibration table or calibration data");
+      case Precision::kInt8:
+      case Precision::kInt16x8: {
+        if (table == nullptr) {
+          return InvalidArgument(StrCat(PrecisionName(options.precision),
+                                        " needs a calibration table or calibration data"));
+        }
+        const DType codes = options.precision == Precision::kInt8 ? DType::kU8 : DType::kI16;
         OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
         OCTET_ASSIGN_OR_RETURN(
-            g, Int8Converter(std::move(g), table, options.input_type == DType::kF32, kept)
+            g, Int8Converter(std::move(g), table, codes, options.input_type == DType::kF32, kept)
                    .Run(options.require_int8));
         break;
       }

@@ -56,8 +56,9 @@ struct AnswerForm {
 
 Result<AnswerForm> FormOf(const NpyReader& reference, const TensorDescription& out) {
   AnswerForm form;
-  if (out.dtype != DType::kU8) return form;
   const NpyType type = reference.header().type;
+  form.codes = out.dtype == DType::kI16 && type == NpyType::kI16;
+  if (out.dtype != DType::kU8) return form;
   if (type == NpyType::kU8 || type == NpyType::kI8)
     return AnswerForm{true, type == NpyType::kI8 ? 128.0 : 0.0};
   double low = 0.0, high = 0.0;

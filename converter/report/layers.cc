@@ -29,11 +29,16 @@ namespace octet {
 namespace {
 
 using Values = std::vector<float>;
+/// What a rounding gives.
+struct Codes : Quantization {
+  DType type = DType::kU8;
+  bool operator==(const Codes&) const = default;
+};
 /// Roundings in their order.
-using Chain = std::vector<Quantization>;
+using Chain = std::vector<Codes>;
 
 /// What a hybrid layer does with each image that it reads.
-constexpr Quantization kByOwnRange{-1.0f, 0};
+constexpr Codes kByOwnRange{{-1.0f, 0}};
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kOutlier = 8.0f;  ///< Times the median of the channels.
@@ -70,7 +75,7 @@ struct Layer {
   TensorId after_tensor = kNoTensor;  ///< Of the same name; kNoTensor where there is none.
   std::vector<Chain> variants;        ///< What readers get; the first is the usual one.
   std::map<std::pair<int, int>, size_t> variant_of;  ///< By reader and slot.
-  std::optional<Quantization> codes;                 ///< The first rounding, whoever does it.
+  std::optional<Codes> codes;                        ///< The first rounding, whoever does it.
 
   std::vector<float> largest;  ///< By channel, magnitude of the float values.
   double signal = 0.0, noise = 0.0, largest_error = 0.0;
@@ -89,25 +94,32 @@ void Round(const Chain& chain, const std::vector<int>& exponents, Values* values
   };
   if (chain.empty()) return;
   const bool scaled = std::any_of(exponents.begin(), exponents.end(), [](int e) { return e != 0; });
-  std::vector<uint8_t> codes(values->size());
+  std::vector<uint8_t> codes(2 * values->size());
   if (scaled) scale(1);
-  for (Quantization q : chain) {
+  for (Codes q : chain) {
     if (q == kByOwnRange) {
       const auto [low, high] = std::minmax_element(values->begin(), values->end());
-      q = ChooseQuantization({*low, *high});
+      q = {ChooseQuantization({*low, *high})};
     }
-    Quantize(q, values->data(), values->size(), codes.data());
-    Dequantize(q, codes.data(), codes.size(), values->data());
+    Quantize(q, q.type, values->data(), values->size(), codes.data());
+    Dequantize(q, q.type, codes.data(), values->size(), values->data());
   }
   if (scaled) scale(-1);
 }
 
-ValueRange Expressible(const Quantization& q) {
-  ValueRange r;
-  constexpr uint8_t kLowest = 0, kHighest = 255;
-  Dequantize(q, &kLowest, 1, &r.min);
-  Dequantize(q, &kHighest, 1, &r.max);
-  return r;
+/// Codes that results have; int16 is symmetric.
+CodeRange ResultsOf(const Codes& q) {
+  const CodeRange range = CodesOf(q.type);
+  return q.type == DType::kI16 ? CodeRange{-range.high, range.high} : range;
+}
+
+float NumberOf(const Codes& q, int32_t code) {
+  return q.scale * static_cast<float>(code - q.zero_point);
+}
+
+ValueRange Expressible(const Codes& q) {
+  const CodeRange range = ResultsOf(q);
+  return {NumberOf(q, range.low), NumberOf(q, range.high)};
 }
 
 /// What a node with constants multiplies with, row-major, and what it adds by output channel.
@@ -143,9 +155,12 @@ ConstantsOfNode ConstantsOf(const Graph& g, const Node& n) {
   }
   const Tensor* terms = terms_id == kNoTensor ? nullptr : &g.tensor(terms_id);
   for (size_t o = 0; o < channels; ++o) {
-    if (w.dtype == DType::kI8 && x.dtype == DType::kU8) {
+    if (w.dtype == DType::kI8 && IsCodes(x.dtype)) {
       // The integer bias has the correction of the input's zero point in it.
-      const double code = terms == nullptr ? 0.0 : terms->values<int32_t>()[o];
+      const double code = terms == nullptr ? 0.0
+                          : terms->dtype == DType::kI64
+                              ? static_cast<double>(terms->values<int64_t>()[o])
+                              : terms->values<int32_t>()[o];
       c.terms[o] =
           static_cast<float>((code + static_cast<double>(x.quantization.zero_point) * sums[o]) *
                              x.quantization.scale * scales[o]);
@@ -307,8 +322,8 @@ class LayerComparison {
       const int p = after_producer_[id];
       const OpTraits* traits = p < 0 ? nullptr : &TraitsOf(after().nodes[p].type);
       // What only moves codes rounds nothing.
-      if (t.dtype == DType::kU8 && !(traits != nullptr && traits->moves_values))
-        chain.push_back(t.quantization);
+      if (IsCodes(t.dtype) && !(traits != nullptr && traits->moves_values))
+        chain.push_back({t.quantization, t.dtype});
       if (traits == nullptr || !traits->converts) break;
       id = after().nodes[p].inputs[0];
     }
@@ -393,8 +408,8 @@ class LayerComparison {
       const auto [base, chain] = Trace(layer.after_tensor);
       if (layer.variants.empty()) layer.variants.push_back(chain);
       const Tensor& t = after().tensor(base);
-      if (t.dtype == DType::kU8) {
-        layer.codes = t.quantization;
+      if (IsCodes(t.dtype)) {
+        layer.codes = Codes{t.quantization, t.dtype};
       } else if (!layer.variants[0].empty() && layer.variants[0][0] != kByOwnRange) {
         layer.codes = layer.variants[0][0];
       }
@@ -473,9 +488,9 @@ class LayerComparison {
   static const void* InputOf(const Graph& g, const NamedSample& sample,
                              std::vector<uint8_t>* codes) {
     const Tensor& t = g.tensor(g.inputs[0]);
-    if (t.dtype != DType::kU8) return sample.input.data();
-    codes->resize(sample.input.size());
-    Quantize(t.quantization, sample.input.data(), codes->size(), codes->data());
+    if (!IsCodes(t.dtype)) return sample.input.data();
+    codes->resize(sample.input.size() * DTypeSize(t.dtype));
+    Quantize(t.quantization, t.dtype, sample.input.data(), sample.input.size(), codes->data());
     return codes->data();
   }
 
@@ -610,7 +625,8 @@ class LayerComparison {
       OCTET_RETURN_IF_ERROR(RunBoth(i, [&](Layer* layer, const Values& want, Values got) {
         const std::vector<double> factor = FactorsOf(*layer);
         const size_t channels = factor.size();
-        const Quantization q = layer->codes.value_or(Quantization());
+        const Codes q = layer->codes.value_or(Codes());
+        const CodeRange codes = ResultsOf(q);
         const ValueRange ends = Expressible(q);
         const double low = ends.min - 0.5 * q.scale, high = ends.max + 0.5 * q.scale;
         for (size_t j = 0; j < want.size(); ++j) {
@@ -623,8 +639,9 @@ class LayerComparison {
           layer->max = std::max(layer->max, want[j]);
           layer->largest[c] = std::max(layer->largest[c], std::fabs(want[j]));
           layer->clipped += q.scale != 0.0f && (scaled < low || scaled > high);
-          layer->saturated += q.scale != 0.0f && ((got[j] <= ends.min && q.zero_point != 0) ||
-                                                  (got[j] >= ends.max && q.zero_point != 255));
+          layer->saturated +=
+              q.scale != 0.0f && ((got[j] <= ends.min && q.zero_point != codes.low) ||
+                                  (got[j] >= ends.max && q.zero_point != codes.high));
           got[j] = static_cast<float>(g);
         }
         layer->values += std::ssize(want);
@@ -679,11 +696,10 @@ class LayerComparison {
     Graph g = before();
     Node& n = g.nodes[layer.node];
     const Tensor& t = after().tensor(after().nodes[layer.after_node].output);
-    if (t.dtype != DType::kU8) return std::nullopt;
+    if (!IsCodes(t.dtype)) return std::nullopt;
     const auto round = [&](float* limit) {
       if (std::fabs(*limit) >= -kLowestPad) return;
-      const auto code = static_cast<uint8_t>(ClipCode(*limit, t.quantization));
-      Dequantize(t.quantization, &code, 1, limit);
+      *limit = NumberOf({t.quantization, t.dtype}, ClipCode(*limit, t.quantization, t.dtype));
     };
     if (n.type == OpType::kRelu6) {
       n.type = OpType::kClip;
@@ -815,7 +831,7 @@ class LayerComparison {
   void Blame(const Values& exact, const Values& by_weights, const Values& rounded,
              Layer* layer) const {
     const std::vector<double> factors = FactorsOf(*layer);
-    const ValueRange ends = Expressible(layer->codes.value_or(Quantization()));
+    const ValueRange ends = Expressible(layer->codes.value_or(Codes()));
     const double half = layer->codes ? 0.5 * layer->codes->scale : kInfinity;
     const auto square = [](double d) { return d * d; };
     for (size_t i = 0; i < exact.size(); ++i) {
@@ -829,14 +845,17 @@ class LayerComparison {
 
   std::string PrecisionOf(const Layer& layer) const {
     if (layer.after_tensor == kNoTensor) return "";
-    Precision p = layer.codes ? Precision::kInt8 : Precision::kFp32;
+    const auto of_codes = [](DType t) {
+      return t == DType::kI16 ? Precision::kInt16x8 : Precision::kInt8;
+    };
+    Precision p = layer.codes ? of_codes(layer.codes->type) : Precision::kFp32;
     if (layer.after_node >= 0 && TraitsOf(after().nodes[layer.after_node].type).has_weights) {
       const Node& n = after().nodes[layer.after_node];
       const DType weights = after().tensor(n.inputs[kInputWeights]).dtype;
       p = weights == DType::kF16  ? Precision::kFp16
           : weights != DType::kI8 ? Precision::kFp32
           : IsHybrid(n)           ? Precision::kHybrid
-                                  : Precision::kInt8;
+                                  : of_codes(after().tensor(n.inputs[kInputX]).dtype);
     }
     return PrecisionName(p);
   }

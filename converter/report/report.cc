@@ -28,7 +28,7 @@ std::string DescribeTensors(const std::vector<Tensor>& tensors) {
   std::vector<std::string> texts;
   for (const Tensor& t : tensors) {
     texts.push_back(StrCat(t.name, " ", DTypeName(t.dtype), " ", t.shape.ToString()));
-    if (t.dtype == DType::kU8)
+    if (IsCodes(t.dtype))
       texts.back() +=
           StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
   }
@@ -122,7 +122,8 @@ ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_
   for (const Node& n : written.nodes) {
     ++r.operators[OpTypeName(n.type)];
     r.macs += NodeMacs(written, n);
-    if (r.precision == Precision::kInt8 && ComputesInFloat(written, n)) {
+    const bool integers = r.precision == Precision::kInt8 || r.precision == Precision::kInt16x8;
+    if (integers && ComputesInFloat(written, n)) {
       r.float_operators.push_back(StrCat(n.name, " (", OpTypeName(n.type), ")"));
     }
   }

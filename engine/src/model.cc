@@ -26,7 +26,7 @@ TensorDescription DescribeTensor(const Tensor& t, const std::vector<bool>& chann
   d.name = t.name;
   d.dtype = t.dtype;
   for (int i = 0; i < t.shape.rank(); ++i) d.shape.push_back(t.shape[i]);
-  if (t.dtype == DType::kU8) {
+  if (IsCodes(t.dtype)) {
     d.scale = t.quantization.scale;
     d.zero_point = t.quantization.zero_point;
   }
@@ -92,11 +92,13 @@ Status VerifyGolden(const Model& model) {
   OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(self));
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> output, RunGolden(session.get(), golden.seed));
   const bool exact = IsExact(model.impl().file.graph);
-  const bool u8 = model.Describe().outputs[0].dtype == DType::kU8;
+  const bool codes = IsCodes(model.Describe().outputs[0].dtype);
   for (size_t i = 0; i < output.size(); ++i) {
     // Float layers differ by rounding between instruction sets, and what is quantized from them by
     // a step.
-    const float tolerance = exact ? 0.0f : u8 ? 1.0f : 1e-4f + 2e-3f * std::fabs(golden.output[i]);
+    const float tolerance = exact   ? 0.0f
+                            : codes ? 1.0f
+                                    : 1e-4f + 2e-3f * std::fabs(golden.output[i]);
     if (!(std::fabs(output[i] - golden.output[i]) <= tolerance)) {
       return Corrupt(StrCat("golden output ", i, " is ", output[i], ", expected ", golden.output[i],
                             " within ", tolerance));
@@ -129,7 +131,7 @@ bool IsExact(const Graph& graph) {
   wanted[graph.outputs[0]] = true;
   for (auto n = graph.nodes.rbegin(); n != graph.nodes.rend(); ++n) {
     if (!wanted[n->output]) continue;
-    if (graph.tensor(n->output).dtype != DType::kU8) return false;
+    if (!IsCodes(graph.tensor(n->output).dtype)) return false;
     for (TensorId id : n->inputs) {
       if (id != kNoTensor) wanted[id] = true;
     }
@@ -183,49 +185,80 @@ Status Model::Verify() const {
 }
 
 void TensorDescription::ToFloats(const uint8_t* bytes, float* values) const {
-  if (dtype == DType::kU8) {
-    Dequantize({scale, zero_point}, bytes, num_elements(), values);
+  if (IsCodes(dtype)) {
+    Dequantize({scale, zero_point}, dtype, bytes, num_elements(), values);
   } else {
     std::memcpy(values, bytes, num_bytes());
   }
 }
 
 void TensorDescription::FromFloats(const float* values, uint8_t* bytes) const {
-  if (dtype == DType::kU8) {
-    Quantize({scale, zero_point}, values, num_elements(), bytes);
+  if (IsCodes(dtype)) {
+    Quantize({scale, zero_point}, dtype, values, num_elements(), bytes);
   } else {
     std::memcpy(bytes, values, num_bytes());
   }
 }
 
-void Dequantize(const Quantization& q, const uint8_t* codes, size_t count, float* values) {
-  const FloatEnvironment environment;
-  for (size_t i = 0; i < count; ++i)
-    values[i] = q.scale * static_cast<float>(codes[i] - q.zero_point);
+int32_t CodeAt(DType type, const uint8_t* bytes, size_t i) {
+  if (type == DType::kU8) return bytes[i];
+  int16_t v;
+  std::memcpy(&v, bytes + 2 * i, sizeof(v));
+  return v;
+}
+
+void ReadPixel(const Tensor& tensor, const kernels::ActivationView& view, int y, int x,
+               uint8_t* bytes) {
+  const uint8_t* pixel = view.pixel(0, y, x);
+  if (tensor.dtype != DType::kI16) {
+    std::memcpy(bytes, pixel, static_cast<size_t>(view.c) * DTypeSize(tensor.dtype));
+    return;
+  }
+  for (int c = 0; c < view.c; ++c) {
+    const auto v = static_cast<int16_t>(256 * pixel[c] + pixel[c + view.plane] - 32768);
+    std::memcpy(bytes + 2 * c, &v, sizeof(v));
+  }
 }
 
 void AppendNumbers(const Tensor& t, const kernels::ActivationView& view, std::vector<float>* to) {
   const auto count = static_cast<size_t>(view.c);
+  std::vector<uint8_t> pixel(count * DTypeSize(t.dtype));
   for (int y = 0; y < view.h; ++y) {
     for (int x = 0; x < view.w; ++x) {
-      const uint8_t* pixel = view.pixel(0, y, x);
-      const auto* floats = reinterpret_cast<const float*>(pixel);
-      if (t.dtype != DType::kU8) {
-        to->insert(to->end(), floats, floats + count);
+      ReadPixel(t, view, y, x, pixel.data());
+      to->resize(to->size() + count);
+      float* numbers = to->data() + to->size() - count;
+      if (IsCodes(t.dtype)) {
+        Dequantize(t.quantization, t.dtype, pixel.data(), count, numbers);
       } else {
-        to->resize(to->size() + count);
-        Dequantize(t.quantization, pixel, count, to->data() + to->size() - count);
+        std::memcpy(numbers, pixel.data(), pixel.size());
       }
     }
   }
 }
 
-void Quantize(const Quantization& q, const float* values, size_t count, uint8_t* codes) {
+void Dequantize(const Quantization& q, DType type, const uint8_t* codes, size_t count,
+                float* values) {
   const FloatEnvironment environment;
+  for (size_t i = 0; i < count; ++i)
+    values[i] = q.scale * static_cast<float>(CodeAt(type, codes, i) - q.zero_point);
+}
+
+void Quantize(const Quantization& q, DType type, const float* values, size_t count,
+              uint8_t* codes) {
+  const FloatEnvironment environment;
+  const float low = static_cast<float>(CodesOf(type).low),
+              high = static_cast<float>(CodesOf(type).high);
   for (size_t i = 0; i < count; ++i) {
     const float v = std::nearbyint(values[i] / q.scale) + static_cast<float>(q.zero_point);
     // In this order of arguments max drops a NaN.
-    codes[i] = static_cast<uint8_t>(std::min(std::max(0.0f, v), 255.0f));
+    const float code = std::min(std::max(low, v), high);
+    if (type == DType::kU8) {
+      codes[i] = static_cast<uint8_t>(code);
+    } else {
+      const auto wide = static_cast<int16_t>(code);
+      std::memcpy(codes + 2 * i, &wide, sizeof(wide));
+    }
   }
 }
 
@@ -245,6 +278,10 @@ Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
     buffers.emplace_back(t.num_bytes());
     if (t.dtype == DType::kU8) {
       GenerateGoldenInput(seed, std::span<uint8_t>(buffers.back()));
+    } else if (t.dtype == DType::kI16) {
+      GenerateGoldenInput(seed,
+                          std::span<int16_t>(reinterpret_cast<int16_t*>(buffers.back().data()),
+                                             buffers.back().size() / 2));
     } else {
       GenerateGoldenInput(seed, std::span<float>(reinterpret_cast<float*>(buffers.back().data()),
                                                  buffers.back().size() / 4));
@@ -258,8 +295,10 @@ Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
   OCTET_RETURN_IF_ERROR(session->Run(inputs.data(), outputs.data(), 1));
   const std::vector<uint8_t>& first = buffers[d.inputs.size()];
   std::vector<float> result;
-  if (d.outputs[0].dtype == DType::kU8) {
-    result.assign(first.begin(), first.end());
+  if (IsCodes(d.outputs[0].dtype)) {
+    result.resize(d.outputs[0].num_elements());
+    for (size_t i = 0; i < result.size(); ++i)
+      result[i] = static_cast<float>(CodeAt(d.outputs[0].dtype, first.data(), i));
   } else {
     result.resize(first.size() / 4);
     std::memcpy(result.data(), first.data(), first.size());

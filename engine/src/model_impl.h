@@ -45,8 +45,14 @@ bool IsExact(const Graph& graph);
 bool EndsInProbabilities(const Graph& graph);
 
 /// What TensorDescription's ToFloats and FromFloats do with uint8.
-void Dequantize(const Quantization& q, const uint8_t* codes, size_t count, float* values);
-void Quantize(const Quantization& q, const float* values, size_t count, uint8_t* codes);
+void Dequantize(const Quantization& q, DType type, const uint8_t* codes, size_t count,
+                float* values);
+void Quantize(const Quantization& q, DType type, const float* values, size_t count, uint8_t* codes);
+/// Code `i` of those in memory.
+int32_t CodeAt(DType type, const uint8_t* codes, size_t i);
+/// The bytes of a pixel's channels as the caller of a session has them; image 0's.
+void ReadPixel(const Tensor& tensor, const kernels::ActivationView& view, int y, int x,
+               uint8_t* bytes);
 
 /// Runs the golden input of `seed` (GenerateGoldenInput) through `session`; the first output as
 /// numbers. Errors: kOutOfMemory when inputs and outputs take more than the model's max_memory.

@@ -29,6 +29,7 @@ static_assert(OCTET_INTERNAL == static_cast<int>(octet::StatusCode::kInternal));
 static_assert(OCTET_OUT_OF_MEMORY == static_cast<int>(octet::StatusCode::kOutOfMemory));
 static_assert(OCTET_COPY_AND_LOCK == static_cast<int>(octet::Residency::kCopyAndLock));
 static_assert(OCTET_UINT8 == static_cast<int>(octet::DType::kU8));
+static_assert(OCTET_INT16 == static_cast<int>(octet::DType::kI16));
 static_assert(OCTET_YUYV == static_cast<int>(octet::PixelFormat::kYuyv));
 static_assert(OCTET_BT709 == static_cast<int>(octet::YuvMatrix::kBt709));
 static_assert(OCTET_FULL_RANGE == static_cast<int>(octet::YuvRange::kFull));
@@ -151,15 +152,16 @@ octet_status Describe(const octet_model* model,
 template <auto kConvert, typename From, typename To>
 octet_status Convert(const octet_tensor* tensor, const From* from, To* to) {
   if (tensor == nullptr || from == nullptr || to == nullptr) return OCTET_INVALID_ARGUMENT;
-  if (tensor->dtype != OCTET_FLOAT32 && tensor->dtype != OCTET_UINT8) return OCTET_INVALID_ARGUMENT;
+  const auto type = static_cast<octet::DType>(tensor->dtype);
+  if (type != octet::DType::kF32 && !octet::IsCodes(type)) return OCTET_INVALID_ARGUMENT;
   if (tensor->rank < 0 || tensor->rank > 4) return OCTET_INVALID_ARGUMENT;
   int64_t count = 1;
   for (int i = 0; i < tensor->rank; ++i) {
     const int64_t d = tensor->shape[i];
     if (d < 1 || !octet::CheckedMul(count, d, &count)) return OCTET_INVALID_ARGUMENT;
   }
-  if (tensor->dtype == OCTET_UINT8) {
-    kConvert({tensor->scale, tensor->zero_point}, from, static_cast<size_t>(count), to);
+  if (octet::IsCodes(type)) {
+    kConvert({tensor->scale, tensor->zero_point}, type, from, static_cast<size_t>(count), to);
   } else {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
   }

@@ -17,7 +17,9 @@ namespace octet {
 void HaloFill::Run(int batch) const {
   if (halo.empty()) return;
   const auto fill = [&](int n, int y, int x, int64_t pixels) {
-    std::memset(view.pixel(n, y, x), value, static_cast<size_t>(pixels * view.pixel_stride));
+    const auto bytes = static_cast<size_t>(pixels * view.pixel_stride);
+    std::memset(view.pixel(n, y, x), value, bytes);
+    if (view.plane != 0) std::memset(view.pixel(n, y, x) + view.plane, 0, bytes);
     for (int64_t i = 0; codes != nullptr && i < pixels; ++i)
       std::memcpy(view.pixel(n, y, x + static_cast<int>(i)), codes, static_cast<size_t>(view.c));
   };
@@ -203,28 +205,38 @@ void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {
   }
 }
 
+/// Both planes of an int16 tensor are copied as tensors of their own.
+int Planes(const kernels::ActivationView& view) { return view.plane == 0 ? 1 : 2; }
+
 }  // namespace
 
 void CopyOp::Run(int thread, int num_threads) const {
   // Rows of the output that there is something to do for.
   const int first = clear_channels > 0 ? 0 : out_y, rows = clear_channels > 0 ? output.h : h;
+  const int planes = Planes(output);
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(batch) * rows, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(batch) * planes * rows, 1, thread, num_threads, &begin, &end);
   const bool whole_rows = step_x == 1 && step_c == 1 && in_c == 0 && out_c == 0 &&
                           clear_channels == 0 && input.pixel_stride == output.pixel_stride &&
                           c * element_size == input.pixel_stride;
   for (int64_t row = begin; row < end; ++row) {
-    const int n = static_cast<int>(row / rows), oy = first + static_cast<int>(row % rows);
+    const int image = static_cast<int>(row / rows), oy = first + static_cast<int>(row % rows);
+    const int n = image / planes, plane = image % planes;
     if (clear_channels > 0) {
+      const uint32_t value = planes == 1  ? clear_value
+                             : plane == 0 ? clear_value >> 8
+                                          : clear_value & 255;
       for (int x = 0; x < output.w; ++x) {
-        FillElements(output.pixel(n, oy, x), clear_channels, element_size, clear_value);
+        FillElements(output.pixel(n, oy, x) + plane * output.plane, clear_channels, element_size,
+                     value);
       }
     }
     const int y = oy - out_y;
     if (y < 0 || y >= h) continue;
-    const uint8_t* in =
-        input.pixel(n, in_y + y * step_y, in_x) + static_cast<int64_t>(in_c) * element_size;
-    uint8_t* out = output.pixel(n, oy, out_x) + static_cast<int64_t>(out_c) * element_size;
+    const uint8_t* in = input.pixel(n, in_y + y * step_y, in_x) +
+                        static_cast<int64_t>(in_c) * element_size + plane * input.plane;
+    uint8_t* out = output.pixel(n, oy, out_x) + static_cast<int64_t>(out_c) * element_size +
+                   plane * output.plane;
     if (whole_rows) {
       std::memcpy(out, in, w * input.pixel_stride);
       continue;
@@ -244,18 +256,44 @@ void CopyOp::Run(int thread, int num_threads) const {
   }
 }
 
-void ReshapeOp::Run(int thread, int num_threads) const {
+void Int16CopyOp::Run(int thread, int num_threads) const {
   int64_t begin, end;
-  SplitRange(batch, 1, thread, num_threads, &begin, &end);
-  for (int n = static_cast<int>(begin); n < end; ++n) {
+  SplitRange(static_cast<int64_t>(batch) * output.h, 1, thread, num_threads, &begin, &end);
+  for (int64_t row = begin; row < end; ++row) {
+    const int n = static_cast<int>(row / output.h), y = static_cast<int>(row % output.h);
+    for (int x = 0; x < output.w; ++x) {
+      const uint8_t* in = input.pixel(n, y, x);
+      uint8_t* out = output.pixel(n, y, x);
+      for (int c = 0; c < output.c; ++c) {
+        if (output.plane != 0) {
+          int16_t v;
+          std::memcpy(&v, in + 2 * c, sizeof(v));
+          out[c] = static_cast<uint8_t>((v + 32768) >> 8);
+          out[c + output.plane] = static_cast<uint8_t>(v & 255);
+        } else {
+          const auto v = static_cast<int16_t>(256 * in[c] + in[c + input.plane] - 32768);
+          std::memcpy(out + 2 * c, &v, sizeof(v));
+        }
+      }
+    }
+  }
+}
+
+void ReshapeOp::Run(int thread, int num_threads) const {
+  const int planes = Planes(output);
+  int64_t begin, end;
+  SplitRange(batch * planes, 1, thread, num_threads, &begin, &end);
+  for (int image = static_cast<int>(begin); image < end; ++image) {
+    const int n = image / planes, plane = image % planes;
     int iy = 0, ix = 0, ic = 0;
     for (int y = 0; y < output.h; ++y) {
       for (int x = 0; x < output.w; ++x) {
-        uint8_t* out = output.pixel(n, y, x);
+        uint8_t* out = output.pixel(n, y, x) + plane * output.plane;
         int oc = 0;
         while (oc < output.c) {
           const int run = std::min(output.c - oc, input.c - ic);
-          std::memcpy(out + oc * element_size, input.pixel(n, iy, ix) + ic * element_size,
+          const uint8_t* in = input.pixel(n, iy, ix) + plane * input.plane;
+          std::memcpy(out + oc * element_size, in + ic * element_size,
                       static_cast<size_t>(run) * element_size);
           oc += run;
           ic += run;

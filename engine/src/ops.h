@@ -16,7 +16,8 @@ namespace octet {
 struct HaloFill {
   kernels::ActivationView view;
   Halo halo;
-  uint8_t value = 0;  ///< Zero point of u8 tensors; floats are padded with 0.
+  /// Zero point of u8 tensors; floats are padded with 0, as are low bytes of i16.
+  uint8_t value = 0;
   /// The first channels' own values in place of it, by kInputPadding; null for none.
   const uint8_t* codes = nullptr;
   void Run(int batch) const;
@@ -200,7 +201,15 @@ class CopyOp : public Op {
   int step_y = 1, step_x = 1, step_c = 1;  ///< Of the input.
   int out_y = 0, out_x = 0, out_c = 0;     ///< First output element.
   int clear_channels = 0;    ///< > 0: first fill the whole output, this many channels a pixel.
-  uint32_t clear_value = 0;  ///< Bit pattern of one element.
+  uint32_t clear_value = 0;  ///< Bit pattern of one element; of i16, its high and low byte.
+};
+
+/// Between the caller's int16 and the two planes of a tensor, either of which is the input.
+class Int16CopyOp : public Op {
+ public:
+  void Run(int thread, int num_threads) const override;
+
+  kernels::ActivationView input, output;
 };
 
 /// Copies elements in NHWC order between tensors of different shapes.

@@ -32,13 +32,15 @@ kernels::ActivationView Geometry::view() const {
   v.image_stride = image_stride;
   v.row_stride = row_stride;
   v.pixel_stride = pixel_stride;
+  v.plane = plane;
   v.h = h, v.w = w, v.c = c;
   return v;
 }
 
 Result<Geometry> MakeGeometry(const Tensor& tensor, bool tight, const Halo& halo) {
   Geometry g;
-  g.element_size = static_cast<int>(DTypeSize(tensor.dtype));
+  const bool planes = tensor.dtype == DType::kI16;
+  g.element_size = planes ? 1 : static_cast<int>(DTypeSize(tensor.dtype));
   g.tight = tight;
   g.halo = halo;
   g.c = static_cast<int>(tensor.shape.back());
@@ -56,6 +58,10 @@ Result<Geometry> MakeGeometry(const Tensor& tensor, bool tight, const Halo& halo
                                   " pixels with all padding around it, expected at most 1 TiB"));
   }
   g.image_stride = RoundUp(bytes, kArenaAlignment);
+  if (planes) {
+    g.plane = g.image_stride;
+    g.image_stride *= 2;
+  }
   return g;
 }
 
@@ -88,6 +94,7 @@ bool Reach::Inside(int64_t at, int64_t bytes) const {
 
 Reach ReachOfView(const kernels::ActivationView& view, int batch, int64_t pixel_bytes) {
   return Reach(pixel_bytes)
+      .Planes(view.plane)
       .Steps(batch, view.image_stride)
       .Steps(view.h, view.row_stride)
       .Steps(view.w, view.pixel_stride);
@@ -98,7 +105,7 @@ Reach ReachOfBox(const kernels::ActivationView& view, int batch, int element_siz
                  const std::array<int, 3>& count) {
   const int64_t strides[] = {view.row_stride, view.pixel_stride, element_size};
   Reach reach(element_size);
-  reach.Steps(batch, view.image_stride);
+  reach.Planes(view.plane).Steps(batch, view.image_stride);
   for (size_t d = 0; d < 3; ++d)
     reach.Steps(1, strides[d], first[d]).Steps(count[d], step[d] * strides[d]);
   return reach;
@@ -106,6 +113,7 @@ Reach ReachOfBox(const kernels::ActivationView& view, int batch, int element_siz
 
 Reach ReachOfHalo(const Geometry& g, int batch) {
   return Reach(g.pixel_stride)
+      .Planes(g.plane)
       .Steps(batch, g.image_stride)
       .Steps(int64_t{g.halo.top} + g.h + g.halo.bottom, g.row_stride, -g.halo.top)
       .Steps(int64_t{g.halo.left} + g.w + g.halo.right, g.pixel_stride, -g.halo.left);
@@ -113,6 +121,7 @@ Reach ReachOfHalo(const Geometry& g, int batch) {
 
 Reach ReachOfTaps(const kernels::ConvArgs& args, int batch, int64_t tap_bytes) {
   return Reach(tap_bytes)
+      .Planes(args.in_plane)
       .AnyOf({args.tap_offsets, static_cast<size_t>(args.taps)})
       .Steps(batch, args.in_image_stride)
       .Steps(args.out_h, args.in_row_step)
@@ -121,6 +130,7 @@ Reach ReachOfTaps(const kernels::ConvArgs& args, int batch, int64_t tap_bytes) {
 
 Reach ReachOfTiles(const kernels::ConvArgs& args, int batch, int64_t pixel_bytes) {
   return Reach(pixel_bytes)
+      .Planes(args.in_plane)
       .Steps(batch, args.in_image_stride)
       .Steps(RoundUp(args.out_h, 4) + 2, args.in_row_step)
       .Steps(RoundUp(args.out_w, 4) + 2, args.in_pixel_step);

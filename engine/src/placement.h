@@ -32,13 +32,15 @@ struct Halo {
 };
 
 /// How the images of a tensor lie in memory. Strides in bytes. Pixels have their channels rounded
-/// up to a panel, unless the tensor is tight.
+/// up to a panel, unless the tensor is tight. int16 tensors are two planes of bytes an image
+/// (ActivationView).
 struct Geometry {
   int h = 1, w = 1, c = 1;
-  int element_size = 1;
+  int element_size = 1;  ///< In a plane.
   bool tight = false;
   Halo halo;
   int64_t pixel_stride = 0, row_stride = 0;
+  int64_t plane = 0;         ///< From an image's first plane to its second; 0: it has one.
   int64_t image_stride = 0;  ///< The halo included, a multiple of kArenaAlignment.
   bool operator==(const Geometry&) const = default;
 
@@ -68,6 +70,8 @@ class Reach {
   explicit Reach(int64_t bytes) : end_(bytes) {}
   /// One more term: i * stride for i in [first, first + count).
   Reach& Steps(int64_t count, int64_t stride, int64_t first = 0);
+  /// One more term: 0 or `plane`.
+  Reach& Planes(int64_t plane) { return Steps(2, plane); }
   /// One more term: any of `offsets`.
   Reach& AnyOf(std::span<const int32_t> offsets);
 

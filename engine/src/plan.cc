@@ -23,8 +23,11 @@
 namespace octet {
 namespace {
 
-/// The byte that stands for 0; floats have no quantization and so 0 as their zero point.
-uint8_t PaddingOf(const Tensor& t) { return static_cast<uint8_t>(t.quantization.zero_point); }
+/// The byte that stands for 0, of int16 the high one; floats have no quantization and so 0 as their
+/// zero point.
+uint8_t PaddingOf(const Tensor& t) {
+  return t.dtype == DType::kI16 ? 128 : static_cast<uint8_t>(t.quantization.zero_point);
+}
 
 /// Arguments are pointers of many types, which memcpy may set without breaking the aliasing rules.
 void SetPointer(void* pointer, const void* value) { std::memcpy(pointer, &value, sizeof(value)); }
@@ -290,6 +293,15 @@ Status Planner::UseExternal(Op* op, const Tensor& t, int index, bool output,
 
 Status Planner::AddCopyTo(int buffer, const Geometry& to, TensorId id, int external) {
   const Tensor& t = tensor(id);
+  if (external >= 0 && t.dtype == DType::kI16) {
+    auto op = std::make_unique<Int16CopyOp>();
+    op->kernel = "copy";
+    op->input = ExternalView(t);
+    OCTET_RETURN_IF_ERROR(UseExternal(op.get(), t, external, false, op->input, &op->input.data));
+    WriteView(op.get(), "output", buffer, to, to.stored_channels(), &op->output);
+    FillHalo(op.get(), buffer, to, PaddingOf(t), &op->halo);
+    return Push(std::move(op));
+  }
   auto op = std::make_unique<CopyOp>();
   op->kernel = "copy";
   op->element_size = to.element_size;
@@ -317,6 +329,15 @@ Status Planner::NeedsInMemory(TensorId id) {
 
 Status Planner::AddOutput(int index) {
   const TensorId id = graph_.outputs[index];
+  if (tensor(id).dtype == DType::kI16) {
+    auto op = std::make_unique<Int16CopyOp>();
+    op->kernel = "copy";
+    op->output = ExternalView(tensor(id));
+    OCTET_RETURN_IF_ERROR(
+        UseExternal(op.get(), tensor(id), index, true, op->output, &op->output.data));
+    ReadView(op.get(), "input", id, op->output.c, &op->input);
+    return Push(std::move(op));
+  }
   auto op = std::make_unique<CopyOp>();
   op->kernel = "copy";
   op->output = ExternalView(tensor(id));
@@ -376,10 +397,10 @@ Status Planner::AddNode(const Node& n) {
 }
 
 void Planner::ClampLimits(Activation activation, const Tensor& out, float* low, float* high) {
-  if (out.dtype == DType::kU8) {
+  if (IsCodes(out.dtype)) {
     const float z = static_cast<float>(out.quantization.zero_point);
-    *low = activation == Activation::kNone ? -z : 0.0f;
-    *high = 255.0f - z;
+    *low = activation != Activation::kNone ? 0.0f : out.dtype == DType::kU8 ? -z : -32767.0f;
+    *high = static_cast<float>(CodesOf(out.dtype).high) - z;
     if (activation == Activation::kRelu6)
       *high = std::min(*high, std::nearbyint(6.0f / out.quantization.scale));
     return;

@@ -35,6 +35,7 @@ struct Planner::Conv {
   int panels, lanes;  ///< Output channels as stored: 16 a panel.
   bool dense, depthwise, row, integer;
   bool hybrid;        ///< int8 weights, float activations that are quantized on the fly.
+  bool i16;           ///< int8 weights, int16 activations.
   std::string types;  ///< The end of the kernel's name.
 
   // ChooseSource: the input as the kernel reads it, which is the tensor itself, a tight copy, or
@@ -44,10 +45,11 @@ struct Planner::Conv {
   int multiplier_buffer = -1, bias_buffer = -1;  ///< Hybrid only; [max_batch][lanes].
 
   ConvArgs args{};  ///< Without addresses in the arena.
-  bool split = false;
+  bool split = false, wide = false;
 
   Window window() const { return dense ? Window{} : n.window; }
   int64_t element_bytes() const { return static_cast<int64_t>(DTypeSize(w.dtype)); }
+  int planes() const { return i16 ? 2 : 1; }
   int64_t ranges_bytes(int max_batch) const { return int64_t{4} * lanes * max_batch; }
 };
 
@@ -62,6 +64,10 @@ kernels::WinogradFn Planner::WinogradFunction(const Node& n) const {
   const Tensor& w = tensor(n.inputs[kInputWeights]);
   if (w.dtype != DType::kI8)
     return w.dtype == DType::kF16 ? table_.winograd_f16 : table_.winograd_f32;
+  if (tensor(n.inputs[kInputX]).dtype == DType::kI16) {
+    return tensor(n.output).dtype == DType::kI16 ? table_.winograd_i16_i16
+                                                 : table_.winograd_i16_f32;
+  }
   return tensor(n.output).dtype == DType::kU8 ? table_.winograd_u8_u8 : table_.winograd_u8_f32;
 }
 
@@ -122,7 +128,8 @@ Status Planner::AddConv(const Node& n) {
   }
   const PanelShape panel = MakePanelShape(w.shape, w.dtype, w.layout);
   const int panels = static_cast<int>(panel.panels);
-  const bool integer = w.dtype == DType::kI8, hybrid = integer && x.dtype == DType::kF32;
+  const bool integer = w.dtype == DType::kI8, hybrid = integer && x.dtype == DType::kF32,
+             i16 = x.dtype == DType::kI16;
   Conv c{.n = n,
          .x = x,
          .w = w,
@@ -135,9 +142,14 @@ Status Planner::AddConv(const Node& n) {
          .row = w.layout == Layout::kPanelRow,
          .integer = integer,
          .hybrid = hybrid,
-         .types = StrCat(integer ? "u8_" : "", w.dtype == DType::kF16  ? "f16"
-                                               : y.dtype == DType::kU8 ? "u8"
-                                                                       : "f32")};
+         .i16 = i16,
+         .types = StrCat(i16       ? "i16_"
+                         : integer ? "u8_"
+                                   : "",
+                         w.dtype == DType::kF16   ? "f16"
+                         : y.dtype == DType::kU8  ? "u8"
+                         : y.dtype == DType::kI16 ? "i16"
+                                                  : "f32")};
   OCTET_RETURN_IF_ERROR(ChooseSource(&c));
   OCTET_RETURN_IF_ERROR(FillGeometry(&c));
   OCTET_RETURN_IF_ERROR(FillEpilogue(&c));
@@ -223,6 +235,7 @@ Result<const int32_t*> Planner::WeightSums(const Conv& c, bool skip) {
 Status Planner::FillGeometry(Conv* c) {
   ConvArgs& a = c->args;
   const Window window = c->window();
+  a.in_plane = c->in.plane;
   a.in_image_stride = c->in.image_stride;
   a.in_row_step = window.stride_h * c->in.row_stride;
   a.in_pixel_step = window.stride_w * c->in.pixel_stride;
@@ -247,6 +260,7 @@ Status Planner::FillGeometry(Conv* c) {
   a.out_h = out.h;
   a.out_w = out.w;
   a.out_c = static_cast<int>(c->w.shape[0]);
+  a.out_plane = out.plane;
   a.out_image_stride = out.image_stride;
   a.out_row_stride = out.row_stride;
   a.out_pixel_stride = out.pixel_stride;
@@ -267,6 +281,7 @@ Status Planner::FillEpilogue(Conv* c) {
   const TensorId residual = c->n.input(kInputResidual);
   if (residual != kNoTensor) {
     const Geometry& r = geometry(residual);
+    a.res_plane = r.plane;
     a.res_image_stride = r.image_stride;
     a.res_row_stride = r.row_stride;
     a.res_pixel_stride = r.pixel_stride;
@@ -280,11 +295,15 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
   const Tensor& y = c->y;
   const TensorId bias = c->n.input(kInputBias), residual = c->n.input(kInputResidual);
   OCTET_ASSIGN_OR_RETURN(int32_t * integer_bias, Constant<int32_t>(c->lanes));
-  if (bias != kNoTensor) std::copy_n(tensor(bias).values<int32_t>().data(), a.out_c, integer_bias);
+  if (c->i16) {
+    OCTET_RETURN_IF_ERROR(SplitBias(c, integer_bias));
+  } else if (bias != kNoTensor) {
+    std::copy_n(tensor(bias).values<int32_t>().data(), a.out_c, integer_bias);
+  }
   a.bias = integer_bias;
   OCTET_ASSIGN_OR_RETURN(float* multiplier, Constant<float>(c->lanes));
   a.multiplier = multiplier;
-  const double out_scale = y.dtype == DType::kU8 ? y.quantization.scale : 1.0;
+  const double out_scale = IsCodes(y.dtype) ? y.quantization.scale : 1.0;
   const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8 &&
                       residual == kNoTensor;
   float* nudge = nullptr;
@@ -306,11 +325,32 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
   }
   a.fixed = fixed;
   a.nudge = nudge;
-  if (residual != kNoTensor && y.dtype == DType::kU8) {
+  if (residual != kNoTensor && IsCodes(y.dtype)) {
     const Quantization& r = tensor(residual).quantization;
     a.residual_multiplier = static_cast<float>(static_cast<double>(r.scale) / y.quantization.scale);
     a.residual_zero = r.zero_point;
   }
+  return OkStatus();
+}
+
+/// A bias of int16 layers is one of the sums over each plane, and its high bytes' has the
+/// correction for their offset of 128.
+Status Planner::SplitBias(Conv* c, int32_t* high) {
+  OCTET_ASSIGN_OR_RETURN(const int32_t* sums, WeightSums(*c, false));
+  OCTET_ASSIGN_OR_RETURN(int32_t * low, Constant<int32_t>(c->lanes));
+  int32_t* plain = nullptr;
+  if (table_.wide_i16_i16 != nullptr) {
+    OCTET_ASSIGN_OR_RETURN(plain, Constant<int32_t>(c->lanes));
+    c->args.plain_bias = plain;
+  }
+  const TensorId id = c->n.input(kInputBias);
+  for (int i = 0; i < c->lanes; ++i) {
+    const int64_t bias = id != kNoTensor && i < c->args.out_c ? tensor(id).values<int64_t>()[i] : 0;
+    high[i] = static_cast<int32_t>((bias >> 8) - int64_t{128} * sums[i]);
+    low[i] = static_cast<int32_t>(bias & 255);
+    if (plain != nullptr) plain[i] = static_cast<int32_t>(bias >> 8);
+  }
+  c->args.low_bias = low;
   return OkStatus();
 }
 
@@ -319,7 +359,7 @@ void Planner::ChooseBlocking(Conv* c) const {
   // stay in level 1.
   ConvArgs& a = c->args;
   if (c->panels <= 4 || c->panels * a.panel_bytes > kCachedWeightBytes) return;
-  const int64_t pixel_bytes = std::max<int64_t>(1, a.in_pixel_step);
+  const int64_t pixel_bytes = std::max<int64_t>(1, c->planes() * a.in_pixel_step);
   a.pixel_block = static_cast<int>(std::max<int64_t>(24, kBlockBytes / pixel_bytes));
 }
 
@@ -333,14 +373,20 @@ bool Planner::UseSplit(const Conv& c) const {
   constexpr int kFewestChannels = 33;
   const ConvArgs& a = c.args;
   const int32_t zero_point = c.hybrid ? 0 : c.x.quantization.zero_point;
-  return c.integer && table_.split_u8_u8 != nullptr && !c.depthwise && a.depth % 16 == 0 &&
-         a.panel_bytes / 64 <= kernels::kSplitLines &&
+  return c.integer && !c.i16 && table_.split_u8_u8 != nullptr && !c.depthwise &&
+         a.depth % 16 == 0 && a.panel_bytes / 64 <= kernels::kSplitLines &&
          int64_t{a.out_h} * a.out_w >= kFewestPixels && zero_point <= kLargestZero &&
          (a.taps == 1 || a.out_c >= kFewestChannels);
 }
 
 kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
   const bool u8 = c.y.dtype == DType::kU8;
+  if (c.i16) {
+    if (c.wide) return c.y.dtype == DType::kI16 ? table_.wide_i16_i16 : table_.wide_i16_f32;
+    if (c.y.dtype == DType::kI16)
+      return c.depthwise ? table_.depthwise_i16_i16 : table_.conv_i16_i16;
+    return c.depthwise ? table_.depthwise_i16_f32 : table_.conv_i16_f32;
+  }
   if (c.split) return u8 ? table_.split_u8_u8 : table_.split_u8_f32;
   if (c.integer) {
     if (u8) return c.depthwise ? table_.depthwise_u8_u8 : table_.conv_u8_u8;
@@ -352,16 +398,21 @@ kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
 
 Status Planner::AddDirect(Conv* c) {
   c->split = UseSplit(*c);
+  c->wide = c->i16 && !c->depthwise && table_.wide_i16_i16 != nullptr;
   std::unique_ptr<ConvOp> op =
       c->hybrid ? std::make_unique<HybridConvOp>() : std::make_unique<ConvOp>();
   op->fn = ConvFunction(*c);
-  op->kernel = (c->depthwise ? "depthwise_" : c->split ? "split_" : "conv_") + c->types;
+  op->kernel = (c->depthwise ? "depthwise_"
+                : c->split   ? "split_"
+                : c->wide    ? "wide_"
+                             : "conv_") +
+               c->types;
   op->panels = c->panels;
   const int64_t weight_bytes = c->panels * c->args.panel_bytes;
   op->split_panels = !c->depthwise && c->panels >= 2 * options_.num_threads &&
                      weight_bytes > c->in.image_stride * options_.max_batch;
-  if (c->split) {
-    OCTET_RETURN_IF_ERROR(AddChains(*c, &c->args));
+  if (c->split) OCTET_RETURN_IF_ERROR(AddChains(*c, &c->args));
+  if (c->split || c->wide) {
     const int64_t bytes = kernels::kSplitScratchBytes * options_.num_threads;
     OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
     UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
@@ -393,12 +444,14 @@ Status Planner::AddWinograd(Conv* c) {
   op->kernel = "winograd_" + c->types;
   op->panels = c->panels;
   const int64_t tiles = options_.max_batch * CeilDiv(a.out_h, 4) * CeilDiv(a.out_w, 4);
-  const int64_t tile_bytes = kernels::WinogradScratchBytes(2, channels, value_bytes) -
-                             kernels::WinogradScratchBytes(1, channels, value_bytes);
+  const int planes = c->planes();
+  const int64_t tile_bytes = kernels::WinogradScratchBytes(2 * planes, channels, value_bytes) -
+                             kernels::WinogradScratchBytes(planes, channels, value_bytes);
   op->args.tile_block = static_cast<int>(
       std::clamp<int64_t>(kWinogradBlockBytes / tile_bytes, 12, std::max<int64_t>(12, tiles)));
-  op->scratch_bytes = RoundUp(
-      kernels::WinogradScratchBytes(op->args.tile_block, channels, value_bytes), kArenaAlignment);
+  op->scratch_bytes =
+      RoundUp(kernels::WinogradScratchBytes(planes * op->args.tile_block, channels, value_bytes),
+              kArenaAlignment);
   const int64_t bytes = op->scratch_bytes * options_.num_threads;
   OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
   UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
@@ -416,7 +469,7 @@ Status Planner::BindConv(const Conv& c, bool winograd, Op* op, ConvArgs* args) {
        c.in.first_pixel() - window.pad_top * c.in.row_stride - window.pad_left * c.in.pixel_stride,
        winograd ? ReachOfTiles(*args, batch, in_bytes) : ReachOfTaps(*args, batch, in_bytes),
        false});
-  const int64_t out_bytes = c.lanes * static_cast<int64_t>(DTypeSize(c.y.dtype));
+  const int64_t out_bytes = c.lanes * int64_t{geometry(c.n.output).element_size};
   WriteTensor(op, "output", c.n.output, out_bytes, &args->output);
   const TensorId residual = c.n.input(kInputResidual);
   if (residual != kNoTensor) ReadTensor(op, "residual", residual, out_bytes, &args->residual);

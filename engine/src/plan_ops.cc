@@ -35,7 +35,16 @@ void SetTfliteHalves(TfliteKernel kernel, PoolArgs* a) {
   a->pivot = static_cast<float>((kernel == TfliteKernel::kUint8Average ? 0 : 128) - a->out_zero);
 }
 
+/// The one of an operator's kernels for the type, and the end of its name.
+template <typename Fn>
+Fn ForType(DType t, Fn u8, Fn i16, Fn f32) {
+  return t == DType::kU8 ? u8 : t == DType::kI16 ? i16 : f32;
+}
+const char* TypeSuffix(DType t) { return ForType(t, "u8", "i16", "f32"); }
+
 uint32_t PadBits(float value, const Tensor& t) {
+  if (t.dtype == DType::kI16)
+    return static_cast<uint32_t>(ClipCode(value, t.quantization, t.dtype) + 32768);
   if (t.dtype == DType::kU8) {
     const float q = std::nearbyint(value / t.quantization.scale) +
                     static_cast<float>(t.quantization.zero_point);
@@ -62,17 +71,17 @@ Status Planner::AddPool(const Node& n) {
   a.stride_h = n.window.stride_h, a.stride_w = n.window.stride_w;
   a.pad_top = n.window.pad_top, a.pad_left = n.window.pad_left;
   a.count_include_pad = n.count_include_pad;
-  const bool u8 = x.dtype == DType::kU8;
-  if (u8) {
+  if (IsCodes(x.dtype)) {
     a.multiplier = Ratio(x.quantization, y.quantization);
     a.in_zero = x.quantization.zero_point;
     a.out_zero = y.quantization.zero_point;
     if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(n.tflite_kernel, &a);
   }
   const bool max = n.type == OpType::kMaxPool;
-  op->fn = max ? (u8 ? table_.max_pool_u8 : table_.max_pool_f32)
-               : (u8 ? table_.average_pool_u8 : table_.average_pool_f32);
-  op->kernel = StrCat(max ? "max_pool_" : "average_pool_", u8 ? "u8" : "f32");
+  op->fn = max ? ForType(x.dtype, table_.max_pool_u8, table_.max_pool_i16, table_.max_pool_f32)
+               : ForType(x.dtype, table_.average_pool_u8, table_.average_pool_i16,
+                         table_.average_pool_f32);
+  op->kernel = StrCat(max ? "max_pool_" : "average_pool_", TypeSuffix(x.dtype));
   return FinishPool(n, std::move(op), &a);
 }
 
@@ -80,10 +89,10 @@ Status Planner::AddGlobalPool(const Node& n) {
   const Tensor& x = tensor(n.inputs[0]);
   const Tensor& y = tensor(n.output);
   auto op = std::make_unique<GlobalPoolOp>();
-  const bool u8 = x.dtype == DType::kU8, u8_out = y.dtype == DType::kU8;
-  if (u8) {
+  const bool codes = IsCodes(x.dtype), u8_out = y.dtype == DType::kU8;
+  if (codes) {
     const double pixels = static_cast<double>(x.shape[1] * x.shape[2]);
-    const double out_scale = u8_out ? y.quantization.scale : 1.0;
+    const double out_scale = IsCodes(y.dtype) ? y.quantization.scale : 1.0;
     op->args.multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
     op->args.in_zero = x.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
@@ -97,10 +106,12 @@ Status Planner::AddGlobalPool(const Node& n) {
       }
     }
   }
-  op->fn = !u8      ? table_.global_pool_f32
-           : u8_out ? table_.global_pool_u8_u8
-                    : table_.global_pool_u8_f32;
-  op->kernel = StrCat("global_pool_", u8 ? "u8_" : "", u8_out ? "u8" : "f32");
+  op->fn = y.dtype == DType::kF32 ? ForType(x.dtype, table_.global_pool_u8_f32,
+                                            table_.global_pool_i16_f32, table_.global_pool_f32)
+           : u8_out               ? table_.global_pool_u8_u8
+                                  : table_.global_pool_i16_i16;
+  op->kernel =
+      StrCat("global_pool_", codes ? StrCat(TypeSuffix(x.dtype), "_") : "", TypeSuffix(y.dtype));
   PoolArgs* args = &op->args;
   return FinishPool(n, std::move(op), args);
 }
@@ -136,7 +147,8 @@ Status Planner::FinishUnary(const Node& n, TensorId x, std::unique_ptr<EltwiseOp
   // A graph input that nobody needed in memory so far is read where the caller has it. Floats
   // behind the channels must stay 0, which a copy sees to.
   const bool clears = out.element_size == 1 || out.stored_channels() == out.c;
-  if (const int external = input_index_[x]; external >= 0 && clears) {
+  if (const int external = input_index_[x];
+      external >= 0 && clears && tensor(x).dtype != DType::kI16) {
     a.a = ExternalView(tensor(x));
     a.count = out.c;
     OCTET_RETURN_IF_ERROR(UseExternal(op.get(), tensor(x), external, false, a.a, &a.a.data));
@@ -219,11 +231,10 @@ Status Planner::AddBinary(const Node& n) {
   const Tensor& b = tensor(n.inputs[1]);
   const Tensor& y = tensor(n.output);
   auto op = std::make_unique<EltwiseOp>();
-  const bool u8 = y.dtype == DType::kU8;
   const bool mul = n.type == OpType::kMul;
   ClampLimits(n.activation, y, &op->args.low, &op->args.high);
-  if (u8) {
-    const bool tflite = graph_.metadata.rounding == Rounding::kTflite;
+  if (IsCodes(y.dtype)) {
+    const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8;
     op->args.a_zero = a.quantization.zero_point;
     op->args.b_zero = b.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
@@ -237,8 +248,9 @@ Status Planner::AddBinary(const Node& n) {
       if (tflite) OCTET_RETURN_IF_ERROR(SetTfliteSum(a, b, y, &op->args));
     }
   }
-  op->fn = mul ? (u8 ? table_.mul_u8 : table_.mul_f32) : (u8 ? table_.add_u8 : table_.add_f32);
-  op->kernel = StrCat(mul ? "mul_" : "add_", u8 ? "u8" : "f32");
+  op->fn = mul ? ForType(y.dtype, table_.mul_u8, table_.mul_i16, table_.mul_f32)
+               : ForType(y.dtype, table_.add_u8, table_.add_i16, table_.add_f32);
+  op->kernel = StrCat(mul ? "mul_" : "add_", TypeSuffix(y.dtype));
   return FinishBinary(n, std::move(op));
 }
 
@@ -317,29 +329,38 @@ Status Planner::AddScaleShift(const Node& n) {
   const Tensor& y = tensor(n.output);
   auto op = std::make_unique<EltwiseOp>();
   EltwiseArgs& a = op->args;
-  const bool u8 = x.dtype == DType::kU8;
+  const bool codes = IsCodes(x.dtype);
   const Activation activation = n.type == OpType::kRelu    ? Activation::kRelu
                                 : n.type == OpType::kRelu6 ? Activation::kRelu6
                                                            : n.activation;
   ClampLimits(activation, y, &a.low, &a.high);
   if (n.type == OpType::kClip) {
     const int32_t zero = y.quantization.zero_point;
-    a.low = u8 ? static_cast<float>(ClipCode(n.clip_low, y.quantization) - zero) : n.clip_low;
-    a.high = u8 ? static_cast<float>(ClipCode(n.clip_high, y.quantization) - zero) : n.clip_high;
+    const auto limit = [&](float v) {
+      return codes ? static_cast<float>(ClipCode(v, y.quantization, y.dtype) - zero) : v;
+    };
+    a.low = limit(n.clip_low);
+    a.high = limit(n.clip_high);
   }
-  const double in_scale = u8 ? x.quantization.scale : 1.0,
-               out_scale = u8 ? y.quantization.scale : 1.0;
+  const double in_scale = codes ? x.quantization.scale : 1.0,
+               out_scale = codes ? y.quantization.scale : 1.0;
   a.a_zero = x.quantization.zero_point;
   a.out_zero = y.quantization.zero_point;
   a.a_multiplier = static_cast<float>(in_scale / out_scale);
   bool tflite = false;
-  if (u8) {
+  if (x.dtype == DType::kU8) {
     OCTET_ASSIGN_OR_RETURN(tflite, SetTfliteAffine(n, &a));
   }
   if (!tflite && n.type == OpType::kScaleShift)
     OCTET_RETURN_IF_ERROR(SetAffine(n, in_scale, out_scale, &a));
-  op->fn = u8 ? table_.scale_shift_u8 : table_.scale_shift_f32;
-  op->kernel = u8 ? "scale_shift_u8" : "scale_shift_f32";
+  if (x.dtype == y.dtype) {
+    op->fn =
+        ForType(x.dtype, table_.scale_shift_u8, table_.scale_shift_i16, table_.scale_shift_f32);
+    op->kernel = StrCat("scale_shift_", TypeSuffix(x.dtype));
+  } else {
+    op->fn = x.dtype == DType::kU8 ? table_.requantize_u8_i16 : table_.requantize_i16_u8;
+    op->kernel = x.dtype == DType::kU8 ? "requantize_u8_i16" : "requantize_i16_u8";
+  }
   return FinishUnary(n, n.inputs[0], std::move(op));
 }
 
@@ -362,17 +383,22 @@ Status Planner::AddConversion(const Node& n) {
   const TensorId id = n.inputs[0];
   const Tensor& x = tensor(id);
   const Tensor& y = tensor(n.output);
-  if (x.dtype == y.dtype) return AddScaleShift(n);  // Another scale or zero point.
+  // Another scale, zero point or width.
+  if (IsCodes(x.dtype) && IsCodes(y.dtype)) return AddScaleShift(n);
   auto op = std::make_unique<EltwiseOp>();
   EltwiseArgs& a = op->args;
   const bool quantize = n.type == OpType::kQuantize;
   const Quantization& q = quantize ? y.quantization : x.quantization;
-  const bool tflite = quantize && graph_.metadata.rounding == Rounding::kTflite;
+  const DType codes = quantize ? y.dtype : x.dtype;
+  const bool tflite =
+      quantize && codes == DType::kU8 && graph_.metadata.rounding == Rounding::kTflite;
   a.a_multiplier = quantize && !tflite ? 1.0f / q.scale : q.scale;
   (quantize ? a.out_zero : a.a_zero) = q.zero_point;
   ClampLimits(Activation::kNone, y, &a.low, &a.high);
-  op->fn = tflite ? table_.quantize_tflite : quantize ? table_.quantize : table_.dequantize;
-  op->kernel = quantize ? "quantize" : "dequantize";
+  op->fn = tflite     ? table_.quantize_tflite
+           : quantize ? (codes == DType::kU8 ? table_.quantize : table_.quantize_i16)
+                      : (codes == DType::kU8 ? table_.dequantize : table_.dequantize_i16);
+  op->kernel = StrCat(quantize ? "quantize" : "dequantize", codes == DType::kU8 ? "" : "_i16");
   const auto head = heads_.find(id);
   if (head == heads_.end()) return FinishUnary(n, id, std::move(op));
   OCTET_RETURN_IF_ERROR(SetAffine(*head->second, 1.0, 1.0, &a));
@@ -455,7 +481,7 @@ Status Planner::AddConcat(const Node& n) {
     const Tensor& x = tensor(n.inputs[i]);
     if (x.quantization != y.quantization) {
       return Unsupported(
-          StrCat(NodeName(), ": Concat of uint8 tensors needs equal scales and zero points"));
+          StrCat(NodeName(), ": Concat of quantized tensors needs equal scales and zero points"));
     }
     std::unique_ptr<CopyOp> op = NewCopy(n.inputs[i], n.output);
     op->out_y = at[1], op->out_x = at[2], op->out_c = at[3];

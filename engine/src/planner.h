@@ -88,7 +88,8 @@ class Planner {
   Status PlaceBuffers();
   void SetAddresses();
 
-  /// Clamp limits relative to the output's zero point, in steps of its scale (u8) or real (float).
+  /// Clamp limits relative to the output's zero point, in steps of its scale (codes) or real
+  /// (float).
   static void ClampLimits(Activation activation, const Tensor& out, float* low, float* high);
   std::string NodeName() const;
 
@@ -110,6 +111,7 @@ class Planner {
   Status FillGeometry(Conv* c);
   Status FillEpilogue(Conv* c);
   Status FillIntegerEpilogue(Conv* c);
+  Status SplitBias(Conv* c, int32_t* high);
   Status FillHybridEpilogue(Conv* c);
   void ChooseBlocking(Conv* c) const;
   bool UseSplit(const Conv& c) const;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "engine/src/float_environment.h"
+#include "engine/src/model_impl.h"
 #include "engine/src/pixels/pixel_rows.h"
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
@@ -205,6 +206,14 @@ Status Preprocessor::ToU8(const Image& image, const Quantization& q, uint8_t* ou
   return OkStatus();
 }
 
+Status Preprocessor::ToI16(const Image& image, const Quantization& q, uint8_t* out) {
+  floats_.resize(static_cast<size_t>(height_) * static_cast<size_t>(width_) *
+                 static_cast<size_t>(channels_));
+  OCTET_RETURN_IF_ERROR(ToFloat(image, floats_.data()));
+  Quantize(q, DType::kI16, floats_.data(), floats_.size(), out);
+  return OkStatus();
+}
+
 Status PreprocessInput(const Image& image, const ModelDescription& model,
                        const kernels::KernelTable& table, int64_t max_memory, int num_threads,
                        std::unique_ptr<Preprocessor>* preprocessor, void* input) {
@@ -220,6 +229,8 @@ Status PreprocessInput(const Image& image, const ModelDescription& model,
   }
   if (in.dtype == DType::kU8)
     return (*preprocessor)->ToU8(image, {in.scale, in.zero_point}, static_cast<uint8_t*>(input));
+  if (in.dtype == DType::kI16)
+    return (*preprocessor)->ToI16(image, {in.scale, in.zero_point}, static_cast<uint8_t*>(input));
   return (*preprocessor)->ToFloat(image, static_cast<float*>(input));
 }
 

@@ -54,6 +54,9 @@ class Preprocessor {
   /// The same, quantized: clamp(rne(x / q.scale) + q.zero_point, 0, 255).
   Status ToU8(const Image& image, const Quantization& q, uint8_t* out);
 
+  /// The same as int16, its zero point being 0: clamp(rne(x / q.scale), -32768, 32767).
+  Status ToI16(const Image& image, const Quantization& q, uint8_t* out);
+
   /// What of the last image became the input, and what it looks like before normalization.
   const ResizeGeometry& geometry() const { return geometry_; }
   const ResizedImage& resized() const { return resized_; }
@@ -78,6 +81,7 @@ class Preprocessor {
   ResizeTask task_;  ///< What the resampler is prepared for.
   int64_t rows_scratch_ = 0;
   std::unique_ptr<PixelCodes> codes_;  ///< Of the last quantization.
+  std::vector<float> floats_;          ///< For ToI16.
   std::unique_ptr<Buffers> buffers_;
 };
 

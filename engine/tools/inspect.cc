@@ -37,7 +37,7 @@ std::string WindowText(const Node& n) {
 }
 
 std::string QuantizationText(const Tensor& t) {
-  if (t.dtype != DType::kU8) return "";
+  if (!IsCodes(t.dtype)) return "";
   return StrCat(t.quantization.scale, "*(q-", t.quantization.zero_point, ")");
 }
 

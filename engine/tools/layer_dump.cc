@@ -1,6 +1,7 @@
 #include "engine/tools/layer_dump.h"
 
 #include <cstdio>
+#include <cstring>
 #include <filesystem>
 #include <system_error>
 
@@ -47,11 +48,12 @@ Status LayerDump::CheckSize(int64_t samples) const {
 
 void LayerDump::Add(TensorId id, const kernels::ActivationView& view) {
   const Tensor& t = graph_.tensor(id);
-  if (t.dtype != DType::kU8 || !raw_) return AppendNumbers(t, view, &values_[id]);
+  if (!IsCodes(t.dtype) || !raw_) return AppendNumbers(t, view, &values_[id]);
+  std::vector<uint8_t> pixel(static_cast<size_t>(view.c) * DTypeSize(t.dtype));
   for (int y = 0; y < view.h; ++y) {
     for (int x = 0; x < view.w; ++x) {
-      const uint8_t* pixel = view.pixel(0, y, x);
-      codes_[id].insert(codes_[id].end(), pixel, pixel + view.c);
+      ReadPixel(t, view, y, x, pixel.data());
+      codes_[id].insert(codes_[id].end(), pixel.begin(), pixel.end());
     }
   }
 }
@@ -64,7 +66,8 @@ Status LayerDump::Write(const std::string& folder) const {
   for (size_t i = 0; i < graph_.nodes.size(); ++i) {
     const TensorId id = graph_.nodes[i].output;
     const Tensor& t = graph_.tensor(id);
-    const int64_t found = static_cast<int64_t>(values_[id].size() + codes_[id].size());
+    const auto found =
+        static_cast<int64_t>(values_[id].size() + codes_[id].size() / DTypeSize(t.dtype));
     if (found == 0) continue;
     std::vector<int64_t> shape{found / t.shape.num_elements()};
     for (int d = 1; d < t.shape.rank(); ++d) shape.push_back(t.shape[d]);
@@ -72,9 +75,13 @@ Status LayerDump::Write(const std::string& folder) const {
     std::snprintf(index, sizeof(index), "%03d_", static_cast<int>(i));
     const std::string path =
         (std::filesystem::path(folder) / StrCat(index, FilePart(t.name), ".npy")).string();
-    OCTET_RETURN_IF_ERROR(codes_[id].empty()
-                              ? WriteNpy(path, shape, std::span<const float>(values_[id]))
-                              : WriteNpy(path, shape, std::span<const uint8_t>(codes_[id])));
+    const std::vector<uint8_t>& codes = codes_[id];
+    OCTET_RETURN_IF_ERROR(codes.empty() ? WriteNpy(path, shape, std::span<const float>(values_[id]))
+                          : t.dtype == DType::kU8
+                              ? WriteNpy(path, shape, std::span<const uint8_t>(codes))
+                              : WriteNpy(path, shape,
+                                         std::span(reinterpret_cast<const int16_t*>(codes.data()),
+                                                   codes.size() / 2)));
   }
   return OkStatus();
 }

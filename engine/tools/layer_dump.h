@@ -13,7 +13,7 @@ namespace octet {
 class LayerDump {
  public:
   /// Of `session`, which computes one image at a time on one thread, and which this must outlive.
-  /// With `raw` uint8 tensors stay codes.
+  /// With `raw` quantized tensors stay codes.
   LayerDump(Session* session, bool raw);
   LayerDump(const LayerDump&) = delete;
   LayerDump& operator=(const LayerDump&) = delete;
@@ -32,7 +32,7 @@ class LayerDump {
   const Graph& graph_;
   bool raw_;
   std::vector<std::vector<float>> values_;   ///< By tensor, of all samples so far.
-  std::vector<std::vector<uint8_t>> codes_;  ///< The same with `raw`.
+  std::vector<std::vector<uint8_t>> codes_;  ///< The same with `raw`, as bytes.
 };
 
 }  // namespace octet

@@ -10,6 +10,7 @@
 #include <numeric>
 #include <span>
 
+#include "engine/src/model_impl.h"
 #include "engine/src/preprocess.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
@@ -99,6 +100,7 @@ InputReader::InputReader(const ModelDescription& model, size_t index, bool raw)
       index == 0 && input_.shape.size() == 4 && (input_.shape[3] == 1 || input_.shape[3] == 3);
   // Nothing else can be meant by bytes for an input of codes that takes no photos.
   source_.codes = input_.dtype == DType::kU8 && (raw || !source_.photos);
+  source_.int16 = input_.dtype == DType::kI16;
   source_.scale = input_.scale;
   source_.zero_point = input_.zero_point;
   raw_pixels_ = raw && !source_.codes;
@@ -113,7 +115,8 @@ Status InputReader::Add(const std::string& path) {
   if (LooksLikeNpy(start)) {
     OCTET_ASSIGN_OR_RETURN(part.array, SourceArray::Open(path, source_));
     const NpyType type = part.array->type();
-    if (source_.codes && (type == NpyType::kI8 || type == NpyType::kI32 || type == NpyType::kI64)) {
+    if (source_.codes && (type == NpyType::kI8 || type == NpyType::kI16 || type == NpyType::kI32 ||
+                          type == NpyType::kI64)) {
       return InvalidArgument(StrCat(path, ": found an array of ", NpyTypeName(type),
                                     ", expected uint8 codes or floating-point numbers for input '",
                                     input_.name, "'"));
@@ -185,7 +188,7 @@ Status Output::Open(const std::string& path, int64_t samples) {
     return InvalidArgument(StrCat(path, ": an array of shape ", ShapeText(shape()),
                                   " takes more than ", kMaxArrayBytes, " bytes"));
   }
-  (codes_ ? array_codes_.reserve(static_cast<size_t>(bytes))
+  (codes_ ? array_codes_.reserve(static_cast<size_t>(bytes) / element_bytes())
           : array_.reserve(static_cast<size_t>(bytes) / sizeof(float)));
   return OkStatus();
 }
@@ -193,7 +196,8 @@ Status Output::Open(const std::string& path, int64_t samples) {
 void Output::Add(const uint8_t* bytes) {
   row_.resize(output_.num_elements());
   if (codes_) {
-    std::copy(bytes, bytes + row_.size(), row_.begin());
+    for (size_t i = 0; i < row_.size(); ++i)
+      row_[i] = static_cast<float>(CodeAt(output_.dtype, bytes, i));
   } else {
     output_.ToFloats(bytes, row_.data());
   }
@@ -216,7 +220,7 @@ void Output::Add(const uint8_t* bytes) {
     row_.swap(ordered);
   }
   if (codes_) {
-    for (float v : row_) array_codes_.push_back(static_cast<uint8_t>(v));
+    for (float v : row_) array_codes_.push_back(static_cast<int16_t>(v));
   } else {
     array_.insert(array_.end(), row_.begin(), row_.end());
   }
@@ -224,8 +228,10 @@ void Output::Add(const uint8_t* bytes) {
 
 Status Output::Write() const {
   if (path_.empty()) return OkStatus();
-  return codes_ ? WriteNpy(path_, shape(), std::span(array_codes_))
-                : WriteNpy(path_, shape(), std::span(array_));
+  if (!codes_) return WriteNpy(path_, shape(), std::span(array_));
+  if (output_.dtype == DType::kI16) return WriteNpy(path_, shape(), std::span(array_codes_));
+  const std::vector<uint8_t> bytes(array_codes_.begin(), array_codes_.end());
+  return WriteNpy(path_, shape(), std::span(bytes));
 }
 
 void Output::Print(const InputReader& names) const {

@@ -68,7 +68,7 @@ class InputReader {
 class Output {
  public:
   Output(const ModelDescription& model, size_t index, bool raw)
-      : model_(model), output_(model.outputs[index]), codes_(raw && output_.dtype == DType::kU8) {}
+      : model_(model), output_(model.outputs[index]), codes_(raw && IsCodes(output_.dtype)) {}
 
   /// Before the long part; `path` may be empty.
   Status Open(const std::string& path, int64_t samples);
@@ -81,8 +81,8 @@ class Output {
   nlohmann::ordered_json ToJson(const InputReader& names) const;
 
  private:
-  const char* type() const { return DTypeName(codes_ ? DType::kU8 : DType::kF32); }
-  size_t element_bytes() const { return codes_ ? 1 : sizeof(float); }
+  const char* type() const { return DTypeName(codes_ ? output_.dtype : DType::kF32); }
+  size_t element_bytes() const { return codes_ ? DTypeSize(output_.dtype) : sizeof(float); }
   std::vector<int64_t> shape() const;
   bool is_row() const {
     return static_cast<int64_t>(output_.num_elements()) == output_.shape.back();
@@ -98,7 +98,7 @@ class Output {
   int64_t samples_ = 0, nans_ = 0;
   float min_ = std::numeric_limits<float>::infinity(), max_ = -min_;
   std::vector<float> row_, array_;
-  std::vector<uint8_t> array_codes_;
+  std::vector<int16_t> array_codes_;
   std::vector<std::pair<int, float>> top_;  ///< top_count() of each sample.
 };
 

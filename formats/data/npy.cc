@@ -32,7 +32,7 @@ constexpr TypeInfo kTypes[] = {
     {NpyType::kU8, "|u1", "uint8", 1},    {NpyType::kI8, "|i1", "int8", 1},
     {NpyType::kI32, "<i4", "int32", 4},   {NpyType::kI64, "<i8", "int64", 8},
     {NpyType::kF16, "<f2", "float16", 2}, {NpyType::kF32, "<f4", "float32", 4},
-    {NpyType::kF64, "<f8", "float64", 8},
+    {NpyType::kF64, "<f8", "float64", 8}, {NpyType::kI16, "<i2", "int16", 2},
 };
 
 const TypeInfo& Info(NpyType type) { return kTypes[static_cast<size_t>(type)]; }
@@ -181,6 +181,9 @@ Status ReadAs(const NpyReader& reader, int64_t first, int64_t count, To* out) {
       case NpyType::kI8:
         Convert<int8_t>(in, n, to);
         break;
+      case NpyType::kI16:
+        Convert<int16_t>(in, n, to);
+        break;
       case NpyType::kI32:
         Convert<int32_t>(in, n, to);
         break;
@@ -325,6 +328,10 @@ Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
 Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
                 std::span<const uint8_t> values) {
   return Write(path, shape, values, NpyType::kU8);
+}
+Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
+                std::span<const int16_t> values) {
+  return Write(path, shape, values, NpyType::kI16);
 }
 Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
                 std::span<const int32_t> values) {

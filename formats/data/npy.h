@@ -13,7 +13,7 @@
 namespace octet {
 
 /// Element types that are read; little-endian.
-enum class NpyType { kU8, kI8, kI32, kI64, kF16, kF32, kF64 };
+enum class NpyType { kU8, kI8, kI32, kI64, kF16, kF32, kF64, kI16 };
 int64_t NpyTypeSize(NpyType type);      ///< Bytes.
 const char* NpyTypeName(NpyType type);  ///< As NumPy prints it: "uint8", "float32", ...
 
@@ -73,6 +73,8 @@ Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
                 std::span<const float> values);
 Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
                 std::span<const uint8_t> values);
+Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
+                std::span<const int16_t> values);
 Status WriteNpy(const std::string& path, const std::vector<int64_t>& shape,
                 std::span<const int32_t> values);
 

@@ -118,7 +118,9 @@ Status SourceArray::Read(int64_t n, float* nhwc) {
   values_.resize(static_cast<size_t>(count));
   OCTET_RETURN_IF_ERROR(file_.ReadFloats(n * count, count, values_.data()));
   OCTET_RETURN_IF_ERROR(CheckFinite(values_).WithContext(Name(n)));
-  if (input_.codes && (type() == NpyType::kU8 || type() == NpyType::kI8)) {
+  if (input_.int16 && type() == NpyType::kI16) {
+    for (float& v : values_) v *= input_.scale;
+  } else if (input_.codes && (type() == NpyType::kU8 || type() == NpyType::kI8)) {
     const float zero =
         static_cast<float>(input_.zero_point) - (type() == NpyType::kI8 ? 128.0f : 0.0f);
     for (float& v : values_) v = (v - zero) * input_.scale;

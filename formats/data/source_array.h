@@ -20,6 +20,7 @@ struct SourceInput {
   bool photos = false;           ///< An image of 1 or 3 channels, for which pixels are prepared.
   /// uint8 arrays are codes of this quantization, int8 ones are 128 lower; not pixels, not numbers.
   bool codes = false;
+  bool int16 = false;  ///< int16 arrays are codes of this quantization, whose zero point is 0.
   float scale = 0.0f;
   int32_t zero_point = 0;
 };

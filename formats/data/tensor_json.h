@@ -12,7 +12,7 @@ inline nlohmann::ordered_json TensorJson(const Tensor& t) {
   nlohmann::ordered_json j{
       {"name", t.name}, {"dtype", DTypeName(t.dtype)}, {"shape", nlohmann::ordered_json::array()}};
   for (int i = 0; i < t.shape.rank(); ++i) j["shape"].push_back(t.shape[i]);
-  if (t.dtype == DType::kU8) {
+  if (IsCodes(t.dtype)) {
     j["scale"] = t.quantization.scale;
     j["zero_point"] = t.quantization.zero_point;
   }

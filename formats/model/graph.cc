@@ -255,9 +255,11 @@ Result<Shape> InferReshape(const Graph& graph, const Node& node) {
 
 const char* OpTypeName(OpType type) { return TraitsOf(type).name; }
 
-int32_t ClipCode(float limit, const Quantization& q) {
+int32_t ClipCode(float limit, const Quantization& q, DType type) {
+  const CodeRange codes = CodesOf(type);
   const float code = std::nearbyint(limit / q.scale) + static_cast<float>(q.zero_point);
-  return static_cast<int32_t>(std::min(255.0f, std::max(0.0f, code)));
+  return static_cast<int32_t>(
+      std::min(static_cast<float>(codes.high), std::max(static_cast<float>(codes.low), code)));
 }
 
 std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data) {
@@ -369,8 +371,8 @@ bool FitsPadded(const Shape& shape, int64_t pad_h, int64_t pad_w) {
 }
 
 Status ValidateActivation(const Tensor& t) {
-  if (t.dtype != DType::kF32 && t.dtype != DType::kU8) {
-    return Mismatch(t, "data type of an activation", DTypeName(t.dtype), "float32 or uint8");
+  if (t.dtype != DType::kF32 && !IsCodes(t.dtype)) {
+    return Mismatch(t, "data type of an activation", DTypeName(t.dtype), "float32, uint8 or int16");
   }
   if ((t.shape.rank() != 4 && t.shape.rank() != 2) || t.shape[0] != 1) {
     return Mismatch(t, "shape of an activation", t.shape.ToString(),
@@ -379,13 +381,15 @@ Status ValidateActivation(const Tensor& t) {
   if (t.layout != Layout::kPlain) {
     return Mismatch(t, "layout of an activation", static_cast<int>(t.layout), "0");
   }
-  if (t.dtype == DType::kU8) {
+  if (IsCodes(t.dtype)) {
     const float scale = t.quantization.scale;
     if (!std::isfinite(scale) || scale <= 0.0f || !std::isfinite(1.0f / scale)) {
       return Mismatch(t, "scale", scale, "a finite number above 0 whose reciprocal is finite");
     }
-    if (t.quantization.zero_point < 0 || t.quantization.zero_point > 255) {
-      return Mismatch(t, "zero point", t.quantization.zero_point, "0 to 255");
+    const int32_t highest = t.dtype == DType::kU8 ? 255 : 0;
+    if (t.quantization.zero_point < 0 || t.quantization.zero_point > highest) {
+      return Mismatch(t, "zero point", t.quantization.zero_point,
+                      highest == 0 ? "0" : StrCat("0 to ", highest));
     }
   } else if (!(t.quantization == Quantization{})) {
     return Mismatch(t, "quantization of a float32 activation", t.quantization.scale, "none");
@@ -488,8 +492,8 @@ class NodeValidator {
       case OpType::kAveragePool:
         return ExpectSameTypes();
       case OpType::kGlobalAveragePool:
-        return x_.dtype == DType::kU8 && out_.dtype == DType::kF32 ? CheckRescale(x_)
-                                                                   : ExpectSameTypes();
+        return IsCodes(x_.dtype) && out_.dtype == DType::kF32 ? CheckRescale(x_)
+                                                              : ExpectSameTypes();
       case OpType::kPad:
         if (!std::isfinite(node_.pad_value))
           return Mismatch(node_, "pad_value", node_.pad_value, "a finite number");
@@ -510,10 +514,11 @@ class NodeValidator {
       case OpType::kTanh:
         return ExpectTypes(DType::kF32, DType::kF32);
       case OpType::kQuantize:
-        OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, DType::kU8));
+        OCTET_RETURN_IF_ERROR(ExpectCodes("output", out_));
         return CheckRescale(x_);
       case OpType::kDequantize:
-        OCTET_RETURN_IF_ERROR(ExpectTypes(DType::kU8, DType::kF32));
+        OCTET_RETURN_IF_ERROR(ExpectCodes("input", x_));
+        OCTET_RETURN_IF_ERROR(ExpectType("output", out_, DType::kF32));
         return CheckRescale(x_);
     }
     return InternalError("unreachable: InferShape knows the type");
@@ -526,13 +531,19 @@ class NodeValidator {
                     DTypeName(dtype));
   }
 
+  Status ExpectCodes(const char* field, const Tensor& t) const {
+    if (IsCodes(t.dtype)) return OkStatus();
+    return Mismatch(node_, field, StrCat(DTypeName(t.dtype), " in ", Quoted(t.name)),
+                    "uint8 or int16");
+  }
+
   Status ExpectTypes(DType in, DType out) const {
     for (TensorId id : node_.inputs)
       OCTET_RETURN_IF_ERROR(ExpectType("input", graph_.tensor(id), in));
     return ExpectType("output", out_, out);
   }
 
-  /// float32 or uint8 everywhere; uint8 operands may have different quantizations.
+  /// float32, uint8 or int16 everywhere; codes may have different quantizations.
   Status ExpectSameTypes() const {
     OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, x_.dtype));
     for (TensorId id : node_.inputs) OCTET_RETURN_IF_ERROR(CheckRescale(graph_.tensor(id)));
@@ -580,7 +591,7 @@ class NodeValidator {
 
   Status ValidateMul() const {
     OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, x_.dtype));
-    if (x_.dtype != DType::kU8) return OkStatus();
+    if (!IsCodes(x_.dtype)) return OkStatus();
     const float a = x_.quantization.scale, b = graph_.tensor(node_.inputs[1]).quantization.scale;
     // The product in single precision, as TFLite multiplies, and exactly.
     if (IsFactor(static_cast<double>(a * b / out_.quantization.scale)) &&
@@ -600,11 +611,11 @@ class NodeValidator {
   }
 
   /// Of a float output 1.
-  double OutScale() const { return out_.dtype == DType::kU8 ? out_.quantization.scale : 1.0; }
+  double OutScale() const { return IsCodes(out_.dtype) ? out_.quantization.scale : 1.0; }
 
-  /// The factor from a uint8 quantization to the output.
+  /// The factor from a quantization to the output.
   Status CheckRescale(const Tensor& in) const {
-    if (in.dtype != DType::kU8 || IsFactor(in.quantization.scale / OutScale())) return OkStatus();
+    if (!IsCodes(in.dtype) || IsFactor(in.quantization.scale / OutScale())) return OkStatus();
     return Mismatch(node_, "scales", StrCat(in.quantization.scale, " over ", OutScale()),
                     "a finite quotient of at most 2^95");
   }
@@ -658,7 +669,7 @@ class NodeValidator {
                         "a finite quotient of at most 2^95");
       }
     }
-    if (x_.dtype != DType::kU8) return OkStatus();
+    if (!IsCodes(x_.dtype)) return OkStatus();
     for (int64_t c = 0; c < channels; ++c) {
       const double factor =
           static_cast<double>(x_.quantization.scale) * scale.values<float>()[c] / OutScale();
@@ -682,14 +693,14 @@ class NodeValidator {
       return Mismatch(node_, "layout of weights", static_cast<int>(weights.layout),
                       StrCat("0 or ", static_cast<int>(layout)));
     }
-    const bool quantized = x_.dtype == DType::kU8;
+    const bool quantized = IsCodes(x_.dtype);
     const bool int8 = weights.dtype == DType::kI8;
     if (!int8 && (quantized || (weights.dtype != DType::kF32 && weights.dtype != DType::kF16))) {
-      return Mismatch(
-          node_, "weights", DTypeName(weights.dtype),
-          quantized ? "int8 for uint8 input" : "float32, float16 or int8 for float32 input");
+      return Mismatch(node_, "weights", DTypeName(weights.dtype),
+                      quantized ? StrCat("int8 for ", DTypeName(x_.dtype), " input")
+                                : "float32, float16 or int8 for float32 input");
     }
-    if (!quantized) OCTET_RETURN_IF_ERROR(ExpectType("output", out_, DType::kF32));
+    if (out_.dtype != DType::kF32) OCTET_RETURN_IF_ERROR(ExpectType("output", out_, x_.dtype));
     OCTET_RETURN_IF_ERROR(ValidateScales(weights));
     OCTET_RETURN_IF_ERROR(ValidateBias(weights));
     OCTET_RETURN_IF_ERROR(ValidatePadding());
@@ -721,7 +732,7 @@ class NodeValidator {
     for (float s : scales.values<float>()) {
       if (!std::isfinite(s) || s <= 0.0f)
         return Mismatch(node_, "scales", s, "finite numbers above 0");
-      if (x_.dtype != DType::kU8) continue;
+      if (!IsCodes(x_.dtype)) continue;
       if (!IsFactor(static_cast<double>(x_.quantization.scale) * s / OutScale())) {
         return Mismatch(node_, "scales",
                         StrCat(s, " with input scale ", x_.quantization.scale, " and output scale ",
@@ -741,9 +752,17 @@ class NodeValidator {
     const TensorId id = node_.input(kInputBias);
     if (id == kNoTensor) return OkStatus();
     const Tensor& bias = graph_.tensor(id);
-    if (x_.dtype != DType::kU8) {
+    if (!IsCodes(x_.dtype)) {
       OCTET_RETURN_IF_ERROR(ExpectVector("bias", bias, DType::kF32, weights.shape[0]));
       return ExpectFinite("bias", bias);
+    }
+    if (x_.dtype == DType::kI16) {
+      OCTET_RETURN_IF_ERROR(ExpectVector("bias", bias, DType::kI64, weights.shape[0]));
+      for (int64_t b : bias.values<int64_t>()) {
+        if (b < -kMaxInt16Bias || b > kMaxInt16Bias)
+          return Mismatch(node_, "bias", b, StrCat(-kMaxInt16Bias, " to ", kMaxInt16Bias));
+      }
+      return OkStatus();
     }
     OCTET_RETURN_IF_ERROR(ExpectVector("bias", bias, DType::kI32, weights.shape[0]));
     const int64_t reduction = weights.shape.num_elements() / weights.shape[0];
@@ -821,8 +840,9 @@ Status ValidateMetadata(const Graph& graph) {
   const auto mismatch = [](const char* field, const auto& found, const auto& expected) {
     return InvalidArgument(StrCat("metadata: ", field, ": found ", found, ", expected ", expected));
   };
-  if (static_cast<int>(m.precision) > static_cast<int>(Precision::kInt8)) {
-    return mismatch("precision", static_cast<int>(m.precision), "0 to 3");
+  if (static_cast<int>(m.precision) >= kNumPrecisions) {
+    return mismatch("precision", static_cast<int>(m.precision),
+                    StrCat("0 to ", kNumPrecisions - 1));
   }
   const Preprocessing& p = m.preprocessing;
   const std::tuple<const char*, int, size_t> choices[] = {

@@ -25,6 +25,9 @@ inline constexpr TensorId kNoTensor = -1;
 /// Most products that one output of int8 weights may sum: products of 255 * 128, the bias and the
 /// zero-point correction then stay inside int32 in any order of addition.
 inline constexpr int64_t kMaxInt8Reduction = 32768;
+/// Largest magnitude of a bias of int16 activations. 256 times the high bytes of a sum hold it: it
+/// leaves them inside int32 beside products and correction.
+inline constexpr int64_t kMaxInt16Bias = int64_t{1} << 37;
 
 /// Operators. The numbers are stored in files: never renumber. Inputs are listed as [required] and
 /// (optional).
@@ -48,7 +51,7 @@ enum class OpType : uint8_t {
   kConcat = 12,   ///< Two or more inputs along `axis`.
   kReshape = 13,  ///< To the output's shape; covers Flatten and Squeeze. Order of elements is NHWC.
   kSoftmax = 14,  ///< Over the last dimension.
-  kQuantize = 15,  ///< From float32, or from uint8 of another quantization.
+  kQuantize = 15,  ///< To uint8 or int16: from float32, or from codes of another quantization.
   kDequantize = 16,
   kClip = 17,     ///< min(max(x, clip_low), clip_high).
   kSigmoid = 18,  ///< 1 / (1 + exp(-x)).
@@ -135,7 +138,7 @@ struct Node {
   int axis = 0;                               ///< Concat.
   TfliteKernel tflite_kernel = TfliteKernel::kUsual;
   float pad_value = 0.0f;  ///< Pad; kLowestPad for what no maximum takes.
-  /// Clip: low <= high, an infinity for no limit on that side. uint8: see ClipCode.
+  /// Clip: low <= high, an infinity for no limit on that side. Codes: see ClipCode.
   float clip_low = -std::numeric_limits<float>::infinity();
   float clip_high = std::numeric_limits<float>::infinity();
   std::array<int32_t, 4> begin{0, 0, 0, 0};  ///< Pad: amount in front. Slice: first index.
@@ -164,11 +167,12 @@ inline Node UnaryNode(OpType type, std::string name, TensorId input, TensorId ou
 /// A network in execution order. Copying is cheap: constants are shared.
 ///
 /// Activations are NHWC or NC with N = 1; every other batch size is the same graph. Quantized
-/// graphs: activations are kU8 with a Quantization; int8 weights are symmetric per output channel,
-/// their scales a float constant in kInputScales. A convolution or dense layer with u8 input has an
-/// int32 bias at scale x * w[c], the zero-point correction included, whether its output is u8 or
-/// float, and padding that counts as x's zero point, or as the uint8 codes of kInputPadding, one
-/// per input channel of an image whose channels have their zero at different codes; "hybrid" has
+/// graphs: activations are kU8 with a Quantization, or kI16 with a zero point of 0; int8 weights
+/// are symmetric per output channel, their scales a float constant in kInputScales. A convolution
+/// or dense layer with u8 input has an int32 bias at scale x * w[c], the zero-point correction
+/// included, whether its output is u8 or float, and padding that counts as x's zero point, or as
+/// the uint8 codes of kInputPadding, one per input channel of an image whose channels have their
+/// zero at different codes; one with int16 input has an int64 bias at that scale; "hybrid" has
 /// float activations, int8 weights and a float bias. Operators that only move values (MaxPool,
 /// Relu, Relu6, Clip, Pad, Slice, Concat, Reshape) keep the quantization of their inputs. SPEC.md
 /// has the whole table.
@@ -193,9 +197,17 @@ struct Graph {
   Node& AddNode(OpType type, std::string name, std::vector<TensorId> inputs, TensorId output);
 };
 
-/// The uint8 that stands for a limit of kClip: limit / scale in binary32, rounded to nearest even,
-/// plus the zero point, and 0 or 255 where that lies outside.
-int32_t ClipCode(float limit, const Quantization& q);
+/// Numbers that activations of a type hold; of kI16 the lowest is no result of octet's own.
+struct CodeRange {
+  int32_t low, high;
+};
+inline constexpr CodeRange CodesOf(DType t) {
+  return t == DType::kI16 ? CodeRange{-32768, 32767} : CodeRange{0, 255};
+}
+
+/// The code that stands for a limit of kClip: limit / scale in binary32, rounded to nearest even,
+/// plus the zero point, and the lowest or highest one where that lies outside.
+int32_t ClipCode(float limit, const Quantization& q, DType type = DType::kU8);
 
 /// A zeroed 64-byte aligned buffer; `*data` points at its first byte for writing.
 std::shared_ptr<void> MakeAlignedBuffer(size_t bytes, std::byte** data);

@@ -90,9 +90,11 @@ std::string Resizing(const Preprocessing& pre, const Shape& shape) {
   return "";
 }
 
-ValueRange RangeOf(const Quantization& q) {
-  return {q.scale * static_cast<float>(-q.zero_point),
-          q.scale * static_cast<float>(255 - q.zero_point)};
+ValueRange RangeOf(const Tensor& t) {
+  const Quantization& q = t.quantization;
+  const CodeRange codes = CodesOf(t.dtype);
+  return {q.scale * static_cast<float>(codes.low - q.zero_point),
+          q.scale * static_cast<float>(codes.high - q.zero_point)};
 }
 
 /// What the graph's quantization says of its input: its own, or that of what it becomes behind
@@ -100,12 +102,12 @@ ValueRange RangeOf(const Quantization& q) {
 std::optional<ValueRange> QuantizedRange(const Graph& g) {
   const TensorId input = g.inputs[0];
   const Tensor& t = g.tensor(input);
-  if (t.dtype == DType::kU8) return RangeOf(t.quantization);
+  if (IsCodes(t.dtype)) return RangeOf(t);
   const Node* head = nullptr;
   for (const Node& n : g.nodes) {
     if (n.inputs[0] == input && n.type == OpType::kScaleShift) head = &n;
     if (n.type != OpType::kQuantize || g.tensor(n.inputs[0]).dtype != DType::kF32) continue;
-    const ValueRange r = RangeOf(g.tensor(n.output).quantization);
+    const ValueRange r = RangeOf(g.tensor(n.output));
     if (n.inputs[0] == input) return r;
     if (head == nullptr || n.inputs[0] != head->output) continue;
     const auto scale = g.tensor(head->inputs[kInputScale]).values<float>(),

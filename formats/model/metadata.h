@@ -100,7 +100,8 @@ struct Preprocessing {
 };
 
 /// Numeric precision of a converted model. Stored in files: never renumber.
-enum class Precision : uint8_t { kFp32 = 0, kFp16 = 1, kHybrid = 2, kInt8 = 3 };
+enum class Precision : uint8_t { kFp32 = 0, kFp16 = 1, kHybrid = 2, kInt8 = 3, kInt16x8 = 4 };
+inline constexpr int kNumPrecisions = 5;
 
 inline constexpr const char* PrecisionName(Precision p) {
   switch (p) {
@@ -112,6 +113,8 @@ inline constexpr const char* PrecisionName(Precision p) {
       return "hybrid";
     case Precision::kInt8:
       return "int8";
+    case Precision::kInt16x8:
+      return "int16x8";
   }
   return "invalid";
 }

@@ -36,6 +36,7 @@ constexpr size_t kHeaderSize = 128;
 constexpr uint64_t kTfliteRoundingFeature = 1;
 constexpr uint64_t kSourceOrderFeature = 2;
 constexpr uint64_t kPixelRulesFeature = 4;
+constexpr uint64_t kInt16Feature = 8;
 constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
                  kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
@@ -127,6 +128,13 @@ bool NeedsPixelRules(const Preprocessing& p) {
          p.pad_color != Preprocessing().pad_color;
 }
 
+/// Whether the first version of the format cannot say it.
+bool NeedsInt16(const Graph& g) {
+  return g.metadata.precision == Precision::kInt16x8 ||
+         std::any_of(g.tensors.begin(), g.tensors.end(),
+                     [](const Tensor& t) { return t.dtype > DType::kI32; });
+}
+
 void WriteMetadata(const Metadata& m, ByteWriter* w) {
   w->String(m.name);
   w->String(m.source);
@@ -165,9 +173,9 @@ void WriteTensor(const Tensor& t, uint64_t constant_offset, ByteWriter* w) {
   if (t.is_constant()) {
     w->U8(static_cast<uint8_t>(t.layout));
     w->Varint(constant_offset / kAlignment);
-  } else if (t.dtype == DType::kU8) {
+  } else if (IsCodes(t.dtype)) {
     w->F32(t.quantization.scale);
-    w->U8(static_cast<uint8_t>(t.quantization.zero_point));
+    if (t.dtype == DType::kU8) w->U8(static_cast<uint8_t>(t.quantization.zero_point));
   }
 }
 
@@ -222,13 +230,17 @@ Status CheckGolden(const Graph& graph, const Golden& golden) {
     return InvalidArgument(StrCat("golden: number of values: found ", golden.output.size(),
                                   ", expected ", out.shape.num_elements(), " or none"));
   }
+  const CodeRange codes = CodesOf(out.dtype);
   for (float v : golden.output) {
-    const bool valid =
-        out.dtype == DType::kU8 ? v >= 0 && v <= 255 && v == std::floor(v) : std::isfinite(v);
+    const bool valid = IsCodes(out.dtype)
+                           ? v >= static_cast<float>(codes.low) &&
+                                 v <= static_cast<float>(codes.high) && v == std::floor(v)
+                           : std::isfinite(v);
     if (!valid) {
       return InvalidArgument(
           StrCat("golden: value: found ", v, ", expected ",
-                 out.dtype == DType::kU8 ? "a whole number from 0 to 255" : "a finite number"));
+                 IsCodes(out.dtype) ? StrCat("a whole number from ", codes.low, " to ", codes.high)
+                                    : "a finite number"));
     }
   }
   return OkStatus();
@@ -404,6 +416,10 @@ class Reader {
     OCTET_RETURN_IF_ERROR(CheckConstants());
     if (Status s = ValidateGraph(file_.graph); !s.ok()) return Corrupt(s.message());
     if (Status s = CheckGolden(file_.graph, file_.golden); !s.ok()) return Corrupt(s.message());
+    if (int16_ != NeedsInt16(file_.graph)) {
+      return Bad("required features", "bit 3 exactly where something is of 16 bits",
+                 "it without such");
+    }
     OCTET_RETURN_IF_ERROR(CheckLayouts());
     file_.file_size = static_cast<int64_t>(bytes_.size());
     return std::move(file_);
@@ -429,15 +445,16 @@ class Reader {
       return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
-    const uint64_t unknown =
-        features & ~(kTfliteRoundingFeature | kSourceOrderFeature | kPixelRulesFeature);
+    const uint64_t unknown = features & ~(kTfliteRoundingFeature | kSourceOrderFeature |
+                                          kPixelRulesFeature | kInt16Feature);
     if (unknown != 0) {
       return Unsupported(StrCat("required features: found bit ", std::countr_zero(unknown),
-                                ", expected none but bits 0 to 2"));
+                                ", expected none but bits 0 to 3"));
     }
     if ((features & kTfliteRoundingFeature) != 0) file_.graph.metadata.rounding = Rounding::kTflite;
     source_order_ = (features & kSourceOrderFeature) != 0;
     pixel_rules_ = (features & kPixelRulesFeature) != 0;
+    int16_ = (features & kInt16Feature) != 0;
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
     const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
@@ -507,7 +524,7 @@ class Reader {
     m.name = r.String("name");
     m.source = r.String("source");
     m.options = r.String("options");
-    m.precision = static_cast<Precision>(r.U8("precision", 3));
+    m.precision = static_cast<Precision>(r.U8("precision", int16_ ? 4 : 3));
     Preprocessing& p = m.preprocessing;
     p.resize = static_cast<ResizeRule>(r.U8("resize rule", pixel_rules_ ? 4 : 2));
     p.resampling.filter = static_cast<ResizeFilter>(r.U8("resize filter", pixel_rules_ ? 7 : 1));
@@ -559,14 +576,13 @@ class Reader {
     Tensor& t = file_.graph.tensors[index];
     const bool constant = r->U8("kind", 1) == 1;
     t.name = r->String("name");
-    t.dtype = static_cast<DType>(r->U8("data type", kNumDTypes - 1));
+    t.dtype = static_cast<DType>(
+        r->U8("data type", int16_ ? kNumDTypes - 1 : static_cast<uint8_t>(DType::kI32)));
     const int rank = r->U8("rank", Shape::kMaxRank);
     for (int i = 0; i < rank; ++i) t.shape.push_back(r->Int("dimension"));
     if (!constant) {
-      if (t.dtype == DType::kU8) {
-        t.quantization.scale = r->Fixed<float>("scale");
-        t.quantization.zero_point = r->U8("zero point");
-      }
+      if (IsCodes(t.dtype)) t.quantization.scale = r->Fixed<float>("scale");
+      if (t.dtype == DType::kU8) t.quantization.zero_point = r->U8("zero point");
       return r->status();
     }
     t.layout = static_cast<Layout>(r->U8("layout", static_cast<uint8_t>(Layout::kDepthwise)));
@@ -706,7 +722,7 @@ class Reader {
   int64_t memory_ = 0;  ///< Counted by Reserve.
   std::array<SectionEntry, kNumSections> sections_;
   std::span<const std::byte> constants_;
-  bool source_order_ = false, pixel_rules_ = false;
+  bool source_order_ = false, pixel_rules_ = false, int16_ = false;
   OctetFile file_;
 };
 
@@ -743,6 +759,12 @@ Result<FileBytes> CopyFile(const InputFile& input, const ReadOptions& options) {
 void GenerateGoldenInput(uint64_t seed, std::span<uint8_t> out) {
   SplitMix64 random(seed);
   for (uint8_t& v : out) v = static_cast<uint8_t>(random.Next() >> 56);
+}
+
+void GenerateGoldenInput(uint64_t seed, std::span<int16_t> out) {
+  SplitMix64 random(seed);
+  for (int16_t& v : out)
+    v = static_cast<int16_t>((static_cast<int>(random.Next() >> 56) - 128) * 256);
 }
 
 void GenerateGoldenInput(uint64_t seed, std::span<float> out) {
@@ -845,7 +867,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
   StoreAt(&bytes, kFeaturesAt,
           (graph.metadata.rounding == Rounding::kTflite ? kTfliteRoundingFeature : uint64_t{0}) |
               (source_order ? kSourceOrderFeature : uint64_t{0}) |
-              (NeedsPixelRules(graph.metadata.preprocessing) ? kPixelRulesFeature : uint64_t{0}));
+              (NeedsPixelRules(graph.metadata.preprocessing) ? kPixelRulesFeature : uint64_t{0}) |
+              (NeedsInt16(graph) ? kInt16Feature : uint64_t{0}));
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);
   StoreAt(&bytes, kSectionsAt, sections);

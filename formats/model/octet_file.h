@@ -28,6 +28,7 @@ struct Golden {
 /// Fills `out` with the golden input: SplitMix64(seed) drawn per element, top 8 bits p. u8 inputs:
 /// p itself; float inputs: (p - 128) / 64.
 void GenerateGoldenInput(uint64_t seed, std::span<uint8_t> out);
+void GenerateGoldenInput(uint64_t seed, std::span<int16_t> out);
 void GenerateGoldenInput(uint64_t seed, std::span<float> out);
 
 struct OctetFile {

@@ -61,6 +61,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   /// Whether a > b in any lane.
   { V::AnyAbove(f, f) } -> std::same_as<bool>;
   { V::Sub(i, i) } -> std::same_as<typename V::I32>;  // Wraps around.
+  /// Adds to the first 1/256 of what the second has beyond 0 to 255, which stays.
+  { V::Carry(i, i) } -> std::same_as<void>;
   { V::Add(f, f) } -> std::same_as<typename V::F32>;
   { V::Mul(f, f) } -> std::same_as<typename V::F32>;
   { V::Min(f, f) } -> std::same_as<typename V::F32>;  // a < b ? a : b, as x86 has it.
@@ -68,6 +70,11 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   /// N lines of one pixel: rounded as Round does, `zero` added, clamped to 0 to 255, 16 N bytes
   /// stored.
   { V::template StoreU8<1>(out, *Memory<const typename V::F32[1]>(), 0) } -> std::same_as<void>;
+
+  /// The same in two planes of bytes, as i16, `plane` bytes apart; v + 0.5 is below 32768.
+  {
+    V::template StoreI16Codes<1>(out, 0, *Memory<const typename V::F32[1]>())
+    } -> std::same_as<void>;
 
   /// Accumulators of a tile of pixels by panels with Init, Step, Get and kWide (tile.h,
   /// part_tile.h), and the largest tiles: that many panels, and pixels with so many panels.

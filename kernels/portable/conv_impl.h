@@ -157,6 +157,7 @@ struct KernelU8U8 {
   static constexpr bool kAdjustBias = Vec::kSignedInput;
   static constexpr int kLineBytes = 64, kInputBytes = 1, kOutputBytes = 1;
   static constexpr bool kTakesFixed = true, kSaturates = true;
+  static constexpr int kPlanes = 1;  // Of bytes in a pixel's values: each has sums of its own.
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels); }
   static const int32_t* Bias(const ConvArgs& a) { return a.bias; }
@@ -251,9 +252,79 @@ struct KernelU8F32 : KernelU8U8 {
   }
 };
 
+// 16-bit activations: a pixel has two sums, those of its high and of its low bytes, over the same
+// weights.
+struct KernelI16 : KernelU8U8 {
+  static constexpr bool kTakesFixed = false, kSaturates = false;
+  static constexpr int kPlanes = 2;
+  static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels) / 2; }
+  static const int32_t* LowBias(const ConvArgs& a) { return a.low_bias; }
+
+  // The sum in steps of the output. Each part is rounded to a float by itself; 256 times it is
+  // exact.
+  template <class T>
+  static OCTET_INLINE Vec::F32 Scaled(const ConvArgs& a, int channel, const T& tile, int i, int j) {
+    Vec::I32 high = tile.Get(2 * i, j), low = tile.Get(2 * i + 1, j);
+    Vec::Carry(high, low);
+    const Vec::F32 sum =
+        Vec::Add(Vec::Mul(Vec::ToFloat(high), Vec::SplatF32(256.0f)), Vec::ToFloat(low));
+    return Vec::Mul(sum, Vec::LoadF32(a.multiplier + channel + j * kLanes));
+  }
+};
+
+struct KernelI16I16 : KernelI16 {
+  template <bool kResidual, int MR, int NR, class T>
+  static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
+                                  uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
+    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      Vec::F32 v[NR];
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+        v[j] = Scaled(a, channel, tile, i, j);
+        if constexpr (kResidual) {
+          const uint8_t* const r = res[i] + j * kLanes;
+          v[j] = Vec::Add(v[j],
+                          Vec::Mul(WidenI16(r, a.res_plane), Vec::SplatF32(a.residual_multiplier)));
+        }
+        v[j] = Vec::Min(Vec::Max(v[j], low), high);
+      }
+      Vec::StoreI16Codes<NR>(out[i], a.out_plane, v);
+    }
+  }
+
+  // 16 values from both planes, exactly.
+  static OCTET_INLINE Vec::F32 WidenI16(const uint8_t* p, int64_t plane) {
+    const Vec::F32 high = Vec::Mul(Vec::ToFloat(Vec::Sub(Vec::WidenU8(p), Vec::SplatI32(128))),
+                                   Vec::SplatF32(256.0f));
+    return Vec::Add(high, Vec::ToFloat(Vec::WidenU8(p + plane)));
+  }
+};
+
+struct KernelI16F32 : KernelI16 {
+  static constexpr int kOutputBytes = 4;
+
+  template <bool kResidual, int MR, int NR, class T>
+  static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
+                                  uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
+    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+        Vec::F32 v = Vec::Add(Scaled(a, channel, tile, i, j),
+                              Vec::LoadF32(a.float_bias + channel + j * kLanes));
+        if constexpr (kResidual) {
+          v = Vec::Add(v, Vec::LoadF32(reinterpret_cast<const float*>(res[i]) + j * kLanes));
+        }
+        v = Vec::Min(Vec::Max(v, low), high);
+        Vec::StoreF32(reinterpret_cast<float*>(out[i]) + j * kLanes, v);
+      }
+    }
+  }
+};
+
 template <class Mac, int kLine>
 struct KernelFloat {
   static constexpr bool kTakesFixed = false, kSaturates = false;
+  static constexpr int kPlanes = 1;
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;
   static constexpr bool kAdjustBias = false;
@@ -348,24 +419,29 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
   const int64_t panel_bytes = a.panel_bytes, lines = panel_bytes / K::kLineBytes;
-  using TileType = typename K::template TileType<MR, NR>;
-  const auto* bias = K::Bias(a) + channel;
-  alignas(64) int32_t adjusted[K::kAdjustBias ? NR * kLanes : 1];
+  constexpr int kPlanes = K::kPlanes;
+  using TileType = typename K::template TileType<MR * kPlanes, NR>;
+  decltype(K::Bias(a)) bias[kPlanes] = {K::Bias(a) + channel};
+  if constexpr (kPlanes == 2) bias[1] = K::LowBias(a) + channel;
+  alignas(64) int32_t adjusted[kPlanes][K::kAdjustBias ? NR * kLanes : 1];
   if constexpr (K::kAdjustBias) {
-    for (int j = 0; j < NR; ++j) {
-      K::AdjustBias(bias + j * kLanes, weights + j * panel_bytes, panel_bytes / K::kLineBytes,
-                    adjusted + j * kLanes);
+    for (int p = 0; p < kPlanes; ++p) {
+      for (int j = 0; j < NR; ++j) {
+        K::AdjustBias(bias[p] + j * kLanes, weights + j * panel_bytes, panel_bytes / K::kLineBytes,
+                      adjusted[p] + j * kLanes);
+      }
+      bias[p] = adjusted[p];
     }
-    bias = adjusted;
   }
   (void)adjusted;
   Cursor c = cursor;
   for (int64_t t = 0; t < tiles; ++t) {
-    const uint8_t* in[MR];
+    const uint8_t* in[MR * kPlanes];
     uint8_t* out[MR];
     const uint8_t* res[MR];
     OCTET_KEEP_LOOP for (int i = 0; i < MR; ++i) {
-      in[i] = c.in;
+      in[i * kPlanes] = c.in;
+      if constexpr (kPlanes == 2) in[i * 2 + 1] = c.in + a.in_plane;
       out[i] = c.out + channel * K::kOutputBytes;
       res[i] = c.res + channel * K::kOutputBytes;
       c.Next(g);
@@ -481,17 +557,21 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
 template <class K, class Mac, int MR>
 OCTET_INLINE void DepthwiseTile(const ConvArgs& a, const Geometry& g, Cursor& c, int panel_begin,
                                 int panel_end) {
-  const uint8_t* in[MR];
+  constexpr int kPlanes = K::kPlanes;
+  const uint8_t* in[MR * kPlanes];
   Cursor at = c;
   OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-    in[i] = c.in;
+    in[i * kPlanes] = c.in;
+    if constexpr (kPlanes == 2) in[i * 2 + 1] = c.in + a.in_plane;
     c.Next(g);
   }
   for (int panel = panel_begin; panel < panel_end; ++panel) {
     const int channel = panel * kLanes;
     const uint8_t* w = a.weights + panel * a.panel_bytes;
-    Tile<Mac, MR, 1> tile;
-    tile.Init(K::Bias(a) + channel);
+    Tile<Mac, MR * kPlanes, 1> tile;
+    decltype(K::Bias(a)) bias[kPlanes] = {K::Bias(a) + channel};
+    if constexpr (kPlanes == 2) bias[1] = K::LowBias(a) + channel;
+    tile.Init(bias);
     for (int tap = 0; tap < a.taps; ++tap) {
       const ptrdiff_t k = a.tap_offsets[tap] + static_cast<ptrdiff_t>(channel) * K::kInputBytes;
       tile.Step(in, k, w, 0);
@@ -509,8 +589,8 @@ OCTET_INLINE void DepthwiseTile(const ConvArgs& a, const Geometry& g, Cursor& c,
   }
 }
 
-// One pixel x one panel at a time would wait for its own sum at every tap; four pixels in turn
-// share each line of weights.
+// One pixel x one panel at a time would wait for its own sum at every tap; four sums in turn share
+// each line of weights.
 template <class K, class Mac>
 void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                int panel_end) {
@@ -518,8 +598,9 @@ void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
   const Geometry g(a);
   Cursor c(a, g, pixel_begin);
   int64_t pixel = pixel_begin;
-  for (; pixel + 4 <= pixel_end; pixel += 4) {
-    DepthwiseTile<K, Mac, 4>(a, g, c, panel_begin, panel_end);
+  constexpr int kPixels = 4 / K::kPlanes;
+  for (; pixel + kPixels <= pixel_end; pixel += kPixels) {
+    DepthwiseTile<K, Mac, kPixels>(a, g, c, panel_begin, panel_end);
   }
   for (; pixel < pixel_end; ++pixel) DepthwiseTile<K, Mac, 1>(a, g, c, panel_begin, panel_end);
 }

@@ -187,6 +187,9 @@ inline V512 _mm512_srai_epi16(V512 a, int count) {
   const auto x = As<int16_t>(a);
   return MapLanes<int16_t>([&](int i) { return x.lane[i] >> count; });
 }
+inline V512 _mm512_and_si512(V512 a, V512 b) {
+  return MapLanes<uint8_t>([&](int i) { return a.bytes[i] & b.bytes[i]; });
+}
 inline V512 _mm512_cvtepu8_epi16(V256 a) {
   return MapLanes<uint16_t>([&](int i) { return a.bytes[i]; });
 }

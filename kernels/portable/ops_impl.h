@@ -74,6 +74,24 @@ OCTET_INLINE int PoolChannels(const PoolArgs& args) {
   return room ? padded : c;
 }
 
+// How the values of a type lie in memory: `p` is that of the first one's byte, the high one of
+// 16 bits, whose low one is `plane` bytes behind it.
+struct BytesU8 {
+  static OCTET_INLINE int32_t Load(const uint8_t* p, int64_t, int64_t i) { return p[i]; }
+  static OCTET_INLINE void Store(uint8_t* p, int64_t, int64_t i, int32_t q) {
+    p[i] = static_cast<uint8_t>(q);
+  }
+};
+struct BytesI16 {
+  static OCTET_INLINE int32_t Load(const uint8_t* p, int64_t plane, int64_t i) {
+    return (p[i] << 8 | p[i + plane]) - 32768;
+  }
+  static OCTET_INLINE void Store(uint8_t* p, int64_t plane, int64_t i, int32_t q) {
+    p[i] = static_cast<uint8_t>((q + 32768) >> 8);
+    p[i + plane] = static_cast<uint8_t>(q);
+  }
+};
+
 template <class T>
 OCTET_INLINE T Larger(T v, T best) {
   return v > best ? v : best;
@@ -90,33 +108,65 @@ OCTET_INLINE Extent Clip(int out, int stride, int pad, int kernel, int size) {
   return {Max(first, 0), Min(first + kernel, size)};
 }
 
+// What max pools compare: values of type T, or 16 bits whose bytes lie in two planes.
+template <class T>
+struct PlainValues {
+  using Element = T;
+  using Value = T;
+  explicit PlainValues(const PoolArgs&) {}
+  OCTET_INLINE T Load(const T* p, int64_t i) const { return p[i]; }
+  template <int N>
+  OCTET_INLINE void Store(T* p, const T (&v)[N]) const {
+    for (int i = 0; i < N; ++i) p[i] = v[i];
+  }
+};
+struct I16Values {
+  using Element = uint8_t;
+  using Value = uint16_t;
+  int64_t in_plane, out_plane;
+  explicit I16Values(const PoolArgs& args)
+      : in_plane(args.input.plane), out_plane(args.output.plane) {}
+  OCTET_INLINE uint16_t Load(const uint8_t* p, int64_t i) const {
+    return static_cast<uint16_t>(p[i] << 8 | p[i + in_plane]);
+  }
+  // One plane after the other: the compiler need not prove that they do not overlap. Unrolled, 16
+  // values would be no vector.
+  template <int N>
+  OCTET_INLINE void Store(uint8_t* p, const uint16_t (&v)[N]) const {
+    OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i] = static_cast<uint8_t>(v[i] >> 8);
+    OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i + out_plane] = static_cast<uint8_t>(v[i]);
+  }
+};
+
 // A window of constant size. `rows` has one pointer per kernel row; `offset[k]` is where column k
 // starts, in elements.
-template <class T, int KH, int KW>
-OCTET_INLINE void MaxOfWindow(const T* const (&rows)[KH], const ptrdiff_t (&offset)[KW],
-                              int channels, T* __restrict out) {
+template <class Values, int KH, int KW, class T = typename Values::Element>
+OCTET_INLINE void MaxOfWindow(const Values values, const T* const (&rows)[KH],
+                              const ptrdiff_t (&offset)[KW], int channels, T* __restrict out) {
   ForBlocks(channels, [&](auto block, int64_t c) {
     constexpr int N = decltype(block)::value;
     // Through a local block: the compiler then need not prove that `out` overlaps none of the nine
     // inputs.
-    T best[N];
+    typename Values::Value best[N];
     for (int i = 0; i < N; ++i) {
-      T v = rows[0][offset[0] + c + i];
+      auto v = values.Load(rows[0], offset[0] + c + i);
       OCTET_UNROLL for (int k = 1; k < KH * KW; ++k) v =
-          Larger(rows[k / KW][offset[k % KW] + c + i], v);
+          Larger(values.Load(rows[k / KW], offset[k % KW] + c + i), v);
       best[i] = v;
     }
-    for (int i = 0; i < N; ++i) out[c + i] = best[i];
+    values.Store(out + c, best);
   });
 }
 
 // Rows of output for a constant window. Clipping repeats pixels of the window instead of leaving
 // some out, which does not change a maximum, so that borders and interior share one code path
 // without a count.
-template <class T, int KH, int KW>
+template <class Values, int KH, int KW>
 OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end, int channels) {
   const ActivationView& in = args.input;
   const ActivationView& out = args.output;
+  using T = typename Values::Element;
+  const Values values(args);
   const ptrdiff_t step = in.pixel_stride / static_cast<ptrdiff_t>(sizeof(T));
   for (int row = row_begin; row < row_end; ++row) {
     const int n = row / out.h, y = row % out.h;
@@ -135,13 +185,16 @@ OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end,
         const Extent ex = Clip(x, args.stride_w, args.pad_left, KW, in.w);
         for (int k = 0; k < KW; ++k) offset[k] = Min(Max(first + k, ex.begin), ex.end - 1) * step;
       }
-      MaxOfWindow<T, KH, KW>(rows, offset, channels, reinterpret_cast<T*>(out.pixel(n, y, x)));
+      MaxOfWindow<Values, KH, KW>(values, rows, offset, channels,
+                                  reinterpret_cast<T*>(out.pixel(n, y, x)));
     }
   }
 }
 
-template <class T>
+template <class Values>
 OCTET_INLINE void MaxPoolAny(const PoolArgs& args, int row_begin, int row_end, int channels) {
+  using T = typename Values::Element;
+  const Values values(args);
   const ActivationView& in = args.input;
   const ActivationView& out = args.output;
   for (int row = row_begin; row < row_end; ++row) {
@@ -152,36 +205,41 @@ OCTET_INLINE void MaxPoolAny(const PoolArgs& args, int row_begin, int row_end, i
       T* const to = reinterpret_cast<T*>(out.pixel(n, y, x));
       ForBlocks(channels, [&](auto block, int64_t c) {
         constexpr int N = decltype(block)::value;
-        T best[N];
+        typename Values::Value best[N];
         const T* first = reinterpret_cast<const T*>(in.pixel(n, ey.begin, ex.begin)) + c;
-        for (int i = 0; i < N; ++i) best[i] = first[i];
+        for (int i = 0; i < N; ++i) best[i] = values.Load(first, i);
         for (int iy = ey.begin; iy < ey.end; ++iy) {
           for (int ix = ex.begin; ix < ex.end; ++ix) {
             const T* p = reinterpret_cast<const T*>(in.pixel(n, iy, ix)) + c;
-            for (int i = 0; i < N; ++i) best[i] = Larger(p[i], best[i]);
+            for (int i = 0; i < N; ++i) best[i] = Larger(values.Load(p, i), best[i]);
           }
         }
-        for (int i = 0; i < N; ++i) to[c + i] = best[i];
+        values.Store(to + c, best);
       });
     }
   }
 }
 
-template <class T>
+template <class Values>
 OCTET_INLINE void MaxPool(const PoolArgs& args, int row_begin, int row_end) {
+  using T = typename Values::Element;
   const int channels = PoolChannels<T, T>(args);
   if (args.kernel_h == 3 && args.kernel_w == 3)
-    return MaxPoolFixed<T, 3, 3>(args, row_begin, row_end, channels);
+    return MaxPoolFixed<Values, 3, 3>(args, row_begin, row_end, channels);
   if (args.kernel_h == 2 && args.kernel_w == 2)
-    return MaxPoolFixed<T, 2, 2>(args, row_begin, row_end, channels);
-  MaxPoolAny<T>(args, row_begin, row_end, channels);
+    return MaxPoolFixed<Values, 2, 2>(args, row_begin, row_end, channels);
+  MaxPoolAny<Values>(args, row_begin, row_end, channels);
 }
 
 void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) {
-  MaxPool<uint8_t>(args, row_begin, row_end);
+  MaxPool<PlainValues<uint8_t>>(args, row_begin, row_end);
 }
 void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) {
-  MaxPool<float>(args, row_begin, row_end);
+  MaxPool<PlainValues<float>>(args, row_begin, row_end);
+}
+
+void MaxPoolI16(const PoolArgs& args, int row_begin, int row_end) {
+  MaxPool<I16Values>(args, row_begin, row_end);
 }
 
 // value * m, rounded twice, clamped.
@@ -233,6 +291,45 @@ void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
         }
         for (int i = 0; i < N; ++i) {
           to[c + i] = RequantizePooled(sum[i], zero, multiplier, low, high, args);
+        }
+      });
+    }
+  }
+}
+
+// Of `pixels` values, of whose bytes these are the sums.
+OCTET_INLINE float SumI16(uint32_t high, uint32_t low, int64_t pixels) {
+  return static_cast<float>(int64_t{high} * 256 + low - 32768 * pixels);
+}
+
+OCTET_INLINE int32_t RoundI16(float v) { return RoundToInt(ClampNumber(v, -32767.0f, 32767.0f)); }
+
+void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end) {
+  const ActivationView& in = args.input;
+  const ActivationView& out = args.output;
+  const int channels = PoolChannels<uint8_t, uint8_t>(args);
+  for (int row = row_begin; row < row_end; ++row) {
+    const int n = row / out.h, y = row % out.h;
+    const Extent ey = Clip(y, args.stride_h, args.pad_top, args.kernel_h, in.h);
+    for (int x = 0; x < out.w; ++x) {
+      const Extent ex = Clip(x, args.stride_w, args.pad_left, args.kernel_w, in.w);
+      const int inside = (ey.end - ey.begin) * (ex.end - ex.begin);
+      const int count = args.count_include_pad ? args.kernel_h * args.kernel_w : inside;
+      const float multiplier = args.multiplier / static_cast<float>(count);
+      uint8_t* const to = out.pixel(n, y, x);
+      ForBlocks(channels, [&](auto block, int64_t c) {
+        constexpr int N = decltype(block)::value;
+        uint32_t high[N] = {}, low[N] = {};
+        for (int iy = ey.begin; iy < ey.end; ++iy) {
+          for (int ix = ex.begin; ix < ex.end; ++ix) {
+            const uint8_t* p = in.pixel(n, iy, ix) + c;
+            for (int i = 0; i < N; ++i) high[i] += p[i];
+            for (int i = 0; i < N; ++i) low[i] += p[i + in.plane];
+          }
+        }
+        for (int i = 0; i < N; ++i) {
+          BytesI16::Store(to, out.plane, c + i,
+                          RoundI16(SumI16(high[i], low[i], inside) * multiplier));
         }
       });
     }
@@ -338,6 +435,38 @@ void GlobalPoolU8F32(const PoolArgs& args, int image_begin, int image_end) {
       }
     });
   }
+}
+
+// store(out, channel, mean) for every channel of the images.
+template <class Out, class Store>
+OCTET_INLINE void GlobalPoolI16(const PoolArgs& args, int image_begin, int image_end, Store store) {
+  const int channels = PoolChannels<uint8_t, Out>(args);
+  ActivationView low_bytes = args.input;
+  low_bytes.data += args.input.plane;
+  const int64_t pixels = int64_t{args.input.h} * args.input.w;
+  for (int n = image_begin; n < image_end; ++n) {
+    uint8_t* const to = args.output.pixel(n, 0, 0);
+    ForBlocks(channels, [&](auto block, int64_t c) {
+      constexpr int N = decltype(block)::value;
+      uint32_t high[N], low[N];
+      SumPixelsU8<N>(args.input, n, c, high);
+      SumPixelsU8<N>(low_bytes, n, c, low);
+      for (int i = 0; i < N; ++i)
+        store(to, c + i, SumI16(high[i], low[i], pixels) * args.multiplier);
+    });
+  }
+}
+
+void GlobalPoolI16I16(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolI16<uint8_t>(args, image_begin, image_end, [&](uint8_t* to, int64_t c, float v) {
+    BytesI16::Store(to, args.output.plane, c, RoundI16(v));
+  });
+}
+
+void GlobalPoolI16F32(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolI16<float>(args, image_begin, image_end, [](uint8_t* to, int64_t c, float v) {
+    reinterpret_cast<float*>(to)[c] = v;
+  });
 }
 
 void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
@@ -455,6 +584,41 @@ void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
                            : BinaryU8<false>(args, row_begin, row_end, product, exact);
 }
 
+template <class Value>
+OCTET_INLINE void BinaryI16(const EltwiseArgs& args, int row_begin, int row_end,
+                            const Value value) {
+  const float low = args.low, high = args.high;
+  const int64_t a_plane = args.a.plane, b_plane = args.b.plane, out_plane = args.output.plane;
+  ForRuns<uint8_t, uint8_t, uint8_t>(
+      args, true, false, row_begin, row_end,
+      [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=](auto block, int64_t c) {
+          constexpr int N = decltype(block)::value;
+          int32_t q[N];
+          for (int i = 0; i < N; ++i) {
+            const float v =
+                value(BytesI16::Load(a, a_plane, c + i), BytesI16::Load(b, b_plane, c + i));
+            q[i] = RoundToInt(ClampNumber(v, low, high));
+          }
+          for (int i = 0; i < N; ++i) BytesI16::Store(out, out_plane, c + i, q[i]);
+        });
+      });
+}
+
+void AddI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  const float am = args.a_multiplier, bm = args.b_multiplier;
+  BinaryI16(args, row_begin, row_end, [=](int32_t a, int32_t b) {
+    const float first = static_cast<float>(a) * am, second = static_cast<float>(b) * bm;
+    return first + second;
+  });
+}
+
+void MulI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  const float m = args.a_multiplier;
+  BinaryI16(args, row_begin, row_end,
+            [=](int32_t a, int32_t b) { return static_cast<float>(a * b) * m; });
+}
+
 template <class Op>
 OCTET_INLINE void BinaryF32(const EltwiseArgs& args, int row_begin, int row_end, Op op) {
   const float low = args.low, high = args.high;
@@ -495,10 +659,11 @@ struct ChannelScale {
   }
 };
 
-template <bool kNudged, class Affine>
-OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end,
-                           const Affine affine) {
+template <bool kNudged, class In, class Out, class Affine>
+OCTET_INLINE void AffineCodes(const EltwiseArgs& args, int row_begin, int row_end,
+                              const Affine affine) {
   const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
+  const int64_t a_plane = args.a.plane, out_plane = args.output.plane;
   const float low = args.low, high = args.high, nudge = args.nudge;
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, false, Affine::kPerChannel, row_begin, row_end,
@@ -507,11 +672,12 @@ OCTET_INLINE void AffineU8(const EltwiseArgs& args, int row_begin, int row_end,
           constexpr int N = decltype(block)::value;
           int32_t q[N];
           for (int i = 0; i < N; ++i) {
-            float v = affine.Apply(static_cast<float>(a[c + i] - a_zero), c + i);
+            const int32_t x = In::Load(a, a_plane, c + i) - a_zero;
+            float v = affine.Apply(static_cast<float>(x), c + i);
             if constexpr (kNudged) v = v + __builtin_copysignf(nudge, v);
             q[i] = RoundToInt(ClampNumber(v, low, high)) + out_zero;
           }
-          for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+          for (int i = 0; i < N; ++i) Out::Store(out, out_plane, c + i, q[i]);
         });
       });
 }
@@ -535,12 +701,31 @@ OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end,
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.scale == nullptr) {
     const UniformScale uniform{args.a_multiplier};
-    return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, uniform)
-                              : AffineU8<false>(args, row_begin, row_end, uniform);
+    return args.nudge != 0.0f
+               ? AffineCodes<true, BytesU8, BytesU8>(args, row_begin, row_end, uniform)
+               : AffineCodes<false, BytesU8, BytesU8>(args, row_begin, row_end, uniform);
   }
   const ChannelScale channels{args.scale, args.shift};
-  return args.nudge != 0.0f ? AffineU8<true>(args, row_begin, row_end, channels)
-                            : AffineU8<false>(args, row_begin, row_end, channels);
+  return args.nudge != 0.0f
+             ? AffineCodes<true, BytesU8, BytesU8>(args, row_begin, row_end, channels)
+             : AffineCodes<false, BytesU8, BytesU8>(args, row_begin, row_end, channels);
+}
+
+void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.scale == nullptr) {
+    return AffineCodes<false, BytesI16, BytesI16>(args, row_begin, row_end,
+                                                  UniformScale{args.a_multiplier});
+  }
+  AffineCodes<false, BytesI16, BytesI16>(args, row_begin, row_end,
+                                         ChannelScale{args.scale, args.shift});
+}
+
+void RequantizeU8I16(const EltwiseArgs& args, int row_begin, int row_end) {
+  AffineCodes<false, BytesU8, BytesI16>(args, row_begin, row_end, UniformScale{args.a_multiplier});
+}
+
+void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end) {
+  AffineCodes<false, BytesI16, BytesU8>(args, row_begin, row_end, UniformScale{args.a_multiplier});
 }
 
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
@@ -556,10 +741,11 @@ OCTET_INLINE int32_t RoundAway(float v) {
 }
 
 // value(v, c) in steps of the output, rounded.
-template <class Value, class Rounded>
+template <class Out, class Value, class Rounded>
 OCTET_INLINE void QuantizeAny(const EltwiseArgs& args, bool per_channel, int row_begin, int row_end,
                               const Value value, const Rounded rounded) {
   const int32_t out_zero = args.out_zero;
+  const int64_t plane = args.output.plane;
   const float low = args.low, high = args.high;
   ForRuns<float, float, uint8_t>(
       args, false, per_channel, row_begin, row_end,
@@ -569,31 +755,43 @@ OCTET_INLINE void QuantizeAny(const EltwiseArgs& args, bool per_channel, int row
           int32_t q[N];
           for (int i = 0; i < N; ++i)
             q[i] = rounded(ClampNumber(value(a[c + i], c + i), low, high)) + out_zero;
-          for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
+          for (int i = 0; i < N; ++i) Out::Store(out, plane, c + i, q[i]);
         });
       });
 }
 
-void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
+template <class Out>
+OCTET_INLINE void Quantize(const EltwiseArgs& args, int row_begin, int row_end) {
   const float am = args.a_multiplier;
   const auto round = [](float v) { return RoundToInt(v); };
   if (args.scale == nullptr) {
     const auto value = [am](float v, int64_t) { return v * am; };
-    return QuantizeAny(args, false, row_begin, row_end, value, round);
+    return QuantizeAny<Out>(args, false, row_begin, row_end, value, round);
   }
   const ChannelScale channels{args.scale, args.shift};
   const auto value = [=](float v, int64_t c) { return channels.Apply(v, c) * am; };
-  QuantizeAny(args, true, row_begin, row_end, value, round);
+  QuantizeAny<Out>(args, true, row_begin, row_end, value, round);
+}
+
+void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  Quantize<BytesU8>(args, row_begin, row_end);
+}
+
+void QuantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  Quantize<BytesI16>(args, row_begin, row_end);
 }
 
 void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
   const float scale = args.a_multiplier;
   const auto value = [scale](float v, int64_t) { return v / scale; };
-  QuantizeAny(args, false, row_begin, row_end, value, [](float v) { return RoundAway(v); });
+  QuantizeAny<BytesU8>(args, false, row_begin, row_end, value,
+                       [](float v) { return RoundAway(v); });
 }
 
-void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
+template <class In>
+OCTET_INLINE void Dequantize(const EltwiseArgs& args, int row_begin, int row_end) {
   const int32_t a_zero = args.a_zero;
+  const int64_t plane = args.a.plane;
   const float am = args.a_multiplier;
   ForRuns<uint8_t, uint8_t, float>(args, false, false, row_begin, row_end,
                                    [=](const uint8_t* a, const uint8_t*, float* out, int64_t n) {
@@ -601,11 +799,20 @@ void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
                                        constexpr int N = decltype(block)::value;
                                        float v[N];
                                        for (int i = 0; i < N; ++i) {
-                                         v[i] = static_cast<float>(a[c + i] - a_zero) * am;
+                                         const int32_t x = In::Load(a, plane, c + i) - a_zero;
+                                         v[i] = static_cast<float>(x) * am;
                                        }
                                        for (int i = 0; i < N; ++i) out[c + i] = v[i];
                                      });
                                    });
+}
+
+void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
+  Dequantize<BytesU8>(args, row_begin, row_end);
+}
+
+void DequantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  Dequantize<BytesI16>(args, row_begin, row_end);
 }
 
 // NaNs are skipped; without a single number the result is (+infinity, -infinity), which a caller

@@ -19,10 +19,14 @@ struct PartTile {
   static constexpr bool kWide = Mac::kWide;  // Whether there is WideStep.
   typename Mac::Acc acc[MR][NR];             // Each of kParts registers `v`.
 
-  OCTET_INLINE void Init(const typename Mac::Bias* bias) {
+  // As Tile::Init.
+  template <int N>
+  OCTET_INLINE void Init(const typename Mac::Bias* const (&bias)[N]) {
     OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-      const typename Mac::Acc b = Mac::LoadBias(bias + j * kLanes);
-      OCTET_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = b;
+      OCTET_UNROLL for (int n = 0; n < N; ++n) {
+        const typename Mac::Acc b = Mac::LoadBias(bias[n] + j * kLanes);
+        OCTET_UNROLL for (int i = n; i < MR; i += N) acc[i][j] = b;
+      }
     }
   }
 

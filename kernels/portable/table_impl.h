@@ -12,6 +12,7 @@
 #endif
 #ifdef OCTET_SPLIT
 #include "kernels/x86/avx2_split.h"
+#include "kernels/x86/avx2_wide.h"
 #endif
 
 namespace octet::kernels {
@@ -36,6 +37,10 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .depthwise_u8_f32 = &Depthwise<KernelU8F32, Vec::DepthwiseU8>,
       .depthwise_f32 = &Depthwise<KernelF32, Vec::DepthwiseF32>,
       .depthwise_f16 = &Depthwise<KernelF16, Vec::DepthwiseF16>,
+      .conv_i16_i16 = &Conv<KernelI16I16>,
+      .conv_i16_f32 = &Conv<KernelI16F32>,
+      .depthwise_i16_i16 = &Depthwise<KernelI16I16, Vec::DepthwiseU8>,
+      .depthwise_i16_f32 = &Depthwise<KernelI16F32, Vec::DepthwiseU8>,
       .max_pool_u8 = &MaxPoolU8,
       .max_pool_f32 = &MaxPoolF32,
       .average_pool_u8 = &AveragePoolU8,
@@ -52,6 +57,17 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .quantize = &QuantizeF32,
       .quantize_tflite = &QuantizeTfliteF32,
       .dequantize = &DequantizeU8,
+      .max_pool_i16 = &MaxPoolI16,
+      .average_pool_i16 = &AveragePoolI16,
+      .global_pool_i16_i16 = &GlobalPoolI16I16,
+      .global_pool_i16_f32 = &GlobalPoolI16F32,
+      .add_i16 = &AddI16,
+      .mul_i16 = &MulI16,
+      .scale_shift_i16 = &ScaleShiftI16,
+      .quantize_i16 = &QuantizeI16,
+      .dequantize_i16 = &DequantizeI16,
+      .requantize_u8_i16 = &RequantizeU8I16,
+      .requantize_i16_u8 = &RequantizeI16U8,
       .min_max = &MinMaxF32,
       .softmax = &Softmax,
       .log_softmax = &LogSoftmax,
@@ -64,6 +80,8 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,
       .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32>>,
       .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16>>,
+      .winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>,
+      .winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>,
       .winograd_u8 = Vec::kWinogradLimit,
       .winograd_is_exact = &WinogradIsExact,
 #else
@@ -71,6 +89,8 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .winograd_u8_f32 = nullptr,
       .winograd_f32 = nullptr,
       .winograd_f16 = nullptr,
+      .winograd_i16_i16 = nullptr,
+      .winograd_i16_f32 = nullptr,
       .winograd_u8 = {0, 0},
       .winograd_is_exact = nullptr,
 #endif
@@ -78,6 +98,8 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .split_u8_u8 = &SplitConv<KernelU8U8>,
       .split_u8_f32 = &SplitConv<KernelU8F32>,
       .find_chains = &FindChains,
+      .wide_i16_i16 = &WideConv<KernelI16I16>,
+      .wide_i16_f32 = &WideConv<KernelI16F32>,
 #endif
   };
 }

@@ -36,10 +36,14 @@ struct Tile {
   static constexpr bool kWide = false;
   typename Mac::Acc acc[MR][NR];
 
-  OCTET_INLINE void Init(const typename Mac::Bias* bias) {
+  // Sums of the pixels take turns to start from each of the biases.
+  template <int N>
+  OCTET_INLINE void Init(const typename Mac::Bias* const (&bias)[N]) {
     OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-      const typename Mac::Acc b = Mac::LoadBias(bias + j * kLanes);
-      OCTET_UNROLL for (int i = 0; i < MR; ++i) acc[i][j] = b;
+      OCTET_UNROLL for (int n = 0; n < N; ++n) {
+        const typename Mac::Acc b = Mac::LoadBias(bias[n] + j * kLanes);
+        OCTET_UNROLL for (int i = n; i < MR; i += N) acc[i][j] = b;
+      }
     }
   }
 

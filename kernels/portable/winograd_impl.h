@@ -163,7 +163,7 @@ struct WinogradFloat {
     return Vec::LoadF32(reinterpret_cast<const float*>(p));
   }
   static OCTET_INLINE void StoreAcc(uint8_t* p, Acc v) { Store(p, v); }
-  static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int channel) {
+  static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int, int channel) {
     return Vec::Add(Vec::Mul(y, Vec::SplatF32(1.0f / 576.0f)),
                     Vec::LoadF32(a.float_bias + channel));
   }
@@ -205,10 +205,10 @@ struct WinogradU8 {
   static OCTET_INLINE void StoreAcc(uint8_t* p, Acc v) {
     Vec::StoreI32(reinterpret_cast<int32_t*>(p), v);
   }
-  static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int channel) {
+  static OCTET_INLINE Acc Result(Acc y, const ConvArgs& a, int plane, int channel) {
     // 9 * 0x38E38E39 = 1 modulo 2^32.
     const Acc exact = Vec::ShiftRight<6>(Vec::MulLow(y, static_cast<int32_t>(0x38E38E39)));
-    return Vec::AddI32(exact, Vec::LoadI32(a.bias + channel));
+    return Vec::AddI32(exact, Vec::LoadI32((plane == 0 ? a.bias : a.low_bias) + channel));
   }
 };
 
@@ -418,29 +418,52 @@ struct OutputRow {
   OCTET_INLINE Acc Get(int i, int j) const { return y[i][j]; }
 };
 
-// Output of one tile for NR panels, as far as its rows and columns exist.
+// Output of one tile for NR panels, as far as its rows and columns exist. Its planes follow each
+// other in `m`.
 template <class K, int NR>
 OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace& at, const uint8_t* m,
                              int64_t point_bytes, uint8_t* spare) {
   using Acc = typename K::Acc;
-  Acc rows[4][4][NR];
-  OCTET_KEEP_LOOP for (int j = 0; j < NR; ++j) {
+  constexpr int kPlanes = K::Kernel::kPlanes;
+  Acc rows[4][4 * kPlanes][NR];
+  OCTET_KEEP_LOOP for (int i = 0; i < kPlanes * NR; ++i) {
+    const int plane = i / NR, j = i % NR;
     Acc half[4 * 6];
     OCTET_KEEP_LOOP for (int x = 0; x < 6; ++x) {
       Acc column[6];
       OCTET_UNROLL for (int y = 0; y < 6; ++y) column[y] =
-          K::LoadAcc(m + (y * 6 + x) * point_bytes + j * 64);
+          K::LoadAcc(m + (y * 6 + x) * point_bytes + i * 64);
       OutputTransform<typename K::AccOps>(column, 1, half + x, 6);
     }
     OCTET_KEEP_LOOP for (int y = 0; y < 4; ++y) {
       Acc out[4];
       OutputTransform<typename K::AccOps>(half + y * 6, 1, out, 1);
-      OCTET_UNROLL for (int x = 0; x < 4; ++x) rows[y][x][j] =
-          K::Result(out[x], a, (panel + j) * kLanes);
+      OCTET_UNROLL for (int x = 0; x < 4; ++x) rows[y][x * kPlanes + plane][j] =
+          K::Result(out[x], a, plane, (panel + j) * kLanes);
     }
   }
   const int channel = panel * kLanes;
   for (int y = 0; y < 4 && at.y + y < a.out_h; ++y) {
+    if constexpr (kPlanes == 2) {
+      // One by one: what is outside has no spare place of two planes.
+      for (int x = 0; x < 4 && at.x + x < a.out_w; ++x) {
+        OutputRow<kPlanes, NR, Acc> pixel;
+        OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+          OCTET_UNROLL for (int p = 0; p < kPlanes; ++p) pixel.y[p][j] =
+              rows[y][x * kPlanes + p][j];
+        }
+        uint8_t* const out[1] = {a.output + at.n * a.out_image_stride +
+                                 (at.y + y) * a.out_row_stride + (at.x + x) * a.out_pixel_stride +
+                                 channel * K::Kernel::kOutputBytes};
+        const uint8_t* res[1] = {out[0]};
+        if (a.residual != nullptr) {
+          res[0] = a.residual + at.n * a.res_image_stride + (at.y + y) * a.res_row_stride +
+                   (at.x + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes;
+        }
+        FinishAny<typename K::Kernel, 1, NR>(a, channel, pixel, out, res);
+      }
+      continue;
+    }
     OutputRow<4, NR, Acc> row;
     uint8_t* out[4];
     const uint8_t* res[4];
@@ -462,7 +485,8 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace& at, 
 template <class K, int NR>
 void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const uint8_t* m,
                  int64_t point_bytes, uint8_t* spare) {
-  for (int t = 0; t < tiles; ++t, m += NR * 64) {
+  constexpr int kPlanes = K::Kernel::kPlanes;
+  for (int t = 0; t < tiles / kPlanes; ++t, m += kPlanes * NR * 64) {
     FinishTile<K, NR>(a, panel, TilePlace(a, first + t), m, point_bytes, spare);
   }
 }
@@ -558,13 +582,15 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
   WinogradScratch s;
   s.spare = scratch;
   s.v = scratch + kWinogradSpareBytes;
-  s.u = s.v + WinogradValueBytes(w.tile_block, a.depth, K::kValueBytes);
+  constexpr int kPlanes = K::Kernel::kPlanes;
+  s.u = s.v + WinogradValueBytes(kPlanes * w.tile_block, a.depth, K::kValueBytes);
   s.m = s.u + WinogradLineBytes(a.depth, K::kValueBytes);
   const int64_t blocks = PartCount(tile_end - tile_begin, w.tile_block);
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t begin = tile_begin + (tile_end - tile_begin) * b / blocks;
+    // Every plane is a tile of its own.
     const int tiles =
-        static_cast<int>(tile_begin + (tile_end - tile_begin) * (b + 1) / blocks - begin);
+        kPlanes * static_cast<int>(tile_begin + (tile_end - tile_begin) * (b + 1) / blocks - begin);
     const bool fused = K::kFused && tiles <= kMostFusedTiles;
     const int64_t point = tiles * tile_bytes + kWinogradPad;
     s.strides = {.row = 6 * point, .point = point, .chunk = kLanes * K::kValueBytes};
@@ -577,9 +603,9 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
       s.fused_group_bytes = 6 * s.strides.row;
     }
     for (int t = 0; t < tiles; ++t) {
-      const TilePlace at(a, begin + t);
-      const uint8_t* in =
-          a.input + at.n * a.in_image_stride + at.y * a.in_row_step + at.x * a.in_pixel_step;
+      const TilePlace at(a, begin + t / kPlanes);
+      const uint8_t* in = a.input + at.n * a.in_image_stride + at.y * a.in_row_step +
+                          at.x * a.in_pixel_step + t % kPlanes * a.in_plane;
       uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
                          : s.v + t * tile_bytes;
       TransformTile<K>(in, a.in_row_step, a.in_pixel_step, a.depth, v, s.strides);

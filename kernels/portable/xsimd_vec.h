@@ -72,6 +72,12 @@ struct Vec {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = a.v[q] - b.v[q];
     return a;
   }
+  static OCTET_INLINE void Carry(I32& high, I32& low) {
+    OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
+      high.v[q] = high.v[q] + (low.v[q] >> 8);
+      low.v[q] = low.v[q] & BatchI(255);
+    }
+  }
   static OCTET_INLINE F32 Add(F32 a, F32 b) {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = a.v[q] + b.v[q];
     return a;
@@ -93,6 +99,21 @@ struct Vec {
   template <int N>
   static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {
     OCTET_UNROLL for (int j = 0; j < N; ++j) Machine::RoundAndStore(v[j].v, zero, out + j * kLanes);
+  }
+
+  // The same as i16, whose zero point is 0, within +-32768.
+  template <int N>
+  static OCTET_INLINE void StoreI16Codes(uint8_t* out, int64_t plane, const F32 (&v)[N]) {
+    OCTET_UNROLL for (int j = 0; j < N; ++j) {
+      BatchF high[kParts], low[kParts];
+      OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
+        const BatchI code = xsimd::nearbyint_as_int(v[j].v[q]) + 32768;
+        high[q] = xsimd::to_float(code >> 8);
+        low[q] = xsimd::to_float(code & 255);
+      }
+      Machine::RoundAndStore(high, 0, out + j * kLanes);
+      Machine::RoundAndStore(low, 0, out + plane + j * kLanes);
+    }
   }
 
   struct MacU8 : Machine::Products {

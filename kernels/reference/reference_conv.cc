@@ -98,6 +98,31 @@ void FinishF32(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t a
   FinishFloat(a, pixel, channel, v + a.float_bias[channel]);
 }
 
+int32_t I16At(const uint8_t* p, int64_t plane) { return 256 * p[0] + p[plane] - 32768; }
+
+float ScaledSum(const ConvArgs& a, int64_t channel, int32_t high, int32_t low) {
+  const int64_t acc = int64_t{high} * 256 + low;
+  return (static_cast<float>(acc >> 8) * 256.0f + static_cast<float>(acc & 255)) *
+         a.multiplier[channel];
+}
+
+void FinishI16(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t high, int32_t low) {
+  float v = ScaledSum(a, channel, high, low);
+  if (pixel.res != nullptr) {
+    const float scaled =
+        static_cast<float>(I16At(pixel.res + channel, a.res_plane)) * a.residual_multiplier;
+    v = v + scaled;
+  }
+  const int32_t code = static_cast<int32_t>(std::nearbyint(Clamp(v, a.low, a.high))) + 32768;
+  pixel.out[channel] = static_cast<uint8_t>(code >> 8);
+  pixel.out[channel + a.out_plane] = static_cast<uint8_t>(code & 255);
+}
+
+void FinishI16F32(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t high,
+                  int32_t low) {
+  FinishFloat(a, pixel, channel, ScaledSum(a, channel, high, low) + a.float_bias[channel]);
+}
+
 // Calls body(pixel, channel, lane, weights of the panel) for every output of the range.
 template <typename Body>
 void ForEachOutput(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
@@ -148,6 +173,29 @@ void DepthwiseU8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int 
                 });
 }
 
+// The sums over both planes of bytes; `at` is the byte of tap t and depth d from the pixel's, `w`
+// its weight.
+template <void (*kFinish)(const ConvArgs&, const Pixel&, int64_t, int32_t, int32_t),
+          bool kDepthwise>
+void ConvI16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+             int panel_end) {
+  ForEachOutput(
+      a, pixel_begin, pixel_end, panel_begin, panel_end,
+      [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+        uint32_t high = 0, low = 0;
+        for (int t = 0; t < a.taps; ++t) {
+          for (int d = 0; d < a.depth; ++d) {
+            const uint8_t* x = pixel.in + a.tap_offsets[t] + (kDepthwise ? channel : int64_t{d});
+            const int weight =
+                Load<int8_t>(w, kDepthwise ? t * kLanes + lane : Grouped(a, lane, t, d));
+            high += static_cast<uint32_t>(x[0] * weight);
+            low += static_cast<uint32_t>(x[a.in_plane] * weight);
+          }
+        }
+        kFinish(a, pixel, channel, Wrap(high, a.bias[channel]), Wrap(low, a.low_bias[channel]));
+      });
+}
+
 // Float sums run in double: the oracle's own rounding must not count.
 template <typename Weight>
 void ConvFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
@@ -188,6 +236,22 @@ void ConvU8U8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pan
 void ConvU8F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                int panel_end) {
   ConvU8<FinishF32>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvI16I16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                int panel_end) {
+  ConvI16<FinishI16, false>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvI16F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                int panel_end) {
+  ConvI16<FinishI16F32, false>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseI16I16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                     int panel_end) {
+  ConvI16<FinishI16, true>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseI16F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                     int panel_end) {
+  ConvI16<FinishI16F32, true>(a, pixel_begin, pixel_end, panel_begin, panel_end);
 }
 void ConvF32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
              int panel_end) {

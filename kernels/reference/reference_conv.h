@@ -10,6 +10,14 @@ void ConvU8U8(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int 
               int panel_end);
 void ConvU8F32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                int panel_end);
+void ConvI16I16(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                int panel_end);
+void ConvI16F32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                int panel_end);
+void DepthwiseI16I16(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                     int panel_end);
+void DepthwiseI16F32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                     int panel_end);
 void ConvF32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
              int panel_end);
 void ConvF16(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,

@@ -31,6 +31,22 @@ float ClampFloat(float v, float low, float high) {
   return std::isnan(v) ? v : std::min(std::max(v, low), high);
 }
 
+int32_t I16At(const ActivationView& v, int n, int y, int x, int c) {
+  const uint8_t* p = v.pixel(n, y, x) + c;
+  return 256 * p[0] + p[v.plane] - 32768;
+}
+void SetI16(const ActivationView& view, int n, int y, int x, int c, int32_t value) {
+  uint8_t* p = view.pixel(n, y, x) + c;
+  p[0] = static_cast<uint8_t>((value + 32768) >> 8);
+  p[view.plane] = static_cast<uint8_t>(value & 255);
+}
+
+/// rne(clamp(v, low, high)); a NaN counts as `low`.
+int32_t RoundI16(float v, float low = -32767.0f, float high = 32767.0f) {
+  if (std::isnan(v)) v = low;
+  return static_cast<int32_t>(std::nearbyint(std::min(std::max(v, low), high)));
+}
+
 /// Calls f(iy, ix) for the window's pixels inside the image, in row-major order.
 template <typename F>
 void ForWindow(const PoolArgs& args, int y, int x, F f) {
@@ -91,6 +107,14 @@ int64_t SumOfImage(const PoolArgs& args, int n, int c) {
     for (int x = 0; x < args.input.w; ++x) sum += args.input.pixel(n, y, x)[c] - args.in_zero;
   }
   return sum;
+}
+
+float MeanI16(const PoolArgs& args, int n, int c) {
+  int64_t sum = 0;
+  for (int y = 0; y < args.input.h; ++y) {
+    for (int x = 0; x < args.input.w; ++x) sum += I16At(args.input, n, y, x, c);
+  }
+  return static_cast<float>(sum) * args.multiplier;
 }
 
 }  // namespace
@@ -255,6 +279,97 @@ void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     FloatOut(args.output, n, y, x, c) =
         static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
+  });
+}
+
+void MaxPoolI16(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    int32_t best = -32768;
+    ForWindow(args, y, x,
+              [&](int iy, int ix) { best = std::max(best, I16At(args.input, n, iy, ix, c)); });
+    SetI16(args.output, n, y, x, c, best);
+  });
+}
+
+void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    int64_t sum = 0;
+    int32_t count = 0;
+    ForWindow(args, y, x, [&](int iy, int ix) {
+      sum += I16At(args.input, n, iy, ix, c);
+      ++count;
+    });
+    if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
+    SetI16(args.output, n, y, x, c,
+           RoundI16(static_cast<float>(sum) * (args.multiplier / static_cast<float>(count))));
+  });
+}
+
+void GlobalPoolI16I16(const PoolArgs& args, int image_begin, int image_end) {
+  for (int n = image_begin; n < image_end; ++n) {
+    for (int c = 0; c < args.output.c; ++c)
+      SetI16(args.output, n, 0, 0, c, RoundI16(MeanI16(args, n, c)));
+  }
+}
+
+void GlobalPoolI16F32(const PoolArgs& args, int image_begin, int image_end) {
+  for (int n = image_begin; n < image_end; ++n) {
+    for (int c = 0; c < args.output.c; ++c) FloatOut(args.output, n, 0, 0, c) = MeanI16(args, n, c);
+  }
+}
+
+void AddI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float a = static_cast<float>(I16At(args.a, n, y, x, c)) * args.a_multiplier;
+    const float b = static_cast<float>(I16At(args.b, n, y, x, c)) * args.b_multiplier;
+    SetI16(args.output, n, y, x, c, RoundI16(a + b, args.low, args.high));
+  });
+}
+
+void MulI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const int32_t product = I16At(args.a, n, y, x, c) * I16At(args.b, n, y, x, c);
+    SetI16(args.output, n, y, x, c,
+           RoundI16(static_cast<float>(product) * args.a_multiplier, args.low, args.high));
+  });
+}
+
+void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float v = Affine(args, static_cast<float>(I16At(args.a, n, y, x, c)), c);
+    SetI16(args.output, n, y, x, c, RoundI16(v, args.low, args.high));
+  });
+}
+
+void QuantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    float v = FloatAt(args.a, n, y, x, c);
+    if (args.scale != nullptr) {
+      const float product = v * args.scale[c];
+      v = product + args.shift[c];
+    }
+    SetI16(args.output, n, y, x, c, RoundI16(v * args.a_multiplier, args.low, args.high));
+  });
+}
+
+void DequantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    FloatOut(args.output, n, y, x, c) =
+        static_cast<float>(I16At(args.a, n, y, x, c)) * args.a_multiplier;
+  });
+}
+
+void RequantizeU8I16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float v = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
+    SetI16(args.output, n, y, x, c, RoundI16(v, args.low, args.high));
+  });
+}
+
+void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float v = static_cast<float>(I16At(args.a, n, y, x, c)) * args.a_multiplier;
+    args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }
 

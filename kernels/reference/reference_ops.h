@@ -25,6 +25,18 @@ void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end);
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end);
 void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end);
 void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end);
+void MaxPoolI16(const PoolArgs& args, int row_begin, int row_end);
+void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end);
+void GlobalPoolI16I16(const PoolArgs& args, int image_begin, int image_end);
+void GlobalPoolI16F32(const PoolArgs& args, int image_begin, int image_end);
+void AddI16(const EltwiseArgs& args, int row_begin, int row_end);
+void MulI16(const EltwiseArgs& args, int row_begin, int row_end);
+void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end);
+void QuantizeI16(const EltwiseArgs& args, int row_begin, int row_end);
+void DequantizeI16(const EltwiseArgs& args, int row_begin, int row_end);
+void RequantizeU8I16(const EltwiseArgs& args, int row_begin, int row_end);
+void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end);
+
 void MinMaxF32(const EltwiseArgs& args, int row_begin, int row_end, float* min, float* max);
 
 void Softmax(const float* x, float* out, int n);

@@ -12,7 +12,7 @@
 
 #define OCTET_WINOGRAD  // The operations of portable/winograd_impl.h are here.
 #ifndef OCTET_AVXVNNI
-#define OCTET_SPLIT  // x86/avx2_split.h pays.
+#define OCTET_SPLIT  // x86/avx2_split.h and avx2_wide.h pay.
 #endif
 
 namespace octet::kernels {
@@ -60,6 +60,12 @@ struct Vec {
   }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) {
     return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
+  }
+  static OCTET_INLINE void Carry(I32& high, I32& low) {
+    const __m256i byte = _mm256_set1_epi32(255);
+    high = {_mm256_add_epi32(high.lo, _mm256_srai_epi32(low.lo, 8)),
+            _mm256_add_epi32(high.hi, _mm256_srai_epi32(low.hi, 8))};
+    low = {_mm256_and_si256(low.lo, byte), _mm256_and_si256(low.hi, byte)};
   }
   static OCTET_INLINE F32 Add(F32 a, F32 b) {
     return {_mm256_add_ps(a.lo, b.lo), _mm256_add_ps(a.hi, b.hi)};
@@ -154,6 +160,28 @@ struct Vec {
       _mm_storeu_si128(
           reinterpret_cast<__m128i*>(out + j * kLanes),
           _mm_packus_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
+    }
+  }
+
+  // The same as i16, whose zero point is 0, within +-32768.
+  template <int N>
+  static OCTET_INLINE void StoreI16Codes(uint8_t* out, int64_t plane, const F32 (&v)[N]) {
+    OCTET_UNROLL for (int j = 0; j < N; ++j) {
+      const __m256i words =
+          _mm256_packs_epi32(_mm256_cvtps_epi32(v[j].lo), _mm256_cvtps_epi32(v[j].hi));
+      // High bytes in the lower half of each 128 bits, low ones in the upper.
+      const __m256i bytes =
+          _mm256_xor_si256(_mm256_packs_epi16(_mm256_srai_epi16(words, 8), _mm256_setzero_si256()),
+                           _mm256_packus_epi16(_mm256_setzero_si256(),
+                                               _mm256_and_si256(words, _mm256_set1_epi16(255))));
+      // Packing works within 128-bit lanes.
+      const __m256i ordered =
+          _mm256_permutevar8x32_epi32(bytes, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+      _mm_storeu_si128(
+          reinterpret_cast<__m128i*>(out + j * kLanes),
+          _mm_xor_si128(_mm256_castsi256_si128(ordered), _mm_set1_epi8(static_cast<char>(-128))));
+      _mm_storeu_si128(reinterpret_cast<__m128i*>(out + plane + j * kLanes),
+                       _mm256_extracti128_si256(ordered, 1));
     }
   }
 

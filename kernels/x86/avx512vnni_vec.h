@@ -86,6 +86,10 @@ struct Vec {
     return _mm512_cmp_ps_mask(a, b, _CMP_GT_OQ) != 0;
   }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) { return _mm512_sub_epi32(a, b); }
+  static OCTET_INLINE void Carry(I32& high, I32& low) {
+    high = _mm512_add_epi32(high, _mm512_srai_epi32(low, 8));
+    low = _mm512_and_si512(low, _mm512_set1_epi32(255));
+  }
   static OCTET_INLINE F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
   static OCTET_INLINE F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
   static OCTET_INLINE F32 SubF32(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
@@ -157,18 +161,40 @@ struct Vec {
       const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
       const V512 low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), z);
       const V512 high = N > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), z) : low;
-      // Packing works within 128-bit lanes: dword 4*l + r of the result holds lanes 4*l..4*l+3 of
-      // register r.
-      const V512 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-      const V512 bytes = _mm512_permutexvar_epi32(order, _mm512_packus_epi16(low, high));
-      if constexpr (N == 4) {
-        _mm512_storeu_si512(out, bytes);
-      } else {
-        StoreV256(out, _mm512_castsi512_si256(bytes));
-        if constexpr (N == 3) {
-          StoreV128(out + 32, _mm512_extracti32x4_epi32(bytes, 2));
-        }
-      }
+      StoreLanes<N>(out, _mm512_packus_epi16(low, high));
+    }
+  }
+
+  // The same as i16, whose zero point is 0, within +-32768.
+  template <int N>
+  static OCTET_INLINE void StoreI16Codes(uint8_t* out, int64_t plane, const F32 (&v)[N]) {
+    const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = N > 1 ? _mm512_cvtps_epi32(v[N > 1 ? 1 : 0]) : q0;
+    const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
+    const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
+    const V512 first = _mm512_packs_epi32(q0, q1);
+    const V512 second = N > 2 ? _mm512_packs_epi32(q2, q3) : first;
+    const V512 low_byte = _mm512_set1_epi16(255), offset = _mm512_set1_epi16(128);
+    const V512 high = _mm512_packus_epi16(_mm512_add_epi16(_mm512_srai_epi16(first, 8), offset),
+                                          _mm512_add_epi16(_mm512_srai_epi16(second, 8), offset));
+    const V512 low =
+        _mm512_packus_epi16(_mm512_and_si512(first, low_byte), _mm512_and_si512(second, low_byte));
+    StoreLanes<N>(out, high);
+    StoreLanes<N>(out + plane, low);
+  }
+
+  // Packing works within 128-bit lanes: dword 4*l + r of the result holds lanes 4*l..4*l+3 of
+  // register r.
+  template <int N>
+  static OCTET_INLINE void StoreLanes(uint8_t* out, V512 packed) {
+    const V512 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    const V512 bytes = _mm512_permutexvar_epi32(order, packed);
+    if constexpr (N == 1) {
+      StoreV128(out, _mm512_extracti32x4_epi32(bytes, 0));
+    } else if constexpr (N == 4) {
+      _mm512_storeu_si512(out, bytes);
+    } else {
+      StoreV256(out, _mm512_castsi512_si256(bytes));
+      if constexpr (N == 3) StoreV128(out + 32, _mm512_extracti32x4_epi32(bytes, 2));
     }
   }
 

@@ -22,6 +22,12 @@ inline TensorId ByteTensor(Graph* g, const Shape& shape, float scale, int zero_p
   return id;
 }
 
+inline TensorId Int16Tensor(Graph* g, const Shape& shape, float scale) {
+  const TensorId id = g->AddActivation("t" + std::to_string(g->tensors.size()), DType::kI16, shape);
+  g->tensor(id).quantization = {scale, 0};
+  return id;
+}
+
 /// A constant of `shape`. One value stands for all elements. Half floats are given as their bits.
 template <typename T>
 TensorId Constant(Graph* g, DType dtype, const Shape& shape, std::vector<T> values) {

@@ -46,6 +46,10 @@ Image MakeImage(const Graph& g, uint64_t seed) {
       if (t.dtype == DType::kU8) {
         bytes[i] = static_cast<uint8_t>(v);
         numbers.push_back(v);
+      } else if (t.dtype == DType::kI16) {
+        const auto wide = static_cast<int16_t>(257 * v - 32768);
+        std::memcpy(&bytes[i * 2], &wide, 2);
+        numbers.push_back(wide);
       } else {
         const float f = static_cast<float>(v - 128) / 64.0f;
         std::memcpy(&bytes[i * 4], &f, 4);
@@ -77,7 +81,7 @@ bool HasGroups(const Graph& g) {
 }
 
 double ValueAt(const uint8_t* bytes, size_t i, DType dtype) {
-  if (dtype == DType::kU8) return bytes[i];
+  if (IsCodes(dtype)) return CodeAt(dtype, bytes, i);
   float v;
   std::memcpy(&v, bytes + i * 4, 4);
   return v;
@@ -202,12 +206,12 @@ class Checker {
                       error > 0.0 ? StrCat(" within ", error) : std::string());
       }
       ++(error == 0.0 ? coverage_->exact : coverage_->bounded);
-      if (dtype == DType::kU8) coverage_->moved += distance > 0.0;
+      if (IsCodes(dtype)) coverage_->moved += distance > 0.0;
       largest = std::max(largest, std::fabs(values[i]));
       widest = std::max(widest, error);
     }
     if (widest > 0.0)
-      ++(widest <= 1e-3 * largest || dtype == DType::kU8 ? coverage_->tight : coverage_->loose);
+      ++(widest <= 1e-3 * largest || IsCodes(dtype) ? coverage_->tight : coverage_->loose);
     return "";
   }
 
@@ -405,6 +409,12 @@ void Coverage::Add(const Coverage& other) {
 std::string NodePrecision(const Graph& g, const Node& n) {
   const Tensor &x = g.tensor(n.inputs[0]), &y = g.tensor(n.output);
   const bool u8 = x.dtype == DType::kU8;
+  if (x.dtype == DType::kI16 || y.dtype == DType::kI16) {
+    const auto type = [](DType t) {
+      return t == DType::kI16 ? "i16" : t == DType::kU8 ? "u8" : "f32";
+    };
+    return x.dtype == y.dtype ? "i16" : StrCat(type(x.dtype), " to ", type(y.dtype));
+  }
   const char* rounding =
       y.dtype == DType::kU8 && g.metadata.rounding == Rounding::kTflite ? " tflite" : "";
   if (n.type == OpType::kConv2d || n.type == OpType::kDense) {

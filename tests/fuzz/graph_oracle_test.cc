@@ -45,8 +45,8 @@ void Print(const char* title, const std::map<std::string, int64_t>& counts) {
 /// Rows are operators, columns precisions.
 void PrintNodes(const std::map<std::string, int64_t>& counts) {
   constexpr const char* kPrecisions[] = {
-      "fp32",      "fp16",      "f32",       "hybrid",          "int8", "int8 tflite", "u8",
-      "u8 tflite", "u8 to f32", "f32 to u8", "f32 to u8 tflite"};
+      "fp32",      "fp16",      "f32",       "hybrid",           "int8", "int8 tflite", "u8",
+      "u8 tflite", "u8 to f32", "f32 to u8", "f32 to u8 tflite", "i16",  "i16 to f32"};
   std::printf("%-20s", "operators");
   for (const char* p : kPrecisions)
     std::printf(" %*s", std::max(6, static_cast<int>(std::string(p).size())), p);
@@ -236,6 +236,71 @@ TEST(GraphOracle, RandomGraphs) {
   }
   Print(coverage);
   if (count >= kDefaultGraphs && failures == 0) ExpectEverything(coverage);
+}
+
+/// The same with int16 instead of uint8.
+TEST(GraphOracle, RandomInt16Graphs) {
+  const int64_t count = FromEnvironment("OCTET_GRAPHS", kDefaultGraphs),
+                first = FromEnvironment("OCTET_GRAPH_SEED", 0);
+  const std::vector<std::string> isas = OracleIsas();
+  Coverage coverage;
+  int failures = 0;
+  for (int64_t seed = first; seed < first + count && failures < 10; ++seed) {
+    SeededChoices choices(static_cast<uint64_t>(seed));
+    Graph graph = GenerateGraph(&choices);
+    if (!ToInt16(&graph)) continue;
+    const std::vector<RunMode> modes = ChooseModes(&choices, graph, isas);
+    const std::string wrong = CheckGraph(graph, static_cast<uint64_t>(seed), modes, &coverage);
+    if (wrong.empty()) continue;
+    ++failures;
+    const std::string name = "OCTET_GRAPH_SEED=" + std::to_string(seed);
+    const GraphCase small = Shrink({graph, static_cast<uint64_t>(seed), modes}, Fails);
+    ADD_FAILURE() << name << ": " << wrong << "\nshrunk: " << WrongIn(small) << "\n"
+                  << ToCode(small, name);
+  }
+  Print(coverage);
+  if (count < kDefaultGraphs || failures > 0) return;
+  for (const char* node : {"conv2d i16",
+                           "conv2d i16 to f32",
+                           "dense i16",
+                           "dense i16 to f32",
+                           "max_pool i16",
+                           "average_pool i16",
+                           "global_average_pool i16",
+                           "global_average_pool i16 to f32",
+                           "add i16",
+                           "mul i16",
+                           "scale_shift i16",
+                           "relu i16",
+                           "relu6 i16",
+                           "clip i16",
+                           "pad i16",
+                           "slice i16",
+                           "concat i16",
+                           "reshape i16",
+                           "quantize i16",
+                           "quantize f32 to i16",
+                           "quantize u8 to i16",
+                           "quantize i16 to u8",
+                           "dequantize i16 to f32"}) {
+    ExpectAtLeast(coverage.nodes, node, 20);
+  }
+  for (const std::string& isa : isas) {
+    const auto table = kernels::SelectTable(isa);
+    ASSERT_TRUE(table.ok()) << table.status().message();
+    const bool wide = (*table)->wide_i16_i16 != nullptr;
+    for (const char* name :
+         {wide ? "wide_i16_i16" : "conv_i16_i16", wide ? "wide_i16_f32" : "conv_i16_f32",
+          "depthwise_i16_i16", "depthwise_i16_f32", "max_pool_i16", "average_pool_i16",
+          "global_pool_i16_i16", "global_pool_i16_f32", "add_i16", "mul_i16", "scale_shift_i16",
+          "quantize_i16", "dequantize_i16", "requantize_u8_i16", "requantize_i16_u8"}) {
+      ExpectAtLeast(coverage.kernels, isa + " " + name, 3);
+    }
+    // The emulated set computes few of the large graphs.
+    if ((*table)->winograd_i16_i16 == nullptr || isa == "emulated512") continue;
+    ExpectAtLeast(coverage.kernels, isa + " winograd_i16_i16", 3);
+    ExpectAtLeast(coverage.kernels, isa + " winograd_i16_f32", 3);
+  }
 }
 
 // ---- The oracle can fail ----

@@ -198,7 +198,8 @@ INSTANTIATE_TEST_SUITE_P(All, FlowerPrecision,
                          ::testing::Values(PrecisionCase{Precision::kFp32, 11271132, 130},
                                            PrecisionCase{Precision::kFp16, 5652940, 129},
                                            PrecisionCase{Precision::kHybrid, 2869840, 129},
-                                           PrecisionCase{Precision::kInt8, 2900760, 128}),
+                                           PrecisionCase{Precision::kInt8, 2900760, 128},
+                                           PrecisionCase{Precision::kInt16x8, 2900760, 130}),
                          [](const auto& param_info) {
                            return PrecisionName(param_info.param.precision);
                          });
@@ -253,7 +254,7 @@ TEST_P(CifarResnet20, ScoresAsPublished) {
   QuantizeOptions options;
   options.precision = GetParam().precision;
   CalibrationTable table;
-  if (options.precision == Precision::kInt8) {
+  if (options.precision >= Precision::kInt8) {
     auto measured = CalibrateOn(testing::DataDir() + "/cifar10/train", *graph, 500);
     ASSERT_TRUE(measured.ok()) << measured.status().message();
     table = *measured;
@@ -288,7 +289,8 @@ INSTANTIATE_TEST_SUITE_P(All, CifarResnet20,
                          ::testing::Values(CifarCase{Precision::kFp32, 912, 912},
                                            CifarCase{Precision::kFp16, 911, 913},
                                            CifarCase{Precision::kHybrid, 907, 917},
-                                           CifarCase{Precision::kInt8, 907, 917}),
+                                           CifarCase{Precision::kInt8, 907, 917},
+                                           CifarCase{Precision::kInt16x8, 910, 914}),
                          [](const auto& param_info) {
                            return PrecisionName(param_info.param.precision);
                          });

@@ -143,12 +143,14 @@ class ReferenceReader : public ::testing::Test {
       ASSERT_TRUE(found.ok()) << found.status().message();
       const testing::Values& errors = interpreter.errors(id);
       size_t i = 0;
+      std::vector<uint8_t> pixel(static_cast<size_t>(view.c) * DTypeSize(t.dtype));
       for (int y = 0; y < view.h; ++y) {
         for (int x = 0; x < view.w; ++x) {
-          const uint8_t* pixel = view.pixel(0, y, x);
+          ReadPixel(t, view, y, x, pixel.data());
           for (int c = 0; c < view.c; ++c, ++i) {
-            const float expected =
-                t.dtype == DType::kU8 ? pixel[c] : reinterpret_cast<const float*>(pixel)[c];
+            const float expected = IsCodes(t.dtype)
+                                       ? static_cast<float>(CodeAt(t.dtype, pixel.data(), c))
+                                       : reinterpret_cast<const float*>(pixel.data())[c];
             const float value = found->values[i];
             if (std::bit_cast<uint32_t>(expected) == std::bit_cast<uint32_t>(value)) continue;
             ASSERT_FALSE(errors.empty())
@@ -176,6 +178,7 @@ class ReferenceReader : public ::testing::Test {
       return testing::Values(values.begin(), values.end());
     };
     const auto n = static_cast<size_t>(t.shape.num_elements());
+    if (t.dtype == DType::kI16) return fill(std::vector<int16_t>(n));
     return t.dtype == DType::kU8 ? fill(std::vector<uint8_t>(n)) : fill(std::vector<float>(n));
   }
 
@@ -198,9 +201,13 @@ TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
   std::vector<std::string> files;
   for (int i = first; i < first + FromEnvironment("OCTET_READER_GRAPHS", 300); ++i) {
     testing::SeededChoices choices(static_cast<uint64_t>(i));
-    files.push_back(StrCat(folder_.path(), "/", i, ".octet"));
-    const Status status = WriteOctetFile(files.back(), testing::GenerateGraph(&choices), {});
-    ASSERT_TRUE(status.ok()) << status.message();
+    Graph graph = testing::GenerateGraph(&choices);
+    for (const char* end : {".octet", "_int16.octet"}) {
+      files.push_back(StrCat(folder_.path(), "/", i, end));
+      const Status status = WriteOctetFile(files.back(), graph, {});
+      ASSERT_TRUE(status.ok()) << status.message();
+      if (!testing::ToInt16(&graph)) break;
+    }
   }
   Compare(files, {1, 2});
   for (const auto& [name, count] : operators_) std::printf("%7d %s\n", count, name.c_str());
@@ -232,7 +239,27 @@ TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
                            "quantize f32 to u8",
                            "quantize f32 to u8 tflite",
                            "dequantize u8 to f32",
-                           "clip u8"})
+                           "clip u8",
+                           "conv2d i16",
+                           "conv2d i16 to f32",
+                           "dense i16",
+                           "max_pool i16",
+                           "average_pool i16",
+                           "global_average_pool i16",
+                           "global_average_pool i16 to f32",
+                           "add i16",
+                           "mul i16",
+                           "scale_shift i16",
+                           "relu i16",
+                           "relu6 i16",
+                           "pad i16",
+                           "slice i16",
+                           "concat i16",
+                           "reshape i16",
+                           "quantize i16",
+                           "quantize f32 to i16",
+                           "dequantize i16 to f32",
+                           "clip i16"})
     EXPECT_GT(operators_[name], 0) << name;
 }
 

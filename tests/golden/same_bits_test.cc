@@ -1,7 +1,8 @@
-// An int8 network gives the same bits on every machine. Every activation of the flower model
-// (OCTET_BITS_MODEL, converted on this machine) is digested with every instruction set, and all
-// must agree. The digests are stored beside the model; a cross build (tests/aarch64) reads model
-// and digests of the machine that built them and must arrive at the same.
+// A network of integers gives the same bits on every machine. Every activation of the flower model
+// (OCTET_BITS_MODEL, converted on this machine to int8, and beside it to int16x8) is digested with
+// every instruction set, and all must agree. The digests are stored beside the model; a cross build
+// (tests/aarch64) reads model and digests of the machine that built them and must arrive at the
+// same.
 #include <gtest/gtest.h>
 
 #include <cstdint>
@@ -23,13 +24,13 @@ namespace {
 
 using Digests = std::map<std::string, std::string>;  // Of tensors, by name.
 
-std::string Digest(const kernels::ActivationView& view, size_t element) {
+std::string Digest(const Tensor& t, const kernels::ActivationView& view) {
   uint64_t hash = kFnv1aStart;
+  std::vector<uint8_t> pixel(static_cast<size_t>(view.c) * DTypeSize(t.dtype));
   for (int y = 0; y < view.h; ++y) {
     for (int x = 0; x < view.w; ++x) {
-      for (size_t i = 0; i < static_cast<size_t>(view.c) * element; ++i) {
-        hash = Fnv1a(hash, view.pixel(0, y, x)[i]);
-      }
+      ReadPixel(t, view, y, x, pixel.data());
+      for (const uint8_t byte : pixel) hash = Fnv1a(hash, byte);
     }
   }
   char text[17];
@@ -46,7 +47,7 @@ Digests DigestActivations(const std::shared_ptr<const Model>& model, const char*
   if (!session.ok()) return digests;
   (*session)->impl().observer = [&](TensorId id, const kernels::ActivationView& view) {
     const Tensor& t = model->impl().file.graph.tensor(id);
-    digests[t.name] = Digest(view, DTypeSize(t.dtype));
+    digests[t.name] = Digest(t, view);
   };
   const auto output = RunGolden(session->get(), 11);
   EXPECT_TRUE(output.ok()) << output.status().message();
@@ -67,14 +68,24 @@ void ExpectSame(const Digests& expected, const Digests& actual, size_t nodes) {
   EXPECT_GE(compared, nodes / 2);
 }
 
-TEST(SameBits, EveryActivationOnEveryInstructionSet) {
+class SameBits : public ::testing::TestWithParam<Precision> {
+ protected:
+  static std::string Path() {
+    std::string path = OCTET_BITS_MODEL;
+    return path.replace(path.rfind("int8"), 4, PrecisionName(GetParam()));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(All, SameBits, ::testing::Values(Precision::kInt8, Precision::kInt16x8),
+                         [](const auto& p) { return PrecisionName(p.param); });
+
+TEST_P(SameBits, EveryActivationOnEveryInstructionSet) {
   testing::ExpectTestedTables();
-  const auto model = Model::Load(OCTET_BITS_MODEL);
+  const auto model = Model::Load(Path());
   ASSERT_TRUE(model.ok()) << model.status().message();
-  ASSERT_EQ((*model)->Describe().precision, Precision::kInt8);
+  ASSERT_EQ((*model)->Describe().precision, GetParam());
   EXPECT_TRUE((*model)->Verify().ok()) << (*model)->Verify().message();
   const size_t nodes = (*model)->impl().file.graph.nodes.size();
-  const std::string path = std::string(OCTET_BITS_MODEL) + ".digests";
+  const std::string path = Path() + ".digests";
 
   Digests expected;
 #ifdef OCTET_BITS_COMPARE
@@ -102,8 +113,8 @@ TEST(SameBits, EveryActivationOnEveryInstructionSet) {
 
 // The work is split differently for each number of threads, and threads take over each other's
 // parts.
-TEST(SameBits, WithAnyNumberOfThreads) {
-  const auto model = Model::Load(OCTET_BITS_MODEL);
+TEST_P(SameBits, WithAnyNumberOfThreads) {
+  const auto model = Model::Load(Path());
   ASSERT_TRUE(model.ok()) << model.status().message();
   for (const kernels::TableInfo& info : kernels::AllTables()) {
     if (!testing::IsTested(info) || info.availability != kernels::Availability::kNative) continue;

@@ -27,8 +27,9 @@ namespace {
 
 using octet::testing::GuardedBuffer;
 
-enum class Kind { kU8U8, kU8F32, kF32, kF16 };
-constexpr Kind kKinds[] = {Kind::kU8U8, Kind::kU8F32, Kind::kF32, Kind::kF16};
+enum class Kind { kU8U8, kU8F32, kF32, kF16, kI16I16, kI16F32 };
+constexpr Kind kKinds[] = {Kind::kU8U8, Kind::kU8F32,  Kind::kF32,
+                           Kind::kF16,  Kind::kI16I16, Kind::kI16F32};
 const char* KindName(Kind kind) {
   switch (kind) {
     case Kind::kU8U8:
@@ -39,13 +40,19 @@ const char* KindName(Kind kind) {
       return "f32";
     case Kind::kF16:
       return "f16";
+    case Kind::kI16I16:
+      return "i16_i16";
+    case Kind::kI16F32:
+      return "i16_f32";
   }
   return "?";
 }
-bool IsInteger(Kind kind) { return kind == Kind::kU8U8 || kind == Kind::kU8F32; }
+bool IsInteger(Kind kind) { return kind != Kind::kF32 && kind != Kind::kF16; }
+int InputPlanes(Kind kind) { return kind == Kind::kI16I16 || kind == Kind::kI16F32 ? 2 : 1; }
+int OutputPlanes(Kind kind) { return kind == Kind::kI16I16 ? 2 : 1; }
 int InputBytes(Kind kind) { return IsInteger(kind) ? 1 : 4; }
 int WeightBytes(Kind kind) { return IsInteger(kind) ? 1 : kind == Kind::kF16 ? 2 : 4; }
-int OutputBytes(Kind kind) { return kind == Kind::kU8U8 ? 1 : 4; }
+int OutputBytes(Kind kind) { return kind == Kind::kU8U8 || kind == Kind::kI16I16 ? 1 : 4; }
 
 // What the activations and weights are filled with.
 // kRelu: few activations are 128 or more, few weights large, and a pixel here and there is an
@@ -125,8 +132,12 @@ class Problem {
     PlanRanges(&random);
   }
 
-  /// The split kernel where `split`, null if there is none or not for this layer.
+  /// The split or wide kernel where `split`, null if there is none or not for this layer.
   ConvFn Function(const KernelTable& table, bool split = false) const {
+    if (split && InputPlanes(kind_) == 2) {
+      if (case_.layout == Layout::kDepthwise) return nullptr;
+      return kind_ == Kind::kI16I16 ? table.wide_i16_i16 : table.wide_i16_f32;
+    }
     if (split) {
       if (case_.layout != Layout::kPanel || args_.depth % 16 != 0) return nullptr;
       return kind_ == Kind::kU8U8    ? table.split_u8_u8
@@ -143,6 +154,10 @@ class Problem {
         return depthwise ? table.depthwise_f32 : table.conv_f32;
       case Kind::kF16:
         return depthwise ? table.depthwise_f16 : table.conv_f16;
+      case Kind::kI16I16:
+        return depthwise ? table.depthwise_i16_i16 : table.conv_i16_i16;
+      case Kind::kI16F32:
+        return depthwise ? table.depthwise_i16_f32 : table.conv_i16_f32;
     }
     return nullptr;
   }
@@ -158,9 +173,11 @@ class Problem {
     if (split) {
       const int panels = static_cast<int>(shape_.panels);
       const int64_t lines = args.panel_bytes / 64;
-      chains.resize(panels * ChainEntries(lines));
-      table.find_chains(weights_->data(), panels, lines, chains.data());
-      args.chains = chains.data();
+      if (InputPlanes(kind_) == 1) {
+        chains.resize(panels * ChainEntries(lines));
+        table.find_chains(weights_->data(), panels, lines, chains.data());
+        args.chains = chains.data();
+      }
       scratch = std::make_unique<GuardedBuffer>(kSplitScratchBytes);
       args.scratch = scratch->data();
     }
@@ -186,6 +203,10 @@ class Problem {
         return table.winograd_f32;
       case Kind::kF16:
         return table.winograd_f16;
+      case Kind::kI16I16:
+        return table.winograd_i16_i16;
+      case Kind::kI16F32:
+        return table.winograd_i16_f32;
     }
     return nullptr;
   }
@@ -200,8 +221,9 @@ class Problem {
     const int64_t tiles = case_.batch * case_.read_h() / 4 * case_.read_w() / 4;
     const int panels = static_cast<int>(shape_.panels);
     args.tile_block = case_.oc % 5 + (case_.batch == 1 ? 14 : 3);
-    GuardedBuffer scratch(RoundUp(
-        WinogradScratchBytes(args.tile_block, args.conv.depth, IsInteger(kind_) ? 2 : 4), 64));
+    GuardedBuffer scratch(RoundUp(WinogradScratchBytes(InputPlanes(kind_) * args.tile_block,
+                                                       args.conv.depth, IsInteger(kind_) ? 2 : 4),
+                                  64));
     const WinogradFn fn = WinogradFunction(table);
     const int64_t cut = tiles / 3;
     const int panel_cut = panels / 2;
@@ -265,7 +287,8 @@ class Problem {
         span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
     const int64_t last_pixel = (c.batch - 1) * image + (c.read_h() - 1) * c.stride * row +
                                (c.read_w() - 1) * c.stride * pixel;
-    input_ = std::make_unique<GuardedBuffer>(last_pixel + last_tap + read);
+    args_.in_plane = last_pixel + last_tap + read;
+    input_ = std::make_unique<GuardedBuffer>(InputPlanes(kind_) * args_.in_plane);
     for (int ky = 0; ky < c.kernel; ++ky) {
       for (int kx = 0; kx < (c.layout == Layout::kPanelRow ? 1 : c.kernel); ++kx) {
         taps_.push_back(static_cast<int32_t>(c.dilation * (ky * row + kx * pixel)));
@@ -324,15 +347,18 @@ class Problem {
     const Case& c = case_;
     const int64_t panels = shape_.panels;
     bias_ = std::make_unique<GuardedBuffer>(panels * 64);
+    low_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
     float_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
     multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
     nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
     fixed_ = std::make_unique<GuardedBuffer>(panels * 128);
     // Variants of the epilogue.
     const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel + 11 * c.stride;
+    // Of i16 the sums are 256 times as large, and the results.
     const float spread = std::sqrt(static_cast<float>(shape_.taps * shape_.depth)) * 147.0f * 74.0f;
     for (int i = 0; i < panels * 16; ++i) {
       bias_->as<int32_t>()[i] = random->Int(-50000, 50000);
+      low_bias_->as<int32_t>()[i] = random->Int(0, 255);
       float_bias_->as<float>()[i] = random->Float();
       multiplier_->as<float>()[i] = (1.1f + random->Float()) * 100.0f / spread;
       // Far outside int32 after scaling. Without such channels kernels may clamp by saturation.
@@ -358,6 +384,18 @@ class Problem {
           f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
     }
     args_.bias = bias_->as<int32_t>();
+    args_.low_bias = low_bias_->as<int32_t>();
+    plain_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
+    for (int64_t i = 0; i < panels * 16; ++i) {
+      int32_t sum = 0;
+      for (int64_t j = 0; j < shape_.panel_elements(); ++j) {
+        const int64_t lane = grouped() ? j / 4 % 16 : j % 16;
+        if (lane == i % 16 && IsInteger(kind_))
+          sum += weights_->as<int8_t>()[i / 16 * shape_.panel_elements() + j];
+      }
+      plain_bias_->as<int32_t>()[i] = bias_->as<int32_t>()[i] + 128 * sum;
+    }
+    args_.plain_bias = plain_bias_->as<int32_t>();
     args_.multiplier = multiplier_->as<float>();
     args_.float_bias = float_bias_->as<float>();
     args_.residual_multiplier = 0.37f;
@@ -370,6 +408,9 @@ class Problem {
         args_.fixed = fixed_->as<FixedMultiplier>();
         args_.nudge = nudge_->as<float>();
       }
+    } else if (kind_ == Kind::kI16I16) {
+      args_.low = mix % 2 == 0 ? -32767.0f : 0.0f;
+      args_.high = mix % 5 == 0 ? 12000.0f : 32767.0f;
     } else {
       args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
       args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
@@ -386,9 +427,11 @@ class Problem {
     first_ = c.out_halo * (out_row + out_pixel);
     out_size_ =
         first_ + (c.batch - 1) * out_image + (c.out_h() - 1) * out_row + c.out_w() * out_pixel;
+    args_.out_plane = args_.res_plane = out_size_;
+    out_size_ *= OutputPlanes(kind_);
     residual_ = std::make_unique<GuardedBuffer>(out_size_);
     for (int64_t i = 0; i < out_size_ / bytes; ++i) {
-      if (kind_ == Kind::kU8U8) {
+      if (bytes == 1) {
         residual_->data()[i] = static_cast<uint8_t>(random->Int(0, 255));
       } else {
         residual_->as<float>()[i] = random->Float();
@@ -436,8 +479,8 @@ class Problem {
   Case case_;
   Kind kind_;
   PanelShape shape_;
-  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, float_bias_, multiplier_, nudge_, fixed_,
-      residual_;
+  std::unique_ptr<GuardedBuffer> input_, weights_, bias_, low_bias_, plain_bias_, float_bias_,
+      multiplier_, nudge_, fixed_, residual_;
   std::vector<int32_t> taps_;
   int64_t out_size_ = 0, first_ = 0;
   ConvArgs args_;
@@ -510,7 +553,7 @@ void CheckOne(const Case& c) {
       if (IsInteger(kind)) {
         CheckInteger(*expected, *actual, OutputBytes(kind));
         if (problem.Function(*info.table, true) == nullptr) continue;
-        SCOPED_TRACE("split");
+        SCOPED_TRACE("split or wide");
         CheckInteger(*expected, *problem.Run(*info.table, true), OutputBytes(kind));
       } else {
         CheckFloat(expected.get(), actual.get(), magnitudes.get(),

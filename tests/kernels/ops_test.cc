@@ -51,18 +51,22 @@ struct Geometry {
 /// A tensor whose last stored byte is followed by a guard page.
 class Plane {
  public:
-  Plane(const Geometry& g, int element)
+  /// i16 are two planes of bytes.
+  Plane(const Geometry& g, int element, int planes = 1)
       : g_(g),
         element_(element),
+        planes_(planes),
         stored_(g.padded ? (g.c + 15) / 16 * 16 : g.c),
         pixel_(static_cast<int64_t>(stored_) * element),
         row_(pixel_ * (g.w + 2 * g.halo)),
-        image_(row_ * (g.h + 2 * g.halo)),
+        plane_(row_ * (g.h + 2 * g.halo)),
+        image_(plane_ * planes),
         buffer_(static_cast<size_t>(image_ * g.batch)) {
     view.data = buffer_.data() + g.halo * row_ + g.halo * pixel_;
     view.image_stride = image_;
     view.row_stride = row_;
     view.pixel_stride = pixel_;
+    view.plane = planes == 1 ? 0 : plane_;
     view.h = g.h, view.w = g.w, view.c = g.c;
   }
 
@@ -71,7 +75,10 @@ class Plane {
     for (int n = 0; n < g_.batch; ++n) {
       for (int y = 0; y < g_.h; ++y) {
         for (int x = 0; x < g_.w; ++x) {
-          for (int c = 0; c < stored_; ++c) reinterpret_cast<T*>(view.pixel(n, y, x))[c] = next();
+          for (int p = 0; p < planes_; ++p) {
+            for (int c = 0; c < stored_; ++c)
+              reinterpret_cast<T*>(view.pixel(n, y, x) + p * plane_)[c] = next();
+          }
         }
       }
     }
@@ -88,7 +95,7 @@ class Plane {
     for (int row = begin; row < end; ++row) {
       for (int x = 0; x < g_.w; ++x) {
         const ptrdiff_t at = view.pixel(row / g_.h, row % g_.h, x) - buffer_.data();
-        std::fill_n(may.begin() + at, pixel_, true);
+        for (int p = 0; p < planes_; ++p) std::fill_n(may.begin() + at + p * plane_, pixel_, true);
       }
     }
     return may;
@@ -106,9 +113,10 @@ class Plane {
     for (int row = begin; row < end; ++row) {
       const int n = row / g_.h, y = row % g_.h;
       for (int x = 0; x < g_.w; ++x) {
-        for (int c = 0; c < g_.c; ++c) {
-          const uint8_t* a = view.pixel(n, y, x) + c * element_;
-          const uint8_t* b = expected.view.pixel(n, y, x) + c * element_;
+        for (int i = 0; i < planes_ * g_.c; ++i) {
+          const int c = i % g_.c;
+          const uint8_t* a = view.pixel(n, y, x) + c * element_ + i / g_.c * plane_;
+          const uint8_t* b = expected.view.pixel(n, y, x) + c * element_ + i / g_.c * plane_;
           ASSERT_EQ(std::memcmp(a, b, static_cast<size_t>(element_)), 0)
               << "image " << n << " y " << y << " x " << x << " c " << c << ": " << Show(a)
               << ", expected " << Show(b);
@@ -131,8 +139,8 @@ class Plane {
 
  private:
   Geometry g_;
-  int element_, stored_;
-  int64_t pixel_, row_, image_;
+  int element_, planes_, stored_;
+  int64_t pixel_, row_, plane_, image_;
   GuardedBuffer buffer_;
 };
 
@@ -177,18 +185,18 @@ std::vector<PoolCase> PoolCases() {
 template <typename T>
 void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int halo, bool padded,
                bool include_pad, int in_zero, int out_zero, float multiplier = 1.37f,
-               float nudge = 0.0f, float pivot = 0.0f) {
+               float nudge = 0.0f, float pivot = 0.0f, int planes = 1) {
   SCOPED_TRACE(::testing::Message()
                << p.h << "x" << p.w << "x" << p.c << " kernel " << p.kernel_h << "x" << p.kernel_w
                << " stride " << p.stride << " pads " << p.top << p.left << p.bottom << p.right
                << " halo " << halo << " padded " << padded << " zeros " << in_zero << ","
                << out_zero << " nudge " << nudge << " pivot " << pivot);
   const int batch = 2;
-  Plane in({batch, p.h, p.w, p.c, halo, padded}, sizeof(T));
+  Plane in({batch, p.h, p.w, p.c, halo, padded}, sizeof(T), planes);
   const int oh = (p.h + p.top + p.bottom - p.kernel_h) / p.stride + 1;
   const int ow = (p.w + p.left + p.right - p.kernel_w) / p.stride + 1;
   const Geometry og{batch, oh, ow, p.c, halo, padded};
-  Plane out(og, sizeof(T)), expected(og, sizeof(T)), before(og, sizeof(T));
+  Plane out(og, sizeof(T), planes), expected(og, sizeof(T), planes), before(og, sizeof(T), planes);
   Random random(static_cast<uint64_t>(p.h * 131 + p.c));
   if constexpr (sizeof(T) == 1) {
     in.FillAll<T>(255);
@@ -225,6 +233,50 @@ TEST_P(OpsTest, MaxPool) {
                            0);
         CheckPool<float>(table_->max_pool_f32, reference_.max_pool_f32, p, halo, padded, false, 0,
                          0);
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, PoolsOfInt16) {
+  for (const PoolCase& p : PoolCases()) {
+    for (int halo : {0, 1}) {
+      for (bool padded : {true, false}) {
+        CheckPool<uint8_t>(table_->max_pool_i16, reference_.max_pool_i16, p, halo, padded, false, 0,
+                           0, 1.37f, 0.0f, 0.0f, 2);
+        for (float multiplier : {0.5f, 1.0f, 1.37f, 3e5f}) {
+          CheckPool<uint8_t>(table_->average_pool_i16, reference_.average_pool_i16, p, halo, padded,
+                             halo == 1, 0, 0, multiplier, 0.0f, 0.0f, 2);
+        }
+      }
+    }
+  }
+  for (const auto& [h, w, c] : std::vector<std::tuple<int, int, int>>{
+           {7, 7, 2048}, {1, 1, 16}, {3, 17, 40}, {300, 301, 5}}) {
+    for (int fill : {-1, 0, 255}) {
+      const Geometry og{2, 1, 1, c, 0, true};
+      Plane in({2, h, w, c, 1, true}, 1, 2);
+      Random random(static_cast<uint64_t>(c));
+      in.FillPixels<uint8_t>([&] { return fill < 0 ? random.Byte() : static_cast<uint8_t>(fill); });
+      for (float multiplier : {1.9f / static_cast<float>(h * w), 1.0f}) {
+        const auto check = [&](GlobalPoolFn kernel, GlobalPoolFn expected_kernel, int element,
+                               int planes) {
+          Plane out(og, element, planes), expected(og, element, planes),
+              before(og, element, planes);
+          PoolArgs args;
+          args.input = in.view;
+          args.batch = 2;
+          args.multiplier = multiplier;
+          args.output = expected.view;
+          expected_kernel(args, 0, 2);
+          args.output = out.view;
+          kernel(args, 1, 2);
+          out.ExpectEqual(expected, before, 1, 2);
+          kernel(args, 0, 2);
+          out.ExpectEqual(expected, before, 0, 2);
+        };
+        check(table_->global_pool_i16_i16, reference_.global_pool_i16_i16, 1, 2);
+        check(table_->global_pool_i16_f32, reference_.global_pool_i16_f32, 4, 1);
       }
     }
   }
@@ -385,8 +437,8 @@ TEST_P(OpsTest, GlobalPoolKnownMean) {
 
 /// Runs an elementwise kernel and its reference on the same operands in two parts.
 void CheckEltwise(EltwiseFn kernel, EltwiseFn expected_kernel, const EltwiseArgs& operands,
-                  const Geometry& og, int element) {
-  Plane out(og, element), expected(og, element), before(og, element);
+                  const Geometry& og, int element, int planes = 1) {
+  Plane out(og, element, planes), expected(og, element, planes), before(og, element, planes);
   EltwiseArgs args = operands;
   args.batch = og.batch;
   args.output = expected.view;
@@ -397,6 +449,75 @@ void CheckEltwise(EltwiseFn kernel, EltwiseFn expected_kernel, const EltwiseArgs
   out.ExpectEqual(expected, before, 0, split);
   kernel(args, split, out.rows());
   out.ExpectEqual(expected, before, 0, out.rows());
+}
+
+TEST_P(OpsTest, Int16HoldsEveryNumber) {
+  // Without the reference: 0 to 65535 less 32768 through a plane of each byte and back.
+  const Geometry g{1, 16, 64, 64, 0, true};
+  Plane codes(g, 1, 2), floats(g, 4);
+  int next = 0;
+  floats.FillPixels<float>([&] { return static_cast<float>(next++ - 32768); });
+  EltwiseArgs args;
+  args.a = floats.view, args.output = codes.view;
+  args.count = 64;
+  args.low = -32768.0f, args.high = 32767.0f;
+  table_->quantize_i16(args, 0, 16);
+  for (int i = 0; i < 65536; ++i) {
+    const uint8_t* p = codes.view.data + i;
+    ASSERT_EQ(256 * p[0] + p[codes.view.plane], i);
+  }
+  floats.FillPixels<float>([] { return 0.0f; });
+  args.a = codes.view, args.output = floats.view;
+  table_->dequantize_i16(args, 0, 16);
+  for (int i = 0; i < 65536; ++i)
+    ASSERT_EQ(reinterpret_cast<const float*>(floats.view.data)[i], static_cast<float>(i - 32768));
+}
+
+TEST_P(OpsTest, EltwiseOfInt16) {
+  for (const auto& [c, halo, padded] : std::vector<std::tuple<int, int, bool>>{
+           {64, 0, true}, {16, 1, true}, {67, 1, true}, {3, 0, false}}) {
+    const Geometry g{2, 9, 13, c, halo, padded};
+    Plane a(g, 1, 2), b(g, 1, 2), u8(g, 1), f32(g, 4);
+    Random random(static_cast<uint64_t>(c));
+    for (Plane* p : {&a, &b, &u8}) p->FillPixels<uint8_t>([&] { return random.Byte(); });
+    f32.FillPixels<float>([&] { return random.Next() % 50 == 0 ? kNan : random.Float(); });
+    std::vector<float> scale, shift;
+    for (int i = 0; i < a.stored(); ++i) {
+      scale.push_back(random.Float() / 5.0f);
+      shift.push_back(random.Float() * 1000.0f);
+    }
+    for (const auto& [low, high] :
+         std::vector<std::pair<float, float>>{{-32767, 32767}, {0, 32767}, {0, 1200}}) {
+      for (float multiplier : {0.5f, 1.0f, 0.7f, 1e9f}) {
+        EltwiseArgs args;
+        args.count = padded ? a.stored() : c;
+        args.a = a.view, args.b = b.view;
+        args.a_multiplier = multiplier, args.b_multiplier = 0.25f;
+        args.low = low, args.high = high;
+        CheckEltwise(table_->add_i16, reference_.add_i16, args, g, 1, 2);
+        CheckEltwise(table_->scale_shift_i16, reference_.scale_shift_i16, args, g, 1, 2);
+        CheckEltwise(table_->dequantize_i16, reference_.dequantize_i16, args, g, 4);
+        args.a_multiplier = multiplier / 32768.0f;
+        CheckEltwise(table_->mul_i16, reference_.mul_i16, args, g, 1, 2);
+        args.a_multiplier = multiplier;
+        args.scale = scale.data(), args.shift = shift.data();
+        CheckEltwise(table_->scale_shift_i16, reference_.scale_shift_i16, args, g, 1, 2);
+        args.a = f32.view;
+        args.a_multiplier = multiplier * 1000.0f;
+        CheckEltwise(table_->quantize_i16, reference_.quantize_i16, args, g, 1, 2);
+        args.scale = args.shift = nullptr;
+        CheckEltwise(table_->quantize_i16, reference_.quantize_i16, args, g, 1, 2);
+        args.a = u8.view;
+        args.a_zero = 100;
+        CheckEltwise(table_->requantize_u8_i16, reference_.requantize_u8_i16, args, g, 1, 2);
+        args.a = a.view;
+        args.a_zero = 0, args.out_zero = 28;
+        args.low = -28.0f, args.high = 227.0f;
+        args.a_multiplier = multiplier / 300.0f;
+        CheckEltwise(table_->requantize_i16_u8, reference_.requantize_i16_u8, args, g, 1);
+      }
+    }
+  }
 }
 
 TEST_P(OpsTest, AddU8AllPairs) {

@@ -409,7 +409,8 @@ TEST(FlowersTest, FourPrecisionsAgainstPyTorch) {
   for (const auto& [precision, agree_at_least] : {std::pair{Precision::kFp32, 130},
                                                   {Precision::kFp16, 129},
                                                   {Precision::kHybrid, 129},
-                                                  {Precision::kInt8, 128}}) {
+                                                  {Precision::kInt8, 128},
+                                                  {Precision::kInt16x8, 130}}) {
     auto quantized = QuantizeGraph(graph, {.precision = precision}, &*table);
     ASSERT_TRUE(quantized.ok()) << quantized.status().message();
     int agree = 0;

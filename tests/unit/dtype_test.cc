@@ -93,6 +93,8 @@ TEST(DTypeTest, SizesAndNames) {
   EXPECT_EQ(DTypeSize(DType::kU8), 1u);
   EXPECT_EQ(DTypeSize(DType::kI8), 1u);
   EXPECT_EQ(DTypeSize(DType::kI32), 4u);
+  EXPECT_EQ(DTypeSize(DType::kI16), 2u);
+  EXPECT_EQ(DTypeSize(DType::kI64), 8u);
   EXPECT_EQ(DTypeSize(static_cast<DType>(kNumDTypes)), 0u);
   EXPECT_STREQ(DTypeName(DType::kU8), "uint8");
   EXPECT_STREQ(DTypeName(static_cast<DType>(kNumDTypes)), "invalid");

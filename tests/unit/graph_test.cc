@@ -200,6 +200,14 @@ void SetConstant(Graph* g, const std::string& name, DType dtype, const std::vect
   t = scratch.tensors[0];
 }
 
+/// The tensor as int16.
+Tensor& AsInt16(Graph* g, const std::string& name) {
+  Tensor& t = FindTensor(g, name);
+  t.dtype = DType::kI16;
+  t.quantization.zero_point = 0;
+  return t;
+}
+
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr Precision kF32 = Precision::kFp32, kF16 = Precision::kFp16, kHyb = Precision::kHybrid,
@@ -209,8 +217,8 @@ constexpr Precision kF32 = Precision::kFp32, kF16 = Precision::kFp16, kHyb = Pre
 // clang-format off
 const Spoilt kSpoilt[] = {
     // Tensors.
-    {"tensor data type", kF32, [](Graph* g) { g->tensors[0].dtype = static_cast<DType>(5); }, {"'image'", "data type", "found 5"}},
-    {"activation of int32", kF32, [](Graph* g) { FindTensor(g, "stem").dtype = DType::kI32; }, {"'stem'", "int32", "float32 or uint8"}},
+    {"tensor data type", kF32, [](Graph* g) { g->tensors[0].dtype = static_cast<DType>(7); }, {"'image'", "data type", "found 7"}},
+    {"activation of int32", kF32, [](Graph* g) { FindTensor(g, "stem").dtype = DType::kI32; }, {"'stem'", "int32", "float32, uint8 or int16"}},
     {"activation of rank 3", kF32, [](Graph* g) { FindTensor(g, "stem").shape = {1, 6, 100}; }, {"'stem'", "[1,6,100]"}},
     {"batch of 2", kF32, [](Graph* g) { g->tensors[0].shape[0] = 2; }, {"'image'", "[2,11,9,3]"}},
     {"zero dimension", kF32, [](Graph* g) { g->tensors[0].shape[1] = 0; }, {"'image'", "[1,0,9,3]", "1 to"}},
@@ -229,6 +237,8 @@ const Spoilt kSpoilt[] = {
     {"scale on a constant", kI8, [](Graph* g) { FindTensor(g, "stem.weight").quantization.scale = 1; }, {"'stem.weight'", "quantization of a constant"}},
     {"constant too short", kI8, [](Graph* g) { Tensor& t = FindTensor(g, "stem.weight"); t.data = t.data.first(539); }, {"'stem.weight'", "found 539", "expected 540"}},
     {"constant too long", kI8, [](Graph* g) { FindTensor(g, "stem.weight").shape[3] = 2; }, {"'stem.weight'", "found 540", "expected 360"}},
+    {"int16 with a zero point", kI8, [](Graph* g) { AsInt16(g, "stem").quantization.zero_point = 1; }, {"'stem'", "zero point: found 1, expected 0"}},
+    {"int16 from uint8", kI8, [](Graph* g) { AsInt16(g, "stem"); }, {"node 'stem'", "output: found int16 in 'stem', expected uint8"}},
     {"layout number", kI8, [](Graph* g) { FindTensor(g, "stem.weight").layout = static_cast<Layout>(4); }, {"'stem.weight'", "layout: found 4"}},
     {"layout of a vector", kI8, [](Graph* g) { FindTensor(g, "stem.bias").layout = Layout::kPanel; }, {"'stem.bias'", "layout", "[20]"}},
     {"unaligned constant", kF32, [](Graph* g) { Tensor& t = FindTensor(g, "stem.bias"); t.shape[0] = 19; t.data = t.data.subspan(2, 76); }, {"'stem.bias'", "address"}},
@@ -356,7 +366,7 @@ const Spoilt kSpoilt[] = {
     {"dequantize to uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kDequantize; }, {"node 'quantize' (dequantize)", "input: found float32"}},
 
     // Metadata.
-    {"precision", kF32, [](Graph* g) { g->metadata.precision = static_cast<Precision>(4); }, {"metadata: precision: found 4"}},
+    {"precision", kF32, [](Graph* g) { g->metadata.precision = static_cast<Precision>(5); }, {"metadata: precision: found 5", "0 to 4"}},
     {"resize rule", kF32, [](Graph* g) { g->metadata.preprocessing.resize = static_cast<ResizeRule>(5); }, {"metadata: resize rule: found 5"}},
     {"filter", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.filter = static_cast<ResizeFilter>(8); }, {"metadata: resize filter: found 8"}},
     {"filter of another framework", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.filter = ResizeFilter::kArea; }, {"metadata: resampling: found filter area is none of Pillow's"}},

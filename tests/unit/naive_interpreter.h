@@ -21,7 +21,7 @@
 
 namespace octet::testing {
 
-/// Values of one tensor in row-major order; uint8 ones as 0 to 255.
+/// Values of one tensor in row-major order; quantized ones as codes.
 using Values = std::vector<double>;
 
 /// What floating-point tensors hold.
@@ -153,9 +153,12 @@ class NaiveInterpreter {
   const Values& InValues(const Node& n, int slot = 0) const { return values_[n.inputs[slot]]; }
   const Tensor& Out(const Node& n) const { return g_.tensor(n.output); }
   Values& OutValues(const Node& n) { return values_[n.output]; }
-  static bool IsU8(const Tensor& t) { return t.dtype == DType::kU8; }
+  static bool HasCodes(const Tensor& t) { return t.dtype == DType::kU8 || t.dtype == DType::kI16; }
   static double Zero(const Tensor& t) { return t.quantization.zero_point; }
-  bool tflite() const { return g_.metadata.rounding == Rounding::kTflite; }
+  bool tflite(const Node& n) const {
+    return g_.metadata.rounding == Rounding::kTflite && Out(n).dtype == DType::kU8 &&
+           In(n).dtype != DType::kI16;
+  }
   /// from.scale / to.scale as the engine has it.
   static float Ratio(const Tensor& from, const Tensor& to) {
     return static_cast<float>(static_cast<double>(from.quantization.scale) / to.quantization.scale);
@@ -176,10 +179,10 @@ class NaiveInterpreter {
     SetError(n, i, error == 0.0 ? 0.0 : error + 4 * kHalfUlp * (std::fabs(v) + error) + kSmallest);
   }
 
-  /// A uint8 result: `round` goes from a number to a result, monotonously, and the number may be
-  /// off by `error`.
+  /// A quantized result: `round` goes from a number to a result, monotonously, and the number may
+  /// be off by `error`.
   template <typename F>
-  void StoreU8(const Node& n, size_t i, double v, double error, F round) {
+  void StoreCode(const Node& n, size_t i, double v, double error, F round) {
     const double q = round(v);
     OutValues(n)[i] = q;
     if (error == 0.0) return;
@@ -195,18 +198,28 @@ class NaiveInterpreter {
     return a == Activation::kRelu6 ? std::min(v, 6.0) : v;
   }
 
-  /// Limits of a uint8 result relative to the zero point, in steps of the output's scale.
+  /// Limits of a quantized result relative to the zero point, in steps of the output's scale.
   static float Low(const Tensor& out, Activation a) {
-    return a == Activation::kNone ? -static_cast<float>(out.quantization.zero_point) : 0.0f;
+    if (a != Activation::kNone) return 0.0f;
+    return out.dtype == DType::kI16 ? -32767.0f : -static_cast<float>(out.quantization.zero_point);
   }
   static float High(const Tensor& out, Activation a) {
-    const float high = 255.0f - static_cast<float>(out.quantization.zero_point);
+    const float high = out.dtype == DType::kI16
+                           ? 32767.0f
+                           : 255.0f - static_cast<float>(out.quantization.zero_point);
     return a == Activation::kRelu6 ? std::min(high, std::nearbyint(6.0f / out.quantization.scale))
                                    : high;
   }
 
+  /// The code of a real number, whatever codes there are.
+  static double CodeOf(float value, const Tensor& t) {
+    const double q = std::nearbyint(value / t.quantization.scale) + Zero(t);
+    return t.dtype == DType::kI16 ? std::min(std::max(q, -32768.0), 32767.0)
+                                  : std::min(std::max(q, 0.0), 255.0);
+  }
+
   /// v is relative to the zero point, in steps of the output's scale.
-  static double RoundU8(double v, const Tensor& out, Activation a) {
+  static double RoundCode(double v, const Tensor& out, Activation a) {
     const double clamped =
         std::min(std::max(v, static_cast<double>(Low(out, a))), static_cast<double>(High(out, a)));
     return std::nearbyint(clamped) + Zero(out);
@@ -305,8 +318,8 @@ class NaiveInterpreter {
     const TensorId id = n.inputs[kInputX];
     const Tensor& x = g_.tensor(id);
     Source s{&values_[id], &errors_[id]};
-    if (IsU8(x)) s.padding = Zero(x);
-    if (engine_ && !IsU8(x) && In(n, kInputWeights).dtype == DType::kI8) QuantizeImage(id, &s);
+    if (HasCodes(x)) s.padding = Zero(x);
+    if (engine_ && !HasCodes(x) && In(n, kInputWeights).dtype == DType::kI8) QuantizeImage(id, &s);
     return s;
   }
 
@@ -449,7 +462,7 @@ class NaiveInterpreter {
 
   void FinishConv(const Node& n, const Source& source, const Sum& sum, int64_t oc, size_t at) {
     const bool int8 = In(n, kInputWeights).dtype == DType::kI8;
-    if (IsU8(In(n))) return FinishInteger(n, sum, oc, at);
+    if (HasCodes(In(n))) return FinishInteger(n, sum, oc, at);
     double v = sum.value, error = sum.error;
     if (int8) {
       const float scale =
@@ -476,19 +489,29 @@ class NaiveInterpreter {
     const Tensor &x = In(n), &out = Out(n);
     const TensorId bias = n.input(kInputBias), residual = n.input(kInputResidual);
     double acc = sum.value;
-    if (bias != kNoTensor) acc += g_.tensor(bias).values<int32_t>()[static_cast<size_t>(oc)];
+    const bool wide = x.dtype == DType::kI16;
+    if (bias != kNoTensor) {
+      acc += wide ? static_cast<double>(g_.tensor(bias).values<int64_t>()[static_cast<size_t>(oc)])
+                  : g_.tensor(bias).values<int32_t>()[static_cast<size_t>(oc)];
+    }
     const float scale = g_.tensor(n.inputs[kInputScales]).values<float>()[static_cast<size_t>(oc)];
-    const double out_scale = IsU8(out) ? out.quantization.scale : 1.0;
+    const double out_scale = HasCodes(out) ? out.quantization.scale : 1.0;
     const double real = static_cast<double>(x.quantization.scale) * scale / out_scale;
     const float multiplier = static_cast<float>(real);
-    const double v = static_cast<float>(acc) * multiplier;
-    if (!IsU8(out)) {
+    // Of int16 what is above the lowest byte is rounded by itself.
+    const double above = std::floor(acc / 256.0);
+    const float rounded =
+        wide ? static_cast<float>(static_cast<double>(static_cast<float>(above)) * 256.0 +
+                                  (acc - 256.0 * above))
+             : static_cast<float>(acc);
+    const double v = rounded * multiplier;
+    if (!HasCodes(out)) {
       const double r = residual == kNoTensor ? 0.0 : values_[residual][at];
       const double error =
           sum.error * multiplier + (residual == kNoTensor ? 0.0 : ErrorOf(residual, at));
       return Store(n, at, ClampReal(static_cast<float>(v + r), n.activation), error);
     }
-    if (residual == kNoTensor && tflite()) {
+    if (residual == kNoTensor && tflite(n)) {
       const NaiveFixedPoint fixed = NaiveFixedPoint::Of(real);
       // Here the sum is what may be off; it is a whole number.
       const double q = TfliteResult(n, fixed, acc);
@@ -503,13 +526,14 @@ class NaiveInterpreter {
       r = static_cast<float>(values_[residual][at] - Zero(t)) * Ratio(t, out);
       r_error = ErrorOf(residual, at) * Ratio(t, out);
     }
-    StoreU8(n, at, static_cast<float>(v) + static_cast<float>(r), sum.error * multiplier + r_error,
-            [&](double value) { return RoundU8(value, out, n.activation); });
+    StoreCode(n, at, static_cast<float>(v) + static_cast<float>(r),
+              sum.error * multiplier + r_error,
+              [&](double value) { return RoundCode(value, out, n.activation); });
   }
 
   double TfliteResult(const Node& n, const NaiveFixedPoint& m, double acc) const {
     const bool once = n.type == OpType::kDense || n.tflite_kernel == TfliteKernel::kFullyConnected;
-    return RoundU8(once ? m.TimesOnce(acc) : m.Times(acc), Out(n), n.activation);
+    return RoundCode(once ? m.TimesOnce(acc) : m.Times(acc), Out(n), n.activation);
   }
 
   /// TFLite's AVERAGE_POOL_2D: int8 results, which are uint8 ones minus 128, or uint8 results, with
@@ -521,15 +545,15 @@ class NaiveInterpreter {
     if (ratio == 1.0) {
       const auto numerator = static_cast<int64_t>(sum - pivot * static_cast<double>(count));
       const int64_t twice = 2 * std::abs(numerator) + count, magnitude = twice / (2 * count);
-      return RoundU8(pivot + static_cast<double>(numerator < 0 ? -magnitude : magnitude), out,
-                     Activation::kNone);
+      return RoundCode(pivot + static_cast<double>(numerator < 0 ? -magnitude : magnitude), out,
+                       Activation::kNone);
     }
     // TFLite has no such thing; kernel_table.h says what it is: halves, and what is so near to one
     // that floats cannot tell, away from the pivot.
     const float v =
         static_cast<float>(sum) * (static_cast<float>(ratio) / static_cast<float>(count));
-    return RoundU8(v + std::copysign(0x1p-13f, v - static_cast<float>(pivot)), out,
-                   Activation::kNone);
+    return RoundCode(v + std::copysign(0x1p-13f, v - static_cast<float>(pivot)), out,
+                     Activation::kNone);
   }
 
   void Pool(const Node& n) {
@@ -551,7 +575,7 @@ class NaiveInterpreter {
               if (iy < 0 || iy >= in.h || ix < 0 || ix >= in.w) continue;
               const size_t from = in.At(iy, ix, c);
               const double v = InValues(n)[from];
-              sum = IsU8(x) ? sum + v - Zero(x) : Step(sum + v);
+              sum = HasCodes(x) ? sum + v - Zero(x) : Step(sum + v);
               best = std::max(best, v);
               error += InError(n, from);
               widest = std::max(widest, InError(n, from));
@@ -575,13 +599,13 @@ class NaiveInterpreter {
   void FinishAverage(const Node& n, size_t at, double sum, int count, double error,
                      double magnitude) {
     const Tensor &x = In(n), &out = Out(n);
-    if (!IsU8(x)) {
+    if (!HasCodes(x)) {
       const double factor = Step(1.0 / count);
       if (error > 0.0) error += kHalfUlp * count * (magnitude + error);
       return Store(n, at, engine_ ? Step(sum * factor) : sum / count, error * factor);
     }
     const double ratio = Ratio(x, out);
-    if (tflite()) {
+    if (tflite(n)) {
       const double q = TfliteAverage(n, sum, count);
       OutValues(n)[at] = q;
       return SetError(n, at,
@@ -589,8 +613,8 @@ class NaiveInterpreter {
                                q - TfliteAverage(n, sum - error, count)));
     }
     const float factor = static_cast<float>(ratio) / static_cast<float>(count);
-    StoreU8(n, at, static_cast<float>(sum) * factor, error * factor,
-            [&](double v) { return RoundU8(v, out, Activation::kNone); });
+    StoreCode(n, at, static_cast<float>(sum) * factor, error * factor,
+              [&](double v) { return RoundCode(v, out, Activation::kNone); });
   }
 
   void GlobalPool(const Node& n) {
@@ -604,34 +628,34 @@ class NaiveInterpreter {
       for (int64_t p = 0; p < count; ++p) {
         const size_t from = static_cast<size_t>(p * in.c + c);
         const double v = InValues(n)[from];
-        sum = IsU8(x) ? sum + v - Zero(x) : Step(sum + v);
+        sum = HasCodes(x) ? sum + v - Zero(x) : Step(sum + v);
         error += InError(n, from);
         magnitude += std::fabs(v);
       }
       const size_t at = static_cast<size_t>(c);
       const bool mean =
           n.tflite_kernel == TfliteKernel::kMean || !(x.quantization == out.quantization);
-      if (!IsU8(x) || (IsU8(out) && tflite() && !mean)) {
+      if (!HasCodes(x) || (HasCodes(out) && tflite(n) && !mean)) {
         FinishAverage(n, at, sum, static_cast<int>(count), error, magnitude);
         continue;
       }
-      const double out_scale = IsU8(out) ? out.quantization.scale : 1.0;
+      const double out_scale = HasCodes(out) ? out.quantization.scale : 1.0;
       const float multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
       const double v = static_cast<float>(sum) * multiplier;
-      if (!IsU8(out)) {
+      if (!HasCodes(out)) {
         Store(n, at, v, error * multiplier);
-      } else if (tflite()) {
+      } else if (tflite(n)) {
         const auto fixed =
             NaiveFixedPoint::OfMean(static_cast<double>(x.quantization.scale) / out_scale, count);
         const auto result = [&](double s) {
-          return RoundU8(fixed.Times(s), out, Activation::kNone);
+          return RoundCode(fixed.Times(s), out, Activation::kNone);
         };
         const double q = result(sum);
         OutValues(n)[at] = q;
         SetError(n, at, std::max(result(sum + error) - q, q - result(sum - error)));
       } else {
-        StoreU8(n, at, v, error * multiplier,
-                [&](double value) { return RoundU8(value, out, Activation::kNone); });
+        StoreCode(n, at, v, error * multiplier,
+                  [&](double value) { return RoundCode(value, out, Activation::kNone); });
       }
     }
   }
@@ -641,12 +665,12 @@ class NaiveInterpreter {
   template <typename F>
   void StoreNearFixed(const Node& n, size_t at, double x, double error, Activation a, F result) {
     constexpr double kFloats = 0x1p-21;
-    const double q = RoundU8(result(x, 0.0), Out(n), a);
+    const double q = RoundCode(result(x, 0.0), Out(n), a);
     OutValues(n)[at] = q;
     double widest = 0.0;
     for (const double end : {x - error, x + error}) {
       for (const double nudge : {-kFloats, kFloats}) {
-        widest = std::max(widest, std::fabs(RoundU8(result(end, nudge), Out(n), a) - q));
+        widest = std::max(widest, std::fabs(RoundCode(result(end, nudge), Out(n), a) - q));
       }
     }
     SetError(n, at, widest);
@@ -658,11 +682,11 @@ class NaiveInterpreter {
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const double x = InValues(n, 0)[i], y = InValues(n, 1)[i], ex = InError(n, i, 0),
                    ey = InError(n, i, 1);
-      if (!IsU8(out)) {
+      if (!HasCodes(out)) {
         Store(n, i, ClampReal(Step(x + y), n.activation), ex + ey);
-      } else if (tflite()) {
+      } else if (tflite(n)) {
         const auto result = [&](double from, double to) {
-          return RoundU8(sum.Of(from - Zero(a), to - Zero(b)), out, n.activation);
+          return RoundCode(sum.Of(from - Zero(a), to - Zero(b)), out, n.activation);
         };
         const double q = result(x, y);
         OutValues(n)[i] = q;
@@ -670,8 +694,8 @@ class NaiveInterpreter {
       } else {
         const float va = static_cast<float>(x - Zero(a)) * Ratio(a, out);
         const float vb = static_cast<float>(y - Zero(b)) * Ratio(b, out);
-        StoreU8(n, i, va + vb, ex * Ratio(a, out) + ey * Ratio(b, out),
-                [&](double v) { return RoundU8(v, out, n.activation); });
+        StoreCode(n, i, va + vb, ex * Ratio(a, out) + ey * Ratio(b, out),
+                  [&](double v) { return RoundCode(v, out, n.activation); });
       }
     }
   }
@@ -681,16 +705,16 @@ class NaiveInterpreter {
     const float a_scale = a.quantization.scale, b_scale = b.quantization.scale,
                 scale = out.quantization.scale;
     const auto fixed =
-        IsU8(out) ? NaiveFixedPoint::Of(a_scale * b_scale / scale) : NaiveFixedPoint();
+        HasCodes(out) ? NaiveFixedPoint::Of(a_scale * b_scale / scale) : NaiveFixedPoint();
     const auto m = static_cast<float>(static_cast<double>(a_scale) * b_scale / scale);
     const auto result = [&](double product) {
-      return RoundU8(tflite() ? fixed.Times(product) : static_cast<float>(product) * m, out,
-                     n.activation);
+      return RoundCode(tflite(n) ? fixed.Times(product) : static_cast<float>(product) * m, out,
+                       n.activation);
     };
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const double x = InValues(n, 0)[i], y = InValues(n, 1)[i], ex = InError(n, i, 0),
                    ey = InError(n, i, 1);
-      if (IsU8(out)) {
+      if (HasCodes(out)) {
         const double q = result((x - Zero(a)) * (y - Zero(b)));
         OutValues(n)[i] = q;
         double widest = 0.0;
@@ -709,7 +733,7 @@ class NaiveInterpreter {
   struct NaiveSum {
     NaiveSum(const Tensor& a, float b_scale, const Tensor& y) {
       const double twice = 2.0 * std::max(a.quantization.scale, b_scale);
-      if (twice == 0.0) return;  // Not uint8.
+      if (twice == 0.0) return;  // Not quantized.
       a_ = NaiveFixedPoint::Of(a.quantization.scale / twice);
       b_ = NaiveFixedPoint::Of(b_scale / twice);
       sum_ = NaiveFixedPoint::Of(twice / (0x1p20 * y.quantization.scale));
@@ -731,7 +755,7 @@ class NaiveInterpreter {
     const auto all = [](std::span<const float> values, float value) {
       return std::all_of(values.begin(), values.end(), [value](float v) { return v == value; });
     };
-    if (IsU8(x) && tflite()) {
+    if (HasCodes(x) && tflite(n)) {
       const bool unscaled = all(scale, 1.0f), unshifted = all(shift, 0.0f);
       const TensorId unit = n.input(kInputUnit);
       if (unit == kNoTensor && unscaled && unshifted) return Requantize(n);
@@ -750,7 +774,7 @@ class NaiveInterpreter {
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const size_t c = i % scale.size();
       const double v = InValues(n)[i], error = InError(n, i);
-      if (!IsU8(x)) {
+      if (!HasCodes(x)) {
         const double product = Step(v * scale[c]);
         const double e = error * std::fabs(scale[c]);
         Store(n, i, ClampReal(Step(product + shift[c]), n.activation),
@@ -762,8 +786,8 @@ class NaiveInterpreter {
       const float t = static_cast<float>(shift[c] / out_scale);
       const float product = static_cast<float>(v - Zero(x)) * m;
       const double e = error * std::fabs(m);
-      StoreU8(n, i, product + t, e == 0.0 ? 0.0 : e + 4 * kHalfUlp * std::fabs(product),
-              [&](double value) { return RoundU8(value, out, n.activation); });
+      StoreCode(n, i, product + t, e == 0.0 ? 0.0 : e + 4 * kHalfUlp * std::fabs(product),
+                [&](double value) { return RoundCode(value, out, n.activation); });
     }
   }
 
@@ -790,19 +814,19 @@ class NaiveInterpreter {
     }
   }
 
-  /// uint8 to uint8 of another quantization.
+  /// Codes to codes of another quantization.
   void Requantize(const Node& n) {
     const Tensor &x = In(n), &out = Out(n);
     const auto fixed =
         NaiveFixedPoint::Of(static_cast<double>(x.quantization.scale) / out.quantization.scale);
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const double v = InValues(n)[i] - Zero(x), error = InError(n, i);
-      if (tflite()) {
+      if (tflite(n)) {
         StoreNearFixed(n, i, v, error, n.activation,
                        [&](double s, double nudge) { return fixed.Times(s, nudge); });
       } else {
-        StoreU8(n, i, static_cast<float>(v) * Ratio(x, out), error * Ratio(x, out),
-                [&](double value) { return RoundU8(value, out, n.activation); });
+        StoreCode(n, i, static_cast<float>(v) * Ratio(x, out), error * Ratio(x, out),
+                  [&](double value) { return RoundCode(value, out, n.activation); });
       }
     }
   }
@@ -811,26 +835,22 @@ class NaiveInterpreter {
     const Tensor &x = In(n), &out = Out(n);
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const double v = InValues(n)[i], error = InError(n, i);
-      if (!IsU8(x)) {
+      if (!HasCodes(x)) {
         OutValues(n)[i] = ClampReal(v, a);
         SetError(n, i, error);
         continue;
       }
-      StoreU8(n, i, static_cast<float>(v - Zero(x)) * Ratio(x, out), error * Ratio(x, out),
-              [&](double value) { return RoundU8(value, out, a); });
+      StoreCode(n, i, static_cast<float>(v - Zero(x)) * Ratio(x, out), error * Ratio(x, out),
+                [&](double value) { return RoundCode(value, out, a); });
     }
   }
 
   void Clip(const Node& n) {
     const Tensor& out = Out(n);
     double low = n.clip_low, high = n.clip_high;
-    if (IsU8(out)) {
-      const auto code = [&](float limit) {
-        const double q = std::nearbyint(limit / out.quantization.scale) + Zero(out);
-        return std::min(std::max(q, 0.0), 255.0);
-      };
-      low = code(n.clip_low);
-      high = code(n.clip_high);
+    if (HasCodes(out)) {
+      low = CodeOf(n.clip_low, out);
+      high = CodeOf(n.clip_high, out);
     }
     const auto clip = [=](double v) { return std::min(std::max(v, low), high); };
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
@@ -879,12 +899,7 @@ class NaiveInterpreter {
 
   void Pad(const Node& n) {
     const Tensor& out = Out(n);
-    double fill = n.pad_value;
-    if (IsU8(out)) {
-      const float q = std::nearbyint(n.pad_value / out.quantization.scale) +
-                      static_cast<float>(out.quantization.zero_point);
-      fill = std::min(255.0f, std::max(0.0f, q));
-    }
+    const double fill = HasCodes(out) ? CodeOf(n.pad_value, out) : n.pad_value;
     std::fill(OutValues(n).begin(), OutValues(n).end(), fill);
     ForElements(In(n).shape, [&](size_t i, std::array<int64_t, Shape::kMaxRank> at) {
       for (int d = 0; d < out.shape.rank(); ++d) at[d] += n.begin[d];
@@ -956,13 +971,14 @@ class NaiveInterpreter {
 
   void Quantize(const Node& n) {
     const Tensor &x = In(n), &out = Out(n);
-    if (IsU8(x)) return Requantize(n);
+    if (HasCodes(x)) return Requantize(n);
     const float scale = out.quantization.scale, multiplier = 1.0f / scale;
     for (size_t i = 0; i < OutValues(n).size(); ++i) {
       const float x_i = static_cast<float>(InValues(n)[i]);
-      StoreU8(
-          n, i, tflite() ? x_i / scale : x_i * multiplier, InError(n, i) * multiplier,
-          [&](double v) { return RoundU8(tflite() ? std::round(v) : v, out, Activation::kNone); });
+      StoreCode(n, i, tflite(n) ? x_i / scale : x_i * multiplier, InError(n, i) * multiplier,
+                [&](double v) {
+                  return RoundCode(tflite(n) ? std::round(v) : v, out, Activation::kNone);
+                });
     }
   }
 

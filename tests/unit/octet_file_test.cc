@@ -331,6 +331,7 @@ TEST(OctetFileTest, HeaderErrorsNameTheField) {
   EXPECT_THAT(error(Changed(12, 64)), HasSubstr("header size: found 64, expected 128"));
   EXPECT_THAT(error(Changed(26, 1), StatusCode::kUnsupported),
               HasSubstr("required features: found bit 16"));
+  EXPECT_THAT(error(Changed(24, 8)), HasSubstr("required features: found it without such"));
   EXPECT_THAT(error(Changed(20, 1)), HasSubstr("file size: found"));
   EXPECT_THAT(error(Changed(40, 1)), HasSubstr("constants: offset"));
   EXPECT_THAT(error(Changed(52, 1)), HasSubstr("constants: size"));

@@ -1,7 +1,8 @@
 // From float graphs to fp16, hybrid and int8: structure, arithmetic of weights and biases, inputs
-// and outputs, errors. Numbers come from the naive interpreter, so the engine plays no part.
+// and outputs, errors. Numbers come from the naive interpreter; the engine runs int16 ends only.
 #include "converter/quantize/quantize.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "converter/passes/passes.h"
+#include "engine/src/model_impl.h"
 #include "formats/base/str_cat.h"
 #include "tests/sample_graphs.h"
 #include "tests/unit/naive_interpreter.h"
@@ -259,6 +261,67 @@ TEST(QuantizeTest, Int8Structure) {
   EXPECT_EQ(q.tensor(Find(q, "dense")->output).dtype, DType::kF32);
   const Values x = testing::Evaluate(g, RandomInput(g)), y = testing::Evaluate(q, RandomInput(g));
   for (size_t i = 0; i < x.size(); ++i) EXPECT_NEAR(x[i], y[i], 0.04);
+}
+
+TEST(QuantizeTest, Int16x8Structure) {
+  const Graph g = Block();
+  const CalibrationTable table = TableFor(g);
+  const Graph q = MustQuantize(g, {.precision = Precision::kInt16x8}, &table);
+  EXPECT_EQ(q.metadata.precision, Precision::kInt16x8);
+  EXPECT_EQ(q.nodes.size(), g.nodes.size() + 1);
+  EXPECT_EQ(q.tensor(q.inputs[0]).dtype, DType::kF32);
+  const Node* a = Find(q, "a");
+  const Tensor& x = q.tensor(a->inputs[kInputX]);
+  EXPECT_EQ(x.dtype, DType::kI16);
+  EXPECT_EQ(x.quantization.zero_point, 0);
+  const Range r = table.ranges.at("image");
+  EXPECT_FLOAT_EQ(x.quantization.scale, std::max(-r.min, r.max) / 32767.0f);
+  EXPECT_EQ(q.tensor(a->inputs[kInputWeights]).dtype, DType::kI8);
+  const Tensor& bias = q.tensor(a->inputs[kInputBias]);
+  ASSERT_EQ(bias.dtype, DType::kI64);
+  const std::span<const float> scales = q.tensor(a->inputs[kInputScales]).values<float>(),
+                               real = g.tensor(Find(g, "a")->inputs[kInputBias]).values<float>();
+  for (size_t c = 0; c < real.size(); ++c) {
+    const double step = static_cast<double>(x.quantization.scale) * scales[c];
+    EXPECT_NEAR(static_cast<double>(bias.values<int64_t>()[c]) * step, real[c], 0.5001 * step);
+  }
+  EXPECT_EQ(q.tensor(Find(q, "flat")->output).quantization,
+            q.tensor(Find(q, "pool")->output).quantization);
+  EXPECT_EQ(q.tensor(Find(q, "dense")->output).dtype, DType::kF32);
+  // Nearer than int8: only the weights are rounded to 8 bits.
+  const Values y = testing::Evaluate(g, RandomInput(g)), z = testing::Evaluate(q, RandomInput(g));
+  for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], z[i], 0.02);
+  const Result<Graph> none = QuantizeGraph(g, {.precision = Precision::kInt16x8}, nullptr);
+  EXPECT_THAT(none.status().message(), ::testing::HasSubstr("int16x8 needs a calibration table"));
+}
+
+TEST(QuantizeTest, Int16InputAndOutput) {
+  for (const Precision p : {Precision::kFp32, Precision::kInt8, Precision::kInt16x8}) {
+    SCOPED_TRACE(PrecisionName(p));
+    const Graph g = Block();
+    const CalibrationTable table = TableFor(g);
+    const Graph q = MustQuantize(
+        g, {.precision = p, .input_type = DType::kI16, .output_type = DType::kI16}, &table);
+    EXPECT_EQ(q.tensor(q.outputs[0]).quantization.scale, 1.0f / 32768.0f);  // Behind a softmax.
+    const auto model = ModelFromGraph(q);
+    ASSERT_TRUE(model.ok()) << model.status().message();
+    const auto session = Session::Create(*model);
+    ASSERT_TRUE(session.ok()) << session.status().message();
+    const ModelDescription& d = (*model)->Describe();
+    EXPECT_EQ(d.inputs[0].dtype, DType::kI16);
+    EXPECT_EQ(d.outputs[0].num_bytes(), 10u);
+    const std::vector<float> input = RandomInput(g);
+    std::vector<uint8_t> in(d.inputs[0].num_bytes()), out(d.outputs[0].num_bytes());
+    d.inputs[0].FromFloats(input.data(), in.data());
+    const void* from = in.data();
+    void* to = out.data();
+    ASSERT_TRUE((*session)->Run(&from, &to).ok());
+    std::vector<float> answer(5);
+    d.outputs[0].ToFloats(out.data(), answer.data());
+    const Values expected = testing::Evaluate(g, input);
+    for (size_t i = 0; i < 5; ++i)
+      EXPECT_NEAR(answer[i], expected[i], p == Precision::kFp32 ? 1e-3 : 0.04);
+  }
 }
 
 TEST(QuantizeTest, BiasHasTheZeroPointCorrection) {

@@ -242,6 +242,21 @@ TEST(TensorDescription, FromFloatsIsTheInverseOfToFloats) {
   t.FromFloats(some, back.data());
   EXPECT_EQ((std::vector<uint8_t>{3, 5, 3, 0, 0, 255, 255, 0, 0}),
             std::vector<uint8_t>(back.begin(), back.begin() + 9));
+  t.dtype = DType::kI16;
+  t.zero_point = 0;
+  int16_t wide[9];
+  t.FromFloats(some, reinterpret_cast<uint8_t*>(wide));
+  EXPECT_EQ((std::vector<int16_t>{0, 2, 0, -3, -4, 252, 32767, -32768, -32768}),
+            std::vector<int16_t>(wide, wide + 9));
+  std::vector<int16_t> all(65536), again(65536);
+  std::vector<float> numbers(65536);
+  t.shape = {1, 65536};
+  t.scale = 0.37f;
+  for (size_t i = 0; i < all.size(); ++i) all[i] = static_cast<int16_t>(i);
+  t.ToFloats(reinterpret_cast<const uint8_t*>(all.data()), numbers.data());
+  t.FromFloats(numbers.data(), reinterpret_cast<uint8_t*>(again.data()));
+  EXPECT_EQ(all, again);
+  t.shape = {1, 9};
   t.dtype = DType::kF32;
   float copied[9];
   t.FromFloats(some, reinterpret_cast<uint8_t*>(copied));

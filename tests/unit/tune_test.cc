@@ -479,7 +479,7 @@ TEST(SecondOrderTest, BiasesFollowTheCodes) {
 }
 
 TEST(TuneTest, MakesUnevenNetworksAsGoodAsEvenOnes) {
-  for (Precision precision : {Precision::kInt8, Precision::kHybrid}) {
+  for (Precision precision : {Precision::kInt8, Precision::kInt16x8, Precision::kHybrid}) {
     SCOPED_TRACE(PrecisionName(precision));
     const Network even;
     Network uneven;

@@ -40,10 +40,10 @@ namespace octet {
 /// An input or output of a model.
 struct TensorDescription {
   std::string name;
-  DType dtype = DType::kF32;   ///< kF32 or kU8.
+  DType dtype = DType::kF32;   ///< kF32, kU8 or kI16.
   std::vector<int64_t> shape;  ///< NHWC or NC; the batch is written as 1 and may be anything up to
                                ///< SessionOptions::max_batch.
-  float scale = 0.0f;          ///< kU8: real = scale * (q - zero_point).
+  float scale = 0.0f;          ///< kU8, kI16: real = scale * (q - zero_point).
   int32_t zero_point = 0;
   /// The source's arrays of it were [n,channels,height,width]: for programs that read them. Run
   /// takes and gives NHWC whatever it says.
@@ -59,7 +59,8 @@ struct TensorDescription {
   /// num_elements().
   void ToFloats(const uint8_t* bytes, float* values) const;
   /// The inverse: the num_bytes() of one image from num_elements() numbers. kU8: x / scale rounded
-  /// to the nearest, halves to even, plus zero_point, clamped to 0 to 255; a NaN becomes 0.
+  /// to the nearest, halves to even, plus zero_point, clamped to 0 to 255; a NaN becomes 0. kI16:
+  /// the same, clamped to -32768 to 32767; a NaN becomes -32768.
   void FromFloats(const float* values, uint8_t* bytes) const;
 };
 

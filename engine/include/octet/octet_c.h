@@ -29,14 +29,14 @@ typedef enum {
   OCTET_OUT_OF_MEMORY = 7
 } octet_status;
 
-typedef enum { OCTET_FLOAT32 = 0, OCTET_UINT8 = 2 } octet_dtype;
+typedef enum { OCTET_FLOAT32 = 0, OCTET_UINT8 = 2, OCTET_INT16 = 5 } octet_dtype;
 
 typedef struct {
   const char* name; /* Owned by the model. */
   octet_dtype dtype;
   int rank;
   int64_t shape[4]; /* NHWC or NC, batch written as 1. */
-  float scale;      /* OCTET_UINT8: real = scale * (q - zero_point). */
+  float scale;      /* But for OCTET_FLOAT32: real = scale * (q - zero_point). */
   int32_t zero_point;
 } octet_tensor;
 

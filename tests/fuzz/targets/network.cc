@@ -75,6 +75,9 @@ bool RunModel(const std::shared_ptr<const Model>& model, uint32_t choice) {
     std::vector<uint8_t>& bytes = buffers.emplace_back(t.num_bytes() * batch);
     if (t.dtype == DType::kU8) {
       GenerateGoldenInput(choice, std::span<uint8_t>(bytes));
+    } else if (t.dtype == DType::kI16) {
+      GenerateGoldenInput(choice, std::span<int16_t>(reinterpret_cast<int16_t*>(bytes.data()),
+                                                     t.num_elements() * batch));
     } else {
       GenerateGoldenInput(choice, std::span<float>(reinterpret_cast<float*>(bytes.data()),
                                                    t.num_elements() * batch));
@@ -104,11 +107,14 @@ bool ConvertAndRun(Graph graph, uint32_t choice) {
     options.precision = Precision::kInt8;
   } else {
     options.precision = static_cast<Precision>((choice >> 16) % 4);
-    if ((choice >> 20) % 2 == 0) options.input_type = DType::kU8;
-    if ((choice >> 21) % 2 == 0) options.output_type = DType::kU8;
+    const DType codes = (choice >> 22) % 2 == 0 ? DType::kU8 : DType::kI16;
+    if ((choice >> 20) % 2 == 0) options.input_type = codes;
+    if ((choice >> 21) % 2 == 0) options.output_type = codes;
     if (options.precision != Precision::kInt8) {
       options.input_type = graph.tensor(graph.inputs[0]).dtype;
       options.output_type = graph.tensor(graph.outputs[0]).dtype;
+    } else if ((choice >> 23) % 2 == 0) {
+      options.precision = Precision::kInt16x8;
     }
     uint32_t range = choice;
     for (const Tensor& t : graph.tensors) {
