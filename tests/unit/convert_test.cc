@@ -152,17 +152,18 @@ TEST_F(ConvertTest, WritesFloatModelsAndReports) {
 TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
   const std::string photos = Photos();
   const Outcome first =
-      Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-data " +
+      Run(Flowers("--precision=int8 --tune=none --input-type=uint8 --output-type=uint8 "
+                  "--calibration-data " +
                   photos + " --save-calibration-table " + File("t.json")));
   ASSERT_EQ(first.code, 0) << first.err;
   EXPECT_NE(first.out.find("calibration: minmax, 3 samples"), std::string::npos) << first.out;
   const std::string bytes = Read(File("m.octet"));
   // Again, and from the table: the same bytes, wherever the output lies.
-  ASSERT_EQ(
-      Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-data " +
-                  photos))
-          .code,
-      0);
+  ASSERT_EQ(Run(Flowers("--precision=int8 --tune=none --input-type=uint8 --output-type=uint8 "
+                        "--calibration-data " +
+                        photos))
+                .code,
+            0);
   EXPECT_EQ(Read(File("m.octet")), bytes);
   ASSERT_EQ(
       Run(Flowers("--precision=int8 --input-type=uint8 --output-type=uint8 --calibration-table " +
@@ -181,7 +182,7 @@ TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
   };
   part("part1.npy", 0, 1);
   part("part2.npy", 1, 2);
-  const std::string int8 = "--precision=int8 --input-type=uint8 --output-type=uint8 ";
+  const std::string int8 = "--precision=int8 --tune=none --input-type=uint8 --output-type=uint8 ";
   for (const std::string& data : {" --calibration-data " + File("part1.npy") +
                                       " --calibration-data " + File("part2.npy") + " ",
                                   " --calibration-data '" + File("part?.npy") + "' "}) {
