@@ -20,6 +20,7 @@
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
 #include "converter/report/compare.h"
+#include "converter/report/html/conversion.h"
 #include "converter/report/report.h"
 #include "converter/tune/budget.h"
 #include "converter/tune/output_meter.h"
@@ -59,6 +60,7 @@ struct Arguments {
   std::string preprocessing, labels, name, graph, signature;
   WeightsChoice weights = WeightsChoice::kDefault;
   std::string compare_with, compare_input;
+  std::string report, command;  ///< HTML file, and the command line that it shows.
   std::optional<DType> input_type, output_type;
   bool require_int8 = false, fast_decode = false;
   bool json = false, strict = false;
@@ -108,19 +110,6 @@ std::string NameOf(const std::string& path) {
     if (!says_nothing) return name;
   }
   return std::filesystem::path(path).stem().string();
-}
-
-/// Finds out before the long part whether the result can be put there.
-Status CheckOutput(const std::string& path) {
-  std::error_code error;
-  std::filesystem::path folder = std::filesystem::path(path).parent_path();
-  if (folder.empty()) folder = ".";
-  if (!std::filesystem::is_directory(folder, error)) {
-    return NotFound(StrCat(path, ": folder ", folder.string(), " does not exist"));
-  }
-  if (std::filesystem::is_directory(path, error))
-    return InvalidArgument(StrCat(path, ": is a folder, expected a file name"));
-  return OkStatus();
 }
 
 /// By the reference kernels: a fault of this machine's would otherwise be what other machines are
@@ -528,6 +517,32 @@ std::string SeveralText(const std::vector<ConversionReport>& reports,
   return text + "\n" + table.Text();
 }
 
+/// Adds the page of `files` to those that are written; `page` has an evaluation or nothing, and
+/// `html` stays.
+Status AddPage(const Arguments& a, const Source& source, const std::vector<Converted>& files,
+               const Warnings& warnings, ReportPage page, std::string* html,
+               std::vector<NewFile>* new_files) {
+  if (a.report.empty()) return OkStatus();
+  std::vector<PageFile> made;
+  for (const Converted& c : files) made.push_back({c.report, c.bytes});
+  page.command = a.command;
+  if (page.warnings.empty()) page.warnings = warnings.texts();
+  Bars bars;
+  CompareLayersOptions options;
+  options.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  options.progress = [&](const char* what, int64_t done, int64_t total) {
+    bars.Update(what, done, total);
+  };
+  const Data& data = source.evaluation.given() ? source.evaluation : source.calibration;
+  const std::vector<NamedSample> none;
+  OCTET_RETURN_IF_ERROR(FillPage({a.input, source.graph, source.own, data.paths, data.text,
+                                  data.set ? data.set->held() : none},
+                                 made, options, &page));
+  *html = PageHtml(page);
+  new_files->push_back({a.report, std::as_bytes(std::span(*html))});
+  return OkStatus();
+}
+
 /// Gives the report of one precision.
 Result<std::string> ConvertOne(const Arguments& a, Source* source,
                                const std::vector<std::string>& notes) {
@@ -537,7 +552,12 @@ Result<std::string> ConvertOne(const Arguments& a, Source* source,
   OCTET_RETURN_IF_ERROR(warnings.Report("octet_convert", a.strict));
   if (!a.save_calibration_table.empty())
     OCTET_RETURN_IF_ERROR(WriteCalibrationTable(a.save_calibration_table, *source->table));
-  OCTET_RETURN_IF_ERROR(WriteFileAtomically(a.output, c.bytes));
+  std::vector<Converted> files{std::move(c)};
+  std::vector<NewFile> new_files{{a.output, files[0].bytes}};
+  std::string html;
+  OCTET_RETURN_IF_ERROR(AddPage(a, *source, files, warnings, {}, &html, &new_files));
+  OCTET_RETURN_IF_ERROR(WriteFilesAtomically(new_files));
+  c = std::move(files[0]);
   c.report.notes = notes;
   c.report.warnings = warnings.texts();
   return a.json ? ReportJson(c.report) : ReportText(c.report);
@@ -557,6 +577,8 @@ Result<std::string> ConvertSeveral(const Arguments& a, Source* from,
   evaluate.data = a.data;
   evaluate.json = a.json;
   evaluate.strict = a.strict;
+  ReportPage page;
+  if (!a.report.empty()) evaluate.page = &page;
   Warnings warnings;
   std::vector<Converted> files;
   std::vector<ConversionReport> reports;
@@ -585,6 +607,8 @@ Result<std::string> ConvertSeveral(const Arguments& a, Source* from,
     if (c.report.precision != source.own || has_own)
       new_files.push_back({c.report.output, c.bytes});
   }
+  std::string html;
+  OCTET_RETURN_IF_ERROR(AddPage(a, source, files, warnings, std::move(page), &html, &new_files));
   OCTET_RETURN_IF_ERROR(WriteFilesAtomically(new_files));
   if (!a.json) return SeveralText(reports, evaluation);
   std::string json;
@@ -600,6 +624,7 @@ Result<std::string> Convert(const Arguments& a, std::vector<std::string>* notes)
     OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
   if (!a.save_calibration_table.empty())
     OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
+  if (!a.report.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(a.report));
   OCTET_ASSIGN_OR_RETURN(Source source, ReadSource(a, notes));
   return several ? ConvertSeveral(a, &source, *notes) : ConvertOne(a, &source, *notes);
 }
@@ -757,6 +782,8 @@ void AddResultOptions(CLI::App* app, Arguments* a) {
   app->add_flag("--require-int8", a->require_int8,
                 "Fail when an operator would stay in float, naming it (a softmax, log-softmax, "
                 "sigmoid or tanh at the end excepted)");
+  app->add_option("--report", a->report,
+                  "Write a page of it, with charts, layers and photos, to this HTML file");
   app->add_flag("--json", a->json, "Print the report as JSON");
   app->add_flag("--strict", a->strict, "Take warnings for errors");
 }
@@ -828,6 +855,7 @@ int Main(int argc, char** argv) {
   }
   if (done) return *done;
 
+  a.command = CommandText(argc, argv);
   std::vector<std::string> notes;
   const Result<std::string> report = Convert(a, &notes);
   for (const std::string& note : notes)

@@ -77,6 +77,7 @@ struct Layer {
   std::map<std::pair<int, int>, size_t> variant_of;  ///< By reader and slot.
   std::optional<Codes> codes;                        ///< The first rounding, whoever does it.
 
+  std::array<int64_t, kHistogramBins> histogram{};
   std::vector<float> largest;  ///< By channel, magnitude of the float values.
   double signal = 0.0, noise = 0.0, largest_error = 0.0;
   int64_t values = 0, clipped = 0, saturated = 0;
@@ -438,27 +439,8 @@ class LayerComparison {
       options_.progress(what, static_cast<int64_t>(done), static_cast<int64_t>(total));
   }
 
-  std::vector<Prediction> Best(const Graph& g, Values values) const {
-    if (!EndsInProbabilities(g)) {
-      const float largest = values[Largest(values)];
-      double sum = 0.0;
-      for (float& v : values) sum += v = std::exp(v - largest);
-      for (float& v : values) v = static_cast<float>(v / sum);
-    }
-    std::vector<int> order(values.size());
-    for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
-    const auto end = order.begin() + std::min<std::ptrdiff_t>(5, std::ssize(order));
-    std::partial_sort(order.begin(), end, order.end(), [&](int a, int b) {
-      const float x = values[static_cast<size_t>(a)], y = values[static_cast<size_t>(b)];
-      return x != y ? x > y : a < b;
-    });
-    std::vector<Prediction> best;
-    const std::vector<std::string>& labels = before().metadata.labels;
-    for (auto i = order.begin(); i != end; ++i) {
-      const auto at = static_cast<size_t>(*i);
-      best.push_back({*i, at < labels.size() ? labels[at] : "", values[at]});
-    }
-    return best;
+  std::vector<Prediction> Best(const Graph& g, const Values& values) const {
+    return BestFive(values, EndsInProbabilities(g), before().metadata.labels);
   }
 
   Status JudgeAll() {
@@ -628,7 +610,8 @@ class LayerComparison {
         const Codes q = layer->codes.value_or(Codes());
         const CodeRange codes = ResultsOf(q);
         const ValueRange ends = Expressible(q);
-        const double low = ends.min - 0.5 * q.scale, high = ends.max + 0.5 * q.scale;
+        const double low = ends.min - 0.5 * q.scale, high = ends.max + 0.5 * q.scale,
+                     bins_per_unit = (kHistogramBins - 2 * kHistogramBeyond) / (high - low);
         for (size_t j = 0; j < want.size(); ++j) {
           const size_t c = j % channels;
           const double w = want[j], g = got[j] / factor[c], scaled = w * factor[c];
@@ -638,6 +621,10 @@ class LayerComparison {
           layer->min = std::min(layer->min, want[j]);
           layer->max = std::max(layer->max, want[j]);
           layer->largest[c] = std::max(layer->largest[c], std::fabs(want[j]));
+          if (layer->codes) {
+            const double bin = kHistogramBeyond + std::floor((scaled - low) * bins_per_unit);
+            ++layer->histogram[static_cast<size_t>(std::clamp(bin, 0.0, kHistogramBins - 1.0))];
+          }
           layer->clipped += q.scale != 0.0f && (scaled < low || scaled > high);
           layer->saturated +=
               q.scale != 0.0f && ((got[j] <= ends.min && q.zero_point != codes.low) ||
@@ -905,6 +892,7 @@ class LayerComparison {
         d.saturated = static_cast<double>(layer.saturated) / count;
       }
       if (layer.codes) d.quantized = Expressible(*layer.codes);
+      d.histogram = layer.histogram;
       if (layer.node >= 0) FindOdd(layer, TraitsOf(before().nodes[layer.node].type), &d);
       d.isolated_sqnr_db = Decibels(layer.isolated_signal, layer.isolated_noise);
       if (sum > 0.0) d.share = layer.isolated_noise / sum;
@@ -956,6 +944,29 @@ Result<Graph> WithBranchesOf(const Graph& after, Graph before) {
 }
 
 }  // namespace
+
+std::vector<Prediction> BestFive(std::vector<float> scores, bool probabilities,
+                                 const std::vector<std::string>& labels) {
+  if (!probabilities) {
+    const float largest = scores[Largest(scores)];
+    double sum = 0.0;
+    for (float& v : scores) sum += v = std::exp(v - largest);
+    for (float& v : scores) v = static_cast<float>(v / sum);
+  }
+  std::vector<int> order(scores.size());
+  for (size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int>(i);
+  const auto end = order.begin() + std::min<std::ptrdiff_t>(5, std::ssize(order));
+  std::partial_sort(order.begin(), end, order.end(), [&](int a, int b) {
+    const float x = scores[static_cast<size_t>(a)], y = scores[static_cast<size_t>(b)];
+    return x != y ? x > y : a < b;
+  });
+  std::vector<Prediction> best;
+  for (auto i = order.begin(); i != end; ++i) {
+    const auto at = static_cast<size_t>(*i);
+    best.push_back({*i, at < labels.size() ? labels[at] : "", scores[at]});
+  }
+  return best;
+}
 
 Result<LayerReport> CompareLayers(const Graph& before, const Graph& after,
                                   std::span<const NamedSample> samples,

@@ -3,6 +3,7 @@
 #ifndef OCTET_CONVERTER_REPORT_LAYERS_H_
 #define OCTET_CONVERTER_REPORT_LAYERS_H_
 
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <optional>
@@ -18,6 +19,9 @@
 #include "formats/model/input_meaning.h"
 
 namespace octet {
+
+/// Bins of a histogram, and those of them at either end that are beyond what the codes express.
+inline constexpr int kHistogramBins = 48, kHistogramBeyond = 4;
 
 /// Of a part of the network, and what it costs.
 struct LayerDifference {
@@ -37,6 +41,9 @@ struct LayerDifference {
   double clipped = 0.0, saturated = 0.0;
   ValueRange range;                     ///< Of the float values.
   std::optional<ValueRange> quantized;  ///< What the codes can express.
+  /// Of the float values, where there are codes: equal bins between the ends of the codes, as wide
+  /// ones beyond, the first and the last with all that is further away.
+  std::array<int64_t, kHistogramBins> histogram{};
   std::vector<int> dead;      ///< Channels of layers with weights that gave nothing but 0.
   std::vector<int> outliers;  ///< Channels whose largest magnitude is 8 times the median one.
 
@@ -60,6 +67,11 @@ struct ChangedSample {
   int label = -1;                         ///< The true class; -1 unknown.
   std::vector<Prediction> before, after;  ///< The five best, best first.
 };
+
+/// The five largest of a network's scores, best first; `probabilities` where they are that, else
+/// their softmax is. Classes without a label have an empty one.
+std::vector<Prediction> BestFive(std::vector<float> scores, bool probabilities,
+                                 const std::vector<std::string>& labels);
 
 struct LayerReport {
   Verdict verdict;

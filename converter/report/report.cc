@@ -69,23 +69,6 @@ std::string ScoreText(const Budget& budget, const OutputScore& score) {
   return s;
 }
 
-std::string BudgetText(const BudgetReport& b) {
-  std::string allowed;
-  if (b.budget.max_drop) allowed += StrCat("at most ", Short(*b.budget.max_drop));
-  if (b.budget.min_sqnr_db)
-    allowed +=
-        StrCat(allowed.empty() ? "" : ", ", "at least ", Short(*b.budget.min_sqnr_db), " dB");
-  std::string s = StrCat("\nbudget:      ", ScoreText(b.budget, b.mixed), ", ", allowed, " on ",
-                         b.mixed.samples, " samples that no range is from");
-  if (b.kept.empty()) return s + "; all layers in int8";
-  s += StrCat("; int8 alone: ", ScoreText(b.budget, b.int8));
-  for (const KeptLayer& layer : b.kept) {
-    s += StrCat("\nin float:    ", layer.name, ", ", Fixed(100.0 * layer.share, 1),
-                " % of int8's error, ", Fixed(layer.ms, 3), " ms more");
-  }
-  return s;
-}
-
 nlohmann::ordered_json BudgetJson(const BudgetReport& b) {
   const auto score = [](const OutputScore& s) {
     return nlohmann::ordered_json{{"samples", s.samples},
@@ -151,7 +134,11 @@ std::string ReportText(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
   }
-  if (r.budget) s += BudgetText(*r.budget);
+  if (r.budget) {
+    const std::vector<std::string> lines = BudgetLines(*r.budget);
+    for (size_t i = 0; i < lines.size(); ++i)
+      s += StrCat(i == 0 ? "\nbudget:      " : "\nin float:    ", lines[i]);
+  }
   for (const TuneResult& t : r.tuning) {
     s += StrCat("\ntuning:      ", NameOf(kTuneStepNames, t.step), ", ", DecibelText(t.before_db),
                 " to ", DecibelText(t.after_db), t.kept ? "" : ": not kept");
@@ -215,6 +202,23 @@ std::string ReportJson(const ConversionReport& r) {
   }
   // Names come from files and need not be UTF-8.
   return json.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+std::vector<std::string> BudgetLines(const BudgetReport& b) {
+  std::string allowed;
+  if (b.budget.max_drop) allowed += StrCat("at most ", Short(*b.budget.max_drop));
+  if (b.budget.min_sqnr_db)
+    allowed +=
+        StrCat(allowed.empty() ? "" : ", ", "at least ", Short(*b.budget.min_sqnr_db), " dB");
+  std::vector<std::string> lines{
+      StrCat(ScoreText(b.budget, b.mixed), ", ", allowed, " on ", b.mixed.samples,
+             " samples that no range is from; ",
+             b.kept.empty() ? "all layers in int8" : "int8 alone: " + ScoreText(b.budget, b.int8))};
+  for (const KeptLayer& layer : b.kept) {
+    lines.push_back(StrCat(layer.name, ", ", Fixed(100.0 * layer.share, 1), " % of int8's error, ",
+                           Fixed(layer.ms, 3), " ms more"));
+  }
+  return lines;
 }
 
 std::string VerdictText(const Verdict& v, double size) {

@@ -63,6 +63,9 @@ std::string ReportJson(const ConversionReport& report);
 std::string VerdictText(const Verdict& verdict, double size);
 nlohmann::ordered_json VerdictJson(const Verdict& verdict);
 
+/// What was allowed and what came of it, and behind it a line for each layer in float.
+std::vector<std::string> BudgetLines(const BudgetReport& report);
+
 /// "compared: with a.npy, ...".
 std::string ComparisonText(const Comparison& comparison, const std::string& reference);
 nlohmann::ordered_json ComparisonJson(const Comparison& comparison, const std::string& reference);

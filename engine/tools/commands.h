@@ -15,6 +15,8 @@
 
 namespace octet {
 
+struct ReportPage;
+
 struct ClassifyOptions {
   std::vector<std::string> images;  ///< Data sets, and "-": one photo from standard input.
   std::string model;
@@ -54,6 +56,8 @@ struct EvaluateOptions {
   bool json = false;
   bool strict = false;            ///< Warnings are errors.
   const char* program = "octet";  ///< Whose warnings they are.
+  std::string report, command;    ///< HTML file, and the command line that it shows.
+  ReportPage* page = nullptr;     ///< Filled for somebody else's report instead.
   /// Of the models, which are then not files but have the names for people.
   std::vector<std::span<const std::byte>> contents;
 };
@@ -68,7 +72,8 @@ struct CompareOptions {
   int64_t isolated_samples = 32;  ///< Of those.
   std::string answers, inputs;    ///< .npy files of a framework.
   std::string sort = "order", csv;
-  int threads = 0;  ///< Of what is not timed; 0 = all cores.
+  std::string report, command;  ///< HTML file, and the command line that it shows.
+  int threads = 0;              ///< Of what is not timed; 0 = all cores.
   bool json = false, strict = false;
 };
 int Compare(const CompareOptions& options);

@@ -10,6 +10,10 @@
 #include <thread>
 
 #include "converter/calibrate/sample_source.h"
+#include "converter/report/html/answers.h"
+#include "converter/report/html/page.h"
+#include "converter/report/html/pictures.h"
+#include "converter/report/html/provenance.h"
 #include "converter/report/layers.h"
 #include "converter/report/report.h"
 #include "engine/src/model_impl.h"
@@ -17,6 +21,7 @@
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/program.h"
 #include "formats/data/progress.h"
 #include "formats/data/table.h"
 #include "formats/data/warnings.h"
@@ -205,21 +210,6 @@ Json BestJson(const std::vector<Prediction>& best) {
   return json;
 }
 
-/// Bars for one kind of work after the other.
-class Bars {
- public:
-  void Update(const std::string& what, int64_t done, int64_t total) {
-    if (what != what_) bar_.reset();
-    if (!bar_) bar_.emplace(what, total);
-    what_ = what;
-    bar_->Update(done);
-  }
-
- private:
-  std::string what_;
-  std::optional<Progress> bar_;
-};
-
 Result<std::vector<NamedSample>> ReadData(const CompareOptions& options, const Graph& g,
                                           std::string* description, Warnings* warnings,
                                           Bars* bars) {
@@ -240,7 +230,36 @@ Result<std::vector<NamedSample>> ReadData(const CompareOptions& options, const G
   return samples;
 }
 
+Result<std::string> PageOf(const CompareOptions& options,
+                           const std::vector<std::shared_ptr<const Model>>& models,
+                           const std::vector<NamedSample>& samples, const std::string& data,
+                           const LayerReport& report, const Warnings& warnings) {
+  const Graph& before = models[0]->impl().file.graph;
+  ReportPage page;
+  page.title = before.metadata.name;
+  page.data = data;
+  page.labels = before.metadata.labels;
+  page.warnings = warnings.texts();
+  page.command = options.command;
+  for (size_t i = 0; i < models.size(); ++i) {
+    const ModelDescription description = models[i]->Describe();
+    PageModel& m = page.models.emplace_back();
+    m.name = options.models[i];
+    m.precision = PrecisionName(description.precision);
+    m.bytes = description.file_size;
+    OCTET_RETURN_IF_ERROR(AddDigest("Model, " + m.precision, m.name, &page));
+    page.provenance.emplace_back("Its options", description.options);
+  }
+  OCTET_RETURN_IF_ERROR(RecordAnswers(models, samples, &page));
+  SetVerdict(report.verdict, &page.models[0], &page.models[1], &page);
+  page.models[1].layers = report;
+  OCTET_RETURN_IF_ERROR(ShowPreparation(options.data, before, &page));
+  OCTET_RETURN_IF_ERROR(AddMachine("", &page));
+  return PageHtml(page);
+}
+
 Result<std::string> CompareModels(const CompareOptions& options) {
+  if (!options.report.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(options.report));
   std::vector<std::shared_ptr<const Model>> models;
   Warnings warnings;
   for (const std::string& path : options.models) {
@@ -281,11 +300,15 @@ Result<std::string> CompareModels(const CompareOptions& options) {
     warnings.Add(doubt);
   OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
   const std::vector<LayerDifference> layers = Sorted(report.layers, options.sort);
-  if (!options.csv.empty()) {
-    const std::string csv = LayersCsv(layers);
-    OCTET_RETURN_IF_ERROR(
-        WriteFileAtomically(options.csv, std::as_bytes(std::span(csv.data(), csv.size()))));
+  const std::string csv = LayersCsv(layers);
+  std::string page;
+  std::vector<NewFile> files;
+  if (!options.csv.empty()) files.push_back({options.csv, std::as_bytes(std::span(csv))});
+  if (!options.report.empty()) {
+    OCTET_ASSIGN_OR_RETURN(page, PageOf(options, models, samples, description, report, warnings));
+    files.push_back({options.report, std::as_bytes(std::span(page))});
   }
+  OCTET_RETURN_IF_ERROR(WriteFilesAtomically(files));
   const double size = static_cast<double>(models[1]->Describe().file_size) /
                       static_cast<double>(models[0]->Describe().file_size);
   if (!options.json) {

@@ -7,6 +7,10 @@
 #include <nlohmann/json.hpp>
 #include <span>
 
+#include "converter/report/html/answers.h"
+#include "converter/report/html/page.h"
+#include "converter/report/html/pictures.h"
+#include "converter/report/html/provenance.h"
 #include "converter/report/verdict.h"
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
@@ -18,6 +22,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset.h"
 #include "formats/data/npy.h"
+#include "formats/data/program.h"
 #include "formats/data/progress.h"
 #include "formats/data/read_ahead.h"
 #include "formats/data/table.h"
@@ -146,7 +151,7 @@ struct DataSummary {
 };
 
 Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::string> model_labels,
-                           std::vector<Contender>* contenders) {
+                           std::vector<Contender>* contenders, AnswerRecorder* recorder) {
   DatasetOptions dataset_options;
   dataset_options.labels = std::move(model_labels);
   dataset_options.npy_labels = options.npy_labels;
@@ -183,6 +188,14 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::stri
       Contender* c = &(*contenders)[i];
       OCTET_RETURN_IF_ERROR(RunSample(c, sample, sample.inputs[i].data()));
       if (sample.label >= 0) OCTET_RETURN_IF_ERROR(Count(c, sample));
+    }
+    if (recorder != nullptr) {
+      const TensorDescription& in = (*contenders)[0].description.inputs[0];
+      std::vector<float> input(in.num_elements());
+      in.ToFloats(sample.inputs[0].data(), input.data());
+      std::vector<std::vector<float>> scores;
+      for (const Contender& c : *contenders) scores.push_back(c.scores);
+      OCTET_RETURN_IF_ERROR(recorder->Add(sample.name, sample.label, scores, input));
     }
     data.has_pixels = data.has_pixels || !sample.is_float();
     data.labelled += sample.label >= 0;
@@ -353,16 +366,74 @@ std::string TableText(const std::vector<Contender>& contenders,
   return text;
 }
 
+/// A model for each contender, for a recorder.
+Status OpenPage(const std::vector<Contender>& contenders, const std::vector<std::string>& labels,
+                ReportPage* page) {
+  page->labels = labels;
+  page->title = contenders[0].description.name;
+  for (const Contender& c : contenders) {
+    if (c.classes() != contenders[0].classes()) {
+      return InvalidArgument(StrCat("--report: ", c.path, " has ", c.classes(), " classes, ",
+                                    contenders[0].path, " ", contenders[0].classes()));
+    }
+    PageModel& m = page->models.emplace_back();
+    m.name = c.path;
+    m.precision = PrecisionName(c.description.precision);
+    m.bytes = c.description.file_size;
+  }
+  return OkStatus();
+}
+
+/// What is known at the end.
+Status FillPage(const EvaluateOptions& options, const std::vector<Contender>& contenders,
+                const DataSummary& data, const Warnings& warnings, ReportPage* page) {
+  page->data = data.description;
+  page->warnings = warnings.texts();
+  for (size_t i = 0; i < contenders.size(); ++i) page->models[i].ms = contenders[i].median_ms();
+  OCTET_RETURN_IF_ERROR(
+      ShowPreparation(options.data, contenders[0].session->GetModel().impl().file.graph, page));
+  std::string paths;
+  for (const std::string& path : options.data) paths += (paths.empty() ? "" : ", ") + path;
+  page->provenance.emplace_back(
+      "Data", StrCat(paths, ": ", data.description, ", ", data.labelled, " of ", data.total(),
+                     " samples labelled; labels: ", data.label_source));
+  page->provenance.emplace_back("Threads", std::to_string(options.threads));
+  return OkStatus();
+}
+
+/// The files of a page of its own.
+Result<std::string> PageOf(const EvaluateOptions& options, const std::vector<Contender>& contenders,
+                           ReportPage page) {
+  page.command = options.command;
+  for (const Contender& c : contenders) {
+    OCTET_RETURN_IF_ERROR(
+        AddDigest(StrCat("Model, ", PrecisionName(c.description.precision)), c.path, &page));
+  }
+  OCTET_RETURN_IF_ERROR(AddMachine(contenders[0].session->Isa(), &page));
+  return PageHtml(page);
+}
+
 }  // namespace
 
 Result<std::string> EvaluationText(const EvaluateOptions& options) {
+  if (!options.report.empty()) OCTET_RETURN_IF_ERROR(CheckOutput(options.report));
   std::vector<Contender> contenders;
   for (size_t i = 0; i < options.models.size(); ++i) {
     OCTET_ASSIGN_OR_RETURN(Contender c, OpenContender(options, i));
     contenders.push_back(std::move(c));
   }
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> labels, CommonLabels(contenders));
-  OCTET_ASSIGN_OR_RETURN(const DataSummary data, RunAll(options, labels, &contenders));
+  ReportPage own;
+  ReportPage* page = options.page != nullptr ? options.page : &own;
+  std::optional<AnswerRecorder> recorder;
+  if (options.page != nullptr || !options.report.empty()) {
+    OCTET_RETURN_IF_ERROR(OpenPage(contenders, labels, page));
+    std::vector<std::shared_ptr<const Model>> models;
+    for (const Contender& c : contenders) models.push_back(c.session->impl().model);
+    recorder.emplace(models, page);
+  }
+  OCTET_ASSIGN_OR_RETURN(const DataSummary data,
+                         RunAll(options, labels, &contenders, recorder ? &*recorder : nullptr));
 
   Warnings warnings;
   if (data.labelled > 0 && data.labelled < data.total()) {
@@ -377,6 +448,14 @@ Result<std::string> EvaluationText(const EvaluateOptions& options) {
     if (!doubt.empty()) warnings.Add(StrCat(c.path, ": ", doubt));
   }
   OCTET_RETURN_IF_ERROR(warnings.Report(options.program, options.strict));
+  if (recorder) {
+    recorder->Finish();
+    OCTET_RETURN_IF_ERROR(FillPage(options, contenders, data, warnings, page));
+  }
+  if (!options.report.empty()) {
+    OCTET_ASSIGN_OR_RETURN(const std::string html, PageOf(options, contenders, std::move(own)));
+    OCTET_RETURN_IF_ERROR(WriteFileAtomically(options.report, std::as_bytes(std::span(html))));
+  }
   if (!options.predictions.empty()) {
     OCTET_RETURN_IF_ERROR(
         WritePredictions(options.predictions, contenders, data.names, data.labels));

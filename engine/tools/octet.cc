@@ -39,6 +39,11 @@ void AddStrict(CLI::App* command, bool* strict) {
   command->add_flag("--strict", *strict, "Take warnings for errors");
 }
 
+CLI::Option* AddReport(CLI::App* command, std::string* report) {
+  return command->add_option("--report", *report,
+                             "Write a page of it, with charts and photos, to this HTML file");
+}
+
 CLI::App* AddClassify(CLI::App* app, ClassifyOptions* o) {
   CLI::App* command = AddCommand(app, "classify", "Say what is on photos",
                                  "octet classify photo.jpg --model flowers.octet --top 3");
@@ -112,6 +117,7 @@ CLI::App* AddEvaluate(CLI::App* app, EvaluateOptions* o) {
   AddThreads(command, &o->threads);
   AddIsa(command, &o->isa);
   AddFastDecode(command, &o->fast_decode);
+  AddReport(command, &o->report);
   command->add_flag("--confusion", o->confusion,
                     "Print the confusion matrix of each of several models, too");
   AddJson(command, &o->json);
@@ -146,6 +152,7 @@ CLI::App* AddCompare(CLI::App* app, CompareOptions* o) {
       ->check(OneOf({"order", "error", "share", "ms"}))
       ->needs(data);
   command->add_option("--csv", o->csv, "Write a line for each layer to this file")->needs(data);
+  AddReport(command, &o->report)->needs(data);
   AddThreads(command, &o->threads, "Threads of what is not timed (all)")->needs(data);
   CLI::Option* inputs =
       command->add_option("--inputs", o->inputs, "What the answers were computed on (.npy)");
@@ -219,6 +226,7 @@ int Main(int argc, char** argv) {
       throw CLI::ValidationError("--data", "is needed to compare two models");
   });
   if (done) return *done;
+  evaluate.command = compare.command = CommandText(argc, argv);
   return classify_command     ? Classify(classify)
          : run_command        ? Run(run)
          : evaluate_command   ? Evaluate(evaluate)

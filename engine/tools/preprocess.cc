@@ -5,67 +5,19 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "converter/report/html/pictures.h"
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
 #include "formats/base/lower_case.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/image_writer.h"
 #include "formats/data/npy.h"
-#include "formats/data/png_writer.h"
 #include "formats/model/input_meaning.h"
 
 namespace octet {
 namespace {
-
-/// What the network sees, as an image: RGB as it was before normalization, whatever the network's
-/// order of channels is.
-DecodedImage Seen(const ResizedImage& resized, const Preprocessing& p, int height, int width,
-                  int channels) {
-  DecodedImage image{width, height, {}};
-  image.rgb.resize(static_cast<size_t>(width) * height * 3);
-  const bool reversed = p.order == ChannelOrder::kBgr && channels == 3;
-  for (size_t i = 0; i < image.rgb.size(); ++i) {
-    const size_t c = i % 3, from = channels == 1 ? i / 3 : i - c + (reversed ? 2 - c : c);
-    image.rgb[i] =
-        resized.values.empty()
-            ? resized.pixels[from]
-            : static_cast<uint8_t>(std::clamp(resized.values[from] + 0.5f, 0.0f, 255.0f));
-  }
-  return image;
-}
-
-/// Pixels [begin, end) of an axis that become the input.
-struct Part {
-  int begin, end;
-};
-
-Part PartOf(int source_begin, int in_size, int64_t resized, int64_t begin, int size) {
-  const double scale = static_cast<double>(in_size) / static_cast<double>(resized);
-  const auto at = [&](int64_t x) {
-    return source_begin + static_cast<int>(static_cast<double>(x) * scale + 0.5);
-  };
-  return {at(begin), std::max(at(begin) + 1, at(begin + size))};
-}
-
-/// The photo with what is left out dark, and a frame around the rest.
-void DrawPart(const Part& x, const Part& y, DecodedImage* photo) {
-  const int frame = std::max(1, std::min(photo->width, photo->height) / 150);
-  for (int row = 0; row < photo->height; ++row) {
-    for (int column = 0; column < photo->width; ++column) {
-      uint8_t* p = &photo->rgb[(static_cast<size_t>(row) * photo->width + column) * 3];
-      const bool inside = column >= x.begin && column < x.end && row >= y.begin && row < y.end;
-      const bool deep = column >= x.begin + frame && column < x.end - frame &&
-                        row >= y.begin + frame && row < y.end - frame;
-      if (!inside) {
-        for (int c = 0; c < 3; ++c) p[c] = static_cast<uint8_t>(p[c] / 3);
-      } else if (!deep) {
-        p[0] = 255;
-        p[1] = p[2] = 0;
-      }
-    }
-  }
-}
 
 Status WriteInput(const std::string& path, const TensorDescription& in,
                   const std::vector<uint8_t>& bytes) {
@@ -102,15 +54,12 @@ Status TryPreprocess(const PreprocessOptions& options) {
     OCTET_RETURN_IF_ERROR(
         LowerCase(path).ends_with(".npy")
             ? WriteInput(path, in, input)
-            : WritePng(path, Seen(preprocessor->resized(), p, height, width, channels)));
+            : WritePng(path, Seen(preprocessor->resized(), p.order, height, width, channels)));
   }
-  const ResizeGeometry& g = preprocessor->geometry();
-  const Part x = PartOf(g.source_x, g.task.in_width, g.task.resized_width, g.task.x, g.task.width),
-             y = PartOf(g.source_y, g.task.in_height, g.task.resized_height, g.task.y,
-                        g.task.height);
+  const auto [x, y] = UsedPart(preprocessor->geometry());
   const std::string size = StrCat(photo.width, "x", photo.height);
   if (!options.crop.empty()) {
-    DrawPart(x, y, &photo);
+    DrawPart({x, y}, &photo);
     OCTET_RETURN_IF_ERROR(WritePng(options.crop, photo));
   }
   if (options.json) {

@@ -1,14 +1,47 @@
 #include "formats/data/program.h"
 
+#include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <filesystem>
 #include <new>
+#include <string_view>
+#include <system_error>
 
+#include "formats/base/str_cat.h"
 #include "formats/data/system.h"
 
 namespace octet {
+
+Status CheckOutput(const std::string& path) {
+  std::error_code error;
+  std::filesystem::path folder = std::filesystem::path(path).parent_path();
+  if (folder.empty()) folder = ".";
+  if (!std::filesystem::is_directory(folder, error)) {
+    return NotFound(StrCat(path, ": folder ", folder.string(), " does not exist"));
+  }
+  if (std::filesystem::is_directory(path, error))
+    return InvalidArgument(StrCat(path, ": is a folder, expected a file name"));
+  return OkStatus();
+}
+
+std::string CommandText(int argc, const char* const* argv) {
+  std::string text;
+  for (int i = 0; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain = !word.empty() && std::all_of(word.begin(), word.end(), [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) != 0 ||
+             std::string_view("-_=./,:+@%").find(c) != std::string_view::npos;
+    });
+    std::string quoted;
+    for (const char c : word) quoted += c == '\'' ? "'\\''" : std::string(1, c);
+    text += (i == 0 ? "" : " ") + (plain ? word : "'" + quoted + "'");
+  }
+  return text;
+}
 
 int RunProgram(const char* name, const std::function<int()>& main) {
   PrepareStandardStreams();

@@ -3,8 +3,18 @@
 #define OCTET_FORMATS_DATA_PROGRAM_H_
 
 #include <functional>
+#include <string>
+
+#include "formats/base/status.h"
 
 namespace octet {
+
+/// Finds out before the long part whether a file can be put there. Errors: kNotFound,
+/// kInvalidArgument, with the path in front.
+Status CheckOutput(const std::string& path);
+
+/// The command, its arguments in quotes where a shell needs them.
+std::string CommandText(int argc, const char* const* argv);
 
 /// Runs a program's `main` and gives its exit code. When memory runs out, or standard output cannot
 /// be written (a full disk, a closed pipe), there is one line on stderr, "NAME: out of memory" or

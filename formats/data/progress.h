@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 
 namespace octet {
@@ -32,6 +33,21 @@ class Progress {
   bool visible_;
   bool drawn_ = false;
   std::chrono::steady_clock::time_point next_{};
+};
+
+/// Bars for one kind of work after the other.
+class Bars {
+ public:
+  void Update(const std::string& what, int64_t done, int64_t total) {
+    if (what != what_) bar_.reset();
+    if (!bar_) bar_.emplace(what, total);
+    what_ = what;
+    bar_->Update(done);
+  }
+
+ private:
+  std::string what_;
+  std::optional<Progress> bar_;
 };
 
 }  // namespace octet
