@@ -21,7 +21,7 @@ struct HtmlElement {
 /// All elements in their order. What is not well-formed is a failure, and so are ids given twice,
 /// references to ids that are not there, and whatever would be loaded from elsewhere.
 inline std::vector<HtmlElement> ReadHtml(const std::string& html) {
-  static const std::set<std::string> kVoid{"meta", "link", "img", "br"};
+  static const std::set<std::string> kVoid{"meta", "link", "img", "wbr"};
   std::vector<HtmlElement> elements;
   std::vector<std::string> open;
   std::set<std::string> ids, wanted;

@@ -80,9 +80,10 @@ TEST(PageTest, SaysWhatItCost) {
   const std::string html = PageHtml(Filled("net", 3, 2));
   const auto elements = testing::ReadHtml(html);
   testing::ExpectHeadingsInOrder(elements);
-  EXPECT_THAT(html, HasSubstr("int8 keeps the label of 9 of 10 samples, at 25 % of the size and "
-                              "25 % of the time of fp32. It is right on 80.0 %, 10.0 points less: "
-                              "no more than chance gives (p = 1.00)."));
+  EXPECT_THAT(html,
+              HasSubstr("int8 keeps the label of 9 of 10 samples, at 25\u00a0% of the size and "
+                        "25\u00a0% of the time of fp32. It is right on 80.0\u00a0%, 10.0 "
+                        "points less: no more than chance gives (p\u00a0=\u00a01.00)."));
   EXPECT_THAT(html, HasSubstr("49.0 to 94.3"));
   for (const char* section : {"warnings", "precisions", "layers", "decisions", "confusion",
                               "photos", "preparation", "provenance"})

@@ -14,7 +14,7 @@ namespace octet {
 namespace {
 
 constexpr size_t kMostPhotos = 48;
-constexpr int kThumbnail = 112, kQuality = 80;
+constexpr int kThumbnail = 112, kQuality = 80, kSmall = 64, kSmallQuality = 92;
 
 }  // namespace
 
@@ -50,8 +50,9 @@ Status AnswerRecorder::Add(const std::string& name, int label,
   if (kind.size() == kMostPhotos) return OkStatus();
   const Graph& g = models_[0]->impl().file.graph;
   if (TakesPhotos(g.tensor(g.inputs[0]).shape)) {
+    const DecodedImage small = Shrunk(SeenInput(g, input), kThumbnail);
     OCTET_ASSIGN_OR_RETURN(photo.jpeg,
-                           EncodeJpeg(Shrunk(SeenInput(g, input), kThumbnail), kQuality));
+                           EncodeJpeg(small, small.width > kSmall ? kQuality : kSmallQuality));
   }
   kind.push_back(std::move(photo));
   return OkStatus();

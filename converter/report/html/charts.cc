@@ -66,7 +66,9 @@ std::string ChoicesSvg(const std::string& id, const std::string& title, const st
     }
   }
   if (low > high) low = 0.0, high = 40.0;
-  const double y_step = Step(std::max(high - low, 8.0)), x_step = Step(most * 1.05);
+  const double spread = std::max(0.0, 10.0 - (high - low)) / 2.0;
+  low -= spread, high += spread;
+  const double y_step = Step(high - low), x_step = Step(most * 1.05);
   low = std::floor((low - 0.35 * y_step) / y_step) * y_step;
   high = std::ceil((high + 0.35 * y_step) / y_step) * y_step;
   const double top = any_exact ? kTop + kExactGap : kTop, x_end = most * 1.08;

@@ -21,6 +21,8 @@ namespace octet {
 namespace {
 
 constexpr char kNone[] = "–";
+/// Of 100, on one line with its number.
+constexpr char kPercent[] = "\u00a0%";
 constexpr size_t kMostMatrix = 20, kMostPairs = 20, kMostHistograms = 12;
 
 /// Bytes of the UTF-8 letter at the beginning; 0 where there is none.
@@ -48,6 +50,16 @@ bool IsHidden(std::string_view letter) {
                              (byte(1) == 0x81 && byte(2) >= 0xa6 && byte(2) <= 0xa9));
 }
 
+/// Escaped names may go on in the next line behind what divides them.
+std::string Breakable(const std::string& html) {
+  std::string out;
+  for (const char c : html) {
+    out += c;
+    if (c == '/' || c == '.') out += "<wbr>";
+  }
+  return out;
+}
+
 std::string Base64(const std::string& bytes) {
   constexpr std::string_view kDigits =
       "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -73,7 +85,7 @@ std::string Decibels(double db) { return std::isinf(db) ? "exact" : Fixed(db, 1)
 /// Of 1.
 std::string ShareText(double share) {
   if (share == 0.0) return kNone;
-  return share < 0.001 ? "<0.1 %" : Fixed(100.0 * share, 1) + " %";
+  return share < 0.001 ? "<0.1\u00a0%" : Fixed(100.0 * share, 1) + kPercent;
 }
 
 std::string SizeText(int64_t bytes) {
@@ -105,7 +117,8 @@ const char* ErrorStyle(const LayerDifference& d) {
 std::string CauseText(const LayerDifference& d) {
   const std::pair<double, const char*> most =
       std::max({std::pair{d.weights, "weights"}, {d.ranges, "ranges"}, {d.rounding, "rounding"}});
-  return most.first == 0.0 ? kNone : StrCat(most.second, " ", Fixed(100.0 * most.first, 0), " %");
+  return most.first == 0.0 ? kNone
+                           : StrCat(most.second, " ", Fixed(100.0 * most.first, 0), kPercent);
 }
 
 std::string SentenceOf(const LayerDifference& d) {
@@ -174,8 +187,9 @@ class Page {
 
   /// Wide tables scroll by themselves, also by keyboard.
   void OpenTable(const std::string& caption, const std::string& name, const std::string& style) {
-    html_ += StrCat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", name,
-                    "\"><table class=\"", style, "\"><caption>", caption, "</caption>\n");
+    html_ +=
+        StrCat("<div class=\"scroll\" tabindex=\"0\" role=\"region\" aria-label=\"", name,
+               "\"><table class=\"", style, "\"><caption><span>", caption, "</span></caption>\n");
   }
   void CloseTable() { html_ += "</tbody></table></div>\n"; }
 
@@ -202,11 +216,11 @@ class Page {
     return chosen;
   }
   std::string PercentOf(double part, double whole) const {
-    return whole > 0.0 ? Fixed(100.0 * part / whole, 0) + " %" : kNone;
+    return whole > 0.0 ? Fixed(100.0 * part / whole, 0) + kPercent : kNone;
   }
   std::string Accuracy(const PageModel& m) const {
     return Fixed(100.0 * static_cast<double>(m.correct) / static_cast<double>(page_.labelled), 1) +
-           " %";
+           kPercent;
   }
 
   std::string VerdictSentences() const {
@@ -238,7 +252,7 @@ class Page {
                                      " points ", drop > 0 ? "less" : "more",
                                      p >= 0.05 ? ": no more than chance gives"
                                                : ": more than chance gives"),
-                  drop == 0 ? "." : StrCat(" (p = ", Fixed(p, 2), ")."));
+                  drop == 0 ? "." : StrCat(" (p\u00a0=\u00a0", Fixed(p, 2), ")."));
     }
     return s;
   }
@@ -435,10 +449,10 @@ class Page {
       bool text;
     };
     static constexpr Column kColumns[] = {
-        {"#", false},         {"Layer", true},     {"Type", true},       {"As", true},
-        {"dB", false},        {"Alone dB", false}, {"Share", false},     {"Cause", true},
-        {"Max error", false}, {"Clipped", false},  {"Saturated", false}, {"ms", false},
-        {"kB", false}};
+        {"#", false},        {"Layer", true},      {"As", true},    {"dB", false},
+        {"Alone dB", false}, {"Share", false},     {"Cause", true}, {"Max error", false},
+        {"Clipped", false},  {"Saturated", false}, {"ms", false},   {"kB", false},
+        {"Type", true}};
     std::string caption =
         "dB: its values against the original's, with the errors of all layers before it.";
     if (report.isolated_samples > 0) {
@@ -464,20 +478,21 @@ class Page {
       const auto of = [&](bool known, const std::string& text) {
         return Cell(known ? text : kNone);
       };
-      html_ += StrCat("<tr id=\"", id, "-", i, "\">", Cell(std::to_string(i)),
-                      "<th scope=\"row\" class=\"text name\">", Text(d.name), "</th>",
-                      Cell(Text(d.type), "text"), Cell(paired ? Text(d.precision) : kNone, "text"),
-                      of(paired, Decibels(d.sqnr_db)),
-                      of(paired && isolated, Decibels(d.isolated_sqnr_db)),
-                      of(isolated && d.share > 0.0,
-                         StrCat("<span class=\"bar\"><i style=\"width:",
-                                Fixed(largest > 0.0 ? 100.0 * d.share / largest : 0.0, 0),
-                                "%\"></i></span>", EscapeHtml(ShareText(d.share)))),
-                      Cell(CauseText(d), "text"), of(paired, Short(d.largest_error)),
-                      of(paired, EscapeHtml(ShareText(d.clipped))),
-                      of(paired, EscapeHtml(ShareText(d.saturated))),
-                      Cost(d, Fixed(d.after_ms, 3), Fixed(d.before_ms, 3)),
-                      Cost(d, Kilobytes(d.after_bytes), Kilobytes(d.before_bytes)), "</tr>\n");
+      html_ +=
+          StrCat("<tr id=\"", id, "-", i, "\">", Cell(std::to_string(i)),
+                 "<th scope=\"row\" class=\"text name\">", Breakable(Text(d.name)), "</th>",
+                 Cell(paired ? Text(d.precision) : kNone, "text"), of(paired, Decibels(d.sqnr_db)),
+                 of(paired && isolated, Decibels(d.isolated_sqnr_db)),
+                 of(isolated && d.share > 0.0,
+                    StrCat("<span class=\"bar\"><i style=\"width:",
+                           Fixed(largest > 0.0 ? 100.0 * d.share / largest : 0.0, 0),
+                           "%\"></i></span>", EscapeHtml(ShareText(d.share)))),
+                 Cell(CauseText(d), "text"), of(paired, Short(d.largest_error)),
+                 of(paired, EscapeHtml(ShareText(d.clipped))),
+                 of(paired, EscapeHtml(ShareText(d.saturated))),
+                 Cost(d, Fixed(d.after_ms, 3), Fixed(d.before_ms, 3)),
+                 Cost(d, Kilobytes(d.after_bytes), Kilobytes(d.before_bytes)),
+                 Cell(Text(d.type), "text"), "</tr>\n");
     }
     CloseTable();
   }
@@ -506,7 +521,7 @@ class Page {
         "beyond is cut off there.</p>\n<div class=\"histograms\">\n");
     for (size_t i : order) {
       const LayerDifference& d = report.layers[i];
-      html_ += StrCat("<figure>", HistogramSvg(d), "<figcaption><b>", Text(d.name),
+      html_ += StrCat("<figure>", HistogramSvg(d), "<figcaption><b>", Breakable(Text(d.name)),
                       "</b> <span>Seen ", Short(d.range.min), " to ", Short(d.range.max),
                       ", range ", Short(d.quantized->min), " to ", Short(d.quantized->max), "; ",
                       d.clipped > 0.0 ? EscapeHtml(ShareText(d.clipped)) : "nothing",
@@ -547,7 +562,8 @@ class Page {
       if (m.tuning.empty() && m.budget.empty()) continue;
       html_ += StrCat("<h3>", Text(m.precision), "</h3>\n");
       if (!m.tuning.empty()) {
-        OpenTable("", StrCat("Steps of ", Text(m.precision)), "steps");
+        OpenTable("Decibels of the answers, without the step and with it.",
+                  StrCat("Steps of ", Text(m.precision)), "steps");
         html_ +=
             "<thead><tr><th scope=\"col\" class=\"text\">Step</th><th scope=\"col\">Before</th>"
             "<th scope=\"col\">After</th><th scope=\"col\" class=\"text\">Kept</th></tr></thead>"
@@ -673,8 +689,8 @@ class Page {
     std::string alt = labelled ? Label(photo.label) : "sample " + Text(photo.name);
     html_ += "<figure>";
     if (!photo.jpeg.empty()) {
-      html_ += StrCat("<img alt=\"", alt, "\" loading=\"lazy\" src=\"data:image/jpeg;base64,",
-                      Base64(photo.jpeg), "\">");
+      html_ +=
+          StrCat("<img alt=\"", alt, "\" src=\"data:image/jpeg;base64,", Base64(photo.jpeg), "\">");
     }
     html_ += StrCat("<figcaption><b>", labelled ? Label(photo.label) : Name(photo.answers[0]),
                     changed                               ? "<span class=\"mark\">changed</span>"
@@ -685,7 +701,7 @@ class Page {
       const Prediction& p = photo.answers[i];
       const char* style = p.index != original ? " class=\"other\"" : "";
       html_ += StrCat("<dt>", Text(page_.models[i].precision), "</dt><dd", style, ">", Name(p),
-                      "</dd><dd class=\"p\">", Fixed(100.0 * p.probability, 1), " %</dd>");
+                      "</dd><dd class=\"p\">", Fixed(100.0 * p.probability, 1), kPercent, "</dd>");
     }
     html_ += "</dl></figcaption></figure>\n";
   }

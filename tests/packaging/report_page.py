@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Opens report pages in headless Chromium and checks them as a person would.
 
-    python3 tests/golden/report_page.py PAGE.html... [--screenshots=FOLDER]
+    python3 tests/packaging/report_page.py PAGE.html... [--screenshots=FOLDER]
 
 At 400 and 1400 pixels, light and dark, and as printed: nothing is wider than the page, cut off or
 on top of other text; nothing is loaded and nothing is logged. Sorting and the strip of layers are
@@ -17,6 +17,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+
+SLICE = 1500  # Pixels of a page in one picture.
 
 # Text whose boxes leave the page, are cut or meet. What scrolls by itself may be wider; its texts
 # are held against each other all the same.
@@ -36,7 +38,10 @@ LAYOUT = r'''(print) => {
       const scrolls = !print && parent.closest('.scroll');
       if (!scrolls && (r.left < -0.5 || r.right > innerWidth + 0.5))
         say(`outside of the page: ${node.data.trim()}`);
-      boxes.push({left: r.left, right: r.right, top: r.top, bottom: r.bottom, node, parent});
+      // What is scrolled away is not seen.
+      const seen = scrolls ? scrolls.getBoundingClientRect() : {left: -1e9, right: 1e9};
+      const [left, right] = [Math.max(r.left, seen.left), Math.min(r.right, seen.right)];
+      if (left < right) boxes.push({left, right, top: r.top, bottom: r.bottom, node, parent});
     }
   }
   for (const e of document.querySelectorAll('main *, header *')) {
@@ -217,12 +222,12 @@ def use(browser, say):
     before = browser.run(COLUMN, '#')
     if before['sort'] != 'ascending':
         say('the table does not say that it is in order')
-    browser.point('table.sortable th:nth-child(5) button', click=True)
+    browser.point('table.sortable th:nth-child(4) button', click=True)
     column = browser.run(COLUMN, 'dB')
     values = [number(c) for c in column['cells']]
     if column['sort'] != 'descending' or column['others'] != 1 or values != sorted(values)[::-1]:
         say(f'a click does not sort: {column}')
-    browser.run("() => document.querySelector('table.sortable th:nth-child(5) button').focus()")
+    browser.run("() => document.querySelector('table.sortable th:nth-child(4) button').focus()")
     browser.key('Enter')
     column = browser.run(COLUMN, 'dB')
     values = [number(c) for c in column['cells']]
@@ -275,10 +280,12 @@ def check(browser, page, folder):
                 {'name': 'prefers-reduced-motion', 'value': 'reduce'}])
             if folder:
                 height = browser.run('() => document.documentElement.scrollHeight')
-                picture = browser.call('Page.captureScreenshot', captureBeyondViewport=True, clip={
-                    'x': 0, 'y': 0, 'width': width, 'height': height, 'scale': 1})
-                name = f'{pathlib.Path(page).stem}_{width}_{scheme}.png'
-                (pathlib.Path(folder) / name).write_bytes(base64.b64decode(picture['data']))
+                for top in range(0, height, SLICE):
+                    picture = browser.call('Page.captureScreenshot', captureBeyondViewport=True,
+                                           clip={'x': 0, 'y': top, 'width': width, 'scale': 1,
+                                                 'height': min(SLICE, height - top)})
+                    name = f'{pathlib.Path(page).stem}_{width}_{scheme}_{top // SLICE}.png'
+                    (pathlib.Path(folder) / name).write_bytes(base64.b64decode(picture['data']))
             where = f'{width} pixels, {scheme}: '
             wrong += [where + w for w in browser.run(CONTRAST)]
         opened = browser.run('''() => {
