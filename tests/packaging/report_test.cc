@@ -1,6 +1,5 @@
 // --report as users get it: of a conversion, a comparison and an evaluation, read here and opened
 // in Chromium, where that is installed.
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -14,8 +13,6 @@
 namespace octet::testing {
 namespace {
 
-using ::testing::HasSubstr;
-
 /// What a person would see wrong with the pages, in Chromium.
 void ExpectReadable(const std::vector<std::string>& pages) {
   if (RunCommand("python3 --version").code != 0) GTEST_SKIP() << "python3 is not installed";
@@ -24,6 +21,11 @@ void ExpectReadable(const std::vector<std::string>& pages) {
   const Outcome o = RunCommand(command);
   if (o.code == 77) GTEST_SKIP() << "chromium is not installed";
   EXPECT_EQ(o.code, 0) << o.out << o.err;
+}
+
+/// Without the page in the message.
+void ExpectHas(const std::string& html, const std::string& part) {
+  EXPECT_NE(html.find(part), std::string::npos) << part;
 }
 
 std::string ReadPage(const std::string& path) {
@@ -56,10 +58,10 @@ TEST_F(ReportTest, OfAConversion) {
   EXPECT_TRUE(Exists("made_int8.octet"));
   const std::string html = ReadPage(*folder_ / "convert.html");
   for (const char* part : {"(the source)", "hybrid", "made_int8.octet, ", "FNV-1a ",
-                           "layer3.0.<wbr>conv1", "&lt;script&gt;&quot;&amp;&#39;.ppm",
+                           "layer3.<wbr>0.<wbr>conv1", "&lt;script&gt;&quot;&amp;&#39;.ppm",
                            "--precision=hybrid,int8 --calibration-data=", "stretched to 160x160",
                            "The part that is used: ", "calibrated on 6 samples"})
-    EXPECT_THAT(html, HasSubstr(part));
+    ExpectHas(html, part);
   ExpectReadable({*folder_ / "convert.html"});
 }
 
@@ -68,12 +70,12 @@ TEST_F(ReportTest, OfAComparisonAndAnEvaluation) {
       kOctet + " compare " + File("fp32.octet") + " " + File("int8.octet") +
       " --isolated-samples=2 --data=" + File("classes") + " --report=" + File("compare.html"));
   ASSERT_EQ(compared.code, 0) << compared.err;
-  EXPECT_THAT(ReadPage(*folder_ / "compare.html"), HasSubstr("Where the error is from"));
+  ExpectHas(ReadPage(*folder_ / "compare.html"), "Where the error is from");
   const Outcome evaluated = RunCommand(
       kOctet + " evaluate --model=" + File("fp32.octet") + " --model=" + File("int8.octet") +
       " --data=" + File("classes") + " --report=" + File("evaluate.html"));
   ASSERT_EQ(evaluated.code, 0) << evaluated.err;
-  EXPECT_THAT(ReadPage(*folder_ / "evaluate.html"), HasSubstr("What is taken for what"));
+  ExpectHas(ReadPage(*folder_ / "evaluate.html"), "What is taken for what");
   ExpectReadable({*folder_ / "compare.html", *folder_ / "evaluate.html"});
 }
 
@@ -82,8 +84,8 @@ TEST_F(ReportTest, WithoutData) {
       Convert("--precision=int8 --calibration-table=" + Quote(kFlowers + "calibration.json") +
               " --output=" + File("table.octet") + " --report=" + File("table.html")));
   ASSERT_EQ(o.code, 0) << o.err;
-  EXPECT_THAT(ReadPage(*folder_ / "table.html"),
-              HasSubstr("What it cost was not measured: a calibration table and no data."));
+  ExpectHas(ReadPage(*folder_ / "table.html"),
+            "What it cost was not measured: a calibration table and no data.");
 }
 
 TEST_F(ReportTest, FindsOutFirstWhetherItCanBeWritten) {
@@ -107,7 +109,7 @@ TEST_F(ReportTest, OfTheFlowerModelOnItsPhotos) {
                                        " --report=" + File("flowers.html")));
   ASSERT_EQ(o.code, 0) << o.err;
   const std::string html = ReadPage(*folder_ / "flowers.html");
-  EXPECT_THAT(html, HasSubstr("int8 keeps the label of 50 of 50 samples"));
+  ExpectHas(html, "int8 keeps the label of 50 of 50 samples");
   const auto elements = ReadHtml(html);
   // 48 of the photos, and three on the way to the input.
   EXPECT_EQ(std::ranges::count(elements, "img", &HtmlElement::name), 51);

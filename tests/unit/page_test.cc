@@ -86,7 +86,7 @@ TEST(PageTest, SaysWhatItCost) {
                         "points less: no more than chance gives (p\u00a0=\u00a01.00)."));
   EXPECT_THAT(html, HasSubstr("49.0 to 94.3"));
   for (const char* section : {"warnings", "precisions", "layers", "decisions", "confusion",
-                              "photos", "preparation", "provenance"})
+                              "samples", "preparation", "provenance"})
     EXPECT_THAT(html, HasSubstr("<section id=\"" + std::string(section) + "\""));
   for (const auto& e : elements) {
     if (e.name == "img") {
@@ -151,7 +151,7 @@ TEST(PageTest, HasWhatThereIs) {
   const std::string html = PageHtml(page);
   testing::ExpectHeadingsInOrder(testing::ReadHtml(html));
   EXPECT_THAT(html, HasSubstr("What it cost was not measured: no --calibration-data."));
-  for (const char* section : {"layers", "confusion", "photos", "warnings", "decisions"})
+  for (const char* section : {"layers", "confusion", "samples", "warnings", "decisions"})
     EXPECT_THAT(html, Not(HasSubstr("<section id=\"" + std::string(section) + "\"")));
 }
 

@@ -150,8 +150,10 @@ class Page {
     Preparation();
     Provenance();
     std::string nav;
-    for (const auto& [id, title] : sections_)
-      nav += StrCat("<li><a href=\"#", id, "\">", title, "</a></li>\n");
+    for (const std::string& id : sections_) {
+      nav += StrCat("<li><a href=\"#", id, "\">", static_cast<char>(id[0] - 'a' + 'A'),
+                    id.substr(1), "</a></li>\n");
+    }
     return StrCat("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n",
                   "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n",
                   "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
@@ -177,7 +179,7 @@ class Page {
 
   void Open(const char* id, const char* title, const std::string& lead = "",
             const char* style = "") {
-    sections_.emplace_back(id, title);
+    sections_.emplace_back(id);
     html_ += StrCat("<section id=\"", id, "\" aria-labelledby=\"", id, "-title\"",
                     *style != '\0' ? StrCat(" class=\"", style, "\"") : "", ">\n<h2 id=\"", id,
                     "-title\">", title, "</h2>\n");
@@ -313,7 +315,7 @@ class Page {
     if (page_.labelled > 0) heads.insert(heads.end(), {"Accuracy", "95 % sure of", "Lost, won"});
     if (measured()) heads.insert(heads.end(), {"Labels kept", "SQNR"});
     const bool timed = first().ms > 0.0;
-    if (timed) heads.insert(heads.end(), {"Median time", "Against original"});
+    if (timed) heads.push_back("Median time");
     OpenTable(
         "Small figures are shares of the original. SQNR: signal to quantization noise of the "
         "outputs.",
@@ -330,7 +332,7 @@ class Page {
       };
       html_ += StrCat(
           "<tr><th scope=\"row\" class=\"text\">", Text(m.precision), "</th>",
-          Cell(Text(m.name), "text"),
+          Cell(Breakable(Text(m.name)), "text"),
           Cell(SizeText(m.bytes) +
                small(PercentOf(static_cast<double>(m.bytes), static_cast<double>(first().bytes)))));
       if (page_.labelled > 0) {
@@ -346,9 +348,7 @@ class Page {
                                                         static_cast<double>(page_.samples))))) +
                  Cell(original || !m.sqnr_db ? kNone : DecibelText(*m.sqnr_db));
       }
-      if (timed)
-        html_ +=
-            Cell(Milliseconds(m.ms) + " ms") + Cell(original ? kNone : PercentOf(m.ms, first().ms));
+      if (timed) html_ += Cell(Milliseconds(m.ms) + " ms" + small(PercentOf(m.ms, first().ms)));
       html_ += "</tr>\n";
     }
     CloseTable();
@@ -668,7 +668,7 @@ class Page {
     if (page_.photos.empty()) return;
     const size_t shown = std::min(page_.photos.size(), limits_.photos);
     const int64_t left = page_.photos_in_all - static_cast<int64_t>(shown);
-    Open("photos", "Samples",
+    Open("samples", "Samples",
          StrCat(
              "As the network sees them, those with another answer than the original's first, then "
              "those that are wrong. ",
@@ -739,7 +739,7 @@ class Page {
   const ReportPage& page_;
   const Limits limits_;
   std::string head_, html_;
-  std::vector<std::pair<std::string, std::string>> sections_;
+  std::vector<std::string> sections_;
 };
 
 }  // namespace
