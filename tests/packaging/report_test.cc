@@ -52,14 +52,14 @@ class ReportTest : public ToolsTest {
 
 TEST_F(ReportTest, OfAConversion) {
   const Outcome o =
-      RunCommand(Convert("--precision=hybrid,int8 --calibration-data=" + File("classes") +
+      RunCommand(Convert("--precision=hybrid,int8 --tune=pixels --calibration-data=" + File("classes") +
                          " --output=" + File("made.octet") + " --report=" + File("convert.html")));
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_TRUE(Exists("made_int8.octet"));
   const std::string html = ReadPage(*folder_ / "convert.html");
   for (const char* part : {"(the source)", "hybrid", "made_int8.octet, ", "FNV-1a ",
                            "layer3.<wbr>0.<wbr>conv1", "&lt;script&gt;&quot;&amp;&#39;.ppm",
-                           "--precision=hybrid,int8 --calibration-data=", "stretched to 160x160",
+                           "--precision=hybrid,int8 --tune=pixels --calibration-data=", "stretched to 160x160",
                            "The part that is used: ", "calibrated on 6 samples"})
     ExpectHas(html, part);
   ExpectReadable({*folder_ / "convert.html"});

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -217,6 +218,28 @@ TEST(LayersTest, SaysWhatAnErrorIsFrom) {
   EXPECT_GT(LayerOf(narrow, "a").share, LayerOf(whole, "a").share);
   EXPECT_NEAR(LayerOf(narrow, "a").quantized->max, LayerOf(narrow, "a").range.max / 2, 1e-3);
   EXPECT_EQ(LayerOf(narrow, "stem").isolated_sqnr_db, LayerOf(whole, "stem").isolated_sqnr_db);
+}
+
+TEST(LayersTest, CountsValuesWithinTheCodesAndBeyond) {
+  const Graph g = SmallNetwork(Precision::kFp32);
+  const std::vector<NamedSample> samples = Samples(8);
+  CalibrationTable table = TableOf(g, samples);
+  const LayerReport whole = Compare(g, Quantized(g, table), samples, 0);
+  table.ranges[LayerOf(whole, "a").tensor].max /= 2.0f;
+  const LayerReport narrow = Compare(g, Quantized(g, table), samples, 0);
+  constexpr double kValues = 8 * 20 * 20 * 48;
+  for (const LayerReport* r : {&whole, &narrow}) {
+    const LayerDifference& d = LayerOf(*r, "a");
+    const auto begin = d.histogram.begin(), end = d.histogram.end();
+    EXPECT_EQ(std::accumulate(begin, end, int64_t{0}), kValues);
+    EXPECT_EQ(std::accumulate(begin, begin + kHistogramBeyond, int64_t{0}), 0);  // Behind a ReLU.
+    EXPECT_EQ(static_cast<double>(std::accumulate(end - kHistogramBeyond, end, int64_t{0})),
+              std::round(d.clipped * kValues));
+    EXPECT_GT(d.histogram[kHistogramBeyond], 0);
+  }
+  EXPECT_GT(LayerOf(narrow, "a").histogram[kHistogramBins - 1], 0);
+  const LayerReport half = Compare(g, Quantized(g, table, Precision::kFp16), samples, 0);
+  EXPECT_EQ(std::ranges::max(LayerOf(half, "a").histogram), 0);  // No codes.
 }
 
 TEST(LayersTest, SaturationIsNoScaling) {
