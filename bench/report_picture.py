@@ -9,17 +9,59 @@
 """
 import argparse
 import base64
+import collections
 import os
 import pathlib
 import shutil
+import struct
 import sys
 import tempfile
+import zlib
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent / 'tests' / 'packaging'))
 from report_page import Browser  # noqa: E402
 
-WIDTH = 960
+WIDTH = 1040
+
+
+def with_palette(png):
+    """The same picture with its 256 most frequent colors, in a third of the bytes."""
+    width, height, depth, kind = struct.unpack('>IIBB', png[16:26])
+    assert depth == 8 and kind in (2, 6)
+    step, at, packed = 3 if kind == 2 else 4, 8, b''
+    while at < len(png):
+        size, name = struct.unpack('>I4s', png[at:at + 8])
+        if name == b'IDAT':
+            packed += png[at + 8:at + 8 + size]
+        at += 12 + size
+    data, line, rows = zlib.decompress(packed), width * step, []
+    above = bytearray(line)
+    for y in range(height):
+        rule = data[y * (line + 1)]
+        row = bytearray(data[y * (line + 1) + 1:(y + 1) * (line + 1)])
+        for x in range(line if rule else 0):
+            a, b = row[x - step] if x >= step else 0, above[x]
+            c = above[x - step] if x >= step else 0
+            if rule == 4:
+                nearest = min((abs(b - c), 0, a), (abs(a - c), 1, b), (abs(a + b - 2 * c), 2, c))
+            guess = nearest[2] if rule == 4 else (a, b, (a + b) // 2)[rule - 1]
+            row[x] = (row[x] + guess) & 255
+        rows.append([bytes(row[x:x + 3]) for x in range(0, line, step)])
+        above = row
+    counts = collections.Counter(color for row in rows for color in row)
+    palette = [color for color, _ in counts.most_common(256)]
+    code = {color: min(range(len(palette)), key=lambda i: sum(
+        (p - q) ** 2 for p, q in zip(palette[i], color))) for color in counts}
+
+    def chunk(name, content):
+        return (struct.pack('>I', len(content)) + name + content +
+                struct.pack('>I', zlib.crc32(name + content)))
+
+    lines = b''.join(b'\0' + bytes(code[color] for color in row) for row in rows)
+    return (png[:8] + chunk(b'IHDR', struct.pack('>IIBBBBB', width, height, 8, 3, 0, 0, 0)) +
+            chunk(b'PLTE', b''.join(palette)) + chunk(b'IDAT', zlib.compress(lines, 9)) +
+            chunk(b'IEND', b''))
 
 
 def main():
@@ -50,7 +92,7 @@ def main():
                 'x': 0, 'y': 0, 'width': WIDTH, 'height': height, 'scale': 1})
         finally:
             browser.close()
-    data = base64.b64decode(picture['data'])
+    data = with_palette(base64.b64decode(picture['data']))
     temporary = arguments.output + '.new'
     pathlib.Path(temporary).write_bytes(data)
     os.replace(temporary, arguments.output)

@@ -135,7 +135,7 @@ class Browser:
 
         self.process = subprocess.Popen(
             [path, '--headless=new', '--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage',
-             '--hide-scrollbars', '--no-first-run', '--remote-debugging-pipe',
+             '--hide-scrollbars', '--no-first-run', '--disable-lcd-text', '--remote-debugging-pipe',
              '--user-data-dir=' + profile, 'about:blank'],
             preexec_fn=wire, close_fds=False, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         os.close(to_read)

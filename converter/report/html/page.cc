@@ -312,14 +312,14 @@ class Page {
                              ": ", Text(page_.data), ".")
                     : "");
     std::vector<std::string> heads{"Size"};
-    if (page_.labelled > 0) heads.insert(heads.end(), {"Accuracy", "95 % sure of", "Lost, won"});
+    if (page_.labelled > 0) heads.insert(heads.end(), {"Accuracy", "Lost, won"});
     if (measured()) heads.insert(heads.end(), {"Labels kept", "SQNR"});
     const bool timed = first().ms > 0.0;
     if (timed) heads.push_back("Median time");
-    OpenTable(
-        "Small figures are shares of the original. SQNR: signal to quantization noise of the "
-        "outputs.",
-        "Precisions", "precisions");
+    OpenTable(StrCat("Small figures are shares of the original",
+                     page_.labelled > 0 ? ", of accuracies what one can be 95 % sure of" : "",
+                     ". SQNR: signal to quantization noise of the outputs."),
+              "Precisions", "precisions");
     html_ +=
         "<thead><tr><th scope=\"col\" class=\"text\">Precision</th>"
         "<th scope=\"col\" class=\"text\">File</th>";
@@ -337,8 +337,8 @@ class Page {
                small(PercentOf(static_cast<double>(m.bytes), static_cast<double>(first().bytes)))));
       if (page_.labelled > 0) {
         const ConfidenceInterval sure = WilsonInterval(m.correct, page_.labelled);
-        html_ += Cell(Accuracy(m)) +
-                 Cell(StrCat(Fixed(100.0 * sure.low, 1), " to ", Fixed(100.0 * sure.high, 1))) +
+        html_ += Cell(StrCat(Accuracy(m), " <small>", Fixed(100.0 * sure.low, 1), " to ",
+                             Fixed(100.0 * sure.high, 1), "</small>")) +
                  Cell(original ? kNone : StrCat(m.lost, ", ", m.won));
       }
       if (measured()) {
