@@ -524,7 +524,11 @@ Status AddPage(const Arguments& a, const Source& source, const std::vector<Conve
                std::vector<NewFile>* new_files) {
   if (a.report.empty()) return OkStatus();
   std::vector<PageFile> made;
-  for (const Converted& c : files) made.push_back({c.report, c.bytes});
+  for (const Converted& c : files) {
+    // One that is only compared with is no file.
+    if (c.report.precision != source.own || a.precisions.empty() || a.wants(source.own))
+      made.push_back({c.report, c.bytes});
+  }
   page.command = a.command;
   if (page.warnings.empty()) page.warnings = warnings.texts();
   Bars bars;

@@ -51,16 +51,17 @@ class ReportTest : public ToolsTest {
 };
 
 TEST_F(ReportTest, OfAConversion) {
-  const Outcome o =
-      RunCommand(Convert("--precision=hybrid,int8 --tune=pixels --calibration-data=" + File("classes") +
-                         " --output=" + File("made.octet") + " --report=" + File("convert.html")));
+  const Outcome o = RunCommand(
+      Convert("--precision=hybrid,int8 --tune=pixels --calibration-data=" + File("classes") +
+              " --output=" + File("made.octet") + " --report=" + File("convert.html")));
   ASSERT_EQ(o.code, 0) << o.err;
   EXPECT_TRUE(Exists("made_int8.octet"));
   const std::string html = ReadPage(*folder_ / "convert.html");
-  for (const char* part : {"(the source)", "hybrid", "made_int8.octet, ", "FNV-1a ",
-                           "layer3.<wbr>0.<wbr>conv1", "&lt;script&gt;&quot;&amp;&#39;.ppm",
-                           "--precision=hybrid,int8 --tune=pixels --calibration-data=", "stretched to 160x160",
-                           "The part that is used: ", "calibrated on 6 samples"})
+  for (const char* part :
+       {"(the source)", "hybrid", "made_int8.octet, ", "FNV-1a ", "layer3.<wbr>0.<wbr>conv1",
+        "&lt;script&gt;&quot;&amp;&#39;.ppm",
+        "--precision=hybrid,int8 --tune=pixels --calibration-data=", "stretched to 160x160",
+        "The part that is used: ", "calibrated on 6 samples"})
     ExpectHas(html, part);
   ExpectReadable({*folder_ / "convert.html"});
 }
@@ -77,6 +78,18 @@ TEST_F(ReportTest, OfAComparisonAndAnEvaluation) {
   ASSERT_EQ(evaluated.code, 0) << evaluated.err;
   ExpectHas(ReadPage(*folder_ / "evaluate.html"), "What is taken for what");
   ExpectReadable({*folder_ / "compare.html", *folder_ / "evaluate.html"});
+}
+
+TEST_F(ReportTest, TheSourceIsNoFileUnlessItIsWanted) {
+  const Outcome o =
+      RunCommand(Convert("--precision=fp16,hybrid --data=" + File("classes") +
+                         " --output=" + File("other.octet") + " --report=" + File("other.html")));
+  ASSERT_EQ(o.code, 0) << o.err;
+  const std::string html = ReadPage(*folder_ / "other.html");
+  ExpectHas(html, "(the source)");
+  ExpectHas(html, "other_fp16.octet, ");
+  EXPECT_EQ(html.find("other_fp32.octet"), std::string::npos);
+  EXPECT_FALSE(Exists("other_fp32.octet"));
 }
 
 TEST_F(ReportTest, WithoutData) {

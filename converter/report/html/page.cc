@@ -614,7 +614,7 @@ class Page {
           const int64_t n = found == m.confusion.end() ? 0 : found->second;
           html_ += n == 0 ? Cell("0", "none")
                           : StrCat("<td", label == said ? " class=\"hit\"" : "",
-                                   " style=\"--s:", 15 + 60 * n / row, "\">", n, "</td>");
+                                   " style=\"--s:", 15 + 50 * n / row, "\">", n, "</td>");
         }
         html_ += "</tr>\n";
       }

@@ -29,7 +29,7 @@ struct PageModel {
   int64_t correct = 0, lost = 0, won = 0;
   std::map<std::pair<int, int>, int64_t> confusion;  ///< By true class and the one that it said.
   std::optional<LayerReport> layers;
-  std::vector<TuneResult> tuning;  ///< Steps that were tried.
+  std::vector<TuneResult> tuning;   ///< Steps that were tried.
   std::vector<std::string> budget;  ///< BudgetLines; empty where none was given.
 };
 
