@@ -453,6 +453,25 @@ Result<Constant> FoldBinary(const Known& k, BinaryOp op) {
   return k.folder.Binary(op, *k.inputs[0], *k.inputs[1]);
 }
 
+/// Clip of a constant: weights in codes, which PyTorch's exporter limits to -127 to 127.
+Result<Constant> FoldClip(const Known& k) {
+  OnnxAttributes attributes(k.node);
+  constexpr BinaryOp kOps[] = {BinaryOp::kMax, BinaryOp::kMin};
+  constexpr const char* kNames[] = {"min", "max"};
+  Constant x = *k.inputs[0];
+  for (size_t i = 0; i < 2; ++i) {
+    Constant limit{x.type, {}, {attributes.Float(kNames[i], 0.0f)}, {}};
+    const bool given = k.opset < 11 ? attributes.Has(kNames[i]) : k.input(i + 1) != nullptr;
+    OCTET_RETURN_IF_ERROR(Status(attributes.status()));
+    if (!given) continue;
+    if (k.opset >= 11) limit = *k.input(i + 1);
+    if (limit.size() != 1) return Corrupt(StrCat("its ", kNames[i], " is not a single value"));
+    limit.dims.clear();
+    OCTET_ASSIGN_OR_RETURN(x, k.folder.Binary(kOps[i], x, limit));
+  }
+  return x;
+}
+
 }  // namespace
 
 Result<std::optional<Constant>> FoldOnnxNode(const OnnxNode& node,
@@ -482,6 +501,7 @@ Result<std::optional<Constant>> FoldOnnxNode(const OnnxNode& node,
       {"ReduceProd", FoldReduce},
       {"ReduceMean", FoldReduce},
       {"BatchNormalization", FoldBatchNorm},
+      {"Clip", FoldClip},
       {"ConstantOfShape", FoldConstantOfShape},
       {"QuantizeLinear", FoldLinear},
       {"DequantizeLinear", FoldLinear},

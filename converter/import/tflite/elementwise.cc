@@ -342,8 +342,16 @@ Status TfliteImporter::Negate() {
 // ---- Types ----
 
 Status TfliteImporter::Quantize() {
-  OCTET_ASSIGN_OR_RETURN(View x, InputView(0));
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
   OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  if (IsConstant(in)) {
+    const bool is_signed = tensor(out).type == ElementType::kInt8;
+    if ((!is_signed && tensor(out).type != ElementType::kUint8) || tensor(out).scale.empty())
+      return Unsupported(StrCat("a constant becomes ", TypeName(tensor(out).type),
+                                ", expected int8 or uint8 with scales"));
+    return QuantizeConstant(in, out, is_signed ? -128 : 0, is_signed ? 127 : 255);
+  }
+  OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
   if (type.dtype != DType::kU8) return Corrupt("output is not quantized");
   if (TypeOf(x).dtype == DType::kU8) {  // Also from uint8 to int8, where nothing changes here.
@@ -351,6 +359,67 @@ Status TfliteImporter::Quantize() {
   } else {
     OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kQuantize, NameOf(out), {x.id}, type));
   }
+  return Finish(out, std::move(x));
+}
+
+Status TfliteImporter::QuantizeConstant(int in, int out, int low, int high) {
+  TfliteTensor& t = file_.tensors[static_cast<size_t>(out)];
+  if (!IsFloat(ConstantOf(in).type))
+    return Unsupported(StrCat("it quantizes a constant of ", TypeName(ConstantOf(in).type)));
+  if (IsConstant(out) || views_[static_cast<size_t>(out)].id != kNoTensor)
+    return Corrupt(StrCat("'", t.name, "' is computed twice"));
+  if (t.shape != ConstantOf(in).shape)
+    return Corrupt(StrCat("'", t.name, "' has another shape than the constant it is made of"));
+  OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Floats(in));
+  std::vector<std::byte>& codes = codes_[out];
+  for (size_t i = 0; i < values.size(); ++i) {
+    const size_t c = i / t.run() % t.scale.size();
+    const double code = std::round(values[i] / t.scale[c]) + static_cast<double>(t.zero_point[c]);
+    if (!std::isfinite(code))
+      return InvalidArgument(
+          StrCat("element ", i, ": found ", values[i], ", expected a finite number"));
+    codes.push_back(static_cast<std::byte>(static_cast<int>(std::clamp<double>(code, low, high))));
+  }
+  t.data = codes;
+  constant_[static_cast<size_t>(out)] = out;
+  return OkStatus();
+}
+
+/// The kernel's nudged range: 0 becomes a code.
+Status TfliteImporter::FakeQuantize() {
+  OCTET_ASSIGN_OR_RETURN(const auto* options,
+                         Options(op_->table->builtin_options_as_FakeQuantOptions()));
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  const int bits = options->num_bits();
+  if (bits < 2 || bits > 8) return Unsupported(StrCat("it has ", bits, " bits, expected 2 to 8"));
+  const int low = options->narrow_range() ? 1 : 0, high = (1 << bits) - 1;
+  const float scale = (options->max() - options->min()) / static_cast<float>(high - low);
+  if (!std::isfinite(scale) || scale <= 0.0f) {
+    return Unsupported(StrCat("its range is ", options->min(), " to ", options->max(),
+                              ", expected a finite one above 0"));
+  }
+  const float zero = static_cast<float>(low) - options->min() / scale;
+  const int zero_point = static_cast<int>(
+      std::round(std::clamp(zero, static_cast<float>(low), static_cast<float>(high))));
+  if (IsConstant(in)) {
+    TfliteTensor& t = file_.tensors[static_cast<size_t>(out)];
+    t.type = ElementType::kUint8;
+    t.scale = {scale};
+    t.zero_point = {zero_point};
+    return QuantizeConstant(in, out, low, high);
+  }
+  OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
+  if (TypeOf(x).dtype != DType::kF32) return Unsupported("of integers, expected float32");
+  const Quantization q{scale, zero_point};
+  const std::string name = NameOf(out);
+  OCTET_ASSIGN_OR_RETURN(
+      x.id, builder_.Emit(OpType::kQuantize, name + ".codes", {x.id}, {DType::kU8, q}));
+  if (low > 0 || high < 255) {
+    const auto real = [&](int code) { return scale * static_cast<float>(code - zero_point); };
+    OCTET_ASSIGN_OR_RETURN(x.id, builder_.Clip(name + ".limits", x.id, real(low), real(high)));
+  }
+  OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, name, {x.id}));
   return Finish(out, std::move(x));
 }
 

@@ -80,6 +80,8 @@ const std::vector<TfliteImporter::Row>& TfliteImporter::Rows() {
       {74, &I::Reduce, B::ReducerOptions, tflite::ReducerOptionsTypeTable,
        "over height, width or both, in float32"},
       {77, &I::ShapeOf, B::ShapeOptions, tflite::ShapeOptionsTypeTable, ""},
+      {80, &I::FakeQuantize, B::FakeQuantOptions, tflite::FakeQuantOptionsTypeTable,
+       "to 2 to 8 bits"},
       {81, &I::ReduceProd, B::ReducerOptions, tflite::ReducerOptionsTypeTable, kShapes},
       {82, &I::Reduce, B::ReducerOptions, tflite::ReducerOptionsTypeTable,
        "over height, width or both"},
@@ -122,7 +124,7 @@ TfliteImporter::TfliteImporter(const TfliteFile& file)
   for (size_t i = 0; i < file.tensors.size(); ++i) {
     if (file.tensors[i].is_constant()) constant_[i] = static_cast<int>(i);
   }
-  for (const TfliteOperator& op : file.operators) {
+  for (const TfliteOperator& op : file_.operators) {
     if (op.code == kBatchToSpaceCode && !op.inputs.empty()) back_to_space_[op.inputs[0]] = &op;
   }
 }
@@ -164,10 +166,17 @@ Result<Graph> TfliteImporter::Run() {
   OCTET_RETURN_IF_ERROR(problems.ToStatus());
   for (int i : file_.outputs) OCTET_RETURN_IF_ERROR(AddOutput(i));
   Graph& graph = builder_.graph();
-  const bool integers = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
+  const auto gives_codes = [&](const Node& n) {
     return graph.tensor(n.output).dtype == DType::kU8;
-  });
-  if (integers) graph.metadata.rounding = Rounding::kTflite;
+  };
+  const bool integers = std::any_of(graph.nodes.begin(), graph.nodes.end(), gives_codes);
+  // Quantization-aware training, not converted to integers: float operators between roundings to
+  // codes, weights too. As in ONNX files, integers may compute them, as near as floats do.
+  const bool fake =
+      !codes_.empty() && std::none_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
+        return gives_codes(n) && n.type != OpType::kQuantize && n.type != OpType::kClip;
+      });
+  if (integers && !fake) graph.metadata.rounding = Rounding::kTflite;
   graph.metadata.precision = integers              ? Precision::kInt8
                              : hybrid_layers_ > 0  ? Precision::kHybrid
                              : half_constants_ > 0 ? Precision::kFp16

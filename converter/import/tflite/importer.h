@@ -98,6 +98,9 @@ class TfliteImporter {
   Status Function();
   Status Negate();
   Status Quantize();
+  /// Of a constant: `out` becomes one as well, its codes from `low` to `high`.
+  Status QuantizeConstant(int in, int out, int low, int high);
+  Status FakeQuantize();
   Status Dequantize();
   Status Cast();
   Status WithConstant(int x, int constant, const Limits& limits);
@@ -184,13 +187,15 @@ class TfliteImporter {
   /// Records what an output tensor of the file is, and compares its shape with what the file says.
   Status Finish(int out, View view);
 
-  const TfliteFile& file_;
+  TfliteFile file_;
   GraphBuilder builder_;
   Folder folder_;
   int64_t batch_ = 1;          ///< As the file writes it; the graph's is 1.
   bool open_batch_ = false;    ///< The file says that it may be any.
   std::vector<View> views_;    ///< Of each activation.
   std::vector<int> constant_;  ///< File tensor with each constant's data, -1 for activations.
+  /// Codes of constants that the file quantizes, by tensor: weights of quantization-aware training.
+  std::map<int, std::vector<std::byte>> codes_;
   std::vector<std::optional<Constant>> folded_;  ///< Integers known in advance.
   std::vector<bool> failed_;                     ///< Outputs of refused operators.
   std::vector<bool> needed_;                     ///< On the way to an output.

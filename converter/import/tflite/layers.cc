@@ -66,7 +66,11 @@ Result<LayerWeights> TfliteImporter::ReadLayer(int out, const ValueType& in, con
     OCTET_RETURN_IF_ERROR(ReadIntegers(index, in.quantization, depthwise, &layer));
     return layer;
   }
-  if (integer) ++hybrid_layers_;
+  if (codes_.count(constant_[static_cast<size_t>(index)]) > 0) {
+    layer.steps = weights.scale;
+  } else if (integer) {
+    ++hybrid_layers_;
+  }
   OCTET_ASSIGN_OR_RETURN(layer.values, Floats(index));
   if (depthwise)
     layer.values = Permuted<float>(layer.values, {shape[1] * shape[2], shape[0]}, {1, 0});

@@ -456,6 +456,15 @@ Result<TfliteFile> ReadTflite(const std::string& path) {
   return read;
 }
 
+size_t TfliteTensor::run() const {
+  size_t inner = 1;
+  for (size_t d = static_cast<size_t>(quantized_dimension) + 1;
+       scale.size() > 1 && d < shape.size(); ++d) {
+    inner *= static_cast<size_t>(shape[d]);
+  }
+  return inner;
+}
+
 Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
   const size_t size = static_cast<size_t>(std::max<int64_t>(TypeSize(t.type), 1));
   const size_t n = t.data.size() / size;
@@ -467,15 +476,10 @@ Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
                               ", expected numbers of 8 to 32 bits"));
   if (t.scale.empty())
     return Unsupported(StrCat("constant '", t.name, "' of ", TypeName(t.type), " without a scale"));
-  // Elements that share a scale stand together `inner` at a time.
-  size_t inner = 1;
-  for (size_t d = static_cast<size_t>(t.quantized_dimension) + 1;
-       t.scale.size() > 1 && d < t.shape.size(); ++d) {
-    inner *= static_cast<size_t>(t.shape[d]);
-  }
+  const size_t run = t.run();
   std::vector<float> values(n);
   for (size_t i = 0; i < n; ++i) {
-    const size_t c = t.scale.size() == 1 ? 0 : i / inner % t.scale.size();
+    const size_t c = t.scale.size() == 1 ? 0 : i / run % t.scale.size();
     const int64_t q = LoadInteger(t.data.data() + i * size, t.type);
     // In double, since a zero point is any 64-bit number.
     values[i] = static_cast<float>((static_cast<double>(q) - static_cast<double>(t.zero_point[c])) *

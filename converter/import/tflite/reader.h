@@ -37,6 +37,8 @@ struct TfliteTensor {
   int quantized_dimension = 0;
 
   bool is_constant() const { return !data.empty(); }
+  /// How many elements that share a scale stand together.
+  size_t run() const;
 };
 
 struct TfliteOperator {
