@@ -1502,15 +1502,25 @@ TEST(RealOnnx, FlowersEqualPytorchsProbabilities) {
 }
 
 // A graph whose weights stand behind QuantizeLinear and DequantizeLinear, with these weight scales.
-std::string QuantizedConv(const OnnxTensorSpec& scales, const std::string& quantized_input = "x") {
+/// `limited`: codes of int8, from -127 to 127 by a Clip, as PyTorch's exporter has them.
+std::string QuantizedConv(const OnnxTensorSpec& scales, const std::string& quantized_input = "x",
+                          bool limited = false) {
   OnnxBuilder b(13);
   b.Input("x", {1, 1, 4, 4}).Output("y");
   b.Initializer(FloatTensor("s", {}, {0.02f})).Initializer(ByteTensor("z", {}, {128}));
   b.Initializer(scales).Initializer(FloatTensor("w", {2, 1, 1, 1}, {0.3f, -0.7f}));
   b.Node("QuantizeLinear", {quantized_input, "s", "z"}, {"q"})
       .Node("DequantizeLinear", {"q", "s", "z"}, {"d"});
-  b.Node("QuantizeLinear", {"w", "ws"}, {"wq"}, {{"axis", int64_t{0}}});
-  b.Node("DequantizeLinear", {"wq", "ws"}, {"wd"}, {{"axis", int64_t{0}}});
+  if (limited) {
+    b.Initializer(ByteTensor("wz", {2}, {0, 0}, 3)).Initializer(ByteTensor("low", {}, {0x81}, 3));
+    b.Initializer(ByteTensor("high", {}, {0x7f}, 3));
+    b.Node("QuantizeLinear", {"w", "ws", "wz"}, {"wide"}, {{"axis", int64_t{0}}});
+    b.Node("Clip", {"wide", "low", "high"}, {"wq"});
+    b.Node("DequantizeLinear", {"wq", "ws", "wz"}, {"wd"}, {{"axis", int64_t{0}}});
+  } else {
+    b.Node("QuantizeLinear", {"w", "ws"}, {"wq"}, {{"axis", int64_t{0}}});
+    b.Node("DequantizeLinear", {"wq", "ws"}, {"wd"}, {{"axis", int64_t{0}}});
+  }
   b.Node("Conv", {"d", "wd"}, {"c"}).Node("QuantizeLinear", {"c", "s", "z"}, {"cq"});
   b.Node("DequantizeLinear", {"cq", "s", "z"}, {"y"});
   return b.Build();
@@ -1575,6 +1585,17 @@ TEST(OnnxQuantized, CodesOfWeightsAreKept) {
     EXPECT_EQ(graph->tensor(n.inputs[kInputScales]).values<float>()[1], 0.02f);
   }
   EXPECT_EQ(layers, 1);
+}
+
+TEST(OnnxQuantized, LimitedCodesOfWeightsAreKept) {
+  auto graph =
+      ImportOnnxBytes(QuantizedConv(FloatTensor("ws", {2}, {0.01f, 0.005f}), "x", true), "test");
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  const auto conv = std::find_if(graph->nodes.begin(), graph->nodes.end(),
+                                 [](const Node& n) { return n.type == OpType::kConv2d; });
+  const auto codes = graph->tensor(conv->inputs[kInputWeights]).values<int8_t>();
+  EXPECT_EQ(codes[0], 30);
+  EXPECT_EQ(codes[1], -127);
 }
 
 TEST(OnnxQuantized, SixteenBitsAreRefused) {

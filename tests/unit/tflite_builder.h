@@ -52,6 +52,7 @@ enum TfliteCode {
   kExpandDimsCode = 70,
   kSumCode = 74,
   kShapeCode = 77,
+  kFakeQuantCode = 80,
   kReduceMaxCode = 82,
   kPackCode = 83,
   kUnpackCode = 88,

@@ -22,6 +22,7 @@
 #include "converter/passes/passes.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
+#include "formats/model/operators.h"
 #include "tests/unit/tflite_builder.h"
 #include "tests/unit/unary_reference.h"
 
@@ -366,6 +367,113 @@ TEST(TfliteImport, ArithmeticOnTheInputStaysInTheNetwork) {
   ASSERT_TRUE(Optimize(&g).ok());
   EXPECT_EQ(Types(g)[0], OpType::kScaleShift);  // One, for both.
   EXPECT_NE(Types(g)[1], OpType::kScaleShift);
+}
+
+/// A float convolution and a dense layer between roundings to codes, as quantization-aware training
+/// leaves them: QUANTIZE and DEQUANTIZE, the dense weights transposed behind them, or FAKE_QUANT.
+std::string Trained(bool fake_quant, const std::vector<float>& weights, int bits = 8) {
+  Builder b;
+  int count = 0;
+  const auto name = [&](const char* what) { return what + std::to_string(count++); };
+  const auto rounded = [&](int x, const std::vector<int>& shape, const Quant& q, float low) {
+    const int real = b.Floats(name("real"), shape);
+    if (fake_quant) {
+      const int steps = low == -127.0f ? 254 : 255;
+      b.Op(kFakeQuantCode, {x}, {real}, tflite::BuiltinOptions::FakeQuantOptions,
+           tflite::CreateFakeQuantOptions(b.fb(), low * q.scale[0],
+                                          (low + static_cast<float>(steps)) * q.scale[0], bits,
+                                          steps == 254)
+               .Union());
+      return real;
+    }
+    const int codes =
+        b.Tensor(name("codes"), tflite::TensorType::UINT8, shape, std::vector<uint8_t>(), q);
+    b.Op(kQuantizeCode, {x}, {codes});
+    b.Op(kDequantizeCode, {codes}, {real});
+    return real;
+  };
+  const int x = b.Floats("x", {1, 1, 1, 2});
+  const int w = b.Floats("w", {2, 1, 1, 2}, weights), v = b.Floats("v", {2, 1}, {0.5f, -0.2f});
+  const int in = rounded(x, {1, 1, 1, 2}, {{0.5f}, {10}}, -10.0f);
+  const Quant per_channel{{0.01f, 0.02f}, {128, 128}}, one{{0.01f}, {128}};
+  const int kernel = rounded(w, {2, 1, 1, 2}, fake_quant ? one : per_channel, -127.0f);
+  const int conv = b.Floats("conv", {1, 1, 1, 2});
+  b.Conv({in, kernel}, conv, tflite::Padding::VALID, 1);
+  const int flat = b.Floats("flat", {1, 2});
+  b.Op(kReshapeCode, {rounded(conv, {1, 1, 1, 2}, {{0.25f}, {100}}, -100.0f), b.Ints("to", {1, 2})},
+       {flat});
+  int matrix = b.Floats("m", {1, 2}, {0.5f, -0.2f});
+  if (fake_quant) {
+    matrix = rounded(matrix, {1, 2}, one, -127.0f);
+  } else {
+    const int moved = b.Floats("moved", {1, 2});
+    b.Op(kTransposeCode, {rounded(v, {2, 1}, one, -127.0f), b.Ints("order", {1, 0})}, {moved},
+         tflite::BuiltinOptions::TransposeOptions, tflite::CreateTransposeOptions(b.fb()).Union());
+    matrix = moved;
+  }
+  const int dense = b.Floats("dense", {1, 1});
+  b.Dense({flat, matrix}, dense);
+  return b.Build({x}, {rounded(dense, {1, 1}, {{0.125f}, {50}}, -50.0f)});
+}
+
+TEST(TfliteImport, TrainingsRoundingsBecomeIntegers) {
+  for (const bool fake_quant : {false, true}) {
+    SCOPED_TRACE(fake_quant);
+    Graph g = ImportOrFail(Trained(fake_quant, {0.304f, -0.996f, 5.0f, -5.0f}));
+    EXPECT_EQ(g.metadata.rounding, Rounding::kNearestEven);
+    EXPECT_EQ(g.metadata.precision, Precision::kInt8);
+    ASSERT_TRUE(Optimize(&g).ok());
+    int layers = 0;
+    for (const Node& n : g.nodes) {
+      if (!TraitsOf(n.type).has_weights) continue;
+      EXPECT_EQ(g.tensor(n.inputs[kInputX]).dtype, DType::kU8) << n.name;
+      const auto codes = g.tensor(n.inputs[kInputWeights]).values<int8_t>();
+      const int lowest = fake_quant ? -127 : -128;  // Of the narrow range, and of all codes.
+      EXPECT_EQ(
+          std::vector<int>(codes.begin(), codes.end()),
+          layers++ > 0 ? std::vector<int>({50, -20}) : std::vector<int>({30, -100, 127, lowest}));
+    }
+    EXPECT_EQ(layers, 2);
+    // 2.1 is 2 and 3.4 is 3.5; 0.3 * 2 - 3.5 is -2.9, and that -3.
+    const float second =
+        fake_quant ? 0.01f * (127 * 2 - 127 * 3.5f) : 0.02f * (127 * 2 - 128 * 3.5f);
+    const float rounded = std::nearbyint(second / 0.25f) * 0.25f;
+    const float y = std::nearbyint((0.5f * -3.0f - 0.2f * rounded) / 0.125f) * 0.125f;
+    EXPECT_THAT(RunGraph<float>(g, std::vector<float>{2.1f, 3.4f}), ElementsAre(y));
+  }
+}
+
+TEST(TfliteImport, RefusesRoundingsThatItCannotHave) {
+  const std::vector<float> weights = {0.3f, -1.0f, 5.0f, -5.0f};
+  EXPECT_THAT(ErrorOf(Trained(true, weights, 16)), HasSubstr("it has 16 bits, expected 2 to 8"));
+  for (const bool fake_quant : {false, true}) {
+    EXPECT_THAT(ErrorOf(Trained(fake_quant, {NAN, 0, 0, 0}), StatusCode::kInvalidArgument),
+                HasSubstr("element 0: found nan, expected a finite number"));
+  }
+  Builder wide;
+  const int c = wide.Floats("c", {1, 2}, {1, 2}), x = wide.Floats("x", {1, 2}),
+            q = wide.Tensor("q", tflite::TensorType::INT16, {1, 2}, std::vector<int16_t>(),
+                            {{0.1f}, {0}}),
+            d = wide.Floats("d", {1, 2}), y = wide.Floats("y", {1, 1});
+  wide.Op(kQuantizeCode, {c}, {q});
+  wide.Op(kDequantizeCode, {q}, {d});
+  wide.Dense({x, d}, y);
+  EXPECT_THAT(ErrorOf(wide.Build({x}, {y})), HasSubstr("a constant becomes int16"));
+}
+
+/// A range whose 0 is no code is moved until it is, and of fewer bits only so many codes come out.
+TEST(TfliteImport, FakeQuantizationIsTheKernels) {
+  for (const bool narrow : {false, true}) {
+    Builder b;
+    const int x = b.Floats("x", {1, 5}), y = b.Floats("y", {1, 5});
+    b.Op(kFakeQuantCode, {x}, {y}, tflite::BuiltinOptions::FakeQuantOptions,
+         tflite::CreateFakeQuantOptions(b.fb(), -0.7f, narrow ? 6.3f : 6.8f, 4, narrow).Union());
+    // Steps of 0.5, 1.4 of them below 0: one is.
+    const float low = -0.5f, high = narrow ? 6.5f : 7.0f;
+    EXPECT_THAT(RunGraph<float>(ImportOrFail(b.Build({x}, {y})),
+                                std::vector<float>{-9.0f, -0.3f, 0.1f, 3.3f, 99.0f}),
+                ElementsAre(low, -0.5f, 0.0f, 3.5f, high));
+  }
 }
 
 TEST(TfliteImport, ProductsStayIntegers) {
@@ -759,6 +867,22 @@ void AddPoolAndDenseTrials(Trials* all) {
 }
 
 void AddElementwiseTrials(Trials* all) {
+  const auto fake = [&](const std::string& field, float min, float max, int bits, bool narrow,
+                        std::vector<float> expected, const std::string& refusal = "") {
+    all->emplace(
+        "FakeQuantOptions." + field,
+        One(
+            kFakeQuantCode, O::FakeQuantOptions, {1, 1, 1, 4}, kUnknown, Alone,
+            [&](Fb& fb) { return tflite::CreateFakeQuantOptions(fb, min, max, bits, narrow); },
+            std::move(expected), refusal));
+  };
+  fake("min", -6.0f, 1.5f, 4, false, {1, 1.5f, 1.5f, 1.5f});
+  fake("min", 2.0f, 9.5f, 4, false, {1, 2, 3, 4});  // Moved to 0 and 7.5.
+  fake("max", 0.0f, 3.75f, 4, false, {1, 2, 3, 3.75f});
+  fake("max", 0.0f, 0.0f, 8, false, {}, "its range is 0 to 0");
+  fake("num_bits", 0.0f, 3.0f, 2, false, {1, 2, 3, 3});
+  fake("num_bits", 0.0f, 3.0f, 1, false, {}, "it has 1 bits");
+  fake("narrow_range", 0.0f, 7.0f, 4, true, {1, 2, 3, 4});
   all->emplace("SoftmaxOptions.beta",
                One(kSoftmaxCode, O::SoftmaxOptions, {1, 2}, kUnknown, Alone,
                    [](Fb& fb) { return tflite::CreateSoftmaxOptions(fb, 0.0f); }, {0.5f, 0.5f}));
@@ -1009,7 +1133,8 @@ TEST(TfliteImport, FieldsOfANewerSchemaAreRefused) {
                                          {"LeakyReluOptions", 98},
                                          {"ReverseV2Options", 105},
                                          {"AddNOptions", 106},
-                                         {"QuantizeOptions", 114}};
+                                         {"QuantizeOptions", 114},
+                                         {"FakeQuantOptions", 80}};
   const flatbuffers::TypeTable* all = tflite::BuiltinOptionsTypeTable();
   for (size_t i = 1; i < all->num_elems; ++i) {
     const std::string name = all->names[i];

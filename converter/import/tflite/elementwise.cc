@@ -368,6 +368,8 @@ Status TfliteImporter::QuantizeConstant(int in, int out, int low, int high) {
     return Unsupported(StrCat("it quantizes a constant of ", TypeName(ConstantOf(in).type)));
   if (IsConstant(out) || views_[static_cast<size_t>(out)].id != kNoTensor)
     return Corrupt(StrCat("'", t.name, "' is computed twice"));
+  // The kernel gives the result the input's; a file may leave it out.
+  if (t.shape.empty() && t.scale.size() == 1) t.shape = ConstantOf(in).shape;
   if (t.shape != ConstantOf(in).shape)
     return Corrupt(StrCat("'", t.name, "' has another shape than the constant it is made of"));
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Floats(in));

@@ -113,6 +113,7 @@ class TfliteImporter {
   Status Squeeze();
   Status ExpandDims();
   Status Transpose();
+  Status TransposeCodes(int in, const std::vector<int64_t>& order);
   Status Concat();
   Status Slice();
   Status StridedSlice();

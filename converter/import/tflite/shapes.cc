@@ -75,6 +75,8 @@ Status TfliteImporter::ExpandDims() {
 
 Status TfliteImporter::Transpose() {
   OCTET_ASSIGN_OR_RETURN(const std::vector<int64_t> order, InputIntegers(1));
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+  if (codes_.count(constant_[static_cast<size_t>(in)]) > 0) return TransposeCodes(in, order);
   return Move([&](const Label&, const View& x) -> Result<View> {
     OCTET_ASSIGN_OR_RETURN(const std::vector<int> perm, Permutation(order, x.dims.size()));
     if (perm[0] != 0) return Unsupported("it moves the batch");
@@ -83,6 +85,30 @@ Status TfliteImporter::Transpose() {
     return Unsupported(
         StrCat("it cuts through the dimensions of the tensor ", builder_.ShapeOf(x).ToString()));
   });
+}
+
+/// Weights that are rounded in the source's order and read in another.
+Status TfliteImporter::TransposeCodes(int in, const std::vector<int64_t>& order) {
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  const TfliteTensor& from = ConstantOf(in);
+  const Dims dims(from.shape.begin(), from.shape.end());
+  OCTET_ASSIGN_OR_RETURN(const std::vector<int> perm, Permutation(order, dims.size()));
+  if (IsConstant(out) || views_[static_cast<size_t>(out)].id != kNoTensor)
+    return Corrupt(StrCat("'", tensor(out).name, "' is computed twice"));
+  OCTET_RETURN_IF_ERROR(builder_.Charge(static_cast<int64_t>(from.data.size())));
+  TfliteTensor to = from;
+  codes_[out] = Permuted<std::byte>(from.data, dims, perm);
+  to.name = tensor(out).name;
+  to.data = codes_[out];
+  for (size_t d = 0; d < perm.size(); ++d) {
+    to.shape[d] = from.shape[static_cast<size_t>(perm[d])];
+    if (perm[d] == from.quantized_dimension) to.quantized_dimension = static_cast<int>(d);
+  }
+  if (!tensor(out).shape.empty() && tensor(out).shape != to.shape)
+    return Corrupt(StrCat("'", to.name, "' has another shape than what it is made of"));
+  file_.tensors[static_cast<size_t>(out)] = std::move(to);
+  constant_[static_cast<size_t>(out)] = out;
+  return OkStatus();
 }
 
 // ---- Parts ----
