@@ -7,7 +7,9 @@ and left out. Needs torch, numpy, onnx and onnxruntime; NNCF and torchao for the
 
 import copy
 import os
+import shutil
 import sys
+import tempfile
 import warnings
 
 import numpy as np
@@ -138,12 +140,11 @@ CONFIGS = {
     "u8_per_tensor": q.QConfig(activations(0, 255), q.default_weight_fake_quant),
     "s8_symmetric": q.QConfig(activations(-128, 127, torch.qint8, torch.per_tensor_symmetric), q.default_per_channel_weight_fake_quant),
     "u7": q.QConfig(activations(0, 127), q.default_per_channel_weight_fake_quant),
-    "narrow": q.QConfig(activations(0, 255), fake(q.MovingAveragePerChannelMinMaxObserver, -127, 127, torch.qint8,
-                                                  torch.per_channel_symmetric, ch_axis=0)),
     "fbgemm": q.get_default_qat_qconfig("fbgemm"),
     "qnnpack": q.get_default_qat_qconfig("qnnpack"),
-    "x86": q.get_default_qat_qconfig("x86"),
 }
+# What these observe by is no operator of the older exporter.
+FUSED = ("fbgemm", "qnnpack")
 
 
 def eager(config, fuse=q.fuse_modules_qat):
@@ -157,7 +158,8 @@ def eager(config, fuse=q.fuse_modules_qat):
 
 
 for label in CONFIGS:
-    case(f"eager_{label}_script")(lambda path, label=label: export(path, eager(label), False))
+    if label not in FUSED:
+        case(f"eager_{label}_script")(lambda path, label=label: export(path, eager(label), False))
     case(f"eager_{label}_dynamo")(lambda path, label=label: export(path, bare(eager(label)), True))
 class FakeQuantize(nn.Module):
     """Fake quantization as torch.export takes it: no more than the operator."""
@@ -196,21 +198,15 @@ for label in ("u8", "fbgemm", "qnnpack"):
     case(f"eager_converted_{label}_script")(lambda path, label=label: export(path, converted(label), False))
 
 
-def fx(backend, convert):
+@case("fx_converted_script")
+def fx(path):
     from torch.ao.quantization import quantize_fx
+    torch.backends.quantized.engine = "fbgemm"
     model = plain(trained())
-    model = quantize_fx.prepare_qat_fx(model.train(), q.get_default_qat_qconfig_mapping(backend), (torch.zeros(1, 3, 32, 32),))
+    model = quantize_fx.prepare_qat_fx(model.train(), q.get_default_qat_qconfig_mapping("x86"), (torch.zeros(1, 3, 32, 32),))
     train(model, 10, 0.002, seed=1)
     model.eval().apply(q.disable_observer)
-    return getattr(quantize_fx, convert)(model) if convert else model
-
-
-for dynamo in (False, True):
-    exporter = "dynamo" if dynamo else "script"
-    case(f"fx_{exporter}")(lambda path, dynamo=dynamo: export(path, fx("x86", None), dynamo))
-    case(f"fx_qnnpack_{exporter}")(lambda path, dynamo=dynamo: export(path, fx("qnnpack", None), dynamo))
-    case(f"fx_converted_{exporter}")(lambda path, dynamo=dynamo: export(path, fx("x86", "convert_fx"), dynamo))
-    case(f"fx_reference_{exporter}")(lambda path, dynamo=dynamo: export(path, fx("x86", "convert_to_reference_fx"), dynamo))
+    export(path, quantize_fx.convert_fx(model), False)
 
 
 def pt2e(fold):
@@ -232,42 +228,38 @@ for fold in (False, True):
     case(f"pt2e_{'folded' if fold else 'float_weights'}_dynamo")(lambda path, fold=fold: export(path, pt2e(fold), True))
 
 
-def nncf_model(preset, strip):
+def nncf(path, preset):
     import nncf
-    model = plain(trained()).eval()
     data = nncf.Dataset([photos(8, 50 + i)[0] for i in range(8)])
-    model = nncf.quantize(model, data, preset=getattr(nncf.QuantizationPreset, preset), subset_size=8)
+    model = nncf.quantize(plain(trained()).eval(), data, preset=getattr(nncf.QuantizationPreset, preset), subset_size=8)
     train(model.train(), 10, 0.002, seed=1)
-    model.eval()
-    return nncf.strip(model, strip_format=nncf.StripFormat.NATIVE, example_input=torch.zeros(1, 3, 32, 32)) if strip else model
+    example = torch.zeros(1, 3, 32, 32)
+    export(path, nncf.strip(model.eval(), strip_format=nncf.StripFormat.NATIVE, example_input=example), False)
 
 
 for preset in ("PERFORMANCE", "MIXED"):
-    for dynamo in (False, True):
-        exporter = "dynamo" if dynamo else "script"
-        case(f"nncf_{preset.lower()}_{exporter}")(lambda path, p=preset, d=dynamo: export(path, nncf_model(p, True), d))
-    case(f"nncf_{preset.lower()}_unstripped")(lambda path, p=preset: export(path, nncf_model(p, False), False))
+    case(f"nncf_{preset.lower()}_script")(lambda path, preset=preset: nncf(path, preset))
 
 
 def main():
     root, wanted = sys.argv[1], sys.argv[2:]
     x = photos(100, 7)[0]
 
-    def write_case(folder, make):
-        path = os.path.join(folder, "model.onnx")
-        os.makedirs(folder, exist_ok=True)
-        make(path)
-        write(folder, x, exact(path, x))
+    def write_case(name, make):
+        with tempfile.TemporaryDirectory() as work:
+            path = os.path.join(work, "model.onnx")
+            make(path)
+            expected = exact(path, x)
+            folder = os.path.join(root, name)
+            os.makedirs(folder, exist_ok=True)
+            shutil.move(path, os.path.join(folder, "model.onnx"))
+            write(folder, x, expected)
 
     os.makedirs(root, exist_ok=True)
-    float_path = os.path.join(root, "float.onnx")
-    export(float_path, plain(trained()).eval(), False)
+    export(os.path.join(root, "float.onnx"), plain(trained()).eval(), False)
     for name, make in CASES.items():
-        folder = os.path.join(root, name)
-        if (not wanted or any(w in name for w in wanted)) and not attempt(name, lambda: write_case(folder, make)) and os.path.isdir(folder):
-            for left in os.listdir(folder):
-                os.remove(os.path.join(folder, left))
-            os.rmdir(folder)
+        if not wanted or any(w in name for w in wanted):
+            attempt(name, lambda: write_case(name, make))
 
 
 if __name__ == "__main__":

@@ -193,6 +193,57 @@ TEST_P(PyTorch, QuantizedOnnx) {
   EXPECT_GE(cases.size(), GetParam() == std::string("torch") ? 48u : 6u);
 }
 
+/// Of networks after quantization-aware training: everything that is rounded is an integer, and the
+/// answers are the file's own within a step or two of the output.
+constexpr Tolerance kTrained{.relative = 0.02f};
+
+/// Where a case needs a package of its own; skips visibly without it.
+#define OCTET_REQUIRE_CASE(exports, name, package)                   \
+  if (!std::filesystem::exists((exports).path() + "/" + (name)))     \
+  GTEST_SKIP() << "everything but " << (package) << ", which is not" \
+               << " in build/exporters; tests/golden/setup_exporters.sh installs it"
+
+TEST(Trained, Onnx) {
+  OCTET_REQUIRE_EXPORTERS("torch");
+  const Exports exports("torch_trained", python, "export_qat_torch.py", "");
+  CompareOnnx(exports, 17, kTrained);
+  for (const std::string& folder : exports.Cases()) {
+    SCOPED_TRACE(folder);
+    Result<Graph> graph = ImportModel(folder + "/model.onnx", {});
+    ASSERT_TRUE(graph.ok() && Optimize(&*graph).ok());
+    EXPECT_TRUE(IsQuantized(*graph));
+    for (const Node& n : graph->nodes) {
+      if (n.type == OpType::kConv2d) {
+        EXPECT_EQ(graph->tensor(n.inputs[0]).dtype, DType::kU8) << n.name;
+      }
+    }
+  }
+  OCTET_REQUIRE_CASE(exports, "pt2e_folded_dynamo", "torchao");
+  OCTET_REQUIRE_CASE(exports, "nncf_mixed_script", "nncf");
+}
+
+TEST(Trained, TensorFlow) {
+  OCTET_REQUIRE_EXPORTERS("tensorflow");
+  const Exports exports("tensorflow_trained", python, "export_qat_tensorflow.py", "");
+  ASSERT_TRUE(exports.ok());
+  for (const std::string& folder : exports.Cases()) {
+    const std::string name = std::filesystem::path(folder).filename().string();
+    SCOPED_TRACE(name);
+    if (name.ends_with("_saved_model")) {
+      EXPECT_NE(ImportModel(folder + "/saved_model", {})
+                    .status()
+                    .message()
+                    .find("export quantization-aware models as int8 TFLite or QDQ ONNX"),
+                std::string::npos);
+      continue;
+    }
+    const bool is_onnx = std::filesystem::exists(folder + "/model.onnx");
+    Compare(folder + (is_onnx ? "/model.onnx" : "/model.tflite"), folder, {}, kTrained);
+  }
+  EXPECT_GE(exports.Cases().size(), 9u);
+  OCTET_REQUIRE_CASE(exports, "keras", "tensorflow_model_optimization");
+}
+
 TEST(TensorFlow, SavedModels) {
   OCTET_REQUIRE_EXPORTERS("tensorflow");
   const Exports exports("tensorflow_saved", python, "export_savedmodel.py", "");

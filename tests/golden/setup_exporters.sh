@@ -33,10 +33,11 @@ current_torch() {
   "${pip[@]}" --no-deps torch torchvision timm &&
     "$folder/bin/python" -c 'import importlib.metadata as m
 print("\n".join(r for r in m.requires("torch") if not r.startswith("triton") and "extra ==" not in r))' > "$folder/requirements.txt" &&
-    "${pip[@]}" -r "$folder/requirements.txt" numpy "pillow<13" onnx onnxscript onnxruntime huggingface_hub safetensors pyyaml
+    "${pip[@]}" -r "$folder/requirements.txt" numpy "pillow<13" onnx onnxscript onnxruntime huggingface_hub safetensors pyyaml &&
+    "${pip[@]}" nncf && "${pip[@]}" --no-deps torchao
 }
 
-environment tensorflow eval '"${pip[@]}" tensorflow-cpu keras numpy tf2onnx onnx pillow opencv-python-headless && "${pip[@]}" --no-deps tf_keras'
+environment tensorflow eval '"${pip[@]}" tensorflow-cpu keras numpy tf2onnx onnx pillow opencv-python-headless && "${pip[@]}" dm-tree && "${pip[@]}" --no-deps tf_keras tensorflow_model_optimization'
 environment torch current_torch
 environment torch113 eval '"${pip[@]}" torch==1.13.1 "numpy<2"'
 exit "$status"
