@@ -72,7 +72,7 @@ struct Layer {
   int node = -1;  ///< Of the float network; -1: its input.
   TensorId tensor = kNoTensor;
   int after_node = -1;
-  TensorId after_tensor = kNoTensor;  ///< Of the same name; kNoTensor where there is none.
+  TensorId after_tensor = kNoTensor;  ///< The same value; kNoTensor where there is none.
   std::vector<Chain> variants;        ///< What readers get; the first is the usual one.
   std::map<std::pair<int, int>, size_t> variant_of;  ///< By reader and slot.
   std::optional<Codes> codes;                        ///< The first rounding, whoever does it.
@@ -339,6 +339,65 @@ class LayerComparison {
            after().tensor(n.inputs[kInputX]).dtype == DType::kF32;
   }
 
+  /// Where no layer has a name in both, as after quantization-aware training or by another
+  /// exporter: layers by their order, if all are alike, each with what becomes of its value
+  /// before another layer reads it, and the node that is the layer.
+  using Pairs = std::map<TensorId, std::pair<TensorId, int>>;
+  Pairs ByOrder(const std::map<std::string, TensorId>& by_name) const {
+    static const auto is_layer = [](const Node& n) {
+      return TraitsOf(n.type).has_weights || n.type == OpType::kMaxPool ||
+             n.type == OpType::kAveragePool || n.type == OpType::kGlobalAveragePool;
+    };
+    const auto weights = [](const Graph& g, const Node& n) {
+      return TraitsOf(n.type).has_weights ? g.tensor(n.inputs[kInputWeights]).shape : Shape();
+    };
+    constexpr int kNobody = -1, kMany = -2;
+    std::vector<int> reader(after().tensors.size(), kNobody);
+    std::vector<const Node*> others;
+    for (const Node& n : after().nodes) {
+      if (is_layer(n)) others.push_back(&n);
+      for (TensorId id : n.inputs) {
+        if (id == kNoTensor) continue;
+        reader[id] = reader[id] == kNobody ? static_cast<int>(&n - after().nodes.data()) : kMany;
+      }
+    }
+    Pairs pairs;
+    for (const Node& n : before().nodes) {
+      if (!is_layer(n)) continue;
+      // What the caller knows an output by says nothing.
+      const bool named = TraitsOf(n.type).has_weights && n.output != before().outputs[0] &&
+                         by_name.contains(before().tensor(n.output).name);
+      // Of two branches either may be first.
+      const auto other = std::find_if(others.begin(), others.end(), [&](const Node* o) {
+        return o->type == n.type && weights(before(), n) == weights(after(), *o);
+      });
+      if (named || other == others.end()) return {};
+      const auto adds_in = [](const Node& node) {
+        return TraitsOf(node.type).has_weights && node.input(kInputResidual) != kNoTensor;
+      };
+      bool adds = adds_in(n) && !adds_in(**other);
+      const bool adds_too_early = adds_in(**other) && !adds_in(n);
+      TensorId id = (*other)->output;
+      int node = static_cast<int>(*other - after().nodes.data());
+      others.erase(other);
+      for (int r = reader[id]; r >= 0; r = reader[id]) {
+        const Node& next = after().nodes[static_cast<size_t>(r)];
+        const bool keeps = TraitsOf(next.type).converts || next.type == OpType::kScaleShift ||
+                           next.type == OpType::kRelu || next.type == OpType::kRelu6 ||
+                           next.type == OpType::kClip;
+        // A node of its own, or in the layer of the other branch.
+        const bool sum =
+            next.type == OpType::kAdd || (adds_in(next) && next.inputs[kInputResidual] == id);
+        if (!keeps && !(adds && sum)) break;
+        adds = adds && !sum;
+        if (next.type == OpType::kScaleShift) node = -1;  // Its weights are other numbers.
+        id = next.output;
+      }
+      if (!adds && !adds_too_early) pairs[n.output] = {id, node};
+    }
+    return others.empty() ? pairs : Pairs();
+  }
+
   /// Finds each value of the float network in the other.
   Status Pair() {
     before_producer_ = Producers(before());
@@ -348,6 +407,7 @@ class LayerComparison {
       if (!after().tensors[id].is_constant())
         by_name.emplace(after().tensors[id].name, static_cast<TensorId>(id));
     }
+    const Pairs by_order = ByOrder(by_name);
     std::vector<int> counterpart(before().nodes.size(), -1);
     layer_of_.assign(before().tensors.size(), -1);
     exponents_.resize(before().tensors.size());
@@ -367,10 +427,15 @@ class LayerComparison {
     bool any = false;
     for (size_t i = 0; i < before().nodes.size(); ++i) {
       const Node& n = before().nodes[i];
+      const auto in_order = by_order.find(n.output);
       const auto found = by_name.find(before().tensor(n.output).name);
-      const TensorId base = found == by_name.end() ? kNoTensor : Trace(found->second).first;
+      const TensorId value = in_order != by_order.end() ? in_order->second.first
+                             : found != by_name.end()   ? found->second
+                                                        : kNoTensor;
+      const TensorId base = value == kNoTensor ? kNoTensor : Trace(value).first;
       const int p = base == kNoTensor ? -1 : after_producer_[base];
       const bool is_same = p >= 0 && after().nodes[p].type == n.type &&
+                           (in_order == by_order.end() || in_order->second.second == p) &&
                            after().tensor(base).shape == before().tensor(n.output).shape &&
                            std::all_of(n.inputs.begin(), n.inputs.end(), [&](const TensorId& id) {
                              const TensorId other =
@@ -381,10 +446,17 @@ class LayerComparison {
       exponents_[n.output].assign(static_cast<size_t>(before().tensor(n.output).shape.back()), 0);
       if (n.type == OpType::kReshape) continue;  // No work, and not shown.
       Layer* layer = add(static_cast<int>(i), n.output);
-      if (!is_same) continue;
+      // By their order values are found that other nodes give: a sum of its own, a scale.
+      if (!is_same && (in_order == by_order.end() ||
+                       !(after().tensor(base).shape == before().tensor(n.output).shape)))
+        continue;
       any = true;
-      layer->after_node = p;
-      layer->after_tensor = found->second;
+      if (is_same) {
+        layer->after_node = p;
+      } else if (TraitsOf(n.type).has_weights) {
+        layer->after_node = in_order->second.second;
+      }
+      layer->after_tensor = value;
       by_base[base] = layers_.size() - 1;
     }
     if (!any) return InvalidArgument("different networks: they have no layer in common");
@@ -724,6 +796,12 @@ class LayerComparison {
     return g;
   }
 
+  /// False for a layer whose weights the second network has in another form, or not at all.
+  bool KnowsWeights(const Layer& layer) const {
+    return layer.after_node >= 0 || layer.node < 0 ||
+           !TraitsOf(before().nodes[layer.node].type).has_weights;
+  }
+
   Result<Piece> Cut(const Graph& g, size_t first, size_t end, TensorId output) const {
     return Piece::Cut(g, first, end, output, options_.threads);
   }
@@ -771,7 +849,8 @@ class LayerComparison {
                                     [](const Chain& c) { return !c.empty(); });
     std::optional<Graph> changed;
     if (layer->after_node >= 0) changed = WithConstantsOf(*layer);
-    if (layer->variants.empty() || (!rounds && !changed)) return OkStatus();
+    if (layer->variants.empty() || !KnowsWeights(*layer) || (!rounds && !changed))
+      return OkStatus();
     const auto cut = static_cast<size_t>(layer->node + 1);
     std::vector<Values> quantized = exact;
     if (changed) {
@@ -893,8 +972,10 @@ class LayerComparison {
       }
       if (layer.codes) d.quantized = Expressible(*layer.codes);
       d.histogram = layer.histogram;
-      if (layer.node >= 0) FindOdd(layer, TraitsOf(before().nodes[layer.node].type), &d);
+      if (layer.node >= 0 && layer.values > 0)
+        FindOdd(layer, TraitsOf(before().nodes[layer.node].type), &d);
       d.isolated_sqnr_db = Decibels(layer.isolated_signal, layer.isolated_noise);
+      if (!KnowsWeights(layer)) d.isolated_sqnr_db = std::numeric_limits<double>::quiet_NaN();
       if (sum > 0.0) d.share = layer.isolated_noise / sum;
       if (layer.total_error > 0.0) {
         const double weights = std::min(1.0, layer.weight_error / layer.total_error);

@@ -49,7 +49,8 @@ struct LayerDifference {
 
   // Some samples, nothing else quantized.
   /// Of the scores, with this layer's weights and the rounding of what it gives (at its readers,
-  /// too, where they convert it) as the second network has them; infinite where that does nothing.
+  /// too, where they convert it) as the second network has them; infinite where that does nothing,
+  /// not a number where it cannot be said.
   double isolated_sqnr_db = 0.0;
   /// Its part of the sum of all isolated errors' energies, 0 to 1.
   double share = 0.0;

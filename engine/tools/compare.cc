@@ -45,7 +45,9 @@ std::string Short(double value) {
   return text;
 }
 
-std::string Decibels(double db) { return std::isinf(db) ? "exact" : Fixed(db, 1); }
+std::string Decibels(double db) {
+  return std::isinf(db) ? "exact" : std::isnan(db) ? "-" : Fixed(db, 1);
+}
 
 /// Of 1.
 std::string ShareText(double share) {

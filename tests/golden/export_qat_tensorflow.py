@@ -126,10 +126,7 @@ def lite(path, x):
     (into,), (out,) = interpreter.get_input_details(), interpreter.get_output_details()
     answers = []
     for row in x:
-        if into["dtype"] != np.float32:
-            scale, zero = into["quantization"]
-            row = np.clip(np.round(row / scale) + zero, np.iinfo(into["dtype"]).min, np.iinfo(into["dtype"]).max)
-        interpreter.set_tensor(into["index"], row[None].astype(into["dtype"]))
+        interpreter.set_tensor(into["index"], row[None])
         interpreter.invoke()
         answers.append(interpreter.get_tensor(out["index"])[0].copy())
     return np.stack(answers)
@@ -191,7 +188,6 @@ def main():
         write(folder, lite(path, x))
 
     optimize = {"optimizations": [tf.lite.Optimize.DEFAULT]}
-    integer = {**optimize, "inference_input_type": tf.int8, "inference_output_type": tf.int8}
     tflite_float = lambda: tf.lite.TFLiteConverter.from_keras_model(trained)
     attempt("float", lambda: tflite("float", tflite_float))
     qat = []
@@ -202,7 +198,6 @@ def main():
         return tf.lite.TFLiteConverter.from_keras_model(qat[0])
 
     attempt("keras", lambda: tflite("keras", of_keras, **optimize))
-    attempt("keras_integer", lambda: tflite("keras_integer", of_keras, **integer))
     attempt("keras_float", lambda: tflite("keras_float", of_keras))
     for label, per_channel, bits in (("per_channel", True, 8), ("per_tensor", False, 8)):
         fake = Fake(trained, per_channel, bits)

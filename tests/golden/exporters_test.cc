@@ -240,7 +240,7 @@ TEST(Trained, TensorFlow) {
     const bool is_onnx = std::filesystem::exists(folder + "/model.onnx");
     Compare(folder + (is_onnx ? "/model.onnx" : "/model.tflite"), folder, {}, kTrained);
   }
-  EXPECT_GE(exports.Cases().size(), 9u);
+  EXPECT_GE(exports.Cases().size(), 8u);
   OCTET_REQUIRE_CASE(exports, "keras", "tensorflow_model_optimization");
 }
 

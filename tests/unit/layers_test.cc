@@ -93,6 +93,12 @@ void Edit(Graph* g, const std::string& node, int slot, const Change& change) {
                                    values.size() * sizeof(float)));
 }
 
+/// With tensors of other names.
+Graph Renamed(Graph g) {
+  for (Tensor& t : g.tensors) t.name += "'";
+  return g;
+}
+
 TEST(LayersTest, TheSameNetworkIsExact) {
   const Graph g = SmallNetwork(Precision::kFp32);
   const LayerReport r = Compare(g, g, Samples(6));
@@ -428,9 +434,58 @@ TEST(LayersTest, WhatCannotBeComparedIsSaid) {
             "different networks: their inputs are [1,20,20,3] and [1,11,9,3]");
   EXPECT_EQ(message(Quantized(g, TableOf(g, samples)), g, samples),
             "tensor 'stem' is uint8, expected a network of float32 to compare with");
-  Graph renamed = g;
-  for (Tensor& t : renamed.tensors) t.name += "'";
+  Graph renamed = Renamed(g);
+  NodeOf(&renamed, "pool").type = OpType::kMaxPool;
+  NodeOf(&renamed, "pool").window = {.kernel_h = 20, .kernel_w = 20};
   EXPECT_EQ(message(g, renamed, samples), "different networks: they have no layer in common");
+}
+
+TEST(LayersTest, LayersOfOtherNamesPairByTheirOrder) {
+  const Graph g = SmallNetwork(Precision::kFp32);
+  const std::vector<NamedSample> samples = Samples(6);
+  const Graph quantized = Quantized(g, TableOf(g, samples));
+  const LayerReport named = Compare(g, quantized, samples),
+                    renamed = Compare(g, Renamed(quantized), samples);
+  ASSERT_EQ(named.layers.size(), renamed.layers.size());
+  for (size_t i = 0; i < named.layers.size(); ++i) {
+    SCOPED_TRACE(named.layers[i].name);
+    EXPECT_EQ(named.layers[i].sqnr_db, renamed.layers[i].sqnr_db);
+    EXPECT_EQ(named.layers[i].precision, renamed.layers[i].precision);
+    EXPECT_EQ(named.layers[i].isolated_sqnr_db, renamed.layers[i].isolated_sqnr_db);
+  }
+}
+
+/// The sum that the float network has in a layer is a node of its own in the other, whose layer's
+/// own value is none of the float network's; a layer that is nowhere has no channels to speak of.
+TEST(LayersTest, ASumBehindALayerIsItsValue) {
+  const Graph g = SmallNetwork(Precision::kFp32);
+  Graph other = Renamed(g);
+  Node& b = NodeOf(&other, "b");
+  const TensorId sum = b.output, stem = b.inputs[kInputResidual];
+  const TensorId product = other.AddActivation("product", DType::kF32, other.tensor(sum).shape);
+  b.inputs[kInputResidual] = kNoTensor;
+  b.output = product;
+  Node add;
+  add.type = OpType::kAdd;
+  add.name = "sum";
+  add.inputs = {product, stem};
+  add.output = sum;
+  other.nodes.insert(other.nodes.begin() + (&b - other.nodes.data()) + 1, add);
+  for (const LayerDifference& d : Compare(g, other, Samples(3)).layers) {
+    EXPECT_EQ(d.precision, "fp32") << d.name;
+    EXPECT_GT(d.sqnr_db, 100.0) << d.name;
+  }
+  NodeOf(&other, "sum").type = OpType::kScaleShift;  // A batch norm, say, and no sum.
+  const std::vector<float> ones(16, 1.0f), zeros(16, 0.0f);
+  Node& scale = NodeOf(&other, "sum");
+  scale.inputs = {product, other.AddConstant("ones", DType::kF32, {16}, ones.data(), 64),
+                  other.AddConstant("zeros", DType::kF32, {16}, zeros.data(), 64)};
+  EXPECT_EQ(LayerOf(Compare(g, other, Samples(3)), "b").precision, "");
+  other.tensors[static_cast<size_t>(NodeOf(&other, "stem").output)].name = "stem";  // One is named.
+  const LayerReport report = Compare(g, other, Samples(3));
+  EXPECT_EQ(LayerOf(report, "stem").precision, "fp32");
+  EXPECT_EQ(LayerOf(report, "a").precision, "");
+  EXPECT_TRUE(LayerOf(report, "a").dead.empty());
 }
 
 }  // namespace

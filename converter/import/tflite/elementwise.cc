@@ -374,8 +374,9 @@ Status TfliteImporter::QuantizeConstant(int in, int out, int low, int high) {
     return Corrupt(StrCat("'", t.name, "' has another shape than the constant it is made of"));
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> values, Floats(in));
   std::vector<std::byte>& codes = codes_[out];
+  const size_t run = t.run();
   for (size_t i = 0; i < values.size(); ++i) {
-    const size_t c = i / t.run() % t.scale.size();
+    const size_t c = i / run % t.scale.size();
     const double code = std::round(values[i] / t.scale[c]) + static_cast<double>(t.zero_point[c]);
     if (!std::isfinite(code))
       return InvalidArgument(
