@@ -1051,6 +1051,16 @@ TEST(OnnxConstants, KeepTheirTypes) {
   cast.Initializer(IntTensor("i", {4}, {-1, 254, 3, 300}));
   cast.Node("Cast", {"i"}, {"c"}, {{"to", int64_t{2}}});
   EXPECT_EQ(value(added(cast, "c")), (List{255, 254, 3, 44}));
+  for (const int opset : {10, 13}) {
+    OnnxBuilder clip(opset);
+    clip.Initializer(FloatTensor("i", {4}, {-3, 0, 0.5f, 2}));
+    if (opset < 11) {
+      clip.Node("Clip", {"i"}, {"c"}, {{"max", 1.0f}});
+    } else {
+      clip.Initializer(FloatTensor("one", {}, {1})).Node("Clip", {"i", "", "one"}, {"c"});
+    }
+    EXPECT_EQ(value(added(clip, "c")), (List{-3, 0, 0.5, 1})) << opset;
+  }
   OnnxBuilder to_bool(13);
   to_bool.Initializer(FloatTensor("i", {4}, {3, 0, -2, 0.5f}));
   to_bool.Node("Cast", {"i"}, {"c"}, {{"to", int64_t{9}}});
