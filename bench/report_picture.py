@@ -3,7 +3,7 @@
 
     octet_convert models/flowers/flowers_resnet.safetensors --graph=flowers_resnet \\
         --labels=models/flowers/labels.txt --preprocessing=models/flowers/preprocessing.json \\
-        --precision=fp32,fp16,hybrid,int8 --calibration-data=validation.tfrecord \\
+        --precision=fp32,fp16,int16x8,hybrid,int8 --calibration-data=validation.tfrecord \\
         --data=test.tfrecord --output=flowers.octet --report=report.html
     python3 bench/report_picture.py report.html          # bench/results/report.png
 """
