@@ -1,6 +1,7 @@
 // A choice is a tensor whose error would go: of its readers in float, and of the layer that makes
-// it where its weights are to blame. Choices are ordered by error over time; the shortest beginning
-// of that order that holds the budget is found by doubling and halving, then thinned.
+// it where its weights are to blame. Choices are ordered by error over cost; the shortest beginning
+// of that order that holds the budget is found by doubling and halving, then thinned. Costs are
+// counted, not measured, so that the same data gives the same file.
 #include "converter/tune/budget.h"
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <utility>
 
 #include "converter/report/layers.h"
+#include "engine/src/model_impl.h"
 #include "formats/base/macros.h"
 #include "formats/model/operators.h"
 
@@ -19,12 +21,12 @@ namespace {
 
 /// Of a layer's own error, above which the rounding of what it gives is not all that counts.
 constexpr double kBlamedWeights = 0.1;
-/// A choice that costs nothing measurable is taken as costing this.
-constexpr double kLeastMs = 1e-3;
+/// Products that float takes the time of one byte of activations for, roughly.
+constexpr double kProductsPerByte = 8.0;
 
 struct Choice {
   std::vector<std::string> layers;
-  double share = 0.0, ms = 0.0;
+  double share = 0.0, cost = 1.0;
 };
 
 /// Nodes that read tensor `name`, and what reads it behind operators that only move values.
@@ -40,9 +42,11 @@ void AddReaders(const Graph& g, const std::string& name, std::vector<std::string
 }
 
 std::vector<Choice> ChoicesOf(const Graph& g, const LayerReport& report) {
-  std::map<std::string, double> ms;
-  for (const LayerDifference& d : report.layers)
-    ms[d.name] = std::max(0.0, d.before_ms - d.after_ms);
+  std::map<std::string, double> costs;
+  for (const Node& n : g.nodes) {
+    costs[n.name] = static_cast<double>(NodeMacs(g, n)) +
+                    kProductsPerByte * static_cast<double>(ActivationBytes(g, n));
+  }
   std::vector<Choice> choices;
   for (const LayerDifference& d : report.layers) {
     if (!(d.share > 0.0)) continue;
@@ -50,11 +54,11 @@ std::vector<Choice> ChoicesOf(const Graph& g, const LayerReport& report) {
     c.share = d.share;
     AddReaders(g, d.tensor, &c.layers);
     if (d.weights > kBlamedWeights && d.type != "input") c.layers.push_back(d.name);
-    for (const std::string& name : c.layers) c.ms += ms[name];
+    for (const std::string& name : c.layers) c.cost += costs[name];
     choices.push_back(std::move(c));
   }
   std::stable_sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
-    return a.share / std::max(a.ms, kLeastMs) > b.share / std::max(b.ms, kLeastMs);
+    return a.share / a.cost > b.share / b.cost;
   });
   return choices;
 }
@@ -94,10 +98,10 @@ class Search {
     }
     taken = FirstOf(holds);
     OCTET_ASSIGN_OR_RETURN(bool good, Try(taken));
-    std::vector<size_t> slowest(taken.begin(), taken.end());
-    std::stable_sort(slowest.begin(), slowest.end(),
-                     [&](size_t a, size_t b) { return choices_[a].ms > choices_[b].ms; });
-    for (size_t i : slowest) {
+    std::vector<size_t> dearest(taken.begin(), taken.end());
+    std::stable_sort(dearest.begin(), dearest.end(),
+                     [&](size_t a, size_t b) { return choices_[a].cost > choices_[b].cost; });
+    for (size_t i : dearest) {
       if (taken.size() == 1 || !good) break;
       std::set<size_t> fewer = taken;
       fewer.erase(i);

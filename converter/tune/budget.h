@@ -48,10 +48,10 @@ struct BudgetResult {
 };
 
 /// Makes float layers of `tuned` until `budget` holds on the samples of `meter`: first those whose
-/// error, found for each by itself on `samples`, is the largest for the time that float costs
-/// there; then those of them go again that are not needed after all, the slowest first. Every step
-/// is judged by the answers themselves. Always succeeds, with all layers in float at worst. Errors:
-/// those of CompareLayers and QuantizeGraph.
+/// error, found for each by itself on `samples`, is the largest for what float costs there by its
+/// products and bytes; then those of them go again that are not needed after all, the dearest
+/// first. Every step is judged by the answers themselves. Always succeeds, with all layers in float
+/// at worst. Errors: those of CompareLayers and QuantizeGraph.
 Result<BudgetResult> HoldBudget(
     const Tuned& tuned, const QuantizeOptions& quantize, const Budget& budget,
     const OutputMeter& meter, std::span<const NamedSample> samples,
