@@ -412,7 +412,7 @@ Result<Quantized> Quantize(const Arguments& a, Source* source, const QuantizeOpt
                                       bar->Update(done);
                                     }));
   q.graph = std::move(result.graph);
-  q.budget = BudgetReport{a.budget, std::move(result.kept), result.int8, result.mixed};
+  q.budget = std::move(result);
   return q;
 }
 

@@ -71,6 +71,7 @@ class Search {
       : tuned_(tuned), quantize_(quantize), budget_(budget), meter_(meter), progress_(progress) {}
 
   Result<BudgetResult> Run(std::span<const NamedSample> samples) {
+    result_.budget = budget_;
     OCTET_ASSIGN_OR_RETURN(result_.int8, meter_.Score(tuned_.graph));
     result_.graph = tuned_.graph;
     result_.mixed = result_.int8;
@@ -81,11 +82,10 @@ class Search {
     OCTET_ASSIGN_OR_RETURN(const LayerReport report,
                            CompareLayers(tuned_.original, tuned_.graph, samples, compare));
     choices_ = ChoicesOf(tuned_.original, report);
-    std::set<size_t> taken;
     size_t fails = 0, holds = choices_.size();  // Choices from the first one on.
     for (size_t n = 1; n < choices_.size(); n *= 2) {
-      OCTET_ASSIGN_OR_RETURN(const bool good, Try(FirstOf(n)));
-      if (good) {
+      OCTET_ASSIGN_OR_RETURN(const bool does, Try(FirstOf(n)));
+      if (does) {
         holds = n;
         break;
       }
@@ -93,11 +93,14 @@ class Search {
     }
     while (fails + 1 < holds) {
       const size_t middle = (fails + holds) / 2;
-      OCTET_ASSIGN_OR_RETURN(const bool good, Try(FirstOf(middle)));
-      (good ? holds : fails) = middle;
+      OCTET_ASSIGN_OR_RETURN(const bool does, Try(FirstOf(middle)));
+      (does ? holds : fails) = middle;
     }
-    taken = FirstOf(holds);
-    OCTET_ASSIGN_OR_RETURN(bool good, Try(taken));
+    std::set<size_t> taken = FirstOf(holds);
+    bool good = holds < choices_.size();  // The last one that was good, then, is this one.
+    if (!good) {
+      OCTET_ASSIGN_OR_RETURN(good, Try(taken));
+    }
     std::vector<size_t> dearest(taken.begin(), taken.end());
     std::stable_sort(dearest.begin(), dearest.end(),
                      [&](size_t a, size_t b) { return choices_[a].cost > choices_[b].cost; });

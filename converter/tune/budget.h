@@ -37,14 +37,12 @@ struct KeptLayer {
 /// What came of a budget, for people.
 struct BudgetReport {
   Budget budget;
-  std::vector<KeptLayer> kept;
+  std::vector<KeptLayer> kept;  ///< In the network's order; none where int8 does.
   OutputScore int8, mixed;
 };
 
-struct BudgetResult {
+struct BudgetResult : BudgetReport {
   Graph graph;
-  std::vector<KeptLayer> kept;  ///< In the network's order; none where int8 does.
-  OutputScore int8, mixed;
 };
 
 /// Makes float layers of `tuned` until `budget` holds on the samples of `meter`: first those whose

@@ -1,11 +1,8 @@
 #include "converter/tune/output_meter.h"
 
-#include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
-#include <numeric>
 
+#include "converter/report/verdict.h"
 #include "engine/src/runner.h"
 #include "formats/base/macros.h"
 #include "formats/model/operators.h"
@@ -63,31 +60,20 @@ Status OutputMeter::Run(
       values.resize(output.num_elements());
       output.ToFloats(runner->output(0).data(), values.data());
     }
-    const auto mean = static_cast<float>(std::accumulate(values.begin(), values.end(), 0.0) /
-                                         static_cast<double>(values.size()));
-    if (values.size() > 1)
-      for (float& v : values) v -= mean;
     OCTET_RETURN_IF_ERROR(use(std::move(values), samples.label ? samples.label() : -1));
   }
 }
 
 Result<OutputScore> OutputMeter::Score(const Graph& quantized) const {
   OutputScore score;
-  double signal = 0.0, noise = 0.0;
+  Energies energies;
   OCTET_RETURN_IF_ERROR(Run(quantized, [&](const std::vector<float>& got, int label) -> Status {
     const auto at = static_cast<size_t>(score.samples++);
     if (at >= answers_.size() || got.size() != answers_[at].size())
       return InternalError("the quantized network has other answers than the float one");
     const std::vector<float>& want = answers_[at];
-    for (size_t i = 0; i < got.size(); ++i) {
-      const double difference = static_cast<double>(got[i]) - want[i];
-      signal += static_cast<double>(want[i]) * want[i];
-      noise += difference * difference;
-    }
-    const auto largest = [](const std::vector<float>& v) {
-      return static_cast<int>(std::max_element(v.begin(), v.end()) - v.begin());
-    };
-    const int before = largest(want), after = largest(got);
+    energies.Add(want, got);
+    const auto before = static_cast<int>(Largest(want)), after = static_cast<int>(Largest(got));
     score.changed += before != after;
     if (label < 0 || label >= static_cast<int>(want.size())) return OkStatus();
     ++score.labelled;
@@ -95,8 +81,7 @@ Result<OutputScore> OutputMeter::Score(const Graph& quantized) const {
     score.correct += after == label;
     return OkStatus();
   }));
-  score.sqnr_db =
-      noise > 0.0 ? 10.0 * std::log10(signal / noise) : std::numeric_limits<double>::infinity();
+  score.sqnr_db = energies.Decibels();
   return score;
 }
 

@@ -17,8 +17,7 @@ namespace octet {
 struct OutputScore {
   int64_t samples = 0, changed = 0;  ///< Samples whose largest answer is at another place.
   int64_t labelled = 0, float_correct = 0, correct = 0;  ///< Of those whose class is known.
-  /// Signal to quantization noise: 10 log10 of the sum of squares of the float network's answers
-  /// over that of the differences; infinite where there are none.
+  /// Signal to quantization noise of the answers (Energies in report/verdict.h).
   double sqnr_db = 0.0;
 
   /// Percent points of accuracy; of samples without labels, percent that changed.
