@@ -12,8 +12,10 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <map>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -215,51 +217,47 @@ std::string WrongIn(const GraphCase& c) {
 }
 bool Fails(const GraphCase& c) { return !WrongIn(c).empty(); }
 
-TEST(GraphOracle, RandomGraphs) {
+/// Checks the networks that `make` makes of seeds, none of some. True where all that are usual were
+/// there and right, so that `coverage` should have everything.
+bool CheckRandomGraphs(const std::function<std::optional<Graph>(SeededChoices*)>& make,
+                       Coverage* coverage) {
   const int64_t count = FromEnvironment("OCTET_GRAPHS", kDefaultGraphs),
                 first = FromEnvironment("OCTET_GRAPH_SEED", 0);
   const std::vector<std::string> isas = OracleIsas();
   constexpr int kMostFailures = 10;
-  Coverage coverage;
   int failures = 0;
   for (int64_t seed = first; seed < first + count && failures < kMostFailures; ++seed) {
     SeededChoices choices(static_cast<uint64_t>(seed));
-    const Graph graph = GenerateGraph(&choices);
-    const std::vector<RunMode> modes = ChooseModes(&choices, graph, isas);
-    const std::string wrong = CheckGraph(graph, static_cast<uint64_t>(seed), modes, &coverage);
+    const std::optional<Graph> graph = make(&choices);
+    if (!graph) continue;
+    const std::vector<RunMode> modes = ChooseModes(&choices, *graph, isas);
+    const std::string wrong = CheckGraph(*graph, static_cast<uint64_t>(seed), modes, coverage);
     if (wrong.empty()) continue;
     ++failures;
     const std::string name = "OCTET_GRAPH_SEED=" + std::to_string(seed);
-    const GraphCase small = Shrink({graph, static_cast<uint64_t>(seed), modes}, Fails);
+    const GraphCase small = Shrink({*graph, static_cast<uint64_t>(seed), modes}, Fails);
     ADD_FAILURE() << name << ": " << wrong << "\nshrunk: " << WrongIn(small) << "\n"
                   << ToCode(small, name);
   }
-  Print(coverage);
-  if (count >= kDefaultGraphs && failures == 0) ExpectEverything(coverage);
+  Print(*coverage);
+  return count >= kDefaultGraphs && failures == 0;
+}
+
+TEST(GraphOracle, RandomGraphs) {
+  Coverage coverage;
+  if (CheckRandomGraphs([](SeededChoices* choices) { return GenerateGraph(choices); }, &coverage))
+    ExpectEverything(coverage);
 }
 
 /// The same with int16 instead of uint8.
 TEST(GraphOracle, RandomInt16Graphs) {
-  const int64_t count = FromEnvironment("OCTET_GRAPHS", kDefaultGraphs),
-                first = FromEnvironment("OCTET_GRAPH_SEED", 0);
-  const std::vector<std::string> isas = OracleIsas();
   Coverage coverage;
-  int failures = 0;
-  for (int64_t seed = first; seed < first + count && failures < 10; ++seed) {
-    SeededChoices choices(static_cast<uint64_t>(seed));
-    Graph graph = GenerateGraph(&choices);
-    if (!ToInt16(&graph)) continue;
-    const std::vector<RunMode> modes = ChooseModes(&choices, graph, isas);
-    const std::string wrong = CheckGraph(graph, static_cast<uint64_t>(seed), modes, &coverage);
-    if (wrong.empty()) continue;
-    ++failures;
-    const std::string name = "OCTET_GRAPH_SEED=" + std::to_string(seed);
-    const GraphCase small = Shrink({graph, static_cast<uint64_t>(seed), modes}, Fails);
-    ADD_FAILURE() << name << ": " << wrong << "\nshrunk: " << WrongIn(small) << "\n"
-                  << ToCode(small, name);
-  }
-  Print(coverage);
-  if (count < kDefaultGraphs || failures > 0) return;
+  const auto make = [](SeededChoices* choices) -> std::optional<Graph> {
+    Graph graph = GenerateGraph(choices);
+    if (!ToInt16(&graph)) return std::nullopt;
+    return graph;
+  };
+  if (!CheckRandomGraphs(make, &coverage)) return;
   for (const char* node : {"conv2d i16",
                            "conv2d i16 to f32",
                            "dense i16",
@@ -285,7 +283,7 @@ TEST(GraphOracle, RandomInt16Graphs) {
                            "dequantize i16 to f32"}) {
     ExpectAtLeast(coverage.nodes, node, 20);
   }
-  for (const std::string& isa : isas) {
+  for (const std::string& isa : OracleIsas()) {
     const auto table = kernels::SelectTable(isa);
     ASSERT_TRUE(table.ok()) << table.status().message();
     const bool wide = (*table)->wide_i16_i16 != nullptr;
