@@ -55,7 +55,7 @@ struct Arguments {
   std::string calibration_table, save_calibration_table;
   CalibrationOptions calibration;
   std::vector<TuneStep> tune = TuneOptions().steps;
-  std::vector<std::string> keep;  ///< Names or patterns.
+  std::vector<std::string> keep, widen;  ///< Names or patterns.
   Budget budget;
   std::string preprocessing, labels, name, graph, signature;
   WeightsChoice weights = WeightsChoice::kDefault;
@@ -75,8 +75,8 @@ struct Arguments {
 /// wherever they lie.
 std::string OptionsLine(const Arguments& a, Precision precision,
                         const std::optional<CalibrationTable>& table,
-                        const std::vector<TuneResult>& steps,
-                        const std::vector<std::string>& kept) {
+                        const std::vector<TuneResult>& steps, const std::vector<std::string>& kept,
+                        const std::vector<std::string>& widened) {
   std::string s = StrCat("--precision=", PrecisionName(precision));
   if (table)
     s += StrCat(" --calibration-method=", table->method, " --calibration-samples=", table->samples);
@@ -87,6 +87,7 @@ std::string OptionsLine(const Arguments& a, Precision precision,
   if (a.budget.max_drop) s += StrCat(" --max-drop=", *a.budget.max_drop);
   if (a.budget.min_sqnr_db) s += StrCat(" --min-sqnr=", *a.budget.min_sqnr_db);
   for (size_t i = 0; i < kept.size(); ++i) s += StrCat(i == 0 ? " --keep=" : ",", kept[i]);
+  for (size_t i = 0; i < widened.size(); ++i) s += StrCat(i == 0 ? " --widen=" : ",", widened[i]);
   if (a.fast_decode) s += " --fast-decode";
   if (a.input_type) s += StrCat(" --input-type=", DTypeName(*a.input_type));
   if (a.output_type) s += StrCat(" --output-type=", DTypeName(*a.output_type));
@@ -166,12 +167,12 @@ struct Source {
   Precision own = Precision::kFp32;
   bool raw_pixels = false;
   std::optional<CalibrationTable> table;
-  Data calibration, evaluation;        ///< The latter for a budget.
-  std::optional<OutputMeter> meter;    ///< On the former, made when first asked for.
-  std::string ranges_from;             ///< For people.
-  std::optional<ValueRange> measured;  ///< The input's range in the calibration.
-  std::vector<std::string> doubts;     ///< Of the same.
-  std::vector<std::string> keep;       ///< Names of layers.
+  Data calibration, evaluation;          ///< The latter for a budget.
+  std::optional<OutputMeter> meter;      ///< On the former, made when first asked for.
+  std::string ranges_from;               ///< For people.
+  std::optional<ValueRange> measured;    ///< The input's range in the calibration.
+  std::vector<std::string> doubts;       ///< Of the same.
+  std::vector<std::string> keep, widen;  ///< Names of layers.
 
   bool CanTune(Precision p) const {
     return calibration.set && table && !IsQuantized(graph) &&
@@ -195,7 +196,7 @@ Result<T> OverSamples(const Arguments& a, const Graph& graph, Data* data, const 
   const auto with = [&](bool labels) {
     data->set.emplace([choice = DataChoice(*data), graph, fast = a.fast_decode,
                        labels] { return choice.Open(graph, fast, labels); },
-                      static_cast<size_t>(graph.tensor(graph.inputs[0]).shape.num_elements()));
+                      graph.tensor(graph.inputs[0]).shape);
     return pass();
   };
   Result<T> labelled = with(true);
@@ -261,10 +262,12 @@ Status DivideData(const Arguments& a, Source* s) {
   return OkStatus();
 }
 
-/// The layers that --keep means.
-Result<std::vector<std::string>> FindKept(const Arguments& a, const Graph& graph) {
+/// The layers that `patterns` mean, of an option like --keep.
+Result<std::vector<std::string>> FindLayers(const char* option,
+                                            const std::vector<std::string>& patterns,
+                                            const Graph& graph) {
   std::vector<std::string> names;
-  for (const std::string& pattern : a.keep) {
+  for (const std::string& pattern : patterns) {
     const size_t before = names.size();
     for (const Node& n : graph.nodes)
       if (n.name == pattern || MatchesPattern(pattern, n.name)) names.push_back(n.name);
@@ -272,7 +275,7 @@ Result<std::vector<std::string>> FindKept(const Arguments& a, const Graph& graph
     std::string some;
     for (size_t i = 0; i < std::min<size_t>(3, graph.nodes.size()); ++i)
       some += StrCat(i == 0 ? "" : ", ", "'", graph.nodes[i].name, "'");
-    return InvalidArgument(StrCat("--keep=", pattern, ": no layer has this name, of ",
+    return InvalidArgument(StrCat(option, "=", pattern, ": no layer has this name, of ",
                                   graph.nodes.size(), ": ", some, ", ..."));
   }
   return names;
@@ -312,7 +315,8 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
   const auto takes_codes = [](const std::optional<DType>& given, const Tensor& t) {
     return IsCodes(given.value_or(t.dtype));
   };
-  OCTET_ASSIGN_OR_RETURN(s.keep, FindKept(a, graph));
+  OCTET_ASSIGN_OR_RETURN(s.keep, FindLayers("--keep", a.keep, graph));
+  OCTET_ASSIGN_OR_RETURN(s.widen, FindLayers("--widen", a.widen, graph));
   OCTET_RETURN_IF_ERROR(DivideData(a, &s));
   const bool integers = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants_integers();
   const bool calibrates = integers || takes_codes(a.input_type, graph.tensor(graph.inputs[0])) ||
@@ -428,12 +432,14 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
   options.require_int8 =
       a.require_int8 && (precision == Precision::kInt8 || precision == Precision::kInt16x8);
   options.keep = source.keep;
+  if (precision == Precision::kInt8) options.widen = source.widen;
   OCTET_ASSIGN_OR_RETURN(Quantized made, Quantize(a, from, options));
   Graph& quantized = made.graph;
-  std::vector<std::string> kept = source.keep;
+  std::vector<std::string> kept = options.keep, widened = options.widen;
   if (made.budget)
-    for (const KeptLayer& layer : made.budget->kept) kept.push_back(layer.name);
-  quantized.metadata.options = OptionsLine(a, precision, source.table, made.steps, kept);
+    for (const RaisedLayer& layer : made.budget->raised)
+      (layer.precision == Precision::kFp32 ? kept : widened).push_back(layer.name);
+  quantized.metadata.options = OptionsLine(a, precision, source.table, made.steps, kept, widened);
   if (source.raw_pixels) quantized.metadata.options += StrCat(" ", kRawPixelsOption);
 
   const InputMeaning meaning = MeaningOfInput(quantized, source.measured);
@@ -763,10 +769,14 @@ void AddResultOptions(CLI::App* app, Arguments* a) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("LAYERS");
+  app->add_option("--widen", a->widen, "The same of layers of int8 that compute as in int16x8")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->type_name("LAYERS");
   app->add_option(
          "--max-drop", a->budget.max_drop,
-         "Leave layers of int8 in float32, as few and cheap as can be, until accuracy drops "
-         "by at most so many percent points or, without labels, so many percent of the "
+         "Raise layers of int8 to int16x8 or float32, as few and cheap as can be, until accuracy "
+         "drops by at most so many percent points or, without labels, so many percent of the "
          "labels change; of samples that no range is taken from")
       ->check(CLI::Range(0.0, 100.0))
       ->type_name("POINTS");
@@ -810,6 +820,8 @@ void CheckTogether(const CLI::App& app, const Arguments& a) {
     if (!a.calibration_table.empty())
       throw CLI::ValidationError(name, "takes ranges from data, not from a table");
   }
+  if (!a.widen.empty() && !a.wants(Precision::kInt8))
+    throw CLI::ValidationError("--widen", "goes with --precision=int8");
   if (a.require_int8 && (a.budget.wanted() || !a.keep.empty()))
     throw CLI::ValidationError("--require-int8", "leaves no layer in float");
   if (app.count("--compare-with") > 0 && a.precisions.size() > 1)

@@ -14,19 +14,23 @@ Result<DatasetSamples> SampleSet::Open() {
   held_.clear();
   description_ = samples.description;
   seen_ = 0, every_ = 1;
+  bytes_ = 0;
   samples.next = [this, next = std::move(samples.next), label = samples.label, name = samples.name,
                   size = samples.size](float* to) -> Result<bool> {
     OCTET_ASSIGN_OR_RETURN(const bool more, next(to));
     // Those who know how many there are need not ask for one more.
     passed_ = !more || seen_ + 1 == size;
     if (!more || seen_++ % every_ != 0) return more;
-    held_.push_back({name ? name() : "", label ? label() : -1, {to, to + elements_}});
-    const auto bytes = static_cast<int64_t>(held_.size() * elements_ * sizeof(float));
-    if (bytes <= kMostHeldBytes || held_.size() < 2) return true;
+    held_.push_back({name ? name() : "", label ? label() : -1,
+                     SampleValues(std::span(to, elements_), channels_)});
+    bytes_ += held_.back().input.bytes();
+    if (bytes_ <= kMostHeldBytes || held_.size() < 2) return true;
     every_ *= 2;
+    bytes_ = 0;
     size_t kept = 0;
     for (size_t i = 0; i < held_.size(); i += 2, ++kept) {
       if (i > 0) held_[kept] = std::move(held_[i]);
+      bytes_ += held_[kept].input.bytes();
     }
     held_.resize(kept);
     return true;
@@ -40,7 +44,7 @@ Result<DatasetSamples> SampleSet::OpenHeld() const {
   samples.size = static_cast<int64_t>(held_.size());
   samples.next = [this, at](float* to) -> Result<bool> {
     if (*at == held_.size()) return false;
-    std::ranges::copy(held_[*at].input, to);
+    held_[*at].input.CopyTo(to);
     ++*at;
     return true;
   };

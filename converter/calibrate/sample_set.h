@@ -12,6 +12,7 @@
 #include "converter/calibrate/calibration.h"
 #include "converter/calibrate/sample_source.h"
 #include "formats/base/status.h"
+#include "formats/model/graph.h"
 
 namespace octet {
 
@@ -19,7 +20,11 @@ namespace octet {
 class SampleSet {
  public:
   using OpenFn = std::function<Result<DatasetSamples>()>;
-  SampleSet(OpenFn open, size_t elements) : open_(std::move(open)), elements_(elements) {}
+  /// Of `shape` each.
+  SampleSet(OpenFn open, const Shape& shape)
+      : open_(std::move(open)),
+        elements_(static_cast<size_t>(shape.num_elements())),
+        channels_(static_cast<size_t>(shape.back())) {}
 
   /// From the first one on. Its functions must not outlive the set.
   Result<DatasetSamples> Open();
@@ -31,14 +36,15 @@ class SampleSet {
 
  private:
   OpenFn open_;
-  size_t elements_;
+  size_t elements_, channels_;
   bool passed_ = false;  ///< Once to the end.
   int64_t seen_ = 0, every_ = 1;
+  size_t bytes_ = 0;  ///< Of those held.
   std::vector<NamedSample> held_;
   std::string description_;
 };
-/// 222 samples of 224x224x3.
-inline constexpr int64_t kMostHeldBytes = int64_t{128} << 20;
+/// 875 samples of 224x224x3 that are made of pixels, 222 others.
+inline constexpr size_t kMostHeldBytes = size_t{128} << 20;
 
 }  // namespace octet
 

@@ -107,14 +107,16 @@ Result<std::vector<NamedSample>> ReadSamples(
   constexpr int64_t kMostBytes = int64_t{2} << 30;
   const int64_t elements = graph.tensor(graph.inputs[0]).shape.num_elements(),
                 most = kMostBytes / (elements * static_cast<int64_t>(sizeof(float)));
+  const auto channels = static_cast<size_t>(graph.tensor(graph.inputs[0]).shape.back());
   std::vector<NamedSample> read;
+  std::vector<float> values(static_cast<size_t>(elements));
   for (;;) {
-    NamedSample sample;
-    sample.input.resize(static_cast<size_t>(elements));
-    OCTET_ASSIGN_OR_RETURN(const bool more, samples.next(sample.input.data()));
+    OCTET_ASSIGN_OR_RETURN(const bool more, samples.next(values.data()));
     if (!more) return read;
     if (static_cast<int64_t>(read.size()) == most)
       return OutOfMemory(StrCat("more than ", most, " samples take more than 2 GiB"));
+    NamedSample sample;
+    sample.input = {values, channels};
     if (samples.label) sample.label = samples.label();
     if (samples.name) sample.name = samples.name();
     read.push_back(std::move(sample));

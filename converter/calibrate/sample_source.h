@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "converter/calibrate/calibration.h"
+#include "converter/calibrate/sample_values.h"
 #include "formats/base/status.h"
 #include "formats/data/source_array.h"
 #include "formats/model/graph.h"
@@ -29,7 +30,7 @@ struct DatasetSamples {
 struct NamedSample {
   std::string name;
   int label = -1;
-  std::vector<float> input;
+  SampleValues input;
 };
 
 /// All that `samples` still gives, as inputs of `graph`. Errors: those of `next`; kOutOfMemory for

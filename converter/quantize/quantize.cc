@@ -1,6 +1,6 @@
-// fp16 and hybrid only replace weights. int8 takes steps (Int8Converter::Run): which nodes compute
-// in float, from the outputs backwards, and with that which tensors are uint8; which of those share
-// a quantization (Unite, a union-find); and the rewriting, which inserts conversions where they are
+// fp16 and hybrid only replace weights. int8 takes steps (CodesConverter::Run): what nodes compute
+// in, from the outputs backwards, and with that which tensors are codes; which of those share a
+// quantization (Unite, a union-find); and the rewriting, which inserts conversions where they are
 // first needed and quantizes weights and biases so that no sum leaves int32. InterfaceTyper then
 // gives inputs and outputs the types that were asked for.
 #include "converter/quantize/quantize.h"
@@ -251,18 +251,20 @@ Quantization ChooseInputQuantization(const Graph& g, TensorId id, const Range& r
 }
 
 /// Turns a float graph into one that computes in codes (uint8 or int16) wherever there are kernels;
-/// float inputs and outputs. What is called u8 below is of that type.
-class Int8Converter {
+/// float inputs and outputs. Where nodes of several types meet, their tensors are converted.
+class CodesConverter {
  public:
-  /// With a float input what scales it at the network's head is computed in float, so that it is
-  /// rounded once.
-  Int8Converter(Graph graph, const CalibrationTable* table, DType codes, bool float_input,
-                const Kept& kept)
+  /// `codes` is of all nodes but those in `kept`, which stay in float, and in `wide`, which are
+  /// int16. With a float input what scales it at the network's head is computed in float, so that
+  /// it is rounded once.
+  CodesConverter(Graph graph, const CalibrationTable* table, DType codes, bool float_input,
+                 const Kept& kept, const Kept& wide)
       : g_(std::move(graph)),
         table_(table),
         codes_(codes),
         float_input_(float_input),
-        kept_(kept) {}
+        kept_(kept),
+        wide_(wide) {}
 
   Result<Graph> Run(bool require_int8) {
     original_tensors_ = g_.tensors.size();
@@ -301,30 +303,43 @@ class Int8Converter {
     }
   }
 
+  bool IsFloat(size_t node) const { return node_type_[node] == DType::kF32; }
+
   bool OnlyFloatReaders(TensorId id) const {
     return std::all_of(readers_[id].begin(), readers_[id].end(),
-                       [&](int i) { return float_node_[i]; });
+                       [&](int i) { return IsFloat(static_cast<size_t>(i)); });
+  }
+
+  /// Whether nobody who reads the tensor takes all that its producer can give as codes of `type`.
+  bool OnlyFinerReaders(TensorId id, DType type) const {
+    return std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
+      return IsFloat(static_cast<size_t>(i)) || (type == DType::kU8 && node_type_[i] != type);
+    });
   }
 
   void DecideTypes() {
-    float_node_.assign(g_.nodes.size(), false);
+    node_type_.assign(g_.nodes.size(), codes_);
     for (size_t i = g_.nodes.size(); i-- > 0;) {
       const Node& n = g_.nodes[i];
       // Reshapes between the last layer and a softmax stay with the softmax, so that logits are not
       // rounded.
       const bool follows = n.type == OpType::kReshape || n.type == OpType::kSlice;
-      float_node_[i] = kept_.contains(n.name) || HasOnlyFloat(n) ||
-                       (follows && OnlyFloatReaders(n.output)) || IsHead(n);
+      if (kept_.contains(n.name) || HasOnlyFloat(n) || (follows && OnlyFloatReaders(n.output)) ||
+          IsHead(n)) {
+        node_type_[i] = DType::kF32;
+      } else if (wide_.contains(n.name)) {
+        node_type_[i] = DType::kI16;
+      }
     }
-    is_u8_.assign(g_.tensors.size(), false);
+    given_.assign(g_.tensors.size(), DType::kF32);
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (float_node_[i]) continue;
       // These can give floats themselves; a residual would have to be float as well.
       const bool can_give_float =
           n.type == OpType::kGlobalAveragePool ||
           (TraitsOf(n.type).has_weights && n.input(kInputResidual) == kNoTensor);
-      is_u8_[n.output] = !(can_give_float && OnlyFloatReaders(n.output));
+      if (!(can_give_float && OnlyFinerReaders(n.output, node_type_[i])))
+        given_[n.output] = node_type_[i];
     }
   }
 
@@ -347,7 +362,7 @@ class Int8Converter {
   /// Whether the values are read by anything but operators that move them on.
   bool IsOpen(TensorId id) const {
     return is_output_[id] || std::any_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
-             return float_node_[i] || !TraitsOf(g_.nodes[i].type).moves_values;
+             return IsFloat(static_cast<size_t>(i)) || !TraitsOf(g_.nodes[i].type).moves_values;
            });
   }
 
@@ -381,11 +396,11 @@ class Int8Converter {
     groups_.resize(original_tensors_);
     std::vector<bool> needed(original_tensors_, false);
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
-      if (float_node_[i]) continue;
+      if (IsFloat(i)) continue;
       for (TensorId id : g_.nodes[i].inputs) {
         if (IsActivation(id)) needed[id] = true;
       }
-      if (is_u8_[g_.nodes[i].output]) needed[g_.nodes[i].output] = true;
+      if (IsCodes(given_[g_.nodes[i].output])) needed[g_.nodes[i].output] = true;
     }
     for (size_t id = 0; id < original_tensors_; ++id) {
       if (!needed[id]) continue;
@@ -395,7 +410,7 @@ class Int8Converter {
       // What only a ReLU reads may saturate where it does.
       if (!is_output_[id] && !readers_[id].empty() &&
           std::all_of(readers_[id].begin(), readers_[id].end(), [&](int i) {
-            return !float_node_[i] &&
+            return !IsFloat(static_cast<size_t>(i)) &&
                    (g_.nodes[i].type == OpType::kRelu || g_.nodes[i].type == OpType::kRelu6);
           })) {
         group.range.min = 0.0f;
@@ -404,7 +419,7 @@ class Int8Converter {
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (float_node_[i] || !TraitsOf(n.type).moves_values || n.type == OpType::kConcat) continue;
+      if (IsFloat(i) || !TraitsOf(n.type).moves_values || n.type == OpType::kConcat) continue;
       if (n.type != OpType::kPad) {
         Merge(n.inputs[0], n.output);
         continue;
@@ -420,24 +435,25 @@ class Int8Converter {
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      if (float_node_[i] || n.type != OpType::kConcat) continue;
+      if (IsFloat(i) || n.type != OpType::kConcat) continue;
       for (TensorId id : n.inputs) MergeIfClose(id, n.output);
-    }
-    quantization_.resize(original_tensors_);
-    for (size_t id = 0; id < original_tensors_; ++id) {
-      if (!needed[id]) continue;
-      const Range& range = groups_[Find(static_cast<TensorId>(id))].range;
-      quantization_[id] = ChooseQuantization(range, codes_);
     }
     for (TensorId id : g_.inputs) {
       if (!needed[id]) continue;
-      const Quantization q = ChooseInputQuantization(g_, id, groups_[Find(id)].range, codes_);
-      for (size_t other = 0; other < original_tensors_; ++other) {  // All of its group.
-        if (needed[other] && Find(static_cast<TensorId>(other)) == Find(id))
-          quantization_[other] = q;
-      }
+      const Group& group = groups_[Find(id)];
+      of_inputs_[Find(id)] = ChooseInputQuantization(g_, id, group.range, DType::kU8);
     }
     return OkStatus();
+  }
+
+  /// Of an original tensor as codes of `type`.
+  Quantization QuantizationOf(TensorId id, DType type) {
+    if (type == DType::kF32) return {};
+    const TensorId root = Find(id);
+    const auto of_input = of_inputs_.find(root);
+    return type == DType::kU8 && of_input != of_inputs_.end()
+               ? of_input->second
+               : ChooseQuantization(groups_[root].range, type);
   }
 
   void MergeIfClose(TensorId a, TensorId b) {
@@ -451,46 +467,47 @@ class Int8Converter {
     TensorId& known = rescaled_.try_emplace({id, {q.scale, q.zero_point}}, kNoTensor).first->second;
     if (known != kNoTensor) return known;
     const std::string name = g_.tensor(id).name + ".rescaled";
-    known = g_.AddActivation(name, codes_, g_.tensor(id).shape, q);
+    known = g_.AddActivation(name, g_.tensor(id).dtype, g_.tensor(id).shape, q);
     nodes_.push_back(UnaryNode(OpType::kQuantize, name, id, known));
     return known;
   }
 
-  /// The tensor as uint8 or as float, converted at its first such use.
-  TensorId As(TensorId id, bool u8) {
-    if (is_u8_[id] == u8) return id;
-    std::map<TensorId, TensorId>& cache = u8 ? as_u8_ : as_float_;
-    if (const auto it = cache.find(id); it != cache.end()) return it->second;
-    const std::string name = StrCat(g_.tensor(id).name, u8 ? ".quantized" : ".dequantized");
-    const TensorId to = g_.AddActivation(name, u8 ? codes_ : DType::kF32, g_.tensor(id).shape,
-                                         u8 ? quantization_[id] : Quantization());
-    nodes_.push_back(UnaryNode(u8 ? OpType::kQuantize : OpType::kDequantize, name, id, to));
-    cache[id] = to;
-    return to;
+  /// The tensor as values of `type`, converted at its first such use.
+  TensorId As(TensorId id, DType type) {
+    if (given_[id] == type) return id;
+    TensorId& known = as_.try_emplace({id, type}, kNoTensor).first->second;
+    if (known != kNoTensor) return known;
+    const bool real = type == DType::kF32;
+    const std::string name = StrCat(g_.tensor(id).name, real             ? ".dequantized"
+                                                        : type == codes_ ? ".quantized"
+                                                                         : ".int16");
+    known = g_.AddActivation(name, type, g_.tensor(id).shape, QuantizationOf(id, type));
+    nodes_.push_back(UnaryNode(real ? OpType::kDequantize : OpType::kQuantize, name, id, known));
+    return known;
   }
 
   Status Rewrite() {
     for (size_t id = 0; id < original_tensors_; ++id) {
-      if (!is_u8_[id]) continue;
-      g_.tensors[id].dtype = codes_;
-      g_.tensors[id].quantization = quantization_[id];
+      if (!IsCodes(given_[id])) continue;
+      g_.tensors[id].dtype = given_[id];
+      g_.tensors[id].quantization = QuantizationOf(static_cast<TensorId>(id), given_[id]);
     }
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       Node n = std::move(g_.nodes[i]);
       for (TensorId& id : n.inputs) {
-        if (IsActivation(id)) id = As(id, !float_node_[i]);
+        if (IsActivation(id)) id = As(id, node_type_[i]);
       }
-      if (!float_node_[i] && TraitsOf(n.type).moves_values) {
+      if (!IsFloat(i) && TraitsOf(n.type).moves_values) {
         const Quantization q = g_.tensor(n.output).quantization;
         for (TensorId& id : n.inputs) id = Rescaled(id, q);
       }
-      if (TraitsOf(n.type).has_weights && !float_node_[i]) OCTET_RETURN_IF_ERROR(QuantizeConv(&n));
+      if (TraitsOf(n.type).has_weights && !IsFloat(i)) OCTET_RETURN_IF_ERROR(QuantizeConv(&n));
       nodes_.push_back(std::move(n));
     }
     for (TensorId& id : g_.outputs) {
-      if (!is_u8_[id]) continue;
+      if (!IsCodes(given_[id])) continue;
       const TensorId from = id;
-      id = As(from, false);
+      id = As(from, DType::kF32);
       std::swap(g_.tensor(id).name,
                 g_.tensor(from).name);  // The caller knows the output by its name.
     }
@@ -528,12 +545,12 @@ class Int8Converter {
     const TensorId bias_id = n->input(kInputBias);
 
     // What the sum of products and the zero-point correction leave of 32 bits.
+    const bool wide = x.dtype == DType::kI16;
     const double room =
-        codes_ == DType::kI16
-            ? static_cast<double>(kMaxInt16Bias)
-            : std::min<double>(kMaxBias,
-                               static_cast<double>(std::numeric_limits<int32_t>::max() -
-                                                   reduction * 255 * 128 - reduction * 255 * 127));
+        wide ? static_cast<double>(kMaxInt16Bias)
+             : std::min<double>(kMaxBias,
+                                static_cast<double>(std::numeric_limits<int32_t>::max() -
+                                                    reduction * 255 * 128 - reduction * 255 * 127));
     std::vector<double> bias(channels, 0.0), min_scale(channels, 0.0);
     if (bias_id != kNoTensor) {
       for (size_t c = 0; c < channels; ++c) {
@@ -566,7 +583,6 @@ class Int8Converter {
     SetInt8Weights(&g_, n, q);
     TensorId id = kNoTensor;
     if (any) {
-      const bool wide = codes_ == DType::kI16;
       const void* data = integer_bias.data();
       if (wide) data = long_bias.data();
       id = g_.AddConstant(n->name + ".bias", wide ? DType::kI64 : DType::kI32,
@@ -581,17 +597,17 @@ class Int8Converter {
   const CalibrationTable* table_;
   DType codes_;
   bool float_input_;
-  const Kept& kept_;
+  const Kept &kept_, &wide_;
   size_t original_tensors_ = 0;
   std::vector<std::vector<int>> readers_;  ///< Nodes, by original tensor.
   std::vector<int> producer_;              ///< Node, by original tensor.
-  std::vector<bool> float_node_;
-  std::vector<bool> is_u8_;  ///< Type in which a tensor's producer gives it.
+  std::vector<DType> node_type_;           ///< What nodes compute in.
+  std::vector<DType> given_;               ///< Type in which a tensor's producer gives it.
   std::vector<TensorId> parent_;
   std::vector<Group> groups_;
   std::vector<bool> is_output_;
-  std::vector<Quantization> quantization_;  ///< Of the quantized form of each tensor.
-  std::map<TensorId, TensorId> as_u8_, as_float_;
+  std::map<TensorId, Quantization> of_inputs_;  ///< As uint8; by root of the group.
+  std::map<std::pair<TensorId, DType>, TensorId> as_;
   std::map<std::pair<TensorId, std::pair<float, int32_t>>, TensorId> rescaled_;
   std::vector<Node> nodes_;
 };
@@ -782,13 +798,16 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
                             const CalibrationTable* table) {
   OCTET_RETURN_IF_ERROR(CheckGraph(float_graph));  // No integer stands for a NaN.
   Graph g = float_graph;
-  const Kept kept(options.keep.begin(), options.keep.end());
+  const Kept kept(options.keep.begin(), options.keep.end()),
+      wide(options.widen.begin(), options.widen.end());
   if (IsQuantized(g)) {
     if (options.precision != Precision::kInt8) {
       return Unsupported(
           StrCat("the network is quantized already: it can be converted to int8, not to ",
                  PrecisionName(options.precision)));
     }
+    if (!kept.empty() || !wide.empty())
+      return Unsupported("the network is quantized already: its layers stay as they are");
     DequantizeWeights(&g);  // Of the layers that compute in float.
     if (options.require_int8) OCTET_RETURN_IF_ERROR(CheckSourceIsInteger(g));
   } else {
@@ -812,9 +831,9 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
         }
         const DType codes = options.precision == Precision::kInt8 ? DType::kU8 : DType::kI16;
         OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
-        OCTET_ASSIGN_OR_RETURN(
-            g, Int8Converter(std::move(g), table, codes, options.input_type == DType::kF32, kept)
-                   .Run(options.require_int8));
+        OCTET_ASSIGN_OR_RETURN(g, CodesConverter(std::move(g), table, codes,
+                                                 options.input_type == DType::kF32, kept, wide)
+                                      .Run(options.require_int8));
         break;
       }
     }

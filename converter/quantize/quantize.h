@@ -17,7 +17,8 @@ struct QuantizeOptions {
   DType output_type = DType::kF32;  ///< The same.
   /// Fail when an operator would stay in float (softmax excepted), listing them all.
   bool require_int8 = false;
-  std::vector<std::string> keep{};  ///< Names of nodes that stay in float32.
+  std::vector<std::string> keep{};   ///< Names of nodes that stay in float32.
+  std::vector<std::string> widen{};  ///< Of kInt8, names of nodes that compute as in kInt16x8.
 };
 
 /// Whether operators compute on codes already, as in quantized sources; moving codes is not

@@ -523,8 +523,7 @@ class LayerComparison {
             before(), after_model_,
             [&](float* to) -> Result<bool> {
               if (at == samples_.size()) return false;
-              std::copy(samples_[at].input.begin(), samples_[at].input.end(), to);
-              ++at;
+              samples_[at++].input.CopyTo(to);
               return true;
             },
             [&] { return samples_[at - 1].label; },
@@ -538,13 +537,12 @@ class LayerComparison {
     return OkStatus();
   }
 
-  /// The input of one of the networks.
-  static const void* InputOf(const Graph& g, const NamedSample& sample,
-                             std::vector<uint8_t>* codes) {
+  /// The input of one of the networks, made of the numbers of a sample.
+  static const void* InputOf(const Graph& g, const Values& sample, std::vector<uint8_t>* codes) {
     const Tensor& t = g.tensor(g.inputs[0]);
-    if (!IsCodes(t.dtype)) return sample.input.data();
-    codes->resize(sample.input.size() * DTypeSize(t.dtype));
-    Quantize(t.quantization, t.dtype, sample.input.data(), sample.input.size(), codes->data());
+    if (!IsCodes(t.dtype)) return sample.data();
+    codes->resize(sample.size() * DTypeSize(t.dtype));
+    Quantize(t.quantization, t.dtype, sample.data(), sample.size(), codes->data());
     return codes->data();
   }
 
@@ -559,10 +557,13 @@ class LayerComparison {
       OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner,
                              GraphRunner::Create(source.session()->impl().model, options));
       std::vector<uint8_t> codes;
-      OCTET_RETURN_IF_ERROR(runner->Run(InputOf(g, samples_[0], &codes), {}));
+      Values sample = samples_[0].input.Floats();
+      OCTET_RETURN_IF_ERROR(runner->Run(InputOf(g, sample, &codes), {}));
       runner->session()->ResetProfile();  // The first run is slower.
-      for (size_t i : Spread(std::ssize(samples_), kTimedRuns))
-        OCTET_RETURN_IF_ERROR(runner->Run(InputOf(g, samples_[i], &codes), {}));
+      for (size_t i : Spread(std::ssize(samples_), kTimedRuns)) {
+        samples_[i].input.CopyTo(sample.data());
+        OCTET_RETURN_IF_ERROR(runner->Run(InputOf(g, sample, &codes), {}));
+      }
       const Session::Impl& impl = runner->session()->impl();
       for (size_t i = 0; i < impl.seconds.size(); ++i) {
         const int node = impl.plan->ops[i]->node;
@@ -579,7 +580,7 @@ class LayerComparison {
   template <typename See>
   Status RunBoth(size_t sample, const See& see) {
     std::vector<Values> want(layers_.size()), got(layers_.size());
-    want[0] = samples_[sample].input;
+    want[0] = samples_[sample].input.Floats();
     std::vector<uint8_t> codes;
     OCTET_RETURN_IF_ERROR(
         before_runner_->Run(want[0].data(), [&](TensorId id, const kernels::ActivationView& view) {
@@ -588,7 +589,7 @@ class LayerComparison {
         }));
     std::map<TensorId, size_t> at;
     for (size_t i = 1; i < layers_.size(); ++i) at[layers_[i].after_tensor] = i;
-    const void* input = InputOf(after(), samples_[sample], &codes);
+    const void* input = InputOf(after(), want[0], &codes);
     OCTET_RETURN_IF_ERROR(
         after_runner_->Run(input, [&](TensorId id, const kernels::ActivationView& view) {
           if (const auto i = at.find(id); i != at.end())
@@ -813,7 +814,7 @@ class LayerComparison {
     const size_t count = isolated_.size(), nodes = before().nodes.size();
     std::vector<Alive> alive(count);
     std::vector<Values> exact;
-    for (size_t i : isolated_) exact.push_back(samples_[i].input);
+    for (size_t i : isolated_) exact.push_back(samples_[i].input.Floats());
     OCTET_ASSIGN_OR_RETURN(Piece whole, Cut(before(), 0, nodes, scores_));
     OCTET_ASSIGN_OR_RETURN(
         const std::vector<Values> scores,

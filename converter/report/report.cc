@@ -82,9 +82,13 @@ nlohmann::ordered_json BudgetJson(const BudgetReport& b) {
   if (b.budget.min_sqnr_db) json["min_sqnr_db"] = *b.budget.min_sqnr_db;
   json["int8"] = score(b.int8);
   json["mixed"] = score(b.mixed);
-  json["kept"] = nlohmann::ordered_json::array();
-  for (const KeptLayer& layer : b.kept)
-    json["kept"].push_back({{"layer", layer.name}, {"share", layer.share}, {"ms", layer.ms}});
+  json["raised"] = nlohmann::ordered_json::array();
+  for (const RaisedLayer& layer : b.raised) {
+    json["raised"].push_back({{"layer", layer.name},
+                              {"precision", PrecisionName(layer.precision)},
+                              {"share", layer.share},
+                              {"ms", layer.ms}});
+  }
   return json;
 }
 
@@ -137,7 +141,7 @@ std::string ReportText(const ConversionReport& r) {
   if (r.budget) {
     const std::vector<std::string> lines = BudgetLines(*r.budget);
     for (size_t i = 0; i < lines.size(); ++i)
-      s += StrCat(i == 0 ? "\nbudget:      " : "\nin float:    ", lines[i]);
+      s += StrCat(i == 0 ? "\nbudget:      " : "\nraised:      ", lines[i]);
   }
   for (const TuneResult& t : r.tuning) {
     s += StrCat("\ntuning:      ", NameOf(kTuneStepNames, t.step), ", ", DecibelText(t.before_db),
@@ -210,13 +214,15 @@ std::vector<std::string> BudgetLines(const BudgetReport& b) {
   if (b.budget.min_sqnr_db)
     allowed +=
         StrCat(allowed.empty() ? "" : ", ", "at least ", Short(*b.budget.min_sqnr_db), " dB");
-  std::vector<std::string> lines{
-      StrCat(ScoreText(b.budget, b.mixed), ", ", allowed, " on ", b.mixed.samples,
-             " samples that no range is from; ",
-             b.kept.empty() ? "all layers in int8" : "int8 alone: " + ScoreText(b.budget, b.int8))};
-  for (const KeptLayer& layer : b.kept) {
-    lines.push_back(StrCat(layer.name, ", ", Fixed(100.0 * layer.share, 1), " % of int8's error, ",
-                           Fixed(layer.ms, 3), " ms more"));
+  std::vector<std::string> lines{StrCat(
+      ScoreText(b.budget, b.mixed), ", ", allowed, " on ", b.mixed.samples,
+      " samples that no range is from; ",
+      b.raised.empty() ? "all layers in int8" : "int8 alone: " + ScoreText(b.budget, b.int8))};
+  for (const RaisedLayer& layer : b.raised) {
+    lines.push_back(
+        StrCat(layer.name, " in ", PrecisionName(layer.precision), ", ",
+               layer.share > 0.0 ? Fixed(100.0 * layer.share, 1) + " % of int8's error, " : "",
+               Fixed(layer.ms, 3), " ms more"));
   }
   return lines;
 }

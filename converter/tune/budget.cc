@@ -1,31 +1,41 @@
-// A choice is a tensor whose error would go: of its readers in float, and of the layer that makes
-// it where its weights are to blame. Choices are ordered by error over cost; the shortest beginning
-// of that order that holds the budget is found by doubling and halving, then thinned. Costs are
-// counted, not measured, so that the same data gives the same file.
+// A choice is a part of the int8 network's error that would go: the rounding of a tensor, if all
+// that read it are int16x8 (and what gives it, where that cannot give floats), or of a layer's
+// weights, if it is float. Choices are ordered by error over cost; the shortest beginning of that
+// order that holds the budget is found by doubling and halving, then thinned. Costs are counted,
+// not measured, so that the same data gives the same file.
 #include "converter/tune/budget.h"
 
 #include <algorithm>
 #include <cmath>
 #include <map>
+#include <memory>
 #include <set>
 #include <thread>
 #include <utility>
 
 #include "converter/report/layers.h"
 #include "engine/src/model_impl.h"
+#include "engine/src/runner.h"
 #include "formats/base/macros.h"
 #include "formats/model/operators.h"
 
 namespace octet {
 namespace {
 
-/// Of a layer's own error, above which the rounding of what it gives is not all that counts.
-constexpr double kBlamedWeights = 0.1;
-/// Products that float takes the time of one byte of activations for, roughly.
+/// Of a layer's time in int8 what the others take more, by how many products there are, and by how
+/// many bytes of activations: ResNet-50 takes 1.8 and 3.3 times as long.
+constexpr double kInt16Cost = 1.0, kFloatCost = 2.5;
+/// Products that int8 takes the time of one byte of activations for, roughly.
 constexpr double kProductsPerByte = 8.0;
+/// Layers whose errors are found by themselves: samples for that, and for all else that is said of
+/// layers.
+constexpr int64_t kIsolatedSamples = 16, kComparedSamples = 32;
+/// Of choices that may turn out not to be needed, those tried: the dearest.
+constexpr size_t kMostThinned = 16;
 
 struct Choice {
   std::vector<std::string> layers;
+  Precision precision = Precision::kInt16x8;
   double share = 0.0, cost = 1.0;
 };
 
@@ -41,26 +51,77 @@ void AddReaders(const Graph& g, const std::string& name, std::vector<std::string
   }
 }
 
+/// Whether a layer of int8 can give its sums as floats, unrounded.
+bool CanGiveFloats(const Node& n) {
+  return n.type == OpType::kGlobalAveragePool ||
+         (TraitsOf(n.type).has_weights && n.input(kInputResidual) == kNoTensor);
+}
+
 std::vector<Choice> ChoicesOf(const Graph& g, const LayerReport& report) {
   std::map<std::string, double> costs;
+  std::map<std::string, const Node*> nodes;
   for (const Node& n : g.nodes) {
     costs[n.name] = static_cast<double>(NodeMacs(g, n)) +
                     kProductsPerByte * static_cast<double>(ActivationBytes(g, n));
+    nodes[n.name] = &n;
   }
   std::vector<Choice> choices;
-  for (const LayerDifference& d : report.layers) {
-    if (!(d.share > 0.0)) continue;
-    Choice c;
-    c.share = d.share;
-    AddReaders(g, d.tensor, &c.layers);
-    if (d.weights > kBlamedWeights && d.type != "input") c.layers.push_back(d.name);
-    for (const std::string& name : c.layers) c.cost += costs[name];
+  const auto add = [&](Choice c, double share) {
+    if (!(share > 0.0) || c.layers.empty()) return;
+    c.share = share;
+    for (const std::string& name : c.layers)
+      c.cost += costs[name] * (c.precision == Precision::kFp32 ? kFloatCost : kInt16Cost);
     choices.push_back(std::move(c));
+  };
+  for (const LayerDifference& d : report.layers) {
+    const bool is_input = d.type == "input";
+    if (!is_input) add({.layers = {d.name}, .precision = Precision::kFp32}, d.share * d.weights);
+    Choice rounding;
+    AddReaders(g, d.tensor, &rounding.layers);
+    if (!is_input && !rounding.layers.empty() && !CanGiveFloats(*nodes.at(d.name)))
+      rounding.layers.push_back(d.name);
+    add(std::move(rounding), d.share * (1.0 - d.weights));
   }
   std::stable_sort(choices.begin(), choices.end(), [](const Choice& a, const Choice& b) {
     return a.share / a.cost > b.share / b.cost;
   });
   return choices;
+}
+
+/// Mean time of each node of `original` in `graph`, of that network or one made of it, with the
+/// conversions in front of it.
+Result<std::map<std::string, double>> MsOfLayers(const Graph& original, const Graph& graph,
+                                                 std::span<const NamedSample> samples) {
+  constexpr size_t kRuns = 10;
+  SessionOptions options;
+  options.profile = true;
+  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, ModelFromGraph(graph));
+  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner,
+                         GraphRunner::Create(model, options));
+  const TensorDescription input = model->Describe().inputs[0];
+  std::vector<uint8_t> bytes(input.num_bytes());
+  for (size_t i = 0; i <= kRuns; ++i) {
+    input.FromFloats(samples[i % samples.size()].input.Floats().data(), bytes.data());
+    OCTET_RETURN_IF_ERROR(runner->Run(bytes.data(), {}));
+    if (i == 0) runner->session()->ResetProfile();  // The first run is slower.
+  }
+  const Graph& g = runner->graph();
+  std::set<std::string> names;
+  for (const Node& n : original.nodes) names.insert(n.name);
+  std::map<TensorId, std::string> reader;  // First one.
+  for (const Node& n : g.nodes)
+    for (TensorId id : n.inputs)
+      if (names.contains(n.name)) reader.try_emplace(id, n.name);
+  std::map<std::string, double> ms;
+  const Session::Impl& impl = runner->session()->impl();
+  for (size_t i = 0; i < impl.seconds.size(); ++i) {
+    const int node = impl.plan->ops[i]->node;
+    if (node < 0) continue;
+    const Node& n = g.nodes[static_cast<size_t>(node)];
+    const std::string& name = names.contains(n.name) ? n.name : reader[n.output];
+    ms[name] += impl.seconds[i] * 1e3 / static_cast<double>(impl.runs);
+  }
+  return ms;
 }
 
 class Search {
@@ -76,7 +137,9 @@ class Search {
     result_.graph = tuned_.graph;
     result_.mixed = result_.int8;
     if (budget_.Holds(result_.int8)) return std::move(result_);
+    if (samples.size() > kComparedSamples) samples = samples.first(kComparedSamples);
     CompareLayersOptions compare;
+    compare.isolated_samples = kIsolatedSamples;
     compare.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
     compare.progress = progress_;
     OCTET_ASSIGN_OR_RETURN(const LayerReport report,
@@ -104,6 +167,7 @@ class Search {
     std::vector<size_t> dearest(taken.begin(), taken.end());
     std::stable_sort(dearest.begin(), dearest.end(),
                      [&](size_t a, size_t b) { return choices_[a].cost > choices_[b].cost; });
+    if (dearest.size() > kMostThinned) dearest.resize(kMostThinned);
     for (size_t i : dearest) {
       if (taken.size() == 1 || !good) break;
       std::set<size_t> fewer = taken;
@@ -112,23 +176,10 @@ class Search {
       if (still) taken = std::move(fewer);
     }
     if (!good) {  // Choices do not add up: nothing is left in int8.
-      for (const Node& n : tuned_.original.nodes) everything_.insert(n.name);
+      all_float_ = true;
       OCTET_RETURN_IF_ERROR(Try(taken).status());
     }
-    // In the order of the network.
-    const std::set<std::string> kept = LayersOf(taken);
-    for (const Node& n : tuned_.original.nodes) {
-      if (!kept.contains(n.name)) continue;
-      KeptLayer layer{n.name, 0.0, 0.0};
-      for (const LayerDifference& d : report.layers) {
-        if (d.name != n.name) continue;
-        layer.ms = std::max(0.0, d.before_ms - d.after_ms);
-      }
-      for (size_t i : taken) {
-        if (choices_[i].layers[0] == n.name) layer.share += choices_[i].share;
-      }
-      result_.kept.push_back(std::move(layer));
-    }
+    OCTET_RETURN_IF_ERROR(Describe(taken, samples));
     return std::move(result_);
   }
 
@@ -139,26 +190,59 @@ class Search {
     return first;
   }
 
-  std::set<std::string> LayersOf(const std::set<size_t>& taken) const {
-    std::set<std::string> layers = everything_;
-    for (size_t i : taken) layers.insert(choices_[i].layers.begin(), choices_[i].layers.end());
-    return layers;
+  /// Of raised layers.
+  std::map<std::string, Precision> PrecisionsOf(const std::set<size_t>& taken) const {
+    std::map<std::string, Precision> raised;
+    if (all_float_) {
+      for (const Node& n : tuned_.original.nodes) raised[n.name] = Precision::kFp32;
+      return raised;
+    }
+    for (size_t i : taken) {
+      for (const std::string& name : choices_[i].layers) {
+        Precision& p = raised.try_emplace(name, choices_[i].precision).first->second;
+        if (choices_[i].precision == Precision::kFp32) p = Precision::kFp32;
+      }
+    }
+    for (const std::string& name : quantize_.keep) raised.erase(name);  // Whatever the budget.
+    return raised;
   }
 
   /// Whether the budget holds; the result is the last one of which it does.
   Result<bool> Try(const std::set<size_t>& taken) {
     QuantizeOptions options = quantize_;
-    const std::set<std::string> layers = LayersOf(taken);
-    options.keep.insert(options.keep.end(), layers.begin(), layers.end());
+    for (const auto& [name, precision] : PrecisionsOf(taken))
+      (precision == Precision::kFp32 ? options.keep : options.widen).push_back(name);
     OCTET_ASSIGN_OR_RETURN(Graph graph, Requantize(tuned_, options));
-    OCTET_ASSIGN_OR_RETURN(const OutputScore score, meter_.Score(graph));
+    const auto may_hold = [&](const OutputScore& at_best) { return budget_.Holds(at_best); };
+    OCTET_ASSIGN_OR_RETURN(
+        const OutputScore score,
+        meter_.Score(graph, all_float_ ? OutputMeter::GoOn() : OutputMeter::GoOn(may_hold)));
     if (progress_) progress_("choosing layers", ++tries_, 0);
     const bool good = budget_.Holds(score);
-    if (good || !everything_.empty()) {
+    if (good || all_float_) {
       result_.graph = std::move(graph);
       result_.mixed = score;
     }
     return good;
+  }
+
+  /// Fills in what was raised, in the order of the network.
+  Status Describe(const std::set<size_t>& taken, std::span<const NamedSample> samples) {
+    using Times = std::map<std::string, double>;
+    OCTET_ASSIGN_OR_RETURN(Times before, MsOfLayers(tuned_.original, tuned_.graph, samples));
+    OCTET_ASSIGN_OR_RETURN(Times after, MsOfLayers(tuned_.original, result_.graph, samples));
+    const std::map<std::string, Precision> raised = PrecisionsOf(taken);
+    for (const Node& n : tuned_.original.nodes) {
+      const auto found = raised.find(n.name);
+      if (found == raised.end()) continue;
+      RaisedLayer layer{n.name, found->second};
+      layer.ms = std::max(0.0, after[n.name] - before[n.name]);
+      for (size_t i : taken) {
+        if (choices_[i].layers[0] == n.name) layer.share += choices_[i].share;
+      }
+      result_.raised.push_back(std::move(layer));
+    }
+    return OkStatus();
   }
 
   const Tuned& tuned_;
@@ -167,7 +251,7 @@ class Search {
   const OutputMeter& meter_;
   const std::function<void(const char*, int64_t, int64_t)>& progress_;
   std::vector<Choice> choices_;
-  std::set<std::string> everything_;
+  bool all_float_ = false;
   int64_t tries_ = 0;
   BudgetResult result_;
 };

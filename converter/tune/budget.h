@@ -1,4 +1,4 @@
-// Which layers stay in float so that a network loses no more than is allowed.
+// Which layers compute in more than int8 so that a network loses no more than is allowed.
 #ifndef OCTET_CONVERTER_TUNE_BUDGET_H_
 #define OCTET_CONVERTER_TUNE_BUDGET_H_
 
@@ -28,16 +28,17 @@ struct Budget {
   bool Holds(const OutputScore& score) const;
 };
 
-struct KeptLayer {
+struct RaisedLayer {
   std::string name;
-  double share = 0.0;  ///< Of the int8 network's error, what goes with it in float.
-  double ms = 0.0;     ///< More than in int8, measured here.
+  Precision precision = Precision::kFp32;  ///< kFp32 or kInt16x8.
+  double share = 0.0;                      ///< Of the int8 network's error, what goes with it.
+  double ms = 0.0;  ///< More than in int8, with the conversions in front of it, measured here.
 };
 
 /// What came of a budget, for people.
 struct BudgetReport {
   Budget budget;
-  std::vector<KeptLayer> kept;  ///< In the network's order; none where int8 does.
+  std::vector<RaisedLayer> raised;  ///< In the network's order; none where int8 does.
   OutputScore int8, mixed;
 };
 
@@ -45,11 +46,12 @@ struct BudgetResult : BudgetReport {
   Graph graph;
 };
 
-/// Makes float layers of `tuned` until `budget` holds on the samples of `meter`: first those whose
-/// error, found for each by itself on `samples`, is the largest for what float costs there by its
-/// products and bytes; then those of them go again that are not needed after all, the dearest
-/// first. Every step is judged by the answers themselves. Always succeeds, with all layers in float
-/// at worst. Errors: those of CompareLayers and QuantizeGraph.
+/// Raises layers of `tuned` until `budget` holds on the samples of `meter`: to int16x8 where the
+/// rounding of what they read is to blame, to float where that of their weights is. First those
+/// whose error, found for each by itself on some of `samples`, is the largest for what raising it
+/// costs by products and bytes; then those of them go again that are not needed after all, the
+/// dearest first. Every step is judged by the answers themselves. Always succeeds, with all layers
+/// in float at worst. Errors: those of CompareLayers and QuantizeGraph.
 Result<BudgetResult> HoldBudget(
     const Tuned& tuned, const QuantizeOptions& quantize, const Budget& budget,
     const OutputMeter& meter, std::span<const NamedSample> samples,

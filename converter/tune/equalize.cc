@@ -233,8 +233,8 @@ Result<ChannelMagnitudes> MeasureChannels(const Graph& graph,
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner, GraphRunner::Create(graph));
   ChannelMagnitudes magnitudes(graph.tensors.size());
   for (const NamedSample& sample : samples) {
-    OCTET_RETURN_IF_ERROR(
-        runner->Run(sample.input.data(), [&](TensorId id, const kernels::ActivationView& view) {
+    OCTET_RETURN_IF_ERROR(runner->Run(
+        sample.input.Floats().data(), [&](TensorId id, const kernels::ActivationView& view) {
           std::vector<float>& m = magnitudes[id];
           m.resize(static_cast<size_t>(view.c), 0.0f);
           for (int y = 0; y < view.h; ++y) {

@@ -36,17 +36,29 @@ class OutputMeter {
   /// keeps it. Errors: those of the samples and of Run; kInvalidArgument without a sample.
   static Result<OutputMeter> Create(const Graph& original, OpenFn open);
 
-  /// Runs `quantized` on all of them.
-  Result<OutputScore> Score(const Graph& quantized) const;
+  /// Told the best score that is still possible after some of the samples.
+  using GoOn = std::function<bool(const OutputScore& at_best)>;
+
+  /// Runs `quantized` on all of them, several at once; the result does not depend on how many.
+  /// Where `go_on` says no, that at_best is the result.
+  Result<OutputScore> Score(const Graph& quantized, const GoOn& go_on = {}) const;
 
  private:
+  /// What the float network says of a sample.
+  struct Answer {
+    std::vector<float> values;
+    int label = -1;  ///< The true class; -1 unknown, or none of the network's.
+  };
+
   explicit OutputMeter(OpenFn open) : open_(std::move(open)) {}
-  /// Calls `use` for each sample, with its class or -1.
+  /// Calls `use` for each sample, in their order, until it says no.
   Status Run(const Graph& graph,
-             const std::function<Status(std::vector<float> answer, int label)>& use) const;
+             const std::function<Result<bool>(std::vector<float> answer, int label)>& use) const;
 
   OpenFn open_;
-  std::vector<std::vector<float>> answers_;
+  std::vector<Answer> answers_;
+  OutputScore float_score_;  ///< Its own.
+  double signal_ = 0.0;      ///< Of all answers.
 };
 
 }  // namespace octet

@@ -110,7 +110,9 @@ class Tuner {
 
   Status TryPixels() {
     std::optional<PixelGraph> pixels = TakePixels(tuned_.original, tuned_.table);
-    if (!pixels || std::ranges::count(quantize_.keep, pixels->convolution) > 0) return OkStatus();
+    if (!pixels || std::ranges::count(quantize_.keep, pixels->convolution) > 0 ||
+        std::ranges::count(quantize_.widen, pixels->convolution) > 0)
+      return OkStatus();
     OCTET_ASSIGN_OR_RETURN(Graph quantized,
                            QuantizeGraph(pixels->graph, quantize_, &pixels->table));
     SetPadding(*pixels, &quantized);
@@ -141,7 +143,7 @@ class Tuner {
   Tuned tuned_;
 };
 
-/// Takes the weights of layers that read the same codes at the same scales.
+/// Takes the weights of layers that read the same codes, or int16, at the same scales.
 void TakeWeights(const Graph& from, Graph* to) {
   std::map<std::string, const Node*> known;
   for (const Node& n : from.nodes) known[n.name] = &n;
@@ -155,11 +157,13 @@ void TakeWeights(const Graph& from, Graph* to) {
     if (n.input(kInputScales) == kNoTensor || found == known.end()) continue;
     const Node& old = *found->second;
     if (old.input(kInputScales) == kNoTensor ||
-        !same(from, old.inputs[kInputScales], *to, n.inputs[kInputScales]) ||
-        !same(from, old.inputs[kInputX], *to, n.inputs[kInputX]))
+        !same(from, old.inputs[kInputScales], *to, n.inputs[kInputScales]))
       continue;
+    // Of int16, whose zero point is 0, the bias has no sums of weights in it.
+    const bool wide = to->tensor(n.inputs[kInputX]).dtype == DType::kI16;
+    if (!wide && !same(from, old.inputs[kInputX], *to, n.inputs[kInputX])) continue;
     for (int slot : {kInputWeights, kInputBias}) {
-      if (old.input(slot) == kNoTensor) continue;
+      if (old.input(slot) == kNoTensor || (wide && slot == kInputBias)) continue;
       to->tensors.push_back(from.tensor(old.inputs[static_cast<size_t>(slot)]));
       n.set_input(slot, static_cast<TensorId>(to->tensors.size() - 1));
     }
@@ -169,9 +173,11 @@ void TakeWeights(const Graph& from, Graph* to) {
 }  // namespace
 
 Result<Graph> Requantize(const Tuned& tuned, const QuantizeOptions& quantize) {
-  // A layer of floats has no padding codes.
-  const bool pixels =
-      tuned.pixels && std::ranges::count(quantize.keep, tuned.pixels->convolution) == 0;
+  // Only a layer of uint8 has padding codes.
+  const auto has = [&](const std::vector<std::string>& names) {
+    return std::ranges::count(names, tuned.pixels->convolution) > 0;
+  };
+  const bool pixels = tuned.pixels && !has(quantize.keep) && !has(quantize.widen);
   OCTET_ASSIGN_OR_RETURN(Graph graph,
                          QuantizeGraph(pixels ? tuned.pixels->graph : tuned.original, quantize,
                                        pixels ? &tuned.pixels->table : &tuned.table));

@@ -64,7 +64,7 @@ Result<Tuned> Tune(const Graph& graph, const QuantizeOptions& quantize,
                    const CalibrationTable& table, SampleSet* samples, const OutputMeter& meter,
                    const TuneOptions& options);
 
-/// `tuned` with other layers in float: with its weights in those that are left in int8.
+/// `tuned` with other layers in float or int16: with its weights in those that are of int8 weights.
 Result<Graph> Requantize(const Tuned& tuned, const QuantizeOptions& quantize);
 
 }  // namespace octet

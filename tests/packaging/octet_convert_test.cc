@@ -139,8 +139,8 @@ TEST_F(OctetConvertTest, HoldsABudget) {
   ASSERT_EQ(hard.code, 0) << hard.err;
   const Json budget = Json::parse(hard.out, nullptr, false)["budget"];
   EXPECT_LT(budget["int8"]["sqnr_db"].get<double>(), 100.0);
-  ASSERT_FALSE(budget["kept"].empty());
-  const std::string layer = budget["kept"][0]["layer"].get<std::string>();
+  ASSERT_FALSE(budget["raised"].empty());
+  const std::string layer = budget["raised"][0]["layer"].get<std::string>();
   const Outcome inspect = RunCommand(kOctet + " inspect " + File("budget.octet"));
   EXPECT_NE(inspect.out.find("--min-sqnr=100 --keep=" + layer), std::string::npos) << inspect.out;
 

@@ -26,12 +26,12 @@ std::vector<NamedSample> Samples(int count) {
   std::vector<NamedSample> samples;
   uint64_t state = 3;
   for (int i = 0; i < count; ++i) {
-    NamedSample s{"photo " + std::to_string(i), i % 5, std::vector<float>(20 * 20 * 3)};
-    for (float& v : s.input) {
+    std::vector<float> input(20 * 20 * 3);
+    for (float& v : input) {
       state = state * 6364136223846793005u + 1442695040888963407u;
       v = static_cast<float>((state >> 33) % 4096) / 1024.0f - 2.0f;  // Not what 8 bits can hold.
     }
-    samples.push_back(std::move(s));
+    samples.push_back({"photo " + std::to_string(i), i % 5, std::move(input)});
   }
   return samples;
 }
@@ -39,8 +39,7 @@ std::vector<NamedSample> Samples(int count) {
 SampleSource SourceOf(const std::vector<NamedSample>& samples) {
   return [&samples, at = size_t{0}](float* to) mutable -> Result<bool> {
     if (at == samples.size()) return false;
-    std::copy(samples[at].input.begin(), samples[at].input.end(), to);
-    ++at;
+    samples[at++].input.CopyTo(to);
     return true;
   };
 }
@@ -395,8 +394,11 @@ TEST(LayersTest, EveryOperatorIsCompared) {
     Graph g = SampleGraph(Precision::kFp32);
     ASSERT_TRUE(Optimize(&g).ok());  // Grouped convolutions have no kernel.
     std::vector<NamedSample> samples;
-    for (const NamedSample& s : Samples(3))
-      samples.push_back({s.name, -1, {s.input.begin(), s.input.begin() + 11 * 9 * 3}});
+    for (const NamedSample& s : Samples(3)) {
+      std::vector<float> input = s.input.Floats();
+      input.resize(11 * 9 * 3);
+      samples.push_back({s.name, -1, std::move(input)});
+    }
     const LayerReport r = Compare(g, Quantized(g, TableOf(g, samples), p), samples);
     EXPECT_GE(r.layers.size(), 15u);
     double shares = 0.0;

@@ -156,7 +156,7 @@ std::vector<float> Answer(const Graph& graph, const std::vector<float>& photo) {
 }
 
 Result<Tuned> TuneTo(Precision precision, const Graph& graph, std::vector<TuneStep> steps) {
-  SampleSet set([] { return Result<DatasetSamples>(Samples(Photos(40))); }, 12 * 12 * 3);
+  SampleSet set([] { return Result<DatasetSamples>(Samples(Photos(40))); }, {1, 12, 12, 3});
   TuneOptions options;
   options.steps = std::move(steps);
   const auto table = [&]() -> Result<CalibrationTable> {
@@ -333,7 +333,7 @@ TEST(TuneTest, LayersAreComparedAsIfNothingHadMoved) {
   const auto calibrate = [&](const Graph& graph) {
     const auto next = [&held, at = size_t{0}](float* to) mutable -> Result<bool> {
       if (at == held.size()) return false;
-      std::ranges::copy(held[at++].input, to);
+      held[at++].input.CopyTo(to);
       return true;
     };
     return Calibrate(graph, next, {}, {});
@@ -557,15 +557,15 @@ TEST(BudgetTest, LeavesTheFewestLayersInFloat) {
   budget.min_sqnr_db = int8->sqnr_db - 1.0;
   Result<BudgetResult> r = all.Hold(budget);
   ASSERT_TRUE(r.ok()) << r.status().message();
-  EXPECT_TRUE(r->kept.empty());
+  EXPECT_TRUE(r->raised.empty());
   EXPECT_EQ(r->int8.sqnr_db, int8->sqnr_db);
   // More is had by a part of the layers, and each of them is needed.
   budget.min_sqnr_db = int8->sqnr_db + 6.0;
   r = all.Hold(budget);
   ASSERT_TRUE(r.ok()) << r.status().message();
   EXPECT_GE(r->mixed.sqnr_db, *budget.min_sqnr_db);
-  ASSERT_FALSE(r->kept.empty());
-  EXPECT_LT(r->kept.size(), network.graph.nodes.size() - 2);
+  ASSERT_FALSE(r->raised.empty());
+  EXPECT_LT(r->raised.size(), network.graph.nodes.size() - 2);
   const Result<OutputScore> again = all.meter->Score(r->graph);
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(again->sqnr_db, r->mixed.sqnr_db);
@@ -623,6 +623,107 @@ TEST(BudgetTest, RequantizesWithTheSameWeights) {
   }
 }
 
+/// Layers of int16 in an int8 network have the weights of int8, and those of float their own.
+TEST(BudgetTest, WidensLayersWithTheSameWeights) {
+  Network network;
+  Numbers(&network.graph);
+  const Result<Tuned> tuned = TuneTo(Precision::kInt8, network.graph, TuneOptions().steps);
+  ASSERT_TRUE(tuned.ok());
+  QuantizeOptions options;
+  options.precision = Precision::kInt8;
+  options.keep = {"stem"};
+  options.widen = {"a"};
+  Result<Graph> mixed = Requantize(*tuned, options);
+  ASSERT_TRUE(mixed.ok()) << mixed.status().message();
+  ASSERT_TRUE(ValidateGraph(*mixed).ok());
+  Graph whole = tuned->graph;
+  const auto weights = [](Graph* g, const char* name) {
+    return g->tensor(NodeOf(g, name).inputs[kInputWeights]);
+  };
+  const auto type = [&](const char* name) {
+    return mixed->tensor(NodeOf(&*mixed, name).inputs[kInputX]).dtype;
+  };
+  EXPECT_EQ(type("stem"), DType::kF32);
+  EXPECT_EQ(type("a"), DType::kI16);
+  EXPECT_EQ(type("b"), DType::kU8);
+  for (const char* name : {"a", "b", "project"}) {
+    EXPECT_EQ(weights(&*mixed, name).dtype, DType::kI8);
+    EXPECT_TRUE(std::ranges::equal(weights(&*mixed, name).data, weights(&whole, name).data));
+  }
+  // All of them: nothing of int8 is left, and the answers are as near as int16x8's.
+  for (const Node& n : network.graph.nodes) options.widen.push_back(n.name);
+  options.keep.clear();
+  const Result<Graph> all = Requantize(*tuned, options);
+  ASSERT_TRUE(all.ok()) << all.status().message();
+  for (const Tensor& t : all->tensors) EXPECT_NE(t.dtype, DType::kU8) << t.name;
+  const Held40 meter(network.graph, {});
+  const Result<Tuned> wide = TuneTo(Precision::kInt16x8, network.graph, TuneOptions().steps);
+  ASSERT_TRUE(wide.ok() && meter.meter.ok());
+  const Result<OutputScore> int8 = meter.meter->Score(tuned->graph),
+                            some = meter.meter->Score(*mixed), most = meter.meter->Score(*all);
+  ASSERT_TRUE(int8.ok() && some.ok() && most.ok());
+  EXPECT_GT(some->sqnr_db, int8->sqnr_db);
+  EXPECT_GT(most->sqnr_db, some->sqnr_db);
+  EXPECT_NEAR(most->sqnr_db, meter.meter->Score(wide->graph)->sqnr_db, 2.0);
+}
+
+/// What is said of some samples never is worse than what is true of all.
+TEST(OutputMeterTest, StopsWhereNothingCanBeSaved) {
+  Network network;
+  network.MakeStreamUneven();
+  const Held40 all(network.graph, {});
+  ASSERT_TRUE(all.tuned.ok() && all.meter.ok());
+  const Result<OutputScore> whole = all.meter->Score(all.tuned->graph);
+  ASSERT_TRUE(whole.ok());
+  EXPECT_EQ(whole->samples, 60);
+  int told = 0;
+  double last = std::numeric_limits<double>::infinity();
+  const auto never = [&](const OutputScore& s) {
+    ++told;
+    EXPECT_LE(s.sqnr_db, last);
+    EXPECT_GE(s.sqnr_db, whole->sqnr_db);
+    EXPECT_LE(s.drop(), whole->drop());
+    last = s.sqnr_db;
+    return true;
+  };
+  const Result<OutputScore> watched = all.meter->Score(all.tuned->graph, never);
+  ASSERT_TRUE(watched.ok());
+  EXPECT_EQ(told, 60);
+  EXPECT_EQ(watched->sqnr_db, whole->sqnr_db);
+  EXPECT_EQ(watched->correct, whole->correct);
+  told = 0;
+  const Result<OutputScore> stopped =
+      all.meter->Score(all.tuned->graph, [&](const OutputScore&) { return ++told < 7; });
+  ASSERT_TRUE(stopped.ok());
+  EXPECT_EQ(told, 7);
+  EXPECT_GT(stopped->sqnr_db, whole->sqnr_db);
+}
+
+TEST(SampleValuesTest, GiveEveryBit) {
+  std::vector<float> pixels, numbers;
+  for (int i = 0; i < 40 * 40 * 3; ++i) {
+    const int code = i * 7919 % 250;
+    pixels.push_back((static_cast<float>(code) / 255.0f - 0.4f) /
+                     (0.2f + static_cast<float>(i % 3)));
+    numbers.push_back(static_cast<float>(i));
+  }
+  pixels[0] = -0.0f, pixels[3] = 0.0f;
+  const SampleValues few(pixels, 3), many(numbers, 3), one(std::vector<float>{1.0f});
+  EXPECT_EQ(few.size(), pixels.size());
+  EXPECT_LT(few.bytes(), 2 * pixels.size());
+  EXPECT_EQ(few.Floats(), pixels);
+  EXPECT_TRUE(std::signbit(few.Floats()[0]));
+  EXPECT_FALSE(std::signbit(few.Floats()[3]));
+  EXPECT_EQ(many.bytes(), 4 * numbers.size());
+  EXPECT_EQ(many.Floats(), numbers);
+  EXPECT_EQ(one.Floats(), std::vector<float>{1.0f});
+  // One number more than there are places for.
+  pixels[6] = 9.0f;
+  for (int i = 0; i < 256; ++i)
+    pixels[static_cast<size_t>(3 * i + 9)] = static_cast<float>(i) + 0.5f;
+  EXPECT_EQ(SampleValues(pixels, 3).Floats(), pixels);
+}
+
 TEST(SampleSetTest, HoldsThemAll) {
   int opened = 0;
   SampleSet set(
@@ -630,7 +731,7 @@ TEST(SampleSetTest, HoldsThemAll) {
         ++opened;
         return Result<DatasetSamples>(Samples(Photos(7)));
       },
-      12 * 12 * 3);
+      {1, 12, 12, 3});
   std::vector<float> sample(12 * 12 * 3);
   for (int pass = 0; pass < 3; ++pass) {
     const Result<DatasetSamples> samples = set.Open();
@@ -648,7 +749,7 @@ TEST(SampleSetTest, HoldsThemAll) {
   EXPECT_EQ(opened, 1);
   ASSERT_EQ(set.held().size(), 7u);
   for (size_t i = 0; i < 7; ++i) {
-    EXPECT_EQ(set.held()[i].input, Photos(7)[i]);
+    EXPECT_EQ(set.held()[i].input.Floats(), Photos(7)[i]);
     EXPECT_EQ(set.held()[i].label, static_cast<int>(i));
   }
 }
@@ -659,12 +760,13 @@ TEST(SampleSetTest, OfManyItHoldsSomeFromEverywhere) {
       [&] {
         DatasetSamples samples;
         samples.next = [n = 0, elements](float* to) mutable -> Result<bool> {
-          std::fill_n(to, elements, static_cast<float>(n));
+          for (size_t i = 0; i < elements; ++i) to[i] = static_cast<float>(i);
+          to[0] = static_cast<float>(n);
           return n++ < 25;
         };
         return Result<DatasetSamples>(std::move(samples));
       },
-      elements);
+      {1, static_cast<int64_t>(elements)});
   std::vector<float> sample(elements);
   for (int pass = 0; pass < 2; ++pass) {
     const Result<DatasetSamples> samples = set.Open();
@@ -672,7 +774,8 @@ TEST(SampleSetTest, OfManyItHoldsSomeFromEverywhere) {
     while (*samples->next(sample.data())) EXPECT_EQ(sample[0], static_cast<float>(count++));
     EXPECT_EQ(count, 25);
     ASSERT_EQ(set.held().size(), 7u);
-    for (size_t i = 0; i < 7; ++i) EXPECT_EQ(set.held()[i].input[0], static_cast<float>(4 * i));
+    for (size_t i = 0; i < 7; ++i)
+      EXPECT_EQ(set.held()[i].input.Floats()[0], static_cast<float>(4 * i));
   }
 }
 

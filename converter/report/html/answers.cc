@@ -76,15 +76,16 @@ Status RecordAnswers(std::span<const std::shared_ptr<const Model>> models,
   std::vector<std::vector<float>> scores(models.size());
   std::vector<uint8_t> input;
   for (const NamedSample& sample : samples) {
+    const std::vector<float> values = sample.input.Floats();
     for (size_t i = 0; i < models.size(); ++i) {
       const ModelDescription description = models[i]->Describe();
       input.resize(description.inputs[0].num_bytes());
-      description.inputs[0].FromFloats(sample.input.data(), input.data());
+      description.inputs[0].FromFloats(values.data(), input.data());
       OCTET_RETURN_IF_ERROR(runners[i]->Run(input.data(), {}));
       scores[i].resize(description.outputs[0].num_elements());
       description.outputs[0].ToFloats(runners[i]->output(0).data(), scores[i].data());
     }
-    OCTET_RETURN_IF_ERROR(recorder.Add(sample.name, sample.label, scores, sample.input));
+    OCTET_RETURN_IF_ERROR(recorder.Add(sample.name, sample.label, scores, values));
   }
   recorder.Finish();
   return OkStatus();

@@ -577,7 +577,7 @@ class Page {
       }
       if (!m.budget.empty()) {
         html_ += StrCat("<p class=\"lead\">Budget: ", Text(m.budget[0]),
-                        m.budget.size() > 1 ? ". In float:" : ".", "</p>\n");
+                        m.budget.size() > 1 ? ". Raised:" : ".", "</p>\n");
         if (m.budget.size() > 1) List({m.budget.begin() + 1, m.budget.end()}, "plain");
       }
     }
