@@ -8,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -26,6 +25,7 @@
 #include "converter/tune/output_meter.h"
 #include "converter/tune/tune.h"
 #include "engine/src/model_impl.h"
+#include "engine/src/runner.h"
 #include "engine/tools/commands.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -117,9 +117,8 @@ std::string NameOf(const std::string& path) {
 /// held to.
 Result<std::vector<float>> ComputeGolden(const Graph& graph) {
   OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, ModelFromGraph(graph));
-  SessionOptions options;
+  SessionOptions options = OnAllCores();
   options.isa = "reference";
-  options.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
   OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
                          Session::Create(std::move(model), options));
   return RunGolden(session.get(), kGoldenSeed);
@@ -539,7 +538,7 @@ Status AddPage(const Arguments& a, const Source& source, const std::vector<Conve
   if (page.warnings.empty()) page.warnings = warnings.texts();
   Bars bars;
   CompareLayersOptions options;
-  options.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  options.threads = OnAllCores().num_threads;
   options.progress = [&](const char* what, int64_t done, int64_t total) {
     bars.Update(what, done, total);
   };

@@ -14,8 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "converter/calibrate/sample_team.h"
 #include "converter/import/json_reader.h"
-#include "engine/src/runner.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/median.h"
@@ -82,9 +82,10 @@ struct Statistics {
   /// Of every other sample. They contain 0 from the start, as every quantized range must.
   std::array<Range, 2> halves;
   std::unique_ptr<Histogram> histogram;
-  bool finite = true;
+  bool finite = true, seen = false;
 
   void Add(const float* values, int64_t count, int sample) {
+    seen = true;
     Range& range = halves[static_cast<size_t>(sample % 2)];
     float difference = 0.0f;  // v - v is 0, or NaN for what is not finite.
     for (int64_t i = 0; i < count; ++i) {
@@ -96,6 +97,15 @@ struct Statistics {
     finite &= difference == 0.0f;
     if (histogram == nullptr || !finite) return;
     for (int64_t i = 0; i < count; ++i) histogram->Add(values[i]);
+  }
+
+  /// Of other samples, without histograms.
+  void Merge(const Statistics& other) {
+    for (size_t i = 0; i < halves.size(); ++i) {
+      halves[i].min = std::min(halves[i].min, other.halves[i].min);
+      halves[i].max = std::max(halves[i].max, other.halves[i].max);
+    }
+    seen |= other.seen;
   }
 
   /// How many times as far one half's reaches as the other's.
@@ -135,48 +145,61 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
     return Unsupported(
         StrCat("calibration needs one input, the model has ", float_graph.inputs.size()));
   }
-  OCTET_ASSIGN_OR_RETURN(std::unique_ptr<GraphRunner> runner, GraphRunner::Create(float_graph));
-  const Graph& graph = runner->graph();
-  std::vector<Statistics> statistics(graph.tensors.size());
-  if (options.method != CalibrationMethod::kMinMax) {
-    for (Statistics& s : statistics) s.histogram = std::make_unique<Histogram>();
-  }
-  std::vector<bool> seen(graph.tensors.size(), false);
+  // A histogram is of one order: its bins depend on what came first.
+  const bool ordered = options.method != CalibrationMethod::kMinMax;
+  OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(float_graph, ordered ? 1 : 16));
+  const Graph& graph = team.graph();
   const TensorId input_id = graph.inputs[0];
   const int64_t elements = graph.tensor(input_id).shape.num_elements();
-  std::vector<float> input(static_cast<size_t>(elements));
+  std::vector<std::vector<Statistics>> of_members(team.size());
+  for (std::vector<Statistics>& of_member : of_members) {
+    of_member.resize(graph.tensors.size());
+    for (Statistics& s : of_member)
+      if (ordered) s.histogram = std::make_unique<Histogram>();
+  }
   int done = 0;
-  while (done < options.max_samples) {
-    OCTET_ASSIGN_OR_RETURN(const bool more, next(input.data()));
-    if (!more) break;
-    statistics[input_id].Add(input.data(), elements, done);
-    seen[input_id] = true;
-    OCTET_RETURN_IF_ERROR(
-        runner->Run(input.data(), [&](TensorId id, const kernels::ActivationView& view) {
+  const SampleSource at_most = [&, taken = 0](float* to) mutable -> Result<bool> {
+    if (taken == options.max_samples) return false;
+    OCTET_ASSIGN_OR_RETURN(const bool more, next(to));
+    taken += more;
+    return more;
+  };
+  for (;;) {
+    OCTET_ASSIGN_OR_RETURN(
+        const size_t count,
+        team.Run(at_most, {}, [&](size_t member, TensorId id, const kernels::ActivationView& view) {
+          Statistics& s = of_members[member][id];
           for (int y = 0; y < view.h; ++y) {
             for (int x = 0; x < view.w; ++x) {
-              statistics[id].Add(reinterpret_cast<const float*>(view.pixel(0, y, x)), view.c, done);
+              s.Add(reinterpret_cast<const float*>(view.pixel(0, y, x)), view.c,
+                    done + static_cast<int>(member));
             }
           }
-          seen[id] = true;
         }));
-    for (size_t i = 0; i < statistics.size(); ++i) {
-      if (!statistics[i].finite) {
-        return InvalidArgument(StrCat("calibration sample ", done, " gives a value in tensor ",
-                                      graph.tensors[i].name, " that is not finite"));
+    if (count == 0) break;
+    for (size_t member = 0; member < count; ++member, ++done) {
+      of_members[member][input_id].Add(team.sample(member).data(), elements, done);
+      for (size_t i = 0; i < graph.tensors.size(); ++i) {
+        if (!of_members[member][i].finite) {
+          return InvalidArgument(StrCat("calibration sample ", done, " gives a value in tensor ",
+                                        graph.tensors[i].name, " that is not finite"));
+        }
       }
+      if (progress) progress(done + 1, options.max_samples);
     }
-    ++done;
-    if (progress) progress(done, options.max_samples);
   }
   if (done == 0) return InvalidArgument("the calibration data holds no sample");
 
+  std::vector<Statistics>& statistics = of_members[0];
+  for (size_t i = 0; i < statistics.size(); ++i)
+    for (size_t member = 1; member < of_members.size(); ++member)
+      statistics[i].Merge(of_members[member][i]);
   CalibrationTable table;
   table.method = NameOf(kCalibrationMethodNames, options.method);
   table.samples = done;
   std::vector<double> unevenness;
   for (size_t i = 0; i < statistics.size(); ++i) {
-    if (!seen[i]) continue;
+    if (!statistics[i].seen) continue;
     table.ranges[graph.tensors[i].name] = statistics[i].RangeBy(options);
     unevenness.push_back(statistics[i].Unevenness());
   }
@@ -185,7 +208,7 @@ Result<CalibrationTable> Calibrate(const Graph& float_graph, const SampleSource&
   }
   // Reshapes that move nothing are not shown by the runner: they have their input's range.
   for (const Node& n : graph.nodes) {
-    if (seen[n.output] || n.type != OpType::kReshape) continue;
+    if (statistics[n.output].seen || n.type != OpType::kReshape) continue;
     const auto from = table.ranges.find(graph.tensors[n.inputs[0]].name);
     if (from != table.ranges.end()) table.ranges[graph.tensors[n.output].name] = from->second;
   }

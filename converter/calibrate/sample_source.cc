@@ -101,6 +101,14 @@ SourceInput SourceInputOf(const Graph& graph) {
   return s;
 }
 
+SampleSource SourceOf(const std::vector<NamedSample>& samples) {
+  return [&samples, at = size_t{0}](float* to) mutable -> Result<bool> {
+    if (at == samples.size()) return false;
+    samples[at++].input.CopyTo(to);
+    return true;
+  };
+}
+
 Result<std::vector<NamedSample>> ReadSamples(
     const DatasetSamples& samples, const Graph& graph,
     const std::function<void(int64_t done, int64_t total)>& progress) {

@@ -33,6 +33,9 @@ struct NamedSample {
   SampleValues input;
 };
 
+/// Gives them one after the other; they must outlive it.
+SampleSource SourceOf(const std::vector<NamedSample>& samples);
+
 /// All that `samples` still gives, as inputs of `graph`. Errors: those of `next`; kOutOfMemory for
 /// more than 2 GiB.
 Result<std::vector<NamedSample>> ReadSamples(

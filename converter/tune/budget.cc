@@ -10,7 +10,6 @@
 #include <map>
 #include <memory>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "converter/report/layers.h"
@@ -27,9 +26,8 @@ namespace {
 constexpr double kInt16Cost = 1.0, kFloatCost = 2.5;
 /// Products that int8 takes the time of one byte of activations for, roughly.
 constexpr double kProductsPerByte = 8.0;
-/// Layers whose errors are found by themselves: samples for that, and for all else that is said of
-/// layers.
-constexpr int64_t kIsolatedSamples = 16, kComparedSamples = 32;
+/// For the errors of layers by themselves, and their times. Each has a thousand answers, say.
+constexpr size_t kComparedSamples = 8;
 /// Of choices that may turn out not to be needed, those tried: the dearest.
 constexpr size_t kMostThinned = 16;
 
@@ -137,13 +135,14 @@ class Search {
     result_.graph = tuned_.graph;
     result_.mixed = result_.int8;
     if (budget_.Holds(result_.int8)) return std::move(result_);
-    if (samples.size() > kComparedSamples) samples = samples.first(kComparedSamples);
+    std::vector<NamedSample> some;
+    for (size_t i = 0; i < std::min(samples.size(), kComparedSamples); ++i)
+      some.push_back(samples[i * samples.size() / std::min(samples.size(), kComparedSamples)]);
     CompareLayersOptions compare;
-    compare.isolated_samples = kIsolatedSamples;
-    compare.threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+    compare.threads = OnAllCores().num_threads;
     compare.progress = progress_;
     OCTET_ASSIGN_OR_RETURN(const LayerReport report,
-                           CompareLayers(tuned_.original, tuned_.graph, samples, compare));
+                           CompareLayers(tuned_.original, tuned_.graph, some, compare));
     choices_ = ChoicesOf(tuned_.original, report);
     size_t fails = 0, holds = choices_.size();  // Choices from the first one on.
     for (size_t n = 1; n < choices_.size(); n *= 2) {
@@ -179,7 +178,7 @@ class Search {
       all_float_ = true;
       OCTET_RETURN_IF_ERROR(Try(taken).status());
     }
-    OCTET_RETURN_IF_ERROR(Describe(taken, samples));
+    OCTET_RETURN_IF_ERROR(Describe(taken, some));
     return std::move(result_);
   }
 

@@ -6,12 +6,11 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
-#include <memory>
 #include <numeric>
 #include <span>
 #include <utility>
 
-#include "engine/src/runner.h"
+#include "converter/calibrate/sample_team.h"
 #include "formats/base/macros.h"
 #include "formats/base/median.h"
 #include "formats/model/analysis.h"
@@ -230,12 +229,14 @@ std::vector<int> ChooseExponents(const Graph& g, const ChannelMagnitudes& magnit
 
 Result<ChannelMagnitudes> MeasureChannels(const Graph& graph,
                                           const std::vector<NamedSample>& samples) {
-  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner, GraphRunner::Create(graph));
-  ChannelMagnitudes magnitudes(graph.tensors.size());
-  for (const NamedSample& sample : samples) {
-    OCTET_RETURN_IF_ERROR(runner->Run(
-        sample.input.Floats().data(), [&](TensorId id, const kernels::ActivationView& view) {
-          std::vector<float>& m = magnitudes[id];
+  OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(graph));
+  std::vector<ChannelMagnitudes> of_members(team.size(), ChannelMagnitudes(graph.tensors.size()));
+  const SampleSource next = SourceOf(samples);
+  for (;;) {
+    OCTET_ASSIGN_OR_RETURN(
+        const size_t count,
+        team.Run(next, {}, [&](size_t member, TensorId id, const kernels::ActivationView& view) {
+          std::vector<float>& m = of_members[member][id];
           m.resize(static_cast<size_t>(view.c), 0.0f);
           for (int y = 0; y < view.h; ++y) {
             for (int x = 0; x < view.w; ++x) {
@@ -244,8 +245,17 @@ Result<ChannelMagnitudes> MeasureChannels(const Graph& graph,
             }
           }
         }));
+    if (count == 0) break;
   }
-  return magnitudes;
+  ChannelMagnitudes& all = of_members[0];
+  for (size_t member = 1; member < of_members.size(); ++member) {
+    for (size_t id = 0; id < all.size(); ++id) {
+      const std::vector<float>& m = of_members[member][id];
+      all[id].resize(std::max(all[id].size(), m.size()), 0.0f);
+      for (size_t c = 0; c < m.size(); ++c) all[id][c] = std::max(all[id][c], m[c]);
+    }
+  }
+  return std::move(all);
 }
 
 Result<Graph> Equalize(const Graph& graph, const ChannelMagnitudes& magnitudes, int64_t* channels) {

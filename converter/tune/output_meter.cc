@@ -1,21 +1,14 @@
 #include "converter/tune/output_meter.h"
 
-#include <algorithm>
-#include <future>
-#include <memory>
-#include <thread>
+#include <utility>
 
+#include "converter/calibrate/sample_team.h"
 #include "converter/report/verdict.h"
-#include "engine/src/runner.h"
 #include "formats/base/macros.h"
 #include "formats/model/operators.h"
 
 namespace octet {
 namespace {
-
-constexpr unsigned kMostThreads = 16;
-/// In memory at once.
-constexpr size_t kSamplesPerThread = 4;
 
 /// The tensor whose values the first output is a function of, one by one.
 TensorId AnswerOf(const Graph& g) {
@@ -28,38 +21,6 @@ TensorId AnswerOf(const Graph& g) {
   }
   return id;
 }
-
-/// A network that runs beside others of it.
-struct Runner {
-  std::unique_ptr<GraphRunner> network;
-  TensorDescription input, output;
-  TensorId wanted = kNoTensor;
-  std::vector<uint8_t> bytes;
-
-  static Result<Runner> Create(const std::shared_ptr<const Model>& model) {
-    Runner r;
-    OCTET_ASSIGN_OR_RETURN(r.network, GraphRunner::Create(model));
-    r.input = model->Describe().inputs[0];
-    r.output = model->Describe().outputs[0];
-    r.wanted = AnswerOf(r.network->graph());
-    r.bytes.resize(r.input.num_bytes());
-    return r;
-  }
-
-  Result<std::vector<float>> Run(const std::vector<float>& sample) {
-    input.FromFloats(sample.data(), bytes.data());
-    std::vector<float> values;
-    OCTET_RETURN_IF_ERROR(
-        network->Run(bytes.data(), [&](TensorId id, const kernels::ActivationView& view) {
-          if (id == wanted) AppendNumbers(network->graph().tensor(id), view, &values);
-        }));
-    if (values.empty()) {  // Of a network that is no more than its last function.
-      values.resize(output.num_elements());
-      output.ToFloats(network->output(0).data(), values.data());
-    }
-    return values;
-  }
-};
 
 }  // namespace
 
@@ -87,41 +48,28 @@ Result<OutputMeter> OutputMeter::Create(const Graph& original, OpenFn open) {
 Status OutputMeter::Run(
     const Graph& graph,
     const std::function<Result<bool>(std::vector<float> answer, int label)>& use) const {
-  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, ModelFromGraph(graph));
-  const auto threads =
-      static_cast<size_t>(std::clamp(std::thread::hardware_concurrency(), 1u, kMostThreads));
-  std::vector<Runner> runners;
-  for (size_t i = 0; i < threads; ++i) {
-    OCTET_ASSIGN_OR_RETURN(Runner runner, Runner::Create(model));
-    runners.push_back(std::move(runner));
-  }
+  OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(graph));
   OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, open_());
-  const size_t elements = runners[0].input.num_elements();
-  std::vector<std::vector<float>> inputs(threads * kSamplesPerThread, std::vector<float>(elements));
-  std::vector<Result<std::vector<float>>> got(inputs.size(), std::vector<float>());
-  for (bool more = true; more;) {
-    std::vector<int> labels;
-    while (labels.size() < inputs.size()) {
-      OCTET_ASSIGN_OR_RETURN(more, samples.next(inputs[labels.size()].data()));
-      if (!more) break;
-      labels.push_back(samples.label ? samples.label() : -1);
-    }
-    const auto work = [&](size_t first) {
-      for (size_t i = first; i < labels.size(); i += threads)
-        got[i] = runners[first].Run(inputs[i]);
-    };
-    std::vector<std::future<void>> others;
-    for (size_t i = 1; i < std::min(threads, labels.size()); ++i)
-      others.push_back(std::async(std::launch::async, work, i));
-    work(0);
-    for (std::future<void>& other : others) other.get();
-    for (size_t i = 0; i < labels.size(); ++i) {
-      OCTET_RETURN_IF_ERROR(got[i].status());
-      OCTET_ASSIGN_OR_RETURN(const bool go_on, use(*std::move(got[i]), labels[i]));
+  const TensorId wanted = AnswerOf(team.graph());
+  std::vector<int> labels(team.size());
+  for (;;) {
+    std::vector<std::vector<float>> answers(team.size());
+    OCTET_ASSIGN_OR_RETURN(
+        const size_t count,
+        team.Run(
+            samples.next,
+            [&](size_t member) { labels[member] = samples.label ? samples.label() : -1; },
+            [&](size_t member, TensorId id, const kernels::ActivationView& view) {
+              if (id == wanted) AppendNumbers(team.graph().tensor(id), view, &answers[member]);
+            }));
+    for (size_t member = 0; member < count; ++member) {
+      // Of a network that is no more than its last function nothing was shown.
+      if (answers[member].empty()) answers[member] = team.output(member);
+      OCTET_ASSIGN_OR_RETURN(const bool go_on, use(std::move(answers[member]), labels[member]));
       if (!go_on) return OkStatus();
     }
+    if (count == 0) return OkStatus();
   }
-  return OkStatus();
 }
 
 Result<OutputScore> OutputMeter::Score(const Graph& quantized, const GoOn& go_on) const {

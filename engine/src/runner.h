@@ -3,7 +3,9 @@
 #ifndef OCTET_ENGINE_SRC_RUNNER_H_
 #define OCTET_ENGINE_SRC_RUNNER_H_
 
+#include <algorithm>
 #include <memory>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -11,6 +13,13 @@
 #include "formats/base/macros.h"
 
 namespace octet {
+
+/// All cores. Threads do not change what a network gives.
+inline SessionOptions OnAllCores() {
+  SessionOptions options;
+  options.num_threads = static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  return options;
+}
 
 class GraphRunner {
  public:

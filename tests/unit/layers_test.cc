@@ -36,14 +36,6 @@ std::vector<NamedSample> Samples(int count) {
   return samples;
 }
 
-SampleSource SourceOf(const std::vector<NamedSample>& samples) {
-  return [&samples, at = size_t{0}](float* to) mutable -> Result<bool> {
-    if (at == samples.size()) return false;
-    samples[at++].input.CopyTo(to);
-    return true;
-  };
-}
-
 CalibrationTable TableOf(const Graph& g, const std::vector<NamedSample>& samples) {
   auto table = Calibrate(g, SourceOf(samples), {}, {});
   EXPECT_TRUE(table.ok()) << table.status().message();
