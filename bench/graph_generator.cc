@@ -830,8 +830,7 @@ bool ToInt16(Graph* graph) {
   }
   for (Node& n : g.nodes) {
     if (g.tensor(n.inputs[0]).dtype != DType::kI16) continue;
-    // Neither units nor padding codes are for int16.
-    if (n.type == OpType::kScaleShift) n.inputs.resize(kInputUnit);
+    // Padding codes are not for int16.
     if (TraitsOf(n.type).has_weights && n.input(kInputPadding) != kNoTensor)
       n.inputs.resize(kInputPadding);
     const bool bias = TraitsOf(n.type).has_weights && n.input(kInputBias) != kNoTensor;

@@ -107,6 +107,7 @@ def read_tensor(s, i, features):
     s.require(math.prod(t.shape[:-1]) * padded(t.shape[-1]) < 2**29, f"found shape {t.shape}, expected less than 2^29 elements")
     if t.codes:
         t.scale, t.zero = s.finite(1, "scale")[0], 0 if t.i16 else s.take("B")
+        t.lowest = -(2**15) if features & TFLITE_ROUNDING else 1 - 2**15  # Of i16.
         s.require(t.scale > 0 and np.isfinite(F32(1) / t.scale), f"scale: found {t.scale}")
     return t
 
@@ -120,7 +121,7 @@ def read_node(s, tensors, features):
     n = SimpleNamespace(op=op, run=run, name=name, activation=bits & 15, kernel=bits >> 4)
     n.inputs = [tensors[i - 1] if i else None for i in ids] + [None] * (0 if op == "concat" else most - len(ids))
     n.x, n.y = n.inputs[0], tensors[output]
-    n.tflite = features & TFLITE_ROUNDING and n.y.dtype == "u1" and n.x.dtype != "<i2"
+    n.tflite = features & TFLITE_ROUNDING and n.y.codes
     n.size, n.stride, n.dilation, n.before, n.behind, n.groups = (1, 1), (1, 1), (1, 1), (0, 0), (0, 0), 1
     if op in ("conv2d", "max_pool", "average_pool"):
         n.size, n.stride, n.dilation, n.before, n.behind = [(s.varint(), s.varint()) for _ in range(5)]
@@ -161,7 +162,7 @@ def code(value, y):
 
 def to_bytes(v, y, activation=NONE):
     """4.1: v counts steps of y's scale from its zero point. A NaN counts as the lowest."""
-    low, high = (-32767, 32767) if y.i16 else (-y.zero, 255 - y.zero)
+    low, high = (y.lowest, 32767) if y.i16 else (-y.zero, 255 - y.zero)
     if activation: low = 0
     if activation == RELU6: high = min(high, np.rint(F32(6) / y.scale))
     return np.rint(np.fmin(np.fmax(v, low), high)) + y.zero
@@ -186,11 +187,16 @@ class Fixed:
         product = np.clip(v << left, 1 - 2**31, 2**31 - 1) * self.q
         return half_away(product, 31 + right) if once else half_away((product + 2**30) >> 31, right)
 
+    def times_wide(self, v):
+        """Sums of 64 bits by 16."""
+        reduced, bits = np.minimum((self.q + 2**15) >> 16, 2**15 - 1), 15 - self.shift
+        return ((v * reduced + (I64(1) << (bits - 1))) >> bits)
+
 def tflite_sum(a, a_scale, b, b_scale, y):
     """4.2: ADD."""
-    twice = 2 * F64(max(a_scale, b_scale))
-    terms = Fixed(a_scale / twice).times(a << 20) + Fixed(b_scale / twice).times(b << 20)
-    return Fixed(twice / (F64(y.scale) * 2**20)).times(terms)
+    twice, bits = 2 * F64(max(a_scale, b_scale)), 15 if y.i16 else 20
+    terms = Fixed(a_scale / twice).times(a << bits) + Fixed(b_scale / twice).times(b << bits)
+    return Fixed(twice / (F64(y.scale) * 2**bits)).times(terms)
 
 def windows(n, image, fill):
     """[h', w', channels, kernel height, kernel width] of an image [h, w, channels]."""
@@ -223,8 +229,12 @@ def conv2d(n):
         v = sums_of_products(n, image, 0).astype(F32) * (scale * scales.value) + bias
     else:  # int8, int16x8
         acc, real = sums_of_products(n, image, padding.value if padding else x.zero) + bias, factor(x.scale, y, scales.value)
+        once = n.op == "dense" or n.kernel == FULLY_CONNECTED
+        if n.tflite and residual is None and x.i16:
+            v = acc * real if once else Fixed(np.minimum(real, 127.0)).times_wide(acc.astype(I64)).astype(F64)
+            return to_bytes(np.copysign(np.floor(np.abs(v) + 0.5), v), y, n.activation)
         if n.tflite and residual is None:
-            return to_bytes(Fixed(real).times(acc.astype(I64), n.op == "dense" or n.kernel == FULLY_CONNECTED), y, n.activation)
+            return to_bytes(Fixed(real).times(acc.astype(I64), once), y, n.activation)
         above = np.floor(acc / 256)
         v = (above.astype(F32) * F32(256) + (acc - 256 * above).astype(F32) if x.i16 else acc.astype(F32)) * real.astype(F32)
         if y.codes and residual is not None: v = v + relative(residual).astype(F32) * F32(factor(residual.scale, y))
@@ -233,7 +243,10 @@ def conv2d(n):
 
 def max_pool(n): return windows(n, n.x.value[0], -32768 if n.x.i16 else 0 if n.x.codes else -np.inf).max((-2, -1))
 
+def whole_mean(total, count): return np.sign(total) * ((2 * np.abs(total) + count) // (2 * count))
+
 def tflite_average(n, v):
+    if n.y.i16: return v
     pivot = F32((0 if n.kernel == UINT8_AVERAGE else 128) - n.y.zero)
     return v + np.copysign(F32(2**-13), v - pivot) if n.tflite else v
 
@@ -243,6 +256,7 @@ def average_pool(n):
     taps = windows(n, relative(x)[0] if x.codes else x.value[0], 0)
     total = sum(taps[..., i, j] for i in range(n.size[0]) for j in range(n.size[1]))  # Floats in this order.
     if not y.codes: return total * (F32(1) / count)
+    if n.tflite and x.i16 and x.scale == y.scale: return to_bytes(whole_mean(total, count.astype(I64)), y)
     return to_bytes(tflite_average(n, total.astype(F32) * (F32(factor(x.scale, y)) / count)), y)
 
 def global_average_pool(n):
@@ -254,6 +268,7 @@ def global_average_pool(n):
     if not y.codes: return v
     if n.tflite and (n.kernel == MEAN or (x.scale, x.zero) != (y.scale, y.zero)):
         return to_bytes(Fixed(factor(x.scale, y), count).times(total), y)
+    if n.tflite and x.i16: return to_bytes(whole_mean(total, count), y)
     return to_bytes(tflite_average(n, v), y)
 
 def add(n):
@@ -282,12 +297,34 @@ def tflite_constant(n, scale, shift):
     x, y, no_scale, no_shift = n.x, n.y, (scale == 1).all(), (shift == 0).all()
     if n.inputs[3] is None: return Fixed(factor(x.scale, y)).times(relative(x)) if no_scale and no_shift else None
     unit = n.inputs[3].value[0]
-    are_multiples = lambda v: (abs(v / unit) <= 512).all() and (abs(v / unit - np.rint(v / unit)) < F32(0.01)).all()
+    are_multiples = lambda v: (abs(v / unit) <= (2**15 if x.i16 else 512)).all() and (abs(v / unit - np.rint(v / unit)) < F32(0.01)).all()
     is_mul = no_shift and (not no_scale or are_multiples(F32(1)))
     constant = scale if is_mul else shift
     if not (no_scale or no_shift) or not are_multiples(constant): return None
     k = np.rint(constant / unit).astype(I64)
     return Fixed(F64(x.scale * unit / y.scale)).times(relative(x) * k) if is_mul else tflite_sum(relative(x), x.scale, k, unit, y)
+
+def table(low, high, f):
+    """4.2: SOFTMAX. 513 numbers in 2^15ths."""
+    at, half = np.linspace(low, high, 513), (high - low) / 1024
+    rounded = lambda v: np.floor(v + 0.5)  # All are above 0.
+    value, exact = rounded(f(at) * 2**15), f(at) * 2**15
+    error = rounded((exact[1:] + value[:-1]) / 2) - rounded(f(at[:-1] + half) * 2**15)
+    return np.append(np.minimum(value[:-1] - np.copysign(np.floor(np.abs(error / 2) + 0.5), error), 32767), min(value[-1], 32767)).astype(I64)
+
+def look_up(table, v):
+    index = 256 + (v >> 7)
+    return table[index] + (((table[index + 1] - table[index]) * (v & 127) + 64) >> 7)
+
+def tflite_softmax(n):
+    x, saturate = n.x.value.astype(I64), lambda v: np.clip(v, -(2**15), 2**15 - 1)
+    differences = Fixed(F64(n.x.scale) / (10 / 65535)).times(x - x.max(-1, keepdims=True))
+    e = look_up(table(-10.0, 0.0, np.exp), saturate(differences + 32767))
+    total = e.sum(-1, keepdims=True)
+    bits = np.frexp(total.astype(F64))[1].astype(I64)  # Of the total.
+    mantissa = ((total << (31 - bits)) + 2**13) >> 14
+    reciprocal = look_up(table(0.0, 1.0, lambda v: 1 / (1 + v)), saturate(mantissa - 2**15 - 2**16))
+    return np.clip((e * reciprocal + (I64(1) << (bits - 2))) >> (bits - 1), 0, 2**15 - 1)
 
 def relu(n, activation=RELU): return to_bytes(relative(n.x), n.y, activation) if n.y.codes else clamp(n.x.value, activation)
 def relu6(n): return relu(n, RELU6)
@@ -297,7 +334,7 @@ def concat(n): return np.concatenate([t.value for t in n.inputs], n.axis)
 def reshape(n): return n.x.value.reshape(n.y.shape)
 
 def real(n): return n.x.value.astype(F64)
-def softmax(n): return np.exp(log_softmax(n))
+def softmax(n): return tflite_softmax(n) if n.y.codes else np.exp(log_softmax(n))
 def log_softmax(n): return real(n) - np.logaddexp.reduce(real(n), -1, keepdims=True)
 def sigmoid(n): return 1 / (1 + np.exp(-real(n)))
 def tanh(n): return np.tanh(real(n))

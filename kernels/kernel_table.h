@@ -75,7 +75,9 @@ struct ConvArgs {
   // former includes -128 times the sum of the weights. With acc = 256 * high sum + low sum,
   // v = (float(acc >> 8) * 256 + float(acc & 255)) * multiplier[c] (+ float(r) *
   // residual_multiplier);
-  //   i16 out: rne(min(max(v, low), high)).
+  //   i16 out: rne(min(max(v, low), high)). With `real`, and then without a residual, rne(v) is
+  //            replaced by acc * real[c] in double, rounded once and then to the nearest whole
+  //            number, halves up; with `round_once` away from zero.
   //   f32 out: as above.
   // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
   // Per-channel arrays have panels*16 entries.
@@ -90,6 +92,7 @@ struct ConvArgs {
   /// With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
   const float* nudge = nullptr;
   bool round_once = false;
+  const double* real = nullptr;  ///< i16 to i16 only; null for none.
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;
   int32_t out_zero = 0;
@@ -155,11 +158,14 @@ struct PoolArgs {
   int batch = 1;
   // u8 average: q = clamp(rne(float(sum - count*in_zero) * (multiplier / count)) + out_zero, 0,
   // 255). In front of rne, where v differs from the pivot: v + copysign(nudge, v - pivot). i16: the
-  // same without zero points, clamped to +-32767.
+  // same without zero points, clamped to i16_low and 32767; with `whole`, sum / count to the
+  // nearest whole number, halves away from zero.
   float multiplier = 1.0f;
   int32_t in_zero = 0, out_zero = 0;
   float nudge = 0.0f, pivot = 0.0f;
-  FixedMultiplier fixed;  ///< Global u8 to u8 only; with a q of 0 there is none.
+  FixedMultiplier fixed;  ///< Global, codes of one type; with a q of 0 there is none.
+  float i16_low = -32767.0f;
+  bool whole = false;
 };
 /// Output rows [row_begin, row_end) of the flattened [batch][out_h].
 using PoolFn = void (*)(const PoolArgs& args, int row_begin, int row_end);
@@ -167,7 +173,8 @@ using PoolFn = void (*)(const PoolArgs& args, int row_begin, int row_end);
 /// Mean over all pixels of an image: in h x w x c, out c values. u8 in: v = float(sum -
 /// h*w*in_zero) * multiplier, where multiplier includes 1/(h*w); u8 out: q = clamp(rne(v) +
 /// out_zero, 0, 255), with the nudge in front of rne; with a `fixed`, rne(v) is replaced by (sum -
-/// h*w*in_zero) * fixed, rounded as in ConvArgs; float in: sequential sum * (1/(h*w)).
+/// h*w*in_zero) * fixed, rounded as in ConvArgs; i16 the same without zero points, `whole` as
+/// average pools; float in: sequential sum * (1/(h*w)).
 using GlobalPoolFn = void (*)(const PoolArgs& args, int image_begin, int image_end);
 
 /// Elementwise work on `count` channels (padding channels included, so a multiple of 16 where
@@ -184,7 +191,14 @@ struct EltwiseArgs {
   // a*scale[c] + shift[c] when `scale` is not null; TFLite's:
   // v = a / a_multiplier (a_multiplier = scale), halves away from zero. Dequantize:
   // float(a - a_zero) * a_multiplier.
-  // i16: as u8 with zero points of 0, and without fixed-point arithmetic.
+  // i16: as u8 with zero points of 0, but for fixed-point arithmetic: with a `fixed`, rne(v) is
+  // replaced by the product of `fixed`, rounded as in ConvArgs, and
+  //   Add: a * 2^15 * a_fixed + b * 2^15 * b_fixed, each product rounded so;
+  //   Mul: a * b;
+  //   unary, of i16 or to i16: x * factors[c], or x where that is null; with `terms`
+  //   x * 2^15 * a_fixed + terms[c].
+  // Of Add and Mul a * a_real + b * b_real or a * b * a_real in double is then within fixed_margin
+  // of the unrounded product wherever clamping leaves it.
   // Mul, u8: v = float((a-a_zero)*(b-b_zero)) * a_multiplier, then as Add.
   // Add, u8, with `fixed_a`: TFLite's fixed-point arithmetic, q = clamp(rounded((fixed_a[a] +
   // fixed_b[b]) * fixed)) + out_zero, the product rounded as in ConvArgs. v is then within
@@ -199,6 +213,10 @@ struct EltwiseArgs {
   const int32_t* fixed_b = nullptr;  ///< The same for `b`.
   FixedMultiplier fixed;
   float fixed_margin = 0.0f;
+  FixedMultiplier a_fixed, b_fixed;  ///< Of i16; at most 1/2.
+  double a_real = 0.0, b_real = 0.0;
+  const int32_t* factors = nullptr;  ///< Per channel, up to 2^15; null for none.
+  const int32_t* terms = nullptr;    ///< Per channel; null for none.
   const float* scale = nullptr;  ///< Per channel, `count` entries; null = one multiplier for all.
   const float* shift = nullptr;  ///< As `scale`; null exactly when `scale` is.
 };
@@ -227,6 +245,7 @@ struct KernelTable {
   GlobalPoolFn global_pool_u8_u8, global_pool_u8_f32, global_pool_f32;
   EltwiseFn add_u8, add_f32, mul_u8, mul_f32, scale_shift_u8, scale_shift_f32;
   EltwiseFn quantize, quantize_tflite;  ///< float to u8.
+  EltwiseFn quantize_tflite_i16;        ///< float to i16.
   EltwiseFn dequantize;                 ///< u8 to float.
   PoolFn max_pool_i16, average_pool_i16;
   GlobalPoolFn global_pool_i16_i16, global_pool_i16_f32;

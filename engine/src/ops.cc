@@ -194,6 +194,25 @@ void RowOp::Run(int thread, int num_threads) const {
   }
 }
 
+void TfliteSoftmaxOp::Run(int thread, int num_threads) const {
+  const int pixels = input.h * input.w;
+  int16_t* const row = scratch + int64_t{thread} * input.c;
+  int64_t begin, end;
+  SplitRange(static_cast<int64_t>(batch) * pixels, 1, thread, num_threads, &begin, &end);
+  for (int64_t i = begin; i < end; ++i) {
+    const int n = static_cast<int>(i / pixels), p = static_cast<int>(i % pixels);
+    const uint8_t* const in = input.pixel(n, p / input.w, p % input.w);
+    uint8_t* const out = output.pixel(n, p / input.w, p % input.w);
+    for (int c = 0; c < input.c; ++c)
+      row[c] = static_cast<int16_t>(256 * in[c] + in[c + input.plane] - 32768);
+    softmax_.Row(row, input.c, row);
+    for (int c = 0; c < input.c; ++c) {
+      out[c] = static_cast<uint8_t>((row[c] + 32768) >> 8);
+      out[c + output.plane] = static_cast<uint8_t>(row[c] & 255);
+    }
+  }
+}
+
 namespace {
 
 void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/src/placement.h"
+#include "engine/src/tflite_rounding.h"
 #include "kernels/kernel_table.h"
 
 namespace octet {
@@ -186,6 +187,19 @@ class RowOp : public Op {
   void Run(int thread, int num_threads) const override;
   kernels::ActivationView input, output;
   kernels::RowFn fn = nullptr;
+};
+
+/// TFLite's softmax of 16-bit codes, over the channels of each pixel.
+class TfliteSoftmaxOp : public Op {
+ public:
+  explicit TfliteSoftmaxOp(float x_scale) : softmax_(x_scale) {}
+  void Run(int thread, int num_threads) const override;
+
+  kernels::ActivationView input, output;
+  int16_t* scratch = nullptr;  ///< A row for each thread.
+
+ private:
+  TfliteSoftmax softmax_;
 };
 
 /// Copies a box of pixels and channels; covers Pad, Slice, Concat, and copies from and to the

@@ -382,7 +382,7 @@ Status Planner::AddNode(const Node& n) {
     case OpType::kReshape:
       return AddReshape(n);
     case OpType::kSoftmax:
-      return AddRow(n, table_.softmax);
+      return IsCodes(tensor(n.output).dtype) ? AddTfliteSoftmax(n) : AddRow(n, table_.softmax);
     case OpType::kLogSoftmax:
       return AddRow(n, table_.log_softmax);
     case OpType::kSigmoid:
@@ -396,10 +396,13 @@ Status Planner::AddNode(const Node& n) {
   return InternalError(StrCat(NodeName(), ": operator without a kernel"));
 }
 
-void Planner::ClampLimits(Activation activation, const Tensor& out, float* low, float* high) {
+void Planner::ClampLimits(Activation activation, const Tensor& out, float* low, float* high) const {
   if (IsCodes(out.dtype)) {
     const float z = static_cast<float>(out.quantization.zero_point);
-    *low = activation != Activation::kNone ? 0.0f : out.dtype == DType::kU8 ? -z : -32767.0f;
+    *low = activation != Activation::kNone ? 0.0f
+           : out.dtype == DType::kU8       ? -z
+           : IsTflite()                    ? -32768.0f
+                                           : -32767.0f;
     *high = static_cast<float>(CodesOf(out.dtype).high) - z;
     if (activation == Activation::kRelu6)
       *high = std::min(*high, std::nearbyint(6.0f / out.quantization.scale));

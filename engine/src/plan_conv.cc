@@ -304,8 +304,7 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
   OCTET_ASSIGN_OR_RETURN(float* multiplier, Constant<float>(c->lanes));
   a.multiplier = multiplier;
   const double out_scale = IsCodes(y.dtype) ? y.quantization.scale : 1.0;
-  const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8 &&
-                      residual == kNoTensor;
+  const bool tflite = IsTflite() && y.dtype == DType::kU8 && residual == kNoTensor;
   float* nudge = nullptr;
   kernels::FixedMultiplier* fixed = nullptr;
   if (tflite) {
@@ -325,11 +324,27 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
   }
   a.fixed = fixed;
   a.nudge = nudge;
+  if (IsTflite() && y.dtype == DType::kI16 && residual == kNoTensor)
+    OCTET_RETURN_IF_ERROR(FillReal(c));
   if (residual != kNoTensor && IsCodes(y.dtype)) {
     const Quantization& r = tensor(residual).quantization;
     a.residual_multiplier = static_cast<float>(static_cast<double>(r.scale) / y.quantization.scale);
     a.residual_zero = r.zero_point;
   }
+  return OkStatus();
+}
+
+/// TFLite's multipliers of sums over 16-bit activations.
+Status Planner::FillReal(Conv* c) {
+  ConvArgs& a = c->args;
+  const std::span<const float> scales = tensor(c->n.inputs[kInputScales]).values<float>();
+  OCTET_ASSIGN_OR_RETURN(double* real, Constant<double>(c->lanes));
+  for (int i = 0; i < a.out_c; ++i) {
+    const double m =
+        static_cast<double>(c->x.quantization.scale) * scales[i] / c->y.quantization.scale;
+    real[i] = a.round_once ? m : ReducedMultiplier(m);
+  }
+  a.real = real;
   return OkStatus();
 }
 

@@ -18,8 +18,8 @@ using kernels::EltwiseArgs;
 using kernels::PoolArgs;
 
 /// Largest constant of TFLite's elementwise operators, in units of its scale: an 8-bit number less
-/// its zero point, with room.
-constexpr int kMostUnits = 512;
+/// its zero point, with room, or a 16-bit one.
+constexpr int kMostUnits = 512, kMostUnits16 = 32768;
 /// TakeRowsAsPixels: constants of all rows together, so that a file of many small nodes does not
 /// make much of itself. An image of 224 pixels takes 672.
 constexpr int64_t kMaxRowConstants = 16384;
@@ -75,7 +75,12 @@ Status Planner::AddPool(const Node& n) {
     a.multiplier = Ratio(x.quantization, y.quantization);
     a.in_zero = x.quantization.zero_point;
     a.out_zero = y.quantization.zero_point;
-    if (graph_.metadata.rounding == Rounding::kTflite) SetTfliteHalves(n.tflite_kernel, &a);
+    if (IsTflite() && x.dtype == DType::kI16) {
+      a.i16_low = -32768.0f;
+      a.whole = x.quantization == y.quantization;
+    } else if (IsTflite()) {
+      SetTfliteHalves(n.tflite_kernel, &a);
+    }
   }
   const bool max = n.type == OpType::kMaxPool;
   op->fn = max ? ForType(x.dtype, table_.max_pool_u8, table_.max_pool_i16, table_.max_pool_f32)
@@ -96,9 +101,11 @@ Status Planner::AddGlobalPool(const Node& n) {
     op->args.multiplier = static_cast<float>(x.quantization.scale / (pixels * out_scale));
     op->args.in_zero = x.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
-    if (u8_out && graph_.metadata.rounding == Rounding::kTflite) {
+    if (IsCodes(y.dtype) && IsTflite()) {
+      op->args.i16_low = -32768.0f;
       if (n.tflite_kernel != TfliteKernel::kMean && x.quantization == y.quantization) {
-        SetTfliteHalves(n.tflite_kernel, &op->args);
+        op->args.whole = !u8_out;
+        if (u8_out) SetTfliteHalves(n.tflite_kernel, &op->args);
       } else {
         op->args.fixed = ToFixedMean(static_cast<double>(x.quantization.scale) / out_scale,
                                      x.shape[1] * x.shape[2]);
@@ -165,11 +172,12 @@ Status Planner::FinishEltwise(const Node& n, std::unique_ptr<EltwiseOp> op) {
   EltwiseArgs& a = op->args;
   WriteView(op.get(), "output", n.output, a.count, &a.output);
   FillHalo(op.get(), n.output);
-  if (a.scale != nullptr) {
+  if (a.scale != nullptr || a.factors != nullptr || a.terms != nullptr) {
     const int64_t constants = RoundUp(geometry(n.output).c, kPanelWidth);
     OCTET_RETURN_IF_ERROR(CheckReach(*op, "scale and shift", Reach(a.count), 0, constants));
-    OCTET_RETURN_IF_ERROR(TakeRowsAsPixels(tensor(n.inputs[0]), geometry(n.output), &a));
   }
+  if (a.scale != nullptr)
+    OCTET_RETURN_IF_ERROR(TakeRowsAsPixels(tensor(n.inputs[0]), geometry(n.output), &a));
   return Push(std::move(op));
 }
 
@@ -204,14 +212,30 @@ void Planner::SetTfliteProduct(const Tensor& a, const Tensor& b, const Tensor& y
   args->fixed = ToFixedMultiplier(
       static_cast<double>(a.quantization.scale * b.quantization.scale / y.quantization.scale));
   args->a_multiplier = static_cast<float>(FixedValue(args->fixed));
+  args->a_real = FixedValue(args->fixed);
   args->nudge = TwiceRoundedNudge(args->fixed);
-  // Three roundings of floats up to 256.
-  args->fixed_margin = 0x1p-13f;
+  // Three roundings of floats up to 256; of 16 bits what lies between one rounding and two, and far
+  // more than doubles lose.
+  args->fixed_margin = y.dtype == DType::kU8 ? 0x1p-13f : std::min(0.5f, args->nudge + 0x1p-20f);
 }
 
 Status Planner::SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y, EltwiseArgs* args) {
+  const int bits = y.dtype == DType::kU8 ? kTfliteSumBits : kTfliteSumBits16;
   const TfliteSum sum =
-      ToTfliteSum(a.quantization.scale, b.quantization.scale, y.quantization.scale);
+      ToTfliteSum(a.quantization.scale, b.quantization.scale, y.quantization.scale, bits);
+  if (y.dtype == DType::kI16) {
+    args->a_fixed = sum.a;
+    args->b_fixed = sum.b;
+    args->fixed = sum.sum;
+    args->a_real = static_cast<double>(a.quantization.scale) / y.quantization.scale;
+    args->b_real = static_cast<double>(b.quantization.scale) / y.quantization.scale;
+    // Each term is off by less than 1, which the sum's multiplier makes a part of the result; that
+    // is rounded twice, which is half of one more; and each multiplier has 31 bits.
+    const double margin =
+        3.0 * FixedValue(sum.sum) + 0x1p-14 * (args->a_real + args->b_real) + 0x1p-20;
+    args->fixed_margin = static_cast<float>(std::min(0.5, margin));
+    return OkStatus();
+  }
   OCTET_ASSIGN_OR_RETURN(int32_t * fixed_a, Constant<int32_t>(256));
   OCTET_ASSIGN_OR_RETURN(int32_t * fixed_b, Constant<int32_t>(256));
   for (int q = 0; q < 256; ++q) {
@@ -234,7 +258,7 @@ Status Planner::AddBinary(const Node& n) {
   const bool mul = n.type == OpType::kMul;
   ClampLimits(n.activation, y, &op->args.low, &op->args.high);
   if (IsCodes(y.dtype)) {
-    const bool tflite = graph_.metadata.rounding == Rounding::kTflite && y.dtype == DType::kU8;
+    const bool tflite = IsTflite();
     op->args.a_zero = a.quantization.zero_point;
     op->args.b_zero = b.quantization.zero_point;
     op->args.out_zero = y.quantization.zero_point;
@@ -258,10 +282,10 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
   const Tensor& x = tensor(n.inputs[0]);
   const Tensor& y = tensor(n.output);
   const bool scale_shift = n.type == OpType::kScaleShift;
-  if (graph_.metadata.rounding != Rounding::kTflite ||
-      !(scale_shift || n.type == OpType::kQuantize))
-    return false;
+  if (!IsTflite() || !(scale_shift || n.type == OpType::kQuantize)) return false;
   const int c = static_cast<int>(x.shape.back());
+  const bool wide = x.dtype == DType::kI16 || y.dtype == DType::kI16;
+  const auto most = static_cast<float>(wide ? kMostUnits16 : kMostUnits);
   std::span<const float> constant;
   float unit = 1.0f;
   TfliteAffine affine = TfliteAffine::Requantize(x.quantization.scale, y.quantization.scale);
@@ -276,19 +300,25 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
       if (!no_scale && !no_shift) return false;
       unit = tensor(unit_id).values<float>()[0];
       // What is no multiple of the unit was not made by the importer.
-      const auto multiple = [unit](float v) {
+      const auto multiple = [unit, most](float v) {
         const float k = v / unit;
-        return std::fabs(k) <= kMostUnits && std::fabs(k - std::nearbyint(k)) < 0.01f;
+        return std::fabs(k) <= most && std::fabs(k - std::nearbyint(k)) < 0.01f;
       };
       // Times 1, or plus 0: a 1 that is no multiple is no constant of a MUL.
       const bool is_mul = no_shift && (!no_scale || multiple(1.0f));
       constant = tensor(n.inputs[is_mul ? kInputScale : kInputShift]).values<float>();
       if (!std::all_of(constant.begin(), constant.end(), multiple)) return false;
+      if (wide) return SetTfliteWhole(n, constant, unit, is_mul, args);
       affine = is_mul ? TfliteAffine::Mul(x.quantization.scale, unit, y.quantization.scale)
                       : TfliteAffine::Add(x.quantization.scale, unit, y.quantization.scale);
     } else if (!no_scale || !no_shift) {
       return false;
     }
+  }
+  if (wide) {
+    args->fixed = ToFixedMultiplier(static_cast<double>(x.quantization.scale) /
+                                    static_cast<double>(y.quantization.scale));
+    return true;
   }
   OCTET_ASSIGN_OR_RETURN(float* scale, Constant<float>(RoundUp(c, kPanelWidth)));
   OCTET_ASSIGN_OR_RETURN(float* shift, Constant<float>(RoundUp(c, kPanelWidth)));
@@ -311,11 +341,33 @@ Result<bool> Planner::SetTfliteAffine(const Node& n, EltwiseArgs* args) {
   return true;
 }
 
+/// The same of 16-bit values, in integers.
+Result<bool> Planner::SetTfliteWhole(const Node& n, std::span<const float> constant, float unit,
+                                     bool is_mul, EltwiseArgs* args) {
+  const float x_scale = tensor(n.inputs[0]).quantization.scale,
+              y_scale = tensor(n.output).quantization.scale;
+  const auto c = static_cast<int64_t>(constant.size());
+  OCTET_ASSIGN_OR_RETURN(int32_t * numbers, Constant<int32_t>(RoundUp(c, kPanelWidth)));
+  for (int64_t i = 0; i < c; ++i)
+    numbers[i] = static_cast<int32_t>(std::nearbyint(constant[i] / unit));
+  if (is_mul) {
+    // In single precision, as TFLite computes it.
+    args->fixed = ToFixedMultiplier(static_cast<double>(x_scale * unit / y_scale));
+    args->factors = numbers;
+    return true;
+  }
+  const TfliteSum sum = ToTfliteSum(x_scale, unit, y_scale, kTfliteSumBits16);
+  for (int64_t i = 0; i < c; ++i) numbers[i] = TfliteTerm(numbers[i], sum.b, kTfliteSumBits16);
+  args->a_fixed = sum.a;
+  args->fixed = sum.sum;
+  args->terms = numbers;
+  return true;
+}
+
 bool Planner::IsFusedHead(const Node& n) const {
   // The same bits as one after the other: TFLite's graphs have no such thing.
   if (n.type != OpType::kScaleShift || n.activation != Activation::kNone ||
-      input_index_[n.inputs[0]] < 0 || tensor(n.output).dtype != DType::kF32 ||
-      graph_.metadata.rounding == Rounding::kTflite)
+      input_index_[n.inputs[0]] < 0 || tensor(n.output).dtype != DType::kF32 || IsTflite())
     return false;
   return uses_[n.output].all == 1 && uses_[n.output].quantized == 1;
 }
@@ -348,7 +400,7 @@ Status Planner::AddScaleShift(const Node& n) {
   a.out_zero = y.quantization.zero_point;
   a.a_multiplier = static_cast<float>(in_scale / out_scale);
   bool tflite = false;
-  if (x.dtype == DType::kU8) {
+  if (codes) {
     OCTET_ASSIGN_OR_RETURN(tflite, SetTfliteAffine(n, &a));
   }
   if (!tflite && n.type == OpType::kScaleShift)
@@ -390,12 +442,11 @@ Status Planner::AddConversion(const Node& n) {
   const bool quantize = n.type == OpType::kQuantize;
   const Quantization& q = quantize ? y.quantization : x.quantization;
   const DType codes = quantize ? y.dtype : x.dtype;
-  const bool tflite =
-      quantize && codes == DType::kU8 && graph_.metadata.rounding == Rounding::kTflite;
+  const bool tflite = quantize && IsTflite();
   a.a_multiplier = quantize && !tflite ? 1.0f / q.scale : q.scale;
   (quantize ? a.out_zero : a.a_zero) = q.zero_point;
   ClampLimits(Activation::kNone, y, &a.low, &a.high);
-  op->fn = tflite     ? table_.quantize_tflite
+  op->fn = tflite     ? (codes == DType::kU8 ? table_.quantize_tflite : table_.quantize_tflite_i16)
            : quantize ? (codes == DType::kU8 ? table_.quantize : table_.quantize_i16)
                       : (codes == DType::kU8 ? table_.dequantize : table_.dequantize_i16);
   op->kernel = StrCat(quantize ? "quantize" : "dequantize", codes == DType::kU8 ? "" : "_i16");
@@ -410,6 +461,17 @@ Status Planner::AddRow(const Node& n, kernels::RowFn fn) {
   op->fn = fn;
   op->kernel = OpTypeName(n.type);
   const int c = geometry(n.output).c;
+  ReadView(op.get(), "input", n.inputs[0], c, &op->input);
+  WriteView(op.get(), "output", n.output, c, &op->output);
+  FillHalo(op.get(), n.output);
+  return Push(std::move(op));
+}
+
+Status Planner::AddTfliteSoftmax(const Node& n) {
+  auto op = std::make_unique<TfliteSoftmaxOp>(tensor(n.inputs[0]).quantization.scale);
+  op->kernel = "softmax_i16";
+  const int c = geometry(n.output).c;
+  OCTET_ASSIGN_OR_RETURN(op->scratch, Constant<int16_t>(int64_t{c} * options_.num_threads));
   ReadView(op.get(), "input", n.inputs[0], c, &op->input);
   WriteView(op.get(), "output", n.output, c, &op->output);
   FillHalo(op.get(), n.output);

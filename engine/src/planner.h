@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -90,7 +91,8 @@ class Planner {
 
   /// Clamp limits relative to the output's zero point, in steps of its scale (codes) or real
   /// (float).
-  static void ClampLimits(Activation activation, const Tensor& out, float* low, float* high);
+  void ClampLimits(Activation activation, const Tensor& out, float* low, float* high) const;
+  bool IsTflite() const { return graph_.metadata.rounding == Rounding::kTflite; }
   std::string NodeName() const;
 
   // ---- plan_conv.cc ----
@@ -111,6 +113,7 @@ class Planner {
   Status FillGeometry(Conv* c);
   Status FillEpilogue(Conv* c);
   Status FillIntegerEpilogue(Conv* c);
+  Status FillReal(Conv* c);
   Status SplitBias(Conv* c, int32_t* high);
   Status FillHybridEpilogue(Conv* c);
   void ChooseBlocking(Conv* c) const;
@@ -130,6 +133,7 @@ class Planner {
   Status AddScaleShift(const Node& n);
   Status AddConversion(const Node& n);
   Status AddRow(const Node& n, kernels::RowFn fn);
+  Status AddTfliteSoftmax(const Node& n);
   Status AddPad(const Node& n);
   Status AddSlice(const Node& n);
   Status AddConcat(const Node& n);
@@ -153,6 +157,8 @@ class Planner {
                                kernels::EltwiseArgs* args);
   /// Fills `args` for operators that TFLite computes in fixed point; false for all others.
   Result<bool> SetTfliteAffine(const Node& n, kernels::EltwiseArgs* args);
+  Result<bool> SetTfliteWhole(const Node& n, std::span<const float> constant, float unit,
+                              bool is_mul, kernels::EltwiseArgs* args);
 
   const Graph& graph_;
   const PlanOptions& options_;

@@ -9,9 +9,6 @@
 namespace octet {
 namespace {
 
-/// ADD works on operands shifted to the left by as much.
-constexpr int kAddShift = 20;
-
 /// Rounds to nearest; halves away from zero, or negative ones towards it.
 int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
   if (bits == 0) return value;
@@ -37,15 +34,69 @@ int32_t MultiplyFixed(int64_t value, const kernels::FixedMultiplier& m) {
       DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false));
 }
 
-TfliteSum ToTfliteSum(float a_scale, float b_scale, float y_scale) {
+TfliteSum ToTfliteSum(float a_scale, float b_scale, float y_scale, int bits) {
   const double twice_larger = 2.0 * static_cast<double>(std::max(a_scale, b_scale));
   return {ToFixedMultiplier(static_cast<double>(a_scale) / twice_larger),
           ToFixedMultiplier(static_cast<double>(b_scale) / twice_larger),
-          ToFixedMultiplier(twice_larger / std::ldexp(static_cast<double>(y_scale), kAddShift))};
+          ToFixedMultiplier(twice_larger / std::ldexp(static_cast<double>(y_scale), bits))};
 }
 
-int32_t TfliteTerm(int32_t value, const kernels::FixedMultiplier& m) {
-  return MultiplyFixed(value * (int64_t{1} << kAddShift), m);
+int32_t TfliteTerm(int32_t value, const kernels::FixedMultiplier& m, int bits) {
+  return MultiplyFixed(value * (int64_t{1} << bits), m);
+}
+
+// ---- SOFTMAX (internal/reference/softmax.h, SoftmaxInt16) ----
+
+template <typename Function>
+TfliteSoftmax::Table TfliteSoftmax::MakeTable(double low, double high, Function function) {
+  // Numbers of 16 bits are 2^15ths. Each is moved by half of what a line to the next one would be
+  // off at its middle.
+  constexpr int kSteps = 512;
+  const double step = (high - low) / kSteps;
+  const auto clamped = [](double v) {
+    return static_cast<int16_t>(std::clamp(v, -32768.0, 32767.0));
+  };
+  Table table;
+  for (int i = 0; i < kSteps; ++i) {
+    const double at = low + i * step;
+    const double value = std::round(function(at) * 0x1p15);
+    const double line = std::round((function(low + (i + 1) * step) * 0x1p15 + value) / 2.0);
+    const double middle = std::round(function(at + step / 2.0) * 0x1p15);
+    table[static_cast<size_t>(i)] = clamped(value - std::round((line - middle) / 2.0));
+  }
+  table[kSteps] = clamped(std::round(function(high) * 0x1p15));
+  return table;
+}
+
+int32_t TfliteSoftmax::Lookup(const Table& table, int32_t x) {
+  const auto index = static_cast<size_t>(256 + (x >> 7));
+  const int32_t base = table[index], slope = table[index + 1] - base;
+  return base + ((slope * (x & 127) + 64) >> 7);
+}
+
+TfliteSoftmax::TfliteSoftmax(float x_scale)
+    : difference_(ToFixedMultiplier(static_cast<double>(x_scale) / (10.0 / 65535.0))),
+      exp_(MakeTable(-10.0, 0.0, [](double x) { return std::exp(x); })),
+      reciprocal_(MakeTable(0.0, 1.0, [](double x) { return 1.0 / (1.0 + x); })) {}
+
+void TfliteSoftmax::Row(const int16_t* x, int n, int16_t* out) const {
+  const int32_t largest = *std::max_element(x, x + n);
+  int64_t sum = 0;
+  for (int i = 0; i < n; ++i) {
+    const int32_t scaled = MultiplyFixed(x[i] - largest, difference_);
+    out[i] = static_cast<int16_t>(Lookup(exp_, std::clamp(scaled + 32767, -32768, 32767)));
+    sum += out[i];
+  }
+  // As a number from 1 to 2, less 1, in 2^-16ths.
+  const int zeros = std::countl_zero(static_cast<uint32_t>(sum));
+  const auto mantissa = static_cast<int32_t>(((sum << (zeros - 1)) + (1 << 13)) >> 14);
+  const int32_t reciprocal =
+      Lookup(reciprocal_, std::clamp(mantissa - (1 << 15) - (1 << 16), -32768, 32767));
+  const int right = 31 - zeros;
+  for (int i = 0; i < n; ++i) {
+    const int64_t v = (int64_t{out[i]} * reciprocal + (int64_t{1} << (right - 1))) >> right;
+    out[i] = static_cast<int16_t>(std::clamp<int64_t>(v, 0, 32767));
+  }
 }
 
 TfliteAffine TfliteAffine::Mul(float x_scale, float unit, float y_scale) {

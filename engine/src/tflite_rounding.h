@@ -7,10 +7,14 @@
 // behind a step of 2^(shift-1) away from zero gives the same, but for numbers that floats cannot
 // tell apart from the limit. Fully connected layers are rounded once, halves away from zero
 // (measured: reference kernels of TensorFlow 2.21).
+//
+// Layers of 16-bit activations have sums of 64 bits, which a convolution multiplies by q rounded to
+// 16 bits, and a fully connected layer by the real number in double; both are rounded once.
 #ifndef OCTET_ENGINE_SRC_TFLITE_ROUNDING_H_
 #define OCTET_ENGINE_SRC_TFLITE_ROUNDING_H_
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -53,17 +57,46 @@ inline kernels::FixedMultiplier ToFixedMean(double real, int64_t count) {
   return m;
 }
 
+/// The number of at most 15 bits by which TFLite multiplies sums of 64 bits. With sums below 2^38,
+/// as those of 16-bit activations are, a double holds every bit of the product. TFLite has none of
+/// 128 or more; with 127 already everything saturates.
+inline double ReducedMultiplier(double real) {
+  const kernels::FixedMultiplier m = ToFixedMultiplier(std::min(real, 127.0));
+  return std::ldexp(m.q < 0x7fff0000 ? (m.q + (1 << 15)) >> 16 : 0x7fff, m.shift - 15);
+}
+
 /// value * m as TFLite's MultiplyByQuantizedMultiplier gives it; |value| below 2^31.
 int32_t MultiplyFixed(int64_t value, const kernels::FixedMultiplier& m);
 
-/// TFLite's ADD of two 8-bit values: fixed-point terms of 2^-20 of twice the larger scale, and the
+/// TFLite's ADD of two values: fixed-point terms of 2^-bits of twice the larger scale, and the
 /// factor from their sum to the result.
 struct TfliteSum {
   kernels::FixedMultiplier a, b, sum;
 };
-TfliteSum ToTfliteSum(float a_scale, float b_scale, float y_scale);
+inline constexpr int kTfliteSumBits = 20, kTfliteSumBits16 = 15;  ///< Of 8 and of 16-bit values.
+TfliteSum ToTfliteSum(float a_scale, float b_scale, float y_scale, int bits = kTfliteSumBits);
 /// The term of a value relative to its zero point.
-int32_t TfliteTerm(int32_t value, const kernels::FixedMultiplier& m);
+int32_t TfliteTerm(int32_t value, const kernels::FixedMultiplier& m, int bits = kTfliteSumBits);
+
+/// TFLite's SOFTMAX of 16-bit codes, whose results have steps of kSoftmaxScale: exp and 1 / (1 + x)
+/// are read from tables, with straight lines between their 513 numbers.
+inline constexpr float kSoftmaxScale = 0x1p-15f;
+class TfliteSoftmax {
+ public:
+  explicit TfliteSoftmax(float x_scale);
+
+  /// n codes, at least 1; `out` may be `x`.
+  void Row(const int16_t* x, int n, int16_t* out) const;
+
+ private:
+  using Table = std::array<int16_t, 513>;
+  template <typename Function>
+  static Table MakeTable(double low, double high, Function function);
+  static int32_t Lookup(const Table& table, int32_t x);
+
+  kernels::FixedMultiplier difference_;  ///< To 1/65535 of 10.
+  Table exp_, reciprocal_;
+};
 
 /// TFLite's MUL and ADD of an 8-bit activation and a constant k * unit (k a whole number), and its
 /// QUANTIZE of one 8-bit activation to another, which is a MUL with 1. All are functions of one

@@ -492,6 +492,10 @@ class NodeValidator {
       case OpType::kAveragePool:
         return ExpectSameTypes();
       case OpType::kGlobalAveragePool:
+        if (x_.dtype == DType::kI16 && graph_.metadata.rounding == Rounding::kTflite &&
+            x_.shape[1] * x_.shape[2] > kMostPixels)
+          return Mismatch(node_, "pixels of a mean of int16 by TFLite's rounding",
+                          x_.shape[1] * x_.shape[2], StrCat("at most ", kMostPixels));
         return IsCodes(x_.dtype) && out_.dtype == DType::kF32 ? CheckRescale(x_)
                                                               : ExpectSameTypes();
       case OpType::kPad:
@@ -509,6 +513,8 @@ class NodeValidator {
         OCTET_RETURN_IF_ERROR(ValidateLimits());
         return ExpectSameQuantization();
       case OpType::kSoftmax:
+        if (IsCodes(x_.dtype)) return ValidateSoftmaxOfCodes();
+        return ExpectTypes(DType::kF32, DType::kF32);
       case OpType::kLogSoftmax:
       case OpType::kSigmoid:
       case OpType::kTanh:
@@ -525,6 +531,9 @@ class NodeValidator {
   }
 
  private:
+  /// Of a mean of int16 by TFLite's rounding: the sum fits 32 bits.
+  static constexpr int64_t kMostPixels = 65535;
+
   Status ExpectType(const char* field, const Tensor& t, DType dtype) const {
     if (t.dtype == dtype) return OkStatus();
     return Mismatch(node_, field, StrCat(DTypeName(t.dtype), " in ", Quoted(t.name)),
@@ -601,6 +610,19 @@ class NodeValidator {
                     "a finite quotient of at most 2^95");
   }
 
+  /// As TFLite has it: of int16, to 2^15ths.
+  Status ValidateSoftmaxOfCodes() const {
+    if (graph_.metadata.rounding != Rounding::kTflite)
+      return Mismatch(node_, "softmax of", DTypeName(x_.dtype),
+                      "float32 without TFLite's rounding");
+    OCTET_RETURN_IF_ERROR(ExpectTypes(DType::kI16, DType::kI16));
+    // Beyond, the sum of what stands for exp would not fit 31 bits.
+    if (x_.shape.back() > 65536)
+      return Mismatch(node_, "channels of a softmax of int16", x_.shape.back(), "at most 65536");
+    if (out_.quantization.scale == 0x1p-15f) return OkStatus();
+    return Mismatch(node_, "scale of a softmax of int16", out_.quantization.scale, 0x1p-15f);
+  }
+
   Status ValidateLimits() const {
     constexpr float kInfinity = std::numeric_limits<float>::infinity();
     const float low = node_.clip_low, high = node_.clip_high;
@@ -660,7 +682,7 @@ class NodeValidator {
       const float value = unit.values<float>()[0];
       if (!std::isfinite(value) || value <= 0.0f)
         return Mismatch(node_, "unit", value, "a finite number above 0");
-      OCTET_RETURN_IF_ERROR(ExpectType("input with a unit", x_, DType::kU8));
+      OCTET_RETURN_IF_ERROR(ExpectCodes("input with a unit", x_));
       // In single precision, as TFLite multiplies.
       if (!IsFactor(x_.quantization.scale * value / out_.quantization.scale) ||
           !IsFactor(value / OutScale())) {

@@ -149,6 +149,41 @@ OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR],
   }
 }
 
+// 16 results of multipliers in double (ConvArgs::real), from the sums over high and low bytes.
+// Plain loops, which compilers turn into vectors.
+OCTET_NOINLINE void FinishReal(const ConvArgs& a, int channel, const Vec::I32& high_sums,
+                               const Vec::I32& low_sums, uint8_t* out) {
+  using Sum = int32_t __attribute__((may_alias));
+  const Sum* const high = reinterpret_cast<const Sum*>(&high_sums);
+  const Sum* const low = reinterpret_cast<const Sum*>(&low_sums);
+  const double* const real = a.real + channel;
+  const double least = a.low, most = a.high;
+  double v[kLanes];
+  int32_t q[kLanes];
+  OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) {
+    // The sum is exact: below 2^39.
+    const double sum = 256.0 * static_cast<double>(high[i]) + static_cast<double>(low[i]);
+    const double product = sum * real[i];
+    v[i] = product < least ? least : product > most ? most : product;
+  }
+  if (a.round_once) {
+    // The double below a half must not become 1 by the addition.
+    OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) q[i] =
+        static_cast<int32_t>(v[i] + __builtin_copysign(0.49999999999999994, v[i]));
+  } else {
+    // To the nearest, halves to even, which go up again where that was down.
+    constexpr double kRound = 0x1.8p52;
+    OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) {
+      const double even = (v[i] + kRound) - kRound;
+      q[i] = static_cast<int32_t>(even + (v[i] - even == 0.5 ? 1.0 : 0.0));
+    }
+  }
+  OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) out[i] =
+      static_cast<uint8_t>((q[i] + 32768) >> 8);
+  OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) out[i + a.out_plane] =
+      static_cast<uint8_t>(q[i]);
+}
+
 // ---- Kinds of kernels. ----
 
 struct KernelU8U8 {
@@ -273,9 +308,20 @@ struct KernelI16 : KernelU8U8 {
 };
 
 struct KernelI16I16 : KernelI16 {
-  template <bool kResidual, int MR, int NR, class T>
+  static constexpr bool kTakesFixed = true;
+
+  template <bool kResidual, int MR, int NR, bool kFixed = false, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
+    if constexpr (kFixed) {
+      OCTET_KEEP_LOOP for (int i = 0; i < MR; ++i) {
+        OCTET_KEEP_LOOP for (int j = 0; j < NR; ++j) {
+          FinishReal(a, channel + j * kLanes, tile.Get(2 * i, j), tile.Get(2 * i + 1, j),
+                     out[i] + j * kLanes);
+        }
+      }
+      return;
+    }
     const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
     OCTET_UNROLL for (int i = 0; i < MR; ++i) {
       Vec::F32 v[NR];
@@ -356,7 +402,7 @@ OCTET_INLINE void FinishAny(const ConvArgs& a, int channel, const T& tile,
                             uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
   if (a.residual != nullptr) return K::template Finish<true, MR, NR>(a, channel, tile, out, res);
   if constexpr (K::kTakesFixed) {
-    if (a.fixed != nullptr)
+    if (a.fixed != nullptr || a.real != nullptr)
       return K::template Finish<false, MR, NR, true>(a, channel, tile, out, res);
   }
   K::template Finish<false, MR, NR>(a, channel, tile, out, res);

@@ -302,7 +302,16 @@ OCTET_INLINE float SumI16(uint32_t high, uint32_t low, int64_t pixels) {
   return static_cast<float>(int64_t{high} * 256 + low - 32768 * pixels);
 }
 
-OCTET_INLINE int32_t RoundI16(float v) { return RoundToInt(ClampNumber(v, -32767.0f, 32767.0f)); }
+OCTET_INLINE int32_t RoundI16(float v, float low) {
+  return RoundToInt(ClampNumber(v, low, 32767.0f));
+}
+
+// The sum of as many values, of whose bytes these are the sums, over `count`: to the nearest,
+// halves away from zero.
+OCTET_INLINE int32_t WholeMeanI16(uint32_t high, uint32_t low, int64_t pixels, int64_t count) {
+  const int64_t sum = int64_t{high} * 256 + low - 32768 * pixels;
+  return static_cast<int32_t>((sum > 0 ? sum + count / 2 : sum - count / 2) / count);
+}
 
 void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end) {
   const ActivationView& in = args.input;
@@ -328,8 +337,10 @@ void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end) {
           }
         }
         for (int i = 0; i < N; ++i) {
-          BytesI16::Store(to, out.plane, c + i,
-                          RoundI16(SumI16(high[i], low[i], inside) * multiplier));
+          BytesI16::Store(
+              to, out.plane, c + i,
+              args.whole ? WholeMeanI16(high[i], low[i], inside, count)
+                         : RoundI16(SumI16(high[i], low[i], inside) * multiplier, args.i16_low));
         }
       });
     }
@@ -437,13 +448,12 @@ void GlobalPoolU8F32(const PoolArgs& args, int image_begin, int image_end) {
   }
 }
 
-// store(out, channel, mean) for every channel of the images.
+// store(out, channel, high, low) for every channel of the images, the sums of its bytes.
 template <class Out, class Store>
 OCTET_INLINE void GlobalPoolI16(const PoolArgs& args, int image_begin, int image_end, Store store) {
   const int channels = PoolChannels<uint8_t, Out>(args);
   ActivationView low_bytes = args.input;
   low_bytes.data += args.input.plane;
-  const int64_t pixels = int64_t{args.input.h} * args.input.w;
   for (int n = image_begin; n < image_end; ++n) {
     uint8_t* const to = args.output.pixel(n, 0, 0);
     ForBlocks(channels, [&](auto block, int64_t c) {
@@ -451,22 +461,30 @@ OCTET_INLINE void GlobalPoolI16(const PoolArgs& args, int image_begin, int image
       uint32_t high[N], low[N];
       SumPixelsU8<N>(args.input, n, c, high);
       SumPixelsU8<N>(low_bytes, n, c, low);
-      for (int i = 0; i < N; ++i)
-        store(to, c + i, SumI16(high[i], low[i], pixels) * args.multiplier);
+      for (int i = 0; i < N; ++i) store(to, c + i, high[i], low[i]);
     });
   }
 }
 
 void GlobalPoolI16I16(const PoolArgs& args, int image_begin, int image_end) {
-  GlobalPoolI16<uint8_t>(args, image_begin, image_end, [&](uint8_t* to, int64_t c, float v) {
-    BytesI16::Store(to, args.output.plane, c, RoundI16(v));
-  });
+  const int64_t pixels = int64_t{args.input.h} * args.input.w;
+  GlobalPoolI16<uint8_t>(
+      args, image_begin, image_end, [&](uint8_t* to, int64_t c, uint32_t high, uint32_t low) {
+        const int32_t q = args.whole ? WholeMeanI16(high, low, pixels, pixels)
+                          : args.fixed.q != 0
+                              ? FixedProduct(int64_t{high} * 256 + low - 32768 * pixels, args.fixed,
+                                             args.i16_low, 32767.0f)
+                              : RoundI16(SumI16(high, low, pixels) * args.multiplier, args.i16_low);
+        BytesI16::Store(to, args.output.plane, c, q);
+      });
 }
 
 void GlobalPoolI16F32(const PoolArgs& args, int image_begin, int image_end) {
-  GlobalPoolI16<float>(args, image_begin, image_end, [](uint8_t* to, int64_t c, float v) {
-    reinterpret_cast<float*>(to)[c] = v;
-  });
+  const int64_t pixels = int64_t{args.input.h} * args.input.w;
+  GlobalPoolI16<float>(
+      args, image_begin, image_end, [&](uint8_t* to, int64_t c, uint32_t high, uint32_t low) {
+        reinterpret_cast<float*>(to)[c] = SumI16(high, low, pixels) * args.multiplier;
+      });
 }
 
 void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
@@ -605,7 +623,64 @@ OCTET_INLINE void BinaryI16(const EltwiseArgs& args, int row_begin, int row_end,
       });
 }
 
+// Nearest even, for |v| < 2^31, as RoundToInt.
+OCTET_INLINE int32_t RoundDouble(double v) {
+  return static_cast<int32_t>(__builtin_bit_cast(int64_t, v + 0x1.8p52));
+}
+
+// With a `fixed`: doubles decide all results but the few near a limit between two, which are
+// FixedProduct of exact(a, b).
+template <class Value, class Exact>
+OCTET_INLINE void BinaryFixedI16(const EltwiseArgs& args, int row_begin, int row_end,
+                                 const Value value, const Exact exact) {
+  const FixedMultiplier* const fixed = &args.fixed;
+  const double near = 0.5 - static_cast<double>(args.fixed_margin);
+  const double low = args.low, high = args.high;
+  const int64_t a_plane = args.a.plane, b_plane = args.b.plane, out_plane = args.output.plane;
+  ForRuns<uint8_t, uint8_t, uint8_t>(
+      args, true, false, row_begin, row_end,
+      [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
+        ForBlocks(n, [=](auto block, int64_t c) {
+          constexpr int N = decltype(block)::value;
+          int32_t q[N], close[N], any = 0;
+          for (int i = 0; i < N; ++i) {
+            double v = value(BytesI16::Load(a, a_plane, c + i), BytesI16::Load(b, b_plane, c + i));
+            v = v < low ? low : v > high ? high : v;
+            q[i] = RoundDouble(v);
+            close[i] = __builtin_fabs(v - static_cast<double>(q[i])) >= near ? 1 : 0;
+            any |= close[i];
+          }
+          if (any != 0) {
+            for (int i = 0; i < N; ++i) {
+              if (close[i] == 0) continue;
+              q[i] = FixedProduct(
+                  exact(BytesI16::Load(a, a_plane, c + i), BytesI16::Load(b, b_plane, c + i)),
+                  *fixed, static_cast<float>(low), static_cast<float>(high));
+            }
+          }
+          for (int i = 0; i < N; ++i) BytesI16::Store(out, out_plane, c + i, q[i]);
+        });
+      });
+}
+
+// x * 2^15, which fits 32 bits, times a number of at most 1/2.
+OCTET_INLINE int64_t TermI16(int32_t x, const FixedMultiplier& m) {
+  return RoundTwice((static_cast<int64_t>(x) << 15) * m.q, -m.shift);
+}
+
 void AddI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.fixed.q != 0) {
+    const double a_real = args.a_real, b_real = args.b_real;
+    const FixedMultiplier a_fixed = args.a_fixed, b_fixed = args.b_fixed;
+    return BinaryFixedI16(
+        args, row_begin, row_end,
+        [=](int32_t a, int32_t b) {
+          const double first = static_cast<double>(a) * a_real,
+                       second = static_cast<double>(b) * b_real;
+          return first + second;
+        },
+        [=](int32_t a, int32_t b) { return TermI16(a, a_fixed) + TermI16(b, b_fixed); });
+  }
   const float am = args.a_multiplier, bm = args.b_multiplier;
   BinaryI16(args, row_begin, row_end, [=](int32_t a, int32_t b) {
     const float first = static_cast<float>(a) * am, second = static_cast<float>(b) * bm;
@@ -614,6 +689,13 @@ void AddI16(const EltwiseArgs& args, int row_begin, int row_end) {
 }
 
 void MulI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.fixed.q != 0) {
+    const double real = args.a_real;
+    return BinaryFixedI16(
+        args, row_begin, row_end,
+        [=](int32_t a, int32_t b) { return static_cast<double>(a * b) * real; },
+        [=](int32_t a, int32_t b) { return int64_t{a} * b; });
+  }
   const float m = args.a_multiplier;
   BinaryI16(args, row_begin, row_end,
             [=](int32_t a, int32_t b) { return static_cast<float>(a * b) * m; });
@@ -711,7 +793,26 @@ void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
              : AffineCodes<false, BytesU8, BytesU8>(args, row_begin, row_end, channels);
 }
 
+// Unary operators of 16 bits with a `fixed`.
+template <class In, class Out>
+OCTET_INLINE void FixedCodes(const EltwiseArgs& args, int row_begin, int row_end) {
+  const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
+  const int64_t a_plane = args.a.plane, out_plane = args.output.plane;
+  ForRuns<uint8_t, uint8_t, uint8_t>(
+      args, false, args.factors != nullptr || args.terms != nullptr, row_begin, row_end,
+      [&](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
+        for (int64_t c = 0; c < n; ++c) {
+          const int32_t x = In::Load(a, a_plane, c) - a_zero;
+          int64_t v = args.factors != nullptr ? int64_t{x} * args.factors[c] : x;
+          if (args.terms != nullptr) v = TermI16(x, args.a_fixed) + args.terms[c];
+          Out::Store(out, out_plane, c,
+                     FixedProduct(v, args.fixed, args.low, args.high) + out_zero);
+        }
+      });
+}
+
 void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.fixed.q != 0) return FixedCodes<BytesI16, BytesI16>(args, row_begin, row_end);
   if (args.scale == nullptr) {
     return AffineCodes<false, BytesI16, BytesI16>(args, row_begin, row_end,
                                                   UniformScale{args.a_multiplier});
@@ -721,10 +822,12 @@ void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end) {
 }
 
 void RequantizeU8I16(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.fixed.q != 0) return FixedCodes<BytesU8, BytesI16>(args, row_begin, row_end);
   AffineCodes<false, BytesU8, BytesI16>(args, row_begin, row_end, UniformScale{args.a_multiplier});
 }
 
 void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end) {
+  if (args.fixed.q != 0) return FixedCodes<BytesI16, BytesU8>(args, row_begin, row_end);
   AffineCodes<false, BytesI16, BytesU8>(args, row_begin, row_end, UniformScale{args.a_multiplier});
 }
 
@@ -781,11 +884,19 @@ void QuantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
   Quantize<BytesI16>(args, row_begin, row_end);
 }
 
-void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
+template <class Out>
+OCTET_INLINE void QuantizeTflite(const EltwiseArgs& args, int row_begin, int row_end) {
   const float scale = args.a_multiplier;
   const auto value = [scale](float v, int64_t) { return v / scale; };
-  QuantizeAny<BytesU8>(args, false, row_begin, row_end, value,
-                       [](float v) { return RoundAway(v); });
+  QuantizeAny<Out>(args, false, row_begin, row_end, value, [](float v) { return RoundAway(v); });
+}
+
+void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  QuantizeTflite<BytesU8>(args, row_begin, row_end);
+}
+
+void QuantizeTfliteI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  QuantizeTflite<BytesI16>(args, row_begin, row_end);
 }
 
 template <class In>

@@ -35,6 +35,7 @@ const KernelTable kReferenceTable = {
     .scale_shift_f32 = &reference::ScaleShiftF32,
     .quantize = &reference::QuantizeF32,
     .quantize_tflite = &reference::QuantizeTfliteF32,
+    .quantize_tflite_i16 = &reference::QuantizeTfliteI16,
     .dequantize = &reference::DequantizeU8,
     .max_pool_i16 = &reference::MaxPoolI16,
     .average_pool_i16 = &reference::AveragePoolI16,

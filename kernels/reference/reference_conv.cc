@@ -106,8 +106,16 @@ float ScaledSum(const ConvArgs& a, int64_t channel, int32_t high, int32_t low) {
          a.multiplier[channel];
 }
 
+/// ConvArgs::real.
+float RealSum(const ConvArgs& a, int64_t channel, int64_t acc) {
+  const double v = std::clamp(static_cast<double>(acc) * a.real[channel], -65536.0, 65536.0);
+  const double below = std::floor(v);
+  return static_cast<float>(a.round_once ? std::round(v) : below + (v - below >= 0.5 ? 1.0 : 0.0));
+}
+
 void FinishI16(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t high, int32_t low) {
-  float v = ScaledSum(a, channel, high, low);
+  float v = a.real != nullptr ? RealSum(a, channel, int64_t{high} * 256 + low)
+                              : ScaledSum(a, channel, high, low);
   if (pixel.res != nullptr) {
     const float scaled =
         static_cast<float>(I16At(pixel.res + channel, a.res_plane)) * a.residual_multiplier;

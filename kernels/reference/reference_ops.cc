@@ -94,11 +94,13 @@ int64_t DivideRounding(int64_t value, int bits, bool negative_halves_to_zero) {
 }
 
 /// TFLite's product of a whole number and a fixed-point one, before it is clamped.
-float FixedProduct(int64_t value, const FixedMultiplier& m) {
+int64_t WholeProduct(int64_t value, const FixedMultiplier& m) {
   constexpr int64_t kLimit = std::numeric_limits<int32_t>::max();
   const int64_t shifted = std::clamp(value << std::max(m.shift, 0), -kLimit, kLimit);
-  return static_cast<float>(
-      DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false));
+  return DivideRounding(DivideRounding(shifted * m.q, 31, true), std::max(-m.shift, 0), false);
+}
+float FixedProduct(int64_t value, const FixedMultiplier& m) {
+  return static_cast<float>(WholeProduct(value, m));
 }
 
 int64_t SumOfImage(const PoolArgs& args, int n, int c) {
@@ -109,12 +111,26 @@ int64_t SumOfImage(const PoolArgs& args, int n, int c) {
   return sum;
 }
 
-float MeanI16(const PoolArgs& args, int n, int c) {
+int64_t SumOfImageI16(const PoolArgs& args, int n, int c) {
   int64_t sum = 0;
   for (int y = 0; y < args.input.h; ++y) {
     for (int x = 0; x < args.input.w; ++x) sum += I16At(args.input, n, y, x, c);
   }
-  return static_cast<float>(sum) * args.multiplier;
+  return sum;
+}
+
+/// To the nearest whole number, halves away from zero.
+float WholeMean(int64_t sum, int64_t count) {
+  const int64_t magnitude = (2 * std::abs(sum) + count) / (2 * count);
+  return static_cast<float>(sum < 0 ? -magnitude : magnitude);
+}
+
+/// The exact value of unary operators of 16 bits with a `fixed`, before it is clamped.
+float FixedUnary(const EltwiseArgs& args, int32_t x, int c) {
+  if (args.terms != nullptr) {
+    return FixedProduct(WholeProduct(int64_t{x} * 32768, args.a_fixed) + args.terms[c], args.fixed);
+  }
+  return FixedProduct(args.factors == nullptr ? x : int64_t{x} * args.factors[c], args.fixed);
 }
 
 }  // namespace
@@ -275,6 +291,13 @@ void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end) {
   });
 }
 
+void QuantizeTfliteI16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    const float v = FloatAt(args.a, n, y, x, c) / args.a_multiplier;
+    SetI16(args.output, n, y, x, c, RoundI16(RoundHalfAway(v), args.low, args.high));
+  });
+}
+
 void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     FloatOut(args.output, n, y, x, c) =
@@ -300,43 +323,60 @@ void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end) {
       ++count;
     });
     if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
-    SetI16(args.output, n, y, x, c,
-           RoundI16(static_cast<float>(sum) * (args.multiplier / static_cast<float>(count))));
+    const float v = args.whole
+                        ? WholeMean(sum, count)
+                        : static_cast<float>(sum) * (args.multiplier / static_cast<float>(count));
+    SetI16(args.output, n, y, x, c, RoundI16(v, args.i16_low));
   });
 }
 
 void GlobalPoolI16I16(const PoolArgs& args, int image_begin, int image_end) {
   for (int n = image_begin; n < image_end; ++n) {
-    for (int c = 0; c < args.output.c; ++c)
-      SetI16(args.output, n, 0, 0, c, RoundI16(MeanI16(args, n, c)));
+    for (int c = 0; c < args.output.c; ++c) {
+      const int64_t sum = SumOfImageI16(args, n, c);
+      const float v = args.whole          ? WholeMean(sum, int64_t{args.input.h} * args.input.w)
+                      : args.fixed.q != 0 ? FixedProduct(sum, args.fixed)
+                                          : static_cast<float>(sum) * args.multiplier;
+      SetI16(args.output, n, 0, 0, c, RoundI16(v, args.i16_low));
+    }
   }
 }
 
 void GlobalPoolI16F32(const PoolArgs& args, int image_begin, int image_end) {
   for (int n = image_begin; n < image_end; ++n) {
-    for (int c = 0; c < args.output.c; ++c) FloatOut(args.output, n, 0, 0, c) = MeanI16(args, n, c);
+    for (int c = 0; c < args.output.c; ++c) {
+      FloatOut(args.output, n, 0, 0, c) =
+          static_cast<float>(SumOfImageI16(args, n, c)) * args.multiplier;
+    }
   }
 }
 
 void AddI16(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const float a = static_cast<float>(I16At(args.a, n, y, x, c)) * args.a_multiplier;
-    const float b = static_cast<float>(I16At(args.b, n, y, x, c)) * args.b_multiplier;
-    SetI16(args.output, n, y, x, c, RoundI16(a + b, args.low, args.high));
+    const int32_t p = I16At(args.a, n, y, x, c), q = I16At(args.b, n, y, x, c);
+    const float a = static_cast<float>(p) * args.a_multiplier;
+    const float b = static_cast<float>(q) * args.b_multiplier;
+    const int64_t terms = WholeProduct(int64_t{p} * 32768, args.a_fixed) +
+                          WholeProduct(int64_t{q} * 32768, args.b_fixed);
+    const float v = args.fixed.q == 0 ? a + b : FixedProduct(terms, args.fixed);
+    SetI16(args.output, n, y, x, c, RoundI16(v, args.low, args.high));
   });
 }
 
 void MulI16(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
     const int32_t product = I16At(args.a, n, y, x, c) * I16At(args.b, n, y, x, c);
-    SetI16(args.output, n, y, x, c,
-           RoundI16(static_cast<float>(product) * args.a_multiplier, args.low, args.high));
+    const float v = args.fixed.q == 0 ? static_cast<float>(product) * args.a_multiplier
+                                      : FixedProduct(product, args.fixed);
+    SetI16(args.output, n, y, x, c, RoundI16(v, args.low, args.high));
   });
 }
 
 void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const float v = Affine(args, static_cast<float>(I16At(args.a, n, y, x, c)), c);
+    const int32_t q = I16At(args.a, n, y, x, c);
+    const float v =
+        args.fixed.q != 0 ? FixedUnary(args, q, c) : Affine(args, static_cast<float>(q), c);
     SetI16(args.output, n, y, x, c, RoundI16(v, args.low, args.high));
   });
 }
@@ -361,14 +401,18 @@ void DequantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
 
 void RequantizeU8I16(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const float v = static_cast<float>(args.a.pixel(n, y, x)[c] - args.a_zero) * args.a_multiplier;
+    const int32_t q = args.a.pixel(n, y, x)[c] - args.a_zero;
+    const float v =
+        args.fixed.q != 0 ? FixedUnary(args, q, c) : static_cast<float>(q) * args.a_multiplier;
     SetI16(args.output, n, y, x, c, RoundI16(v, args.low, args.high));
   });
 }
 
 void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end) {
   ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    const float v = static_cast<float>(I16At(args.a, n, y, x, c)) * args.a_multiplier;
+    const int32_t q = I16At(args.a, n, y, x, c);
+    const float v =
+        args.fixed.q != 0 ? FixedUnary(args, q, c) : static_cast<float>(q) * args.a_multiplier;
     args.output.pixel(n, y, x)[c] = Round(v, args.low, args.high, args.out_zero);
   });
 }

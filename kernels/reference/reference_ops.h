@@ -24,6 +24,7 @@ void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end);
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end);
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end);
 void QuantizeTfliteF32(const EltwiseArgs& args, int row_begin, int row_end);
+void QuantizeTfliteI16(const EltwiseArgs& args, int row_begin, int row_end);
 void DequantizeU8(const EltwiseArgs& args, int row_begin, int row_end);
 void MaxPoolI16(const PoolArgs& args, int row_begin, int row_end);
 void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end);

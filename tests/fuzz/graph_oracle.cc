@@ -287,8 +287,7 @@ void CountNode(const Graph& g, const Node& n, std::map<std::string, int64_t>* fe
   }
   const Window& w = n.window;
   count(w.pad_top != w.pad_bottom || w.pad_left != w.pad_right, "asymmetric padding");
-  const bool fixed =
-      g.metadata.rounding == Rounding::kTflite && g.tensor(n.output).dtype == DType::kU8;
+  const bool fixed = g.metadata.rounding == Rounding::kTflite && IsCodes(g.tensor(n.output).dtype);
   count(fixed && n.tflite_kernel == TfliteKernel::kFullyConnected, "fully connected pixels");
   count(fixed && n.tflite_kernel == TfliteKernel::kMean, "mean");
   count(fixed && n.tflite_kernel == TfliteKernel::kUint8Average, "average of uint8");
@@ -409,14 +408,15 @@ void Coverage::Add(const Coverage& other) {
 std::string NodePrecision(const Graph& g, const Node& n) {
   const Tensor &x = g.tensor(n.inputs[0]), &y = g.tensor(n.output);
   const bool u8 = x.dtype == DType::kU8;
+  const char* rounding =
+      IsCodes(y.dtype) && g.metadata.rounding == Rounding::kTflite ? " tflite" : "";
   if (x.dtype == DType::kI16 || y.dtype == DType::kI16) {
     const auto type = [](DType t) {
       return t == DType::kI16 ? "i16" : t == DType::kU8 ? "u8" : "f32";
     };
-    return x.dtype == y.dtype ? "i16" : StrCat(type(x.dtype), " to ", type(y.dtype));
+    return StrCat(x.dtype == y.dtype ? "i16" : StrCat(type(x.dtype), " to ", type(y.dtype)),
+                  rounding);
   }
-  const char* rounding =
-      y.dtype == DType::kU8 && g.metadata.rounding == Rounding::kTflite ? " tflite" : "";
   if (n.type == OpType::kConv2d || n.type == OpType::kDense) {
     const DType w = g.tensor(n.inputs[kInputWeights]).dtype;
     if (w != DType::kI8) return w == DType::kF16 ? "fp16" : "fp32";

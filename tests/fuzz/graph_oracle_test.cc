@@ -258,7 +258,15 @@ TEST(GraphOracle, RandomInt16Graphs) {
     return graph;
   };
   if (!CheckRandomGraphs(make, &coverage)) return;
-  for (const char* node : {"conv2d i16",
+  for (const char* node : {"conv2d i16 tflite",
+                           "dense i16 tflite",
+                           "average_pool i16 tflite",
+                           "global_average_pool i16 tflite",
+                           "add i16 tflite",
+                           "mul i16 tflite",
+                           "scale_shift i16 tflite",
+                           "quantize i16 tflite",
+                           "conv2d i16",
                            "conv2d i16 to f32",
                            "dense i16",
                            "dense i16 to f32",

@@ -196,6 +196,22 @@ TEST_F(ReferenceReader, CifarResnet20) {
   Compare({folder_ / "resnet20.octet"}, {1, 2, 3});
 }
 
+TEST_F(ReferenceReader, SoftmaxOfInt16) {
+  Graph g;
+  g.metadata.precision = Precision::kInt16x8;
+  g.metadata.rounding = Rounding::kTflite;
+  const Shape shape{1, 20, 30, 7};
+  const TensorId x = g.AddActivation("x", DType::kI16, shape, {0.00031f, 0}),
+                 y = g.AddActivation("y", DType::kI16, shape, {0x1p-15f, 0});
+  g.inputs = {x};
+  g.outputs = {y};
+  g.AddNode(OpType::kSoftmax, "softmax", {x}, y);
+  const std::string path = folder_ / "softmax.octet";
+  const Status status = WriteOctetFile(path, g, {});
+  ASSERT_TRUE(status.ok()) << status.message();
+  Compare({path}, {1, 2, 3});
+}
+
 TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
   const int first = FromEnvironment("OCTET_READER_SEED", 0);
   std::vector<std::string> files;
@@ -241,7 +257,14 @@ TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
                            "dequantize u8 to f32",
                            "clip u8",
                            "conv2d i16",
+                           "conv2d i16 tflite",
                            "conv2d i16 to f32",
+                           "dense i16 tflite",
+                           "average_pool i16 tflite",
+                           "global_average_pool i16 tflite",
+                           "add i16 tflite",
+                           "scale_shift i16 tflite",
+                           "quantize f32 to i16 tflite",
                            "dense i16",
                            "max_pool i16",
                            "average_pool i16",

@@ -352,6 +352,7 @@ class Problem {
     multiplier_ = std::make_unique<GuardedBuffer>(panels * 64);
     nudge_ = std::make_unique<GuardedBuffer>(panels * 64);
     fixed_ = std::make_unique<GuardedBuffer>(panels * 128);
+    real_ = std::make_unique<GuardedBuffer>(panels * 128);
     // Variants of the epilogue.
     const int mix = c.h + 2 * c.w + 3 * c.ic + 5 * c.oc + 7 * c.kernel + 11 * c.stride;
     // Of i16 the sums are 256 times as large, and the results.
@@ -383,6 +384,11 @@ class Problem {
       nudge_->as<float>()[i] =
           f.shift < 0 && !args_.round_once ? std::ldexp(1.0f, f.shift - 1) : 0.0f;
     }
+    const bool whole = kind_ == Kind::kI16I16 && mix % 7 < 2 && !c.residual;
+    for (int i = 0; whole && i < panels * 16; ++i) {
+      real_->as<double>()[i] = static_cast<double>(multiplier_->as<float>()[i]) * (1.0 + 1e-9 * i);
+      if (c.fill == Fill::kTies) real_->as<double>()[i] = multiplier_->as<float>()[i];
+    }
     args_.bias = bias_->as<int32_t>();
     args_.low_bias = low_bias_->as<int32_t>();
     plain_bias_ = std::make_unique<GuardedBuffer>(panels * 64);
@@ -409,8 +415,9 @@ class Problem {
         args_.nudge = nudge_->as<float>();
       }
     } else if (kind_ == Kind::kI16I16) {
-      args_.low = mix % 2 == 0 ? -32767.0f : 0.0f;
+      args_.low = mix % 2 == 0 ? whole ? -32768.0f : -32767.0f : 0.0f;
       args_.high = mix % 5 == 0 ? 12000.0f : 32767.0f;
+      if (whole) args_.real = real_->as<double>();
     } else {
       args_.low = c.oc % 2 ? -std::numeric_limits<float>::infinity() : 0.0f;
       args_.high = c.oc % 3 ? std::numeric_limits<float>::infinity() : 6.0f;
@@ -480,7 +487,7 @@ class Problem {
   Kind kind_;
   PanelShape shape_;
   std::unique_ptr<GuardedBuffer> input_, weights_, bias_, low_bias_, plain_bias_, float_bias_,
-      multiplier_, nudge_, fixed_, residual_;
+      multiplier_, nudge_, fixed_, real_, residual_;
   std::vector<int32_t> taps_;
   int64_t out_size_ = 0, first_ = 0;
   ConvArgs args_;

@@ -185,7 +185,7 @@ std::vector<PoolCase> PoolCases() {
 template <typename T>
 void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int halo, bool padded,
                bool include_pad, int in_zero, int out_zero, float multiplier = 1.37f,
-               float nudge = 0.0f, float pivot = 0.0f, int planes = 1) {
+               float nudge = 0.0f, float pivot = 0.0f, int planes = 1, bool whole = false) {
   SCOPED_TRACE(::testing::Message()
                << p.h << "x" << p.w << "x" << p.c << " kernel " << p.kernel_h << "x" << p.kernel_w
                << " stride " << p.stride << " pads " << p.top << p.left << p.bottom << p.right
@@ -206,6 +206,7 @@ void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int hal
     in.FillPixels<T>([&] { return random.Float(); });
   }
   PoolArgs args;
+  args.whole = whole;
   args.input = in.view;
   args.kernel_h = p.kernel_h, args.kernel_w = p.kernel_w;
   args.stride_h = args.stride_w = p.stride;
@@ -248,6 +249,8 @@ TEST_P(OpsTest, PoolsOfInt16) {
           CheckPool<uint8_t>(table_->average_pool_i16, reference_.average_pool_i16, p, halo, padded,
                              halo == 1, 0, 0, multiplier, 0.0f, 0.0f, 2);
         }
+        CheckPool<uint8_t>(table_->average_pool_i16, reference_.average_pool_i16, p, halo, padded,
+                           halo == 1, 0, 0, 1.0f, 0.0f, 0.0f, 2, true);
       }
     }
   }
@@ -259,6 +262,8 @@ TEST_P(OpsTest, PoolsOfInt16) {
       Random random(static_cast<uint64_t>(c));
       in.FillPixels<uint8_t>([&] { return fill < 0 ? random.Byte() : static_cast<uint8_t>(fill); });
       for (float multiplier : {1.9f / static_cast<float>(h * w), 1.0f}) {
+        bool whole = false;
+        FixedMultiplier fixed;
         const auto check = [&](GlobalPoolFn kernel, GlobalPoolFn expected_kernel, int element,
                                int planes) {
           Plane out(og, element, planes), expected(og, element, planes),
@@ -267,6 +272,7 @@ TEST_P(OpsTest, PoolsOfInt16) {
           args.input = in.view;
           args.batch = 2;
           args.multiplier = multiplier;
+          args.whole = whole, args.fixed = fixed, args.i16_low = whole ? -32768.0f : -32767.0f;
           args.output = expected.view;
           expected_kernel(args, 0, 2);
           args.output = out.view;
@@ -275,6 +281,11 @@ TEST_P(OpsTest, PoolsOfInt16) {
           kernel(args, 0, 2);
           out.ExpectEqual(expected, before, 0, 2);
         };
+        check(table_->global_pool_i16_i16, reference_.global_pool_i16_i16, 1, 2);
+        whole = true;
+        check(table_->global_pool_i16_i16, reference_.global_pool_i16_i16, 1, 2);
+        whole = false;
+        fixed = {0x5a5a5a5a, static_cast<int>(std::log2(multiplier))};
         check(table_->global_pool_i16_i16, reference_.global_pool_i16_i16, 1, 2);
         check(table_->global_pool_i16_f32, reference_.global_pool_i16_f32, 4, 1);
       }
@@ -514,6 +525,67 @@ TEST_P(OpsTest, EltwiseOfInt16) {
         args.a_zero = 0, args.out_zero = 28;
         args.low = -28.0f, args.high = 227.0f;
         args.a_multiplier = multiplier / 300.0f;
+        CheckEltwise(table_->requantize_i16_u8, reference_.requantize_i16_u8, args, g, 1);
+      }
+    }
+  }
+}
+
+FixedMultiplier FixedOf(double real) {
+  FixedMultiplier m;
+  m.q = static_cast<int32_t>(std::frexp(real, &m.shift) * 0x1p31);
+  return m;
+}
+
+TEST_P(OpsTest, FixedPointOfInt16) {
+  for (const auto& [c, halo, padded] : std::vector<std::tuple<int, int, bool>>{
+           {64, 0, true}, {16, 1, true}, {67, 1, true}, {3, 0, false}}) {
+    const Geometry g{2, 9, 13, c, halo, padded};
+    Plane a(g, 1, 2), b(g, 1, 2), u8(g, 1), f32(g, 4);
+    Random random(static_cast<uint64_t>(c));
+    for (Plane* p : {&a, &b, &u8}) p->FillPixels<uint8_t>([&] { return random.Byte(); });
+    f32.FillPixels<float>([&] { return random.Next() % 50 == 0 ? kNan : random.Float(); });
+    std::vector<int32_t> factors, terms;
+    for (int i = 0; i < a.stored(); ++i) {
+      factors.push_back(static_cast<int32_t>(random.Next() % 65537) - 32768);
+      terms.push_back(static_cast<int32_t>(random.Next() % (1 << 30)) - (1 << 29));
+    }
+    for (const auto& [low, high] :
+         std::vector<std::pair<float, float>>{{-32768, 32767}, {0, 32767}, {0, 1200}}) {
+      // Steps of the result; of powers of two many sums lie half-way between two.
+      for (const double y : {1.0, 0.5, 0.7, 1.3, 0.0003, 4.0}) {
+        EltwiseArgs args;
+        args.count = padded ? a.stored() : c;
+        args.a = a.view, args.b = b.view;
+        args.low = low, args.high = high;
+        args.a_fixed = FixedOf(0.5), args.b_fixed = FixedOf(0.31);
+        args.fixed = FixedOf(2.0 / (0x1p15 * y));
+        args.a_real = 1.0 / y, args.b_real = 0.62 / y;
+        args.fixed_margin = static_cast<float>(
+            std::min(0.5, 6.0 / (0x1p15 * y) + 0x1p-14 * (args.a_real + args.b_real) + 0x1p-20));
+        CheckEltwise(table_->add_i16, reference_.add_i16, args, g, 1, 2);
+        args.fixed = FixedOf(0x1p-14 / y);
+        args.a_real = std::ldexp(args.fixed.q, args.fixed.shift - 31);
+        args.fixed_margin = std::min(0.5f, std::ldexp(1.0f, args.fixed.shift - 1) + 0x1p-20f);
+        CheckEltwise(table_->mul_i16, reference_.mul_i16, args, g, 1, 2);
+        args.factors = factors.data();
+        CheckEltwise(table_->scale_shift_i16, reference_.scale_shift_i16, args, g, 1, 2);
+        args.factors = nullptr, args.terms = terms.data();
+        args.fixed = FixedOf(2.0 / (0x1p15 * y));
+        CheckEltwise(table_->scale_shift_i16, reference_.scale_shift_i16, args, g, 1, 2);
+        args.terms = nullptr;
+        args.fixed = FixedOf(1.0 / y);
+        CheckEltwise(table_->scale_shift_i16, reference_.scale_shift_i16, args, g, 1, 2);
+        args.a = f32.view;
+        args.a_multiplier = static_cast<float>(y / 2000.0);
+        CheckEltwise(table_->quantize_tflite_i16, reference_.quantize_tflite_i16, args, g, 1, 2);
+        args.a = u8.view;
+        args.a_zero = 100;
+        CheckEltwise(table_->requantize_u8_i16, reference_.requantize_u8_i16, args, g, 1, 2);
+        args.a = a.view;
+        args.a_zero = 0, args.out_zero = 28;
+        args.low = -28.0f, args.high = 227.0f;
+        args.fixed = FixedOf(1.0 / (300.0 * y));
         CheckEltwise(table_->requantize_i16_u8, reference_.requantize_i16_u8, args, g, 1);
       }
     }

@@ -601,5 +601,22 @@ TEST(GraphTest, RequantizesFromUint8) {
   EXPECT_TRUE(ValidateGraph(b.graph()).ok()) << ValidateGraph(b.graph()).message();
 }
 
+TEST(GraphTest, SoftmaxOfInt16IsTflites) {
+  Graph g;
+  g.metadata.precision = Precision::kInt16x8;
+  g.metadata.rounding = Rounding::kTflite;
+  const TensorId x = g.AddActivation("x", DType::kI16, {1, 5}, {0.001f, 0}),
+                 y = g.AddActivation("y", DType::kI16, {1, 5}, {0x1p-15f, 0});
+  g.inputs = {x};
+  g.outputs = {y};
+  g.AddNode(OpType::kSoftmax, "softmax", {x}, y);
+  EXPECT_TRUE(ValidateGraph(g).ok()) << ValidateGraph(g).message();
+  g.tensor(y).quantization.scale = 0x1p-14f;
+  EXPECT_THAT(ValidateGraph(g).message(), ::testing::HasSubstr("scale of a softmax of int16"));
+  g.tensor(y).quantization.scale = 0x1p-15f;
+  g.metadata.rounding = Rounding::kNearestEven;
+  EXPECT_THAT(ValidateGraph(g).message(), ::testing::HasSubstr("without TFLite's rounding"));
+}
+
 }  // namespace
 }  // namespace octet

@@ -18,6 +18,7 @@
 #include "formats/base/shape.h"
 #include "formats/model/graph.h"
 #include "formats/model/panel.h"
+#include "tests/unit/tflite_arithmetic.h"
 
 namespace octet::testing {
 
@@ -84,6 +85,14 @@ struct NaiveFixedPoint {
     const __int128 product = static_cast<__int128>(shifted) * q;
     const __int128 half = (__int128{1} << (bits - 1)) - (product < 0 ? 1 : 0);
     return static_cast<double>((product + half) >> bits);
+  }
+
+  /// MultiplyByQuantizedMultiplier of 64 bits; shift at most 7.
+  double TimesReduced(double value) const {
+    const int64_t reduced = q < 0x7fff0000 ? (q + (1 << 15)) >> 16 : 0x7fff;
+    const int bits = 15 - shift;
+    const int64_t product = static_cast<int64_t>(value) * reduced + (int64_t{1} << (bits - 1));
+    return static_cast<double>(product >> bits);
   }
 
  private:
@@ -156,8 +165,7 @@ class NaiveInterpreter {
   static bool HasCodes(const Tensor& t) { return t.dtype == DType::kU8 || t.dtype == DType::kI16; }
   static double Zero(const Tensor& t) { return t.quantization.zero_point; }
   bool tflite(const Node& n) const {
-    return g_.metadata.rounding == Rounding::kTflite && Out(n).dtype == DType::kU8 &&
-           In(n).dtype != DType::kI16;
+    return g_.metadata.rounding == Rounding::kTflite && HasCodes(Out(n));
   }
   /// from.scale / to.scale as the engine has it.
   static float Ratio(const Tensor& from, const Tensor& to) {
@@ -199,9 +207,10 @@ class NaiveInterpreter {
   }
 
   /// Limits of a quantized result relative to the zero point, in steps of the output's scale.
-  static float Low(const Tensor& out, Activation a) {
+  float Low(const Tensor& out, Activation a) const {
     if (a != Activation::kNone) return 0.0f;
-    return out.dtype == DType::kI16 ? -32767.0f : -static_cast<float>(out.quantization.zero_point);
+    if (out.dtype == DType::kU8) return -static_cast<float>(out.quantization.zero_point);
+    return g_.metadata.rounding == Rounding::kTflite ? -32768.0f : -32767.0f;
   }
   static float High(const Tensor& out, Activation a) {
     const float high = out.dtype == DType::kI16
@@ -219,7 +228,7 @@ class NaiveInterpreter {
   }
 
   /// v is relative to the zero point, in steps of the output's scale.
-  static double RoundCode(double v, const Tensor& out, Activation a) {
+  double RoundCode(double v, const Tensor& out, Activation a) const {
     const double clamped =
         std::min(std::max(v, static_cast<double>(Low(out, a))), static_cast<double>(High(out, a)));
     return std::nearbyint(clamped) + Zero(out);
@@ -512,13 +521,18 @@ class NaiveInterpreter {
       return Store(n, at, ClampReal(static_cast<float>(v + r), n.activation), error);
     }
     if (residual == kNoTensor && tflite(n)) {
-      const NaiveFixedPoint fixed = NaiveFixedPoint::Of(real);
+      const auto result = [&](double s) {
+        if (!wide) return TfliteResult(n, NaiveFixedPoint::Of(real), s);
+        const bool dense = n.type == OpType::kDense;
+        return RoundCode(dense || n.tflite_kernel == TfliteKernel::kFullyConnected
+                             ? std::round(s * real)
+                             : NaiveFixedPoint::Of(std::min(real, 127.0)).TimesReduced(s),
+                         out, n.activation);
+      };
       // Here the sum is what may be off; it is a whole number.
-      const double q = TfliteResult(n, fixed, acc);
+      const double q = result(acc);
       OutValues(n)[at] = q;
-      return SetError(n, at,
-                      std::max(TfliteResult(n, fixed, acc + sum.error) - q,
-                               q - TfliteResult(n, fixed, acc - sum.error)));
+      return SetError(n, at, std::max(result(acc + sum.error) - q, q - result(acc - sum.error)));
     }
     double r = 0.0, r_error = 0.0;
     if (residual != kNoTensor) {
@@ -540,6 +554,13 @@ class NaiveInterpreter {
   /// halves away from zero. `sum` is relative to the zero point of x.
   double TfliteAverage(const Node& n, double sum, int64_t count) const {
     const Tensor &x = In(n), &out = Out(n);
+    if (x.dtype == DType::kI16) {
+      const float factor = Ratio(x, out) / static_cast<float>(count);
+      return RoundCode(x.quantization == out.quantization
+                           ? std::round(sum / static_cast<double>(count))
+                           : static_cast<double>(static_cast<float>(sum) * factor),
+                       out, Activation::kNone);
+    }
     const double zero = n.tflite_kernel == TfliteKernel::kUint8Average ? 0.0 : 128.0;
     const double ratio = Ratio(x, out), pivot = zero - Zero(out);
     if (ratio == 1.0) {
@@ -664,7 +685,9 @@ class NaiveInterpreter {
   /// tell on which side of a limit it lies: `result(x, nudge)` as NaiveFixedPoint::Times.
   template <typename F>
   void StoreNearFixed(const Node& n, size_t at, double x, double error, Activation a, F result) {
-    constexpr double kFloats = 0x1p-21;
+    // 16 bits are computed in integers.
+    const bool exact = In(n).dtype == DType::kI16 || Out(n).dtype == DType::kI16;
+    const double kFloats = exact ? 0.0 : 0x1p-21;
     const double q = RoundCode(result(x, 0.0), Out(n), a);
     OutValues(n)[at] = q;
     double widest = 0.0;
@@ -729,17 +752,18 @@ class NaiveInterpreter {
     }
   }
 
-  /// TFLite's ADD: terms in steps of 2^-20 of twice the larger scale.
+  /// TFLite's ADD: terms in steps of 2^-20 of twice the larger scale, of 16 bits 2^-15.
   struct NaiveSum {
     NaiveSum(const Tensor& a, float b_scale, const Tensor& y) {
       const double twice = 2.0 * std::max(a.quantization.scale, b_scale);
       if (twice == 0.0) return;  // Not quantized.
       a_ = NaiveFixedPoint::Of(a.quantization.scale / twice);
       b_ = NaiveFixedPoint::Of(b_scale / twice);
-      sum_ = NaiveFixedPoint::Of(twice / (0x1p20 * y.quantization.scale));
+      if (y.dtype == DType::kI16) steps_ = 0x1p15;
+      sum_ = NaiveFixedPoint::Of(twice / (steps_ * y.quantization.scale));
     }
     double Of(double a, double b, double nudge = 0.0) const {
-      const double ta = a_.Times(a * 0x1p20), tb = b_.Times(b * 0x1p20);
+      const double ta = a_.Times(a * steps_), tb = b_.Times(b * steps_);
       // Floats are off by a part of the larger term.
       const double moved = ta + tb + std::round(nudge * (std::fabs(ta) + std::fabs(tb)));
       return sum_.Times(moved);
@@ -747,6 +771,7 @@ class NaiveInterpreter {
 
    private:
     NaiveFixedPoint a_, b_, sum_;
+    double steps_ = 0x1p20;
   };
 
   void ScaleShift(const Node& n) {
@@ -761,9 +786,10 @@ class NaiveInterpreter {
       if (unit == kNoTensor && unscaled && unshifted) return Requantize(n);
       if (unit != kNoTensor && (unscaled || unshifted)) {
         const float step = g_.tensor(unit).values<float>()[0];
-        const auto is_whole = [step](float v) {
+        const float most = x.dtype == DType::kI16 ? 32768.0f : 512.0f;
+        const auto is_whole = [step, most](float v) {
           const float k = v / step;
-          return std::fabs(k) <= 512.0f && std::fabs(k - std::nearbyint(k)) < 0.01f;
+          return std::fabs(k) <= most && std::fabs(k - std::nearbyint(k)) < 0.01f;
         };
         const bool is_mul = unshifted && (!unscaled || is_whole(1.0f));
         const std::span<const float> constant = is_mul ? scale : shift;
@@ -929,6 +955,20 @@ class NaiveInterpreter {
   void Softmax(const Node& n) {
     const size_t row = static_cast<size_t>(Out(n).shape.back());
     Values& out = OutValues(n);
+    if (HasCodes(Out(n))) {
+      for (size_t begin = 0; begin < out.size(); begin += row) {
+        const std::vector<int16_t> x(InValues(n).begin() + static_cast<ptrdiff_t>(begin),
+                                     InValues(n).begin() + static_cast<ptrdiff_t>(begin + row));
+        const std::vector<int16_t> y = SoftmaxInt16(x, In(n).quantization.scale);
+        double widest = 0.0;
+        for (size_t i = begin; i < begin + row; ++i) widest = std::max(widest, InError(n, i));
+        for (size_t i = 0; i < row; ++i) {
+          out[begin + i] = y[i];
+          if (widest > 0.0) SetError(n, begin + i, 32767.0);
+        }
+      }
+      return;
+    }
     for (size_t begin = 0; begin < out.size(); begin += row) {
       double max = InValues(n)[begin], widest = 0.0;
       for (size_t i = begin; i < begin + row; ++i) {
