@@ -310,14 +310,16 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
   if (graph.metadata.name.empty()) graph.metadata.name = NameOf(a.input);
   s.raw_pixels = a.preprocessing.empty() && GetsRawPixels(graph);
   OCTET_RETURN_IF_ERROR(Optimize(&graph));
-  s.own = IsQuantized(graph) ? Precision::kInt8 : graph.metadata.precision;
+  s.own = OwnPrecision(graph);
   const auto takes_codes = [](const std::optional<DType>& given, const Tensor& t) {
     return IsCodes(given.value_or(t.dtype));
   };
   OCTET_ASSIGN_OR_RETURN(s.keep, FindLayers("--keep", a.keep, graph));
   OCTET_ASSIGN_OR_RETURN(s.widen, FindLayers("--widen", a.widen, graph));
   OCTET_RETURN_IF_ERROR(DivideData(a, &s));
-  const bool integers = a.precisions.empty() ? s.own == Precision::kInt8 : a.wants_integers();
+  const bool integers = a.precisions.empty()
+                            ? s.own == Precision::kInt8 || s.own == Precision::kInt16x8
+                            : a.wants_integers();
   const bool calibrates = integers || takes_codes(a.input_type, graph.tensor(graph.inputs[0])) ||
                           takes_codes(a.output_type, graph.tensor(graph.outputs[0])) ||
                           !a.save_calibration_table.empty();
@@ -671,7 +673,7 @@ void AddModelOptions(CLI::App* app, Arguments* a) {
            }
          },
          "fp32, fp16, hybrid, int8 or int16x8, or several with commas: a file each, and a table; "
-         "default as the source: fp32, int8 for a quantized one, TFLite's own fp16 or "
+         "default as the source: fp32, int8 or int16x8 for a quantized one, TFLite's own fp16 or "
          "hybrid")
       ->delimiter(',')
       ->allow_extra_args(false)

@@ -779,6 +779,14 @@ bool IsQuantized(const Graph& graph) {
   });
 }
 
+Precision OwnPrecision(const Graph& graph) {
+  if (!IsQuantized(graph)) return graph.metadata.precision;
+  const bool wide = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
+    return !TraitsOf(n.type).converts && graph.tensor(n.output).dtype == DType::kI16;
+  });
+  return wide ? Precision::kInt16x8 : Precision::kInt8;
+}
+
 Quantization ChooseQuantization(const Range& range, DType type) {
   const double min = std::min(0.0, static_cast<double>(range.min)),
                max = std::max(0.0, static_cast<double>(range.max));
@@ -801,10 +809,10 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
   const Kept kept(options.keep.begin(), options.keep.end()),
       wide(options.widen.begin(), options.widen.end());
   if (IsQuantized(g)) {
-    if (options.precision != Precision::kInt8) {
-      return Unsupported(
-          StrCat("the network is quantized already: it can be converted to int8, not to ",
-                 PrecisionName(options.precision)));
+    const Precision own = OwnPrecision(g);
+    if (options.precision != own) {
+      return Unsupported(StrCat("the network is quantized already: it can be converted to ",
+                                PrecisionName(own), ", not to ", PrecisionName(options.precision)));
     }
     if (!kept.empty() || !wide.empty())
       return Unsupported("the network is quantized already: its layers stay as they are");

@@ -25,6 +25,9 @@ struct QuantizeOptions {
 /// computing.
 bool IsQuantized(const Graph& graph);
 
+/// Of a quantized graph int8, or int16x8 where it computes 16 bits; of others what they say.
+Precision OwnPrecision(const Graph& graph);
+
 /// Quantizes.
 ///  - fp16: weights to half; everything else stays float32.
 ///  - hybrid: int8 weights, symmetric per output channel.

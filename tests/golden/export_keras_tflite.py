@@ -3,7 +3,9 @@
 Usage: export_keras_tflite.py FOLDER [--small | NAME...]; --small leaves the networks of keras.applications out. Each case is FOLDER/NAME with
   model.keras, model.h5, fp32.tflite, input.npy and expected.npy (Keras's outputs), and for most
   fp16.tflite, hybrid.tflite, int8.tflite (integers in and out) and int8_float.tflite (floats in and out),
-  int8_input.npy and int8_expected.npy: bytes, as uint8 whatever the file's type, from the reference kernels.
+  int8_input.npy and int8_expected.npy: bytes, as uint8 whatever the file's type, from the reference kernels;
+  int16.tflite and int16_float.tflite (16x8) with their _input.npy and _expected.npy as floats, from the same.
+Or export_keras_tflite.py FOLDER --flowers MODELS: the two 16x8 files of the flower model in that folder.
 Needs tensorflow and keras 3.
 """
 
@@ -238,7 +240,7 @@ for version, module in VERSIONS.items():
 FLOAT_ONLY = {"reshape", "branches"}
 
 
-def convert(model, optimize=False, half=False, samples=None, integer_ends=False):
+def convert(model, optimize=False, half=False, samples=None, integer_ends=False, int16=False):
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     if optimize:
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
@@ -246,9 +248,11 @@ def convert(model, optimize=False, half=False, samples=None, integer_ends=False)
         converter.target_spec.supported_types = [tf.float16]
     if samples is not None:
         converter.representative_dataset = lambda: ([s[None]] for s in samples)
-        converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+        sets = tf.lite.OpsSet
+        converter.target_spec.supported_ops = [
+            sets.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8 if int16 else sets.TFLITE_BUILTINS_INT8]
         if integer_ends:
-            converter.inference_input_type = converter.inference_output_type = tf.int8
+            converter.inference_input_type = converter.inference_output_type = tf.int16 if int16 else tf.int8
     return converter.convert()
 
 
@@ -268,6 +272,47 @@ def run_reference(content, inputs):
         outputs.append(interpreter.get_tensor(out["index"])[0])
     to_bytes = lambda v: (np.asarray(v).astype(np.int32) + 128).astype(np.uint8)
     return to_bytes(quantized), to_bytes(outputs)
+
+
+def run_reference_int16(content, inputs):
+    """Inputs and outputs as the file has them: int16, or float32."""
+    interpreter = tf.lite.Interpreter(
+        model_content=content,
+        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF)
+    interpreter.allocate_tensors()
+    into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    if into["dtype"] == np.int16:
+        inputs = np.clip(np.rint(inputs / np.float32(into["quantization"][0])), -32768, 32767).astype(np.int16)
+    outputs = []
+    for x in inputs:
+        interpreter.set_tensor(into["index"], x[None])
+        interpreter.invoke()
+        outputs.append(interpreter.get_tensor(out["index"])[0])
+    return inputs, np.asarray(outputs)
+
+
+def export_int16(path, name, content, inputs):
+    """NAME.tflite, NAME_input.npy and NAME_expected.npy; int16 codes as floats, which hold them."""
+    write(path(f"{name}.tflite"), content)
+    for end, values in zip(("input", "expected"), run_reference_int16(content, inputs)):
+        np.save(path(f"{name}_{end}.npy"), values.astype(np.float32))
+
+
+def export_flowers(folder, models):
+    """The flower model, on the photos of the test split, calibrated on those of the other."""
+    os.makedirs(folder, exist_ok=True)
+    load = lambda split: ((np.load(f"{models}/{split}_images_160.npy").astype(np.float32) / 255 - np.float32([0.485, 0.456, 0.406]))
+                          / np.float32([0.229, 0.224, 0.225]))
+    path = lambda file: os.path.join(folder, file)
+    samples = load("validation")
+    for name, ends in ("int16_float", None), ("int16", tf.int16):
+        converter = tf.lite.TFLiteConverter.from_saved_model(f"{models}/savedmodel")
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([s[None]] for s in samples)
+        converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
+        if ends:
+            converter.inference_input_type = converter.inference_output_type = ends
+        export_int16(path, name, converter.convert(), load("test"))
 
 
 def write(path, content):
@@ -303,10 +348,14 @@ def export(folder, name):
     quantized, outputs = run_reference(int8, x)
     np.save(path("int8_input.npy"), quantized)
     np.save(path("int8_expected.npy"), outputs)
+    export_int16(path, "int16_float", convert(model, optimize=True, samples=x, int16=True), x)
+    export_int16(path, "int16", convert(model, optimize=True, samples=x, integer_ends=True, int16=True), x)
 
 
 def main():
     folder, names = sys.argv[1], sys.argv[2:]
+    if names[:1] == ["--flowers"]:
+        return export_flowers(folder, names[1])
     if names == ["--small"]:
         names = [n for n in CASES if n not in APPLICATIONS]
     for name in names or CASES:

@@ -127,6 +127,26 @@ void CompareFloats(const std::string& file, const std::string& folder, double to
   EXPECT_LE(error, tolerance * Largest(expected->values));
 }
 
+/// A 16x8 file against the reference kernels, code by code and float by float.
+void CompareInt16(const std::string& name, const std::string& folder) {
+  if (!std::filesystem::exists(folder + "/" + name + ".tflite")) return;
+  SCOPED_TRACE(name);
+  Runner runner(folder + "/" + name + ".tflite");
+  ASSERT_TRUE(runner.ok());
+  EXPECT_EQ(Precision::kInt16x8, runner.description().precision);
+  const auto input = ReadNpyFloats(folder + "/" + name + "_input.npy"),
+             expected = ReadNpyFloats(folder + "/" + name + "_expected.npy");
+  ASSERT_TRUE(input.ok() && expected.ok());
+  if (runner.description().inputs[0].dtype == DType::kF32) {
+    EXPECT_EQ(runner.Run(input->values), expected->values);
+    return;
+  }
+  ASSERT_EQ(DType::kI16, runner.description().inputs[0].dtype);
+  const std::vector<int16_t> codes =
+      runner.Run(std::vector<int16_t>(input->values.begin(), input->values.end()));
+  EXPECT_EQ(std::vector<float>(codes.begin(), codes.end()), expected->values);
+}
+
 TEST(KerasTflite, FilesThatTensorFlowWrites) {
   OCTET_REQUIRE_EXPORTERS("tensorflow");
   const testing::TempDir folder;
@@ -149,6 +169,8 @@ TEST(KerasTflite, FilesThatTensorFlowWrites) {
     CompareFloats("fp16.tflite", path, 5e-3, Precision::kFp16);
     CompareFloats("hybrid.tflite", path, 0.2, Precision::kHybrid);
     CompareFloats("int8_float.tflite", path, 0.35, Precision::kInt8);
+    CompareInt16("int16", path);
+    CompareInt16("int16_float", path);
     if (!std::filesystem::exists(path + "/int8.tflite")) continue;
     Runner runner(path + "/int8.tflite");
     ASSERT_TRUE(runner.ok());
@@ -162,6 +184,20 @@ TEST(KerasTflite, FilesThatTensorFlowWrites) {
     EXPECT_GE(equal, apart ? 0.85 : 0.99);
   }
   EXPECT_GE(models, 9);
+}
+
+TEST(KerasTflite, FlowersInInt16EqualTheReferenceKernels) {
+  OCTET_REQUIRE_EXPORTERS("tensorflow");
+  OCTET_REQUIRE_MODELS();
+  const testing::TempDir folder;
+  const std::string command = std::string("\"") + python +
+                              "\" \"" OCTET_SOURCE_DIR "/tests/golden/export_keras_tflite.py\" \"" +
+                              folder.path() + "\" --flowers \"" + testing::ModelsDir() +
+                              "/flowers\" >&2";
+  ASSERT_EQ(0, std::system(command.c_str()));
+  ASSERT_TRUE(std::filesystem::exists(folder.path() + "/int16.tflite"));
+  CompareInt16("int16", folder.path());
+  CompareInt16("int16_float", folder.path());
 }
 
 // The answers of TensorFlow 2.21's reference kernels to the photos, kept here because they are

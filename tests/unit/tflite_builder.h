@@ -106,6 +106,10 @@ class TfliteBuilder {
   int Int8(const std::string& name, const std::vector<int>& shape, float scale, int zero) {
     return Tensor(name, tflite::TensorType::INT8, shape, std::vector<int8_t>(), {{scale}, {zero}});
   }
+  int Int16(const std::string& name, const std::vector<int>& shape, float scale, int zero = 0) {
+    return Tensor(name, tflite::TensorType::INT16, shape, std::vector<int16_t>(),
+                  {{scale}, {zero}});
+  }
 
   void Op(int code, const std::vector<int>& inputs, const std::vector<int>& outputs,
           tflite::BuiltinOptions type = tflite::BuiltinOptions::NONE,

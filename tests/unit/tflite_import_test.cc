@@ -20,6 +20,7 @@
 #include "converter/import/tflite/reader.h"
 #include "converter/import/tflite/tflite_schema_generated.h"
 #include "converter/passes/passes.h"
+#include "converter/quantize/quantize.h"
 #include "engine/src/runner.h"
 #include "formats/data/npy.h"
 #include "formats/model/operators.h"
@@ -1228,15 +1229,122 @@ TEST(TfliteImport, OtherWaysOfReadingTheInput) {
               y = b.Floats("y", {1, 4});
     b.Op(kCastCode, {x}, {y});
     EXPECT_THAT(ErrorOf(b.Build({x}, {y})),
-                HasSubstr("'x' of int32, expected float32, int8 or uint8"));
+                HasSubstr("'x' of int32, expected float32, int8, uint8 or int16"));
   }
   Builder b;
-  const int x = b.Tensor("x", tflite::TensorType::INT16, {1, 4}, std::vector<int16_t>(),
-                         {{0.5f}, {0}}),
-            y = b.Floats("y", {1, 4});
+  const int x = b.Int16("x", {1, 4}, 0.5f, 3), y = b.Floats("y", {1, 4});
   b.Op(kDequantizeCode, {x}, {y});
   EXPECT_THAT(ErrorOf(b.Build({x}, {y})),
-              AllOf(HasSubstr("'x' of int16"), HasSubstr("int8 activations instead of 16x8")));
+              AllOf(HasSubstr("'x' of int16"), HasSubstr("zero point 3, expected 1 and 0")));
+}
+
+/// A convolution of int16, and the options of what is wrong with it.
+struct Int16Conv {
+  tflite::TensorType bias = tflite::TensorType::INT64;
+  int weight_zero = 0;
+  float x_scale = 0.25f, y_scale = 1.0f;
+  int64_t largest_bias = 200;
+
+  std::string File() const {
+    Builder b;
+    const int x = b.Int16("x", {1, 2, 2, 1}, x_scale);
+    const int w = b.Tensor("w", tflite::TensorType::INT8, {2, 1, 1, 1}, std::vector<int8_t>{3, -5},
+                           {{0.25f, 0.125f}, {weight_zero, weight_zero}, 0});
+    const Quant steps{{x_scale * 0.25f, x_scale * 0.125f}, {0, 0}, 0};
+    const int c = bias == tflite::TensorType::INT64
+                      ? b.Tensor("bias", bias, {2}, std::vector<int64_t>{100, largest_bias}, steps)
+                      : b.Tensor("bias", bias, {2}, std::vector<int>{100, 200}, steps);
+    const int y = b.Int16("y", {1, 2, 2, 2}, y_scale);
+    b.Conv({x, w, c}, y, tflite::Padding::VALID, 1, tflite::ActivationFunctionType::RELU6);
+    return b.Build({x}, {y});
+  }
+};
+
+TEST(TfliteImport, Int16ActivationsKeepTheirCodesAndTheirBiases) {
+  const Graph g = ImportOrFail(Int16Conv().File());
+  ASSERT_THAT(Types(g), ElementsAre(OpType::kConv2d));
+  EXPECT_EQ(g.metadata.precision, Precision::kInt16x8);
+  EXPECT_EQ(g.metadata.rounding, Rounding::kTflite);
+  const Node& n = g.nodes[0];
+  EXPECT_EQ(n.activation, Activation::kRelu6);
+  EXPECT_EQ(g.tensor(n.inputs[kInputX]).dtype, DType::kI16);
+  EXPECT_EQ((Quantization{0.25f, 0}), g.tensor(n.inputs[kInputX]).quantization);
+  EXPECT_THAT(g.tensor(n.inputs[kInputWeights]).values<int8_t>(), ElementsAre(3, -5));
+  EXPECT_THAT(g.tensor(n.inputs[kInputBias]).values<int64_t>(), ElementsAre(100, 200));
+  EXPECT_EQ(OwnPrecision(g), Precision::kInt16x8);
+  const QuantizeOptions options{
+      .precision = Precision::kInt16x8, .input_type = DType::kI16, .output_type = DType::kI16};
+  const Result<Graph> kept = QuantizeGraph(g, options, nullptr);
+  ASSERT_TRUE(kept.ok()) << kept.status().message();
+  EXPECT_EQ(kept->metadata.precision, Precision::kInt16x8);
+  EXPECT_THAT(QuantizeGraph(g, {.precision = Precision::kInt8}, nullptr).status().message(),
+              HasSubstr("it can be converted to int16x8, not to int8"));
+  // (3 x + 100) / 16 and (-5 x + 200) / 32, halves up, from 0 to 6.
+  EXPECT_THAT(RunGraph<int16_t>(g, {-20, 0, 24, -12}), ElementsAre(3, 6, 6, 6, 6, 3, 4, 6));
+}
+
+TEST(TfliteImport, Int16RefusesWhatTfliteComputesOtherwise) {
+  EXPECT_THAT(ErrorOf(Int16Conv{.bias = tflite::TensorType::INT32}.File()),
+              HasSubstr("bias of int32 for an int16 input, expected int64"));
+  EXPECT_THAT(ErrorOf(Int16Conv{.weight_zero = 1}.File()),
+              HasSubstr("expected int8 with zero points of 0"));
+  EXPECT_THAT(ErrorOf(Int16Conv{.y_scale = 0.0004f}.File()), HasSubstr("expected less than 128"));
+  EXPECT_THAT(ErrorOf(Int16Conv{.y_scale = 0.0006f, .largest_bias = int64_t{1} << 37}.File()),
+              HasSubstr("channel 1 may sum up to 1"));
+  EXPECT_THAT(ErrorOf(Int16Conv{.largest_bias = (int64_t{1} << 37) + 1}.File()),
+              HasSubstr("bias 137438953473 of channel 1, expected"));
+  const auto binary = [](int code, float a_scale, float b_scale, float y_scale,
+                         tflite::BuiltinOptions type, bool pot) {
+    Builder b;
+    const int x = b.Int16("a", {1, 4}, a_scale), z = b.Int16("b", {1, 4}, b_scale),
+              y = b.Int16("y", {1, 4}, y_scale);
+    const auto none = tflite::ActivationFunctionType::NONE;
+    b.Op(code, {x, z}, {y}, type,
+         code == kAddCode   ? tflite::CreateAddOptions(b.fb(), none, pot).Union()
+         : code == kSubCode ? tflite::CreateSubOptions(b.fb(), none, pot).Union()
+                            : tflite::CreateMulOptions(b.fb(), none).Union());
+    return b.Build({x, z}, {y});
+  };
+  using enum tflite::BuiltinOptions;
+  EXPECT_THAT(ErrorOf(binary(kAddCode, 0.5f, 0.25f, 0.5f, AddOptions, true)),
+              HasSubstr("pot_scale_int16 is set"));
+  EXPECT_EQ(1u, ImportOrFail(binary(kAddCode, 0.5f, 0.3f, 0.5f, AddOptions, true)).nodes.size());
+  EXPECT_EQ(1u, ImportOrFail(binary(kAddCode, 0.5f, 0.25f, 0.5f, AddOptions, false)).nodes.size());
+  EXPECT_THAT(ErrorOf(binary(kAddCode, 0.5f, 0.3f, 1e-5f, AddOptions, false)),
+              HasSubstr("overflows TFLite's 32 bits"));
+  EXPECT_THAT(ErrorOf(binary(kSubCode, 0.5f, 0.3f, 0.5f, SubOptions, false)),
+              HasSubstr("a difference of int16"));
+  EXPECT_THAT(ErrorOf(binary(kMulCode, 0.5f, 0.3f, 0.1f, MulOptions, false)),
+              HasSubstr("may overflow TFLite's 32 bits"));
+  const auto unary =
+      [](int code, float y_scale, tflite::BuiltinOptions type = NONE,
+         const std::function<flatbuffers::Offset<void>(flatbuffers::FlatBufferBuilder&)>& options =
+             nullptr) {
+        Builder b;
+        const int x = b.Int16("x", {1, 4, 4, 1}, 0.5f), y = b.Int16("y", {1, 4, 4, 1}, y_scale);
+        b.Op(code, {x}, {y}, type, options ? options(b.fb()) : 0);
+        return b.Build({x}, {y});
+      };
+  EXPECT_THAT(ErrorOf(unary(kLogisticCode, 0x1p-15f)), HasSubstr("of int16"));
+  EXPECT_THAT(ErrorOf(unary(kQuantizeCode, 1e-5f)), HasSubstr("overflows TFLite's 32 bits"));
+  const auto softmax = [](float beta) {
+    return [beta](flatbuffers::FlatBufferBuilder& fb) {
+      return tflite::CreateSoftmaxOptions(fb, beta).Union();
+    };
+  };
+  EXPECT_EQ(
+      1u, ImportOrFail(unary(kSoftmaxCode, 0x1p-15f, SoftmaxOptions, softmax(1.0f))).nodes.size());
+  EXPECT_THAT(ErrorOf(unary(kSoftmaxCode, 0x1p-14f, SoftmaxOptions, softmax(1.0f))),
+              HasSubstr("expected 2^-15"));
+  EXPECT_THAT(ErrorOf(unary(kSoftmaxCode, 0x1p-15f, SoftmaxOptions, softmax(2.0f))),
+              HasSubstr("beta 1"));
+  EXPECT_THAT(
+      ErrorOf(
+          unary(kMaxPoolCode, 0.25f, Pool2DOptions,
+                [](flatbuffers::FlatBufferBuilder& fb) {
+                  return tflite::CreatePool2DOptions(fb, tflite::Padding::SAME, 1, 1, 2, 2).Union();
+                })),
+      HasSubstr("expected equal ones"));
 }
 
 TEST(TfliteImport, NamesTheCorruptPlace) {

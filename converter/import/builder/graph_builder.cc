@@ -454,15 +454,19 @@ Status GraphBuilder::AddWeights(const Label& label, const LayerWeights& w, int64
   inputs->resize(kInputScales + 1, kNoTensor);
   OCTET_ASSIGN_OR_RETURN(const bool codes, AddCodes(label, w, groups, window, inputs));
   if (!codes) {
-    if (TypeOf((*inputs)[kInputX]).dtype == DType::kU8)
+    if (IsCodes(TypeOf((*inputs)[kInputX]).dtype))
       return Unsupported("its weights do not fit 8 bits, and its input is quantized");
     OCTET_ASSIGN_OR_RETURN((*inputs)[kInputWeights], AddFloats(name, w.shape, w.values));
   }
   if (!w.bias.empty()) {
     OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias], AddFloats(bias_name, channels, w.bias));
-  } else if (!w.code_bias.empty()) {
+  } else if (!w.code_bias.empty() && TypeOf((*inputs)[kInputX]).dtype == DType::kI16) {
     OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
-                           AddConstant<int32_t>(bias_name, DType::kI32, channels, w.code_bias));
+                           AddConstant<int64_t>(bias_name, DType::kI64, channels, w.code_bias));
+  } else if (!w.code_bias.empty()) {
+    const std::vector<int32_t> bias(w.code_bias.begin(), w.code_bias.end());
+    OCTET_ASSIGN_OR_RETURN((*inputs)[kInputBias],
+                           AddConstant<int32_t>(bias_name, DType::kI32, channels, bias));
   }
   while (inputs->back() == kNoTensor) inputs->pop_back();
   return OkStatus();
@@ -652,7 +656,7 @@ Result<TensorId> GraphBuilder::ScaleShift(const Label& label, TensorId x, std::v
 }
 
 Result<View> GraphBuilder::Softmax(const Label& label, const View& x, OpType type, size_t first,
-                                   size_t last) {
+                                   size_t last, const ValueType& out) {
   const Shape shape = ShapeOf(x);
   const auto groups = AxesOf(x, shape);
   std::vector<bool> over(static_cast<size_t>(shape.rank()), false);
@@ -674,18 +678,18 @@ Result<View> GraphBuilder::Softmax(const Label& label, const View& x, OpType typ
   }
   View y = x;
   if (shape.back() == size) {
-    OCTET_ASSIGN_OR_RETURN(y.id, Emit(type, label, {x.id}));
+    OCTET_ASSIGN_OR_RETURN(y.id, Emit(type, label, {x.id}, out));
     return y;
   }
   const int64_t rows = shape.num_elements() / size;
   const bool final = rows == 1 && IsLinear(x, shape);  // Needs no way back.
   OCTET_ASSIGN_OR_RETURN(y.id, Emit(OpType::kReshape, label + "/reshape", {x.id}, TypeOf(x.id), {},
                                     rows == 1 ? Shape{1, size} : Shape{1, 1, rows, size}));
-  OCTET_ASSIGN_OR_RETURN(y.id, Emit(type, final ? label : label + "/rows", {y.id}));
+  OCTET_ASSIGN_OR_RETURN(y.id, Emit(type, final ? label : label + "/rows", {y.id}, out));
   if (final) {
     y.perm = {0, 1};
   } else {
-    OCTET_ASSIGN_OR_RETURN(y.id, Emit(OpType::kReshape, label, {y.id}, {}, {}, shape));
+    OCTET_ASSIGN_OR_RETURN(y.id, Emit(OpType::kReshape, label, {y.id}, out, {}, shape));
   }
   return y;
 }
@@ -815,7 +819,7 @@ Result<TensorId> GraphBuilder::ReverseChannels(const Label& label, TensorId x) {
   LayerWeights weights{Shape{n, n}, std::vector<float>(static_cast<size_t>(n * n), 0.0f), {}};
   for (int64_t c = 0; c < n; ++c) weights.values[static_cast<size_t>(c * n + n - 1 - c)] = 1.0f;
   weights.out = TypeOf(x);
-  if (weights.out.dtype == DType::kU8) {
+  if (IsCodes(weights.out.dtype)) {
     weights.steps = {1.0f};
     weights.code_bias.assign(static_cast<size_t>(n), -weights.out.quantization.zero_point);
   }

@@ -73,8 +73,9 @@ struct LayerWeights {
   /// What the values are multiples of in a quantized source, one for all or one for each output:
   /// they then become int8 codes, the source's bit for bit. Empty for floats.
   std::vector<float> steps{};
-  /// In place of `bias` where the input is uint8, with the correction for its zero point.
-  std::vector<int32_t> code_bias{};
+  /// In place of `bias` where the input is uint8 or int16, with the correction for its zero point;
+  /// of uint8 it fits 32 bits.
+  std::vector<int64_t> code_bias{};
   ValueType out{};                            ///< Of the result.
   Activation activation = Activation::kNone;  ///< Inside an integer layer.
 };
@@ -229,7 +230,8 @@ class GraphBuilder {
   Result<std::vector<float>> Spread(const View& x, const Dims& dims,
                                     std::span<const float> values) const;
   /// Softmax, or another `type` that normalizes, over the dimensions [first, last) of the view.
-  Result<View> Softmax(const Label& label, const View& x, OpType type, size_t first, size_t last);
+  Result<View> Softmax(const Label& label, const View& x, OpType type, size_t first, size_t last,
+                       const ValueType& out = {});
   /// (x - mean) / sqrt(variance + epsilon) * gamma + beta as scale and shift of `channels` values.
   static Result<std::pair<std::vector<double>, std::vector<double>>> FoldBatchNorm(
       int64_t channels, const BatchNormValues& values, double epsilon);

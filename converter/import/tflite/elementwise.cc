@@ -17,21 +17,25 @@ constexpr int kAdd = 0, kMul = 18, kRelu = 19, kReluN1To1 = 20, kRelu6 = 21, kSo
 
 /// Whether TFLite's SUB scales one of these codes, beside codes of `other_scale`, to another
 /// magnitude than its negative: the rounding of a product of 31 bits takes halves up on both sides.
-bool ScalesUnevenly(float scale, float other_scale, const std::vector<int64_t>& codes) {
+bool ScalesUnevenly(float scale, float other_scale, bool int16, const std::vector<int64_t>& codes) {
   int exponent = 0;
   const double fraction =
       std::frexp(scale / static_cast<double>(2 * std::max(scale, other_scale)), &exponent);
   const int64_t multiplier = std::llround(fraction * 0x1p31);
-  // q << 20 times the multiplier is half of 2^31 beyond a whole number.
+  // q << 20, of int16 q << 15, times the multiplier is half of 2^31 beyond a whole number.
+  const int64_t whole = int16 ? 1 << 16 : 1 << 11;
   return std::any_of(codes.begin(), codes.end(),
-                     [&](int64_t q) { return std::abs(q) * multiplier % 2048 == 1024; });
+                     [&](int64_t q) { return std::abs(q) * multiplier % whole == whole / 2; });
 }
 }  // namespace
 
-Activation TfliteImporter::Limits::inside() const {
-  if (low != 0.0f) return Activation::kNone;
+Activation TfliteImporter::Limits::inside(const ValueType& type) const {
+  if (!IsCodes(type.dtype) || low != 0.0f) return Activation::kNone;
   if (high == Limits{}.high) return Activation::kRelu;
-  return high == 6.0f ? Activation::kRelu6 : Activation::kNone;
+  // A code half-way between two is rounded to even there, by TFLite up.
+  const float code = high / type.quantization.scale;
+  return high == 6.0f && RoundHalfAway(code) == std::nearbyint(code) ? Activation::kRelu6
+                                                                     : Activation::kNone;
 }
 
 Result<View> TfliteImporter::Requantize(const Label& label, View x, const ValueType& to) {
@@ -40,7 +44,8 @@ Result<View> TfliteImporter::Requantize(const Label& label, View x, const ValueT
     return Corrupt(StrCat("'", builder_.graph().tensor(x.id).name, "' is ", DTypeName(own.dtype),
                           ", expected ", DTypeName(to.dtype)));
   }
-  if (own.quantization.scale / to.quantization.scale >= 0x1p23f) {
+  if (own.quantization.scale / to.quantization.scale >=
+      (own.dtype == DType::kI16 ? 0x1p15f : 0x1p23f)) {
     return Unsupported(StrCat("codes in steps of ", own.quantization.scale, " become those of ",
                               to.quantization.scale, ", which overflows TFLite's 32 bits"));
   }
@@ -48,19 +53,35 @@ Result<View> TfliteImporter::Requantize(const Label& label, View x, const ValueT
   return x;
 }
 
+/// Whether TFLite's fixed point holds a sum of int16 in these scales.
+Status TfliteImporter::CheckInt16Sum(float a, float b, float y) const {
+  if (2.0 * std::max(a, b) / (0x1p15 * y) < 1.0) return OkStatus();
+  return Unsupported(StrCat("a sum of codes in steps of ", a, " and ", b, " in steps of ", y,
+                            ", which overflows TFLite's 32 bits"));
+}
+
+/// The same of a product.
+Status TfliteImporter::CheckInt16Product(float a, float b, float y) const {
+  if (a * b / y < 1.0f) return OkStatus();
+  return Unsupported(StrCat("a product of codes in steps of ", a, " and ", b, " in steps of ", y,
+                            ", which may overflow TFLite's 32 bits"));
+}
+
 Result<View> TfliteImporter::Clip(const Label& label, View x, const Limits& limits) {
   Limits real = limits;
   const ValueType type = TypeOf(x);
-  if (type.dtype == DType::kU8 && limits.inside() == Activation::kNone) {
+  if (IsCodes(type.dtype) && limits.inside(type) == Activation::kNone) {
     const Quantization& q = type.quantization;
+    const CodeRange range = CodesOf(type.dtype);
+    const auto least = static_cast<float>(range.low), most = static_cast<float>(range.high);
     const auto limit = [&](float v, float none) {
       const float code = RoundHalfAway(v / q.scale) + static_cast<float>(q.zero_point);
-      return code > 0.0f && code < 255.0f ? (code - static_cast<float>(q.zero_point)) * q.scale
-                                          : none;
+      return code > least && code < most ? (code - static_cast<float>(q.zero_point)) * q.scale
+                                         : none;
     };
     const float low_code = limits.low / q.scale + static_cast<float>(q.zero_point);
     const float high_code = limits.high / q.scale + static_cast<float>(q.zero_point);
-    if (low_code > 254.0f || high_code < 1.0f)
+    if (low_code > most - 1.0f || high_code < least + 1.0f)
       return Unsupported(
           StrCat("it clips to ", limits.low, "..", limits.high, ", beyond its codes"));
     real = {limit(limits.low, Limits{}.low), limit(limits.high, Limits{}.high)};
@@ -76,6 +97,8 @@ Status TfliteImporter::InFloat(
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
   const std::string name = NameOf(out);
   for (size_t i = 0; i < inputs.size(); ++i) {
+    if (TypeOf(inputs[i]).dtype == DType::kI16)
+      return Unsupported("of int16; only of float32, int8 and uint8");
     if (TypeOf(inputs[i]).dtype != DType::kU8) continue;
     OCTET_ASSIGN_OR_RETURN(
         inputs[i].id, builder_.Emit(OpType::kDequantize, StrCat(name, ".real", i), {inputs[i].id}));
@@ -109,7 +132,15 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
     const std::vector<int32_t>& shape = constant.shape;
     OCTET_ASSIGN_OR_RETURN(c, builder_.Spread(x, Dims(shape.begin(), shape.end()), c));
   }
-  const bool first = op_->inputs[0] == constant_index, quantized = type.dtype == DType::kU8;
+  const bool first = op_->inputs[0] == constant_index, quantized = IsCodes(type.dtype);
+  const bool int16 = type.dtype == DType::kI16;
+  if (int16 &&
+      ((op_->code == kSub && first) || op_->code == kDiv || constant.type != ElementType::kInt16 ||
+       constant.scale.size() != 1 || constant.zero_point[0] != 0)) {
+    return Unsupported(StrCat("of int16 and a constant of ", TypeName(constant.type),
+                              "; only sums, products and what is left of the activation, with one "
+                              "of int16, one scale and zero point 0"));
+  }
   const std::string name = NameOf(out);
   std::vector<float> scale{1.0f}, shift{0.0f};
   switch (op_->code) {
@@ -134,7 +165,8 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
       for (float& v : c) v = 1.0f / v;
       scale = std::move(c);
   }
-  const bool codes = constant.type == ElementType::kInt8 || constant.type == ElementType::kUint8;
+  const bool codes =
+      int16 || constant.type == ElementType::kInt8 || constant.type == ElementType::kUint8;
   const float unit = quantized && codes && constant.scale.size() == 1 && op_->code != kDiv
                          ? constant.scale[0]
                          : 0.0f;
@@ -144,16 +176,22 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
     for (int64_t q = 1; first && q <= 255; ++q) negated.push_back(q);
     for (size_t i = 0; !first && i < shift.size(); ++i)
       negated.push_back(std::llround(shift[i] / unit));
-    if (ScalesUnevenly(first ? x_scale : unit, first ? unit : x_scale, negated))
+    if (ScalesUnevenly(first ? x_scale : unit, first ? unit : x_scale, int16, negated))
       return Unsupported(StrCat("a difference of codes in steps of ", x_scale, " and ", unit,
                                 ", some of which TFLite rounds otherwise than their negatives"));
   }
+  if (int16 && op_->code != kMul)
+    OCTET_RETURN_IF_ERROR(
+        CheckInt16Sum(builder_.TypeOf(x.id).quantization.scale, unit, type.quantization.scale));
+  if (int16 && op_->code == kMul)
+    OCTET_RETURN_IF_ERROR(
+        CheckInt16Product(builder_.TypeOf(x.id).quantization.scale, unit, type.quantization.scale));
   // Where 1 is a number of units too, the graph has no way to say that this is no MUL.
   const bool zeros = op_->code != kMul &&
                      std::all_of(shift.begin(), shift.end(), [](float v) { return v == 0.0f; });
   if (unit > 0.0f && zeros && std::fabs(1.0f / unit - std::nearbyint(1.0f / unit)) < 0.01f)
     return Unsupported(StrCat("adds zeros in steps of ", unit, ", expected another scale"));
-  const Activation inside = quantized ? limits.inside() : Activation::kNone;
+  const Activation inside = limits.inside(type);
   const bool clips = limits.any() && inside == Activation::kNone;
   OCTET_ASSIGN_OR_RETURN(
       x.id, builder_.ScaleShift(clips ? name + ".linear" : name, x.id, std::move(scale),
@@ -166,11 +204,16 @@ Status TfliteImporter::WithConstant(int x_index, int constant_index, const Limit
 
 Status TfliteImporter::Binary() {
   tflite::ActivationFunctionType fused = tflite::ActivationFunctionType::NONE;
-  // pot_scale_int16 speaks of int16 only.
-  if (const auto* o = op_->table->builtin_options_as_AddOptions())
+  // TFLite has another kernel for sums and differences of int16 in such scales.
+  bool powers_of_two = false;
+  if (const auto* o = op_->table->builtin_options_as_AddOptions()) {
     fused = o->fused_activation_function();
-  if (const auto* o = op_->table->builtin_options_as_SubOptions())
+    powers_of_two = o->pot_scale_int16();
+  }
+  if (const auto* o = op_->table->builtin_options_as_SubOptions()) {
     fused = o->fused_activation_function();
+    powers_of_two = o->pot_scale_int16();
+  }
   if (const auto* o = op_->table->builtin_options_as_MulOptions())
     fused = o->fused_activation_function();
   if (const auto* o = op_->table->builtin_options_as_DivOptions())
@@ -179,6 +222,16 @@ Status TfliteImporter::Binary() {
   OCTET_ASSIGN_OR_RETURN(const int a, Input(0));
   OCTET_ASSIGN_OR_RETURN(const int b, Input(1));
   if (IsConstant(a) && IsConstant(b)) return Unsupported("both operands are constants");
+  if (tensor(a).type == ElementType::kInt16 && powers_of_two) {
+    OCTET_ASSIGN_OR_RETURN(const int y, Output());
+    const auto is_power = [&](int index) {
+      const TfliteTensor& t = IsConstant(index) ? ConstantOf(index) : tensor(index);
+      const double log = t.scale.empty() ? 0.5 : std::log2(static_cast<double>(t.scale[0]));
+      return std::fabs(log - std::nearbyint(log)) < 0.002;
+    };
+    if (is_power(a) && is_power(b) && is_power(y))
+      return Unsupported("its option pot_scale_int16 is set and its scales are powers of two");
+  }
   if (IsConstant(a) || IsConstant(b))
     return WithConstant(IsConstant(a) ? b : a, IsConstant(a) ? a : b, limits);
   OCTET_ASSIGN_OR_RETURN(const int out, Output());
@@ -194,11 +247,17 @@ Status TfliteImporter::Binary() {
   if (op_->code == kDiv) return Unsupported("division by an activation");
   const std::string name = NameOf(out);
   OCTET_ASSIGN_OR_RETURN(std::vector<View> both, Alike(name, {x, z}));
-  const bool quantized = type.dtype == DType::kU8;
+  const bool int16 = type.dtype == DType::kI16;
+  const float a_scale = TypeOf(x).quantization.scale, b_scale = TypeOf(z).quantization.scale;
+  if (int16 && op_->code == kSub) return Unsupported("a difference of int16");
+  if (int16 && op_->code == kAdd)
+    OCTET_RETURN_IF_ERROR(CheckInt16Sum(a_scale, b_scale, type.quantization.scale));
+  if (int16 && op_->code == kMul)
+    OCTET_RETURN_IF_ERROR(CheckInt16Product(a_scale, b_scale, type.quantization.scale));
   if (op_->code == kSub) {
     OCTET_ASSIGN_OR_RETURN(both[1].id, Negative(name, both[1].id));
   }
-  const Activation inside = quantized && op_->code != kMul ? limits.inside() : Activation::kNone;
+  const Activation inside = op_->code != kMul ? limits.inside(type) : Activation::kNone;
   const bool clips = limits.any() && inside == Activation::kNone;
   View y = both[0];
   OCTET_ASSIGN_OR_RETURN(
@@ -253,7 +312,7 @@ Status TfliteImporter::Relu() {
   const std::string name = NameOf(out);
   // In integers the limits are those of the output.
   const bool same = TypeOf(x) == type;
-  const Activation inside = same ? Activation::kNone : limits.inside();
+  const Activation inside = same ? Activation::kNone : limits.inside(type);
   if (!same) {  // By the quotient of the scales in single precision, as a MUL by 1 has it.
     OCTET_ASSIGN_OR_RETURN(
         x.id, builder_.ScaleShift(inside == Activation::kNone ? name + ".moved" : name, x.id,
@@ -274,7 +333,7 @@ Status TfliteImporter::MinMax() {
   OCTET_ASSIGN_OR_RETURN(const View x, ViewOf(IsConstant(a) ? b : a));
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
   const int constant = IsConstant(a) ? a : b;
-  if (type.dtype == DType::kU8) {  // TFLite compares codes.
+  if (IsCodes(type.dtype)) {  // TFLite compares codes.
     OCTET_ASSIGN_OR_RETURN(const ValueType own, TypeOf(constant_[static_cast<size_t>(constant)]));
     if (!(own == type))
       return Unsupported("its constant and its output have different quantizations");
@@ -301,6 +360,7 @@ Status TfliteImporter::Softmax() {
     beta = options->beta();
     if (!std::isfinite(beta)) return Corrupt(StrCat("beta ", beta));
   }
+  if (op_->code == kSoftmax && TypeOf(x).dtype == DType::kI16) return SoftmaxOfInt16(x, beta);
   return InFloat({x}, [&](const Label& label, std::vector<View> v) -> Result<View> {
     OCTET_ASSIGN_OR_RETURN(v[0].id, builder_.ScaleShift(label + ".beta", v[0].id, {beta}, {0.0f}));
     const size_t rank = v[0].dims.size();
@@ -309,6 +369,25 @@ Status TfliteImporter::Softmax() {
                             op_->code == kSoftmax ? OpType::kSoftmax : OpType::kLogSoftmax,
                             rank - 1, rank);
   });
+}
+
+/// By TFLite's tables, exactly.
+Status TfliteImporter::SoftmaxOfInt16(View x, float beta) {
+  OCTET_ASSIGN_OR_RETURN(const int out, Output());
+  OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
+  const float scale = TypeOf(x).quantization.scale;
+  if (!(type == ValueType{DType::kI16, {0x1p-15f, 0}}))
+    return Unsupported(
+        StrCat("its int16 output has scale ", type.quantization.scale, ", expected 2^-15"));
+  if (beta != 1.0f || scale >= 4.0f) {
+    return Unsupported(StrCat("of int16 in steps of ", scale, " with beta ", beta,
+                              ", expected steps below 4 and beta 1"));
+  }
+  const size_t rank = x.dims.size();
+  if (rank < 2) return Unsupported("over the batch");
+  OCTET_ASSIGN_OR_RETURN(x,
+                         builder_.Softmax(NameOf(out), x, OpType::kSoftmax, rank - 1, rank, type));
+  return Finish(out, std::move(x));
 }
 
 Status TfliteImporter::Function() {
@@ -353,8 +432,8 @@ Status TfliteImporter::Quantize() {
   }
   OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
-  if (type.dtype != DType::kU8) return Corrupt("output is not quantized");
-  if (TypeOf(x).dtype == DType::kU8) {  // Also from uint8 to int8, where nothing changes here.
+  if (!IsCodes(type.dtype)) return Corrupt("output is not quantized");
+  if (TypeOf(x).dtype == type.dtype) {  // Also from uint8 to int8, where nothing changes here.
     OCTET_ASSIGN_OR_RETURN(x, Requantize(NameOf(out), std::move(x), type));
   } else {
     OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kQuantize, NameOf(out), {x.id}, type));
@@ -437,7 +516,7 @@ Status TfliteImporter::Dequantize() {
   }
   OCTET_ASSIGN_OR_RETURN(View x, ViewOf(in));
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
-  if (type.dtype != DType::kF32 || TypeOf(x).dtype != DType::kU8)
+  if (type.dtype != DType::kF32 || !IsCodes(TypeOf(x).dtype))
     return Corrupt("expected a quantized input and a float32 output");
   OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, NameOf(out), {x.id}));
   return Finish(out, std::move(x));

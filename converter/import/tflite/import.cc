@@ -20,7 +20,13 @@ constexpr int kTransposeCode = 39, kBatchToSpaceCode = 37;
 
 constexpr char kWindows[] = "constant weights; fused NONE, RELU, RELU6, RELU_N1_TO_1";
 constexpr char kArithmetic[] = "two activations of one shape, or a constant that broadcasts to one";
-constexpr char kEnd[] = "in float32; quantized ones between dequantization and quantization";
+constexpr char kSub[] =
+    "two activations of one shape, not of int16; or an activation and a constant that broadcasts "
+    "to "
+    "its shape, of int16 only subtracted";
+constexpr char kEnd[] = "in float32; of 8 bits between dequantization and quantization";
+constexpr char kSoftmax[] =
+    "in float32; of 8 bits between dequantization and quantization; of int16 exactly";
 constexpr char kLimits[] = "of an activation and one constant";
 constexpr char kNotBatch[] = "not along the batch";
 constexpr char kShapes[] = "of shapes only";
@@ -48,7 +54,7 @@ const std::vector<TfliteImporter::Row>& TfliteImporter::Rows() {
       {21, &I::Relu, B::NONE, nullptr, ""},
       {22, &I::Reshape, B::ReshapeOptions, tflite::ReshapeOptionsTypeTable,
        "keeps the batch first"},
-      {25, &I::Softmax, B::SoftmaxOptions, tflite::SoftmaxOptionsTypeTable, kEnd},
+      {25, &I::Softmax, B::SoftmaxOptions, tflite::SoftmaxOptionsTypeTable, kSoftmax},
       {28, &I::Function, B::NONE, nullptr, kEnd},
       {34, &I::Pad, B::PadOptions, tflite::PadOptionsTypeTable, kNotBatch},
       {36, &I::Gather, B::GatherOptions, tflite::GatherOptionsTypeTable,
@@ -61,7 +67,7 @@ const std::vector<TfliteImporter::Row>& TfliteImporter::Rows() {
        "between NCHW and NHWC"},
       {40, &I::Reduce, B::ReducerOptions, tflite::ReducerOptionsTypeTable,
        "over height, width or both; of integers over both"},
-      {41, &I::Binary, B::SubOptions, tflite::SubOptionsTypeTable, kArithmetic},
+      {41, &I::Binary, B::SubOptions, tflite::SubOptionsTypeTable, kSub},
       {42, &I::Binary, B::DivOptions, tflite::DivOptionsTypeTable,
        "of an activation by a constant"},
       {43, &I::Squeeze, B::SqueezeOptions, tflite::SqueezeOptionsTypeTable, kNotBatch},
@@ -92,7 +98,7 @@ const std::vector<TfliteImporter::Row>& TfliteImporter::Rows() {
       {105, &I::Reverse, B::ReverseV2Options, tflite::ReverseV2OptionsTypeTable, "of all channels"},
       {106, &I::AddN, B::AddNOptions, tflite::AddNOptionsTypeTable, "of activations of one shape"},
       {114, &I::Quantize, B::QuantizeOptions, tflite::QuantizeOptionsTypeTable,
-       "to 8 bits with one scale"},
+       "to 8 or 16 bits with one scale"},
       {152, &I::Relu, B::NONE, nullptr, ""},
   };
   return rows;
@@ -166,9 +172,7 @@ Result<Graph> TfliteImporter::Run() {
   OCTET_RETURN_IF_ERROR(problems.ToStatus());
   for (int i : file_.outputs) OCTET_RETURN_IF_ERROR(AddOutput(i));
   Graph& graph = builder_.graph();
-  const auto gives_codes = [&](const Node& n) {
-    return graph.tensor(n.output).dtype == DType::kU8;
-  };
+  const auto gives_codes = [&](const Node& n) { return IsCodes(graph.tensor(n.output).dtype); };
   const bool integers = std::any_of(graph.nodes.begin(), graph.nodes.end(), gives_codes);
   // Quantization-aware training, not converted to integers: float operators between roundings to
   // codes, weights too. As in ONNX files, integers may compute them, as near as floats do.
@@ -177,7 +181,11 @@ Result<Graph> TfliteImporter::Run() {
         return gives_codes(n) && n.type != OpType::kQuantize && n.type != OpType::kClip;
       });
   if (integers && !fake) graph.metadata.rounding = Rounding::kTflite;
-  graph.metadata.precision = integers              ? Precision::kInt8
+  const bool int16 = std::any_of(graph.nodes.begin(), graph.nodes.end(), [&](const Node& n) {
+    return graph.tensor(n.output).dtype == DType::kI16;
+  });
+  graph.metadata.precision = int16                 ? Precision::kInt16x8
+                             : integers            ? Precision::kInt8
                              : hybrid_layers_ > 0  ? Precision::kHybrid
                              : half_constants_ > 0 ? Precision::kFp16
                                                    : Precision::kFp32;
@@ -373,11 +381,15 @@ Result<std::vector<float>> TfliteImporter::Floats(int index) {
 Result<ValueType> TfliteImporter::TypeOf(int index) const {
   const TfliteTensor& t = tensor(index);
   if (t.type == ElementType::kFloat32) return ValueType{};
+  if (t.type == ElementType::kInt16) {
+    if (t.scale.size() == 1 && t.zero_point[0] == 0) return ValueType{DType::kI16, {t.scale[0], 0}};
+    return Unsupported(StrCat("activation '", t.name, "' of int16 has ", t.scale.size(),
+                              " scales and zero point ", t.scale.empty() ? 0 : t.zero_point[0],
+                              ", expected 1 and 0"));
+  }
   if (t.type != ElementType::kInt8 && t.type != ElementType::kUint8) {
-    return Unsupported(StrCat(
-        "activation '", t.name, "' of ", TypeName(t.type), ", expected float32, int8 or uint8",
-        t.type == ElementType::kInt16 ? "; convert again with int8 activations instead of 16x8"
-                                      : ""));
+    return Unsupported(StrCat("activation '", t.name, "' of ", TypeName(t.type),
+                              ", expected float32, int8, uint8 or int16"));
   }
   // Pixels that a model casts to float itself carry no scale.
   if (t.scale.empty() && t.type == ElementType::kUint8) return ValueType{DType::kU8, {1.0f, 0}};
@@ -452,6 +464,11 @@ Status TfliteImporter::Move(
   OCTET_ASSIGN_OR_RETURN(const int out, Output());
   OCTET_ASSIGN_OR_RETURN(const ValueType type, TypeOf(out));
   const std::string name = NameOf(out);
+  if (type.dtype == DType::kI16 && !(TypeOf(x) == type)) {
+    return Unsupported(StrCat("its input has scale ", TypeOf(x).quantization.scale,
+                              ", its int16 output ", type.quantization.scale,
+                              ", expected equal ones"));
+  }
   OCTET_ASSIGN_OR_RETURN(View y, emit(TypeOf(x) == type ? name : name + ".moved", x));
   OCTET_ASSIGN_OR_RETURN(y, Requantize(name, std::move(y), type));
   return Finish(out, std::move(y));

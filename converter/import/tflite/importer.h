@@ -2,8 +2,8 @@
 //
 // Each activation of the file is a View of a tensor of the graph, which is NHWC: reshapes and
 // transposes change only the view. A quantized tensor of any 8-bit type becomes kU8: int8 with its
-// zero point moved by 128, which changes no real value. A quantized layer keeps its int8 weights,
-// their scales and its int32 bias, into which the input's zero point is folded.
+// zero point moved by 128, which changes no real value; one of int16 stays so. A quantized layer
+// keeps its int8 weights, their scales and its bias, into which the input's zero point is folded.
 #ifndef OCTET_CONVERTER_IMPORT_TFLITE_IMPORTER_H_
 #define OCTET_CONVERTER_IMPORT_TFLITE_IMPORTER_H_
 
@@ -52,8 +52,8 @@ class TfliteImporter {
       return low > -std::numeric_limits<float>::infinity() ||
              high < std::numeric_limits<float>::infinity();
     }
-    /// The same as part of an integer operator, or kNone if that has none for it.
-    Activation inside() const;
+    /// The same as part of an operator that gives `type`, or kNone if that has none for it.
+    Activation inside(const ValueType& type) const;
   };
 
   // ---- The graph as a whole: import.cc ----
@@ -83,10 +83,11 @@ class TfliteImporter {
   Result<Dims> WeightDims(size_t rank) const;
   Result<LayerWeights> ReadLayer(int out, const ValueType& in, const Shape& shape, bool depthwise,
                                  const Limits& limits);
+  Status CheckInt16(int index, const Quantization& in, const LayerWeights& layer) const;
   Status ReadIntegers(int index, const Quantization& in, bool depthwise, LayerWeights* layer);
   Result<BatchBlocks> ReadBlocks(const TfliteOperator& op) const;
   static Status SetPadding(tflite::Padding padding, const Shape& x, WideWindow* window);
-  static Status CheckBiasType(tflite::TensorType type);
+  Status CheckBiasType(tflite::TensorType type) const;
 
   // ---- elementwise.cc ----
 
@@ -95,6 +96,7 @@ class TfliteImporter {
   Status Relu();
   Status MinMax();
   Status Softmax();
+  Status SoftmaxOfInt16(View x, float beta);
   Status Function();
   Status Negate();
   Status Quantize();
@@ -104,6 +106,8 @@ class TfliteImporter {
   Status Dequantize();
   Status Cast();
   Status WithConstant(int x, int constant, const Limits& limits);
+  Status CheckInt16Sum(float a, float b, float y) const;
+  Status CheckInt16Product(float a, float b, float y) const;
   Result<TensorId> Negative(const std::string& name, TensorId x);
 
   // ---- shapes.cc ----

@@ -30,11 +30,54 @@ Result<Dims> TfliteImporter::WeightDims(size_t rank) const {
   return dims;
 }
 
-Status TfliteImporter::CheckBiasType(tflite::TensorType type) {
+Status TfliteImporter::CheckBiasType(tflite::TensorType type) const {
+  OCTET_ASSIGN_OR_RETURN(const int in, Input(0));
+  const bool int16 = tensor(in).type == ElementType::kInt16;
   // float32: not set.
-  if (type == tflite::TensorType::FLOAT32 || type == tflite::TensorType::INT32) return OkStatus();
+  if (type == tflite::TensorType::FLOAT32 ||
+      type == (int16 ? tflite::TensorType::INT64 : tflite::TensorType::INT32))
+    return OkStatus();
   return Unsupported(StrCat("its option quantized_bias_type is ",
-                            TypeName(TfliteType(static_cast<int>(type))), ", expected int32"));
+                            TypeName(TfliteType(static_cast<int>(type))), ", expected ",
+                            int16 ? "int64" : "int32"));
+}
+
+/// What TFLite's kernels of int16 activations ask for beside what those of 8 bits do.
+Status TfliteImporter::CheckInt16(int index, const Quantization& in,
+                                  const LayerWeights& layer) const {
+  const TfliteTensor& weights = ConstantOf(index);
+  if (weights.type != ElementType::kInt8 ||
+      std::any_of(weights.zero_point.begin(), weights.zero_point.end(),
+                  [](int64_t z) { return z != 0; })) {
+    return Unsupported(StrCat("weights '", weights.name, "' of ", TypeName(weights.type),
+                              " for an int16 input, expected int8 with zero points of 0"));
+  }
+  if (HasInput(2) && tensor(op_->inputs[2]).type != ElementType::kInt64) {
+    return Unsupported(StrCat("bias of ", TypeName(tensor(op_->inputs[2]).type),
+                              " for an int16 input, expected int64"));
+  }
+  for (size_t c = 0; c < layer.code_bias.size(); ++c) {
+    if (std::abs(layer.code_bias[c]) > kMaxInt16Bias) {
+      return Unsupported(StrCat("bias ", layer.code_bias[c], " of channel ", c, ", expected ",
+                                -kMaxInt16Bias, " to ", kMaxInt16Bias));
+    }
+  }
+  const size_t row = layer.values.size() / layer.steps.size();
+  for (size_t c = 0; c < layer.steps.size(); ++c) {
+    const double multiplier =
+        static_cast<double>(in.scale) * layer.steps[c] / layer.out.quantization.scale;
+    if (multiplier >= 128.0)
+      return Unsupported(StrCat("sums in steps of ", multiplier,
+                                " of the output's, expected less than 128, TFLite's limit"));
+    double largest =
+        layer.code_bias.empty() ? 0.0 : std::fabs(static_cast<double>(layer.code_bias[c]));
+    for (size_t i = 0; i < row; ++i)
+      largest += 0x1p15 * std::fabs(layer.values[c * row + i] / layer.steps[c]);
+    if (largest * multiplier >= 0x1p31)
+      return Unsupported(StrCat("channel ", c, " may sum up to ", largest, " in steps of ",
+                                multiplier, " of the output's, which overflows TFLite's 32 bits"));
+  }
+  return OkStatus();
 }
 
 /// Weights and bias, inputs 1 and 2 of the operator, for the result `out`. `shape` has the output
@@ -57,13 +100,14 @@ Result<LayerWeights> TfliteImporter::ReadLayer(int out, const ValueType& in, con
                               weights.quantized_dimension, ", expected ", channel_dimension));
   }
   const bool integer = weights.type == ElementType::kInt8 || weights.type == ElementType::kUint8;
-  if (in.dtype == DType::kU8) {
+  if (IsCodes(in.dtype)) {
     if (!integer || weights.scale.empty()) {
       return Unsupported(StrCat("weights '", weights.name, "' of ", TypeName(weights.type),
                                 " for a quantized input, expected int8 with scales"));
     }
-    layer.activation = limits.inside();
+    layer.activation = limits.inside(layer.out);
     OCTET_RETURN_IF_ERROR(ReadIntegers(index, in.quantization, depthwise, &layer));
+    if (in.dtype == DType::kI16) OCTET_RETURN_IF_ERROR(CheckInt16(index, in.quantization, layer));
     return layer;
   }
   if (codes_.count(constant_[static_cast<size_t>(index)]) > 0) {
@@ -121,12 +165,16 @@ Status TfliteImporter::ReadIntegers(int index, const Quantization& in, bool dept
   const auto fits = [](int64_t v) {
     return v >= std::numeric_limits<int32_t>::min() && v <= std::numeric_limits<int32_t>::max();
   };
+  if (layer->out.dtype == DType::kI16) {
+    layer->code_bias = std::move(bias);
+    return OkStatus();
+  }
   for (size_t c = 0; c < channels; ++c) {
     // A sum of 9 bits times a zero point below 256 stays far from the limits of 64 bits.
     const int64_t v = fits(bias[c]) ? bias[c] - in.zero_point * sums[c] : bias[c];
     if (!fits(v))
       return Unsupported(StrCat("bias ", v, " of channel ", c, " does not fit 32 bits"));
-    layer->code_bias.push_back(static_cast<int32_t>(v));
+    layer->code_bias.push_back(v);
   }
   return OkStatus();
 }
@@ -164,6 +212,8 @@ Status TfliteImporter::BatchToSpace() {
   if (it == batched_.end() || !it->second.convolved)
     return Unsupported("what it reads is not a convolution behind SPACE_TO_BATCH_ND");
   if (back_to_space_[in] != op_) return Unsupported("the convolution has several readers");
+  if (type.dtype == DType::kI16 && !(type == builder_.TypeOf(it->second.x)))
+    return Unsupported("input and output of different scales");
   OCTET_ASSIGN_OR_RETURN(View y, Requantize(NameOf(out), builder_.Plain(it->second.x), type));
   return Finish(out, std::move(y));
 }
@@ -282,7 +332,7 @@ Status TfliteImporter::FullyConnected() {
                          builder_.LastDense(clips ? name + ".linear" : name, x, std::move(layer)));
   // At every pixel it is a convolution, and still rounded as the operator it was.
   Node& node = builder_.graph().nodes.back();
-  if (node.type == OpType::kConv2d && TypeOf(y).dtype == DType::kU8)
+  if (node.type == OpType::kConv2d && IsCodes(TypeOf(y).dtype))
     node.tflite_kernel = TfliteKernel::kFullyConnected;
   if (clips) {
     OCTET_ASSIGN_OR_RETURN(y, Clip(name, std::move(y), limits));
@@ -341,11 +391,24 @@ Status TfliteImporter::Reduce() {
     if (!dropped[d]) y.dims.push_back(x.dims[d]);
     if (dropped[d] && options->keep_dims()) y.dims.push_back(1);
   }
-  const bool maximum = op_->code == kReduceMax, quantized = type.dtype == DType::kU8;
+  const bool maximum = op_->code == kReduceMax, quantized = IsCodes(type.dtype);
   const bool all = (over[1] || shape[1] == 1) && (over[2] || shape[2] == 1);
   if (quantized && op_->code == kSum) return Unsupported("a sum of integers");
   if (quantized && op_->code == kMean && !all)
     return Unsupported("a mean of integers over rows or columns alone");
+  if (type.dtype == DType::kI16 && maximum && !(own == type))
+    return Unsupported("a maximum of int16 in another scale");
+  if (type.dtype == DType::kI16 && op_->code == kMean) {
+    // The sum, moved to the left as the quotient of the scales over their number asks for.
+    const auto count = static_cast<double>(shape[1] * shape[2]);
+    const double moved =
+        std::max(1.0, 2.0 * own.quantization.scale / type.quantization.scale / count);
+    if (count * 0x1p15 * 2.0 * moved >= 0x1p31) {
+      return Unsupported(StrCat("a mean of ", count, " values of int16 in steps of ",
+                                own.quantization.scale, " as those of ", type.quantization.scale,
+                                ", which may overflow TFLite's 32 bits"));
+    }
+  }
   const std::string name = NameOf(out);
   const bool last = options->keep_dims();  // Else a reshape may follow, which takes the name.
   const Label label = op_->code == kSum           ? Label(name + ".mean")

@@ -471,7 +471,7 @@ Result<std::vector<float>> ReadTfliteFloats(const TfliteTensor& t) {
   if (t.type == ElementType::kFloat32 || t.type == ElementType::kFloat16)
     return LoadFloats(t.data.data(), n, t.type);
   if (t.type != ElementType::kInt8 && t.type != ElementType::kUint8 &&
-      t.type != ElementType::kInt32)
+      t.type != ElementType::kInt16 && t.type != ElementType::kInt32)
     return Unsupported(StrCat("constant '", t.name, "' of ", TypeName(t.type),
                               ", expected numbers of 8 to 32 bits"));
   if (t.scale.empty())

@@ -390,6 +390,8 @@ Status TfliteImporter::Concat() {
       OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kDequantize, part + ".real", {x.id}));
       OCTET_ASSIGN_OR_RETURN(x.id, builder_.Emit(OpType::kQuantize, part, {x.id}, type));
     }
+    if (type.dtype == DType::kI16 && !(TypeOf(x) == type))
+      return Unsupported("of int16 in several scales, expected one");
     OCTET_ASSIGN_OR_RETURN(x, Requantize(part, std::move(x), type));
     if (i > 0 && x.dims.size() != views[0].dims.size()) return Corrupt("inputs of different ranks");
     views.push_back(std::move(x));
