@@ -61,7 +61,7 @@ class Section:
 
 # ---- 2. Header ----
 
-TFLITE_ROUNDING, SOURCE_ORDER, PIXEL_RULES, INT16 = 1, 2, 4, 8  # Required features.
+TFLITE_ROUNDING, SOURCE_ORDER, PIXEL_RULES, INT16, PIXEL_CODES = 1, 2, 4, 8, 16  # Required features.
 
 def read_header(data):
     """The checks of chapter 7 in its order. Returns features, sections with their counts, constants."""
@@ -69,7 +69,7 @@ def read_header(data):
     require(len(data) >= 128, f"length: found {len(data)}, expected at least 128")
     version, header_size, file_size, features, _, start, size, *entries = struct.unpack_from("<2I5Q15I", data, 8)
     require(version == 1, f"version: found {version}, expected 1; unsupported")
-    require(features < 16, f"required features: found {features}, expected less than 16; unsupported")
+    require(features < 32, f"required features: found {features}, expected less than 32; unsupported")
     require(header_size == 128, f"header size: found {header_size}, expected 128")
     require(file_size == len(data), f"file size: found {len(data)}, expected {file_size}")
     sections, end = [], 128
@@ -86,9 +86,10 @@ def read_header(data):
 def read_metadata(s, count, features):
     name, _, _ = s.string(), s.string(), s.string()
     precision = s.below(5 if features & INT16 else 4, "precision")
-    s.take("3B"), s.varint(65536), s.finite(9, "scale, mean and stddev")
+    s.take("3B"), s.varint(65536)
+    scale, mean, stddev = np.split(s.finite(9, "scale, mean and stddev"), [1, 5])
     if features & PIXEL_RULES: s.take("8BfB3B")
-    return SimpleNamespace(name=name, precision=precision, labels=[s.string() for _ in range(count)])
+    return SimpleNamespace(name=name, precision=precision, scales=scale / stddev, zeros=mean / scale, labels=[s.string() for _ in range(count)])
 
 DTYPES = ("<f4", "<f2", "u1", "i1", "<i4", "<i2", "<i8")
 PLAIN, PANEL, PANEL_ROW, DEPTHWISE = range(4)
@@ -399,6 +400,14 @@ def load(data):
     read_constants(g.tensors, constants)
     int16 = g.metadata.precision == 4 or any(t.dtype in DTYPES[5:] for t in g.tensors)
     require(int16 == bool(features & INT16), "required features: bit 3 must stand where something is of 16 bits")
+    if features & PIXEL_CODES:
+        x = g.inputs[0]
+        scales, zeros = g.metadata.scales[: x.shape[-1]], g.metadata.zeros[: x.shape[-1]]
+        image = len(g.inputs) == 1 and len(x.shape) == 4 and x.shape[3] in (1, 3)
+        image = image and x.dtype == "u1" and (x.scale, x.zero) == (1, 0)
+        require(image, "codes that are pixels: expected one input, an image of scale 1 and zero point 0")
+        require((scales > 0).all() and np.isfinite([scales, F32(1) / scales, zeros]).all(), "codes that are pixels: the preprocessing's numbers")
+        require((scales != 1).any() or (zeros != 0).any(), "codes that are pixels: there is no preprocessing")
     return g
 
 def check_node(n):

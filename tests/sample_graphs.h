@@ -132,6 +132,16 @@ class SampleGraphBuilder {
   uint64_t state_ = 1;
 };
 
+/// The codes of an image's input are pixels, and stand for 0.25 * (q - 20), 0.5 * (q - 40) and
+/// 0.125 * (q - 60).
+inline void SetPixelCodes(Graph* g) {
+  g->metadata.pixel_codes = true;
+  g->metadata.preprocessing.scale = 0.5f;
+  g->metadata.preprocessing.mean = {10.0f, 20.0f, 30.0f, 0.0f};
+  g->metadata.preprocessing.stddev = {2.0f, 1.0f, 4.0f, 1.0f};
+  g->tensor(g->inputs[0]).quantization = {1.0f, 0};
+}
+
 /// A network with every operator that the precision allows, on [1,11,9,3] images, giving 5
 /// probabilities.
 inline Graph SampleGraph(Precision precision) {

@@ -98,6 +98,7 @@ SourceInput SourceInputOf(const Graph& graph) {
   s.int16 = t.dtype == DType::kI16;
   s.scale = t.quantization.scale;
   s.zero_point = t.quantization.zero_point;
+  s.by_channel = ChannelsOfInput(graph);
   return s;
 }
 

@@ -22,6 +22,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/median.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/input_meaning.h"
 #include "formats/model/operators.h"
 #include "formats/model/panel.h"
 
@@ -187,6 +188,8 @@ struct Head {
 
 /// Nothing where it is more than conversions and a rescaling.
 std::optional<Head> HeadOf(const Graph& g, const std::vector<int>& producer, TensorId id) {
+  // Numbers that the input stands for are not its tensor's where it is of pixels.
+  const ChannelQuantization pixels = ChannelsOfInput(g);
   const auto channels = static_cast<size_t>(g.tensor(id).shape.back());
   Head head{std::vector<double>(channels, 1.0), std::vector<double>(channels, 0.0)};
   bool rescaled = false;
@@ -201,6 +204,10 @@ std::optional<Head> HeadOf(const Graph& g, const std::vector<int>& producer, Ten
     }
     rescaled |= rescales;
     id = n.inputs[0];
+  }
+  for (size_t c = 0; !pixels.empty() && c < channels; ++c) {
+    head.shift[c] += head.scale[c] * pixels.zero_points[c];
+    head.scale[c] /= pixels.scales[c];
   }
   return head;
 }
@@ -322,8 +329,9 @@ class LayerComparison {
       const Tensor& t = after().tensor(id);
       const int p = after_producer_[id];
       const OpTraits* traits = p < 0 ? nullptr : &TraitsOf(after().nodes[p].type);
-      // What only moves codes rounds nothing.
-      if (IsCodes(t.dtype) && !(traits != nullptr && traits->moves_values))
+      // What only moves codes rounds nothing, and pixels need not be rounded.
+      const bool pixels = p < 0 && after().metadata.pixel_codes;
+      if (IsCodes(t.dtype) && !pixels && !(traits != nullptr && traits->moves_values))
         chain.push_back({t.quantization, t.dtype});
       if (traits == nullptr || !traits->converts) break;
       id = after().nodes[p].inputs[0];
@@ -481,7 +489,7 @@ class LayerComparison {
       const auto [base, chain] = Trace(layer.after_tensor);
       if (layer.variants.empty()) layer.variants.push_back(chain);
       const Tensor& t = after().tensor(base);
-      if (IsCodes(t.dtype)) {
+      if (IsCodes(t.dtype) && !(layer.node < 0 && after().metadata.pixel_codes)) {
         layer.codes = Codes{t.quantization, t.dtype};
       } else if (!layer.variants[0].empty() && layer.variants[0][0] != kByOwnRange) {
         layer.codes = layer.variants[0][0];
@@ -538,11 +546,12 @@ class LayerComparison {
   }
 
   /// The input of one of the networks, made of the numbers of a sample.
-  static const void* InputOf(const Graph& g, const Values& sample, std::vector<uint8_t>* codes) {
-    const Tensor& t = g.tensor(g.inputs[0]);
-    if (!IsCodes(t.dtype)) return sample.data();
-    codes->resize(sample.size() * DTypeSize(t.dtype));
-    Quantize(t.quantization, t.dtype, sample.data(), sample.size(), codes->data());
+  static const void* InputOf(const Model& model, const Values& sample,
+                             std::vector<uint8_t>* codes) {
+    const TensorDescription& input = model.Describe().inputs[0];
+    if (!IsCodes(input.dtype)) return sample.data();
+    codes->resize(input.num_bytes());
+    input.FromFloats(sample.data(), codes->data());
     return codes->data();
   }
 
@@ -556,13 +565,14 @@ class LayerComparison {
       GraphRunner& source = is_after ? *after_runner_ : *before_runner_;
       OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner,
                              GraphRunner::Create(source.session()->impl().model, options));
+      const Model& model = *runner->session()->impl().model;
       std::vector<uint8_t> codes;
       Values sample = samples_[0].input.Floats();
-      OCTET_RETURN_IF_ERROR(runner->Run(InputOf(g, sample, &codes), {}));
+      OCTET_RETURN_IF_ERROR(runner->Run(InputOf(model, sample, &codes), {}));
       runner->session()->ResetProfile();  // The first run is slower.
       for (size_t i : Spread(std::ssize(samples_), kTimedRuns)) {
         samples_[i].input.CopyTo(sample.data());
-        OCTET_RETURN_IF_ERROR(runner->Run(InputOf(g, sample, &codes), {}));
+        OCTET_RETURN_IF_ERROR(runner->Run(InputOf(model, sample, &codes), {}));
       }
       const Session::Impl& impl = runner->session()->impl();
       for (size_t i = 0; i < impl.seconds.size(); ++i) {
@@ -589,7 +599,7 @@ class LayerComparison {
         }));
     std::map<TensorId, size_t> at;
     for (size_t i = 1; i < layers_.size(); ++i) at[layers_[i].after_tensor] = i;
-    const void* input = InputOf(after(), want[0], &codes);
+    const void* input = InputOf(*after_model_, want[0], &codes);
     OCTET_RETURN_IF_ERROR(
         after_runner_->Run(input, [&](TensorId id, const kernels::ActivationView& view) {
           if (const auto i = at.find(id); i != at.end())
@@ -915,7 +925,10 @@ class LayerComparison {
     const auto of_codes = [](DType t) {
       return t == DType::kI16 ? Precision::kInt16x8 : Precision::kInt8;
     };
-    Precision p = layer.codes ? of_codes(layer.codes->type) : Precision::kFp32;
+    const bool pixels = layer.node < 0 && after().metadata.pixel_codes;
+    Precision p = layer.codes ? of_codes(layer.codes->type)
+                  : pixels    ? Precision::kInt8
+                              : Precision::kFp32;
     if (layer.after_node >= 0 && TraitsOf(after().nodes[layer.after_node].type).has_weights) {
       const Node& n = after().nodes[layer.after_node];
       const DType weights = after().tensor(n.inputs[kInputWeights]).dtype;

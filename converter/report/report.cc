@@ -12,6 +12,7 @@
 #include "formats/data/table.h"
 #include "formats/data/tensor_json.h"
 #include "formats/model/analysis.h"
+#include "formats/model/input_meaning.h"
 #include "formats/model/operators.h"
 #include "formats/model/preprocessing.h"
 
@@ -24,13 +25,17 @@ std::string Join(const std::vector<std::string>& parts) {
   return s;
 }
 
-std::string DescribeTensors(const std::vector<Tensor>& tensors) {
+std::string DescribeTensors(const std::vector<Tensor>& tensors,
+                            const ChannelQuantization& channels = {}) {
   std::vector<std::string> texts;
   for (const Tensor& t : tensors) {
     texts.push_back(StrCat(t.name, " ", DTypeName(t.dtype), " ", t.shape.ToString()));
-    if (IsCodes(t.dtype))
+    if (!channels.empty()) {
+      texts.back() += StrCat(" pixels, ", Describe(channels));
+    } else if (IsCodes(t.dtype)) {
       texts.back() +=
           StrCat(" scale ", t.quantization.scale, " zero point ", t.quantization.zero_point);
+    }
   }
   return Join(texts);
 }
@@ -48,9 +53,10 @@ bool ComputesInFloat(const Graph& g, const Node& n) {
          g.tensor(n.inputs[0]).dtype == DType::kF32;
 }
 
-nlohmann::ordered_json TensorsJson(const std::vector<Tensor>& tensors) {
+nlohmann::ordered_json TensorsJson(const std::vector<Tensor>& tensors,
+                                   const ChannelQuantization& channels = {}) {
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
-  for (const Tensor& t : tensors) json.push_back(TensorJson(t));
+  for (const Tensor& t : tensors) json.push_back(TensorJson(t, channels));
   return json;
 }
 
@@ -105,6 +111,7 @@ ConversionReport MakeReport(const Graph& written, const Graph& optimized, int64_
   r.precision = written.metadata.precision;
   r.file_size = file_size;
   for (TensorId id : written.inputs) r.inputs.push_back(written.tensor(id));
+  r.channels_of_input = ChannelsOfInput(written);
   for (TensorId id : written.outputs) r.outputs.push_back(written.tensor(id));
   for (const Node& n : written.nodes) {
     ++r.operators[OpTypeName(n.type)];
@@ -126,7 +133,8 @@ std::string ReportText(const ConversionReport& r) {
     count += n;
   }
   std::string s = StrCat("source:      ", r.source, "\nname:        ", r.name,
-                         "\ninput:       ", DescribeTensors(r.inputs), "; ", r.meaning.text);
+                         "\ninput:       ", DescribeTensors(r.inputs, r.channels_of_input), "; ",
+                         r.meaning.text);
   if (!r.meaning.preprocessing.empty()) s += "\npreprocessing: " + r.meaning.preprocessing;
   s += StrCat("\noutput:      ", DescribeTensors(r.outputs), "\nlabels:      ", LabelsText(r));
   if (!r.data.empty()) s += "\ndata:        " + r.data;
@@ -174,7 +182,7 @@ std::string ReportJson(const ConversionReport& r) {
   json["float_operators"] = r.float_operators;
   if (!r.notes.empty()) json["notes"] = r.notes;
   json["warnings"] = r.warnings;
-  json["inputs"] = TensorsJson(r.inputs);
+  json["inputs"] = TensorsJson(r.inputs, r.channels_of_input);
   json["outputs"] = TensorsJson(r.outputs);
   json["input_meaning"] = r.meaning.text;
   json["preprocessing"] = r.meaning.preprocessing;

@@ -23,8 +23,9 @@ struct ConversionReport {
   std::string output;  ///< Path of the file.
   std::string name, source, options;
   Precision precision = Precision::kFp32;
-  std::vector<Tensor> inputs, outputs;  ///< Without values.
-  InputMeaning meaning;                 ///< Of the first input.
+  std::vector<Tensor> inputs, outputs;    ///< Without values.
+  ChannelQuantization channels_of_input;  ///< Where its codes are pixels.
+  InputMeaning meaning;                   ///< Of the first input.
   std::vector<std::string> labels;
   std::string labels_source;             ///< Path of their file, or "the source"; empty for none.
   std::string data;                      ///< Of the calibration, for people; empty for none.

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "converter/passes/passes.h"
+#include "formats/base/macros.h"
 #include "formats/model/input_meaning.h"
 
 namespace octet {
@@ -49,6 +50,11 @@ Node* OnlyReader(Graph* g, TensorId id) {
     reader = &n;
   }
   return reader;
+}
+
+/// A convolution that stays in float has no padding codes.
+bool SumsTooMany(const Shape& weights) {
+  return weights.num_elements() / weights[0] > kMaxInt8Reduction;
 }
 
 bool HasPadding(const Window& w) {
@@ -111,7 +117,8 @@ std::optional<PixelGraph> TakePixels(const Graph& graph, const CalibrationTable&
   }
   if (conv == nullptr || conv->type != OpType::kConv2d || conv->groups != 1 ||
       g.tensor(conv->inputs[kInputWeights]).dtype != DType::kF32 ||
-      g.tensor(conv->inputs[kInputWeights]).layout != Layout::kPlain)
+      g.tensor(conv->inputs[kInputWeights]).layout != Layout::kPlain ||
+      SumsTooMany(g.tensor(conv->inputs[kInputWeights]).shape))
     return std::nullopt;
   for (size_t c = 0; c < channels; ++c) {
     if (!(std::fabs(all.step[c]) > 0.0) || !(numbers.step[c] > 0.0)) return std::nullopt;
@@ -147,15 +154,28 @@ std::optional<PixelGraph> TakePixels(const Graph& graph, const CalibrationTable&
   return p;
 }
 
-void SetPadding(const PixelGraph& pixels, Graph* quantized) {
-  if (pixels.padding.empty()) return;
-  for (Node& n : quantized->nodes) {
-    if (n.name != pixels.convolution) continue;
-    n.set_input(kInputPadding,
-                quantized->AddConstant(n.name + ".padding", DType::kU8,
-                                       {static_cast<int64_t>(pixels.padding.size())},
-                                       pixels.padding.data(), pixels.padding.size()));
+Result<Graph> QuantizePixels(const PixelGraph& pixels, const QuantizeOptions& options) {
+  QuantizeOptions from_floats = options;
+  from_floats.input_type = DType::kF32;
+  OCTET_ASSIGN_OR_RETURN(Graph g, QuantizeGraph(pixels.graph, from_floats, &pixels.table));
+  const auto conv = std::ranges::find(g.nodes, pixels.convolution, &Node::name);
+  if (!pixels.padding.empty()) {
+    conv->set_input(kInputPadding, g.AddConstant(conv->name + ".padding", DType::kU8,
+                                                 {static_cast<int64_t>(pixels.padding.size())},
+                                                 pixels.padding.data(), pixels.padding.size()));
   }
+  if (options.input_type == DType::kU8) {
+    // What makes pixels of the floats goes.
+    const TensorId codes = conv->inputs[kInputX];
+    g.metadata.pixel_codes = g.nodes[0].type == OpType::kScaleShift;
+    std::string name = g.tensor(g.inputs[0]).name;
+    g.nodes.erase(g.nodes.begin(), std::ranges::find(g.nodes, codes, &Node::output) + 1);
+    g.inputs[0] = codes;
+    OCTET_RETURN_IF_ERROR(RemoveUnused(&g));
+    g.tensor(g.inputs[0]).name = std::move(name);
+  }
+  OCTET_RETURN_IF_ERROR(ValidateGraph(g));
+  return g;
 }
 
 }  // namespace octet

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "converter/calibrate/calibration.h"
+#include "converter/quantize/quantize.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -28,8 +29,9 @@ struct PixelGraph {
 /// of the calibration. Nothing for others, and where the pixels are the codes anyway.
 std::optional<PixelGraph> TakePixels(const Graph& graph, const CalibrationTable& table);
 
-/// Gives the padding to the convolution of `quantized`, which was made of `pixels`.
-void SetPadding(const PixelGraph& pixels, Graph* quantized);
+/// To int8, the padding included, by `options` of another input than int16. A uint8 input is of
+/// the pixels themselves (Metadata::pixel_codes). Errors: those of QuantizeGraph.
+Result<Graph> QuantizePixels(const PixelGraph& pixels, const QuantizeOptions& options);
 
 }  // namespace octet
 

@@ -39,7 +39,7 @@ class Tuner {
           OCTET_RETURN_IF_ERROR(TryEqualize());
           break;
         case TuneStep::kPixels:
-          if (quantize_.precision == Precision::kInt8 && quantize_.input_type == DType::kF32)
+          if (quantize_.precision == Precision::kInt8 && quantize_.input_type != DType::kI16)
             OCTET_RETURN_IF_ERROR(TryPixels());
           break;
         case TuneStep::kRounding:
@@ -113,9 +113,7 @@ class Tuner {
     if (!pixels || std::ranges::count(quantize_.keep, pixels->convolution) > 0 ||
         std::ranges::count(quantize_.widen, pixels->convolution) > 0)
       return OkStatus();
-    OCTET_ASSIGN_OR_RETURN(Graph quantized,
-                           QuantizeGraph(pixels->graph, quantize_, &pixels->table));
-    SetPadding(*pixels, &quantized);
+    OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizePixels(*pixels, quantize_));
     OCTET_RETURN_IF_ERROR(
         Judge(TuneStep::kPixels, std::move(quantized), tuned_.original, tuned_.table));
     if (tuned_.steps.back().kept) tuned_.pixels = std::move(pixels);
@@ -178,10 +176,9 @@ Result<Graph> Requantize(const Tuned& tuned, const QuantizeOptions& quantize) {
     return std::ranges::count(names, tuned.pixels->convolution) > 0;
   };
   const bool pixels = tuned.pixels && !has(quantize.keep) && !has(quantize.widen);
-  OCTET_ASSIGN_OR_RETURN(Graph graph,
-                         QuantizeGraph(pixels ? tuned.pixels->graph : tuned.original, quantize,
-                                       pixels ? &tuned.pixels->table : &tuned.table));
-  if (pixels) SetPadding(*tuned.pixels, &graph);
+  OCTET_ASSIGN_OR_RETURN(Graph graph, pixels
+                                          ? QuantizePixels(*tuned.pixels, quantize)
+                                          : QuantizeGraph(tuned.original, quantize, &tuned.table));
   TakeWeights(tuned.graph, &graph);
   OCTET_RETURN_IF_ERROR(RemoveUnused(&graph));
   return graph;

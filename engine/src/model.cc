@@ -13,6 +13,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
+#include "formats/model/input_meaning.h"
 #include "formats/model/operators.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
@@ -47,6 +48,10 @@ ModelDescription DescribeGraph(const Graph& graph, int64_t file_size) {
   for (size_t i = 0; i < graph.inputs.size(); ++i)
     d.inputs.push_back(
         DescribeTensor(graph.tensor(graph.inputs[i]), graph.inputs_channels_first, i));
+  if (graph.metadata.pixel_codes) {
+    d.inputs[0].by_channel = ChannelsOfInput(graph);
+    d.inputs[0].scale = 0.0f;
+  }
   for (size_t i = 0; i < graph.outputs.size(); ++i)
     d.outputs.push_back(
         DescribeTensor(graph.tensor(graph.outputs[i]), graph.outputs_channels_first, i));
@@ -185,7 +190,10 @@ Status Model::Verify() const {
 }
 
 void TensorDescription::ToFloats(const uint8_t* bytes, float* values) const {
-  if (IsCodes(dtype)) {
+  if (!by_channel.empty()) {
+    DequantizeChannels(by_channel.scales.data(), by_channel.zero_points.data(),
+                       by_channel.scales.size(), bytes, num_elements(), values);
+  } else if (IsCodes(dtype)) {
     Dequantize({scale, zero_point}, dtype, bytes, num_elements(), values);
   } else {
     std::memcpy(values, bytes, num_bytes());
@@ -193,7 +201,10 @@ void TensorDescription::ToFloats(const uint8_t* bytes, float* values) const {
 }
 
 void TensorDescription::FromFloats(const float* values, uint8_t* bytes) const {
-  if (IsCodes(dtype)) {
+  if (!by_channel.empty()) {
+    QuantizeChannels(by_channel.scales.data(), by_channel.zero_points.data(),
+                     by_channel.scales.size(), values, num_elements(), bytes);
+  } else if (IsCodes(dtype)) {
     Quantize({scale, zero_point}, dtype, values, num_elements(), bytes);
   } else {
     std::memcpy(bytes, values, num_bytes());
@@ -259,6 +270,26 @@ void Quantize(const Quantization& q, DType type, const float* values, size_t cou
       const auto wide = static_cast<int16_t>(code);
       std::memcpy(codes + 2 * i, &wide, sizeof(wide));
     }
+  }
+}
+
+void DequantizeChannels(const float* scales, const float* zero_points, size_t channels,
+                        const uint8_t* codes, size_t count, float* values) {
+  const FloatEnvironment environment;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t c = i % channels;
+    values[i] = scales[c] * (static_cast<float>(codes[i]) - zero_points[c]);
+  }
+}
+
+void QuantizeChannels(const float* scales, const float* zero_points, size_t channels,
+                      const float* values, size_t count, uint8_t* codes) {
+  const FloatEnvironment environment;
+  for (size_t i = 0; i < count; ++i) {
+    const size_t c = i % channels;
+    const float v = std::nearbyint(values[i] / scales[c] + zero_points[c]);
+    // In this order of arguments max drops a NaN.
+    codes[i] = static_cast<uint8_t>(std::min(std::max(0.0f, v), 255.0f));
   }
 }
 

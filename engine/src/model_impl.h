@@ -48,6 +48,11 @@ bool EndsInProbabilities(const Graph& graph);
 void Dequantize(const Quantization& q, DType type, const uint8_t* codes, size_t count,
                 float* values);
 void Quantize(const Quantization& q, DType type, const float* values, size_t count, uint8_t* codes);
+/// The same for uint8 codes of `channels` scales and zero points.
+void DequantizeChannels(const float* scales, const float* zero_points, size_t channels,
+                        const uint8_t* codes, size_t count, float* values);
+void QuantizeChannels(const float* scales, const float* zero_points, size_t channels,
+                      const float* values, size_t count, uint8_t* codes);
 /// Code `i` of those in memory.
 int32_t CodeAt(DType type, const uint8_t* codes, size_t i);
 /// The bytes of a pixel's channels as the caller of a session has them; image 0's.

@@ -145,11 +145,13 @@ octet_status Describe(const octet_model* model,
   for (int i = 0; i < out->rank; ++i) out->shape[i] = t.shape[i];
   out->scale = t.scale;
   out->zero_point = t.zero_point;
+  std::ranges::copy(t.by_channel.scales, out->channel_scale);
+  std::ranges::copy(t.by_channel.zero_points, out->channel_zero_point);
   return OCTET_OK;
 }
 
 /// Between bytes and numbers; allocates nothing.
-template <auto kConvert, typename From, typename To>
+template <auto kConvert, auto kConvertChannels, typename From, typename To>
 octet_status Convert(const octet_tensor* tensor, const From* from, To* to) {
   if (tensor == nullptr || from == nullptr || to == nullptr) return OCTET_INVALID_ARGUMENT;
   const auto type = static_cast<octet::DType>(tensor->dtype);
@@ -160,7 +162,15 @@ octet_status Convert(const octet_tensor* tensor, const From* from, To* to) {
     const int64_t d = tensor->shape[i];
     if (d < 1 || !octet::CheckedMul(count, d, &count)) return OCTET_INVALID_ARGUMENT;
   }
-  if (octet::IsCodes(type)) {
+  if (octet::IsCodes(type) && tensor->scale == 0.0f) {
+    const int64_t channels = tensor->rank == 4 ? tensor->shape[3] : 0;
+    if (type != octet::DType::kU8 || channels < 1 || channels > 4) return OCTET_INVALID_ARGUMENT;
+    const auto is_scale = [](float v) { return v > 0.0f; };
+    if (!std::all_of(tensor->channel_scale, tensor->channel_scale + channels, is_scale))
+      return OCTET_INVALID_ARGUMENT;
+    kConvertChannels(tensor->channel_scale, tensor->channel_zero_point,
+                     static_cast<size_t>(channels), from, static_cast<size_t>(count), to);
+  } else if (octet::IsCodes(type)) {
     kConvert({tensor->scale, tensor->zero_point}, type, from, static_cast<size_t>(count), to);
   } else {
     std::memcpy(to, from, static_cast<size_t>(count) * sizeof(float));
@@ -213,11 +223,13 @@ octet_status octet_model_output(const octet_model* model, int index, octet_tenso
   return Describe(model, &octet::ModelDescription::outputs, index, tensor);
 }
 octet_status octet_tensor_to_floats(const octet_tensor* tensor, const void* bytes, float* values) {
-  return Convert<octet::Dequantize>(tensor, static_cast<const uint8_t*>(bytes), values);
+  return Convert<octet::Dequantize, octet::DequantizeChannels>(
+      tensor, static_cast<const uint8_t*>(bytes), values);
 }
 octet_status octet_tensor_from_floats(const octet_tensor* tensor, const float* values,
                                       void* bytes) {
-  return Convert<octet::Quantize>(tensor, values, static_cast<uint8_t*>(bytes));
+  return Convert<octet::Quantize, octet::QuantizeChannels>(tensor, values,
+                                                           static_cast<uint8_t*>(bytes));
 }
 const char* octet_model_precision(const octet_model* model) {
   return model != nullptr ? octet::PrecisionName(model->model->Describe().precision) : nullptr;

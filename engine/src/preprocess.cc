@@ -16,6 +16,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/shape.h"
 #include "formats/base/str_cat.h"
+#include "formats/model/preprocessing.h"
 
 namespace octet {
 namespace {
@@ -224,9 +225,12 @@ Status PreprocessInput(const Image& image, const ModelDescription& model,
   }
   if (*preprocessor == nullptr) {
     const auto side = [&](size_t i) { return static_cast<int>(in.shape[i]); };
-    *preprocessor = std::make_unique<Preprocessor>(model.preprocessing, side(1), side(2), side(3),
-                                                   table, max_memory, num_threads);
+    *preprocessor = std::make_unique<Preprocessor>(
+        in.by_channel.empty() ? model.preprocessing : UpToPixels(model.preprocessing), side(1),
+        side(2), side(3), table, max_memory, num_threads);
   }
+  if (!in.by_channel.empty())
+    return (*preprocessor)->ToU8(image, {1.0f, 0}, static_cast<uint8_t*>(input));
   if (in.dtype == DType::kU8)
     return (*preprocessor)->ToU8(image, {in.scale, in.zero_point}, static_cast<uint8_t*>(input));
   if (in.dtype == DType::kI16)

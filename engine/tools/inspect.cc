@@ -46,6 +46,13 @@ std::string TensorText(const Tensor& t) {
   return StrCat(DTypeName(t.dtype), t.shape.ToString(), q.empty() ? "" : " ", q);
 }
 
+std::string InputText(const Graph& g, TensorId id) {
+  const ChannelQuantization q = ChannelsOfInput(g);
+  if (q.empty()) return TensorText(g.tensor(id));
+  return StrCat(DTypeName(g.tensor(id).dtype), g.tensor(id).shape.ToString(), " pixels, ",
+                Describe(q));
+}
+
 int64_t NodeBytes(const Graph& g, const Node& n) {
   int64_t bytes = 0;
   for (TensorId id : n.inputs) {
@@ -86,8 +93,7 @@ void PrintText(const OctetFile& file, const std::string& path, const ModelDescri
   std::printf("  parameters     %s\n  MACs           %s per image\n",
               Thousands(d.parameters).c_str(), Thousands(d.macs).c_str());
   for (TensorId id : g.inputs)
-    std::printf("  input          %s %s\n", g.tensor(id).name.c_str(),
-                TensorText(g.tensor(id)).c_str());
+    std::printf("  input          %s %s\n", g.tensor(id).name.c_str(), InputText(g, id).c_str());
   for (TensorId id : g.outputs)
     std::printf("  output         %s %s\n", g.tensor(id).name.c_str(),
                 TensorText(g.tensor(id)).c_str());
@@ -153,7 +159,8 @@ void PrintJson(const OctetFile& file, const ModelDescription& d, const InputMean
   root["input_meaning"] = meaning.text;
   root["warnings"] = Json::array();
   if (!meaning.doubt.empty()) root["warnings"].push_back(meaning.doubt);
-  for (TensorId id : g.inputs) root["inputs"].push_back(TensorJson(g.tensor(id)));
+  for (TensorId id : g.inputs)
+    root["inputs"].push_back(TensorJson(g.tensor(id), ChannelsOfInput(g)));
   for (TensorId id : g.outputs) root["outputs"].push_back(TensorJson(g.tensor(id)));
   for (const Node& n : g.nodes) {
     Json inputs = Json::array();
@@ -190,7 +197,7 @@ void PrintDot(const OctetFile& file) {
               Escape(g.metadata.name).c_str());
   for (TensorId id : g.inputs) {
     std::printf("  t%d [shape=oval, label=\"%s\\n%s\"];\n", id, Escape(g.tensor(id).name).c_str(),
-                Escape(TensorText(g.tensor(id))).c_str());
+                Escape(InputText(g, id)).c_str());
   }
   for (const Node& n : g.nodes) {
     const std::string then = ThenText(n);

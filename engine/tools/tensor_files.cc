@@ -103,6 +103,7 @@ InputReader::InputReader(const ModelDescription& model, size_t index, bool raw)
   source_.int16 = input_.dtype == DType::kI16;
   source_.scale = input_.scale;
   source_.zero_point = input_.zero_point;
+  source_.by_channel = input_.by_channel;
   raw_pixels_ = raw && !source_.codes;
   if (raw_pixels_) source_.photos = false;  // uint8 arrays are numbers.
 }

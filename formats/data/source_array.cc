@@ -4,6 +4,7 @@
 #include "formats/data/source_array.h"
 
 #include <algorithm>
+#include <span>
 #include <utility>
 
 #include "formats/base/finite.h"
@@ -118,17 +119,22 @@ Status SourceArray::Read(int64_t n, float* nhwc) {
   values_.resize(static_cast<size_t>(count));
   OCTET_RETURN_IF_ERROR(file_.ReadFloats(n * count, count, values_.data()));
   OCTET_RETURN_IF_ERROR(CheckFinite(values_).WithContext(Name(n)));
-  if (input_.int16 && type() == NpyType::kI16) {
-    for (float& v : values_) v *= input_.scale;
-  } else if (input_.codes && (type() == NpyType::kU8 || type() == NpyType::kI8)) {
-    const float zero =
-        static_cast<float>(input_.zero_point) - (type() == NpyType::kI8 ? 128.0f : 0.0f);
-    for (float& v : values_) v = (v - zero) * input_.scale;
-  }
   if (channels_first_) {
     Interleave(values_, input_.shape.back(), nhwc);
   } else {
     std::copy(values_.begin(), values_.end(), nhwc);
+  }
+  const std::span<float> all(nhwc, values_.size());
+  if (input_.int16 && type() == NpyType::kI16) {
+    for (float& v : all) v *= input_.scale;
+  } else if (input_.codes && (type() == NpyType::kU8 || type() == NpyType::kI8)) {
+    const float lower = type() == NpyType::kI8 ? 128.0f : 0.0f;
+    const ChannelQuantization one{{input_.scale}, {static_cast<float>(input_.zero_point)}};
+    const ChannelQuantization& q = input_.by_channel.empty() ? one : input_.by_channel;
+    for (size_t i = 0; i < all.size(); ++i) {
+      const size_t c = i % q.scales.size();
+      all[i] = (all[i] + lower - q.zero_points[c]) * q.scales[c];
+    }
   }
   return OkStatus();
 }

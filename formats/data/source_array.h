@@ -9,6 +9,7 @@
 
 #include "formats/base/status.h"
 #include "formats/data/npy.h"
+#include "formats/model/metadata.h"
 
 namespace octet {
 
@@ -23,6 +24,7 @@ struct SourceInput {
   bool int16 = false;  ///< int16 arrays are codes of this quantization, whose zero point is 0.
   float scale = 0.0f;
   int32_t zero_point = 0;
+  ChannelQuantization by_channel{};  ///< In place of those two, where codes are pixels.
 };
 
 /// An open .npy file with the batch in front.

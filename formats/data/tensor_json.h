@@ -8,11 +8,17 @@
 
 namespace octet {
 
-inline nlohmann::ordered_json TensorJson(const Tensor& t) {
+/// `channels`: of a network's input, ChannelsOfInput.
+inline nlohmann::ordered_json TensorJson(const Tensor& t,
+                                         const ChannelQuantization& channels = {}) {
   nlohmann::ordered_json j{
       {"name", t.name}, {"dtype", DTypeName(t.dtype)}, {"shape", nlohmann::ordered_json::array()}};
   for (int i = 0; i < t.shape.rank(); ++i) j["shape"].push_back(t.shape[i]);
-  if (IsCodes(t.dtype)) {
+  if (!channels.empty()) {
+    j["pixel_codes"] = true;
+    j["channel_scales"] = channels.scales;
+    j["channel_zero_points"] = channels.zero_points;
+  } else if (IsCodes(t.dtype)) {
     j["scale"] = t.quantization.scale;
     j["zero_point"] = t.quantization.zero_point;
   }

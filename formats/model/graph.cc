@@ -857,6 +857,37 @@ Status CheckConstantReads(const Graph& graph) {
   return OkStatus();
 }
 
+/// Codes that are pixels stand for numbers that rise with them in each channel.
+Status ValidatePixelCodes(const Graph& graph) {
+  const auto mismatch = [](const char* field, const auto& found, const auto& expected) {
+    return InvalidArgument(StrCat("metadata: codes that are pixels: ", field, ": found ", found,
+                                  ", expected ", expected));
+  };
+  if (graph.inputs.size() != 1) return mismatch("inputs", graph.inputs.size(), "1");
+  const Tensor& t = graph.tensor(graph.inputs[0]);
+  if (t.dtype != DType::kU8) return mismatch("data type of the input", DTypeName(t.dtype), "uint8");
+  if (t.shape.rank() != 4 || (t.shape[3] != 1 && t.shape[3] != 3)) {
+    return mismatch("shape of the input", t.shape.ToString(), "an image of 1 or 3 channels");
+  }
+  if (!(t.quantization == Quantization{1.0f, 0})) {
+    return mismatch("scale and zero point of the input",
+                    StrCat(t.quantization.scale, " and ", t.quantization.zero_point), "1 and 0");
+  }
+  const ChannelQuantization q =
+      QuantizationOfPixels(graph.metadata.preprocessing, static_cast<size_t>(t.shape[3]));
+  bool pixels = true;
+  for (size_t c = 0; c < q.scales.size(); ++c) {
+    if (!std::isfinite(q.scales[c]) || q.scales[c] <= 0.0f || !std::isfinite(1.0f / q.scales[c]))
+      return mismatch("preprocessing scale / stddev", q.scales[c],
+                      "a finite number above 0 whose reciprocal is finite");
+    if (!std::isfinite(q.zero_points[c]))
+      return mismatch("preprocessing mean / scale", q.zero_points[c], "a finite number");
+    pixels = pixels && q.scales[c] == 1.0f && q.zero_points[c] == 0.0f;
+  }
+  if (pixels) return mismatch("preprocessing", "none", "one that makes other numbers of pixels");
+  return OkStatus();
+}
+
 Status ValidateMetadata(const Graph& graph) {
   const Metadata& m = graph.metadata;
   const auto mismatch = [](const char* field, const auto& found, const auto& expected) {
@@ -908,7 +939,7 @@ Status ValidateMetadata(const Graph& graph) {
     return mismatch("number of labels", m.labels.size(),
                     StrCat(classes, ", the number of classes"));
   }
-  return OkStatus();
+  return m.pixel_codes ? ValidatePixelCodes(graph) : OkStatus();
 }
 
 }  // namespace

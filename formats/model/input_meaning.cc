@@ -102,6 +102,14 @@ ValueRange RangeOf(const Tensor& t) {
 std::optional<ValueRange> QuantizedRange(const Graph& g) {
   const TensorId input = g.inputs[0];
   const Tensor& t = g.tensor(input);
+  if (const ChannelQuantization q = ChannelsOfInput(g); !q.empty()) {
+    ValueRange all{std::numeric_limits<float>::infinity(), -std::numeric_limits<float>::infinity()};
+    for (size_t c = 0; c < q.scales.size(); ++c) {
+      all.min = std::min(all.min, q.scales[c] * (0.0f - q.zero_points[c]));
+      all.max = std::max(all.max, q.scales[c] * (255.0f - q.zero_points[c]));
+    }
+    return all;
+  }
   if (IsCodes(t.dtype)) return RangeOf(t);
   const Node* head = nullptr;
   for (const Node& n : g.nodes) {
@@ -123,6 +131,17 @@ std::optional<ValueRange> QuantizedRange(const Graph& g) {
 }
 
 }  // namespace
+
+ChannelQuantization ChannelsOfInput(const Graph& g) {
+  if (!g.metadata.pixel_codes) return {};
+  const Shape& shape = g.tensor(g.inputs[0]).shape;
+  return QuantizationOfPixels(g.metadata.preprocessing, static_cast<size_t>(shape.back()));
+}
+
+std::string Describe(const ChannelQuantization& q) {
+  return StrCat(PerChannel(q.scales, q.scales.size()), "*(q-",
+                PerChannel(q.zero_points, q.zero_points.size()), ")");
+}
 
 bool GetsRawPixels(const Graph& g) {
   const Tensor& input = g.tensor(g.inputs[0]);

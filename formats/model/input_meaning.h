@@ -18,6 +18,12 @@ inline bool TakesPhotos(const Shape& shape) {
   return shape.rank() == 4 && (shape[3] == 1 || shape[3] == 3);
 }
 
+/// What the codes of the first input stand for where they are pixels (Metadata::pixel_codes); empty
+/// where its tensor says so by one scale and zero point, and where it is of floats.
+ChannelQuantization ChannelsOfInput(const Graph& graph);
+/// "[0.0171 0.0175 0.0174]*(q-[123.675 116.28 103.53])".
+std::string Describe(const ChannelQuantization& quantization);
+
 struct InputMeaning {
   /// Where the input is an image of 1 or 3 channels: the numbers that its preprocessing makes of
   /// pixels 0 to 255.

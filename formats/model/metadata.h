@@ -99,6 +99,13 @@ struct Preprocessing {
   std::array<float, 4> stddev{1, 1, 1, 1};
 };
 
+/// Codes whose channels, the last dimension, have scales and zero points of their own:
+/// real = scales[c] * (q - zero_points[c]). Empty for codes that have one for all.
+struct ChannelQuantization {
+  std::vector<float> scales, zero_points;
+  bool empty() const { return scales.empty(); }
+};
+
 /// Numeric precision of a converted model. Stored in files: never renumber.
 enum class Precision : uint8_t { kFp32 = 0, kFp16 = 1, kHybrid = 2, kInt8 = 3, kInt16x8 = 4 };
 inline constexpr int kNumPrecisions = 5;
@@ -135,6 +142,9 @@ struct Metadata {
   Precision precision = Precision::kFp32;
   Rounding rounding = Rounding::kNearestEven;
   Preprocessing preprocessing;
+  /// The codes of the only input, uint8 of scale 1 and zero point 0, are the pixels of which
+  /// `preprocessing` would make the source's numbers. Stored in files as a required feature.
+  bool pixel_codes = false;
   std::vector<std::string> labels;  ///< Empty, or one name per class.
 };
 

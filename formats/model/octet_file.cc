@@ -37,6 +37,7 @@ constexpr uint64_t kTfliteRoundingFeature = 1;
 constexpr uint64_t kSourceOrderFeature = 2;
 constexpr uint64_t kPixelRulesFeature = 4;
 constexpr uint64_t kInt16Feature = 8;
+constexpr uint64_t kPixelCodesFeature = 16;
 constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
                  kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
@@ -446,15 +447,16 @@ class Reader {
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
     const uint64_t unknown = features & ~(kTfliteRoundingFeature | kSourceOrderFeature |
-                                          kPixelRulesFeature | kInt16Feature);
+                                          kPixelRulesFeature | kInt16Feature | kPixelCodesFeature);
     if (unknown != 0) {
       return Unsupported(StrCat("required features: found bit ", std::countr_zero(unknown),
-                                ", expected none but bits 0 to 3"));
+                                ", expected none but bits 0 to 4"));
     }
     if ((features & kTfliteRoundingFeature) != 0) file_.graph.metadata.rounding = Rounding::kTflite;
     source_order_ = (features & kSourceOrderFeature) != 0;
     pixel_rules_ = (features & kPixelRulesFeature) != 0;
     int16_ = (features & kInt16Feature) != 0;
+    file_.graph.metadata.pixel_codes = (features & kPixelCodesFeature) != 0;
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
     const auto file_size = LoadAt<uint64_t>(bytes_, kFileSizeAt);
@@ -868,7 +870,8 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
           (graph.metadata.rounding == Rounding::kTflite ? kTfliteRoundingFeature : uint64_t{0}) |
               (source_order ? kSourceOrderFeature : uint64_t{0}) |
               (NeedsPixelRules(graph.metadata.preprocessing) ? kPixelRulesFeature : uint64_t{0}) |
-              (NeedsInt16(graph) ? kInt16Feature : uint64_t{0}));
+              (NeedsInt16(graph) ? kInt16Feature : uint64_t{0}) |
+              (graph.metadata.pixel_codes ? kPixelCodesFeature : uint64_t{0}));
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);
   StoreAt(&bytes, kSectionsAt, sections);

@@ -47,6 +47,23 @@ Resampling ResamplingOf(Framework framework) {
   return r;
 }
 
+ChannelQuantization QuantizationOfPixels(const Preprocessing& p, size_t channels) {
+  ChannelQuantization q;
+  for (size_t c = 0; c < channels; ++c) {
+    q.scales.push_back(p.scale / p.stddev[c]);
+    q.zero_points.push_back(p.mean[c] / p.scale);
+  }
+  return q;
+}
+
+Preprocessing UpToPixels(Preprocessing p) {
+  const Preprocessing none;
+  p.scale = none.scale;
+  p.mean = none.mean;
+  p.stddev = none.stddev;
+  return p;
+}
+
 std::string ProblemOf(const Resampling& r) {
   const auto whose = kProperNames[static_cast<size_t>(r.framework)];
   const auto filter = NameOf(kResizeFilterNames, r.filter);

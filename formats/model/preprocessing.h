@@ -3,6 +3,7 @@
 #define OCTET_FORMATS_MODEL_PREPROCESSING_H_
 
 #include <array>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -34,6 +35,12 @@ constexpr std::string_view NameOf(const Names& names, Enum value) {
 /// cv2.imread(file) and resize(image, size).
 Decoding DecodingOf(Framework framework);
 Resampling ResamplingOf(Framework framework);
+
+/// What the numbers of a network's input are of its pixels: (q * scale - mean[c]) / stddev[c] with
+/// q = the pixel. `channels` is 1 to 4.
+ChannelQuantization QuantizationOfPixels(const Preprocessing& preprocessing, size_t channels);
+/// The same preprocessing up to its last step: what it gives are pixels.
+Preprocessing UpToPixels(Preprocessing preprocessing);
 
 /// What does not go together, as a sentence without its subject, e.g. "filter area is none of
 /// Pillow's"; empty when all does.

@@ -302,6 +302,7 @@ TEST_F(ReferenceReader, RefusesDamagedFiles) {
       {bytes.substr(0, bytes.size() - 1), "file size: found"},
       {with(8, 2), "version: found 2, expected 1; unsupported"},
       {with(24, 64), "required features: found 64"},
+      {with(24, static_cast<char>(bytes[24] | 16)), "codes that are pixels: expected one input"},
       {with(60, 0), "section"},
       {with(125, 1), "reserved bytes"},
       {with(128, 100), "section metadata, byte"}};

@@ -70,6 +70,9 @@ class EvaluateTest : public ::testing::Test {
     write("eight.octet", MeansNetwork(8, false, {}));
     write("map.octet", MapNetwork());
     write("int8.octet", SmallNetwork(Precision::kInt8));
+    Graph pixels = SmallNetwork(Precision::kInt8);
+    testing::SetPixelCodes(&pixels);
+    write("pixels.octet", pixels);
   }
   static void TearDownTestSuite() {
     delete folder_;
@@ -235,32 +238,35 @@ TEST_F(EvaluateTest, ArraysInEitherOrder) {
 // Real numbers become codes by scale and zero point, photos by the preprocessing, raw codes are
 // taken as they are: all three are one input.
 TEST_F(EvaluateTest, ArraysOfQuantizedInputs) {
-  auto session = Session::Create(*octet::Model::Load(Path("int8.octet")));
-  const TensorDescription in = (*session)->GetModel().Describe().inputs[0];
-  ASSERT_EQ(in.dtype, DType::kU8);
-  std::vector<uint8_t> pixels(in.num_elements());
-  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7);
-  std::vector<uint8_t> codes(in.num_bytes());
-  ASSERT_TRUE((*session)
-                  ->Preprocess(
-                      {pixels.data(), static_cast<int>(in.shape[2]), static_cast<int>(in.shape[1])},
-                      codes.data())
-                  .ok());
-  std::vector<float> numbers(codes.size());
-  in.ToFloats(codes.data(), numbers.data());
-  WriteArray("pixels.npy", in.shape, pixels);
-  WriteArray("codes.npy", in.shape, codes);
-  WriteArray("numbers.npy", in.shape, numbers);
-  std::vector<std::vector<float>> answers;
-  for (const std::string arguments : {"pixels.npy", "numbers.npy", "codes.npy"}) {
-    Evaluate(File(arguments) + (arguments == "codes.npy" ? " --raw" : "") + Model("int8.octet") +
-             " --outputs " + File("y.npy"));
-    answers.push_back(ReadNpyFloats(Path("y.npy"))->values);
+  for (const std::string model : {"int8.octet", "pixels.octet"}) {
+    SCOPED_TRACE(model);
+    auto session = Session::Create(*octet::Model::Load(Path(model)));
+    const TensorDescription in = (*session)->GetModel().Describe().inputs[0];
+    ASSERT_EQ(in.dtype, DType::kU8);
+    std::vector<uint8_t> pixels(in.num_elements());
+    for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7);
+    std::vector<uint8_t> codes(in.num_bytes());
+    ASSERT_TRUE((*session)
+                    ->Preprocess({pixels.data(), static_cast<int>(in.shape[2]),
+                                  static_cast<int>(in.shape[1])},
+                                 codes.data())
+                    .ok());
+    std::vector<float> numbers(codes.size());
+    in.ToFloats(codes.data(), numbers.data());
+    WriteArray("pixels.npy", in.shape, pixels);
+    WriteArray("codes.npy", in.shape, codes);
+    WriteArray("numbers.npy", in.shape, numbers);
+    std::vector<std::vector<float>> answers;
+    for (const std::string arguments : {"pixels.npy", "numbers.npy", "codes.npy"}) {
+      Evaluate(File(arguments) + (arguments == "codes.npy" ? " --raw" : "") + Model(model) +
+               " --outputs " + File("y.npy"));
+      answers.push_back(ReadNpyFloats(Path("y.npy"))->values);
+    }
+    EXPECT_EQ(answers[0], answers[1]);
+    EXPECT_EQ(answers[0], answers[2]);
+    ExpectError(kEvaluate + File("numbers.npy") + " --raw" + Model(model), 1,
+                "raw samples are floats");
   }
-  EXPECT_EQ(answers[0], answers[1]);
-  EXPECT_EQ(answers[0], answers[2]);
-  ExpectError(kEvaluate + File("numbers.npy") + " --raw" + Model("int8.octet"), 1,
-              "raw samples are floats");
 }
 
 // The picture is what the network gets before normalization, the array what it gets.

@@ -55,6 +55,9 @@ class RunTest : public ::testing::Test {
     };
     write("fp32.octet", SmallNetwork(Precision::kFp32));
     write("int8.octet", SmallNetwork(Precision::kInt8));
+    Graph pixels = SmallNetwork(Precision::kInt8);
+    testing::SetPixelCodes(&pixels);
+    write("pixels.octet", pixels);
     write("two.octet", TwoNetwork());
   }
   static void TearDownTestSuite() {
@@ -169,30 +172,52 @@ TEST_F(RunTest, FloatArraysAreTheNetworksInput) {
 }
 
 TEST_F(RunTest, CodesAndNumbersOfQuantizedNetworks) {
-  const TensorDescription in = (*Model::Load(Path("int8.octet")))->Describe().inputs[0];
-  const std::vector<float> x = Numbers(3 * kImage);
-  std::vector<uint8_t> codes(x.size());
-  for (size_t i = 0; i < 3; ++i) in.FromFloats(x.data() + i * kImage, codes.data() + i * kImage);
-  WriteArray("numbers.npy", {3, 20, 20, 3}, x);
-  WriteArray("codes.npy", {3, 20, 20, 3}, codes);
-  WriteArray("codes_first.npy", {3, 3, 20, 20}, ChannelsFirst(codes, 400, 3));
-  const std::vector<float> expected = Library("int8.octet", codes);
-  const NpyFloats numbers = Run(File("int8.octet") + Input("numbers.npy"));
-  EXPECT_EQ(numbers.shape, (Dims{3, 5}));
-  EXPECT_EQ(numbers.values, expected);
-  const TensorDescription out = (*Model::Load(Path("int8.octet")))->Describe().outputs[0];
-  for (const std::string name : {"codes.npy", "codes_first.npy", "numbers.npy"}) {
-    const NpyFloats raw = Run(File("int8.octet") + " --raw" + Input(name));
-    const auto file = NpyReader::Open(Path("y.npy"));
-    ASSERT_TRUE(file.ok());
-    EXPECT_EQ(file->header().type, NpyType::kU8);
-    ASSERT_EQ(raw.values.size(), expected.size());
-    for (size_t i = 0; i < expected.size(); ++i)
-      EXPECT_EQ(out.scale * (raw.values[i] - static_cast<float>(out.zero_point)), expected[i]);
+  for (const std::string model : {"int8.octet", "pixels.octet"}) {
+    SCOPED_TRACE(model);
+    const TensorDescription in = (*Model::Load(Path(model)))->Describe().inputs[0];
+    std::vector<float> x = Numbers(3 * kImage);
+    for (float& v : x) v *= in.by_channel.empty() ? 1.0f : 8.0f;
+    std::vector<uint8_t> codes(x.size());
+    for (size_t i = 0; i < 3; ++i) in.FromFloats(x.data() + i * kImage, codes.data() + i * kImage);
+    WriteArray("numbers.npy", {3, 20, 20, 3}, x);
+    WriteArray("codes.npy", {3, 20, 20, 3}, codes);
+    WriteArray("codes_first.npy", {3, 3, 20, 20}, ChannelsFirst(codes, 400, 3));
+    const std::vector<float> expected = Library(model, codes);
+    const NpyFloats numbers = Run(File(model) + Input("numbers.npy"));
+    EXPECT_EQ(numbers.shape, (Dims{3, 5}));
+    EXPECT_EQ(numbers.values, expected);
+    const TensorDescription out = (*Model::Load(Path(model)))->Describe().outputs[0];
+    for (const std::string name : {"codes.npy", "codes_first.npy", "numbers.npy"}) {
+      const NpyFloats raw = Run(File(model) + " --raw" + Input(name));
+      const auto file = NpyReader::Open(Path("y.npy"));
+      ASSERT_TRUE(file.ok());
+      EXPECT_EQ(file->header().type, NpyType::kU8);
+      ASSERT_EQ(raw.values.size(), expected.size());
+      for (size_t i = 0; i < expected.size(); ++i)
+        EXPECT_EQ(out.scale * (raw.values[i] - static_cast<float>(out.zero_point)), expected[i]);
+    }
+    Write("signed.npy", Npy("|i1", "3, 20, 20, 3", Text(codes)));
+    ExpectError(kRun + File(model) + " --raw" + Input("signed.npy"), 1,
+                "signed.npy: found an array of int8, expected uint8 codes");
   }
-  Write("signed.npy", Npy("|i1", "3, 20, 20, 3", Text(codes)));
-  ExpectError(kRun + File("int8.octet") + " --raw" + Input("signed.npy"), 1,
-              "signed.npy: found an array of int8, expected uint8 codes");
+}
+
+TEST_F(RunTest, InspectSaysWhereCodesArePixels) {
+  const std::string inspect = Quote(OCTET_TOOL_PATH) + " inspect ";
+  const std::string numbers = "[0.25 0.5 0.125]*(q-[20 40 60])";
+  EXPECT_NE(RunCommand(inspect + File("pixels.octet"))
+                .out.find("image uint8[1,20,20,3] pixels, " + numbers),
+            std::string::npos);
+  EXPECT_NE(RunCommand(inspect + "--dot " + File("pixels.octet")).out.find(numbers),
+            std::string::npos);
+  const Json pixels = Json::parse(RunCommand(inspect + "--json " + File("pixels.octet")).out),
+             codes = Json::parse(RunCommand(inspect + "--json " + File("int8.octet")).out);
+  EXPECT_EQ(pixels["inputs"][0]["pixel_codes"], true);
+  EXPECT_EQ(pixels["inputs"][0]["channel_scales"], (std::vector<float>{0.25f, 0.5f, 0.125f}));
+  EXPECT_EQ(pixels["inputs"][0]["channel_zero_points"], (std::vector<float>{20, 40, 60}));
+  EXPECT_FALSE(pixels["inputs"][0].contains("scale"));
+  EXPECT_EQ(codes["inputs"][0]["zero_point"], 114);
+  EXPECT_FALSE(codes["inputs"][0].contains("pixel_codes"));
 }
 
 TEST_F(RunTest, PixelsArePrepared) {

@@ -378,6 +378,13 @@ const Spoilt kSpoilt[] = {
     {"preprocessing scale", kF32, [](Graph* g) { g->metadata.preprocessing.scale = kNan; }, {"metadata: preprocessing scale"}},
     {"mean", kF32, [](Graph* g) { g->metadata.preprocessing.mean[3] = kInfinity; }, {"metadata: preprocessing mean"}},
     {"zero stddev", kF32, [](Graph* g) { g->metadata.preprocessing.stddev[1] = 0; }, {"metadata: preprocessing stddev: found 0"}},
+    {"pixels of a float input", kF32, [](Graph* g) { testing::SetPixelCodes(g); g->tensor(g->inputs[0]).dtype = DType::kF32; g->tensor(g->inputs[0]).quantization = {}; }, {"codes that are pixels: data type of the input: found float32"}},
+    {"pixels of another scale", kI8, [](Graph* g) { testing::SetPixelCodes(g); g->tensor(g->inputs[0]).quantization.scale = 0.5f; }, {"codes that are pixels: scale and zero point of the input: found 0.5 and 0, expected 1 and 0"}},
+    {"pixels of another zero point", kI8, [](Graph* g) { testing::SetPixelCodes(g); g->tensor(g->inputs[0]).quantization.zero_point = 1; }, {"scale and zero point of the input: found 1 and 1"}},
+    {"pixels that fall", kI8, [](Graph* g) { testing::SetPixelCodes(g); g->metadata.preprocessing.stddev[1] = -1.0f; }, {"codes that are pixels: preprocessing scale / stddev: found -0.5"}},
+    {"pixels of no scale", kI8, [](Graph* g) { testing::SetPixelCodes(g); g->metadata.preprocessing.scale = 0.0f; }, {"codes that are pixels: preprocessing scale / stddev: found 0"}},
+    {"pixels of an infinite zero point", kI8, [](Graph* g) { testing::SetPixelCodes(g); g->metadata.preprocessing.mean[2] = 1e38f; g->metadata.preprocessing.scale = 1e-5f; }, {"codes that are pixels: preprocessing mean / scale: found inf"}},
+    {"pixels without preprocessing", kI8, [](Graph* g) { testing::SetPixelCodes(g); g->metadata.preprocessing = {}; }, {"codes that are pixels: preprocessing: found none"}},
     {"labels", kF32, [](Graph* g) { g->metadata.labels.pop_back(); }, {"metadata: number of labels: found 4, expected 5"}},
 };
 // clang-format on

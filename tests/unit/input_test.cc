@@ -359,6 +359,17 @@ TEST(SourceArray, BytesArePixelsCodesOrNumbersByWhatTheSourceTakes) {
   ASSERT_FALSE(codes->has_pixels());
   EXPECT_TRUE(codes->Read(0, read).ok());
   EXPECT_EQ(read[1], 5.0f);
+  // Of each channel by itself, in either order.
+  takes_codes.by_channel = {{1.0f, 0.5f, 0.25f}, {10.0f, 12.5f, 20.0f}};
+  for (const bool first : {false, true}) {
+    auto by_channel = open(
+        first ? std::vector<int64_t>{1, 3, 2, 2} : std::vector<int64_t>{1, 2, 2, 3}, takes_codes);
+    ASSERT_TRUE(by_channel.ok()) << by_channel.status().message();
+    EXPECT_TRUE(by_channel->Read(0, read).ok());
+    EXPECT_EQ(read[0], 0.0f);
+    EXPECT_EQ(read[1], first ? 18.75f : 3.75f);
+    EXPECT_EQ(read[2], first ? 17.5f : 2.5f);
+  }
 }
 
 TEST(Compare, ReferencesOfBothOrdersAreReadAsTheSourceWritesThem) {

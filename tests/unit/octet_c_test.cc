@@ -215,6 +215,46 @@ TEST_F(OctetCTest, TakesEveryFieldOfAnImage) {
   octet_session_destroy(session);
 }
 
+TEST_F(OctetCTest, PixelsHaveTheNumbersOfTheirChannel) {
+  Graph graph = testing::SmallNetwork(Precision::kInt8);
+  testing::SetPixelCodes(&graph);
+  const std::vector<std::byte> bytes = testing::FileOf(graph);
+  octet_model* model = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_model_from_memory(bytes.data(), bytes.size(), &model, &error_));
+  octet_tensor t;
+  ASSERT_EQ(OCTET_OK, octet_model_input(model, 0, &t));
+  octet_model_destroy(model);
+  EXPECT_EQ(0.0f, t.scale);
+  EXPECT_EQ(0.5f, t.channel_scale[1]);
+  EXPECT_EQ(40.0f, t.channel_zero_point[1]);
+  std::vector<uint8_t> codes(2400), back(2400);  // A batch.
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(i * 11 + i / 256);
+  std::vector<float> values(2400);
+  t.shape[0] = 2;
+  ASSERT_EQ(OCTET_OK, octet_tensor_to_floats(&t, codes.data(), values.data()));
+  const float scales[3] = {0.25f, 0.5f, 0.125f}, zeros[3] = {20.0f, 40.0f, 60.0f};
+  for (size_t i = 0; i < codes.size(); ++i)
+    EXPECT_EQ(values[i], scales[i % 3] * (static_cast<float>(codes[i]) - zeros[i % 3])) << i;
+  ASSERT_EQ(OCTET_OK, octet_tensor_from_floats(&t, values.data(), back.data()));
+  EXPECT_EQ(codes, back);
+  // Of a scale of 0 for all there is nothing to be said.
+  const auto refuses = [&](octet_tensor tensor) {
+    return octet_tensor_to_floats(&tensor, codes.data(), values.data()) == OCTET_INVALID_ARGUMENT &&
+           octet_tensor_from_floats(&tensor, values.data(), back.data()) == OCTET_INVALID_ARGUMENT;
+  };
+  octet_tensor other = t;
+  other.channel_scale[2] = 0.0f;
+  EXPECT_TRUE(refuses(other));
+  other = t;
+  other.dtype = OCTET_INT16;
+  EXPECT_TRUE(refuses(other));
+  other = t;
+  other.shape[3] = 5;
+  EXPECT_TRUE(refuses(other));
+  other.rank = 2;
+  EXPECT_TRUE(refuses(other));
+}
+
 TEST_F(OctetCTest, ConvertsBetweenBytesAndNumbers) {
   octet_tensor tensor;
   ASSERT_EQ(OCTET_OK, octet_model_output(model_, 0, &tensor));

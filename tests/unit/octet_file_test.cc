@@ -123,6 +123,7 @@ void ExpectSameGraph(const Graph& a, const Graph& b) {
   EXPECT_EQ(m.options, n.options);
   EXPECT_EQ(m.precision, n.precision);
   EXPECT_EQ(m.labels, n.labels);
+  EXPECT_EQ(m.pixel_codes, n.pixel_codes);
   const Preprocessing &p = m.preprocessing, &q = n.preprocessing;
   EXPECT_EQ(p.resize, q.resize);
   EXPECT_EQ(p.resampling, q.resampling);
@@ -171,6 +172,18 @@ TEST(OctetFileTest, SameInputsGiveSameBytesAndReadingLosesNothing) {
 }
 
 /// The example of SPEC.md, byte by byte; it pins the format.
+TEST(OctetFileTest, CodesThatArePixelsAreAFeature) {
+  Graph graph = SampleGraph(Precision::kInt8);
+  const std::vector<std::byte> without = Serialize(graph);
+  testing::SetPixelCodes(&graph);
+  const std::vector<std::byte> bytes = Serialize(graph);
+  EXPECT_EQ(int{static_cast<uint8_t>(bytes[24])}, 16 | int{static_cast<uint8_t>(without[24])});
+  const Result<OctetFile> file = ReadCopy(bytes);
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  PackGraph(&graph);
+  ExpectSameGraph(graph, file->graph);
+}
+
 TEST(OctetFileTest, SpecExample) {
   Graph graph;
   const float scale[2] = {1.0f, -2.0f}, shift[2] = {0.5f, 0.0f};
@@ -332,6 +345,9 @@ TEST(OctetFileTest, HeaderErrorsNameTheField) {
   EXPECT_THAT(error(Changed(26, 1), StatusCode::kUnsupported),
               HasSubstr("required features: found bit 16"));
   EXPECT_THAT(error(Changed(24, 8)), HasSubstr("required features: found it without such"));
+  EXPECT_THAT(error(Changed(24, 16)),
+              HasSubstr("codes that are pixels: scale and zero point of the input: found 0.02 and "
+                        "114, expected 1 and 0"));
   EXPECT_THAT(error(Changed(20, 1)), HasSubstr("file size: found"));
   EXPECT_THAT(error(Changed(40, 1)), HasSubstr("constants: offset"));
   EXPECT_THAT(error(Changed(52, 1)), HasSubstr("constants: size"));

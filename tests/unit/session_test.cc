@@ -263,6 +263,60 @@ TEST(TensorDescription, FromFloatsIsTheInverseOfToFloats) {
   EXPECT_EQ(0, std::memcmp(some, copied, sizeof(some)));
 }
 
+TEST(TensorDescription, PixelsHaveTheNumbersOfTheirChannel) {
+  Graph g = testing::SmallNetwork(Precision::kInt8);
+  testing::SetPixelCodes(&g);
+  const auto model = ModelFromGraph(g);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  TensorDescription t = (*model)->Describe().inputs[0];
+  EXPECT_EQ(t.scale, 0.0f);
+  EXPECT_EQ(t.zero_point, 0);
+  EXPECT_EQ(t.by_channel.scales, (std::vector<float>{0.25f, 0.5f, 0.125f}));
+  EXPECT_EQ(t.by_channel.zero_points, (std::vector<float>{20.0f, 40.0f, 60.0f}));
+  EXPECT_TRUE((*model)->Describe().outputs[0].by_channel.empty());
+  t.shape = {1, 1, 256, 3};
+  std::vector<uint8_t> codes(768), back(768);
+  std::vector<float> values(768);
+  for (size_t i = 0; i < codes.size(); ++i) codes[i] = static_cast<uint8_t>(i / 3);
+  t.ToFloats(codes.data(), values.data());
+  EXPECT_EQ(values[3 * 30], 2.5f);
+  EXPECT_EQ(values[3 * 30 + 1], -5.0f);
+  EXPECT_EQ(values[3 * 30 + 2], -3.75f);
+  t.FromFloats(values.data(), back.data());
+  EXPECT_EQ(codes, back);
+  // What no pixel gives becomes the nearest.
+  t.shape = {1, 1, 3, 3};
+  const float inf = std::numeric_limits<float>::infinity();
+  const float some[9] = {0.12f, 0.3f, 0.1f, -9.0f, 200.0f, -0.07f, inf, -inf, std::nanf("")};
+  t.FromFloats(some, back.data());
+  EXPECT_EQ((std::vector<uint8_t>{20, 41, 61, 0, 255, 59, 255, 0, 0}),
+            std::vector<uint8_t>(back.begin(), back.begin() + 9));
+  // Numbers of imagenet's preprocessing come back as the pixels that they were made of.
+  Preprocessing& p = g.metadata.preprocessing;
+  p.scale = 1.0f / 255.0f;
+  p.mean = {0.485f, 0.456f, 0.406f, 0.0f};
+  p.stddev = {0.229f, 0.224f, 0.225f, 1.0f};
+  t = (*ModelFromGraph(g))->Describe().inputs[0];
+  t.shape = {1, 1, 256, 3};
+  for (size_t i = 0; i < codes.size(); ++i)
+    values[i] = (static_cast<float>(codes[i]) * p.scale - p.mean[i % 3]) / p.stddev[i % 3];
+  t.FromFloats(values.data(), back.data());
+  EXPECT_EQ(codes, back);
+}
+
+TEST(Session, PixelsAreGivenAsTheyAre) {
+  Graph g = testing::SmallNetwork(Precision::kInt8);
+  testing::SetPixelCodes(&g);
+  g.metadata.preprocessing.order = ChannelOrder::kBgr;
+  const auto session = Session::Create(*ModelFromGraph(g));
+  ASSERT_TRUE(session.ok()) << session.status().message();
+  std::vector<uint8_t> pixels(1200), input(1200);
+  for (size_t i = 0; i < pixels.size(); ++i) pixels[i] = static_cast<uint8_t>(i * 7 + i / 256);
+  ASSERT_TRUE((*session)->Preprocess({pixels.data(), 20, 20}, input.data()).ok());
+  for (size_t i = 0; i < pixels.size(); i += 3) std::swap(pixels[i], pixels[i + 2]);
+  EXPECT_EQ(input, pixels);
+}
+
 // What a caller quantizes is what a network that begins with a quantization makes of the numbers.
 TEST(TensorDescription, FromFloatsQuantizesAsTheEngineDoes) {
   const auto codes = ModelFromGraph(testing::SmallNetwork(Precision::kInt8));

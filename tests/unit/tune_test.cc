@@ -277,10 +277,8 @@ TEST(PixelsTest, NoPixelIsRounded) {
   EXPECT_EQ(pixels->padding, (std::vector<uint8_t>{124, 116, 104}));  // Of 123.7, 116.3, 103.5.
   QuantizeOptions options;
   options.precision = Precision::kInt8;
-  Result<Graph> quantized = QuantizeGraph(pixels->graph, options, &pixels->table);
+  const Result<Graph> quantized = QuantizePixels(*pixels, options);
   ASSERT_TRUE(quantized.ok()) << quantized.status().message();
-  SetPadding(*pixels, &*quantized);
-  ASSERT_TRUE(ValidateGraph(*quantized).ok());
 
   // The codes are the pixels, and the stem, edges and corners included, is as the float one's.
   const auto exact = GraphRunner::Create(g), coded = GraphRunner::Create(*quantized);
@@ -304,6 +302,100 @@ TEST(PixelsTest, NoPixelIsRounded) {
   ASSERT_EQ(got.size(), want.size());
   const float largest = *std::max_element(want.begin(), want.end());
   for (size_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got[i], want[i], 0.02f * largest) << i;
+}
+
+/// A network of bytes is the one of floats, second-order rounding included, without what makes
+/// pixels of the floats.
+TEST(PixelsTest, AreWhatANetworkOfBytesReads) {
+  Network network;
+  Graph& g = network.graph;
+  const std::vector<std::vector<float>> photos = Numbers(&g);
+  const Result<CalibrationTable> table = Calibrate(g, Samples(photos).next, {}, {});
+  ASSERT_TRUE(table.ok()) << table.status().message();
+  const std::optional<PixelGraph> pixels = TakePixels(g, *table);
+  ASSERT_TRUE(pixels.has_value());
+  std::vector<NamedSample> held;
+  for (const std::vector<float>& photo : photos) held.push_back({"", -1, photo});
+  const auto quantize = [&](DType input) -> Result<Graph> {
+    QuantizeOptions options;
+    options.precision = Precision::kInt8;
+    options.input_type = input;
+    OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizePixels(*pixels, options));
+    Graph rounded = quantized;
+    OCTET_RETURN_IF_ERROR(RoundSecondOrder(pixels->graph, quantized, held, &rounded, {}));
+    return rounded;
+  };
+  const Result<Graph> floats = quantize(DType::kF32), bytes = quantize(DType::kU8);
+  ASSERT_TRUE(floats.ok() && bytes.ok()) << bytes.status().message();
+  const Graph& q = *bytes;
+  ASSERT_TRUE(ValidateGraph(q).ok());
+  EXPECT_TRUE(q.metadata.pixel_codes);
+  EXPECT_FALSE(floats->metadata.pixel_codes);
+  EXPECT_EQ(q.nodes.size() + 2, floats->nodes.size());
+  EXPECT_EQ(q.nodes[0].name, "stem");
+  EXPECT_EQ(q.nodes[0].inputs[kInputX], q.inputs[0]);
+  EXPECT_EQ(q.tensor(q.inputs[0]).name, "image");
+  const auto model = ModelFromGraph(q);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  const auto runner = GraphRunner::Create(*model);
+  ASSERT_TRUE(runner.ok());
+  const TensorDescription& input = (*model)->Describe().inputs[0];
+  std::vector<uint8_t> codes(input.num_bytes());
+  for (const std::vector<float>& photo : photos) {
+    input.FromFloats(photo.data(), codes.data());
+    ASSERT_TRUE((*runner)->Run(codes.data(), {}).ok());
+    std::vector<float> answer((*runner)->output(0).size() / 4);
+    std::memcpy(answer.data(), (*runner)->output(0).data(), answer.size() * 4);
+    EXPECT_EQ(answer, Answer(*floats, photo));
+  }
+  // A stem in float reads evenly spaced codes.
+  Tuned tuned;
+  tuned.graph = q;
+  tuned.original = g;
+  tuned.table = *table;
+  tuned.pixels = pixels;
+  QuantizeOptions keep;
+  keep.precision = Precision::kInt8;
+  keep.input_type = DType::kU8;
+  keep.keep = {"stem"};
+  const Result<Graph> kept = Requantize(tuned, keep);
+  ASSERT_TRUE(kept.ok()) << kept.status().message();
+  EXPECT_FALSE(kept->metadata.pixel_codes);
+  EXPECT_LT(kept->tensor(kept->inputs[0]).quantization.scale, 0.1f);
+  keep.keep = {"a"};
+  const Result<Graph> other = Requantize(tuned, keep);
+  ASSERT_TRUE(other.ok()) << other.status().message();
+  EXPECT_TRUE(other->metadata.pixel_codes);
+}
+
+/// Where nothing makes other numbers of pixels, scale and zero point say all.
+TEST(PixelsTest, OfNoPreprocessingAreUsualCodes) {
+  Network network;
+  Graph& g = network.graph;
+  CalibrationTable table;
+  table.ranges["image"] = {0.0f, 250.0f};
+  // A rescaling of the network's own.
+  const TensorId scaled = g.AddActivation("scaled", DType::kF32, {1, 12, 12, 3});
+  const float scale[3] = {0.1f, 0.2f, 0.3f}, shift[3] = {-10.0f, -20.0f, -30.0f};
+  const TensorId a = g.AddConstant("scale", DType::kF32, {3}, scale, sizeof(scale)),
+                 b = g.AddConstant("shift", DType::kF32, {3}, shift, sizeof(shift));
+  Node rescale = UnaryNode(OpType::kScaleShift, "rescale", g.inputs[0], scaled);
+  rescale.inputs = {g.inputs[0], a, b};
+  NodeOf(&g, "stem").inputs[kInputX] = scaled;
+  g.nodes.insert(g.nodes.begin(), rescale);
+  const std::optional<PixelGraph> pixels = TakePixels(g, table);
+  ASSERT_TRUE(pixels.has_value());
+  PixelGraph all = *pixels;
+  for (const Tensor& t : all.graph.tensors)
+    if (!t.is_constant() && !all.table.ranges.contains(t.name)) all.table.ranges[t.name] = {-9, 9};
+  QuantizeOptions options;
+  options.precision = Precision::kInt8;
+  options.input_type = DType::kU8;
+  const Result<Graph> quantized = QuantizePixels(all, options);
+  ASSERT_TRUE(quantized.ok()) << quantized.status().message();
+  EXPECT_FALSE(quantized->metadata.pixel_codes);
+  EXPECT_EQ(quantized->tensor(quantized->inputs[0]).quantization, (Quantization{1.0f, 0}));
+  EXPECT_EQ(quantized->nodes[0].name, "stem");
 }
 
 TEST(PixelsTest, NotWhereTheCalibrationSawOtherNumbers) {
@@ -349,14 +441,17 @@ TEST(TuneTest, LayersAreComparedAsIfNothingHadMoved) {
   ASSERT_TRUE(pixels.has_value());
   QuantizeOptions options;
   options.precision = Precision::kInt8;
-  Result<Graph> quantized = QuantizeGraph(pixels->graph, options, &pixels->table);
-  ASSERT_TRUE(quantized.ok());
-  SetPadding(*pixels, &*quantized);
-  const Result<LayerReport> report = CompareLayers(g, *quantized, held, {});
-  ASSERT_TRUE(report.ok()) << report.status().message();
-  EXPECT_NEAR(report->isolated_sum, 1.0, 0.3);
-  EXPECT_TRUE(std::isinf(report->layers[0].isolated_sqnr_db));  // The input.
-  for (const LayerDifference& d : report->layers) EXPECT_GT(d.sqnr_db, 25.0) << d.name;
+  for (const DType input : {DType::kF32, DType::kU8}) {
+    options.input_type = input;
+    const Result<Graph> quantized = QuantizePixels(*pixels, options);
+    ASSERT_TRUE(quantized.ok());
+    const Result<LayerReport> report = CompareLayers(g, *quantized, held, {});
+    ASSERT_TRUE(report.ok()) << report.status().message();
+    EXPECT_NEAR(report->isolated_sum, 1.0, 0.3);
+    EXPECT_TRUE(std::isinf(report->layers[0].isolated_sqnr_db));  // The input.
+    for (const LayerDifference& d : report->layers) EXPECT_GT(d.sqnr_db, 25.0) << d.name;
+    EXPECT_EQ(report->layers[0].precision, input == DType::kU8 ? "int8" : "fp32");
+  }
 }
 
 /// Sum of the squares of what the errors `e` of one channel do to the answers.

@@ -45,6 +45,10 @@ struct TensorDescription {
                                ///< SessionOptions::max_batch.
   float scale = 0.0f;          ///< kU8, kI16: real = scale * (q - zero_point).
   int32_t zero_point = 0;
+  /// Not empty for a kU8 input whose codes are pixels: what ModelDescription::preprocessing makes
+  /// of pixel q in channel c is scales[c] * (q - zero_points[c]), and `scale` and `zero_point` are
+  /// 0, as no one is right for all channels. Pixels are given as they are.
+  ChannelQuantization by_channel;
   /// The source's arrays of it were [n,channels,height,width]: for programs that read them. Run
   /// takes and gives NHWC whatever it says.
   bool channels_first = false;
@@ -59,8 +63,9 @@ struct TensorDescription {
   /// num_elements().
   void ToFloats(const uint8_t* bytes, float* values) const;
   /// The inverse: the num_bytes() of one image from num_elements() numbers. kU8: x / scale rounded
-  /// to the nearest, halves to even, plus zero_point, clamped to 0 to 255; a NaN becomes 0. kI16:
-  /// the same, clamped to -32768 to 32767; a NaN becomes -32768.
+  /// to the nearest, halves to even, plus zero_point, clamped to 0 to 255; a NaN becomes 0. With
+  /// by_channel: x / scales[c] + zero_points[c] rounded and clamped so. kI16: as kU8, clamped to
+  /// -32768 to 32767; a NaN becomes -32768.
   void FromFloats(const float* values, uint8_t* bytes) const;
 };
 

@@ -38,6 +38,9 @@ typedef struct {
   int64_t shape[4]; /* NHWC or NC, batch written as 1. */
   float scale;      /* But for OCTET_FLOAT32: real = scale * (q - zero_point). */
   int32_t zero_point;
+  /* Of an OCTET_UINT8 input whose codes are pixels, and whose scale is 0, by channel:
+   * real = channel_scale[c] * (q - channel_zero_point[c]). See TensorDescription. */
+  float channel_scale[4], channel_zero_point[4];
 } octet_tensor;
 
 /* Maps and validates an .octet file. */
