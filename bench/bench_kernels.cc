@@ -31,8 +31,9 @@
 namespace octet::bench {
 namespace {
 
-enum class Kernel { kU8U8, kU8F32, kF32, kF16 };
-constexpr Kernel kKernels[] = {Kernel::kU8U8, Kernel::kU8F32, Kernel::kF32, Kernel::kF16};
+enum class Kernel { kU8U8, kU8F32, kI16I16, kF32, kF16 };
+constexpr Kernel kKernels[] = {Kernel::kU8U8, Kernel::kU8F32, Kernel::kI16I16, Kernel::kF32,
+                               Kernel::kF16};
 
 const char* KernelName(Kernel k) {
   switch (k) {
@@ -40,6 +41,8 @@ const char* KernelName(Kernel k) {
       return "u8_u8";
     case Kernel::kU8F32:
       return "u8_f32";
+    case Kernel::kI16I16:
+      return "i16_i16";
     case Kernel::kF32:
       return "f32";
     case Kernel::kF16:
@@ -49,7 +52,7 @@ const char* KernelName(Kernel k) {
 }
 
 Arithmetic ArithmeticOf(Kernel k) {
-  return k == Kernel::kU8U8 || k == Kernel::kU8F32 ? Arithmetic::kInt8 : Arithmetic::kFloat;
+  return k == Kernel::kF32 || k == Kernel::kF16 ? Arithmetic::kFloat : Arithmetic::kInt8;
 }
 
 /// A convolution with its surroundings: what makes two layers of a network different work.
@@ -104,15 +107,16 @@ class Random {
 /// A graph of this one layer.
 Graph MakeGraph(const Layer& layer, Kernel kernel) {
   const bool integer = ArithmeticOf(kernel) == Arithmetic::kInt8;
-  const DType in = integer ? DType::kU8 : DType::kF32;
-  const DType out = kernel == Kernel::kU8U8 ? DType::kU8 : DType::kF32;
+  const bool wide = kernel == Kernel::kI16I16;
+  const DType in = wide ? DType::kI16 : integer ? DType::kU8 : DType::kF32;
+  const DType out = kernel == Kernel::kU8F32 ? DType::kF32 : in;
   Random random;
   Graph g;
   const TensorId x = g.AddActivation("x", in, layer.input);
   const TensorId y = g.AddActivation("y", out, layer.output);
-  constexpr float kScale = 0.02f;
-  if (integer) g.tensor(x).quantization = {kScale, 0};
-  if (out == DType::kU8) g.tensor(y).quantization = {kScale, 0};
+  const float scale = wide ? 0.02f / 128.0f : 0.02f;
+  if (integer) g.tensor(x).quantization = {scale, 0};
+  if (out != DType::kF32) g.tensor(y).quantization = {scale, 0};
   g.inputs = {x};
   g.outputs = {y};
 
@@ -138,6 +142,9 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
   if (kernel == Kernel::kU8U8) {
     const std::vector<int32_t> bias(channels, 100);
     inputs[kInputBias] = g.AddConstant("b", DType::kI32, per_channel, bias.data(), channels * 4);
+  } else if (wide) {
+    const std::vector<int64_t> bias(channels, 12800);
+    inputs[kInputBias] = g.AddConstant("b", DType::kI64, per_channel, bias.data(), channels * 8);
   } else if (!integer) {
     const std::vector<float> bias(channels, 0.1f);
     inputs[kInputBias] = g.AddConstant("b", DType::kF32, per_channel, bias.data(), channels * 4);
@@ -172,6 +179,9 @@ std::vector<uint8_t> MakeInput(const Tensor& t) {
     const float v = std::fabs(random.Normal());
     if (t.dtype == DType::kU8) {
       bytes[i] = static_cast<uint8_t>(std::min(v * 50.0f, 255.0f));
+    } else if (t.dtype == DType::kI16) {
+      const auto code = static_cast<int16_t>(std::min(v * 6400.0f, 32767.0f));
+      std::memcpy(bytes.data() + i * 2, &code, 2);
     } else {
       std::memcpy(bytes.data() + i * 4, &v, 4);
     }

@@ -154,9 +154,11 @@ struct DataChoice {
 };
 
 struct Data : DataChoice {
-  std::optional<SampleSet> set;  ///< Made when first asked for.
-  std::string text;              ///< For people.
-  std::string labels_doubt;      ///< Why labels are not used; empty where they are.
+  std::optional<SampleSet> set;        ///< Made when first asked for.
+  std::string text;                    ///< For people.
+  std::string labels_doubt;            ///< Why labels are not used; empty where they are.
+  std::optional<OutputMeter> meter;    ///< On those held, made when first asked for.
+  std::optional<FloatOutputs> floats;  ///< On all, likewise.
 };
 
 /// What all files are made of.
@@ -167,7 +169,6 @@ struct Source {
   bool raw_pixels = false;
   std::optional<CalibrationTable> table;
   Data calibration, evaluation;          ///< The latter for a budget.
-  std::optional<OutputMeter> meter;      ///< On the former, made when first asked for.
   std::string ranges_from;               ///< For people.
   std::optional<ValueRange> measured;    ///< The input's range in the calibration.
   std::vector<std::string> doubts;       ///< Of the same.
@@ -347,11 +348,21 @@ Result<Verdict> Measure(const Arguments& a, Source* source, const std::vector<st
   Data* data = source->evaluation.given() ? &source->evaluation : &source->calibration;
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
                          Model::FromMemory(bytes.data(), bytes.size()));
+  const bool metered = data->meter && data->set->holds_all();
+  if (!metered && !data->floats) {
+    const auto run = [&](const DatasetSamples& samples, Progress* bar) {
+      return RunFloat(source->graph, samples.next, samples.label,
+                      [bar](int64_t done) { bar->Update(done); });
+    };
+    OCTET_ASSIGN_OR_RETURN(data->floats,
+                           OverSamples<FloatOutputs>(a, source->graph, data, "measuring", run));
+  }
+  const FloatOutputs& floats = metered ? data->meter->float_outputs() : *data->floats;
   OCTET_ASSIGN_OR_RETURN(
       const Verdict verdict,
       OverSamples<Verdict>(
           a, source->graph, data, "measuring", [&](const DatasetSamples& samples, Progress* bar) {
-            return Judge(source->graph, model, samples.next, samples.label,
+            return Judge(source->graph, floats, model, samples.next,
                          [bar](int64_t done, const auto&, const auto&) { bar->Update(done); });
           }));
   if (!data->labels_doubt.empty()) warnings->Add(data->labels_doubt);
@@ -375,10 +386,10 @@ Result<Quantized> Quantize(const Arguments& a, Source* source, const QuantizeOpt
     return q;
   }
   SampleSet* samples = &*source->calibration.set;
-  if (!source->meter) {
-    OCTET_ASSIGN_OR_RETURN(source->meter, OutputMeter::Create(source->graph, [samples] {
-                             return samples->OpenHeld();
-                           }));
+  std::optional<OutputMeter>& meter = source->calibration.meter;
+  if (!meter) {
+    OCTET_ASSIGN_OR_RETURN(
+        meter, OutputMeter::Create(source->graph, [samples] { return samples->OpenHeld(); }));
   }
   TuneOptions tune;
   tune.steps = a.tune;
@@ -386,7 +397,7 @@ Result<Quantized> Quantize(const Arguments& a, Source* source, const QuantizeOpt
   OCTET_ASSIGN_OR_RETURN(Tuned tuned, [&] {
     Progress bar("rounding", 1000);
     tune.progress = [&bar](double share) { bar.Update(static_cast<int64_t>(share * 1000.0)); };
-    return Tune(source->graph, options, *table, samples, *source->meter, tune);
+    return Tune(source->graph, options, *table, samples, *meter, tune);
   }());
   q.steps = std::move(tuned.steps);
   q.graph = tuned.graph;
@@ -404,13 +415,14 @@ Result<Quantized> Quantize(const Arguments& a, Source* source, const QuantizeOpt
   };
   OCTET_RETURN_IF_ERROR(
       OverSamples<int64_t>(a, source->graph, &source->evaluation, "reading", count).status());
+  std::optional<OutputMeter>& judge = source->evaluation.meter;
   OCTET_ASSIGN_OR_RETURN(
-      const OutputMeter judge,
+      judge,
       OutputMeter::Create(source->graph, [set = &*source->evaluation.set] { return set->Open(); }));
   std::optional<Progress> bar;
   std::string last;
   OCTET_ASSIGN_OR_RETURN(BudgetResult result,
-                         HoldBudget(tuned, options, a.budget, judge, samples->held(),
+                         HoldBudget(tuned, options, a.budget, *judge, samples->held(),
                                     [&](const char* what, int64_t done, int64_t total) {
                                       if (last != what) bar.emplace(what, total);
                                       last = what;

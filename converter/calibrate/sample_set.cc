@@ -8,7 +8,7 @@
 namespace octet {
 
 Result<DatasetSamples> SampleSet::Open() {
-  if (passed_ && every_ == 1) return OpenHeld();
+  if (holds_all()) return OpenHeld();
   OCTET_ASSIGN_OR_RETURN(DatasetSamples samples, open_());
   if (passed_) return samples;
   held_.clear();

@@ -33,6 +33,7 @@ class SampleSet {
 
   /// After the first pass: those in memory, spread evenly over all, kMostHeldBytes at most.
   const std::vector<NamedSample>& held() const { return held_; }
+  bool holds_all() const { return passed_ && every_ == 1; }
 
  private:
   OpenFn open_;

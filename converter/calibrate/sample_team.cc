@@ -3,15 +3,10 @@
 #include <algorithm>
 #include <future>
 #include <thread>
-#include <utility>
-
-#include "formats/base/macros.h"
 
 namespace octet {
 
-Result<SampleTeam> SampleTeam::Create(Graph graph, size_t most) {
-  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model,
-                         ModelFromGraph(std::move(graph)));
+Result<SampleTeam> SampleTeam::Create(const std::shared_ptr<const Model>& model, size_t most) {
   SampleTeam team;
   team.input_ = model->Describe().inputs[0];
   team.output_ = model->Describe().outputs[0];

@@ -6,10 +6,12 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "converter/calibrate/calibration.h"
 #include "engine/src/runner.h"
+#include "formats/base/macros.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -20,7 +22,11 @@ namespace octet {
 class SampleTeam {
  public:
   /// Of at most `most` members, and one at least. Errors: those of GraphRunner::Create.
-  static Result<SampleTeam> Create(Graph graph, size_t most = 16);
+  static Result<SampleTeam> Create(Graph graph, size_t most = 16) {
+    OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, ModelFromGraph(std::move(graph)));
+    return Create(model, most);
+  }
+  static Result<SampleTeam> Create(const std::shared_ptr<const Model>& model, size_t most = 16);
 
   size_t size() const { return members_.size(); }
   const Graph& graph() const { return members_[0].runner->graph(); }

@@ -525,23 +525,25 @@ class LayerComparison {
 
   Status JudgeAll() {
     size_t at = 0;
+    const SampleSource next = [&](float* to) -> Result<bool> {
+      if (at == samples_.size()) return false;
+      samples_[at++].input.CopyTo(to);
+      return true;
+    };
+    OCTET_ASSIGN_OR_RETURN(const FloatOutputs floats,
+                           RunFloat(before(), next, [&] { return samples_[at - 1].label; }, {}));
+    at = 0;
     OCTET_ASSIGN_OR_RETURN(
         report_.verdict,
-        Judge(
-            before(), after_model_,
-            [&](float* to) -> Result<bool> {
-              if (at == samples_.size()) return false;
-              samples_[at++].input.CopyTo(to);
-              return true;
-            },
-            [&] { return samples_[at - 1].label; },
-            [&](int64_t done, const Values& want, const Values& got) {
-              if (Largest(want) != Largest(got)) {
-                report_.changed.push_back({samples_[at - 1].name, samples_[at - 1].label,
-                                           Best(before(), want), Best(after(), got)});
-              }
-              Progress("measuring", static_cast<size_t>(done), samples_.size());
-            }));
+        Judge(before(), floats, after_model_, next,
+              [&](int64_t done, const Values& want, const Values& got) {
+                const NamedSample& sample = samples_[static_cast<size_t>(done - 1)];
+                if (Largest(want) != Largest(got)) {
+                  report_.changed.push_back(
+                      {sample.name, sample.label, Best(before(), want), Best(after(), got)});
+                }
+                Progress("measuring", static_cast<size_t>(done), samples_.size());
+              }));
     return OkStatus();
   }
 

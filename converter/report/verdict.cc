@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/src/runner.h"
+#include "converter/calibrate/sample_team.h"
 #include "formats/base/finite.h"
 #include "formats/base/macros.h"
 #include "formats/base/median.h"
@@ -18,43 +18,41 @@
 namespace octet {
 namespace {
 
-/// One of the two networks.
-class Side {
- public:
-  static Result<Side> Open(std::shared_ptr<const Model> model) {
-    Side s;
-    s.description_ = model->Describe();
-    OCTET_ASSIGN_OR_RETURN(s.runner_, GraphRunner::Create(std::move(model)));
-    s.input_.resize(s.description_.inputs[0].num_bytes());
-    s.values_.resize(s.description_.outputs[0].num_elements());
-    return s;
+/// For times; more are not needed for a median.
+constexpr size_t kTimedSamples = 15;
+
+/// Milliseconds of each run of both networks, in turn, on one thread.
+Status TimeBoth(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
+                const std::vector<std::vector<float>>& samples, Verdict* verdict) {
+  OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> reference, ModelFromGraph(float_graph));
+  std::vector<double> ms[2];
+  std::unique_ptr<GraphRunner> runners[2];
+  OCTET_ASSIGN_OR_RETURN(runners[0], GraphRunner::Create(reference));
+  OCTET_ASSIGN_OR_RETURN(runners[1], GraphRunner::Create(quantized));
+  for (const std::vector<float>& sample : samples) {
+    for (const size_t i : {0, 1}) {
+      const TensorDescription input = (i == 0 ? reference : quantized)->Describe().inputs[0];
+      std::vector<uint8_t> bytes(input.num_bytes());
+      input.FromFloats(sample.data(), bytes.data());
+      const auto begin = std::chrono::steady_clock::now();
+      OCTET_RETURN_IF_ERROR(runners[i]->Run(bytes.data(), {}));
+      ms[i].push_back(
+          std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
+              .count());
+    }
   }
+  verdict->float_ms = Median(ms[0]);
+  verdict->ms = Median(ms[1]);
+  return OkStatus();
+}
 
-  size_t input_elements() const { return description_.inputs[0].num_elements(); }
-
-  /// The first output as numbers, valid until the next call.
-  Result<const std::vector<float>*> Run(const float* input) {
-    description_.inputs[0].FromFloats(input, input_.data());
-    const auto begin = std::chrono::steady_clock::now();
-    OCTET_RETURN_IF_ERROR(runner_->Run(input_.data(), {}));
-    ms_.push_back(
-        std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - begin)
-            .count());
-    description_.outputs[0].ToFloats(runner_->output(0).data(), values_.data());
-    OCTET_RETURN_IF_ERROR(
-        CheckFinite(values_).WithContext("output " + description_.outputs[0].name));
-    return &values_;
-  }
-
-  double median_ms() const { return Median(ms_); }
-
- private:
-  ModelDescription description_;
-  std::unique_ptr<GraphRunner> runner_;
-  std::vector<uint8_t> input_;
-  std::vector<float> values_;
-  std::vector<double> ms_;
-};
+/// The first output of a member's network, finite.
+Result<std::vector<float>> OutputOf(const SampleTeam& team, size_t member) {
+  std::vector<float> values = team.output(member);
+  const Graph& g = team.graph();
+  OCTET_RETURN_IF_ERROR(CheckFinite(values).WithContext("output " + g.tensor(g.outputs[0]).name));
+  return values;
+}
 
 /// A single output has nothing beside it.
 double Mean(const std::vector<float>& v) {
@@ -126,41 +124,64 @@ size_t Largest(const std::vector<float>& values) {
   return static_cast<size_t>(std::max_element(values.begin(), values.end()) - values.begin());
 }
 
-Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
-                      const SampleSource& next, const std::function<int()>& label,
+Result<FloatOutputs> RunFloat(const Graph& graph, const SampleSource& next,
+                              const std::function<int()>& label,
+                              const std::function<void(int64_t done)>& progress) {
+  OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(graph));
+  FloatOutputs floats;
+  for (;;) {
+    const auto took = [&](size_t) { floats.labels.push_back(label ? label() : -1); };
+    OCTET_ASSIGN_OR_RETURN(const size_t count, team.Run(next, took, {}));
+    if (count == 0) break;
+    for (size_t member = 0; member < count; ++member) {
+      OCTET_ASSIGN_OR_RETURN(std::vector<float> output, OutputOf(team, member));
+      floats.outputs.push_back(std::move(output));
+    }
+    if (progress) progress(std::ssize(floats.outputs));
+  }
+  if (floats.outputs.empty()) return InvalidArgument("the data holds no sample");
+  return floats;
+}
+
+Result<Verdict> Judge(const Graph& float_graph, const FloatOutputs& floats,
+                      const std::shared_ptr<const Model>& quantized, const SampleSource& next,
                       const JudgeObserver& observer) {
-  OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> reference, ModelFromGraph(float_graph));
-  OCTET_ASSIGN_OR_RETURN(Side before, Side::Open(std::move(reference)));
-  OCTET_ASSIGN_OR_RETURN(Side after, Side::Open(quantized));
-  std::vector<float> input(before.input_elements());
+  OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(quantized));
+  std::vector<std::vector<float>> timed;
   Verdict verdict;
   Energies energies;
+  size_t at = 0;
   for (;;) {
-    OCTET_ASSIGN_OR_RETURN(const bool more, next(input.data()));
-    if (!more) break;
-    OCTET_ASSIGN_OR_RETURN(const std::vector<float>* want, before.Run(input.data()));
-    OCTET_ASSIGN_OR_RETURN(const std::vector<float>* got, after.Run(input.data()));
-    const auto before_top = static_cast<std::ptrdiff_t>(Largest(*want)),
-               after_top = static_cast<std::ptrdiff_t>(Largest(*got));
-    verdict.labels_kept += before_top == after_top;
-    const int known = label ? label() : -1;
-    verdict.beyond += known >= std::ssize(*want);
-    if (known >= 0 && known < static_cast<std::ptrdiff_t>(want->size())) {
-      const bool was = before_top == known, is = after_top == known;
-      ++verdict.labelled;
-      verdict.float_correct += was;
-      verdict.correct += is;
-      verdict.lost += was && !is;
-      verdict.won += is && !was;
+    OCTET_ASSIGN_OR_RETURN(const size_t count, team.Run(next, {}, {}));
+    if (count == 0) break;
+    for (size_t member = 0; member < count; ++member, ++at) {
+      OCTET_ASSIGN_OR_RETURN(const std::vector<float> got, OutputOf(team, member));
+      if (at >= floats.outputs.size() || floats.outputs[at].size() != got.size())
+        return InternalError("the networks have other samples, or other outputs");
+      const std::vector<float>& want = floats.outputs[at];
+      const auto before_top = static_cast<std::ptrdiff_t>(Largest(want)),
+                 after_top = static_cast<std::ptrdiff_t>(Largest(got));
+      verdict.labels_kept += before_top == after_top;
+      const int known = floats.labels[at];
+      verdict.beyond += known >= std::ssize(want);
+      if (known >= 0 && known < std::ssize(want)) {
+        const bool was = before_top == known, is = after_top == known;
+        ++verdict.labelled;
+        verdict.float_correct += was;
+        verdict.correct += is;
+        verdict.lost += was && !is;
+        verdict.won += is && !was;
+      }
+      energies.Add(want, got);
+      ++verdict.samples;
+      if (timed.size() < kTimedSamples) timed.push_back(team.sample(member));
+      if (observer) observer(verdict.samples, want, got);
     }
-    energies.Add(*want, *got);
-    ++verdict.samples;
-    if (observer) observer(verdict.samples, *want, *got);
   }
-  if (verdict.samples == 0) return InvalidArgument("the data holds no sample");
+  if (at != floats.outputs.size())
+    return InternalError("the networks have other samples, or other outputs");
   verdict.sqnr_db = energies.Decibels();
-  verdict.ms = after.median_ms();
-  verdict.float_ms = before.median_ms();
+  OCTET_RETURN_IF_ERROR(TimeBoth(float_graph, quantized, timed, &verdict));
   return verdict;
 }
 

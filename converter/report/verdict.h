@@ -56,16 +56,30 @@ struct Energies {
 /// Place of the largest, the first of equals.
 size_t Largest(const std::vector<float>& values);
 
+/// What a float network says of samples: once for all networks that are made of it.
+struct FloatOutputs {
+  std::vector<std::vector<float>> outputs;  ///< The first output of each.
+  std::vector<int> labels;                  ///< Their classes; -1 unknown.
+};
+
+/// Runs `graph` on each sample of `next`, several at once. `label` gives the last sample's class,
+/// or -1; it may be empty, as `progress`. Errors: those of `next` and Run; kInvalidArgument without
+/// a sample, or for an output that is not finite.
+Result<FloatOutputs> RunFloat(const Graph& graph, const SampleSource& next,
+                              const std::function<int()>& label,
+                              const std::function<void(int64_t done)>& progress);
+
 /// Told the number of samples so far, and what both networks said of the last one.
 using JudgeObserver = std::function<void(int64_t done, const std::vector<float>& want,
                                          const std::vector<float>& got)>;
 
-/// Runs both on each sample of `next` in turn, on one thread. `float_graph` has the input of `next`
-/// in float32, and `quantized` the same in float32 or uint8. `label` gives the last sample's class,
-/// or -1; it may be empty, as `observer`. Errors: those of `next` and Run; kInvalidArgument without
-/// a sample.
-Result<Verdict> Judge(const Graph& float_graph, const std::shared_ptr<const Model>& quantized,
-                      const SampleSource& next, const std::function<int()>& label,
+/// Runs `quantized` on each sample of `next`, several at once; `floats` has what `float_graph` said
+/// of the same. `float_graph` has the input of `next` in float32, and `quantized` the same in
+/// float32 or codes; both are timed on some samples, in turn and by themselves. `observer` may be
+/// empty. Errors: those of `next` and Run; kInvalidArgument for an output that is not finite;
+/// kInternal for other samples than those of `floats`.
+Result<Verdict> Judge(const Graph& float_graph, const FloatOutputs& floats,
+                      const std::shared_ptr<const Model>& quantized, const SampleSource& next,
                       const JudgeObserver& observer);
 
 }  // namespace octet

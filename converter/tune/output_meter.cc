@@ -27,27 +27,27 @@ TensorId AnswerOf(const Graph& g) {
 Result<OutputMeter> OutputMeter::Create(const Graph& original, OpenFn open) {
   OutputMeter meter(std::move(open));
   Energies energies;
-  OCTET_RETURN_IF_ERROR(
-      meter.Run(original, [&](std::vector<float> values, int label) -> Result<bool> {
-        if (label >= static_cast<int>(values.size())) label = -1;
-        energies.Add(values, values);
-        ++meter.float_score_.samples;
-        if (label >= 0) {
-          ++meter.float_score_.labelled;
-          meter.float_score_.float_correct += static_cast<int>(Largest(values)) == label;
-        }
-        meter.answers_.push_back({std::move(values), label});
-        return true;
-      }));
+  OCTET_RETURN_IF_ERROR(meter.Run(original, [&](Said said) -> Result<bool> {
+    meter.float_outputs_.labels.push_back(said.label);
+    meter.float_outputs_.outputs.push_back(std::move(said.output));
+    const int label = said.label < static_cast<int>(said.answer.size()) ? said.label : -1;
+    energies.Add(said.answer, said.answer);
+    ++meter.float_score_.samples;
+    if (label >= 0) {
+      ++meter.float_score_.labelled;
+      meter.float_score_.float_correct += static_cast<int>(Largest(said.answer)) == label;
+    }
+    meter.answers_.push_back({std::move(said.answer), label});
+    return true;
+  }));
   if (meter.answers_.empty()) return InvalidArgument("the data holds no sample");
   meter.float_score_.correct = meter.float_score_.float_correct;
   meter.signal_ = energies.signal;
   return meter;
 }
 
-Status OutputMeter::Run(
-    const Graph& graph,
-    const std::function<Result<bool>(std::vector<float> answer, int label)>& use) const {
+Status OutputMeter::Run(const Graph& graph,
+                        const std::function<Result<bool>(Said said)>& use) const {
   OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(graph));
   OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples, open_());
   const TensorId wanted = AnswerOf(team.graph());
@@ -63,9 +63,10 @@ Status OutputMeter::Run(
               if (id == wanted) AppendNumbers(team.graph().tensor(id), view, &answers[member]);
             }));
     for (size_t member = 0; member < count; ++member) {
+      Said said{std::move(answers[member]), team.output(member), labels[member]};
       // Of a network that is no more than its last function nothing was shown.
-      if (answers[member].empty()) answers[member] = team.output(member);
-      OCTET_ASSIGN_OR_RETURN(const bool go_on, use(std::move(answers[member]), labels[member]));
+      if (said.answer.empty()) said.answer = said.output;
+      OCTET_ASSIGN_OR_RETURN(const bool go_on, use(std::move(said)));
       if (!go_on) return OkStatus();
     }
     if (count == 0) return OkStatus();
@@ -79,7 +80,8 @@ Result<OutputScore> OutputMeter::Score(const Graph& quantized, const GoOn& go_on
   OutputScore score = float_score_;
   // A sample that the float network has wrong may be right.
   int64_t possible = score.labelled - score.float_correct;
-  OCTET_RETURN_IF_ERROR(Run(quantized, [&](const std::vector<float>& got, int) -> Result<bool> {
+  OCTET_RETURN_IF_ERROR(Run(quantized, [&](const Said& said) -> Result<bool> {
+    const std::vector<float>& got = said.answer;
     if (at >= answers_.size() || got.size() != answers_[at].values.size())
       return InternalError("the quantized network has other answers than the float one");
     const auto& [want, label] = answers_[at++];

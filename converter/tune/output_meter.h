@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "converter/calibrate/sample_source.h"
+#include "converter/report/verdict.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 
@@ -39,6 +40,9 @@ class OutputMeter {
   /// Told the best score that is still possible after some of the samples.
   using GoOn = std::function<bool(const OutputScore& at_best)>;
 
+  /// Of the samples, in their order.
+  const FloatOutputs& float_outputs() const { return float_outputs_; }
+
   /// Runs `quantized` on all of them, several at once; the result does not depend on how many.
   /// Where `go_on` says no, that at_best is the result.
   Result<OutputScore> Score(const Graph& quantized, const GoOn& go_on = {}) const;
@@ -51,12 +55,17 @@ class OutputMeter {
   };
 
   explicit OutputMeter(OpenFn open) : open_(std::move(open)) {}
+  /// What a network says of a sample.
+  struct Said {
+    std::vector<float> answer, output;
+    int label = -1;  ///< -1 unknown.
+  };
   /// Calls `use` for each sample, in their order, until it says no.
-  Status Run(const Graph& graph,
-             const std::function<Result<bool>(std::vector<float> answer, int label)>& use) const;
+  Status Run(const Graph& graph, const std::function<Result<bool>(Said said)>& use) const;
 
   OpenFn open_;
   std::vector<Answer> answers_;
+  FloatOutputs float_outputs_;
   OutputScore float_score_;  ///< Its own.
   double signal_ = 0.0;      ///< Of all answers.
 };

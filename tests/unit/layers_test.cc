@@ -179,7 +179,9 @@ TEST(LayersTest, IsolatedIsTheNetworkWithThatLayerAlone) {
     }
     const auto model = ModelFromGraph(alone);
     ASSERT_TRUE(model.ok()) << model.status().message();
-    const auto verdict = Judge(g, *model, SourceOf(samples), {}, {});
+    const auto floats = RunFloat(g, SourceOf(samples), {}, {});
+    ASSERT_TRUE(floats.ok());
+    const auto verdict = Judge(g, *floats, *model, SourceOf(samples), {});
     ASSERT_TRUE(verdict.ok()) << verdict.status().message();
     EXPECT_NEAR(LayerOf(r, name).isolated_sqnr_db, verdict->sqnr_db, 0.05) << name;
   }

@@ -34,15 +34,17 @@ Result<Verdict> JudgeOn(const std::array<float, 6>& changed,
   const Result<std::shared_ptr<const Model>> model = ModelFromGraph(Network(changed));
   if (!model.ok()) return model.status();
   size_t at = 0;
-  return Judge(
-      Network(kWeights), *model,
-      [&](float* to) -> Result<bool> {
-        if (at == samples.size()) return false;
-        std::copy(samples[at].begin(), samples[at].end(), to);
-        ++at;
-        return true;
-      },
-      [&] { return labels.empty() ? -1 : labels[at - 1]; }, {});
+  const SampleSource next = [&](float* to) -> Result<bool> {
+    if (at == samples.size()) return false;
+    std::copy(samples[at].begin(), samples[at].end(), to);
+    ++at;
+    return true;
+  };
+  const Result<FloatOutputs> floats =
+      RunFloat(Network(kWeights), next, [&] { return labels.empty() ? -1 : labels[at - 1]; }, {});
+  if (!floats.ok()) return floats.status();
+  at = 0;
+  return Judge(Network(kWeights), *floats, *model, next, {});
 }
 
 TEST(VerdictTest, CountsLabelsAndNoise) {
@@ -118,6 +120,26 @@ TEST(VerdictTest, TheSameNetworkIsExact) {
   EXPECT_EQ(DecibelText(v->sqnr_db), "exact");
   EXPECT_EQ(DecibelText(33.06), "33.1 dB");
   EXPECT_EQ(DecibelText(-std::numeric_limits<double>::infinity()), "-inf dB");
+}
+
+/// More samples than cores, and another network's.
+TEST(VerdictTest, SamplesAreJudgedInTheirOrder) {
+  std::vector<std::array<float, 2>> samples;
+  std::vector<int> labels;
+  for (int i = 0; i < 101; ++i) {
+    samples.push_back({i % 3 == 0 ? 1.0f : 0.0f, i % 3 == 0 ? 0.0f : 1.0f});
+    labels.push_back(i % 3 == 0 ? 0 : 1);
+  }
+  const Result<Verdict> v = JudgeOn({4, 0, 0, 0, 1, 1}, samples, labels);
+  ASSERT_TRUE(v.ok()) << v.status().message();
+  EXPECT_EQ(v->samples, 101);
+  EXPECT_EQ(v->float_correct, 101);
+  EXPECT_EQ(v->correct, 34);
+  EXPECT_EQ(v->lost, 67);
+  const Result<std::shared_ptr<const Model>> model = ModelFromGraph(Network(kWeights));
+  const Result<Verdict> none =
+      Judge(Network(kWeights), {{{1, 0, 0}}, {-1}}, *model, [](float*) { return false; }, {});
+  EXPECT_EQ(none.status().code(), StatusCode::kInternal);
 }
 
 TEST(VerdictTest, NothingIsSaidOfNothing) {
