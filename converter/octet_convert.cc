@@ -481,6 +481,8 @@ Result<Converted> ConvertTo(const Arguments& a, Source* from, Precision precisio
   report.output = output;
   report.tuning = std::move(made.steps);
   report.budget = std::move(made.budget);
+  for (const std::string& name : options.keep) report.by_hand.push_back(name + " in fp32");
+  for (const std::string& name : options.widen) report.by_hand.push_back(name + " in int16x8");
   report.labels_source = a.labels.empty() ? "the source" : a.labels;
   report.data = source.ranges_from.empty() ? source.calibration.text : source.ranges_from;
   if (table != nullptr) {

@@ -146,6 +146,8 @@ std::string ReportText(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     s += StrCat("\ncalibration: ", r.calibration_method, ", ", r.calibration_samples, " samples");
   }
+  for (size_t i = 0; i < r.by_hand.size(); ++i)
+    s += (i == 0 ? "\nby hand:     " : ", ") + r.by_hand[i];
   if (r.budget) {
     const std::vector<std::string> lines = BudgetLines(*r.budget);
     for (size_t i = 0; i < lines.size(); ++i)
@@ -197,6 +199,7 @@ std::string ReportJson(const ConversionReport& r) {
   if (!r.calibration_method.empty()) {
     json["calibration"] = {{"method", r.calibration_method}, {"samples", r.calibration_samples}};
   }
+  if (!r.by_hand.empty()) json["by_hand"] = r.by_hand;
   if (r.budget) json["budget"] = BudgetJson(*r.budget);
   for (const TuneResult& t : r.tuning) {
     json["tuning"].push_back({{"step", NameOf(kTuneStepNames, t.step)},

@@ -41,8 +41,9 @@ struct ConversionReport {
   std::optional<Comparison> comparison;
   std::vector<TuneResult> tuning;  ///< Steps that were tried.
   std::optional<BudgetReport> budget;
-  std::optional<Verdict> verdict;  ///< Of networks that were quantized, where there is data.
-  std::string no_verdict;          ///< Else why there is none; empty where nothing was quantized.
+  std::vector<std::string> by_hand;  ///< Of --keep and --widen: "conv1 in fp32".
+  std::optional<Verdict> verdict;    ///< Of networks that were quantized, where there is data.
+  std::string no_verdict;            ///< Else why there is none; empty where nothing was quantized.
   /// Choices that were made for the user; the text has none, they go to stderr.
   std::vector<std::string> notes;
   std::vector<std::string> warnings;  ///< Likewise.
@@ -64,7 +65,7 @@ std::string ReportJson(const ConversionReport& report);
 std::string VerdictText(const Verdict& verdict, double size);
 nlohmann::ordered_json VerdictJson(const Verdict& verdict);
 
-/// What was allowed and what came of it, and behind it a line for each layer in float.
+/// What was allowed and what came of it, and behind it a line for each layer raised.
 std::vector<std::string> BudgetLines(const BudgetReport& report);
 
 /// "compared: with a.npy, ...".

@@ -354,6 +354,7 @@ Result<Graph> UpTo(const Graph& g, const Node& last) {
   Graph part = g;
   part.nodes.resize(static_cast<size_t>(&last - g.nodes.data()) + 1);
   part.outputs = {last.output};
+  part.metadata.labels.clear();  // Of the whole network's output.
   OCTET_RETURN_IF_ERROR(RemoveUnused(&part));
   return part;
 }

@@ -151,13 +151,18 @@ TEST_F(OctetConvertTest, HoldsABudget) {
   const Outcome kept = RunCommand(by_hand + " --keep=" + Quote(layer));
   EXPECT_EQ(kept.code, 0) << kept.err;
   EXPECT_NE(kept.out.find("\nin float32:  "), std::string::npos) << kept.out;
-  EXPECT_NE(kept.out.find(layer), std::string::npos) << kept.out;
+  EXPECT_NE(kept.out.find("\nby hand:     " + layer + " in fp32\n"), std::string::npos) << kept.out;
+  const Outcome wide = RunCommand(by_hand + " --widen=" + Quote(layer) + " --json");
+  ASSERT_EQ(wide.code, 0) << wide.err;
+  EXPECT_EQ(Json::parse(wide.out, nullptr, false)["by_hand"], Json({layer + " in int16x8"}));
+  EXPECT_NE(RunCommand(kOctet + " inspect " + File("budget.octet")).out.find(" --widen=" + layer),
+            std::string::npos);
   const Outcome none = RunCommand(by_hand + " --keep=nothing");
   EXPECT_EQ(none.code, 1);
   EXPECT_NE(none.err.find("--keep=nothing: no layer has this name, of "), std::string::npos)
       << none.err;
-  for (const char* wrong : {" --max-drop=1 --precision=hybrid", " --max-drop=101",
-                            " --max-drop=1 --require-int8", " --min-sqnr=no"})
+  for (const char* wrong : {" --max-drop=1 --precision=hybrid", " --precision=hybrid --widen=x",
+                            " --max-drop=101", " --max-drop=1 --require-int8", " --min-sqnr=no"})
     EXPECT_EQ(RunCommand(convert + wrong).code, 2) << wrong;
 }
 

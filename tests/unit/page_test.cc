@@ -46,6 +46,7 @@ ReportPage Filled(const std::string& name, size_t layers, size_t photos) {
   after.confusion = {{{0, 0}, 4}, {{0, 2}, 1}, {{1, 1}, 4}, {{1, 2}, 1}};
   after.tuning = {{TuneStep::kRounding, 30.0, 32.5, true}};
   after.budget = {name, name};
+  after.by_hand = {name};
   LayerReport report;
   report.isolated_samples = 4;
   report.verdict.sqnr_db = 32.5;

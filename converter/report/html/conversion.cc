@@ -60,6 +60,7 @@ Status FillPage(const PageSource& source, std::span<const PageFile> files,
     PageModel& m = page->models[i + 1];
     if (!evaluated && r.verdict) SetVerdict(*r.verdict, &page->models[0], &m, page);
     m.tuning = r.tuning;
+    m.by_hand = r.by_hand;
     if (r.budget) m.budget = BudgetLines(*r.budget);
     if (source.samples.empty()) continue;
     Result<LayerReport> layers =

@@ -553,13 +553,13 @@ class Page {
 
   void Decisions() {
     if (std::none_of(page_.models.begin(), page_.models.end(),
-                     [](const PageModel& m) { return !m.tuning.empty() || !m.budget.empty(); }))
+                     [](const PageModel& m) { return m.decided(); }))
       return;
     Open("decisions", "What was tried",
          StrCat("Each step is kept where the answers come nearer to the original's by ",
                 kWorthwhileDb, " dB or more."));
     for (const PageModel& m : page_.models) {
-      if (m.tuning.empty() && m.budget.empty()) continue;
+      if (!m.decided()) continue;
       html_ += StrCat("<h3>", Text(m.precision), "</h3>\n");
       if (!m.tuning.empty()) {
         OpenTable("Decibels of the answers, without the step and with it.",
@@ -574,6 +574,10 @@ class Page {
                           Cell(t.kept ? "yes" : "no", "text"), "</tr>\n");
         }
         CloseTable();
+      }
+      if (!m.by_hand.empty()) {
+        html_ += "<p class=\"lead\">By hand:</p>\n";
+        List(m.by_hand, "plain");
       }
       if (!m.budget.empty()) {
         html_ += StrCat("<p class=\"lead\">Budget: ", Text(m.budget[0]),

@@ -29,8 +29,11 @@ struct PageModel {
   int64_t correct = 0, lost = 0, won = 0;
   std::map<std::pair<int, int>, int64_t> confusion;  ///< By true class and the one that it said.
   std::optional<LayerReport> layers;
-  std::vector<TuneResult> tuning;   ///< Steps that were tried.
-  std::vector<std::string> budget;  ///< BudgetLines; empty where none was given.
+  std::vector<TuneResult> tuning;    ///< Steps that were tried.
+  std::vector<std::string> budget;   ///< BudgetLines; empty where none was given.
+  std::vector<std::string> by_hand;  ///< Layers of another precision: "conv1 in fp32".
+
+  bool decided() const { return !tuning.empty() || !budget.empty() || !by_hand.empty(); }
 };
 
 struct PagePhoto {
