@@ -1,7 +1,7 @@
 #include "converter/calibrate/sample_set.h"
 
-#include <algorithm>
-#include <memory>
+#include <span>
+#include <utility>
 
 #include "formats/base/macros.h"
 
@@ -39,17 +39,7 @@ Result<DatasetSamples> SampleSet::Open() {
 }
 
 Result<DatasetSamples> SampleSet::OpenHeld() const {
-  const auto at = std::make_shared<size_t>(0);
-  DatasetSamples samples;
-  samples.size = static_cast<int64_t>(held_.size());
-  samples.next = [this, at](float* to) -> Result<bool> {
-    if (*at == held_.size()) return false;
-    held_[*at].input.CopyTo(to);
-    ++*at;
-    return true;
-  };
-  samples.label = [this, at] { return held_[*at - 1].label; };
-  samples.name = [this, at] { return held_[*at - 1].name; };
+  DatasetSamples samples = SamplesOf(held_);
   samples.description = description_;
   return samples;
 }

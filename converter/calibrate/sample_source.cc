@@ -102,12 +102,19 @@ SourceInput SourceInputOf(const Graph& graph) {
   return s;
 }
 
-SampleSource SourceOf(const std::vector<NamedSample>& samples) {
-  return [&samples, at = size_t{0}](float* to) mutable -> Result<bool> {
-    if (at == samples.size()) return false;
-    samples[at++].input.CopyTo(to);
+DatasetSamples SamplesOf(std::span<const NamedSample> samples) {
+  const auto at = std::make_shared<size_t>(0);
+  DatasetSamples s;
+  s.size = std::ssize(samples);
+  s.next = [samples, at](float* to) -> Result<bool> {
+    if (*at == samples.size()) return false;
+    samples[*at].input.CopyTo(to);
+    ++*at;
     return true;
   };
+  s.label = [samples, at] { return samples[*at - 1].label; };
+  s.name = [samples, at] { return samples[*at - 1].name; };
+  return s;
 }
 
 Result<std::vector<NamedSample>> ReadSamples(

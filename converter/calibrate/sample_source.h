@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,7 +35,7 @@ struct NamedSample {
 };
 
 /// Gives them one after the other; they must outlive it.
-SampleSource SourceOf(const std::vector<NamedSample>& samples);
+DatasetSamples SamplesOf(std::span<const NamedSample> samples);
 
 /// All that `samples` still gives, as inputs of `graph`. Errors: those of `next`; kOutOfMemory for
 /// more than 2 GiB.

@@ -334,11 +334,7 @@ class CodesConverter {
     given_.assign(g_.tensors.size(), DType::kF32);
     for (size_t i = 0; i < g_.nodes.size(); ++i) {
       const Node& n = g_.nodes[i];
-      // These can give floats themselves; a residual would have to be float as well.
-      const bool can_give_float =
-          n.type == OpType::kGlobalAveragePool ||
-          (TraitsOf(n.type).has_weights && n.input(kInputResidual) == kNoTensor);
-      if (!(can_give_float && OnlyFinerReaders(n.output, node_type_[i])))
+      if (!(CanGiveFloats(n) && OnlyFinerReaders(n.output, node_type_[i])))
         given_[n.output] = node_type_[i];
     }
   }
@@ -785,6 +781,11 @@ Precision OwnPrecision(const Graph& graph) {
     return !TraitsOf(n.type).converts && graph.tensor(n.output).dtype == DType::kI16;
   });
   return wide ? Precision::kInt16x8 : Precision::kInt8;
+}
+
+bool CanGiveFloats(const Node& node) {
+  return node.type == OpType::kGlobalAveragePool ||
+         (TraitsOf(node.type).has_weights && node.input(kInputResidual) == kNoTensor);
 }
 
 Quantization ChooseQuantization(const Range& range, DType type) {

@@ -25,6 +25,10 @@ struct QuantizeOptions {
 /// computing.
 bool IsQuantized(const Graph& graph);
 
+/// Whether an integer layer can give its sums as floats, unrounded; a residual would have to be
+/// float as well.
+bool CanGiveFloats(const Node& node);
+
 /// Of a quantized graph int8, or int16x8 where it computes 16 bits; of others what they say.
 Precision OwnPrecision(const Graph& graph);
 

@@ -315,9 +315,9 @@ class LayerComparison {
     }
     OCTET_RETURN_IF_ERROR(same("input", before, before.inputs[0], after, after.inputs[0]));
     OCTET_RETURN_IF_ERROR(same("output", before, before.outputs[0], after, after.outputs[0]));
-    OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> float_model, ModelFromGraph(before));
+    OCTET_ASSIGN_OR_RETURN(before_model_, ModelFromGraph(before));
     OCTET_ASSIGN_OR_RETURN(after_model_, ModelFromGraph(after));
-    OCTET_ASSIGN_OR_RETURN(before_runner_, GraphRunner::Create(float_model));
+    OCTET_ASSIGN_OR_RETURN(before_runner_, GraphRunner::Create(before_model_));
     OCTET_ASSIGN_OR_RETURN(after_runner_, GraphRunner::Create(after_model_));
     return OkStatus();
   }
@@ -524,18 +524,12 @@ class LayerComparison {
   }
 
   Status JudgeAll() {
-    size_t at = 0;
-    const SampleSource next = [&](float* to) -> Result<bool> {
-      if (at == samples_.size()) return false;
-      samples_[at++].input.CopyTo(to);
-      return true;
-    };
+    const DatasetSamples samples = SamplesOf(samples_);
     OCTET_ASSIGN_OR_RETURN(const FloatOutputs floats,
-                           RunFloat(before(), next, [&] { return samples_[at - 1].label; }, {}));
-    at = 0;
+                           RunFloat(before(), samples.next, samples.label, {}));
     OCTET_ASSIGN_OR_RETURN(
         report_.verdict,
-        Judge(before(), floats, after_model_, next,
+        Judge(before(), floats, after_model_, SamplesOf(samples_).next,
               [&](int64_t done, const Values& want, const Values& got) {
                 const NamedSample& sample = samples_[static_cast<size_t>(done - 1)];
                 if (Largest(want) != Largest(got)) {
@@ -547,42 +541,17 @@ class LayerComparison {
     return OkStatus();
   }
 
-  /// The input of one of the networks, made of the numbers of a sample.
-  static const void* InputOf(const Model& model, const Values& sample,
-                             std::vector<uint8_t>* codes) {
-    const TensorDescription& input = model.Describe().inputs[0];
-    if (!IsCodes(input.dtype)) return sample.data();
-    codes->resize(input.num_bytes());
-    input.FromFloats(sample.data(), codes->data());
-    return codes->data();
-  }
-
   Status TimeLayers() {
     for (const bool is_after : {false, true}) {
-      const Graph& g = is_after ? after() : before();
+      const GraphRunner& runner = is_after ? *after_runner_ : *before_runner_;
       std::vector<double>& ms = is_after ? after_ms_ : before_ms_;
       ms.resize(layers_.size());
-      SessionOptions options;
-      options.profile = true;
-      GraphRunner& source = is_after ? *after_runner_ : *before_runner_;
-      OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner,
-                             GraphRunner::Create(source.session()->impl().model, options));
-      const Model& model = *runner->session()->impl().model;
-      std::vector<uint8_t> codes;
-      Values sample = samples_[0].input.Floats();
-      OCTET_RETURN_IF_ERROR(runner->Run(InputOf(model, sample, &codes), {}));
-      runner->session()->ResetProfile();  // The first run is slower.
-      for (size_t i : Spread(std::ssize(samples_), kTimedRuns)) {
-        samples_[i].input.CopyTo(sample.data());
-        OCTET_RETURN_IF_ERROR(runner->Run(InputOf(model, sample, &codes), {}));
-      }
-      const Session::Impl& impl = runner->session()->impl();
-      for (size_t i = 0; i < impl.seconds.size(); ++i) {
-        const int node = impl.plan->ops[i]->node;
-        if (node < 0) continue;
-        const int at = is_after ? layer_of_after_node_[node] : layer_of_[g.nodes[node].output];
-        if (at >= 0)
-          ms[static_cast<size_t>(at)] += impl.seconds[i] * 1e3 / static_cast<double>(impl.runs);
+      OCTET_ASSIGN_OR_RETURN(const std::vector<double> of_nodes,
+                             MsOfNodes(is_after ? after_model_ : before_model_, samples_));
+      for (size_t node = 0; node < of_nodes.size(); ++node) {
+        const int at =
+            is_after ? layer_of_after_node_[node] : layer_of_[runner.graph().nodes[node].output];
+        if (at >= 0) ms[static_cast<size_t>(at)] += of_nodes[node];
       }
     }
     return OkStatus();
@@ -593,7 +562,6 @@ class LayerComparison {
   Status RunBoth(size_t sample, const See& see) {
     std::vector<Values> want(layers_.size()), got(layers_.size());
     want[0] = samples_[sample].input.Floats();
-    std::vector<uint8_t> codes;
     OCTET_RETURN_IF_ERROR(
         before_runner_->Run(want[0].data(), [&](TensorId id, const kernels::ActivationView& view) {
           if (layer_of_[id] >= 0)
@@ -601,9 +569,11 @@ class LayerComparison {
         }));
     std::map<TensorId, size_t> at;
     for (size_t i = 1; i < layers_.size(); ++i) at[layers_[i].after_tensor] = i;
-    const void* input = InputOf(*after_model_, want[0], &codes);
+    const TensorDescription& input = after_model_->Describe().inputs[0];
+    std::vector<uint8_t> bytes(input.num_bytes());
+    input.FromFloats(want[0].data(), bytes.data());
     OCTET_RETURN_IF_ERROR(
-        after_runner_->Run(input, [&](TensorId id, const kernels::ActivationView& view) {
+        after_runner_->Run(bytes.data(), [&](TensorId id, const kernels::ActivationView& view) {
           if (const auto i = at.find(id); i != at.end())
             AppendNumbers(after().tensor(id), view, &got[i->second]);
         }));
@@ -1009,7 +979,7 @@ class LayerComparison {
 
   const std::span<const NamedSample> samples_;
   const CompareLayersOptions& options_;
-  std::shared_ptr<const Model> after_model_;
+  std::shared_ptr<const Model> before_model_, after_model_;
   std::unique_ptr<GraphRunner> before_runner_, after_runner_;
   std::vector<int> before_producer_, after_producer_;
   std::vector<Layer> layers_;
@@ -1041,6 +1011,31 @@ Result<Graph> WithBranchesOf(const Graph& after, Graph before) {
 }
 
 }  // namespace
+
+Result<std::vector<double>> MsOfNodes(const std::shared_ptr<const Model>& model,
+                                      std::span<const NamedSample> samples) {
+  SessionOptions options;
+  options.profile = true;
+  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner,
+                         GraphRunner::Create(model, options));
+  const TensorDescription& input = model->Describe().inputs[0];
+  std::vector<uint8_t> bytes(input.num_bytes());
+  const auto run = [&](const NamedSample& sample) {
+    input.FromFloats(sample.input.Floats().data(), bytes.data());
+    return runner->Run(bytes.data(), {});
+  };
+  OCTET_RETURN_IF_ERROR(run(samples[0]));
+  runner->session()->ResetProfile();  // The first run is slower.
+  for (size_t i : Spread(std::ssize(samples), kTimedRuns)) OCTET_RETURN_IF_ERROR(run(samples[i]));
+  std::vector<double> ms(runner->graph().nodes.size(), 0.0);
+  const Session::Impl& impl = runner->session()->impl();
+  for (size_t i = 0; i < impl.seconds.size(); ++i) {
+    const int node = impl.plan->ops[i]->node;
+    if (node >= 0)
+      ms[static_cast<size_t>(node)] += impl.seconds[i] * 1e3 / static_cast<double>(impl.runs);
+  }
+  return ms;
+}
 
 std::vector<Prediction> BestFive(std::vector<float> scores, bool probabilities,
                                  const std::vector<std::string>& labels) {

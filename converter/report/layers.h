@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -83,6 +84,11 @@ struct LayerReport {
   int64_t isolated_samples = 0;
   double isolated_sum = 0.0;
 };
+
+/// Mean milliseconds of each node of the model's graph, on one thread and some of `samples`.
+/// Errors: those of GraphRunner.
+Result<std::vector<double>> MsOfNodes(const std::shared_ptr<const Model>& model,
+                                      std::span<const NamedSample> samples);
 
 struct CompareLayersOptions {
   /// For the isolated errors, spread evenly: each is half a run of the float network for every

@@ -50,12 +50,6 @@ void AddReaders(const Graph& g, const std::string& name, std::vector<std::string
   }
 }
 
-/// Whether a layer of int8 can give its sums as floats, unrounded.
-bool CanGiveFloats(const Node& n) {
-  return n.type == OpType::kGlobalAveragePool ||
-         (TraitsOf(n.type).has_weights && n.input(kInputResidual) == kNoTensor);
-}
-
 std::vector<Choice> ChoicesOf(const Graph& g, const LayerReport& report) {
   std::map<std::string, double> costs;
   std::map<std::string, const Node*> nodes;
@@ -91,20 +85,9 @@ std::vector<Choice> ChoicesOf(const Graph& g, const LayerReport& report) {
 /// conversions in front of it.
 Result<std::map<std::string, double>> MsOfLayers(const Graph& original, const Graph& graph,
                                                  std::span<const NamedSample> samples) {
-  constexpr size_t kRuns = 10;
-  SessionOptions options;
-  options.profile = true;
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, ModelFromGraph(graph));
-  OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<GraphRunner> runner,
-                         GraphRunner::Create(model, options));
-  const TensorDescription input = model->Describe().inputs[0];
-  std::vector<uint8_t> bytes(input.num_bytes());
-  for (size_t i = 0; i <= kRuns; ++i) {
-    input.FromFloats(samples[i % samples.size()].input.Floats().data(), bytes.data());
-    OCTET_RETURN_IF_ERROR(runner->Run(bytes.data(), {}));
-    if (i == 0) runner->session()->ResetProfile();  // The first run is slower.
-  }
-  const Graph& g = runner->graph();
+  OCTET_ASSIGN_OR_RETURN(const std::vector<double> of_nodes, MsOfNodes(model, samples));
+  const Graph& g = model->impl().file.graph;
   std::set<std::string> names;
   for (const Node& n : original.nodes) names.insert(n.name);
   std::map<TensorId, std::string> reader;  // First one.
@@ -112,13 +95,9 @@ Result<std::map<std::string, double>> MsOfLayers(const Graph& original, const Gr
     for (TensorId id : n.inputs)
       if (names.contains(n.name)) reader.try_emplace(id, n.name);
   std::map<std::string, double> ms;
-  const Session::Impl& impl = runner->session()->impl();
-  for (size_t i = 0; i < impl.seconds.size(); ++i) {
-    const int node = impl.plan->ops[i]->node;
-    if (node < 0) continue;
-    const Node& n = g.nodes[static_cast<size_t>(node)];
-    const std::string& name = names.contains(n.name) ? n.name : reader[n.output];
-    ms[name] += impl.seconds[i] * 1e3 / static_cast<double>(impl.runs);
+  for (size_t i = 0; i < of_nodes.size(); ++i) {
+    const Node& n = g.nodes[i];
+    ms[names.contains(n.name) ? n.name : reader[n.output]] += of_nodes[i];
   }
   return ms;
 }

@@ -231,7 +231,7 @@ Result<ChannelMagnitudes> MeasureChannels(const Graph& graph,
                                           const std::vector<NamedSample>& samples) {
   OCTET_ASSIGN_OR_RETURN(SampleTeam team, SampleTeam::Create(graph));
   std::vector<ChannelMagnitudes> of_members(team.size(), ChannelMagnitudes(graph.tensors.size()));
-  const SampleSource next = SourceOf(samples);
+  const SampleSource next = SamplesOf(samples).next;
   for (;;) {
     OCTET_ASSIGN_OR_RETURN(
         const size_t count,

@@ -479,7 +479,7 @@ Status RoundSecondOrder(const Graph& original, const Graph& int8,
     const Tensor& input = int8.tensor(int8.inputs[0]);
     std::vector<std::vector<std::vector<int16_t>>> taken(
         team.size(), std::vector<std::vector<int16_t>>(end - begin));
-    const SampleSource next = SourceOf(samples);
+    const SampleSource next = SamplesOf(samples).next;
     for (size_t first = 0;;) {
       const auto show = [&](size_t member, const std::string& name,
                             const kernels::ActivationView& view) {

@@ -16,6 +16,12 @@
 namespace octet {
 namespace {
 
+/// Only a layer of uint8 has padding codes.
+bool AllowsPixels(const QuantizeOptions& quantize, const PixelGraph& pixels) {
+  return std::ranges::count(quantize.keep, pixels.convolution) == 0 &&
+         std::ranges::count(quantize.widen, pixels.convolution) == 0;
+}
+
 class Tuner {
  public:
   Tuner(const QuantizeOptions& quantize, const CalibrationTable& table, SampleSet* samples,
@@ -110,9 +116,7 @@ class Tuner {
 
   Status TryPixels() {
     std::optional<PixelGraph> pixels = TakePixels(tuned_.original, tuned_.table);
-    if (!pixels || std::ranges::count(quantize_.keep, pixels->convolution) > 0 ||
-        std::ranges::count(quantize_.widen, pixels->convolution) > 0)
-      return OkStatus();
+    if (!pixels || !AllowsPixels(quantize_, *pixels)) return OkStatus();
     OCTET_ASSIGN_OR_RETURN(Graph quantized, QuantizePixels(*pixels, quantize_));
     OCTET_RETURN_IF_ERROR(
         Judge(TuneStep::kPixels, std::move(quantized), tuned_.original, tuned_.table));
@@ -171,11 +175,7 @@ void TakeWeights(const Graph& from, Graph* to) {
 }  // namespace
 
 Result<Graph> Requantize(const Tuned& tuned, const QuantizeOptions& quantize) {
-  // Only a layer of uint8 has padding codes.
-  const auto has = [&](const std::vector<std::string>& names) {
-    return std::ranges::count(names, tuned.pixels->convolution) > 0;
-  };
-  const bool pixels = tuned.pixels && !has(quantize.keep) && !has(quantize.widen);
+  const bool pixels = tuned.pixels && AllowsPixels(quantize, *tuned.pixels);
   OCTET_ASSIGN_OR_RETURN(Graph graph, pixels
                                           ? QuantizePixels(*tuned.pixels, quantize)
                                           : QuantizeGraph(tuned.original, quantize, &tuned.table));

@@ -7,7 +7,6 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
-#include <thread>
 
 #include "converter/calibrate/sample_source.h"
 #include "converter/report/html/answers.h"
@@ -17,6 +16,7 @@
 #include "converter/report/layers.h"
 #include "converter/report/report.h"
 #include "engine/src/model_impl.h"
+#include "engine/src/runner.h"
 #include "engine/tools/commands.h"
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
@@ -284,10 +284,7 @@ Result<std::string> CompareModels(const CompareOptions& options) {
   }
   CompareLayersOptions layers_options;
   layers_options.isolated_samples = options.isolated_samples;
-  layers_options.threads =
-      options.threads > 0
-          ? options.threads
-          : static_cast<int>(std::clamp(std::thread::hardware_concurrency(), 1u, 64u));
+  layers_options.threads = options.threads > 0 ? options.threads : OnAllCores().num_threads;
   layers_options.progress = [&](const char* what, int64_t done, int64_t total) {
     bars.Update(what, done, total);
   };

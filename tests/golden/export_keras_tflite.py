@@ -256,39 +256,39 @@ def convert(model, optimize=False, half=False, samples=None, integer_ends=False,
     return converter.convert()
 
 
-def run_reference(content, inputs):
-    """Inputs and outputs as uint8, that is int8 + 128."""
+def run_kernels(content, encode):
+    """What `encode` makes of the input's details, and the outputs, by the reference kernels."""
     interpreter = tf.lite.Interpreter(
         model_content=content,
         experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF)
     interpreter.allocate_tensors()
     into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    scale, zero = into["quantization"]
-    quantized = np.clip(np.rint(inputs / np.float32(scale)) + zero, -128, 127).astype(np.int8)
-    outputs = []
-    for q in quantized:
-        interpreter.set_tensor(into["index"], q[None])
+    inputs, outputs = encode(into), []
+    for x in inputs:
+        interpreter.set_tensor(into["index"], x[None])
         interpreter.invoke()
         outputs.append(interpreter.get_tensor(out["index"])[0])
+    return inputs, outputs
+
+
+def run_reference(content, inputs):
+    """Inputs and outputs as uint8, that is int8 + 128."""
+    def encode(into):
+        scale, zero = into["quantization"]
+        return np.clip(np.rint(inputs / np.float32(scale)) + zero, -128, 127).astype(np.int8)
+    quantized, outputs = run_kernels(content, encode)
     to_bytes = lambda v: (np.asarray(v).astype(np.int32) + 128).astype(np.uint8)
     return to_bytes(quantized), to_bytes(outputs)
 
 
 def run_reference_int16(content, inputs):
     """Inputs and outputs as the file has them: int16, or float32."""
-    interpreter = tf.lite.Interpreter(
-        model_content=content,
-        experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF)
-    interpreter.allocate_tensors()
-    into, out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
-    if into["dtype"] == np.int16:
-        inputs = np.clip(np.rint(inputs / np.float32(into["quantization"][0])), -32768, 32767).astype(np.int16)
-    outputs = []
-    for x in inputs:
-        interpreter.set_tensor(into["index"], x[None])
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(out["index"])[0])
-    return inputs, np.asarray(outputs)
+    def encode(into):
+        if into["dtype"] != np.int16:
+            return inputs
+        return np.clip(np.rint(inputs / np.float32(into["quantization"][0])), -32768, 32767).astype(np.int16)
+    codes, outputs = run_kernels(content, encode)
+    return codes, np.asarray(outputs)
 
 
 def export_int16(path, name, content, inputs):

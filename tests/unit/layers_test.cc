@@ -37,7 +37,7 @@ std::vector<NamedSample> Samples(int count) {
 }
 
 CalibrationTable TableOf(const Graph& g, const std::vector<NamedSample>& samples) {
-  auto table = Calibrate(g, SourceOf(samples), {}, {});
+  auto table = Calibrate(g, SamplesOf(samples).next, {}, {});
   EXPECT_TRUE(table.ok()) << table.status().message();
   return table.ok() ? *table : CalibrationTable();
 }
@@ -179,9 +179,9 @@ TEST(LayersTest, IsolatedIsTheNetworkWithThatLayerAlone) {
     }
     const auto model = ModelFromGraph(alone);
     ASSERT_TRUE(model.ok()) << model.status().message();
-    const auto floats = RunFloat(g, SourceOf(samples), {}, {});
+    const auto floats = RunFloat(g, SamplesOf(samples).next, {}, {});
     ASSERT_TRUE(floats.ok());
-    const auto verdict = Judge(g, *floats, *model, SourceOf(samples), {});
+    const auto verdict = Judge(g, *floats, *model, SamplesOf(samples).next, {});
     ASSERT_TRUE(verdict.ok()) << verdict.status().message();
     EXPECT_NEAR(LayerOf(r, name).isolated_sqnr_db, verdict->sqnr_db, 0.05) << name;
   }

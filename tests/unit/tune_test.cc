@@ -694,6 +694,10 @@ TEST(BudgetTest, WithoutLabelsADropIsOfLabelsThatChange) {
   EXPECT_FALSE(budget.Holds(score));
 }
 
+Tensor WeightsOf(Graph* g, const char* name) {
+  return g->tensor(NodeOf(g, name).inputs[kInputWeights]);
+}
+
 /// Kept layers are in float, and the others have the codes that they had.
 TEST(BudgetTest, RequantizesWithTheSameWeights) {
   Network network;
@@ -707,14 +711,11 @@ TEST(BudgetTest, RequantizesWithTheSameWeights) {
   ASSERT_TRUE(mixed.ok()) << mixed.status().message();
   ASSERT_TRUE(ValidateGraph(*mixed).ok());
   Graph whole = tuned->graph;
-  const auto weights = [](Graph* g, const char* name) {
-    return g->tensor(NodeOf(g, name).inputs[kInputWeights]);
-  };
-  EXPECT_EQ(weights(&*mixed, "a").dtype, DType::kF32);
-  EXPECT_EQ(weights(&*mixed, "stem").dtype, DType::kF32);
+  EXPECT_EQ(WeightsOf(&*mixed, "a").dtype, DType::kF32);
+  EXPECT_EQ(WeightsOf(&*mixed, "stem").dtype, DType::kF32);
   for (const char* name : {"b", "project"}) {
-    EXPECT_EQ(weights(&*mixed, name).dtype, DType::kI8);
-    EXPECT_TRUE(std::ranges::equal(weights(&*mixed, name).data, weights(&whole, name).data));
+    EXPECT_EQ(WeightsOf(&*mixed, name).dtype, DType::kI8);
+    EXPECT_TRUE(std::ranges::equal(WeightsOf(&*mixed, name).data, WeightsOf(&whole, name).data));
   }
 }
 
@@ -732,9 +733,6 @@ TEST(BudgetTest, WidensLayersWithTheSameWeights) {
   ASSERT_TRUE(mixed.ok()) << mixed.status().message();
   ASSERT_TRUE(ValidateGraph(*mixed).ok());
   Graph whole = tuned->graph;
-  const auto weights = [](Graph* g, const char* name) {
-    return g->tensor(NodeOf(g, name).inputs[kInputWeights]);
-  };
   const auto type = [&](const char* name) {
     return mixed->tensor(NodeOf(&*mixed, name).inputs[kInputX]).dtype;
   };
@@ -742,8 +740,8 @@ TEST(BudgetTest, WidensLayersWithTheSameWeights) {
   EXPECT_EQ(type("a"), DType::kI16);
   EXPECT_EQ(type("b"), DType::kU8);
   for (const char* name : {"a", "b", "project"}) {
-    EXPECT_EQ(weights(&*mixed, name).dtype, DType::kI8);
-    EXPECT_TRUE(std::ranges::equal(weights(&*mixed, name).data, weights(&whole, name).data));
+    EXPECT_EQ(WeightsOf(&*mixed, name).dtype, DType::kI8);
+    EXPECT_TRUE(std::ranges::equal(WeightsOf(&*mixed, name).data, WeightsOf(&whole, name).data));
   }
   // All of them: nothing of int8 is left, and the answers are as near as int16x8's.
   for (const Node& n : network.graph.nodes) options.widen.push_back(n.name);
