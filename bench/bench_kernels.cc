@@ -211,7 +211,7 @@ class PreparedLayer {
     void* output = p->output_.data();
     OCTET_RETURN_IF_ERROR(p->session_->Run(pointers.data(), &output, 1));
     p->macs_ = model->Describe().macs;
-    for (const std::unique_ptr<Op>& op : p->session_->impl().plan->ops) {
+    for (const std::unique_ptr<Op>& op : Internals::Of(*p->session_).plan->ops) {
       if (auto* conv = dynamic_cast<ConvOp*>(op.get())) {
         p->op_ = conv;
         p->weights_ = &conv->args.weights;

@@ -1,6 +1,6 @@
-# Installs the library, the two headers and a CMake package: find_package(octet) gives octet::octet. Included by
-# engine/CMakeLists.txt. octet.h includes a few small headers of formats/; the installed one contains them instead, so that
-# octet.h and octet_c.h are all there is.
+# Installs the library, its headers, a CMake package (find_package(octet) gives octet::octet) and octet.pc. Included by
+# engine/CMakeLists.txt. Components: runtime is what programs need that link a shared octet, development the rest, tools the
+# programs (tools/install.cmake).
 option(OCTET_INSTALL "Install the library, its headers and its CMake package" ${PROJECT_IS_TOP_LEVEL})
 if(NOT OCTET_INSTALL)
   return()
@@ -8,55 +8,53 @@ endif()
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
-# Replaces, once each, the project's own #include lines of `header` by the text of those files.
-function(octet_splice_headers header out)
-  file(READ ${header} text)
-  set(done "")
-  while(text MATCHES "#include \"(formats/[^\"]+)\"\n")
-    set(name ${CMAKE_MATCH_1})
-    set(body "")
-    if(NOT name IN_LIST done)
-      list(APPEND done ${name})
-      file(READ ${PROJECT_SOURCE_DIR}/${name} body)
-      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${name})
-    endif()
-    string(FIND "${text}" "#include \"${name}\"\n" at)
-    string(LENGTH "#include \"${name}\"\n" length)
-    string(SUBSTRING "${text}" 0 ${at} before)
-    math(EXPR next "${at} + ${length}")
-    string(SUBSTRING "${text}" ${next} -1 after)
-    set(text "${before}${body}${after}")
-  endwhile()
-  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${header})
-  file(WRITE ${out} "${text}")
-endfunction()
+install(DIRECTORY include/octet DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} COMPONENT development)
+install(TARGETS octet EXPORT octet_targets
+        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT development
+        RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT runtime
+        LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR} COMPONENT runtime NAMELINK_COMPONENT development)
+set(package ${CMAKE_INSTALL_LIBDIR}/cmake/octet)
+install(EXPORT octet_targets NAMESPACE octet:: FILE octetTargets.cmake DESTINATION ${package} COMPONENT development)
 
-octet_splice_headers(${CMAKE_CURRENT_SOURCE_DIR}/include/octet/octet.h ${CMAKE_CURRENT_BINARY_DIR}/installed/octet/octet.h)
-
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/installed/octet/octet.h include/octet/octet_c.h
-        DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/octet)
-install(TARGETS octet_engine octet_kernels octet_formats EXPORT octet_targets
-        ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
-install(EXPORT octet_targets NAMESPACE octet:: FILE octetTargets.cmake DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/octet)
-file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake
-"include(CMakeFindDependencyMacro)
-find_dependency(OpenMP COMPONENTS CXX)
-include(\${CMAKE_CURRENT_LIST_DIR}/octetTargets.cmake)
-")
-write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake
-        DESTINATION ${CMAKE_INSTALL_LIBDIR}/cmake/octet)
-
-# For those who do not use CMake.
-file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+# What a C compiler does not link by itself.
 set(runtime ${CMAKE_CXX_IMPLICIT_LINK_LIBRARIES})
 list(FILTER runtime INCLUDE REGEX "^(std)?c[+][+]$")
+# A project in C alone knows nothing of C++'s standards, and its linker nothing of the runtime.
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake
+"include(\${CMAKE_CURRENT_LIST_DIR}/octetTargets.cmake)
+get_property(octet_languages GLOBAL PROPERTY ENABLED_LANGUAGES)
+if(NOT CXX IN_LIST octet_languages)
+  set_property(TARGET octet::octet PROPERTY INTERFACE_COMPILE_FEATURES)
+  get_target_property(octet_type octet::octet TYPE)
+  if(octet_type STREQUAL STATIC_LIBRARY)
+    set_property(TARGET octet::octet APPEND PROPERTY INTERFACE_LINK_LIBRARIES ${runtime} m)
+    get_target_property(octet_configurations octet::octet IMPORTED_CONFIGURATIONS)
+    foreach(octet_configuration IN LISTS octet_configurations)
+      set_property(TARGET octet::octet PROPERTY IMPORTED_LINK_INTERFACE_LANGUAGES_\${octet_configuration} C)
+    endforeach()
+  endif()
+endif()
+")
+write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake COMPATIBILITY SameMajorVersion)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake
+        DESTINATION ${package} COMPONENT development)
+
+# For those who do not use CMake. What an archive needs, its users always link.
+file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
+set(flags "")
+set(public " ${OpenMP_CXX_FLAGS} -l${runtime} -lm")
+set(private "")
+if(BUILD_SHARED_LIBS)
+  set(flags " -DOCTET_SHARED")
+  set(private "\nLibs.private:${public}")
+  set(public "")
+endif()
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/octet.pc
 "prefix=\${pcfiledir}/${to_prefix}
 Name: octet
 Description: Inference of residual image classifiers
 Version: ${PROJECT_VERSION}
-Cflags: -I\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}
-Libs: -L\${prefix}/${CMAKE_INSTALL_LIBDIR} -loctet -loctet_kernels -loctet_formats ${OpenMP_CXX_FLAGS} -l${runtime} -lm
+Cflags: -I\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}${flags}
+Libs: -L\${prefix}/${CMAKE_INSTALL_LIBDIR} -loctet${public}${private}
 ")
-install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig)
+install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octet.pc DESTINATION ${CMAKE_INSTALL_LIBDIR}/pkgconfig COMPONENT development)

@@ -1028,7 +1028,7 @@ Result<std::vector<double>> MsOfNodes(const std::shared_ptr<const Model>& model,
   runner->session()->ResetProfile();  // The first run is slower.
   for (size_t i : Spread(std::ssize(samples), kTimedRuns)) OCTET_RETURN_IF_ERROR(run(samples[i]));
   std::vector<double> ms(runner->graph().nodes.size(), 0.0);
-  const Session::Impl& impl = runner->session()->impl();
+  const Internals::SessionImpl& impl = Internals::Of(*runner->session());
   for (size_t i = 0; i < impl.seconds.size(); ++i) {
     const int node = impl.plan->ops[i]->node;
     if (node >= 0)

@@ -87,7 +87,7 @@ Result<std::map<std::string, double>> MsOfLayers(const Graph& original, const Gr
                                                  std::span<const NamedSample> samples) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, ModelFromGraph(graph));
   OCTET_ASSIGN_OR_RETURN(const std::vector<double> of_nodes, MsOfNodes(model, samples));
-  const Graph& g = model->impl().file.graph;
+  const Graph& g = GraphOf(*model);
   std::set<std::string> names;
   for (const Node& n : original.nodes) names.insert(n.name);
   std::map<TensorId, std::string> reader;  // First one.

@@ -82,21 +82,21 @@ Result<std::shared_ptr<const Model>> MakeModel(OctetFile file, int64_t max_memor
     if (bytes <= max_memory) continue;
     return CheckMemory(StrCat("node '", n.name, "': what it reads and writes"), bytes, max_memory);
   }
-  auto impl = std::make_unique<Model::Impl>();
+  auto impl = std::make_unique<Internals::ModelImpl>();
   impl->max_memory = max_memory;
   impl->description = DescribeGraph(file.graph, file.file_size);
   impl->file = std::move(file);
-  return std::shared_ptr<const Model>(std::make_shared<const Model>(std::move(impl)));
+  return Internals::Make(std::move(impl));
 }
 
 Status VerifyGolden(const Model& model) {
-  const Golden& golden = model.impl().file.golden;
+  const Golden& golden = Internals::Of(model).file.golden;
   if (golden.output.empty()) return NotFound("the file carries no golden output");
   // A shared_ptr that does not own: the session does not outlive this call.
   const std::shared_ptr<const Model> self(std::shared_ptr<const Model>(), &model);
   OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session, Session::Create(self));
   OCTET_ASSIGN_OR_RETURN(const std::vector<float> output, RunGolden(session.get(), golden.seed));
-  const bool exact = IsExact(model.impl().file.graph);
+  const bool exact = IsExact(GraphOf(model));
   const bool codes = IsCodes(model.Describe().outputs[0].dtype);
   for (size_t i = 0; i < output.size(); ++i) {
     // Float layers differ by rounding between instruction sets, and what is quantized from them by
@@ -294,13 +294,13 @@ void QuantizeChannels(const float* scales, const float* zero_points, size_t chan
 }
 
 Result<std::vector<float>> RunGolden(Session* session, uint64_t seed) {
-  const ModelDescription& d = session->impl().model->Describe();
+  const ModelDescription& d = session->GetModel().Describe();
   const MemoryReport memory = session->Memory();
   int64_t bytes = memory.arena_bytes + memory.prepared_bytes;
   for (const TensorDescription& t : d.inputs) bytes += static_cast<int64_t>(t.num_bytes());
   for (const TensorDescription& t : d.outputs) bytes += static_cast<int64_t>(t.num_bytes());
   OCTET_RETURN_IF_ERROR(CheckMemory("inputs and outputs of the golden run", bytes,
-                                    session->impl().model->impl().max_memory));
+                                    Internals::Of(session->GetModel()).max_memory));
   std::vector<std::vector<uint8_t>> buffers;
   std::vector<const void*> inputs;
   std::vector<void*> outputs;

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
@@ -99,6 +101,27 @@ struct Session::Impl {
   void Execute(const RunIo& io);
   void RunOps(int thread, int num_threads);
 };
+
+inline namespace OCTET_ABI_NAMESPACE {
+
+/// What Model and Session are made of.
+struct Internals {
+  using ModelImpl = Model::Impl;
+  using SessionImpl = Session::Impl;
+
+  static const ModelImpl& Of(const Model& model) { return *model.impl_; }
+  static SessionImpl& Of(Session& session) { return *session.impl_; }
+  static std::shared_ptr<const Model> Make(std::unique_ptr<ModelImpl> impl) {
+    return std::shared_ptr<const Model>(new Model(std::move(impl)));
+  }
+  static std::unique_ptr<Session> Make(std::unique_ptr<SessionImpl> impl) {
+    return std::unique_ptr<Session>(new Session(std::move(impl)));
+  }
+};
+
+}  // namespace OCTET_ABI_NAMESPACE
+
+inline const Graph& GraphOf(const Model& model) { return Internals::Of(model).file.graph; }
 
 }  // namespace octet
 

@@ -35,7 +35,7 @@ class GraphRunner {
     OCTET_ASSIGN_OR_RETURN(std::unique_ptr<Session> session,
                            Session::Create(std::move(model), options));
     auto runner = std::unique_ptr<GraphRunner>(new GraphRunner(std::move(session)));
-    for (const TensorDescription& t : runner->session_->impl().model->Describe().outputs) {
+    for (const TensorDescription& t : runner->session_->GetModel().Describe().outputs) {
       runner->buffers_.emplace_back(t.num_bytes());
     }
     for (std::vector<uint8_t>& b : runner->buffers_) runner->outputs_.push_back(b.data());
@@ -46,13 +46,13 @@ class GraphRunner {
   /// after it was computed; the caller's input itself is not shown, nor are reshapes that move
   /// nothing.
   Status Run(const void* input, const TensorObserver& observer) {
-    session_->impl().observer = observer;
+    Internals::Of(*session_).observer = observer;
     return session_->Run(&input, outputs_.data(), 1);
   }
 
   /// Bytes of output `i` after Run.
   const std::vector<uint8_t>& output(int i) const { return buffers_[i]; }
-  const Graph& graph() const { return session_->impl().model->impl().file.graph; }
+  const Graph& graph() const { return GraphOf(session_->GetModel()); }
   Session* session() { return session_.get(); }
 
  private:

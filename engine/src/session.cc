@@ -80,31 +80,31 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
   if (options.max_batch < 1 || options.max_batch > 65536) {
     return InvalidArgument(StrCat("max_batch is ", options.max_batch, ", expected 1 to 65536"));
   }
-  auto impl = std::make_unique<Session::Impl>();
+  auto impl = std::make_unique<Internals::SessionImpl>();
   OCTET_ASSIGN_OR_RETURN(impl->table, kernels::SelectTable(options.isa));
   impl->options = options;
   PlanOptions plan_options;
   plan_options.table = impl->table;
   plan_options.num_threads = options.num_threads;
-  const Graph& graph = model->impl().file.graph;
+  const Graph& graph = GraphOf(*model);
   impl->group = ImagesAtOnce(graph, options.max_batch);
   plan_options.max_batch = impl->group;
   plan_options.winograd = options.winograd;
-  plan_options.max_memory = model->impl().max_memory;
-  plan_options.prepared = &model->impl().prepared;
+  plan_options.max_memory = Internals::Of(*model).max_memory;
+  plan_options.prepared = &Internals::Of(*model).prepared;
   OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(graph, plan_options));
   const size_t steps = impl->plan->ops.size();
   OCTET_RETURN_IF_ERROR(
       CheckMemory(StrCat("Session::Create with ", options.num_threads, " threads"),
                   PlanBytes(*impl->plan) + StepSharing::Bytes(steps, options.num_threads),
-                  model->impl().max_memory));
+                  Internals::Of(*model).max_memory));
   impl->seconds.assign(steps, 0.0);
   impl->sharing.Prepare(steps, options.num_threads);
   const ModelDescription& d = model->Describe();
   impl->group_inputs.resize(d.inputs.size());
   impl->group_outputs.resize(d.outputs.size());
   impl->model = std::move(model);
-  return std::make_unique<Session>(std::move(impl));
+  return Internals::Make(std::move(impl));
 }
 
 }  // namespace
@@ -147,7 +147,7 @@ void Session::Impl::RunOps(int thread, int num_threads) {
       start = now;
     }
     if (observer && op.node >= 0 && (i + 1 == ops.size() || ops[i + 1]->node != op.node)) {
-      const TensorId id = model->impl().file.graph.nodes[op.node].output;
+      const TensorId id = GraphOf(*model).nodes[op.node].output;
       observer(id, plan->placements[id].view);
     }
   }
@@ -230,7 +230,7 @@ Status Session::Run(const void* const* inputs, void* const* outputs, int batch) 
 
 Status Session::Impl::Preprocess(const Image& image, void* input) const {
   if (input == nullptr) return InvalidArgument("Session::Preprocess: input is null");
-  return PreprocessInput(image, model->Describe(), *table, model->impl().max_memory,
+  return PreprocessInput(image, model->Describe(), *table, Internals::Of(*model).max_memory,
                          options.num_threads, &preprocessor, input);
 }
 
@@ -245,7 +245,7 @@ Status Session::Impl::MakeClassifyBuffers() {
   for (const TensorDescription& t : d.outputs) image_bytes += t.num_bytes();
   OCTET_RETURN_IF_ERROR(CheckMemory(StrCat("Classify of ", group, " images at once"),
                                     PlanBytes(*plan) + static_cast<int64_t>(image_bytes) * group,
-                                    model->impl().max_memory));
+                                    Internals::Of(*model).max_memory));
   std::vector<uint8_t> input(d.inputs[0].num_bytes() * static_cast<size_t>(group));
   std::vector<std::vector<uint8_t>> outputs;
   for (const TensorDescription& t : d.outputs)
@@ -269,7 +269,7 @@ Result<std::vector<float>> Session::Impl::ClassifyBatch(const Image* images, int
   OCTET_RETURN_IF_ERROR(MakeClassifyBuffers());
   std::vector<void*> outputs;
   for (std::vector<uint8_t>& buffer : classify_outputs) outputs.push_back(buffer.data());
-  const bool softmax = !EndsInProbabilities(model->impl().file.graph);
+  const bool softmax = !EndsInProbabilities(GraphOf(*model));
 
   const size_t input_bytes = d.inputs[0].num_bytes();
   std::vector<float> result(static_cast<size_t>(count) * static_cast<size_t>(classes));
@@ -319,7 +319,7 @@ Result<std::vector<Prediction>> Session::Classify(const Image& image, int top_k)
 }
 
 std::vector<LayerProfile> Session::Impl::Profile() const {
-  const Graph& graph = model->impl().file.graph;
+  const Graph& graph = GraphOf(*model);
   const std::vector<std::unique_ptr<Op>>& ops = plan->ops;
   std::vector<LayerProfile> layers;
   for (size_t i = 0; i < ops.size(); ++i) {
@@ -357,7 +357,7 @@ void Session::ResetProfile() {
 }
 
 MemoryReport Session::Memory() const {
-  return {impl_->model->impl().file.file_size, impl_->plan->arena_bytes,
+  return {Internals::Of(*impl_->model).file.file_size, impl_->plan->arena_bytes,
           impl_->plan->constant_bytes + impl_->plan->prepared_bytes};
 }
 

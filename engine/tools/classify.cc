@@ -97,7 +97,7 @@ int Classify(const ClassifyOptions& options) {
   if (!first.ok()) return Fail(first.status());
   sessions[0] = std::move(first).value();
   Warnings warnings;
-  const InputMeaning meaning = MeaningOfInput((*model)->impl().file.graph);
+  const InputMeaning meaning = MeaningOfInput(GraphOf(**model));
   if (!meaning.doubt.empty()) warnings.Add(meaning.doubt);
   (void)warnings.Report("octet", /*strict=*/false);
 

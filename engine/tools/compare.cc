@@ -236,7 +236,7 @@ Result<std::string> PageOf(const CompareOptions& options,
                            const std::vector<std::shared_ptr<const Model>>& models,
                            const std::vector<NamedSample>& samples, const std::string& data,
                            const LayerReport& report, const Warnings& warnings) {
-  const Graph& before = models[0]->impl().file.graph;
+  const Graph& before = GraphOf(*models[0]);
   ReportPage page;
   page.title = before.metadata.name;
   page.data = data;
@@ -268,7 +268,7 @@ Result<std::string> CompareModels(const CompareOptions& options) {
     OCTET_ASSIGN_OR_RETURN(std::shared_ptr<const Model> model, LoadModel(path));
     models.push_back(std::move(model));
   }
-  const Graph &before = models[0]->impl().file.graph, &after = models[1]->impl().file.graph;
+  const Graph &before = GraphOf(*models[0]), &after = GraphOf(*models[1]);
   if (models[0]->Describe().precision != Precision::kFp32) {
     return InvalidArgument(StrCat(options.models[0], ": is of ",
                                   PrecisionName(models[0]->Describe().precision),
@@ -349,8 +349,8 @@ Result<std::string> CompareAnswers(const CompareOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(options.models[0]));
   Warnings warnings;
   OCTET_ASSIGN_OR_RETURN(const Comparison comparison,
-                         CompareWithReference(model, SourceInputOf(model->impl().file.graph),
-                                              options.inputs, options.answers, &warnings));
+                         CompareWithReference(model, SourceInputOf(GraphOf(*model)), options.inputs,
+                                              options.answers, &warnings));
   OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));
   if (!options.json) return ComparisonText(comparison, options.answers) + "\n";
   return Dump({{"model", options.models[0]},

@@ -114,7 +114,7 @@ Result<Contender> OpenContender(const EvaluateOptions& options, size_t i) {
   for (const TensorDescription& t : c.description.outputs) c.outputs.emplace_back(t.num_bytes());
   c.confusion.assign(classes, std::vector<int>(classes, 0));
   c.keep_scores = !options.outputs.empty();
-  c.meaning = MeaningOfInput(c.session->GetModel().impl().file.graph);
+  c.meaning = MeaningOfInput(GraphOf(c.session->GetModel()));
   return c;
 }
 
@@ -391,7 +391,7 @@ Status FillPage(const EvaluateOptions& options, const std::vector<Contender>& co
   page->warnings = warnings.texts();
   for (size_t i = 0; i < contenders.size(); ++i) page->models[i].ms = contenders[i].median_ms();
   OCTET_RETURN_IF_ERROR(
-      ShowPreparation(options.data, contenders[0].session->GetModel().impl().file.graph, page));
+      ShowPreparation(options.data, GraphOf(contenders[0].session->GetModel()), page));
   std::string paths;
   for (const std::string& path : options.data) paths += (paths.empty() ? "" : ", ") + path;
   page->provenance.emplace_back(
@@ -429,7 +429,7 @@ Result<std::string> EvaluationText(const EvaluateOptions& options) {
   if (options.page != nullptr || !options.report.empty()) {
     OCTET_RETURN_IF_ERROR(OpenPage(contenders, labels, page));
     std::vector<std::shared_ptr<const Model>> models;
-    for (const Contender& c : contenders) models.push_back(c.session->impl().model);
+    for (const Contender& c : contenders) models.push_back(Internals::Of(*c.session).model);
     recorder.emplace(models, page);
   }
   OCTET_ASSIGN_OR_RETURN(const DataSummary data,

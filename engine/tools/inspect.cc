@@ -224,7 +224,7 @@ void PrintDot(const OctetFile& file) {
 int Inspect(const InspectOptions& options) {
   Result<std::shared_ptr<const Model>> model = LoadModel(options.model);
   if (!model.ok()) return Fail(model.status());
-  const OctetFile& file = (*model)->impl().file;
+  const OctetFile& file = Internals::Of(**model).file;
   const InputMeaning meaning = MeaningOfInput(file.graph);
   if (options.json) {
     PrintJson(file, (*model)->Describe(), meaning);

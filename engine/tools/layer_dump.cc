@@ -27,11 +27,11 @@ std::string FilePart(std::string name) {
 }  // namespace
 
 LayerDump::LayerDump(Session* session, bool raw)
-    : graph_(session->impl().model->impl().file.graph),
+    : graph_(GraphOf(session->GetModel())),
       raw_(raw),
       values_(graph_.tensors.size()),
       codes_(graph_.tensors.size()) {
-  session->impl().observer = [this](TensorId id, const kernels::ActivationView& view) {
+  Internals::Of(*session).observer = [this](TensorId id, const kernels::ActivationView& view) {
     Add(id, view);
   };
 }

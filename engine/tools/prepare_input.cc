@@ -33,14 +33,14 @@ Wanted WantedBy(const ModelDescription& model, bool fast_decode) {
 
 InputMaker::InputMaker(Session* session, bool fast_decode)
     : model_(session->GetModel()),
-      table_(*session->impl().table),
+      table_(*Internals::Of(*session).table),
       wanted_(WantedBy(model_.Describe(), fast_decode)),
       preprocessors_(static_cast<size_t>(ReadAheadWorkers())) {}
 
 Status InputMaker::Make(const Sample& sample, bool raw, int worker, uint8_t* input) {
   if (!sample.is_float()) {
     return PreprocessInput(ViewOf(sample.image), model_.Describe(), table_,
-                           model_.impl().max_memory, 1,
+                           Internals::Of(model_).max_memory, 1,
                            &preprocessors_[static_cast<size_t>(worker)], input);
   }
   const TensorDescription& in = model_.Describe().inputs[0];

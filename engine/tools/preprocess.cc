@@ -40,16 +40,17 @@ Status TryPreprocess(const PreprocessOptions& options) {
   const Preprocessing& p = model.Describe().preprocessing;
   OCTET_ASSIGN_OR_RETURN(DecodedImage photo,
                          LoadImage(options.photo, p.decoding, WantedBy(model.Describe(), false)));
-  const InputMeaning meaning = MeaningOfInput(model.impl().file.graph);
-  if (!TakesPhotos(model.impl().file.graph.tensor(model.impl().file.graph.inputs[0]).shape))
+  const InputMeaning meaning = MeaningOfInput(GraphOf(model));
+  if (!TakesPhotos(GraphOf(model).tensor(GraphOf(model).inputs[0]).shape))
     return InvalidArgument(StrCat(options.model, ": input ", in.name, " takes no photos"));
   const int height = static_cast<int>(in.shape[1]), width = static_cast<int>(in.shape[2]),
             channels = static_cast<int>(in.shape[3]);
   std::unique_ptr<Preprocessor> preprocessor;
   std::vector<uint8_t> input(in.num_bytes());
-  OCTET_RETURN_IF_ERROR(PreprocessInput(ViewOf(photo), model.Describe(), *session->impl().table,
-                                        model.impl().max_memory, 1, &preprocessor, input.data())
-                            .WithContext(options.photo));
+  OCTET_RETURN_IF_ERROR(
+      PreprocessInput(ViewOf(photo), model.Describe(), *Internals::Of(*session).table,
+                      Internals::Of(model).max_memory, 1, &preprocessor, input.data())
+          .WithContext(options.photo));
   for (const std::string& path : options.outputs) {
     OCTET_RETURN_IF_ERROR(
         LowerCase(path).ends_with(".npy")

@@ -74,7 +74,7 @@ Status RunAll(const RunOptions& options) {
   const ModelDescription& description = model->Describe();
   OCTET_ASSIGN_OR_RETURN(std::vector<InputReader> inputs, OpenInputs(options, description));
   Warnings warnings;
-  const InputMeaning meaning = MeaningOfInput(model->impl().file.graph);
+  const InputMeaning meaning = MeaningOfInput(GraphOf(*model));
   if (inputs[0].reads_pixels() && !meaning.doubt.empty())
     warnings.Add(StrCat(options.model, ": ", meaning.doubt));
   OCTET_RETURN_IF_ERROR(warnings.Report("octet", options.strict));

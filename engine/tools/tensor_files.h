@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/include/octet/octet.h"
+#include "formats/base/dtype.h"
 #include "formats/data/image.h"
 #include "formats/data/source_array.h"
 

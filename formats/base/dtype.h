@@ -1,56 +1,18 @@
-// Element types and IEEE half precision.
+// Element types, octet/types.h, and IEEE half precision.
 #ifndef OCTET_FORMATS_BASE_DTYPE_H_
 #define OCTET_FORMATS_BASE_DTYPE_H_
 
 #include <bit>
-#include <cstddef>
 #include <cstdint>
+
+#include "octet/types.h"
 
 namespace octet {
 
-/// Element type of a tensor. The numbers are stored in files: never renumber.
-enum class DType : uint8_t { kF32 = 0, kF16 = 1, kU8 = 2, kI8 = 3, kI32 = 4, kI16 = 5, kI64 = 6 };
 inline constexpr int kNumDTypes = 7;
-
-inline constexpr size_t DTypeSize(DType t) {
-  switch (t) {
-    case DType::kF32:
-    case DType::kI32:
-      return 4;
-    case DType::kF16:
-    case DType::kI16:
-      return 2;
-    case DType::kU8:
-    case DType::kI8:
-      return 1;
-    case DType::kI64:
-      return 8;
-  }
-  return 0;
-}
 
 /// Whether activations of the type are quantized.
 inline constexpr bool IsCodes(DType t) { return t == DType::kU8 || t == DType::kI16; }
-
-inline constexpr const char* DTypeName(DType t) {
-  switch (t) {
-    case DType::kF32:
-      return "float32";
-    case DType::kF16:
-      return "float16";
-    case DType::kU8:
-      return "uint8";
-    case DType::kI8:
-      return "int8";
-    case DType::kI32:
-      return "int32";
-    case DType::kI16:
-      return "int16";
-    case DType::kI64:
-      return "int64";
-  }
-  return "invalid";
-}
 
 /// IEEE binary16 bits to float; exact for every input.
 inline float HalfToFloat(uint16_t h) {

@@ -7,6 +7,7 @@
 #include "formats/base/closest.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/system.h"
+#include "octet/version.h"
 
 namespace octet {
 namespace {

@@ -121,14 +121,15 @@ void PackGraph(Graph* graph) {
   // Two nodes may share weights and still want different layouts (by dilation or groups). The first
   // one's layout replaces the tensor; every other layout becomes a tensor of its own.
   const std::vector<Tensor> originals = graph->tensors;
-  std::map<std::pair<TensorId, Layout>, TensorId> packed;
+  // By int instead of Layout: g++ lets libraries export templates of enumerations.
+  std::map<std::pair<TensorId, int>, TensorId> packed;
   std::vector<bool> taken(originals.size(), false);
   for (Node& node : graph->nodes) {
     if (!TraitsOf(node.type).has_weights) continue;
     const TensorId id = node.input(kInputWeights);
     if (id == kNoTensor || originals[id].layout != Layout::kPlain) continue;
     const Layout layout = ChooseLayout(node, originals[id].shape);
-    const auto [entry, is_new] = packed.try_emplace({id, layout}, id);
+    const auto [entry, is_new] = packed.try_emplace({id, static_cast<int>(layout)}, id);
     if (is_new) {
       Tensor target = originals[id];
       if (layout != Layout::kPlain) {

@@ -60,7 +60,7 @@ class Runner {
   }
 
   bool ok() const { return session_ != nullptr; }
-  const ModelDescription& description() const { return session_->impl().model->Describe(); }
+  const ModelDescription& description() const { return session_->GetModel().Describe(); }
 
   /// Image after image; T is the model's type of input and output.
   template <typename T>

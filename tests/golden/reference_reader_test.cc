@@ -130,14 +130,14 @@ class ReferenceReader : public ::testing::Test {
   /// Where the interpreter knows a bound above 0 instead of the very number, reader and engine may
   /// each be as far from it.
   void CompareActivations(Session* session, uint64_t seed, const std::string& dump) {
-    const Graph& g = session->impl().model->impl().file.graph;
+    const Graph& g = GraphOf(session->GetModel());
     testing::NaiveInterpreter interpreter(g, testing::Arithmetic::kEngine);
     std::vector<testing::Values> inputs;
     for (TensorId id : g.inputs) inputs.push_back(GoldenInput(g.tensor(id), seed));
     interpreter.Evaluate(inputs);
     std::map<TensorId, const Node*> producers;
     for (const Node& n : g.nodes) producers[n.output] = &n;
-    session->impl().observer = [&](TensorId id, const kernels::ActivationView& view) {
+    Internals::Of(*session).observer = [&](TensorId id, const kernels::ActivationView& view) {
       const Tensor& t = g.tensor(id);
       const auto found = testing::ReadArray(StrCat(dump, "/", id, ".npy"));
       ASSERT_TRUE(found.ok()) << found.status().message();

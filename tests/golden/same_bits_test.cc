@@ -45,8 +45,8 @@ Digests DigestActivations(const std::shared_ptr<const Model>& model, const char*
   auto session = Session::Create(model, options);
   EXPECT_TRUE(session.ok()) << session.status().message();
   if (!session.ok()) return digests;
-  (*session)->impl().observer = [&](TensorId id, const kernels::ActivationView& view) {
-    const Tensor& t = model->impl().file.graph.tensor(id);
+  Internals::Of(**session).observer = [&](TensorId id, const kernels::ActivationView& view) {
+    const Tensor& t = GraphOf(*model).tensor(id);
     digests[t.name] = Digest(t, view);
   };
   const auto output = RunGolden(session->get(), 11);
@@ -84,7 +84,7 @@ TEST_P(SameBits, EveryActivationOnEveryInstructionSet) {
   ASSERT_TRUE(model.ok()) << model.status().message();
   ASSERT_EQ((*model)->Describe().precision, GetParam());
   EXPECT_TRUE((*model)->Verify().ok()) << (*model)->Verify().message();
-  const size_t nodes = (*model)->impl().file.graph.nodes.size();
+  const size_t nodes = GraphOf(**model).nodes.size();
   const std::string path = Path() + ".digests";
 
   Digests expected;

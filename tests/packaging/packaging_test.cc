@@ -1,6 +1,7 @@
-// The library in other people's programs: installed and found, as a subdirectory, without
-// exceptions and RTTI, from C. And what it must not bring along: prints, aborts, exceptions of its
-// own, work before main, libraries beyond OpenMP.
+// The library in other people's programs: installed, fetched and as a subdirectory, static and
+// shared, in plugins, in C++17 and 20, without exceptions and RTTI, in C89, in projects without
+// C++. And what it must not bring along: names, prints, aborts, exceptions of its own, work before
+// main, libraries beyond OpenMP.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "octet/version.h"
 #include "tests/packaging/command.h"
 
 namespace octet::testing {
@@ -18,6 +20,16 @@ namespace {
 // Kept between runs of the tests, so that the second one has nothing to compile.
 const std::string kWork = OCTET_PACKAGING_WORK_DIR;
 const std::string kPrefix = kWork + "/prefix";
+// The library again, for consumers that build it. Optimized, that would be two minutes of a core.
+#if defined(__x86_64__)
+const std::string kIsas = "sse2";
+#elif defined(__aarch64__)
+const std::string kIsas = "neon";
+#else
+const std::string kIsas = "reference";
+#endif
+const std::string kQuick =
+    "-DCMAKE_BUILD_TYPE=Debug -DOCTET_ISA_OPTIMIZE=-O0 -DOCTET_ISAS=" + kIsas;
 
 std::vector<std::string> Lines(const std::string& text) {
   std::vector<std::string> lines;
@@ -56,46 +68,126 @@ class PackagingTest : public ::testing::Test {
     return build;
   }
 
-  /// Compares what the consumers say.
-  static void BuildAndRun(const std::string& name, const std::string& options) {
-    const std::string build = Build(name, options, "consumer consumer_plain consumer_c");
-    if (HasFailure()) return;
+  /// Runs consumers on a model and on something else; what they all say of the model.
+  static std::string Run(const std::vector<std::string>& programs) {
     std::set<std::string> answers;
-    for (const std::string program : {"consumer", "consumer_plain", "consumer_c"}) {
-      const std::string path = Quote(build + "/" + program);
-      const Outcome good = RunCommand(path + " " + Quote(kWork + "/int8.octet"));
+    for (const std::string& program : programs) {
+      const Outcome good = RunCommand(Quote(program) + " " + Quote(kWork + "/int8.octet"));
       EXPECT_EQ(good.code, 0) << program << ": " << good.err;
       answers.insert(good.out);
-      ExpectError(path + " " + Quote(kWork + "/foreign.octet"), 1, "foreign.octet");
+      ExpectError(Quote(program) + " " + Quote(kWork + "/foreign.octet"), 1, "foreign.octet");
     }
     EXPECT_EQ(answers.size(), 1u);
     EXPECT_TRUE(
         std::regex_match(*answers.begin(),
                          std::regex("(roses|sunflowers|daisy|dandelion|tulips) [01]\\.[0-9]{4}\n")))
         << *answers.begin();
+    return *answers.begin();
+  }
+
+  /// Builds all consumers and compares what they say.
+  static std::string BuildAndRun(const std::string& name, const std::string& options) {
+    const std::string build = Build(
+        name, options, "consumer_17 consumer_20 consumer_plain consumer_c plugin plugin_host");
+    if (HasFailure()) return build;
+    Run({build + "/consumer_17", build + "/consumer_20", build + "/consumer_plain",
+         build + "/consumer_c"});
+    return build;
+  }
+
+  /// An octet of its own that the consumers fetch, static and of another version; where they are.
+  static const std::string& Fetched() {
+    static const std::string build = BuildAndRun(
+        "fetched",
+        kQuick + " -DOCTET_FETCH=ON -DFETCHCONTENT_SOURCE_DIR_OCTET=" + Quote(OCTET_SOURCE_DIR));
+    return build;
+  }
+
+  /// A shared octet, which a host with the source in it has built and installed; where.
+  static const std::string& Shared() {
+    static const std::string installed = [] {
+      const std::string host = kWork + "/host", prefix = kWork + "/shared";
+      std::filesystem::remove_all(prefix);
+      for (const std::string& command :
+           {"cmake -S " OCTET_SOURCE_DIR "/tests/packaging/host -B " + Quote(host) +
+                " -G Ninja " OCTET_CONSUMER_OPTIONS " " + kQuick +
+                " -DBUILD_SHARED_LIBS=ON -DOCTET_INSTALL=ON -DCMAKE_INSTALL_LIBDIR=lib"
+                " -DOCTET_SOURCE=" OCTET_SOURCE_DIR,
+            "cmake --build " + Quote(host) + " --target host",
+            Quote(host + "/host") + " " + Quote(kWork + "/int8.octet") + " | grep -x '[a-z]*'",
+            "cmake --install " + Quote(host) + " --prefix " + Quote(prefix)}) {
+        const Outcome o = RunCommand(command);
+        EXPECT_EQ(o.code, 0) << command << "\n" << o.out << o.err;
+        if (o.code != 0) break;
+      }
+      return prefix;
+    }();
+    return installed;
+  }
+
+  /// Libraries that a program or library names.
+  static std::vector<std::string> Needed(const std::string& path) {
+    const Outcome o = RunCommand("readelf -d " + Quote(path));
+    EXPECT_EQ(o.code, 0) << o.err;
+    std::vector<std::string> names;
+    for (const std::string& line : Lines(o.out)) {
+      std::smatch name;
+      if (std::regex_search(line, name, std::regex("\\(NEEDED\\).*\\[(.*)\\]")))
+        names.push_back(name[1]);
+    }
+    return names;
   }
 };
 
-TEST_F(PackagingTest, InstallsTwoHeadersThatStandAlone) {
-  std::set<std::string> headers;
+TEST_F(PackagingTest, InstallsTheHeadersOfTheTree) {
+  const std::string tree = OCTET_SOURCE_DIR "/engine/include";
+  std::set<std::string> headers, in_tree;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(tree))
+    if (entry.is_regular_file()) in_tree.insert(entry.path().lexically_relative(tree).string());
   for (const auto& entry : std::filesystem::recursive_directory_iterator(kPrefix + "/include")) {
-    if (entry.is_regular_file())
-      headers.insert(entry.path().lexically_relative(kPrefix + "/include").string());
+    if (!entry.is_regular_file()) continue;
+    const std::string name = entry.path().lexically_relative(kPrefix + "/include").string(),
+                      text = ReadFile(entry.path().string());
+    headers.insert(name);
+    EXPECT_EQ(text, ReadFile(tree + "/" + name)) << name;
+    EXPECT_FALSE(std::regex_search(text, std::regex("(formats|kernels|engine|converter)/")))
+        << name << " names what is not installed";
   }
-  EXPECT_EQ(headers, (std::set<std::string>{"octet/octet.h", "octet/octet_c.h"}));
-  const std::string include = " -I" + Quote(kPrefix + "/include") +
-                              " -Wall -Wextra -Wshadow -pedantic -Werror -fsyntax-only ";
-  const std::string cxx =
-      "printf '#include <octet/octet.h>\\n#include <octet/octet.h>\\n' | " OCTET_CXX
-      " -std=c++20 -x c++" +
-      include;
-  for (const std::string flags : {"-", "-fno-exceptions -fno-rtti -"}) {
-    const Outcome o = RunCommand(cxx + flags);
-    EXPECT_EQ(o.code, 0) << o.err;
+  EXPECT_EQ(headers, in_tree);
+  EXPECT_TRUE(headers.contains("octet/octet.h") && headers.contains("octet/octet_c.h"));
+
+  const std::string options =
+      " -I" + Quote(kPrefix + "/include") + " -Wall -Wextra -Wshadow -Wpedantic -Wconversion ";
+  for (const std::string& header : headers) {
+    if (header == "octet/openmp.h") continue;  // Wants the host's OpenMP.
+    const std::string twice =
+        "printf '#include <" + header + ">\\n#include <" + header + ">\\n' | ";
+    for (const std::string standard : {"c++17", "c++20", "c++20 -fno-exceptions -fno-rtti"}) {
+      const Outcome o = RunCommand(twice + OCTET_CXX " -x c++ -std=" + standard + options +
+                                   "-Wold-style-cast -Werror -fsyntax-only -");
+      EXPECT_EQ(o.code, 0) << header << " in " << standard << ": " << o.err;
+    }
   }
-  const Outcome c = RunCommand(
-      "printf '#include <octet/octet_c.h>\\n' | " OCTET_CC " -std=c99 -x c" + include + "-");
-  EXPECT_EQ(c.code, 0) << c.err;
+  for (const std::string header : {"octet_c.h", "version.h"}) {
+    for (const std::string standard : {"c89", "c99", "c17"}) {
+      const Outcome o = RunCommand("printf '#include <octet/" + header +
+                                   ">\\n' | " OCTET_CC " -x c -pedantic-errors -std=" + standard +
+                                   options + "-Werror -fsyntax-only -");
+      EXPECT_EQ(o.code, 0) << header << " in " << standard << ": " << o.err;
+    }
+  }
+}
+
+TEST(VersionTest, IsOneEverywhere) {
+  EXPECT_STREQ(OCTET_VERSION, OCTET_PROJECT_VERSION);
+  EXPECT_STREQ(octet_version(), OCTET_VERSION);
+  const std::string major = std::to_string(OCTET_VERSION_MAJOR),
+                    minor = std::to_string(OCTET_VERSION_MINOR);
+  EXPECT_EQ(major + "." + minor + "." + std::to_string(OCTET_VERSION_PATCH), OCTET_VERSION);
+  // C++ symbols of two minor versions differ.
+  EXPECT_NE(ReadFile(OCTET_SOURCE_DIR "/engine/include/octet/version.h")
+                .find("#define OCTET_ABI_NAMESPACE v" + major + "_" + minor + "\n"),
+            std::string::npos);
 }
 
 TEST_F(PackagingTest, TheSampleAtTheTopOfTheHeaderCompiles) {
@@ -129,18 +221,113 @@ TEST_F(PackagingTest, InstallsProgramsAndTheirCompletion) {
 }
 
 TEST_F(PackagingTest, FindPackage) {
-  BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix));
+  const std::string build = BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix));
   if (HasFailure()) return;
   // A static library's dependencies are the program's.
-  const std::string command = "readelf -d " + Quote(kWork + "/find_package/consumer_c");
-  const Outcome o = RunCommand(command);
+  const std::regex known(
+      "(lib(stdc\\+\\+|c\\+\\+|m|gcc_s|c|pthread|gomp|omp|asan|ubsan|tsan)|ld-linux[^.]*)\\.so.*");
+  for (const std::string& name : Needed(build + "/consumer_c"))
+    EXPECT_TRUE(std::regex_match(name, known)) << name;
+}
+
+TEST_F(PackagingTest, ProjectsWithoutCxx) {
+  for (const std::string& prefix : {kPrefix, Shared()}) {
+    SCOPED_TRACE(prefix);
+    const std::string build = kWork + "/c_only";
+    std::filesystem::remove_all(build);
+    const Outcome o =
+        RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/c_only -B " + Quote(build) +
+                   " -G Ninja " OCTET_CONSUMER_OPTIONS " -DCMAKE_PREFIX_PATH=" + Quote(prefix) +
+                   " && cmake --build " + Quote(build));
+    ASSERT_EQ(o.code, 0) << o.out << o.err;
+    Run({build + "/c_only"});
+  }
+}
+
+// The host has headers, folders and include paths of the same names.
+TEST_F(PackagingTest, SharedLibraryFromInsideAHost) {
+  const std::string prefix = Shared();
+  if (HasFailure()) return;
+  const std::string library = prefix + "/lib/liboctet.so." OCTET_PROJECT_VERSION;
+  EXPECT_TRUE(std::filesystem::is_regular_file(library));
+  const std::string soname = "liboctet.so." + std::to_string(OCTET_VERSION_MAJOR);
+  EXPECT_EQ(std::filesystem::canonical(prefix + "/lib/" + soname), library);
+  EXPECT_EQ(std::filesystem::canonical(prefix + "/lib/liboctet.so"), library);
+  EXPECT_TRUE(std::filesystem::exists(prefix + "/lib/cmake/host/hostTargets.cmake"));
+  EXPECT_FALSE(std::filesystem::exists(prefix + "/lib/liboctet.a"));
+
+  const std::string build = BuildAndRun("shared_consumers", "-DCMAKE_PREFIX_PATH=" + Quote(prefix));
+  if (HasFailure()) return;
+  for (const std::string program : {"consumer_17", "consumer_c"})
+    EXPECT_THAT(Needed(build + "/" + program), ::testing::Contains(soname));
+  // Whoever links the shared library from C links nothing else for it.
+  EXPECT_THAT(Needed(build + "/consumer_c"),
+              ::testing::Not(::testing::Contains(::testing::HasSubstr("++"))));
+}
+
+TEST_F(PackagingTest, ExportsWhatIsInTheList) {
+#ifdef OCTET_SANITIZED
+  GTEST_SKIP() << "sanitizers bring symbols of their own";
+#endif
+  const std::string prefix = Shared();
+  if (HasFailure()) return;
+  const Outcome o =
+      RunCommand("nm --dynamic --defined-only -C " + Quote(prefix + "/lib/liboctet.so"));
   ASSERT_EQ(o.code, 0) << o.err;
+  std::set<std::string> names;
   for (const std::string& line : Lines(o.out)) {
-    if (line.find("(NEEDED)") == std::string::npos) continue;
-    EXPECT_TRUE(
-        std::regex_search(line, std::regex("\\[(lib(stdc\\+\\+|c\\+\\+|m|gcc_s|c|pthread|gomp|omp|"
-                                           "asan|ubsan|tsan)|ld-linux[^.]*)\\.so")))
+    std::smatch parts;
+    ASSERT_TRUE(std::regex_match(line, parts, std::regex("[0-9a-f]* ([A-Za-z]) ([^(@]*).*")))
         << line;
+    if (parts[1] != "A") names.insert(parts[2]);  // The version's own name.
+  }
+  std::string text;
+  for (const std::string& name : names) text += name + "\n";
+  EXPECT_EQ(text, ReadFile(OCTET_SOURCE_DIR "/tests/packaging/exported_names.txt"));
+}
+
+TEST_F(PackagingTest, FetchContent) {
+  const std::string build = Fetched();
+  if (HasFailure()) return;
+  // It has the instruction sets that were asked for.
+  for (const std::string isa : {"avx2", "neondot"}) {
+    ExpectError("OCTET_ISA=" + isa + " " + Quote(build + "/consumer_c") + " " +
+                    Quote(kWork + "/int8.octet"),
+                1, "instruction set \"" + isa + "\": not part of this build");
+  }
+  const Outcome nonsense = RunCommand(
+      "cmake -S " OCTET_SOURCE_DIR " -B " + Quote(kWork + "/nonsense") +
+      " -G Ninja -DOCTET_BUILD_TOOLS=OFF -DOCTET_BUILD_TESTS=OFF -DOCTET_ISAS=sse2,avx2");
+  EXPECT_NE(nonsense.code, 0);
+  EXPECT_NE(nonsense.err.find("OCTET_ISAS: found sse2,avx2, expected all, or some of reference"),
+            std::string::npos)
+      << nonsense.err;
+}
+
+TEST_F(PackagingTest, PluginsKeepToThemselvesAndUnload) {
+#ifdef OCTET_SANITIZED
+  GTEST_SKIP() << "sanitizers bring symbols of their own";
+#endif
+  const std::string here = BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix)),
+                    other = Fetched();
+  if (HasFailure()) return;
+  const std::string plugins[] = {here + "/plugin.so", other + "/plugin.so"};
+  for (const std::string& plugin : plugins) {
+    const Outcome names = RunCommand("nm --dynamic --defined-only " + Quote(plugin));
+    EXPECT_NE(names.out.find(" T Classify\n"), std::string::npos) << names.out;
+    EXPECT_EQ(names.out.find("octet"), std::string::npos) << names.out;
+    EXPECT_EQ(names.out.find(" u "), std::string::npos) << names.out;
+  }
+  const std::string answer =
+      RunCommand(Quote(here + "/consumer_c") + " " + Quote(kWork + "/int8.octet")).out;
+  ASSERT_NE(answer, "");
+  const std::string run = Quote(here + "/plugin_host") + " " + Quote(kWork + "/int8.octet") + " ";
+  EXPECT_EQ(RunCommand(run + Quote(plugins[0])).out, answer + "unloaded\n");
+  // Two versions in one process, in both orders.
+  for (const int first : {0, 1}) {
+    const Outcome two = RunCommand(run + Quote(plugins[first]) + " " + Quote(plugins[1 - first]));
+    EXPECT_EQ(two.code, 0) << two.err;
+    EXPECT_EQ(two.out, answer + answer + "unloaded\nunloaded\n");
   }
 }
 
@@ -149,23 +336,20 @@ TEST_F(PackagingTest, PkgConfig) {
   GTEST_SKIP() << "sanitizers need flags of their own";
 #endif
   if (RunCommand("pkg-config --version").code != 0) GTEST_SKIP() << "no pkg-config";
-  std::string folder;
-  for (const auto& entry : std::filesystem::recursive_directory_iterator(kPrefix)) {
-    if (entry.path().filename() == "octet.pc") folder = entry.path().parent_path().string();
+  for (const std::string& prefix : {kPrefix, Shared()}) {
+    SCOPED_TRACE(prefix);
+    std::string folder;
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(prefix))
+      if (entry.path().filename() == "octet.pc") folder = entry.path().parent_path().string();
+    const std::string program = Quote(kWork + "/by_pkg_config");
+    const Outcome o = RunCommand(OCTET_CC " -o " + program + " " +
+                                 Quote(OCTET_SOURCE_DIR "/tests/packaging/consumer/consumer.c") +
+                                 " $(PKG_CONFIG_PATH=" + Quote(folder) +
+                                 " pkg-config --cflags --libs 'octet >= 0.1') -Wl,-rpath," +
+                                 Quote(prefix + "/lib"));
+    ASSERT_EQ(o.code, 0) << o.err;
+    EXPECT_EQ(RunCommand(program + " " + Quote(kWork + "/int8.octet")).code, 0);
   }
-  const std::string program = Quote(kWork + "/by_pkg_config");
-  const Outcome o = RunCommand(OCTET_CC " -o " + program + " " +
-                               Quote(OCTET_SOURCE_DIR "/tests/packaging/consumer/consumer.c") +
-                               " $(PKG_CONFIG_PATH=" + Quote(folder) +
-                               " pkg-config --cflags --libs 'octet >= 0.1')");
-  ASSERT_EQ(o.code, 0) << o.err;
-  EXPECT_EQ(RunCommand(program + " " + Quote(kWork + "/int8.octet")).code, 0);
-}
-
-TEST_F(PackagingTest, AddSubdirectory) {
-  // All of the library again; optimized that would be two minutes of a core.
-  BuildAndRun("add_subdirectory",
-              "-DCMAKE_BUILD_TYPE=Debug -DOCTET_ISA_OPTIMIZE=-O0 -DOCTET_SOURCE=" OCTET_SOURCE_DIR);
 }
 
 TEST_F(PackagingTest, TheCodeOfTheReadmeRuns) {

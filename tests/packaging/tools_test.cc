@@ -43,7 +43,7 @@ TEST_F(ToolsTest, VersionsAndExamples) {
        {std::pair(kOctet, "octet"), {kBench, "bench_resnet"}, {kConvert, "octet_convert"}}) {
     const Outcome version = RunCommand(program + " --version");
     EXPECT_EQ(version.code, 0) << version.err;
-    EXPECT_EQ(version.out, std::string(name) + " " OCTET_VERSION "\n");
+    EXPECT_EQ(version.out, std::string(name) + " " OCTET_PROJECT_VERSION "\n");
     const Outcome help = RunCommand(program + " --help");
     EXPECT_NE(help.out.find(std::string("Example:\n  ") + name + " "), std::string::npos)
         << help.out;

@@ -472,7 +472,7 @@ TEST(Verify, HoldsIntegersToEveryBit) {
     ASSERT_TRUE(good.ok());
     EXPECT_TRUE((*good)->Verify().ok()) << (*good)->Verify().message();
     for (const float step : {1.0f, -1.0f}) {
-      Golden golden = (*good)->impl().file.golden;
+      Golden golden = Internals::Of(**good).file.golden;
       float& value = *std::find_if(golden.output.begin(), golden.output.end(),
                                    [](float v) { return v != 0.0f && v != 255.0f; });
       value += float_ends ? step * 2e-5f : step;

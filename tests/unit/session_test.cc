@@ -139,8 +139,8 @@ TEST(Session, GroupsOfABatchEqualSingleImages) {
     options.max_batch = 7;
     auto many = Session::Create(model, options);
     ASSERT_TRUE(many.ok());
-    ASSERT_GT((*many)->impl().group, 1);
-    ASSERT_LT((*many)->impl().group, 7);
+    ASSERT_GT(Internals::Of(**many).group, 1);
+    ASSERT_LT(Internals::Of(**many).group, 7);
     for (int batch : {7, 1, 5}) {
       const std::vector<float> together = RunModel(many->get(), images, batch);
       EXPECT_EQ(0, std::memcmp(alone.data(), together.data(), together.size() * 4))

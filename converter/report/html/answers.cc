@@ -34,7 +34,7 @@ Status AnswerRecorder::Add(const std::string& name, int label,
   for (size_t i = 0; i < models_.size(); ++i) {
     PageModel& m = page_.models[i];
     photo.answers.push_back(
-        BestFive(scores[i], EndsInProbabilities(models_[i]->impl().file.graph), page_.labels)[0]);
+        BestFive(scores[i], EndsInProbabilities(GraphOf(*models_[i])), page_.labels)[0]);
     const int said = photo.answers[i].index, original = photo.answers[0].index;
     energies_[i].Add(scores[0], scores[i]);
     changed = changed || said != original;
@@ -48,7 +48,7 @@ Status AnswerRecorder::Add(const std::string& name, int label,
   const bool wrong = known >= 0 && photo.answers[0].index != known;
   std::vector<PagePhoto>& kind = photos_[changed ? 0 : wrong ? 1 : 2];
   if (kind.size() == kMostPhotos) return OkStatus();
-  const Graph& g = models_[0]->impl().file.graph;
+  const Graph& g = GraphOf(*models_[0]);
   if (TakesPhotos(g.tensor(g.inputs[0]).shape)) {
     const DecodedImage small = Shrunk(SeenInput(g, input), kThumbnail);
     OCTET_ASSIGN_OR_RETURN(photo.jpeg,

@@ -64,7 +64,7 @@ Status FillPage(const PageSource& source, std::span<const PageFile> files,
     if (r.budget) m.budget = BudgetLines(*r.budget);
     if (source.samples.empty()) continue;
     Result<LayerReport> layers =
-        CompareLayers(source.graph, models[i + 1]->impl().file.graph, source.samples, options);
+        CompareLayers(source.graph, GraphOf(*models[i + 1]), source.samples, options);
     if (layers.ok()) {
       m.layers = std::move(*layers);
     } else if (layers.status().code() == StatusCode::kInvalidArgument) {

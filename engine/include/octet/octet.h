@@ -1,5 +1,5 @@
-// octet: inference of residual image classifiers. This and octet_c.h are the only installed
-// headers.
+// octet: inference of residual image classifiers. C++17 is enough to use it, with or without
+// exceptions and RTTI; octet_c.h is the same for C.
 //
 //   auto model = octet::Model::Load("flowers.octet");
 //   if (!model.ok()) throw std::runtime_error(model.status().message());
@@ -31,11 +31,14 @@
 #include <string>
 #include <vector>
 
-#include "formats/base/dtype.h"
-#include "formats/base/status.h"
-#include "formats/model/metadata.h"
+#include "octet/status.h"
+#include "octet/types.h"
+#include "octet/version.h"
 
 namespace octet {
+inline namespace OCTET_ABI_NAMESPACE {
+
+struct Internals;  // Octet's own.
 
 /// An input or output of a model.
 struct TensorDescription {
@@ -61,12 +64,12 @@ struct TensorDescription {
   size_t num_bytes() const { return num_elements() * DTypeSize(dtype); }  ///< Of one image.
   /// The numbers that the `num_bytes()` of one image stand for; `values` has room for
   /// num_elements().
-  void ToFloats(const uint8_t* bytes, float* values) const;
+  OCTET_API void ToFloats(const uint8_t* bytes, float* values) const;
   /// The inverse: the num_bytes() of one image from num_elements() numbers. kU8: x / scale rounded
   /// to the nearest, halves to even, plus zero_point, clamped to 0 to 255; a NaN becomes 0. With
   /// by_channel: x / scales[c] + zero_points[c] rounded and clamped so. kI16: as kU8, clamped to
   /// -32768 to 32767; a NaN becomes -32768.
-  void FromFloats(const float* values, uint8_t* bytes) const;
+  OCTET_API void FromFloats(const float* values, uint8_t* bytes) const;
 };
 
 /// Everything about a loaded model that a caller may want to print.
@@ -116,33 +119,33 @@ class Model {
   /// Maps or copies an .octet file and validates it. Errors name the field, what was found and what
   /// was expected: kNotFound, kIo, kCorrupt, kUnsupported (a newer file, more than max_nodes),
   /// kOutOfMemory (more than max_memory; memory that cannot be had or locked).
-  static Result<std::shared_ptr<const Model>> Load(const std::string& path,
-                                                   const ModelOptions& options = {});
+  OCTET_API static Result<std::shared_ptr<const Model>> Load(const std::string& path,
+                                                             const ModelOptions& options = {});
 
   /// The same for bytes in memory (an embedded resource). kMap uses them where they are, if they
   /// are 64-byte aligned, and `data` must then outlive the model and all its sessions; otherwise
   /// they are copied. Errors: also kInvalidArgument for null.
-  static Result<std::shared_ptr<const Model>> FromMemory(const void* data, size_t size,
-                                                         const ModelOptions& options = {});
+  OCTET_API static Result<std::shared_ptr<const Model>> FromMemory(
+      const void* data, size_t size, const ModelOptions& options = {});
 
-  const ModelDescription& Describe() const;
+  OCTET_API const ModelDescription& Describe() const;
 
   /// Runs the golden input that the converter stored and compares with what the reference kernels
   /// gave: exactly when the output is computed in integers, else within a tolerance for the order
   /// of float sums. Errors: kCorrupt with both values when they differ, kNotFound when the file
   /// carries none, kOutOfMemory when inputs and outputs take more than max_memory, those of
   /// Session::Create.
-  Status Verify() const;
+  OCTET_API Status Verify() const;
 
-  ~Model();
+  OCTET_API ~Model();
   Model(const Model&) = delete;
   Model& operator=(const Model&) = delete;
 
+ private:
+  friend Internals;
   struct Impl;
-  const Impl& impl() const { return *impl_; }  ///< For octet's own tools.
   explicit Model(std::unique_ptr<Impl> impl);
 
- private:
   std::unique_ptr<Impl> impl_;
 };
 
@@ -254,22 +257,22 @@ class Session {
   /// its range, and an unknown instruction set; kUnsupported for an instruction set that this
   /// processor or build lacks and for a graph without kernels; kOutOfMemory for more than the
   /// model's max_memory and for memory that cannot be had.
-  static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
-                                                 const SessionOptions& options = {});
+  OCTET_API static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
+                                                           const SessionOptions& options = {});
 
   /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type
   /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch],
   /// a pointer is null, or check_finite finds something.
-  Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
+  OCTET_API Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
 
   /// Prepares the image as the model says, runs it, and returns the `top_k` classes with the
   /// highest probability, best first (softmax is applied when the model ends in logits). Errors:
   /// kInvalidArgument for an image that Preprocess refuses, and for a model that has several inputs
   /// or whose first output is not one row of classes.
-  Result<std::vector<Prediction>> Classify(const Image& image, int top_k = 1);
+  OCTET_API Result<std::vector<Prediction>> Classify(const Image& image, int top_k = 1);
 
   /// Probabilities of all classes for `count` images, row after row. `count` may exceed max_batch.
-  Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
+  OCTET_API Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
 
   /// Resize, crop, normalization (and quantization for uint8 inputs): fills one image of the first
   /// input, num_bytes() at `input`. Errors: kInvalidArgument for an image without pixels, of more
@@ -277,27 +280,28 @@ class Session {
   /// an odd width that its format does not have, or a field out of its range; for one of another
   /// size when the model does not resize, for a model whose first input is not an image, and for
   /// null; kOutOfMemory when it takes more than the model's max_memory.
-  Status Preprocess(const Image& image, void* input) const;
+  OCTET_API Status Preprocess(const Image& image, void* input) const;
 
   /// Errors: kOutOfMemory.
-  Result<std::vector<LayerProfile>> Profile() const;
-  void ResetProfile();
-  MemoryReport Memory() const;
-  const char* Isa() const;  ///< Name of the instruction set in use, e.g. "avx512vnni".
-  const Model& GetModel() const;
+  OCTET_API Result<std::vector<LayerProfile>> Profile() const;
+  OCTET_API void ResetProfile();
+  OCTET_API MemoryReport Memory() const;
+  OCTET_API const char* Isa() const;  ///< Name of the instruction set in use, e.g. "avx512vnni".
+  OCTET_API const Model& GetModel() const;
 
-  ~Session();
+  OCTET_API ~Session();
   Session(const Session&) = delete;
   Session& operator=(const Session&) = delete;
 
+ private:
+  friend Internals;
   struct Impl;
-  Impl& impl() { return *impl_; }  ///< For octet's own tools.
   explicit Session(std::unique_ptr<Impl> impl);
 
- private:
   std::unique_ptr<Impl> impl_;
 };
 
+}  // namespace OCTET_ABI_NAMESPACE
 }  // namespace octet
 
 #endif  // OCTET_OCTET_H_

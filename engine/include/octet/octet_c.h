@@ -11,6 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "octet/version.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -44,10 +46,10 @@ typedef struct {
 } octet_tensor;
 
 /* Maps and validates an .octet file. */
-octet_status octet_model_load(const char* path, octet_model** model, char** error);
+OCTET_API octet_status octet_model_load(const char* path, octet_model** model, char** error);
 /* The same for bytes in memory; see Model::FromMemory about their lifetime. */
-octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model,
-                                     char** error);
+OCTET_API octet_status octet_model_from_memory(const void* data, size_t size, octet_model** model,
+                                               char** error);
 
 typedef enum { OCTET_MAP = 0, OCTET_COPY = 1, OCTET_COPY_AND_LOCK = 2 } octet_residency;
 
@@ -65,35 +67,38 @@ typedef struct {
 
 /* As above with options, of which null stands for the defaults. OCTET_INVALID_ARGUMENT for a value
  * out of its range, OCTET_UNSUPPORTED for a field that this version does not know. */
-octet_status octet_model_load_with(const char* path, const octet_model_options* options,
-                                   octet_model** model, char** error);
-octet_status octet_model_from_memory_with(const void* data, size_t size,
-                                          const octet_model_options* options, octet_model** model,
-                                          char** error);
-void octet_model_destroy(octet_model* model);
+OCTET_API octet_status octet_model_load_with(const char* path, const octet_model_options* options,
+                                             octet_model** model, char** error);
+OCTET_API octet_status octet_model_from_memory_with(const void* data, size_t size,
+                                                    const octet_model_options* options,
+                                                    octet_model** model, char** error);
+OCTET_API void octet_model_destroy(octet_model* model);
 
-const char* octet_model_name(const octet_model* model);
-int octet_model_num_inputs(const octet_model* model);
-int octet_model_num_outputs(const octet_model* model);
+OCTET_API const char* octet_model_name(const octet_model* model);
+OCTET_API int octet_model_num_inputs(const octet_model* model);
+OCTET_API int octet_model_num_outputs(const octet_model* model);
 /* OCTET_INVALID_ARGUMENT when `index` is out of range. */
-octet_status octet_model_input(const octet_model* model, int index, octet_tensor* tensor);
-octet_status octet_model_output(const octet_model* model, int index, octet_tensor* tensor);
+OCTET_API octet_status octet_model_input(const octet_model* model, int index, octet_tensor* tensor);
+OCTET_API octet_status octet_model_output(const octet_model* model, int index,
+                                          octet_tensor* tensor);
 /* The numbers that one image's bytes of a tensor stand for, and the bytes of numbers; see
  * TensorDescription. Both have as many elements as the shape says: a caller who writes a batch into
  * shape[0] converts as many images at once. OCTET_INVALID_ARGUMENT for a tensor that no model
  * has. */
-octet_status octet_tensor_to_floats(const octet_tensor* tensor, const void* bytes, float* values);
-octet_status octet_tensor_from_floats(const octet_tensor* tensor, const float* values, void* bytes);
+OCTET_API octet_status octet_tensor_to_floats(const octet_tensor* tensor, const void* bytes,
+                                              float* values);
+OCTET_API octet_status octet_tensor_from_floats(const octet_tensor* tensor, const float* values,
+                                                void* bytes);
 /* "fp32", "fp16", "hybrid" or "int8". */
-const char* octet_model_precision(const octet_model* model);
+OCTET_API const char* octet_model_precision(const octet_model* model);
 /* Number of labels, and label `index` (null when out of range). */
-int octet_model_num_labels(const octet_model* model);
-const char* octet_model_label(const octet_model* model, int index);
+OCTET_API int octet_model_num_labels(const octet_model* model);
+OCTET_API const char* octet_model_label(const octet_model* model, int index);
 
 /* A session for `model`, which it keeps alive. num_threads is 1 to 1024, max_batch 1 to 65536; see
  * SessionOptions for both and for what the others' defaults are. */
-octet_status octet_session_create(const octet_model* model, int num_threads, int max_batch,
-                                  octet_session** session, char** error);
+OCTET_API octet_status octet_session_create(const octet_model* model, int num_threads,
+                                            int max_batch, octet_session** session, char** error);
 
 /* SessionOptions for C; see there. As with octet_model_options, 0 stands for the default. */
 typedef struct {
@@ -104,18 +109,18 @@ typedef struct {
   int no_winograd;  /* 1: without Winograd. */
   int check_finite; /* 1: refuse float inputs with NaN or infinities. */
 } octet_session_options;
-octet_status octet_session_create_with(const octet_model* model,
-                                       const octet_session_options* options,
-                                       octet_session** session, char** error);
-void octet_session_destroy(octet_session* session);
+OCTET_API octet_status octet_session_create_with(const octet_model* model,
+                                                 const octet_session_options* options,
+                                                 octet_session** session, char** error);
+OCTET_API void octet_session_destroy(octet_session* session);
 
 /* Name of the instruction set in use, e.g. "avx512vnni". */
-const char* octet_session_isa(const octet_session* session);
+OCTET_API const char* octet_session_isa(const octet_session* session);
 
 /* Runs `batch` images, 1 to max_batch; inputs and outputs are arrays of pointers to contiguous
  * tensors, one for each of the model's. */
-octet_status octet_session_run(octet_session* session, const void* const* inputs,
-                               void* const* outputs, int batch, char** error);
+OCTET_API octet_status octet_session_run(octet_session* session, const void* const* inputs,
+                                         void* const* outputs, int batch, char** error);
 
 typedef enum {
   OCTET_RGB = 0,
@@ -154,23 +159,26 @@ typedef struct {
 
 /* Classifies one image. Writes the `count` best class indices and probabilities, best first;
  * *written is how many there were. */
-octet_status octet_session_classify(octet_session* session, const octet_image* image, int count,
-                                    int* indices, float* probabilities, int* written, char** error);
+OCTET_API octet_status octet_session_classify(octet_session* session, const octet_image* image,
+                                              int count, int* indices, float* probabilities,
+                                              int* written, char** error);
 
 /* Writes the probabilities of all classes for `count` images, which may exceed max_batch, row after
  * row. OCTET_INVALID_ARGUMENT also when `size`, the floats that there is room for, is less than
  * count times the classes. */
-octet_status octet_session_classify_batch(octet_session* session, const octet_image* images,
-                                          int count, float* probabilities, size_t size,
-                                          char** error);
+OCTET_API octet_status octet_session_classify_batch(octet_session* session,
+                                                    const octet_image* images, int count,
+                                                    float* probabilities, size_t size,
+                                                    char** error);
 
 /* Resizes, crops and normalizes an image (and quantizes it for uint8 inputs) as the model says:
  * fills one image of the first input. */
-octet_status octet_session_preprocess(const octet_session* session, const octet_image* image,
-                                      void* input, char** error);
+OCTET_API octet_status octet_session_preprocess(const octet_session* session,
+                                                const octet_image* image, void* input,
+                                                char** error);
 
 /* Frees a message. Null is fine. */
-void octet_free(char* message);
+OCTET_API void octet_free(char* message);
 
 #ifdef __cplusplus
 }

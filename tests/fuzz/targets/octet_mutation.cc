@@ -48,7 +48,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const uint64_t checksum = ChecksumAround(bytes->data(), bytes->size(), kChecksumAt);
   std::memcpy(bytes->data() + kChecksumAt, &checksum, sizeof(checksum));
   const auto model = Model::FromMemory(bytes->data(), bytes->size());
-  if (!model.ok() || !IsSmall((*model)->impl().file.graph)) return 0;
+  if (!model.ok() || !IsSmall(GraphOf(**model))) return 0;
   ++deep_inputs;
   RunModel(*model, HashOf(data, size));
   return 0;

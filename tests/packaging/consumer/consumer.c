@@ -1,4 +1,4 @@
-/* The same as consumer.cc, in C. */
+/* The same as consumer.cc, in C89. */
 #include <octet/octet_c.h>
 #include <stdio.h>
 #include <string.h>
@@ -10,13 +10,16 @@ int main(int argc, char** argv) {
   char* error = NULL;
   int index = -1, count = 0;
   float probability = 0.0f, probabilities[5] = {0};
-  octet_image image = {.width = 40, .height = 30};
+  octet_image image = {0};
   octet_status status;
   if (argc != 2) return 2;
+  if (strcmp(octet_version(), OCTET_VERSION) != 0) return 4;
   memset(pixels, 128, sizeof(pixels));
   status = octet_model_load(argv[1], &model, &error);
   if (status == OCTET_OK) status = octet_session_create(model, 1, 1, &session, &error);
   image.pixels = pixels;
+  image.width = 40;
+  image.height = 30;
   if (status == OCTET_OK)
     status = octet_session_classify(session, &image, 1, &index, &probability, &count, &error);
   if (status == OCTET_OK)

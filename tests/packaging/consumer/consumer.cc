@@ -2,8 +2,13 @@
 #include <octet/octet.h>
 
 #include <cstdio>
+#include <cstring>
 #include <string>
 #include <vector>
+
+#ifdef STANDARD
+static_assert(__cplusplus == (STANDARD == 17 ? 201703L : 202002L), "octet changed the standard");
+#endif
 
 static int Fail(const std::string& problem) {
   std::fprintf(stderr, "%s\n", problem.c_str());
@@ -12,6 +17,7 @@ static int Fail(const std::string& problem) {
 
 int main(int argc, char** argv) {
   if (argc != 2) return 2;
+  if (std::strcmp(octet_version(), OCTET_VERSION) != 0) return 4;
   auto model = octet::Model::Load(argv[1]);
   if (!model.ok()) return Fail(model.status().message());
   auto session = octet::Session::Create(*model);

@@ -1,0 +1,4 @@
+// The version that was compiled, for programs that link the library when they start.
+#include "octet/version.h"
+
+const char* octet_version(void) { return OCTET_VERSION; }
