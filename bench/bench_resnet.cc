@@ -30,7 +30,8 @@ struct Options : MeasureOptions {
   int depth = 50;
   std::string network;
   std::string precision;  ///< "" = int8, or the model's.
-  std::vector<int> threads{1}, batches{1};
+  Variants variants;
+  std::vector<int> batches{1};
   std::string dump_times;
   LayerOrder order = LayerOrder::kNetwork;
   bool csv = false, json = false;
@@ -46,7 +47,7 @@ std::string DescriptionName(const Options& o) {
   return name;
 }
 
-/// All networks of a group, which take turns, with every number of threads and every batch.
+/// All networks of a group, which take turns, in every variant and with every batch.
 Status MeasureGroup(const Options& o, std::vector<Network> group,
                     std::vector<Measurement>* results) {
   for (Network& n : group) {
@@ -58,12 +59,13 @@ Status MeasureGroup(const Options& o, std::vector<Network> group,
           StrCat(n.path, ": precision is ", precision, ", expected ", o.precision));
     }
   }
-  for (int threads : o.threads) {
-    for (int batch : o.batches) {
-      OCTET_ASSIGN_OR_RETURN(std::vector<Measurement> all, Measure(o, group, threads, batch));
-      std::move(all.begin(), all.end(), std::back_inserter(*results));
-    }
+  const auto first = static_cast<std::ptrdiff_t>(results->size());
+  for (int batch : o.batches) {
+    OCTET_ASSIGN_OR_RETURN(std::vector<Measurement> all, Measure(o, group, o.variants, batch));
+    std::move(all.begin(), all.end(), std::back_inserter(*results));
   }
+  std::stable_sort(results->begin() + first, results->end(),
+                   [](const auto& a, const auto& b) { return a.threads < b.threads; });
   return OkStatus();
 }
 
@@ -118,7 +120,7 @@ Status Run(const Options& o) {
 }
 
 Status PrintSignature(const Options& o) {
-  OCTET_ASSIGN_OR_RETURN(const Signature s, ComputeSignature(o.isa, o.threads.front()));
+  OCTET_ASSIGN_OR_RETURN(const Signature s, ComputeSignature(o.isa, o.variants.threads.front()));
   std::printf("%016llx\n", static_cast<unsigned long long>(s.hash));
   return OkStatus();
 }
@@ -127,7 +129,7 @@ int Main(int argc, char** argv) {
   Options o;
   CLI::App app(
       "Measures the latency of networks; without a file, of one with synthetic weights. Several "
-      "files take turns, round by round.",
+      "files, numbers of threads and executors take turns, round by round.",
       "bench_resnet");
   CLI::Option* files =
       app.add_option("MODELS", o.models, ".octet files instead of a synthetic network");
@@ -144,7 +146,8 @@ int Main(int argc, char** argv) {
   app.add_option("--precision", o.precision,
                  "fp32, fp16, hybrid, int8, int16x8 or all; default int8, of files their own")
       ->check(OneOf({"fp32", "fp16", "hybrid", "int8", "int16x8", "all"}));
-  app.add_option("--threads", o.threads, "Threads (1); several, with commas, are measured in turn")
+  app.add_option("--threads", o.variants.threads,
+                 "Threads (1); several, with commas, take turns, as --executor's do")
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(1, 1024));
@@ -152,6 +155,18 @@ int Main(int argc, char** argv) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->check(CLI::Range(1, 65536));
+  app.add_option("--executor", o.variants.executors,
+                 "Whose threads: pool (octet's own, the default), openmp, or both with a comma")
+      ->delimiter(',')
+      ->allow_extra_args(false)
+      ->check(OneOf({"pool", "openmp"}));
+  app.add_option("--paced", o.paced,
+                 "Runs a second that begin on time, as of a camera; otherwise back to back")
+      ->check(CLI::Range(0.01, 100000.0))
+      ->option_text("FPS");
+  app.add_option("--busy", o.busy, "Processes beside that only keep a processor busy (0)")
+      ->check(CLI::Range(0, 1024))
+      ->option_text("N");
   app.add_option("--sessions", o.sessions,
                  "Sessions at once, each with its --threads (1): images/s are all of theirs")
       ->check(CLI::Range(1, 1024));
@@ -169,8 +184,9 @@ int Main(int argc, char** argv) {
   app.add_option("--runs", o.runs, "So many runs, whatever time they take")
       ->check(CLI::Range(1, 100000000))
       ->excludes(min_time);
-  CLI::Option* rounds = app.add_option("--rounds", o.rounds, "Turns of each of several files (10)")
-                            ->check(CLI::Range(1, 100000));
+  CLI::Option* rounds =
+      app.add_option("--rounds", o.rounds, "Turns of each of several that take turns (10)")
+          ->check(CLI::Range(1, 100000));
   CLI::Option* input = app.add_option("--input", o.inputs,
                                       "FILE, or NAME=FILE where there are several inputs: .npy "
                                       "array or photos, instead of made-up "
@@ -199,12 +215,15 @@ int Main(int argc, char** argv) {
   depth->excludes(network);
   app.footer(Example("bench_resnet before.octet after.octet --threads=1,2 --profile --sort=time"));
   const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
-    if (rounds->count() > 0 && o.models.size() < 2)
-      throw CLI::ValidationError("--rounds", "goes with several files");
+    const bool turns =
+        o.models.size() > 1 || o.variants.threads.size() > 1 || o.variants.executors.size() > 1;
+    if (rounds->count() > 0 && !turns)
+      throw CLI::ValidationError("--rounds",
+                                 "goes with several files, numbers of threads or executors");
     if (o.precision == "all" && !o.models.empty())
       throw CLI::ValidationError("--precision",
                                  "all goes with a synthetic network: a file has one");
-    const bool one = o.models.size() < 2 && o.threads.size() == 1 && o.batches.size() == 1;
+    const bool one = !turns && o.batches.size() == 1;
     if (input->count() > 0 && o.models.empty())
       throw CLI::ValidationError("--input", "goes with a file");
     if (output->count() > 0 && (!one || o.models.empty()))

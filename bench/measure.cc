@@ -1,5 +1,5 @@
-// A contender is a network with a session for each thread that asks for answers at once. All of a
-// group are made first; then each runs for a slice of its time, round by round.
+// A contender is a network in one variant, with a session for each thread that asks for answers at
+// once. All of a group are made first; then each runs for a slice of its time, round by round.
 #include "bench/measure.h"
 
 #include <algorithm>
@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "bench/synthetic_network.h"
+#include "engine/include/octet/openmp.h"
 #include "engine/tools/tensor_files.h"
 #include "formats/base/macros.h"
 #include "formats/base/median.h"
@@ -91,7 +92,9 @@ struct Worker {
 struct Contender {
   std::shared_ptr<const Model> model{};
   std::vector<Worker> workers{};
-  double wall_ms = 0;  ///< Of all slices.
+  SessionOptions options{};
+  double wall_ms = 0;      ///< Of all slices.
+  double cpu_seconds = 0;  ///< Of all slices.
   Measurement m{};
 };
 
@@ -118,6 +121,12 @@ Status RunSlice(const MeasureOptions& o, int batch, int round, int rounds, Worke
   const Clock::time_point begin = Clock::now();
   while (w->times.size() - before < at_least ||
          (o.runs == 0 && Milliseconds(begin) < o.min_time * 1e3 / rounds)) {
+    if (o.paced > 0) {
+      const std::chrono::duration<double> since_begin(
+          static_cast<double>(w->times.size() - before) / o.paced);
+      std::this_thread::sleep_until(begin +
+                                    std::chrono::duration_cast<Clock::duration>(since_begin));
+    }
     const Clock::time_point start = Clock::now();
     OCTET_RETURN_IF_ERROR(w->Run(batch));
     w->times.push_back(Milliseconds(start));
@@ -127,7 +136,12 @@ Status RunSlice(const MeasureOptions& o, int batch, int round, int rounds, Worke
 
 /// Of all sessions at once.
 Status RunSlices(const MeasureOptions& o, int batch, int round, int rounds, Contender* c) {
-  if (c->workers.size() == 1) return RunSlice(o, batch, round, rounds, &c->workers[0]);
+  const double cpu = ProcessSeconds();
+  if (c->workers.size() == 1) {
+    OCTET_RETURN_IF_ERROR(RunSlice(o, batch, round, rounds, &c->workers[0]));
+    c->cpu_seconds += ProcessSeconds() - cpu;
+    return OkStatus();
+  }
   Clock::time_point begin;
   std::barrier start(static_cast<std::ptrdiff_t>(c->workers.size()),
                      [&]() noexcept { begin = Clock::now(); });
@@ -136,7 +150,7 @@ Status RunSlices(const MeasureOptions& o, int batch, int round, int rounds, Cont
     threads.emplace_back([&, i] {
       Worker& w = c->workers[i];
       w.status = PinTo(ShareOf(o.cpus, static_cast<int>(i), o.sessions));
-      // A team of OpenMP threads is a thread's own: the first run makes it.
+      // A team of OpenMP's threads is a thread's own: the first run makes it.
       if (w.status.ok()) w.status = w.Run(batch);
       start.arrive_and_wait();
       if (w.status.ok()) w.status = RunSlice(o, batch, round, rounds, &w);
@@ -144,6 +158,7 @@ Status RunSlices(const MeasureOptions& o, int batch, int round, int rounds, Cont
   }
   threads.clear();
   c->wall_ms += Milliseconds(begin);
+  c->cpu_seconds += ProcessSeconds() - cpu;
   for (Worker& w : c->workers) OCTET_RETURN_IF_ERROR(std::move(w.status));
   return OkStatus();
 }
@@ -180,8 +195,8 @@ Status WriteOutputs(const MeasureOptions& o, const ModelDescription& d, int batc
 }
 
 /// Medians by layer, of a session of its own: without `profile` no clock is read between layers.
-Result<std::vector<LayerProfile>> Profile(const MeasureOptions& o, SessionOptions session_options,
-                                          int batch, Contender* c) {
+Result<std::vector<LayerProfile>> Profile(const MeasureOptions& o, int batch, Contender* c) {
+  SessionOptions session_options = c->options;
   session_options.profile = true;
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<Session> session,
                          Session::Create(c->model, session_options));
@@ -203,8 +218,8 @@ Result<std::vector<LayerProfile>> Profile(const MeasureOptions& o, SessionOption
   return layers;
 }
 
-Result<Contender> Open(const MeasureOptions& o, const Network& network,
-                       const SessionOptions& session_options, int threads, int batch) {
+Result<Contender> Open(const MeasureOptions& o, const Network& network, int threads,
+                       const std::string& executor, int batch) {
   const ModelDescription& d = network.description;
   int64_t bytes = 0;
   for (const auto* list : {&d.inputs, &d.outputs})
@@ -214,6 +229,11 @@ Result<Contender> Open(const MeasureOptions& o, const Network& network,
                                   " take more than ", kMaxBufferBytes, " bytes"));
   }
   Contender c;
+  c.options.num_threads = threads;
+  c.options.max_batch = batch;
+  c.options.isa = o.isa;
+  c.options.winograd = o.winograd;
+  if (executor == "openmp") c.options.executor = OpenMpExecutor();
   // The caller's, so not part of what the process grows by.
   for (int i = 0; i < o.sessions; ++i) c.workers.push_back({.buffers = Buffers(d, batch)});
   TrimHeap();  // What was freed before must not hide what is allocated now.
@@ -221,7 +241,7 @@ Result<Contender> Open(const MeasureOptions& o, const Network& network,
   const Clock::time_point begin = Clock::now();
   OCTET_ASSIGN_OR_RETURN(c.model, network.load());
   for (Worker& w : c.workers) {
-    OCTET_ASSIGN_OR_RETURN(w.session, Session::Create(c.model, session_options));
+    OCTET_ASSIGN_OR_RETURN(w.session, Session::Create(c.model, c.options));
     OCTET_RETURN_IF_ERROR(w.Run(batch));
     if (&w == &c.workers[0]) c.m.first_ms = Milliseconds(begin);
     for (int i = 0; i < o.warmup; ++i) OCTET_RETURN_IF_ERROR(w.Run(batch));
@@ -237,8 +257,11 @@ Result<Contender> Open(const MeasureOptions& o, const Network& network,
   c.m.model = d.name;
   c.m.precision = PrecisionName(d.precision);
   c.m.isa = session.Isa();
+  c.m.executor = executor;
   c.m.threads = threads;
   c.m.batch = batch;
+  c.m.paced = o.paced;
+  c.m.busy = o.busy;
   c.m.sessions = o.sessions;
   c.m.macs = d.macs;
   c.m.file_size = d.file_size;
@@ -262,26 +285,29 @@ double Measurement::stddev_ms() const {
 
 std::string Measurement::Disturbance() const {
   const double ratio = median_ms() / min_ms();
+  if (busy > 0 || paced > 0) return "";  // That is what is measured.
   if (sorted.size() < kRunsToJudge || ratio < kDisturbed) return "";
   return StrCat(model, " ", precision, ", threads ", threads, ", batch ", batch, ": the median is ",
                 Fixed(ratio, 1), " times the minimum: something else was running, measure again");
 }
 
 Result<std::vector<Measurement>> Measure(const MeasureOptions& o,
-                                         const std::vector<Network>& networks, int threads,
-                                         int batch) {
+                                         const std::vector<Network>& networks,
+                                         const Variants& variants, int batch) {
   OCTET_RETURN_IF_ERROR(PinTo(o.cpus));
-  SessionOptions session_options;
-  session_options.num_threads = threads;
-  session_options.max_batch = batch;
-  session_options.isa = o.isa;
-  session_options.winograd = o.winograd;
   std::vector<Contender> contenders;
-  for (const Network& n : networks) {
-    OCTET_ASSIGN_OR_RETURN(Contender c, Open(o, n, session_options, threads, batch));
-    contenders.push_back(std::move(c));
+  for (const int threads : variants.threads) {
+    for (const std::string& executor : variants.executors) {
+      for (const Network& n : networks) {
+        OCTET_ASSIGN_OR_RETURN(Contender c, Open(o, n, threads, executor, batch));
+        contenders.push_back(std::move(c));
+      }
+    }
   }
-  const int rounds = networks.size() > 1 ? o.rounds : 1;
+  const BusyProcesses busy(o.busy);
+  if (busy.count() < o.busy)
+    return Unsupported(StrCat("--busy: ", busy.count(), " of ", o.busy, " processes can be made"));
+  const int rounds = contenders.size() > 1 ? o.rounds : 1;
   {
     Progress progress("measuring", int64_t{rounds} * static_cast<int64_t>(contenders.size()));
     for (int round = 0, done = 0; round < rounds; ++round) {
@@ -294,21 +320,22 @@ Result<std::vector<Measurement>> Measure(const MeasureOptions& o,
     }
   }
   std::vector<Measurement> results;
-  for (size_t i = 0; i < contenders.size(); ++i) {
-    Contender& c = contenders[i];
+  for (Contender& c : contenders) {
     Measurement& m = c.m;
-    if (!o.outputs.empty())
-      OCTET_RETURN_IF_ERROR(WriteOutputs(o, networks[i].description, batch, c.workers[0].buffers));
+    if (!o.outputs.empty()) {
+      OCTET_RETURN_IF_ERROR(WriteOutputs(o, c.model->Describe(), batch, c.workers[0].buffers));
+    }
     for (Worker& w : c.workers) {
       m.sorted.insert(m.sorted.end(), w.times.begin(), w.times.end());
       m.times.push_back(std::move(w.times));
     }
     std::sort(m.sorted.begin(), m.sorted.end());
+    m.cpu_ms = c.cpu_seconds * 1e3 / static_cast<double>(m.sorted.size());
     m.images_per_second = o.sessions > 1
                               ? static_cast<double>(m.sorted.size()) * batch / c.wall_ms * 1e3
                               : batch / m.median_ms() * 1e3;
     if (o.profile) {
-      OCTET_ASSIGN_OR_RETURN(m.layers, Profile(o, session_options, batch, &c));
+      OCTET_ASSIGN_OR_RETURN(m.layers, Profile(o, batch, &c));
     }
     results.push_back(std::move(m));
   }

@@ -22,6 +22,8 @@ struct MeasureOptions {
   int runs = 0;           ///< So many instead; 0 = by time.
   int rounds = 1;         ///< Into which the time, or the runs, of each of several networks is cut.
   int sessions = 1;       ///< At once, each in a thread of its own.
+  double paced = 0.0;     ///< Runs a second that begin on time, as of a camera; 0 = back to back.
+  int busy = 0;           ///< Processes beside that do nothing but keep a processor busy.
   std::vector<int> cpus;  ///< To run on; empty for any. Each session has its share.
   bool profile = false;
   std::vector<std::string> inputs, outputs;  ///< FILE or NAME=FILE; made up where there is none.
@@ -34,12 +36,20 @@ struct Network {
   ModelDescription description;
 };
 
+/// How sessions are run; those of all combinations take turns.
+struct Variants {
+  std::vector<int> threads{1};
+  std::vector<std::string> executors{"pool"};  ///< "pool": octet's own threads; "openmp".
+};
+
 struct Measurement {
-  std::string path, model, precision, isa;
-  int threads = 1, batch = 1, sessions = 1;
+  std::string path, model, precision, isa, executor;
+  int threads = 1, batch = 1, sessions = 1, busy = 0;
+  double paced = 0.0;
   std::vector<std::vector<double>> times;  ///< Milliseconds of every run, by session, as they came.
   std::vector<double> sorted;              ///< The same of all sessions.
   double images_per_second = 0;
+  double cpu_ms = 0;    ///< Processor time of all threads, a run.
   double first_ms = 0;  ///< From the file, or its bytes in memory, to the first answer.
   int64_t macs = 0, file_size = 0;
   MemoryReport memory;
@@ -60,11 +70,11 @@ struct Measurement {
   std::string Disturbance() const;
 };
 
-/// Measures each with these threads and this batch, several in turn, round by round, so that what
+/// Measures each network in each variant with this batch, all in turn, round by round, so that what
 /// disturbs the machine disturbs all. Loading is part of it, as the time to the first answer.
 Result<std::vector<Measurement>> Measure(const MeasureOptions& o,
-                                         const std::vector<Network>& networks, int threads,
-                                         int batch);
+                                         const std::vector<Network>& networks,
+                                         const Variants& variants, int batch);
 
 }  // namespace octet::bench
 

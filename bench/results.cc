@@ -129,7 +129,11 @@ std::vector<std::pair<const char*, Value>> Fields(const Measurement& m) {
           {"path", m.path},
           {"mean_ms", m.mean_ms()},
           {"stddev_ms", m.stddev_ms()},
-          {"max_ms", m.sorted.back()}};
+          {"max_ms", m.sorted.back()},
+          {"cpu_ms", m.cpu_ms},
+          {"executor", m.executor},
+          {"paced_fps", m.paced > 0 ? Value(m.paced) : Value()},
+          {"busy", int64_t{m.busy}}};
 }
 
 Json ToJson(const Value& value) {
@@ -164,6 +168,11 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
                 arithmetic == Arithmetic::kInt8 ? "int8" : "float", peak.gmacs, peak.instruction);
   }
   if (first.sessions > 1) std::printf("%d sessions at once\n", first.sessions);
+  if (first.busy > 0) std::printf("beside busy processes: %d\n", first.busy);
+  if (first.paced > 0) std::printf("a run every %.1f ms\n", 1e3 / first.paced);
+  const bool executors = std::any_of(results.begin(), results.end(), [&](const Measurement& m) {
+    return m.executor != first.executor;
+  });
   const bool files = std::any_of(results.begin(), results.end(),
                                  [&](const Measurement& m) { return m.path != first.path; });
   std::vector<std::string> names;
@@ -172,9 +181,11 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
     std::printf("models in %s\n", common.c_str());
   const Table::Column name{.title = "model", .left = true, .shrink_to = 8};
   std::vector<Table::Column> time_columns{name};
-  for (const char* title : {"type", "threads", "batch", "median ms", "min", "p90", "p99"})
+  for (const char* title :
+       {"type", "threads", "batch", "median ms", "min", "p90", "p99", "max", "cpu ms"})
     time_columns.push_back({.title = title});
-  time_columns.push_back({.title = "images/s", .optional = true});
+  if (executors) time_columns.push_back({.title = "threads of", .left = true});
+  if (first.paced <= 0) time_columns.push_back({.title = "images/s", .optional = true});
   if (files) time_columns.push_back({.title = "to 1st"});
   Table times(time_columns);
   Table rest({name,
@@ -198,7 +209,10 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
                                  ms(m.min_ms()),
                                  ms(m.Percentile(90)),
                                  ms(m.Percentile(99)),
-                                 Fixed(m.images_per_second, 1)};
+                                 ms(m.sorted.back()),
+                                 ms(m.cpu_ms)};
+    if (executors) row.push_back(m.executor);
+    if (first.paced <= 0) row.push_back(Fixed(m.images_per_second, 1));
     if (files) {
       const auto with = std::find_if(results.begin(), results.end(), [&](const Measurement& r) {
         return r.threads == m.threads && r.batch == m.batch;

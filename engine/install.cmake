@@ -42,7 +42,7 @@ install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake ${CMAKE_CURRENT_BINA
 # For those who do not use CMake. What an archive needs, its users always link.
 file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 set(flags "")
-set(public " ${OpenMP_CXX_FLAGS} -l${runtime} -lm")
+set(public " -pthread -l${runtime} -lm")
 set(private "")
 if(BUILD_SHARED_LIBS)
   set(flags " -DOCTET_SHARED")

@@ -2,6 +2,8 @@
 #ifndef OCTET_ENGINE_SRC_MODEL_IMPL_H_
 #define OCTET_ENGINE_SRC_MODEL_IMPL_H_
 
+#include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -14,6 +16,7 @@
 #include "engine/src/plan.h"
 #include "engine/src/prepared.h"
 #include "engine/src/preprocess.h"
+#include "engine/src/thread_pool.h"
 #include "formats/model/octet_file.h"
 
 namespace octet {
@@ -71,26 +74,40 @@ void AppendNumbers(const Tensor& t, const kernels::ActivationView& view, std::ve
 /// Called after each operator that finishes a node, with the tensor it produced.
 using TensorObserver = std::function<void(TensorId id, const kernels::ActivationView& view)>;
 
-struct Session::Impl {
+struct Session::Impl final : StepWork {
   std::shared_ptr<const Model> model;
-  SessionOptions options;
+  SessionOptions options;  ///< num_threads is what there is.
   const kernels::KernelTable* table = nullptr;
   std::unique_ptr<Plan> plan;
-  StepSharing sharing;
   std::vector<double> seconds;  ///< Per operator, summed over `runs`.
+  double op_begin = 0.0;        ///< When the present operator began, with `profile`.
   int64_t runs = 0;
   int group = 1;  ///< Images computed at once.
+
+  /// The present run: what the caller gave, and how far it is.
+  struct {
+    const void* const* inputs = nullptr;
+    void* const* outputs = nullptr;
+    int images = 0, groups = 0, next_group = 0;
+    std::chrono::steady_clock::time_point deadline;
+  } present;
   std::vector<const void*> group_inputs;
   std::vector<void*> group_outputs;
-  TensorObserver observer;  ///< Only with one thread.
+  std::atomic<bool> cancel{false};   ///< Asked for.
+  std::atomic<bool> skipped{false};  ///< Something was left out.
+  TensorObserver observer;           ///< Only with one thread.
 
   // Classify's working memory, made by the first call.
   std::vector<uint8_t> classify_input;
   std::vector<std::vector<uint8_t>> classify_outputs;
   mutable std::unique_ptr<Preprocessor> preprocessor;  ///< Made by the first image.
 
+  // Last, so that its helpers are gone before what they work on.
+  std::shared_ptr<StepSharing> sharing;  ///< Of the operators; null with one thread.
+  std::unique_ptr<Workforce> workforce;
+
   // What the functions of Session do inside Guarded.
-  Status Run(const void* const* inputs, void* const* outputs, int images);
+  Status Run(const void* const* inputs, void* const* outputs, const RunOptions& run);
   Status Preprocess(const Image& image, void* input) const;
   Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
   Result<std::vector<Prediction>> Classify(const Image& image, int top_k);
@@ -98,8 +115,11 @@ struct Session::Impl {
 
   Status CheckFinite(const void* const* inputs, int images) const;
   Status MakeClassifyBuffers();
-  void Execute(const RunIo& io);
-  void RunOps(int thread, int num_threads);
+  void BindNextGroup();
+  bool IsCancelled();
+  void RunAlone();
+  void DoPart(size_t step, int part) override;
+  void EndStep(size_t step) override;
 };
 
 inline namespace OCTET_ABI_NAMESPACE {
@@ -108,9 +128,11 @@ inline namespace OCTET_ABI_NAMESPACE {
 struct Internals {
   using ModelImpl = Model::Impl;
   using SessionImpl = Session::Impl;
+  using ThreadPoolImpl = ThreadPool::Impl;
 
   static const ModelImpl& Of(const Model& model) { return *model.impl_; }
   static SessionImpl& Of(Session& session) { return *session.impl_; }
+  static ThreadPoolImpl& Of(ThreadPool& pool) { return *pool.impl_; }
   static std::shared_ptr<const Model> Make(std::unique_ptr<ModelImpl> impl) {
     return std::shared_ptr<const Model>(new Model(std::move(impl)));
   }

@@ -58,16 +58,23 @@ struct Preprocessor::Buffers {
 };
 
 Preprocessor::Preprocessor(const Preprocessing& preprocessing, int height, int width, int channels,
-                           const kernels::KernelTable& table, int64_t max_memory, int num_threads)
+                           const kernels::KernelTable& table, int64_t max_memory,
+                           Workforce* workforce)
     : preprocessing_(preprocessing),
       height_(height),
       width_(width),
       channels_(channels),
       max_memory_(max_memory),
-      num_threads_(std::max(1, std::min(num_threads, height / kRowsPerThread))),
+      workforce_(workforce),
+      num_threads_(std::clamp(height / kRowsPerThread, 1,
+                              workforce != nullptr ? workforce->num_threads() : 1)),
       kernels_(*table.pixels),
       resampler_(Resampler::Create(preprocessing.resampling, table)),
-      buffers_(std::make_unique<Buffers>()) {}
+      buffers_(std::make_unique<Buffers>()) {
+  if (num_threads_ == 1) return;
+  sharing_ = std::make_shared<StepSharing>(this, 1, num_threads_, /*end_all=*/false);
+  workforce->Add(sharing_);
+}
 
 Preprocessor::~Preprocessor() = default;
 
@@ -128,6 +135,22 @@ void SwapRedAndBlue(T* pixels, int64_t count) {
 
 }  // namespace
 
+void Preprocessor::ResizePart(int part) {
+  const ResizeTask& t = task_;
+  const int64_t row_bytes =
+      int64_t{t.width} * t.channels * (preprocessing_.resampling.to_float ? 4 : 1);
+  const int64_t resampler_scratch = RoundUp(resampler_->ScratchBytes(), 64);
+  uint8_t* scratch = buffers_->scratch.get() + part * (resampler_scratch + rows_scratch_);
+  ImageRows all(*image_, work_channels_, preprocessing_.resampling.framework, kernels_.rows,
+                scratch);
+  PartOfRows rows(&all, geometry_);
+  const auto begin = static_cast<int>(int64_t{t.height} * part / num_threads_),
+             end = static_cast<int>(int64_t{t.height} * (part + 1) / num_threads_);
+  if (begin == end) return;
+  resampler_->Run(&rows, begin, end, scratch + rows_scratch_,
+                  buffers_->resized.data() + begin * row_bytes);
+}
+
 Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   OCTET_RETURN_IF_ERROR(CheckImage(image));
   if (channels_ != 1 && channels_ != 3) {
@@ -146,24 +169,12 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
     OCTET_RETURN_IF_ERROR(Prepare(t, rows_scratch));
   const Framework framework = preprocessing_.resampling.framework;
   const bool to_float = preprocessing_.resampling.to_float;
-  const int64_t row_bytes = int64_t{t.width} * t.channels * (to_float ? 4 : 1);
-  const int64_t own = RoundUp(resampler_->ScratchBytes(), 64) + rows_scratch;
-  const auto run = [&](int part) {
-    const FloatEnvironment environment;  // OpenMP's threads have one of their own.
-    uint8_t* scratch = buffers_->scratch.get() + part * own;
-    ImageRows all(image, work_channels, framework, kernels_.rows, scratch);
-    PartOfRows rows(&all, g);
-    const auto begin = static_cast<int>(int64_t{t.height} * part / num_threads_),
-               end = static_cast<int>(int64_t{t.height} * (part + 1) / num_threads_);
-    if (begin == end) return;
-    resampler_->Run(&rows, begin, end, scratch + rows_scratch,
-                    buffers_->resized.data() + begin * row_bytes);
-  };
-  if (num_threads_ == 1) {
-    run(0);
+  image_ = &image;
+  work_channels_ = work_channels;
+  if (sharing_ != nullptr) {
+    workforce_->Do(sharing_.get(), 1);
   } else {
-#pragma omp parallel for num_threads(num_threads_) schedule(static, 1)
-    for (int part = 0; part < num_threads_; ++part) run(part);
+    ResizePart(0);
   }
 
   uint8_t* all = buffers_->resized.data();
@@ -216,7 +227,7 @@ Status Preprocessor::ToI16(const Image& image, const Quantization& q, uint8_t* o
 }
 
 Status PreprocessInput(const Image& image, const ModelDescription& model,
-                       const kernels::KernelTable& table, int64_t max_memory, int num_threads,
+                       const kernels::KernelTable& table, int64_t max_memory, Workforce* workforce,
                        std::unique_ptr<Preprocessor>* preprocessor, void* input) {
   const TensorDescription& in = model.inputs[0];
   if (in.shape.size() != 4) {
@@ -227,7 +238,7 @@ Status PreprocessInput(const Image& image, const ModelDescription& model,
     const auto side = [&](size_t i) { return static_cast<int>(in.shape[i]); };
     *preprocessor = std::make_unique<Preprocessor>(
         in.by_channel.empty() ? model.preprocessing : UpToPixels(model.preprocessing), side(1),
-        side(2), side(3), table, max_memory, num_threads);
+        side(2), side(3), table, max_memory, workforce);
   }
   if (!in.by_channel.empty())
     return (*preprocessor)->ToU8(image, {1.0f, 0}, static_cast<uint8_t*>(input));

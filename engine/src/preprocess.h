@@ -12,6 +12,7 @@
 #include "engine/include/octet/octet.h"
 #include "engine/src/pixels/geometry.h"
 #include "engine/src/pixels/resampler.h"
+#include "engine/src/thread_pool.h"
 #include "formats/base/status.h"
 #include "formats/model/graph.h"
 #include "formats/model/metadata.h"
@@ -35,12 +36,14 @@ struct PixelCodes;
 
 /// Prepares images of any size for one network. Keeps what it has worked out and allocated, so that
 /// a further image of a size allocates nothing. For one thread at a time.
-class Preprocessor {
+class Preprocessor final : public StepWork {
  public:
-  /// `num_threads`: as many share the work on an image; the values do not depend on it.
+  /// `workforce`: its threads share the work on an image; null for the calling one alone. It must
+  /// outlive the calls. The values do not depend on it.
   Preprocessor(const Preprocessing& preprocessing, int height, int width, int channels,
                const kernels::KernelTable& table,
-               int64_t max_memory = std::numeric_limits<int64_t>::max(), int num_threads = 1);
+               int64_t max_memory = std::numeric_limits<int64_t>::max(),
+               Workforce* workforce = nullptr);
   ~Preprocessor();
 
   /// Resizes, crops and pads, and applies the channel order. The result stands until the next call.
@@ -65,6 +68,10 @@ class Preprocessor {
   struct Buffers;
 
   Status Prepare(const ResizeTask& task, int64_t rows_scratch);
+  /// Part `part` of the rows of the present image.
+  void ResizePart(int part);
+  void DoPart(size_t, int part) override { ResizePart(part); }
+  void EndStep(size_t) override {}
   /// Nothing is padded or made of one channel.
   bool IsWhole(const ResizeTask& t) const {
     return t.width == width_ && t.height == height_ && t.channels == channels_;
@@ -73,11 +80,15 @@ class Preprocessor {
   const Preprocessing preprocessing_;
   const int height_, width_, channels_;
   const int64_t max_memory_;
+  Workforce* const workforce_;
   const int num_threads_;
+  std::shared_ptr<StepSharing> sharing_;  ///< Of one step; null with one thread.
   const kernels::PixelKernels& kernels_;
   std::unique_ptr<Resampler> resampler_;
   ResizeGeometry geometry_;
   ResizedImage resized_;
+  const Image* image_ = nullptr;  ///< The present one.
+  int work_channels_ = 0;
   ResizeTask task_;  ///< What the resampler is prepared for.
   int64_t rows_scratch_ = 0;
   std::unique_ptr<PixelCodes> codes_;  ///< Of the last quantization.
@@ -88,7 +99,7 @@ class Preprocessor {
 /// Fills the first input of a model from an image, by a preprocessor that is made when there is
 /// none. Errors: kInvalidArgument (an input that is not of four dimensions), those of Preprocessor.
 Status PreprocessInput(const Image& image, const ModelDescription& model,
-                       const kernels::KernelTable& table, int64_t max_memory, int num_threads,
+                       const kernels::KernelTable& table, int64_t max_memory, Workforce* workforce,
                        std::unique_ptr<Preprocessor>* preprocessor, void* input);
 
 /// out[i] = (pixel * scale - mean[c]) / stddev[c] in float32.

@@ -1,9 +1,7 @@
-// A session is planned for as many images as stay in the cache; a larger batch is run in groups. A
-// group is one parallel region, in which all threads go through the operators in order and share
-// each one (parallel.h). Memory is taken when the session is made; what Classify and Preprocess
+// A session is planned for as many images as stay in the cache; a larger batch is run in groups.
+// All threads go through the operators in order and share each one (parallel.h), group after group.
+// Memory is taken and threads are started when the session is made; what Classify and Preprocess
 // need in addition is kept from their first call on.
-#include <omp.h>
-
 #include <algorithm>
 #include <bit>
 #include <chrono>
@@ -16,6 +14,7 @@
 #include "engine/src/model_impl.h"
 #include "engine/src/plan.h"
 #include "engine/src/preprocess.h"
+#include "engine/src/thread_pool.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/operators.h"
@@ -23,8 +22,6 @@
 
 namespace octet {
 namespace {
-
-constexpr int kMaxThreads = 1024;
 
 // Activations that an operator reads and writes for the images that are computed at once. Beyond,
 // they leave the level-3 cache between operators: on an AMD EPYC Zen 5 with 32 MiB of it, a
@@ -80,12 +77,22 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
   if (options.max_batch < 1 || options.max_batch > 65536) {
     return InvalidArgument(StrCat("max_batch is ", options.max_batch, ", expected 1 to 65536"));
   }
+  if (options.pool != nullptr && options.executor.run != nullptr)
+    return InvalidArgument("SessionOptions: found a pool and an executor, expected one of them");
   auto impl = std::make_unique<Internals::SessionImpl>();
   OCTET_ASSIGN_OR_RETURN(impl->table, kernels::SelectTable(options.isa));
   impl->options = options;
+  std::shared_ptr<ThreadPool>& pool = impl->options.pool;
+  int& num_threads = impl->options.num_threads;
+  if (num_threads > 1 && options.executor.run == nullptr) {
+    if (pool == nullptr) {
+      OCTET_ASSIGN_OR_RETURN(pool, ThreadPool::Create(num_threads));
+    }
+    num_threads = std::min(num_threads, pool->num_threads());
+  }
   PlanOptions plan_options;
   plan_options.table = impl->table;
-  plan_options.num_threads = options.num_threads;
+  plan_options.num_threads = num_threads;
   const Graph& graph = GraphOf(*model);
   impl->group = ImagesAtOnce(graph, options.max_batch);
   plan_options.max_batch = impl->group;
@@ -94,12 +101,15 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
   plan_options.prepared = &Internals::Of(*model).prepared;
   OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(graph, plan_options));
   const size_t steps = impl->plan->ops.size();
-  OCTET_RETURN_IF_ERROR(
-      CheckMemory(StrCat("Session::Create with ", options.num_threads, " threads"),
-                  PlanBytes(*impl->plan) + StepSharing::Bytes(steps, options.num_threads),
-                  Internals::Of(*model).max_memory));
+  OCTET_RETURN_IF_ERROR(CheckMemory(StrCat("Session::Create with ", num_threads, " threads"),
+                                    PlanBytes(*impl->plan) + StepSharing::Bytes(steps, num_threads),
+                                    Internals::Of(*model).max_memory));
   impl->seconds.assign(steps, 0.0);
-  impl->sharing.Prepare(steps, options.num_threads);
+  if (num_threads > 1) {
+    impl->workforce = std::make_unique<Workforce>(pool, options.executor, num_threads);
+    impl->sharing = std::make_shared<StepSharing>(impl.get(), steps, num_threads, options.profile);
+    impl->workforce->Add(impl->sharing);
+  }
   const ModelDescription& d = model->Describe();
   impl->group_inputs.resize(d.inputs.size());
   impl->group_outputs.resize(d.outputs.size());
@@ -128,49 +138,56 @@ Result<std::unique_ptr<Session>> Session::Create(std::shared_ptr<const Model> mo
   return Guarded([&] { return CreateSession(std::move(model), options); });
 }
 
-void Session::Impl::RunOps(int thread, int num_threads) {
-  const FloatEnvironment environment;  // OpenMP's threads have one of their own.
-  const bool profile = options.profile && thread == 0;
-  double start = profile ? Seconds() : 0.0;
-  const std::vector<std::unique_ptr<Op>>& ops = plan->ops;
-  for (size_t i = 0; i < ops.size(); ++i) {
-    const Op& op = *ops[i];
-    const auto work = [&](int part) { op.RunWithHalo(part, num_threads); };
-    if (num_threads > 1) {
-      sharing.RunStep(i, thread, work);
-    } else {
-      work(0);
-    }
-    if (profile) {
-      const double now = Seconds();
-      seconds[i] += now - start;
-      start = now;
-    }
-    if (observer && op.node >= 0 && (i + 1 == ops.size() || ops[i + 1]->node != op.node)) {
-      const TensorId id = GraphOf(*model).nodes[op.node].output;
-      observer(id, plan->placements[id].view);
-    }
-  }
+// Groups of equal size up to one.
+void Session::Impl::BindNextGroup() {
+  const ModelDescription& d = model->Describe();
+  const int first = static_cast<int>(int64_t{present.images} * present.next_group / present.groups);
+  ++present.next_group;
+  const int end = static_cast<int>(int64_t{present.images} * present.next_group / present.groups);
+  const auto offset = [&](const TensorDescription& t) {
+    return static_cast<size_t>(first) * t.num_bytes();
+  };
+  for (size_t j = 0; j < d.inputs.size(); ++j)
+    group_inputs[j] = static_cast<const std::byte*>(present.inputs[j]) + offset(d.inputs[j]);
+  for (size_t j = 0; j < d.outputs.size(); ++j)
+    group_outputs[j] = static_cast<std::byte*>(present.outputs[j]) + offset(d.outputs[j]);
+  plan->Bind({group_inputs.data(), group_outputs.data(), end - first});
 }
 
-void Session::Impl::Execute(const RunIo& io) {
-  plan->Bind(io);
-  if (options.num_threads == 1) {
-    RunOps(0, 1);
-  } else {
-    // The team may be smaller than asked for (a thread limit, a nested region): the work is cut
-    // into as many parts as it has threads.
-    std::atomic<bool> ready{false};
-#pragma omp parallel num_threads(options.num_threads)
-    {
-      const int thread = omp_get_thread_num(), team = omp_get_num_threads();
-      if (thread == 0) {
-        sharing.Begin(team);
-        ready.store(true, std::memory_order_release);
-      } else {
-        while (!ready.load(std::memory_order_acquire)) sched_yield();
+bool Session::Impl::IsCancelled() {
+  constexpr auto kNever = std::chrono::steady_clock::time_point::max();
+  if (present.deadline != kNever && std::chrono::steady_clock::now() >= present.deadline)
+    cancel.store(true, std::memory_order_relaxed);
+  if (!cancel.load(std::memory_order_relaxed)) return false;
+  skipped.store(true, std::memory_order_relaxed);
+  return true;
+}
+
+void Session::Impl::DoPart(size_t step, int part) {
+  if (!IsCancelled()) plan->ops[step]->RunWithHalo(part, options.num_threads);
+}
+
+void Session::Impl::EndStep(size_t step) {
+  if (options.profile) {
+    const double now = Seconds();
+    seconds[step] += now - op_begin;
+    op_begin = now;
+  }
+  if (step + 1 == plan->ops.size() && present.next_group < present.groups) BindNextGroup();
+}
+
+void Session::Impl::RunAlone() {
+  const std::vector<std::unique_ptr<Op>>& ops = plan->ops;
+  for (int round = 0; round < present.groups; ++round) {
+    for (size_t i = 0; i < ops.size(); ++i) {
+      if (IsCancelled()) return;
+      const Op& op = *ops[i];
+      op.RunWithHalo(0, 1);
+      if (observer && op.node >= 0 && (i + 1 == ops.size() || ops[i + 1]->node != op.node)) {
+        const TensorId id = GraphOf(*model).nodes[op.node].output;
+        observer(id, plan->placements[id].view);
       }
-      RunOps(thread, team);
+      EndStep(i);
     }
   }
 }
@@ -190,10 +207,10 @@ Status Session::Impl::CheckFinite(const void* const* inputs, int images) const {
   return OkStatus();
 }
 
-Status Session::Impl::Run(const void* const* inputs, void* const* outputs, int images) {
-  if (images < 1 || images > options.max_batch) {
+Status Session::Impl::Run(const void* const* inputs, void* const* outputs, const RunOptions& run) {
+  if (run.batch < 1 || run.batch > options.max_batch) {
     return InvalidArgument(
-        StrCat("batch is ", images, ", expected 1 to max_batch = ", options.max_batch));
+        StrCat("batch is ", run.batch, ", expected 1 to max_batch = ", options.max_batch));
   }
   if (inputs == nullptr || outputs == nullptr)
     return InvalidArgument("Session::Run: inputs or outputs is null");
@@ -208,30 +225,49 @@ Status Session::Impl::Run(const void* const* inputs, void* const* outputs, int i
       return InvalidArgument(
           StrCat("Session::Run: output ", i, " (", d.outputs[i].name, ") is null"));
   }
-  if (options.check_finite) OCTET_RETURN_IF_ERROR(CheckFinite(inputs, images));
-  // Groups of equal size up to one.
-  const int64_t groups = CeilDiv(images, group);
-  for (int64_t i = 0; i < groups; ++i) {
-    const int first = static_cast<int>(images * i / groups),
-              end = static_cast<int>(images * (i + 1) / groups);
-    for (size_t j = 0; j < d.inputs.size(); ++j)
-      group_inputs[j] = static_cast<const std::byte*>(inputs[j]) + first * d.inputs[j].num_bytes();
-    for (size_t j = 0; j < d.outputs.size(); ++j)
-      group_outputs[j] = static_cast<std::byte*>(outputs[j]) + first * d.outputs[j].num_bytes();
-    Execute({group_inputs.data(), group_outputs.data(), end - first});
+  if (options.check_finite) OCTET_RETURN_IF_ERROR(CheckFinite(inputs, run.batch));
+  present = {.inputs = inputs,
+             .outputs = outputs,
+             .images = run.batch,
+             .groups = static_cast<int>(CeilDiv(run.batch, group)),
+             .next_group = 0,
+             .deadline = run.deadline};
+  skipped.store(false, std::memory_order_relaxed);
+  BindNextGroup();
+  if (options.profile) op_begin = Seconds();
+  if (workforce != nullptr) {
+    workforce->Do(sharing.get(), present.groups);
+  } else {
+    RunAlone();
+  }
+  if (skipped.load(std::memory_order_relaxed)) {
+    return Cancelled(std::chrono::steady_clock::now() >= present.deadline
+                         ? "Session::Run: the deadline has passed"
+                         : "Session::Run: cancelled");
   }
   ++runs;
   return OkStatus();
 }
 
 Status Session::Run(const void* const* inputs, void* const* outputs, int batch) {
-  return Guarded([&] { return impl_->Run(inputs, outputs, batch); });
+  RunOptions options;
+  options.batch = batch;
+  return Run(inputs, outputs, options);
 }
+
+Status Session::Run(const void* const* inputs, void* const* outputs, const RunOptions& options) {
+  impl_->cancel.store(false, std::memory_order_relaxed);
+  return Guarded([&] { return impl_->Run(inputs, outputs, options); });
+}
+
+void Session::Cancel() { impl_->cancel.store(true, std::memory_order_relaxed); }
+
+int Session::num_threads() const { return impl_->options.num_threads; }
 
 Status Session::Impl::Preprocess(const Image& image, void* input) const {
   if (input == nullptr) return InvalidArgument("Session::Preprocess: input is null");
   return PreprocessInput(image, model->Describe(), *table, Internals::Of(*model).max_memory,
-                         options.num_threads, &preprocessor, input);
+                         workforce.get(), &preprocessor, input);
 }
 
 Status Session::Preprocess(const Image& image, void* input) const {
@@ -279,7 +315,9 @@ Result<std::vector<float>> Session::Impl::ClassifyBatch(const Image* images, int
       OCTET_RETURN_IF_ERROR(Preprocess(images[first + i], classify_input.data() + i * input_bytes));
     }
     const void* input = classify_input.data();
-    OCTET_RETURN_IF_ERROR(Run(&input, outputs.data(), images_now));
+    RunOptions run;
+    run.batch = images_now;
+    OCTET_RETURN_IF_ERROR(Run(&input, outputs.data(), run));
     for (int i = 0; i < images_now; ++i) {
       float* row = result.data() + static_cast<int64_t>(first + i) * classes;
       out.ToFloats(classify_outputs[0].data() + static_cast<size_t>(i) * out.num_bytes(), row);
@@ -290,6 +328,7 @@ Result<std::vector<float>> Session::Impl::ClassifyBatch(const Image* images, int
 }
 
 Result<std::vector<float>> Session::ClassifyBatch(const Image* images, int count) {
+  impl_->cancel.store(false, std::memory_order_relaxed);
   return Guarded([&] { return impl_->ClassifyBatch(images, count); });
 }
 
@@ -315,6 +354,7 @@ Result<std::vector<Prediction>> Session::Impl::Classify(const Image& image, int 
 }
 
 Result<std::vector<Prediction>> Session::Classify(const Image& image, int top_k) {
+  impl_->cancel.store(false, std::memory_order_relaxed);
   return Guarded([&] { return impl_->Classify(image, top_k); });
 }
 

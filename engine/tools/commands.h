@@ -29,7 +29,7 @@ struct ClassifyOptions {
 /// Photos that cannot be read are reported, in JSON too, and passed over; the exit code is then 1.
 int Classify(const ClassifyOptions& options);
 
-struct RunOptions {
+struct RunFilesOptions {
   std::string model;
   std::vector<std::string> inputs, outputs;  ///< FILE or NAME=FILE.
   bool raw = false;                          ///< uint8 is codes, not numbers or pixels.
@@ -40,7 +40,7 @@ struct RunOptions {
   bool json = false, strict = false;
 };
 /// Nothing is written unless all outputs have been computed.
-int Run(const RunOptions& options);
+int Run(const RunFilesOptions& options);
 
 struct EvaluateOptions {
   std::vector<std::string> models;

@@ -62,7 +62,7 @@ CLI::App* AddClassify(CLI::App* app, ClassifyOptions* o) {
   return command;
 }
 
-CLI::App* AddRun(CLI::App* app, RunOptions* o) {
+CLI::App* AddRun(CLI::App* app, RunFilesOptions* o) {
   CLI::App* command = AddCommand(app, "run", "Compute outputs from arrays or photos",
                                  "octet run model.octet --input x.npy --output y.npy");
   command->add_option("model", o->model, "Model file")->required();
@@ -204,7 +204,7 @@ int Main(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(Example(kEvaluateExample));
   ClassifyOptions classify;
-  RunOptions run;
+  RunFilesOptions run;
   EvaluateOptions evaluate;
   CompareOptions compare;
   PreprocessOptions preprocess;

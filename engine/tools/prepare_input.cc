@@ -40,7 +40,7 @@ InputMaker::InputMaker(Session* session, bool fast_decode)
 Status InputMaker::Make(const Sample& sample, bool raw, int worker, uint8_t* input) {
   if (!sample.is_float()) {
     return PreprocessInput(ViewOf(sample.image), model_.Describe(), table_,
-                           Internals::Of(model_).max_memory, 1,
+                           Internals::Of(model_).max_memory, nullptr,
                            &preprocessors_[static_cast<size_t>(worker)], input);
   }
   const TensorDescription& in = model_.Describe().inputs[0];

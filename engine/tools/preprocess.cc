@@ -49,7 +49,7 @@ Status TryPreprocess(const PreprocessOptions& options) {
   std::vector<uint8_t> input(in.num_bytes());
   OCTET_RETURN_IF_ERROR(
       PreprocessInput(ViewOf(photo), model.Describe(), *Internals::Of(*session).table,
-                      Internals::Of(model).max_memory, 1, &preprocessor, input.data())
+                      Internals::Of(model).max_memory, nullptr, &preprocessor, input.data())
           .WithContext(options.photo));
   for (const std::string& path : options.outputs) {
     OCTET_RETURN_IF_ERROR(

@@ -26,7 +26,7 @@ using Json = nlohmann::ordered_json;
 // Of inputs and outputs that are computed at once.
 constexpr int64_t kBatchBytes = int64_t{16} << 20;
 
-Result<std::vector<InputReader>> OpenInputs(const RunOptions& options,
+Result<std::vector<InputReader>> OpenInputs(const RunFilesOptions& options,
                                             const ModelDescription& model) {
   OCTET_ASSIGN_OR_RETURN(const auto files, FilesByTensor("--input", options.inputs, model.inputs));
   std::vector<InputReader> inputs;
@@ -48,7 +48,7 @@ Result<std::vector<InputReader>> OpenInputs(const RunOptions& options,
   return inputs;
 }
 
-Result<std::vector<Output>> OpenOutputs(const RunOptions& options, const ModelDescription& model,
+Result<std::vector<Output>> OpenOutputs(const RunFilesOptions& options, const ModelDescription& model,
                                         int64_t samples) {
   OCTET_ASSIGN_OR_RETURN(const auto files,
                          FilesByTensor("--output", options.outputs, model.outputs));
@@ -69,7 +69,7 @@ Result<std::vector<Output>> OpenOutputs(const RunOptions& options, const ModelDe
   return outputs;
 }
 
-Status RunAll(const RunOptions& options) {
+Status RunAll(const RunFilesOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(options.model));
   const ModelDescription& description = model->Describe();
   OCTET_ASSIGN_OR_RETURN(std::vector<InputReader> inputs, OpenInputs(options, description));
@@ -153,7 +153,7 @@ Status RunAll(const RunOptions& options) {
 
 }  // namespace
 
-int Run(const RunOptions& options) {
+int Run(const RunFilesOptions& options) {
   const Status status = RunAll(options);
   return status.ok() ? 0 : Fail(status);
 }

@@ -26,8 +26,23 @@ inline constexpr int kMaxProcessors = 1024;
 /// The calling thread, and those that it starts from now on where the system has it so, run on
 /// these processors only. False where that cannot be.
 bool PinThread(const std::vector<int>& processors);
-/// Processor time that the calling thread has had.
+/// Processor time that the calling thread has had, and that all threads of this process have.
 double ThreadSeconds();
+double ProcessSeconds();
+
+/// Processes that do nothing but keep a processor busy, while this one and the object live.
+class BusyProcesses {
+ public:
+  explicit BusyProcesses(int count);
+  ~BusyProcesses();
+  BusyProcesses(const BusyProcesses&) = delete;
+  BusyProcesses& operator=(const BusyProcesses&) = delete;
+  /// How many there are: fewer than asked for where the system has it so.
+  int count() const { return static_cast<int>(ids_.size()); }
+
+ private:
+  std::vector<int64_t> ids_;
+};
 
 /// Memory of the largest cache; 0 where the system does not tell.
 int64_t CacheBytes();

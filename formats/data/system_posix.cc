@@ -1,6 +1,8 @@
 // Processors and memory as Linux has them: other POSIX systems pin no threads and tell nothing.
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -43,6 +45,37 @@ double ThreadSeconds() {
   timespec t;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+double ProcessSeconds() {
+  timespec t;
+  clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+BusyProcesses::BusyProcesses(int count) {
+  ids_.reserve(static_cast<size_t>(count));
+  const pid_t parent = getpid();
+  for (int i = 0; i < count; ++i) {
+    const pid_t id = fork();
+    if (id < 0) return;
+    if (id > 0) {
+      ids_.push_back(id);
+      continue;
+    }
+    // However the parent ends, the child finds that it has another.
+    while (getppid() == parent) {
+      for (volatile int spin = 0; spin < 1000000;) spin = spin + 1;
+    }
+    _exit(0);
+  }
+}
+
+BusyProcesses::~BusyProcesses() {
+  for (const int64_t id : ids_) {
+    kill(static_cast<pid_t>(id), SIGKILL);
+    waitpid(static_cast<pid_t>(id), nullptr, 0);
+  }
 }
 
 #ifdef __linux__

@@ -57,14 +57,27 @@ int TerminalColumns() {
 // Threads do not take over where the one that starts them may run, and OpenMP starts its own.
 bool PinThread(const std::vector<int>&) { return false; }
 
+namespace {
+
+double Seconds(const FILETIME& t) { return 1e-7 * (0x1p32 * t.dwHighDateTime + t.dwLowDateTime); }
+
+}  // namespace
+
 double ThreadSeconds() {
-  FILETIME created, exited;
-  FILETIME spent[2] = {};
-  ::GetThreadTimes(::GetCurrentThread(), &created, &exited, &spent[0], &spent[1]);
-  double seconds = 0;
-  for (const FILETIME& t : spent) seconds += 1e-7 * (0x1p32 * t.dwHighDateTime + t.dwLowDateTime);
-  return seconds;
+  FILETIME created, exited, kernel{}, user{};
+  ::GetThreadTimes(::GetCurrentThread(), &created, &exited, &kernel, &user);
+  return Seconds(kernel) + Seconds(user);
 }
+
+double ProcessSeconds() {
+  FILETIME created, exited, kernel{}, user{};
+  ::GetProcessTimes(::GetCurrentProcess(), &created, &exited, &kernel, &user);
+  return Seconds(kernel) + Seconds(user);
+}
+
+// There is no fork.
+BusyProcesses::BusyProcesses(int) {}
+BusyProcesses::~BusyProcesses() = default;
 
 int64_t CacheBytes() { return 0; }
 

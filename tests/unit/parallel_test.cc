@@ -4,55 +4,123 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
+#include <memory>
 #include <thread>
 #include <vector>
 
 namespace octet {
 namespace {
 
-// Every part once, after all parts of the step before, whatever the threads' pace and number.
-TEST(StepSharing, DoesEveryPartOnceInOrder) {
-  constexpr int kSteps = 7, kMaxThreads = 5, kRuns = 40;
-  StepSharing sharing;
-  sharing.Prepare(kSteps, kMaxThreads);
-  for (int run = 0; run < kRuns; ++run) {
-    const int threads = 1 + run % kMaxThreads;
-    std::atomic<int> done[kSteps] = {};
-    std::atomic<int> calls[kSteps][kMaxThreads] = {};
-    std::atomic<bool> in_order{true};
-    sharing.Begin(threads);
-    std::vector<std::thread> team;
-    for (int thread = 0; thread < threads; ++thread) {
-      team.emplace_back([&, thread] {
-        // A late thread must hold nobody up, and find its parts taken.
-        if (run % 3 == 1 && thread == threads - 1)
-          std::this_thread::sleep_for(std::chrono::milliseconds(2));
-        for (int step = 0; step < kSteps; ++step) {
-          sharing.RunStep(static_cast<size_t>(step), thread, [&](int part) {
-            if (step > 0 && done[step - 1] != threads) in_order = false;
-            ++calls[step][part];
-            ++done[step];
-          });
-          if (done[step] != threads) in_order = false;  // Returned too early.
-        }
-      });
+/// Counts what is done, and whether anything is at the wrong time.
+class Counter : public StepWork {
+ public:
+  Counter(int steps, int parts, bool end_all)
+      : parts_(parts),
+        end_all_(end_all),
+        calls_(static_cast<size_t>(steps * parts)),
+        steps_(steps) {}
+
+  void DoPart(size_t step, int part) override {
+    if (static_cast<int>(step) != now_.load() || part < 0 || part >= parts_) wrong_ = true;
+    ++calls_[step * static_cast<size_t>(parts_) + static_cast<size_t>(part)];
+    if (delay) delay(part);
+    if (++done_ == parts_ && !end_all_ && static_cast<int>(step) + 1 < steps_) {
+      done_ = 0;
+      ++now_;
     }
-    for (std::thread& t : team) t.join();
-    EXPECT_TRUE(in_order) << "run " << run;
-    for (int step = 0; step < kSteps; ++step) {
-      for (int part = 0; part < kMaxThreads; ++part)
-        EXPECT_EQ(calls[step][part], part < threads ? 1 : 0) << "run " << run << " step " << step;
+  }
+  void EndStep(size_t step) override {
+    if (static_cast<int>(step) != now_.load() || done_ != parts_) wrong_ = true;
+    done_ = 0;
+    now_ = (now_ + 1) % steps_;
+    ++ends;
+  }
+
+  /// Every part as often as that?
+  bool EachDone(int times) const {
+    for (const std::atomic<int>& c : calls_)
+      if (c != times) return false;
+    return !wrong_;
+  }
+
+  std::function<void(int part)> delay;
+  std::atomic<int> ends{0};
+
+ private:
+  const int parts_;
+  const bool end_all_;
+  std::vector<std::atomic<int>> calls_;
+  const int steps_;
+  std::atomic<int> now_{0}, done_{0};
+  std::atomic<bool> wrong_{false};
+};
+
+// Every part once a round, after all parts of the step before, whatever the threads' pace and
+// number, of which some come from an earlier time.
+TEST(StepSharing, DoesEveryPartOnceInOrder) {
+  for (const bool end_all : {false, true}) {
+    for (const int parts : {1, 2, 3, 5, 40}) {  // 40 take several lines of the cache.
+      constexpr int kSteps = 7;
+      Counter counter(kSteps, parts, end_all);
+      StepSharing sharing(&counter, kSteps, parts, end_all);
+      EXPECT_FALSE(sharing.IsOpen());
+      std::atomic<bool> over{false};
+      std::vector<std::thread> helpers;
+      for (int i = 1; i < std::min(parts + 1, 5); ++i) {
+        helpers.emplace_back([&, i] {
+          while (!over) {
+            if (sharing.IsOpen()) sharing.Participate(i % parts);
+            if (i % 2 == 0) std::this_thread::sleep_for(std::chrono::microseconds(50));
+          }
+        });
+      }
+      int rounds = 0;
+      for (int run = 0; run < 60; ++run) {
+        sharing.Begin(1 + run % 3);
+        rounds += 1 + run % 3;
+        sharing.Participate(0);
+        EXPECT_TRUE(counter.EachDone(rounds)) << parts << " parts, run " << run;
+        EXPECT_EQ(counter.ends, rounds * (end_all ? kSteps : 1));
+      }
+      over = true;
+      for (std::thread& t : helpers) t.join();
     }
   }
 }
 
 TEST(StepSharing, OneThreadDoesWhatAnotherDoesNotBegin) {
-  StepSharing sharing;
-  sharing.Prepare(1, 2);
+  Counter counter(3, 2, false);
+  StepSharing sharing(&counter, 3, 2, false);
   sharing.Begin(2);
-  int calls = 0;
-  sharing.RunStep(0, 0, [&](int) { ++calls; });  // The second thread never comes.
-  EXPECT_EQ(calls, 2);
+  sharing.Participate(0);  // The second thread never comes.
+  EXPECT_TRUE(counter.EachDone(2));
+  EXPECT_FALSE(sharing.IsOpen());
+}
+
+// Long enough for those who wait to go to sleep.
+TEST(StepSharing, WaitsForAPartThatHasBegun) {
+  Counter counter(3, 2, false);
+  counter.delay = [](int part) {
+    if (part == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  };
+  StepSharing sharing(&counter, 3, 2, false);
+  sharing.Begin(2);
+  std::thread helper([&] { sharing.Participate(1); });
+  sharing.Participate(0);
+  EXPECT_TRUE(counter.EachDone(2));
+  helper.join();
+}
+
+TEST(StepSharing, HasSeatsForAllButTheCaller) {
+  Counter counter(1, 3, false);
+  StepSharing sharing(&counter, 1, 3, false);
+  EXPECT_TRUE(sharing.Enter());
+  EXPECT_TRUE(sharing.Enter());
+  EXPECT_FALSE(sharing.Enter());
+  sharing.Leave();
+  EXPECT_EQ(sharing.helpers(), 1);
+  EXPECT_TRUE(sharing.Enter());
 }
 
 TEST(SplitRange, CutsAtMultiplesOfTheGrain) {

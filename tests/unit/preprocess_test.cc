@@ -213,8 +213,9 @@ TEST(PreprocessTest, ThreadsGiveTheSameValues) {
           Image image{noise.data(), 150, 120};
           image.rotation = rotation;
           std::vector<float> one(64 * 64 * 3), three(one.size());
+          Workforce workforce(*ThreadPool::Create(3), {}, 3);
           Preprocessor alone(p, 64, 64, 3, Table()),
-              shared(p, 64, 64, 3, Table(), int64_t{1} << 30, 3);
+              shared(p, 64, 64, 3, Table(), int64_t{1} << 30, &workforce);
           ASSERT_TRUE(alone.ToFloat(image, one.data()).ok());
           ASSERT_TRUE(shared.ToFloat(image, three.data()).ok());
           EXPECT_EQ(one, three);

@@ -18,13 +18,16 @@
 //   See Residency for what happens otherwise.
 // - Stack: a thread of 64 KiB is enough for every function. AVX2's integer kernels need that much;
 //   with those of the other x86 sets, 16 KiB do.
-// - Threads: with num_threads of 1 the library never starts a thread. With more, Run uses OpenMP's,
-//   which ends the process when the system refuses to start one.
-// - Fork: a child process may use models and sessions of one thread. Sessions of more threads hang
-//   in a child whose parent has run one before (OpenMP's threads do not live on in it): fork first.
+// - Threads: with num_threads of 1 the library never starts a thread. With more, Session::Create
+//   starts them, unless it is given a ThreadPool or the host's own threads (Executor); Run never
+//   does. They take no signals, sleep when there is nothing to do, and end with the session. Where
+//   the system refuses some, there are fewer: Session::num_threads().
+// - Fork: a child process may use models and sessions, and make new ones, with their threads. What
+//   it has of its parent goes on with the calling thread alone.
 #ifndef OCTET_OCTET_H_
 #define OCTET_OCTET_H_
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <memory>
@@ -149,9 +152,47 @@ class Model {
   std::unique_ptr<Impl> impl_;
 };
 
+/// Threads that sessions share, for hosts that have many sessions. Sessions that run at different
+/// times have all helpers, those that run at the same time their share. Thread-safe; lives as long
+/// as the last session that has it.
+class ThreadPool {
+ public:
+  /// Starts num_threads - 1 helpers, 1 to 1024 with the calling threads, which count as one. When
+  /// the system refuses some, there are fewer. Errors: kInvalidArgument, kOutOfMemory.
+  OCTET_API static Result<std::shared_ptr<ThreadPool>> Create(int num_threads);
+  /// With the calling one; 1 in a child process of the one that created it.
+  OCTET_API int num_threads() const;
+
+  OCTET_API ~ThreadPool();
+  ThreadPool(const ThreadPool&) = delete;
+  ThreadPool& operator=(const ThreadPool&) = delete;
+
+ private:
+  class Impl;
+  friend struct Internals;
+  explicit ThreadPool(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The host's own parallel loop, on whose threads a session then runs.
+struct Executor {
+  /// Calls task(argument, i) for i from 0 to tasks - 1, each once, on any threads and in any order,
+  /// and returns when all have returned. Called once a Run. Tasks never wait for others that have
+  /// not begun: they may begin late, run one after the other, or all on the calling thread. They do
+  /// not throw.
+  void (*run)(void* context, int tasks, void (*task)(void* argument, int index),
+              void* argument) = nullptr;
+  void* context = nullptr;  ///< The host's.
+};
+
 struct SessionOptions {
   /// Threads of one Run, the calling one included, 1 to 1024. Results do not depend on it.
   int num_threads = 1;
+  /// Instead of helpers of the session's own. It uses num_threads at most.
+  std::shared_ptr<ThreadPool> pool;
+  /// Instead of octet's threads: num_threads is the number of tasks. Not with a pool. What it
+  /// refers to must outlive the session.
+  Executor executor;
   /// Largest batch that Run accepts, 1 to 65536. It computes as many images at once as their
   /// activations stay in the caches (8 MiB), the rest after them, so that a large batch costs no
   /// more memory or time an image than a small one.
@@ -249,8 +290,15 @@ struct MemoryReport {
   int64_t prepared_bytes = 0;
 };
 
+/// How one Run goes.
+struct RunOptions {
+  int batch = 1;
+  /// When it is given up; the default is never.
+  std::chrono::steady_clock::time_point deadline = std::chrono::steady_clock::time_point::max();
+};
+
 /// Runs a model. Owns all working memory; Run allocates nothing. One thread at a time, const
-/// functions included; make a session per thread.
+/// functions included, save for Cancel; make a session per thread.
 class Session {
  public:
   /// The session keeps the model alive. Errors: kInvalidArgument for a null model, an option out of
@@ -262,8 +310,15 @@ class Session {
 
   /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type
   /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch],
-  /// a pointer is null, or check_finite finds something.
+  /// a pointer is null, or check_finite finds something; kCancelled after Cancel and past the
+  /// deadline, when what is in the outputs means nothing.
   OCTET_API Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
+  OCTET_API Status Run(const void* const* inputs, void* const* outputs, const RunOptions& options);
+
+  /// From any thread, while the session lives: a Run, Classify or ClassifyBatch that has begun
+  /// returns kCancelled after the layer that it is at, if that is not the last one; none that
+  /// begins later does. The session is as good as before.
+  OCTET_API void Cancel();
 
   /// Prepares the image as the model says, runs it, and returns the `top_k` classes with the
   /// highest probability, best first (softmax is applied when the model ends in logits). Errors:
@@ -287,6 +342,9 @@ class Session {
   OCTET_API void ResetProfile();
   OCTET_API MemoryReport Memory() const;
   OCTET_API const char* Isa() const;  ///< Name of the instruction set in use, e.g. "avx512vnni".
+  /// Threads of a Run: fewer than SessionOptions::num_threads where the system refused some, and in
+  /// a small pool.
+  OCTET_API int num_threads() const;
   OCTET_API const Model& GetModel() const;
 
   OCTET_API ~Session();

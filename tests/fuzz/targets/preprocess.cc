@@ -26,8 +26,9 @@ struct Choices {
 std::vector<float> Values(const Image& image, const Preprocessing& p, const Choices& c, int threads,
                           const kernels::KernelTable& table, std::string* error) {
   const int channels = c.channels % 2 == 0 ? 3 : 1;
+  Workforce workforce(*ThreadPool::Create(threads), {}, threads);
   Preprocessor preprocessor(p, c.out_height, c.out_width, channels, table, int64_t{1} << 28,
-                            threads);
+                            &workforce);
   std::vector<float> values(static_cast<size_t>(c.out_width) * c.out_height * channels);
   for (int i = 0; i < 2; ++i) {  // The second time with what the first has worked out.
     const Status status = preprocessor.ToFloat(image, values.data());

@@ -1,0 +1,209 @@
+// Threads are made once and never again; what they share is found through a list that helpers hold
+// a reference to, so that neither a run nor a helper takes a lock but after sessions came or went.
+#include "engine/src/thread_pool.h"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include "engine/src/float_environment.h"
+#include "engine/src/guarded.h"
+#include "engine/src/model_impl.h"
+#include "formats/base/str_cat.h"
+
+#if defined(_WIN32)
+#include <process.h>
+#else
+#include <pthread.h>
+#include <signal.h>
+#include <unistd.h>
+#endif
+
+namespace octet {
+namespace {
+
+int64_t ProcessId() {
+#if defined(_WIN32)
+  return _getpid();
+#else
+  return getpid();
+#endif
+}
+
+/// While it lives, threads are started that take none of the signals that a host has handlers for.
+class BlockSignals {
+ public:
+#if defined(_WIN32)
+  BlockSignals() {}
+#else
+  BlockSignals() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before_);
+  }
+  ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
+
+ private:
+  sigset_t before_;
+#endif
+};
+
+void NameThread() {
+#if defined(__linux__)
+  pthread_setname_np(pthread_self(), "octet");
+#endif
+}
+
+}  // namespace
+
+ThreadPool::Impl::Impl(int threads) : owner_(ProcessId()) {
+  const BlockSignals block;
+  try {
+    helpers_.reserve(static_cast<size_t>(threads - 1));
+    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { Help(i); });
+  } catch (const std::system_error&) {
+    // The system has no more threads for this process; those that there are will do.
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+ThreadPool::Impl::~Impl() {
+  if (!IsOwner()) {
+    // The threads are the parent's. A std::thread that has not been joined must not be destroyed,
+    // and what it refers to is no more.
+    if (!helpers_.empty()) new std::vector<std::thread>(std::move(helpers_));
+    return;
+  }
+  ends_.store(true);
+  calls_.fetch_add(1);
+  calls_.notify_all();
+  for (std::thread& t : helpers_) t.join();
+}
+
+bool ThreadPool::Impl::IsOwner() const { return ProcessId() == owner_; }
+
+void ThreadPool::Impl::Add(const std::shared_ptr<StepSharing>& work) {
+  if (!IsOwner()) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  List list = *list_;
+  std::erase_if(list, [](const std::shared_ptr<StepSharing>& w) { return w->retired(); });
+  list.push_back(work);
+  SetList(std::move(list));
+}
+
+void ThreadPool::Impl::Remove(StepSharing* work) {
+  if (!IsOwner()) return;
+  const std::lock_guard<std::mutex> lock(mutex_);
+  work->Retire();
+  try {
+    List list = *list_;
+    std::erase_if(list, [](const std::shared_ptr<StepSharing>& w) { return w->retired(); });
+    SetList(std::move(list));
+  } catch (const std::bad_alloc&) {
+    // It stays in the list, where nobody finds it open, until the next change.
+  }
+}
+
+void ThreadPool::Impl::SetList(List list) {
+  list_ = std::make_shared<const List>(std::move(list));
+  list_version_.fetch_add(1, std::memory_order_release);
+}
+
+std::shared_ptr<const ThreadPool::Impl::List> ThreadPool::Impl::GetList() {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  return list_;
+}
+
+void ThreadPool::Impl::Call(int wanted) {
+  calls_.fetch_add(1, std::memory_order_seq_cst);
+  wanted = std::min(wanted, sleepers_.load(std::memory_order_seq_cst));
+  for (int i = 0; i < wanted; ++i) calls_.notify_one();
+}
+
+bool ThreadPool::Impl::HelpOnce(const List& list, int index, size_t* turn) {
+  StepSharing* best = nullptr;
+  size_t best_at = 0;
+  for (size_t i = 0; i < list.size(); ++i) {
+    const size_t at = (*turn + i) % list.size();
+    StepSharing* work = list[at].get();
+    if (!work->IsOpen() || work->helpers() >= work->parts() - 1) continue;
+    if (best != nullptr && work->helpers() >= best->helpers()) continue;
+    best = work;
+    best_at = at;
+  }
+  if (best == nullptr || !best->Enter()) return false;
+  best->Participate(index % best->parts());
+  best->Leave();
+  *turn = best_at + 1;
+  return true;
+}
+
+void ThreadPool::Impl::Help(int index) {
+  NameThread();
+  const FloatEnvironment environment;
+  std::shared_ptr<const List> list = GetList();
+  uint32_t version = 0;
+  size_t turn = static_cast<size_t>(index);
+  for (;;) {
+    // First: what changes later calls again.
+    const uint32_t calls = calls_.load(std::memory_order_seq_cst);
+    if (ends_.load(std::memory_order_seq_cst)) return;
+    if (const uint32_t now = list_version_.load(std::memory_order_acquire); now != version) {
+      version = now;
+      list = GetList();
+    }
+    if (HelpOnce(*list, index, &turn)) continue;
+    const auto called = [&] { return calls_.load(std::memory_order_seq_cst) != calls; };
+    if (SpinUntil(called, kSpinTime)) continue;
+    sleepers_.fetch_add(1, std::memory_order_seq_cst);
+    calls_.wait(calls, std::memory_order_seq_cst);
+    sleepers_.fetch_sub(1, std::memory_order_seq_cst);
+  }
+}
+
+ThreadPool::ThreadPool(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ThreadPool::~ThreadPool() = default;
+
+Result<std::shared_ptr<ThreadPool>> ThreadPool::Create(int num_threads) {
+  return Guarded([&]() -> Result<std::shared_ptr<ThreadPool>> {
+    if (num_threads < 1 || num_threads > kMaxThreads) {
+      return InvalidArgument(
+          StrCat("num_threads is ", num_threads, ", expected 1 to ", kMaxThreads));
+    }
+    auto impl = std::make_unique<Impl>(num_threads);
+    return std::shared_ptr<ThreadPool>(new ThreadPool(std::move(impl)));
+  });
+}
+
+int ThreadPool::num_threads() const { return impl_->num_threads(); }
+
+Workforce::~Workforce() {
+  if (pool_ == nullptr) return;
+  for (const std::shared_ptr<StepSharing>& work : work_) Internals::Of(*pool_).Remove(work.get());
+}
+
+void Workforce::Add(std::shared_ptr<StepSharing> work) {
+  work_.push_back(std::move(work));
+  if (pool_ != nullptr) Internals::Of(*pool_).Add(work_.back());
+}
+
+void Workforce::Do(StepSharing* work, int rounds) {
+  // Whatever the host's loop does, the rest is done here, so that the next rounds can begin.
+  struct Rest {
+    StepSharing* work;
+    ~Rest() { work->Participate(0); }
+  } rest{work};
+  work->Begin(rounds);
+  if (pool_ != nullptr) {
+    Internals::Of(*pool_).Call(work->parts() - 1);
+  } else if (executor_.run != nullptr) {
+    const auto task = [](void* argument, int index) {
+      const FloatEnvironment environment;
+      auto* shared = static_cast<StepSharing*>(argument);
+      shared->Participate(index % shared->parts());
+    };
+    executor_.run(executor_.context, work->parts(), task, work);
+  }
+}
+
+}  // namespace octet
