@@ -50,8 +50,10 @@ struct ConvArgs {
   int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4). Exactly
                   ///< these are read.
 
-  const uint8_t* weights = nullptr;  ///< Panels, formats/model/panel.h; 64-byte aligned.
-  int64_t panel_bytes = 0;           ///< Distance between panels.
+  /// Panels, formats/model/panel.h, aligned as their elements are; lines that are lines of the
+  /// cache are read fastest.
+  const uint8_t* weights = nullptr;
+  int64_t panel_bytes = 0;  ///< Distance between panels.
 
   uint8_t* output = nullptr;  ///< Channel 0 of pixel (0,0,0).
   int64_t out_image_stride = 0, out_row_stride = 0, out_pixel_stride = 0;

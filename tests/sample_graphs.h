@@ -20,13 +20,21 @@ class SampleGraphBuilder {
     graph_.metadata.precision = precision;
   }
 
-  bool quantized() const { return precision_ == Precision::kInt8; }
+  bool quantized() const { return precision_ == Precision::kInt8 || wide(); }
+  /// Codes of 16 bits.
+  bool wide() const { return precision_ == Precision::kInt16x8; }
 
-  /// Activation of the graph's own type; uint8 ones get a quantization with the given zero point.
+  /// Activation of the graph's own type; uint8 ones get a quantization with the given zero point,
+  /// int16 ones the same range around 0.
   TensorId Activation(const std::string& name, const Shape& shape, int zero_point = 0,
                       float scale = 0.05f) {
-    const TensorId id = graph_.AddActivation(name, quantized() ? DType::kU8 : DType::kF32, shape);
-    if (quantized()) graph_.tensor(id).quantization = {scale, zero_point};
+    const DType codes = wide() ? DType::kI16 : DType::kU8;
+    const TensorId id = graph_.AddActivation(name, quantized() ? codes : DType::kF32, shape);
+    if (wide()) {
+      graph_.tensor(id).quantization = {scale / 128.0f, 0};
+    } else if (quantized()) {
+      graph_.tensor(id).quantization = {scale, zero_point};
+    }
     return id;
   }
 
@@ -76,8 +84,10 @@ class SampleGraphBuilder {
       bias_i32.push_back(Byte() * 16);
       scales.push_back(0.001f * static_cast<float>(130 + Byte()));
     }
-    inputs.push_back(quantized() ? Constant(name + ".bias", DType::kI32, bias_i32)
-                                 : Constant(name + ".bias", DType::kF32, bias));
+    const std::vector<int64_t> bias_i64(bias_i32.begin(), bias_i32.end());
+    inputs.push_back(wide()        ? Constant(name + ".bias", DType::kI64, bias_i64)
+                     : quantized() ? Constant(name + ".bias", DType::kI32, bias_i32)
+                                   : Constant(name + ".bias", DType::kF32, bias));
     inputs.push_back(residual);
     if (precision_ == Precision::kHybrid || quantized()) {
       inputs.push_back(Constant(name + ".scales", DType::kF32, scales));
@@ -277,6 +287,9 @@ inline Graph RunnableGraph(Precision precision) {
 
 inline constexpr Precision kAllPrecisions[] = {Precision::kFp32, Precision::kFp16,
                                                Precision::kHybrid, Precision::kInt8};
+/// With the one of 16 bits.
+inline constexpr Precision kPrecisionsOfFiles[] = {
+    Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt16x8, Precision::kInt8};
 
 }  // namespace octet::testing
 

@@ -35,7 +35,8 @@ TensorDescription DescribeTensor(const Tensor& t, const std::vector<bool>& chann
   return d;
 }
 
-ModelDescription DescribeGraph(const Graph& graph, int64_t file_size) {
+ModelDescription DescribeGraph(const OctetFile& file) {
+  const Graph& graph = file.graph;
   ModelDescription d;
   d.name = graph.metadata.name;
   d.source = graph.metadata.source;
@@ -43,7 +44,8 @@ ModelDescription DescribeGraph(const Graph& graph, int64_t file_size) {
   d.precision = graph.metadata.precision;
   d.labels = graph.metadata.labels;
   d.preprocessing = graph.metadata.preprocessing;
-  d.file_size = file_size;
+  d.file_size = file.file_size;
+  d.copied_bytes = file.copied_bytes;
   d.operators = static_cast<int>(graph.nodes.size());
   for (size_t i = 0; i < graph.inputs.size(); ++i)
     d.inputs.push_back(
@@ -84,7 +86,7 @@ Result<std::shared_ptr<const Model>> MakeModel(OctetFile file, int64_t max_memor
   }
   auto impl = std::make_unique<Internals::ModelImpl>();
   impl->max_memory = max_memory;
-  impl->description = DescribeGraph(file.graph, file.file_size);
+  impl->description = DescribeGraph(file);
   impl->file = std::move(file);
   return Internals::Make(std::move(impl));
 }
@@ -177,8 +179,31 @@ Result<std::shared_ptr<const Model>> Model::FromMemory(const void* data, size_t 
     if (data == nullptr) return InvalidArgument("Model::FromMemory: data is null");
     const std::span<const std::byte> bytes(static_cast<const std::byte*>(data), size);
     ReadOptions read = ToReadOptions(options);
-    read.copy = read.copy || reinterpret_cast<uintptr_t>(data) % 64 != 0;
+    read.copy = read.copy || reinterpret_cast<uintptr_t>(data) % kFileAlignment != 0;
     OCTET_ASSIGN_OR_RETURN(OctetFile file, ReadOctetBytes(bytes, nullptr, read));
+    return MakeModel(std::move(file), options.max_memory);
+  });
+}
+
+Result<std::shared_ptr<const Model>> Model::FromDescriptor(int descriptor, int64_t offset,
+                                                           int64_t length,
+                                                           const ModelOptions& options) {
+  return Guarded([&]() -> Result<std::shared_ptr<const Model>> {
+    OCTET_ASSIGN_OR_RETURN(OctetFile file,
+                           ReadOctetDescriptor(descriptor, offset, length, ToReadOptions(options)));
+    return MakeModel(std::move(file), options.max_memory);
+  });
+}
+
+Result<std::shared_ptr<const Model>> Model::FromReader(const ModelReader& reader,
+                                                       const ModelOptions& options) {
+  return Guarded([&]() -> Result<std::shared_ptr<const Model>> {
+    if (reader.read == nullptr) return InvalidArgument("Model::FromReader: read is null");
+    const auto read = [&](int64_t offset, std::span<std::byte> out) {
+      return reader.read(reader.context, offset, out.data(), out.size());
+    };
+    OCTET_ASSIGN_OR_RETURN(OctetFile file,
+                           ReadOctetPieces(reader.size, read, ToReadOptions(options)));
     return MakeModel(std::move(file), options.max_memory);
   });
 }

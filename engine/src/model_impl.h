@@ -129,9 +129,11 @@ struct Internals {
   using ModelImpl = Model::Impl;
   using SessionImpl = Session::Impl;
   using ThreadPoolImpl = ThreadPool::Impl;
+  using ArenaImpl = Arena::Impl;
 
   static const ModelImpl& Of(const Model& model) { return *model.impl_; }
   static SessionImpl& Of(Session& session) { return *session.impl_; }
+  static ArenaImpl& Of(Arena& arena) { return *arena.impl_; }
   static ThreadPoolImpl& Of(ThreadPool& pool) { return *pool.impl_; }
   static std::shared_ptr<const Model> Make(std::unique_ptr<ModelImpl> impl) {
     return std::shared_ptr<const Model>(new Model(std::move(impl)));

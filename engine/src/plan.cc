@@ -2,16 +2,14 @@
 // padding surrounds a tensor and whether it is tight depends on all that read it. Then each node
 // adds its operators, a graph input is copied in before the first node that needs it in memory, and
 // outputs are copied out at the end. Push refuses an operator that would touch a byte outside of
-// its buffers, and notes who uses a buffer; from these lifetimes PlaceBuffers and SetAddresses make
+// its buffers, and notes who uses a buffer; from these lifetimes PlaceBuffers and Plan::Place make
 // memory and pointers.
 #include "engine/src/plan.h"
 
 #include <algorithm>
 #include <cmath>
-#include <cstdlib>
 #include <cstring>
 #include <limits>
-#include <new>
 #include <utility>
 
 #include "engine/src/planner.h"
@@ -33,6 +31,19 @@ uint8_t PaddingOf(const Tensor& t) {
 void SetPointer(void* pointer, const void* value) { std::memcpy(pointer, &value, sizeof(value)); }
 
 }  // namespace
+
+void Plan::Place(uint8_t* arena_memory) {
+  if (memory == arena_memory) return;
+  memory = arena_memory;
+  for (const std::unique_ptr<Op>& op : ops) {
+    for (const Slot& slot : op->slots)
+      SetPointer(slot.pointer, memory + buffers[slot.buffer].offset + slot.at);
+  }
+  for (Placement& p : placements) {
+    if (p.buffer < 0 || buffers[p.buffer].first_op < 0) continue;
+    p.view.data = memory + buffers[p.buffer].offset + p.geometry.first_pixel();
+  }
+}
 
 void Plan::Bind(const RunIo& io) {
   for (const std::unique_ptr<Op>& op : ops) {
@@ -71,7 +82,6 @@ Result<std::unique_ptr<Plan>> Planner::Build() {
   for (size_t i = 0; i < graph_.outputs.size(); ++i)
     OCTET_RETURN_IF_ERROR(AddOutput(static_cast<int>(i)));
   OCTET_RETURN_IF_ERROR(PlaceBuffers());
-  SetAddresses();
   return std::move(plan_);
 }
 
@@ -165,28 +175,13 @@ Status Planner::PlaceBuffers() {
   for (size_t i = 0; i < used.size(); ++i) used[i]->offset = layout.offsets[i];
   OCTET_RETURN_IF_ERROR(Charge(layout.bytes));
   plan_->arena_bytes = layout.bytes;
-  // Zeroed, so that nothing of the host's memory is ever in a result.
-  plan_->arena = {
-      static_cast<uint8_t*>(std::calloc(static_cast<size_t>(layout.bytes + kArenaAlignment), 1)),
-      std::free};
-  if (plan_->arena == nullptr)
-    return OutOfMemory(StrCat("cannot allocate ", layout.bytes, " bytes for activations"));
-  const auto at = static_cast<int64_t>(reinterpret_cast<uintptr_t>(plan_->arena.get()));
-  plan_->memory = plan_->arena.get() + (RoundUp(at, kArenaAlignment) - at);
-  return OkStatus();
-}
-
-void Planner::SetAddresses() {
-  for (const std::unique_ptr<Op>& op : plan_->ops) {
-    for (const Slot& slot : op->slots)
-      SetPointer(slot.pointer, plan_->memory + plan_->buffers[slot.buffer].offset + slot.at);
-  }
   for (Placement& p : plan_->placements) {
-    if (p.buffer < 0) continue;
-    p.view = p.geometry.view();
-    const Buffer& b = plan_->buffers[p.buffer];
-    if (b.first_op >= 0) p.view.data = plan_->memory + b.offset + p.geometry.first_pixel();
+    if (p.buffer >= 0) p.view = p.geometry.view();
   }
+  if (options_.without_arena) return OkStatus();
+  OCTET_ASSIGN_OR_RETURN(plan_->arena, ArenaMemory::Allocate(layout.bytes));
+  plan_->Place(plan_->arena->data());
+  return OkStatus();
 }
 
 // ---- What operators touch ----

@@ -7,6 +7,7 @@
 #include <memory>
 #include <vector>
 
+#include "engine/src/arena.h"
 #include "engine/src/ops.h"
 #include "engine/src/placement.h"
 #include "engine/src/prepared.h"
@@ -24,6 +25,8 @@ struct PlanOptions {
   int64_t max_memory = int64_t{4} << 30;  ///< As ModelOptions: of arena, constants and prepared.
   /// Where they are kept, and what else is found out about weights.
   PreparedWeights* prepared = nullptr;
+  /// The plan has no memory for activations: Place gives it some before it runs.
+  bool without_arena = false;
 };
 
 /// What changes from run to run.
@@ -53,13 +56,17 @@ struct Plan {
   std::vector<Placement> placements;  ///< By tensor.
   std::vector<Buffer> buffers;
   std::vector<std::unique_ptr<uint8_t[]>> constants;
-  std::unique_ptr<uint8_t, void (*)(void*)> arena{nullptr, nullptr};
-  uint8_t* memory = nullptr;  ///< The first aligned byte of the arena.
+  std::shared_ptr<const ArenaMemory> arena;  ///< Null with `without_arena`.
+  uint8_t* memory = nullptr;                 ///< Of the arena, where operators work now.
   int64_t arena_bytes = 0;
   int64_t constant_bytes = 0;
   std::vector<std::shared_ptr<const void>> prepared;  ///< Keeps them alive.
   int64_t prepared_bytes = 0;
 
+  /// Points the operators at their buffers in `arena_bytes` bytes that begin at a multiple of
+  /// kArenaAlignment. What they hold does not matter. Allocates nothing, and costs nothing where
+  /// the operators are there already.
+  void Place(uint8_t* arena_memory);
   /// Points the operators at the caller's tensors.
   void Bind(const RunIo& io);
 };

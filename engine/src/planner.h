@@ -87,7 +87,6 @@ class Planner {
   Status AddCopyTo(int buffer, const Geometry& to, TensorId id, int external);
 
   Status PlaceBuffers();
-  void SetAddresses();
 
   /// Clamp limits relative to the output's zero point, in steps of its scale (codes) or real
   /// (float).

@@ -99,11 +99,14 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
   plan_options.winograd = options.winograd;
   plan_options.max_memory = Internals::Of(*model).max_memory;
   plan_options.prepared = &Internals::Of(*model).prepared;
+  plan_options.without_arena = options.arena != nullptr;
   OCTET_ASSIGN_OR_RETURN(impl->plan, BuildPlan(graph, plan_options));
   const size_t steps = impl->plan->ops.size();
   OCTET_RETURN_IF_ERROR(CheckMemory(StrCat("Session::Create with ", num_threads, " threads"),
                                     PlanBytes(*impl->plan) + StepSharing::Bytes(steps, num_threads),
                                     Internals::Of(*model).max_memory));
+  if (options.arena != nullptr)
+    OCTET_RETURN_IF_ERROR(Internals::Of(*options.arena).Grow(impl->plan->arena_bytes));
   impl->seconds.assign(steps, 0.0);
   if (num_threads > 1) {
     impl->workforce = std::make_unique<Workforce>(pool, options.executor, num_threads);
@@ -226,6 +229,11 @@ Status Session::Impl::Run(const void* const* inputs, void* const* outputs, const
           StrCat("Session::Run: output ", i, " (", d.outputs[i].name, ") is null"));
   }
   if (options.check_finite) OCTET_RETURN_IF_ERROR(CheckFinite(inputs, run.batch));
+  ArenaTurn turn;
+  if (options.arena != nullptr) {
+    OCTET_RETURN_IF_ERROR(turn.Begin(&Internals::Of(*options.arena)));
+    plan->Place(turn.memory());
+  }
   present = {.inputs = inputs,
              .outputs = outputs,
              .images = run.batch,

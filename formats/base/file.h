@@ -32,6 +32,12 @@ class InputFile {
   /// Errors: kNotFound, kIo (also for what is not a regular file). They begin with the path, as all
   /// of this file.
   static Result<InputFile> Open(const std::string& path);
+  /// The file of a descriptor, of which it keeps a duplicate; where the descriptor stands in it
+  /// does not matter, and stays on POSIX systems. Its path is "descriptor N". Errors:
+  /// kInvalidArgument for one that is not open, kIo for what is not a regular file. On Windows it
+  /// is one of the C runtime that this library is linked with, which decides what becomes of
+  /// numbers that are none.
+  static Result<InputFile> FromDescriptor(int descriptor);
 
   InputFile(InputFile&& other) noexcept;
   InputFile& operator=(InputFile&& other) noexcept;
@@ -45,10 +51,15 @@ class InputFile {
 
   /// The whole file as read-only memory, which outlives this; pages are read when they are touched.
   /// Errors: kIo, kOutOfMemory.
-  Result<FileBytes> Map() const;
+  Result<FileBytes> Map() const { return Map(0, size_); }
+  /// `length` bytes from any `offset`, which are inside the file. They lie as they do in the file:
+  /// at an address that is a multiple of as large a power of two, up to a page, as the offset is.
+  Result<FileBytes> Map(int64_t offset, int64_t length) const;
 
  private:
   InputFile(std::string path, int fd, int64_t size);
+  /// Finds out the size. Errors: kIo, also for what is not a regular file.
+  Status FindSize();
 
   std::string path_;
   int fd_ = -1;

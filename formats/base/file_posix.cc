@@ -11,6 +11,7 @@
 
 #include "formats/base/errno_text.h"
 #include "formats/base/file.h"
+#include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
 namespace octet {
@@ -37,11 +38,29 @@ Result<InputFile> InputFile::Open(const std::string& path) {
     return IoError(ErrnoText(path, "cannot open", error));
   }
   InputFile file(path, fd, 0);
-  struct stat info {};
-  if (::fstat(fd, &info) != 0) return IoError(ErrnoText(path, "cannot read its size", errno));
-  if (!S_ISREG(info.st_mode)) return IoError(StrCat(path, ": not a regular file"));
-  file.size_ = info.st_size;
+  OCTET_RETURN_IF_ERROR(file.FindSize());
   return file;
+}
+
+Result<InputFile> InputFile::FromDescriptor(int descriptor) {
+  const std::string name = StrCat("descriptor ", descriptor);
+  const int fd = ::fcntl(descriptor, F_DUPFD_CLOEXEC, 0);
+  if (fd < 0) {
+    const int error = errno;
+    if (error == EBADF) return InvalidArgument(StrCat(name, ": not an open file"));
+    return IoError(ErrnoText(name, "cannot duplicate", error));
+  }
+  InputFile file(name, fd, 0);
+  OCTET_RETURN_IF_ERROR(file.FindSize());
+  return file;
+}
+
+Status InputFile::FindSize() {
+  struct stat info {};
+  if (::fstat(fd_, &info) != 0) return IoError(ErrnoText(path_, "cannot read its size", errno));
+  if (!S_ISREG(info.st_mode)) return IoError(StrCat(path_, ": not a regular file"));
+  size_ = info.st_size;
+  return OkStatus();
 }
 
 Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
@@ -63,19 +82,21 @@ Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
   return OkStatus();
 }
 
-Result<FileBytes> InputFile::Map() const {
-  const auto size = static_cast<size_t>(size_);
-  if (size == 0) return FileBytes{};
+Result<FileBytes> InputFile::Map(int64_t offset, int64_t length) const {
+  if (length == 0) return FileBytes{};
+  const int64_t before = offset % ::sysconf(_SC_PAGESIZE);
+  const auto size = static_cast<size_t>(before + length);
   // Not MAP_POPULATE: measured, it costs what touching the pages costs (0.04 ms for 25 MB in the
   // page cache), and a file that is not cached would be read as a whole before its header is looked
   // at.
-  void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, 0);
+  void* map = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, fd_, offset - before);
   if (map == MAP_FAILED) {
     const int error = errno;
     const std::string text = ErrnoText(path_, "cannot map", error);
     return error == ENOMEM ? OutOfMemory(text) : IoError(text);
   }
-  return FileBytes{{static_cast<const std::byte*>(map), size}, OwnerOf(map, size)};
+  return FileBytes{{static_cast<const std::byte*>(map) + before, static_cast<size_t>(length)},
+                   OwnerOf(map, size)};
 }
 
 Result<Pages> Pages::Allocate(size_t size) {

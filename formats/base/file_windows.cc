@@ -8,6 +8,7 @@
 
 #include "formats/base/errno_text.h"
 #include "formats/base/file.h"
+#include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/base/windows.h"
 
@@ -46,12 +47,32 @@ Result<InputFile> InputFile::Open(const std::string& path) {
     return IoError(ErrnoText(path, "cannot open", error));
   }
   InputFile file(path, fd, 0);
-  if (::GetFileType(handle) != FILE_TYPE_DISK) return IoError(StrCat(path, ": not a regular file"));
-  LARGE_INTEGER size;
-  if (!::GetFileSizeEx(handle, &size))
-    return IoError(ErrnoText(path, "cannot read its size", LastErrno()));
-  file.size_ = size.QuadPart;
+  OCTET_RETURN_IF_ERROR(file.FindSize());
   return file;
+}
+
+Result<InputFile> InputFile::FromDescriptor(int descriptor) {
+  const std::string name = StrCat("descriptor ", descriptor);
+  // Negative ones would end the process by the runtime's own check.
+  const int fd = descriptor < 0 ? -1 : ::_dup(descriptor);
+  if (fd < 0) {
+    if (descriptor < 0 || errno == EBADF)
+      return InvalidArgument(StrCat(name, ": not an open file"));
+    return IoError(ErrnoText(name, "cannot duplicate", errno));
+  }
+  InputFile file(name, fd, 0);
+  OCTET_RETURN_IF_ERROR(file.FindSize());
+  return file;
+}
+
+Status InputFile::FindSize() {
+  if (::GetFileType(HandleOf(fd_)) != FILE_TYPE_DISK)
+    return IoError(StrCat(path_, ": not a regular file"));
+  LARGE_INTEGER size;
+  if (!::GetFileSizeEx(HandleOf(fd_), &size))
+    return IoError(ErrnoText(path_, "cannot read its size", LastErrno()));
+  size_ = size.QuadPart;
+  return OkStatus();
 }
 
 Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
@@ -75,20 +96,25 @@ Status InputFile::ReadAt(int64_t offset, std::span<uint8_t> out) const {
   return OkStatus();
 }
 
-Result<FileBytes> InputFile::Map() const {
-  const auto size = static_cast<size_t>(size_);
-  if (size == 0) return FileBytes{};
+Result<FileBytes> InputFile::Map(int64_t offset, int64_t length) const {
+  if (length == 0) return FileBytes{};
+  SYSTEM_INFO system;
+  ::GetSystemInfo(&system);
+  const int64_t before = offset % system.dwAllocationGranularity;
+  const auto first = static_cast<uint64_t>(offset - before),
+             end = static_cast<uint64_t>(offset + length);
   const Handle mapping(
-      ::CreateFileMappingW(HandleOf(fd_), nullptr, PAGE_READONLY, High(size), Low(size), nullptr));
+      ::CreateFileMappingW(HandleOf(fd_), nullptr, PAGE_READONLY, High(end), Low(end), nullptr));
   // The view keeps the mapping.
-  const void* map =
-      mapping.ok() ? ::MapViewOfFile(mapping.get(), FILE_MAP_READ, 0, 0, size) : nullptr;
+  const void* map = mapping.ok() ? ::MapViewOfFile(mapping.get(), FILE_MAP_READ, High(first),
+                                                   Low(first), static_cast<size_t>(end - first))
+                                 : nullptr;
   if (map == nullptr) {
     const int error = LastErrno();
     const std::string text = ErrnoText(path_, "cannot map", error);
     return error == ENOMEM ? OutOfMemory(text) : IoError(text);
   }
-  return FileBytes{{static_cast<const std::byte*>(map), size},
+  return FileBytes{{static_cast<const std::byte*>(map) + before, static_cast<size_t>(length)},
                    {map, [](const void* p) { ::UnmapViewOfFile(p); }}};
 }
 

@@ -417,8 +417,8 @@ Status ValidateConstant(const Tensor& t) {
     return Mismatch(t, "bytes of data", t.data.size(),
                     StrCat(bytes, " for ", DTypeName(t.dtype), " ", t.shape.ToString()));
   }
-  // Panels are read by vector, anything else element by element.
-  const uintptr_t alignment = t.layout == Layout::kPlain ? DTypeSize(t.dtype) : 64;
+  // Panels are read by vector, from any address.
+  const uintptr_t alignment = DTypeSize(t.dtype);
   if (reinterpret_cast<uintptr_t>(t.data.data()) % alignment != 0) {
     return Mismatch(t, "address of data", "an unaligned one", StrCat("a multiple of ", alignment));
   }

@@ -398,7 +398,7 @@ class Reader {
   Reader(std::span<const std::byte> bytes, std::shared_ptr<const void> owner,
          const ReadOptions& options)
       : bytes_(bytes), owner_(std::move(owner)), options_(options) {
-    if (options.copy) memory_ = static_cast<int64_t>(bytes.size());
+    if (options.copy) memory_ = file_.copied_bytes = static_cast<int64_t>(bytes.size());
   }
 
   Result<OctetFile> Read() {
@@ -415,6 +415,7 @@ class Reader {
     OCTET_RETURN_IF_ERROR(ReadInterface());
     OCTET_RETURN_IF_ERROR(ReadGolden());
     OCTET_RETURN_IF_ERROR(CheckConstants());
+    OCTET_RETURN_IF_ERROR(AlignConstants());
     if (Status s = ValidateGraph(file_.graph); !s.ok()) return Corrupt(s.message());
     if (Status s = CheckGolden(file_.graph, file_.golden); !s.ok()) return Corrupt(s.message());
     if (int16_ != NeedsInt16(file_.graph)) {
@@ -701,6 +702,22 @@ class Reader {
     return OkStatus();
   }
 
+  /// Copies what cannot be read where it is (kFileAlignment).
+  Status AlignConstants() {
+    for (Tensor& t : file_.graph.tensors) {
+      if (!t.is_constant() || reinterpret_cast<uintptr_t>(t.data.data()) % DTypeSize(t.dtype) == 0)
+        continue;
+      OCTET_RETURN_IF_ERROR(Reserve("bytes of unaligned constants", t.data.size(), 1));
+      std::byte* data = nullptr;
+      std::shared_ptr<const void> copy = MakeAlignedBuffer(t.data.size(), &data);
+      std::copy(t.data.begin(), t.data.end(), data);
+      file_.copied_bytes += static_cast<int64_t>(t.data.size());
+      t.data = {data, t.data.size()};
+      t.owner = std::move(copy);
+    }
+    return OkStatus();
+  }
+
   /// A file holds weights as the kernels want them; the engine never packs.
   Status CheckLayouts() const {
     for (const Node& node : file_.graph.nodes) {
@@ -744,16 +761,29 @@ Result<FileBytes> MakeCopy(size_t size, const ReadOptions& options, Fill fill) {
   return FileBytes{pages.bytes(), pages.owner()};
 }
 
-Result<FileBytes> CopyFile(const InputFile& input, const ReadOptions& options) {
+Result<FileBytes> CopyFile(const InputFile& input, int64_t offset, int64_t length,
+                           const ReadOptions& options) {
   Status read;  // Names the file, as others do not.
   Result<FileBytes> copy =
-      MakeCopy(static_cast<size_t>(input.size()), options, [&](std::span<std::byte> out) {
-        read = input.ReadAt(0, {reinterpret_cast<uint8_t*>(out.data()), out.size()});
+      MakeCopy(static_cast<size_t>(length), options, [&](std::span<std::byte> out) {
+        read = input.ReadAt(offset, {reinterpret_cast<uint8_t*>(out.data()), out.size()});
         return read;
       });
   OCTET_RETURN_IF_ERROR(read);
   if (!copy.ok()) return Status(copy.status()).WithContext(input.path());
   return copy;
+}
+
+/// `length` bytes from `offset`, which are in the file.
+Result<OctetFile> ReadPart(const InputFile& input, int64_t offset, int64_t length,
+                           const ReadOptions& options) {
+  if (length == 0)
+    return Corrupt(StrCat(input.path(), ": file size: found 0, expected at least ", kHeaderSize));
+  OCTET_ASSIGN_OR_RETURN(FileBytes bytes, options.copy ? CopyFile(input, offset, length, options)
+                                                       : input.Map(offset, length));
+  Result<OctetFile> file = Reader(bytes.bytes, std::move(bytes.owner), options).Read();
+  if (!file.ok()) return Status(file.status()).WithContext(input.path());
+  return file;
 }
 
 }  // namespace
@@ -776,12 +806,45 @@ void GenerateGoldenInput(uint64_t seed, std::span<float> out) {
 
 Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const InputFile input, InputFile::Open(path));
-  if (input.size() == 0)
-    return Corrupt(StrCat(path, ": file size: found 0, expected at least ", kHeaderSize));
-  OCTET_ASSIGN_OR_RETURN(FileBytes bytes, options.copy ? CopyFile(input, options) : input.Map());
-  Result<OctetFile> file = Reader(bytes.bytes, std::move(bytes.owner), options).Read();
-  if (!file.ok()) return Status(file.status()).WithContext(path);
-  return file;
+  return ReadPart(input, 0, input.size(), options);
+}
+
+Result<OctetFile> ReadOctetDescriptor(int descriptor, int64_t offset, int64_t length,
+                                      const ReadOptions& options) {
+  OCTET_ASSIGN_OR_RETURN(const InputFile input, InputFile::FromDescriptor(descriptor));
+  const std::string& name = input.path();
+  if (offset < 0 || offset > input.size()) {
+    return InvalidArgument(
+        StrCat(name, ": offset: found ", offset, ", expected 0 to ", input.size()));
+  }
+  const int64_t rest = input.size() - offset;
+  if (length < -1 || length > rest) {
+    return InvalidArgument(StrCat(name, ": length: found ", length, ", expected at most ", rest,
+                                  ", which follow offset ", offset, ", or -1 for all"));
+  }
+  ReadOptions read = options;
+  read.copy = read.copy || offset % static_cast<int64_t>(kFileAlignment) != 0;
+  return ReadPart(input, offset, length < 0 ? rest : length, read);
+}
+
+Result<OctetFile> ReadOctetPieces(int64_t size, const ReadBytes& read, const ReadOptions& options) {
+  if (size < 0)
+    return InvalidArgument(StrCat("size of the model: found ", size, ", expected 0 or more"));
+  ReadOptions copied = options;
+  copied.copy = true;
+  const auto fill = [&](std::span<std::byte> out) {
+    for (int64_t at = 0; at < size;) {
+      const int64_t bytes = std::min(size - at, kMostReadAtOnce);
+      if (!read(at, out.subspan(static_cast<size_t>(at), static_cast<size_t>(bytes)))) {
+        return IoError(StrCat("the model's reader failed: found no ", bytes, " bytes at offset ",
+                              at, ", expected ", size, " bytes in all"));
+      }
+      at += bytes;
+    }
+    return OkStatus();
+  };
+  OCTET_ASSIGN_OR_RETURN(FileBytes copy, MakeCopy(static_cast<size_t>(size), copied, fill));
+  return Reader(copy.bytes, std::move(copy.owner), copied).Read();
 }
 
 Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
@@ -794,9 +857,9 @@ Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
                            }));
     return Reader(copy.bytes, copy.owner, options).Read();
   }
-  if (reinterpret_cast<uintptr_t>(bytes.data()) % kAlignment != 0) {
+  if (reinterpret_cast<uintptr_t>(bytes.data()) % kFileAlignment != 0) {
     return InvalidArgument(StrCat(
-        "address of the model: found an unaligned one, expected a multiple of ", kAlignment));
+        "address of the model: found an unaligned one, expected a multiple of ", kFileAlignment));
   }
   return Reader(bytes, std::move(owner), options).Read();
 }

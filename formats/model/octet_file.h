@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <limits>
 #include <memory>
 #include <span>
@@ -35,7 +36,14 @@ struct OctetFile {
   Graph graph;
   Golden golden;
   int64_t file_size = 0;
+  /// Of these, what is in memory of its own.
+  int64_t copied_bytes = 0;
 };
+
+/// A file's address must be a multiple of this for its constants to be used in place, but for those
+/// of 64 bits, which are copied where theirs is no multiple of 8. Kernels load weights from
+/// anywhere; that 16-bit and 32-bit numbers are aligned is C++'s rule.
+inline constexpr size_t kFileAlignment = 4;
 
 struct ReadOptions {
   /// Off saves one pass over the weights; structure is always validated.
@@ -55,11 +63,27 @@ struct ReadOptions {
 /// kOutOfMemory (max_memory; no memory for the copy, or it cannot be locked).
 Result<OctetFile> ReadOctetFile(const std::string& path, const ReadOptions& options = {});
 
-/// The same from memory, which, unless it is copied, must be 64-byte aligned and outlive the graph
-/// or be kept by `owner`.
+/// The same of `length` bytes from `offset` of an open file, of which a duplicate is closed before
+/// the call returns; a length of -1 stands for all up to the end. They are mapped where the offset
+/// is a multiple of kFileAlignment, else copied. Errors: also kInvalidArgument for a descriptor
+/// that is not open, and for bytes that are not in the file.
+Result<OctetFile> ReadOctetDescriptor(int descriptor, int64_t offset, int64_t length,
+                                      const ReadOptions& options = {});
+
+/// The same from memory, which, unless it is copied, must be aligned to kFileAlignment and outlive
+/// the graph or be kept by `owner`.
 Result<OctetFile> ReadOctetBytes(std::span<const std::byte> bytes,
                                  std::shared_ptr<const void> owner,
                                  const ReadOptions& options = {});
+
+/// Fills `out` with the bytes from `offset` on; false when it cannot.
+using ReadBytes = std::function<bool(int64_t offset, std::span<std::byte> out)>;
+
+/// The same of `size` bytes that `read` gives, from the first to the last, at most kMostReadAtOnce
+/// at a time; always a copy. Errors: kInvalidArgument for a negative size, kIo where `read` fails.
+Result<OctetFile> ReadOctetPieces(int64_t size, const ReadBytes& read,
+                                  const ReadOptions& options = {});
+inline constexpr int64_t kMostReadAtOnce = int64_t{1} << 20;
 
 /// The file's bytes; packs weights on the way. Same inputs, same bytes. Errors: kInvalidArgument
 /// from ValidateGraph.

@@ -41,15 +41,16 @@ OCTET_INLINE void StoreV256(void* p, V256 v) { _mm256_storeu_si256(static_cast<_
 OCTET_INLINE void Vpdpbusd(V512& acc, V512 a, V512 w) {
   asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
 }
+// Weights lie anywhere, which is what __m512i_u says.
 OCTET_INLINE void VpdpbusdMemory(V512& acc, V512 a, const uint8_t* w) {
-  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const V512*>(w)));
+  asm("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const __m512i_u*>(w)));
 }
 // Pairs of 16-bit values.
 OCTET_INLINE void Vpdpwssd(V512& acc, V512 a, V512 w) {
   asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
 }
 OCTET_INLINE void VpdpwssdMemory(V512& acc, V512 a, const uint8_t* w) {
-  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const V512*>(w)));
+  asm("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const __m512i_u*>(w)));
 }
 OCTET_INLINE void FmaBroadcast(V512F& acc, V512F a, const uint8_t* x) {
   asm("vfmadd231ps %2%{1to16%}, %1, %0"

@@ -3,6 +3,7 @@
 // library and this program ask of malloc, calloc, posix_memalign, mmap and their counterparts
 // through here
 // (--wrap), and operator new is the one of watched_allocations.h.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -184,6 +185,21 @@ TEST_P(FailingAllocationsTest, Load) {
     FailEach("FromMemory", 50, [&](Subject*, Answer* answer) {
       return Describe(Model::FromMemory(bytes_.data(), bytes_.size(), options), answer);
     });
+    FailEach("FromReader", 50, [&](Subject*, Answer* answer) {
+      const auto read = [](void* bytes, int64_t offset, void* buffer, size_t count) {
+        std::memcpy(buffer, static_cast<const std::byte*>(bytes) + offset, count);
+        return true;
+      };
+      return Describe(
+          Model::FromReader({static_cast<int64_t>(bytes_.size()), read, bytes_.data()}, options),
+          answer);
+    });
+    const int fd = ::open(path_.c_str(), O_RDONLY);
+    ASSERT_GE(fd, 0);
+    FailEach("FromDescriptor", 50, [&](Subject*, Answer* answer) {
+      return Describe(Model::FromDescriptor(fd, 0, -1, options), answer);
+    });
+    ::close(fd);
   }
 }
 
@@ -211,6 +227,15 @@ TEST_P(FailingAllocationsTest, CreateAndVerify) {
     options.num_threads = 3;
     const auto session = Session::Create(s->model, options);
     if (session.ok()) (*answer)[0] = static_cast<float>((*session)->Memory().arena_bytes);
+    return session.status();
+  });
+  FailEach("Create in an arena", 50, [](Subject* s, Answer* answer) {
+    auto arena = Arena::Create();
+    if (!arena.ok()) return arena.status();
+    SessionOptions options;
+    options.arena = *arena;
+    const auto session = Session::Create(s->model, options);
+    if (session.ok()) (*answer)[0] = static_cast<float>((*arena)->bytes());
     return session.status();
   });
   FailEach("Verify", 50, [](Subject* s, Answer*) { return s->model->Verify(); });

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -79,6 +80,39 @@ TEST_F(FileTest, ReadsAtAnyOffset) {
   EXPECT_EQ(read->size(), 6u);
   ExpectError(ReadFileBytes(path, 5).status(), StatusCode::kInvalidArgument,
               path + ": is 6 bytes, at most 5 are read");
+}
+
+TEST_F(FileTest, MapsAPartOfADescriptorsFile) {
+  std::FILE* stream = std::tmpfile();
+  ASSERT_NE(stream, nullptr);
+  std::string text(200000, ' ');
+  for (size_t i = 0; i < text.size(); ++i) text[i] = static_cast<char>('a' + i * i % 23);
+  ASSERT_EQ(std::fwrite(text.data(), 1, text.size(), stream), text.size());
+  ASSERT_EQ(std::fflush(stream), 0);
+  Result<InputFile> file = InputFile::FromDescriptor(::fileno(stream));
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  std::fclose(stream);
+  EXPECT_EQ(file->size(), 200000);
+  std::vector<FileBytes> parts;
+  for (const int64_t offset : {0, 1, 64, 4095, 4096, 65535, 65536, 65540, 131072, 199999, 200000}) {
+    for (const int64_t length : {int64_t{0}, int64_t{1}, int64_t{5000}, 200000 - offset}) {
+      if (length > 200000 - offset) continue;
+      Result<FileBytes> part = file->Map(offset, length);
+      ASSERT_TRUE(part.ok()) << part.status().message();
+      EXPECT_EQ(part->text(), std::string_view(text).substr(static_cast<size_t>(offset),
+                                                            static_cast<size_t>(length)));
+      if (length > 0) {
+        EXPECT_EQ(reinterpret_cast<uintptr_t>(part->bytes.data()) % 4096,
+                  static_cast<uintptr_t>(offset) % 4096);
+      }
+      std::vector<uint8_t> read(static_cast<size_t>(length));
+      ASSERT_TRUE(file->ReadAt(offset, read).ok());
+      EXPECT_TRUE(std::equal(read.begin(), read.end(), text.begin() + offset));
+      parts.push_back(std::move(part).value());
+    }
+  }
+  ExpectError(InputFile::FromDescriptor(-1).status(), StatusCode::kInvalidArgument,
+              "descriptor -1: not an open file");
 }
 
 TEST_F(FileTest, RefusesWhatIsNotThereOrNoFile) {

@@ -82,7 +82,10 @@ struct ModelDescription {
   std::vector<TensorDescription> inputs, outputs;
   std::vector<std::string> labels;
   Preprocessing preprocessing;
-  int64_t file_size = 0;     ///< Bytes.
+  int64_t file_size = 0;  ///< Bytes.
+  /// Of these, what is in memory of the model's own: all of a copy (Residency), only constants that
+  /// cannot be read where they are of a model that is mapped or used in place (Model::FromMemory).
+  int64_t copied_bytes = 0;
   int64_t weight_bytes = 0;  ///< Bytes of constants.
   int64_t parameters = 0;    ///< Weights and biases; scales do not count.
   int64_t macs = 0;          ///< Multiply-accumulates per image.
@@ -116,6 +119,14 @@ struct ModelOptions {
   int64_t max_nodes = 16384;
 };
 
+/// Reads the bytes of a model wherever they are kept: an encrypted or packed asset, a stream.
+struct ModelReader {
+  int64_t size = 0;  ///< Bytes of the model.
+  /// Copies `bytes` bytes from `offset` on into `buffer`; false when it cannot. Must not throw.
+  bool (*read)(void* context, int64_t offset, void* buffer, size_t bytes) = nullptr;
+  void* context = nullptr;
+};
+
 /// A network, immutable and shared. Thread-safe.
 class Model {
  public:
@@ -125,11 +136,31 @@ class Model {
   OCTET_API static Result<std::shared_ptr<const Model>> Load(const std::string& path,
                                                              const ModelOptions& options = {});
 
-  /// The same for bytes in memory (an embedded resource). kMap uses them where they are, if they
-  /// are 64-byte aligned, and `data` must then outlive the model and all its sessions; otherwise
-  /// they are copied. Errors: also kInvalidArgument for null.
+  /// The same for bytes in memory (an embedded resource). With kMap `data` must outlive the model
+  /// and all its sessions: at an address that is a multiple of 4 the bytes are used where they are,
+  /// but for 64-bit numbers (biases of int16 layers), which are copied unless it is one of 8; at
+  /// any other they are copied. ModelDescription::copied_bytes says how many were. Kernels are
+  /// fastest on weights that begin at multiples of 64, which kCopy gives. Errors: also
+  /// kInvalidArgument for null.
   OCTET_API static Result<std::shared_ptr<const Model>> FromMemory(
       const void* data, size_t size, const ModelOptions& options = {});
+
+  /// The same for `length` bytes from `offset` of an open file: Android's
+  /// AAsset_openFileDescriptor, an entry that is stored uncompressed in an archive. A length of -1
+  /// is all up to the end. The descriptor is borrowed for the call. kMap maps them, with offsets in
+  /// place of FromMemory's addresses. Errors: also kInvalidArgument for a descriptor that is not
+  /// open and for bytes that are not in the file, kIo for a descriptor of anything else (a pipe, a
+  /// socket), which FromReader can read. On Windows it is one of the C runtime that octet is linked
+  /// with.
+  OCTET_API static Result<std::shared_ptr<const Model>> FromDescriptor(
+      int descriptor, int64_t offset, int64_t length, const ModelOptions& options = {});
+
+  /// The same for bytes that a function gives, into memory of the model's own (kMap is as kCopy).
+  /// It is called before this returns, for each byte once, from the first on, at most 1 MiB at a
+  /// time. Errors: also kInvalidArgument without a function and for a negative size, kIo with
+  /// offset and bytes when it returns false.
+  OCTET_API static Result<std::shared_ptr<const Model>> FromReader(
+      const ModelReader& reader, const ModelOptions& options = {});
 
   OCTET_API const ModelDescription& Describe() const;
 
@@ -185,6 +216,28 @@ struct Executor {
   void* context = nullptr;  ///< The host's.
 };
 
+/// Memory for the activations of sessions that run in turns: it is as large as the one of them that
+/// needs most, not as all of them together. Thread-safe. In a child process it can be used unless a
+/// session of it ran in another thread during the fork.
+class Arena {
+ public:
+  /// It takes its memory when sessions are made with it, and keeps it until the last of them and
+  /// the last pointer to it are gone. Errors: kOutOfMemory.
+  OCTET_API static Result<std::shared_ptr<Arena>> Create();
+
+  OCTET_API int64_t bytes() const;
+
+  OCTET_API ~Arena();
+  Arena(const Arena&) = delete;
+  Arena& operator=(const Arena&) = delete;
+
+ private:
+  struct Impl;
+  friend struct Internals;
+  explicit Arena(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
 struct SessionOptions {
   /// Threads of one Run, the calling one included, 1 to 1024. Results do not depend on it.
   int num_threads = 1;
@@ -211,6 +264,10 @@ struct SessionOptions {
   /// for an image of 160x160 that has left the caches, 6 us for one that has not; a Xeon of 2.8
   /// GHz); less than 0.5 % in fp32 and of ResNet-50.
   bool check_finite = false;
+  /// Where activations are, together with those of other sessions of any models; null: in memory of
+  /// the session's own. While one of them runs, Run of the others is refused. More of them can be
+  /// made at any time, also while one runs; until that has run, the memory before may be there too.
+  std::shared_ptr<Arena> arena;
 };
 
 /// What stands where in memory, 8 bits a value.
@@ -284,8 +341,9 @@ struct LayerProfile {
 };
 
 struct MemoryReport {
-  int64_t mapped_bytes = 0;  ///< The model file.
-  int64_t arena_bytes = 0;   ///< Activations, shared by lifetime.
+  int64_t mapped_bytes = 0;  ///< The model file; see ModelDescription::copied_bytes.
+  /// Activations, shared by lifetime. With SessionOptions::arena what this session uses of it.
+  int64_t arena_bytes = 0;
   /// Multipliers and offsets of this session, and what the model keeps beside its file.
   int64_t prepared_bytes = 0;
 };
@@ -310,8 +368,8 @@ class Session {
 
   /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type
   /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch],
-  /// a pointer is null, or check_finite finds something; kCancelled after Cancel and past the
-  /// deadline, when what is in the outputs means nothing.
+  /// a pointer is null, check_finite finds something, or another session of its arena runs;
+  /// kCancelled after Cancel and past the deadline, when what is in the outputs means nothing.
   OCTET_API Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
   OCTET_API Status Run(const void* const* inputs, void* const* outputs, const RunOptions& options);
 
