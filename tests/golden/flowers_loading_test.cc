@@ -6,11 +6,13 @@
 #include <cstring>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
 #include "engine/src/model_impl.h"
 #include "formats/base/file.h"
+#include "formats/base/str_cat.h"
 #include "tests/kernels/tested_tables.h"
 
 namespace octet {
@@ -20,8 +22,8 @@ constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kFp16, Precisi
                                      Precision::kInt16x8, Precision::kInt8};
 
 std::vector<uint8_t> FlowerFile(Precision precision) {
-  const auto bytes = ReadFileBytes(
-      std::string(OCTET_FLOWERS) + "_" + PrecisionName(precision) + ".octet", int64_t{1} << 26);
+  const auto bytes = ReadFileBytes(StrCat(OCTET_FLOWERS, "_", PrecisionName(precision), ".octet"),
+                                   int64_t{1} << 26);
   EXPECT_TRUE(bytes.ok()) << bytes.status().message();
   return bytes.ok() ? *bytes : std::vector<uint8_t>();
 }
