@@ -121,9 +121,9 @@ class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
     return s;
   }
 
-  /// `call(Subject*, Answer*)` returns a Status and keeps nothing.
+  /// `call(Subject*, Answer*)` returns a Status and keeps nothing. It fails but for `done_without`.
   template <typename Call>
-  void FailEach(const char* what, int fewest, Call call) {
+  void FailEach(const char* what, int fewest, Call call, int done_without = 1) {
     SCOPED_TRACE(what);
     Answer expected{};
     {
@@ -144,7 +144,7 @@ class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
         failed = allocations_left < 0;
         allocations_left = -1;
         if (failed) {
-          // std::stable_sort does without its buffer.
+          // std::stable_sort does without its buffer, a session without a thread.
           if (!status.ok()) {
             EXPECT_EQ(StatusCode::kOutOfMemory, status.code()) << status.message();
           }
@@ -158,7 +158,7 @@ class FailingAllocationsTest : public ::testing::TestWithParam<Precision> {
       EXPECT_EQ(before, live) << "allocations lost";
       if (!failed) {
         EXPECT_GE(n, fewest) << "allocations that were made to fail";
-        EXPECT_GE(reported, n - 1);
+        EXPECT_GE(reported, n - done_without);
         break;
       }
     }
@@ -221,14 +221,20 @@ TEST_P(FailingAllocationsTest, LoadOfADamagedFile) {
   EXPECT_EQ(before, live);
 }
 
+// Two helpers, their vector, and the pool's list of work when it goes.
+constexpr int kOfThreads = 6;
+
 TEST_P(FailingAllocationsTest, CreateAndVerify) {
-  FailEach("Create", 50, [](Subject* s, Answer* answer) {
-    SessionOptions options;
-    options.num_threads = 3;
-    const auto session = Session::Create(s->model, options);
-    if (session.ok()) (*answer)[0] = static_cast<float>((*session)->Memory().arena_bytes);
-    return session.status();
-  });
+  FailEach(
+      "Create", 50,
+      [](Subject* s, Answer* answer) {
+        SessionOptions options;
+        options.num_threads = 3;
+        const auto session = Session::Create(s->model, options);
+        if (session.ok()) (*answer)[0] = static_cast<float>((*session)->Memory().arena_bytes);
+        return session.status();
+      },
+      kOfThreads);
   FailEach("Create in an arena", 50, [](Subject* s, Answer* answer) {
     auto arena = Arena::Create();
     if (!arena.ok()) return arena.status();
@@ -347,14 +353,17 @@ TEST_P(FailingAllocationsTest, CInterface) {
   });
   octet_model* model = nullptr;
   ASSERT_EQ(OCTET_OK, load(&model, nullptr));
-  FailEach("octet_session_create", 50, [&](Subject*, Answer*) {
-    octet_session* session = nullptr;
-    char* error = nullptr;
-    const octet_status status = octet_session_create(model, 2, 2, &session, &error);
-    EXPECT_EQ(status == OCTET_OK, session != nullptr);
-    octet_session_destroy(session);
-    return FromC(status, error);
-  });
+  FailEach(
+      "octet_session_create", 50,
+      [&](Subject*, Answer*) {
+        octet_session* session = nullptr;
+        char* error = nullptr;
+        const octet_status status = octet_session_create(model, 2, 2, &session, &error);
+        EXPECT_EQ(status == OCTET_OK, session != nullptr);
+        octet_session_destroy(session);
+        return FromC(status, error);
+      },
+      kOfThreads);
   FailEach("octet_session_create_with", 50, [&](Subject*, Answer*) {
     octet_session* session = nullptr;
     octet_session_options options = {};

@@ -231,8 +231,9 @@ class Arena {
   Arena(const Arena&) = delete;
   Arena& operator=(const Arena&) = delete;
 
- private:
   struct Impl;
+
+ private:
   friend struct Internals;
   explicit Arena(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
