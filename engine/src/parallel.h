@@ -85,16 +85,18 @@ class StepSharing {
 
   int parts() const { return parts_; }
 
-  /// By the owner: there are `rounds` more to do. All before are over.
-  void Begin(int rounds) {
+  /// By the owner: there are `rounds` more to do, `alone` without helpers. All before are over.
+  void Begin(int rounds, bool alone) {
+    alone_.store(alone, std::memory_order_relaxed);
     const uint64_t begin = end_.load(std::memory_order_relaxed);
     RaiseProgress(begin);
     end_.store(begin + static_cast<uint64_t>(rounds) * steps_, std::memory_order_seq_cst);
   }
 
-  /// Whether there is something to do, as far as this thread knows.
+  /// Whether there is something for helpers to do, as far as this thread knows.
   bool IsOpen() const {
-    return progress_.load(std::memory_order_acquire) < end_.load(std::memory_order_seq_cst);
+    return !alone_.load(std::memory_order_relaxed) &&
+           progress_.load(std::memory_order_acquire) < end_.load(std::memory_order_seq_cst);
   }
 
   /// Takes part until all rounds are over.
@@ -119,6 +121,12 @@ class StepSharing {
     return false;
   }
   void Leave() { helpers_.fetch_sub(1, std::memory_order_acq_rel); }
+
+  /// How long threads have waited, since it was asked last, for parts that others had begun, but
+  /// for kSpinTime each time: they had been taken off their processors, mostly.
+  std::chrono::nanoseconds TakeStalls() {
+    return std::chrono::nanoseconds(stalled_.exchange(0, std::memory_order_relaxed));
+  }
 
   /// Its owner is about to go.
   void Retire() { retired_.store(true, std::memory_order_relaxed); }
@@ -171,17 +179,19 @@ class StepSharing {
   /// may take long.
   template <typename F>
   void WaitLong(size_t step, F over) {
+    using Clock = std::chrono::steady_clock;
     constexpr std::chrono::microseconds kYieldTime{200};
-    const auto begin = std::chrono::steady_clock::now();
-    while (std::chrono::steady_clock::now() - begin < kYieldTime) {
-      if (over()) return;
-      std::this_thread::yield();
+    const Clock::time_point begin = Clock::now();
+    while (!over() && Clock::now() - begin < kYieldTime) std::this_thread::yield();
+    if (!over()) {
+      std::atomic<uint32_t>& done = Word(step, kDone);
+      std::atomic<uint32_t>& sleepers = Word(step, kSleepers);
+      sleepers.fetch_add(1, std::memory_order_seq_cst);
+      for (uint32_t now = done.load(); !over(); now = done.load()) done.wait(now);
+      sleepers.fetch_sub(1, std::memory_order_seq_cst);
     }
-    std::atomic<uint32_t>& done = Word(step, kDone);
-    std::atomic<uint32_t>& sleepers = Word(step, kSleepers);
-    sleepers.fetch_add(1, std::memory_order_seq_cst);
-    for (uint32_t now = done.load(); !over(); now = done.load()) done.wait(now);
-    sleepers.fetch_sub(1, std::memory_order_seq_cst);
+    stalled_.fetch_add(std::chrono::nanoseconds(Clock::now() - begin).count(),
+                       std::memory_order_relaxed);
   }
 
   void RaiseProgress(uint64_t to) {
@@ -201,6 +211,8 @@ class StepSharing {
   alignas(64) std::atomic<uint64_t> progress_{0};
   alignas(64) std::atomic<uint64_t> end_{0};
   std::atomic<int> helpers_{0};
+  std::atomic<int64_t> stalled_{0};  ///< Nanoseconds.
+  std::atomic<bool> alone_{false};
   std::atomic<bool> retired_{false};
 };
 

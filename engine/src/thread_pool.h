@@ -3,6 +3,7 @@
 #define OCTET_ENGINE_SRC_THREAD_POOL_H_
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
@@ -82,10 +83,18 @@ class Workforce {
   void Do(StepSharing* work, int rounds);
 
  private:
+  using Clock = std::chrono::steady_clock;
+  /// After rounds with helpers that began then, in which a thread lost `stalls` by waiting: whether
+  /// the next ones are better without.
+  void Judge(Clock::time_point begin, Clock::duration stalls);
+
   const std::shared_ptr<ThreadPool> pool_;
   const Executor executor_;
   const int num_threads_;
   std::vector<std::shared_ptr<StepSharing>> work_;
+  Clock::duration recent_ = std::chrono::milliseconds(20), recent_stalls_{};
+  Clock::time_point alone_until_{};
+  Clock::duration pause_{};  ///< The last one, less by each rounds without stalls since.
 };
 
 }  // namespace octet
