@@ -6,6 +6,7 @@
 
 #include "formats/base/closest.h"
 #include "formats/base/str_cat.h"
+#include "formats/data/man_page.h"
 #include "formats/data/system.h"
 #include "octet/version.h"
 
@@ -203,15 +204,23 @@ std::optional<int> ParseCommandLine(CLI::App* app, int argc, char** argv,
   app->allow_windows_style_options(false);  // "/x" is a path on every system.
   const std::string name = app->get_name();
   app->set_version_flag("--version", name + " " OCTET_VERSION, "Print the version and exit");
-  std::string completion;
+  std::string printed;
   app->add_option_function<std::string>(
          "--completion",
          [&](const std::string& shell) {
-           completion = shell == "bash" ? BashCompletion(*app) : ZshCompletion(*app);
+           printed = shell == "bash" ? BashCompletion(*app) : ZshCompletion(*app);
            throw CLI::Success();
          },
          "Print what completes command lines in bash or zsh")
       ->check(OneOf({"bash", "zsh"}))
+      ->group("");
+  app->add_flag_callback(
+         "--man-page",
+         [&] {
+           printed = ManPage(*app);
+           throw CLI::Success();
+         },
+         "Print the manual page")
       ->group("");
   app->failure_message([&name](const CLI::App* a, const CLI::Error& e) {
     const std::string unknown = UnknownText(*a);
@@ -226,8 +235,8 @@ std::optional<int> ParseCommandLine(CLI::App* app, int argc, char** argv,
     WrapDescriptions(app);
     return app->exit(e);
   } catch (const CLI::ParseError& e) {
-    if (!completion.empty()) {
-      std::fwrite(completion.data(), 1, completion.size(), stdout);
+    if (!printed.empty()) {
+      std::fwrite(printed.data(), 1, printed.size(), stdout);
       return 0;
     }
     return app->exit(e) == 0 ? 0 : 2;

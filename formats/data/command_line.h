@@ -11,8 +11,8 @@
 namespace octet {
 
 /// Parses, runs `check`, which may throw CLI::ValidationError, and gives the exit code if the
-/// program ends here: 0 after --help, --version and --completion=bash|zsh, which it adds, 2 after
-/// one line on stderr for a wrong command line.
+/// program ends here: 0 after --help, --version, --completion=bash|zsh and --man-page, which it
+/// adds, 2 after one line on stderr for a wrong command line.
 std::optional<int> ParseCommandLine(CLI::App* app, int argc, char** argv,
                                     const std::function<void()>& check = {});
 
