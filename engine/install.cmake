@@ -39,14 +39,16 @@ write_basic_package_version_file(${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.
 install(FILES ${CMAKE_CURRENT_BINARY_DIR}/octetConfig.cmake ${CMAKE_CURRENT_BINARY_DIR}/octetConfigVersion.cmake
         DESTINATION ${package} COMPONENT development)
 
+install(FILES ${PROJECT_SOURCE_DIR}/LICENSE THIRD_PARTY_NOTICES DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT development)
+
 # For those who do not use CMake. What an archive needs, its users always link.
 file(RELATIVE_PATH to_prefix /${CMAKE_INSTALL_LIBDIR}/pkgconfig /)
 set(flags "")
-set(public " -pthread -l${runtime} -lm")
+set(public " ${OCTET_KEEP_IN} -pthread -l${runtime} -lm")
 set(private "")
 if(BUILD_SHARED_LIBS)
   set(flags " -DOCTET_SHARED")
-  set(private "\nLibs.private:${public}")
+  set(private "\nLibs.private: -l${runtime} -lm")
   set(public "")
 endif()
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/octet.pc

@@ -1,24 +1,25 @@
-# Installs the programs that have been built, and what completes their command lines in bash and zsh, which they print.
+# Installs the programs that have been built, and what they print of themselves: manual pages, and what completes their command
+# lines in bash and zsh.
 include(GNUInstallDirs)
-install(FILES ${PROJECT_SOURCE_DIR}/LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT tools)
-set(completion ${PROJECT_BINARY_DIR}/completion)
+set(printed ${PROJECT_BINARY_DIR}/printed)
 foreach(target octet_tool octet_convert bench_resnet)
   install(TARGETS ${target} RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR} COMPONENT tools OPTIONAL)
   if(CMAKE_CROSSCOMPILING)
     continue()
   endif()
-  foreach(file bash/$<TARGET_FILE_NAME:${target}> zsh/_$<TARGET_FILE_NAME:${target}>)
-    string(REGEX MATCH "^[a-z]+" shell ${file})
+  set(name $<TARGET_FILE_NAME:${target}>)
+  foreach(text "bash/${name} --completion=bash" "zsh/_${name} --completion=zsh" "man1/${name}.1 --man-page")
+    string(REGEX MATCH "^(.*)/(.*) (.*)$" text ${text})
     install(CODE "
       if(EXISTS \"$<TARGET_FILE:${target}>\")
-        file(MAKE_DIRECTORY \"${completion}/${shell}\")
-        execute_process(COMMAND \"$<TARGET_FILE:${target}>\" --completion=${shell}
-                        OUTPUT_FILE \"${completion}/${file}\" COMMAND_ERROR_IS_FATAL ANY)
+        file(MAKE_DIRECTORY \"${printed}/${CMAKE_MATCH_1}\")
+        execute_process(COMMAND \"$<TARGET_FILE:${target}>\" ${CMAKE_MATCH_3}
+                        OUTPUT_FILE \"${printed}/${CMAKE_MATCH_1}/${CMAKE_MATCH_2}\" COMMAND_ERROR_IS_FATAL ANY)
       endif()" COMPONENT tools)
   endforeach()
 endforeach()
 if(NOT CMAKE_CROSSCOMPILING)
-  install(DIRECTORY ${completion}/bash/ DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions
-          COMPONENT tools OPTIONAL)
-  install(DIRECTORY ${completion}/zsh/ DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT tools OPTIONAL)
+  install(DIRECTORY ${printed}/bash/ DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions COMPONENT tools OPTIONAL)
+  install(DIRECTORY ${printed}/zsh/ DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/site-functions COMPONENT tools OPTIONAL)
+  install(DIRECTORY ${printed}/man1/ DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT tools OPTIONAL)
 endif()

@@ -38,6 +38,10 @@ std::vector<std::string> Lines(const std::string& text) {
   return lines;
 }
 
+const std::string kConsumers =
+    "consumer_17 consumer_20 consumer_plain consumer_c plugin plugin_for_c plugin_host "
+    "plugin_host_c";
+
 class PackagingTest : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
@@ -55,13 +59,13 @@ class PackagingTest : public ::testing::Test {
     WriteFile(kWork + "/foreign.octet", "not a model");
   }
 
-  /// Builds `targets` of tests/packaging/consumer; where they are.
-  static std::string Build(const std::string& name, const std::string& options,
-                           const std::string& targets) {
+  /// Builds `targets` of the project in `folder` of tests/packaging; where they are.
+  static std::string Build(const std::string& folder, const std::string& name,
+                           const std::string& options, const std::string& targets) {
     const std::string build = kWork + "/" + name;
     const Outcome configure =
-        RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/consumer -B " + Quote(build) +
-                   " -G Ninja " OCTET_CONSUMER_OPTIONS " " + options);
+        RunCommand("cmake -S " OCTET_SOURCE_DIR "/tests/packaging/" + folder + " -B " +
+                   Quote(build) + " -G Ninja " OCTET_CONSUMER_OPTIONS " " + options);
     EXPECT_EQ(configure.code, 0) << configure.out << configure.err;
     const Outcome compile = RunCommand("cmake --build " + Quote(build) + " --target " + targets);
     EXPECT_EQ(compile.code, 0) << compile.out << compile.err;
@@ -85,44 +89,54 @@ class PackagingTest : public ::testing::Test {
     return *answers.begin();
   }
 
-  /// Builds all consumers and compares what they say.
-  static std::string BuildAndRun(const std::string& name, const std::string& options) {
-    const std::string build = Build(
-        name, options, "consumer_17 consumer_20 consumer_plain consumer_c plugin plugin_host");
-    if (HasFailure()) return build;
+  /// Compares what all consumers in a folder say.
+  static void RunAll(const std::string& build) {
     Run({build + "/consumer_17", build + "/consumer_20", build + "/consumer_plain",
          build + "/consumer_c"});
+  }
+
+  /// All consumers of what is installed in a folder.
+  static std::string Installed(const std::string& name, const std::string& prefix) {
+    return Build("consumer", name, "-DCMAKE_PREFIX_PATH=" + Quote(prefix), kConsumers);
+  }
+
+  /// All consumers in a host with octet inside, static and of another version.
+  static std::string Host() {
+    static const std::string build = Build(
+        "host", "host",
+        kQuick + " -DOCTET_INSTALL=ON -DFETCHCONTENT_SOURCE_DIR_OCTET=" + Quote(OCTET_SOURCE_DIR),
+        "host " + kConsumers);
     return build;
   }
 
-  /// An octet of its own that the consumers fetch, static and of another version; where they are.
-  static const std::string& Fetched() {
-    static const std::string build = BuildAndRun(
-        "fetched",
-        kQuick + " -DOCTET_FETCH=ON -DFETCHCONTENT_SOURCE_DIR_OCTET=" + Quote(OCTET_SOURCE_DIR));
-    return build;
-  }
-
-  /// A shared octet, which a host with the source in it has built and installed; where.
-  static const std::string& Shared() {
-    static const std::string installed = [] {
-      const std::string host = kWork + "/host", prefix = kWork + "/shared";
+  /// A shared octet, built and installed; where. Its build folder is beside it.
+  static std::string Shared() {
+    static const std::string prefix = kWork + "/shared";
+    static const bool done = [] {
+      const std::string build = Quote(kWork + "/shared_build");
       std::filesystem::remove_all(prefix);
       for (const std::string& command :
-           {"cmake -S " OCTET_SOURCE_DIR "/tests/packaging/host -B " + Quote(host) +
-                " -G Ninja " OCTET_CONSUMER_OPTIONS " " + kQuick +
-                " -DBUILD_SHARED_LIBS=ON -DOCTET_INSTALL=ON -DCMAKE_INSTALL_LIBDIR=lib"
-                " -DOCTET_SOURCE=" OCTET_SOURCE_DIR,
-            "cmake --build " + Quote(host) + " --target host",
-            Quote(host + "/host") + " " + Quote(kWork + "/int8.octet") + " | grep -x '[a-z]*'",
-            "cmake --install " + Quote(host) + " --prefix " + Quote(prefix)}) {
+           {"cmake -S " OCTET_SOURCE_DIR " -B " + build + " -G Ninja " OCTET_CONSUMER_OPTIONS " " +
+                kQuick +
+                " -DBUILD_SHARED_LIBS=ON -DOCTET_BUILD_TOOLS=OFF -DOCTET_BUILD_TESTS=OFF"
+                " -DCMAKE_INSTALL_PREFIX=/usr",
+            "cmake --build " + build, "cmake --install " + build + " --prefix " + Quote(prefix)}) {
         const Outcome o = RunCommand(command);
         EXPECT_EQ(o.code, 0) << command << "\n" << o.out << o.err;
-        if (o.code != 0) break;
+        if (o.code != 0) return false;
       }
-      return prefix;
+      return true;
     }();
-    return installed;
+    EXPECT_TRUE(done);
+    return prefix;
+  }
+
+  /// The installed file of that name, whatever its folder is called.
+  static std::string Find(const std::string& prefix, const std::string& name) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(prefix))
+      if (entry.path().filename() == name) return entry.path().string();
+    ADD_FAILURE() << prefix << " has no " << name;
+    return "";
   }
 
   /// Libraries that a program or library names.
@@ -208,7 +222,7 @@ TEST_F(PackagingTest, TheSampleAtTheTopOfTheHeaderCompiles) {
   EXPECT_EQ(o.code, 0) << o.err;
 }
 
-TEST_F(PackagingTest, InstallsProgramsAndTheirCompletion) {
+TEST_F(PackagingTest, InstallsProgramsTheirCompletionAndManual) {
   for (const std::string program : {"octet", "octet_convert", "bench_resnet"}) {
     const std::string installed = Quote(kPrefix + "/bin/" + program);
     EXPECT_EQ(RunCommand(installed + " --version").code, 0) << program;
@@ -216,13 +230,26 @@ TEST_F(PackagingTest, InstallsProgramsAndTheirCompletion) {
               RunCommand(installed + " --completion=bash").out);
     EXPECT_EQ(ReadFile(kPrefix + "/share/zsh/site-functions/_" + program),
               RunCommand(installed + " --completion=zsh").out);
+    const std::string page = kPrefix + "/share/man/man1/" + program + ".1", text = ReadFile(page);
+    EXPECT_NE(text.find(".SH NAME\n" + program + " \\- "), std::string::npos) << text;
+    EXPECT_NE(text.find("\\fB\\-\\-version\\fR\n"), std::string::npos);
+    if (RunCommand("man --version").code == 0) {
+      const Outcome man = RunCommand("MANWIDTH=80 man --warnings -E UTF-8 -l -Tutf8 -Z " +
+                                     Quote(page) + " >/dev/null");
+      EXPECT_EQ(man.err, "");
+    }
   }
   EXPECT_NE(ReadFile(kPrefix + "/share/doc/octet/LICENSE"), "");
+  const std::string notices = ReadFile(kPrefix + "/share/doc/octet/THIRD_PARTY_NOTICES");
+  for (const std::string source : {"xxHash", "xsimd", "Pillow", "libyuv", "nlohmann", "CLI11",
+                                   "protozero", "flatbuffers", "stb"})
+    EXPECT_NE(notices.find("Files: " + source), std::string::npos) << source;
 }
 
 TEST_F(PackagingTest, FindPackage) {
-  const std::string build = BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix));
+  const std::string build = Installed("find_package", kPrefix);
   if (HasFailure()) return;
+  RunAll(build);
   // A static library's dependencies are the program's.
   const std::regex known(
       "(lib(stdc\\+\\+|c\\+\\+|m|gcc_s|c|pthread|gomp|omp|asan|ubsan|tsan)|ld-linux[^.]*)\\.so.*");
@@ -244,20 +271,16 @@ TEST_F(PackagingTest, ProjectsWithoutCxx) {
   }
 }
 
-// The host has headers, folders and include paths of the same names.
-TEST_F(PackagingTest, SharedLibraryFromInsideAHost) {
+TEST_F(PackagingTest, SharedLibrary) {
   const std::string prefix = Shared();
   if (HasFailure()) return;
-  const std::string library = prefix + "/lib/liboctet.so." OCTET_PROJECT_VERSION;
-  EXPECT_TRUE(std::filesystem::is_regular_file(library));
+  const std::string library = Find(prefix, "liboctet.so." OCTET_PROJECT_VERSION);
   const std::string soname = "liboctet.so." + std::to_string(OCTET_VERSION_MAJOR);
-  EXPECT_EQ(std::filesystem::canonical(prefix + "/lib/" + soname), library);
-  EXPECT_EQ(std::filesystem::canonical(prefix + "/lib/liboctet.so"), library);
-  EXPECT_TRUE(std::filesystem::exists(prefix + "/lib/cmake/host/hostTargets.cmake"));
-  EXPECT_FALSE(std::filesystem::exists(prefix + "/lib/liboctet.a"));
-
-  const std::string build = BuildAndRun("shared_consumers", "-DCMAKE_PREFIX_PATH=" + Quote(prefix));
+  EXPECT_EQ(std::filesystem::canonical(Find(prefix, soname)), library);
+  EXPECT_EQ(std::filesystem::canonical(Find(prefix, "liboctet.so")), library);
+  const std::string build = Installed("shared_consumers", prefix);
   if (HasFailure()) return;
+  RunAll(build);
   for (const std::string program : {"consumer_17", "consumer_c"})
     EXPECT_THAT(Needed(build + "/" + program), ::testing::Contains(soname));
   // Whoever links the shared library from C links nothing else for it.
@@ -272,7 +295,7 @@ TEST_F(PackagingTest, ExportsWhatIsInTheList) {
   const std::string prefix = Shared();
   if (HasFailure()) return;
   const Outcome o =
-      RunCommand("nm --dynamic --defined-only -C " + Quote(prefix + "/lib/liboctet.so"));
+      RunCommand("nm --dynamic --defined-only -C " + Quote(Find(prefix, "liboctet.so")));
   ASSERT_EQ(o.code, 0) << o.err;
   std::set<std::string> names;
   for (const std::string& line : Lines(o.out)) {
@@ -286,12 +309,27 @@ TEST_F(PackagingTest, ExportsWhatIsInTheList) {
   EXPECT_EQ(text, ReadFile(OCTET_SOURCE_DIR "/tests/packaging/exported_names.txt"));
 }
 
-TEST_F(PackagingTest, FetchContent) {
-  const std::string build = Fetched();
+// The host has headers, folders and include paths of the same names.
+TEST_F(PackagingTest, FetchContentAndAddSubdirectory) {
+  const std::string build = Host();
   if (HasFailure()) return;
-  // It has the instruction sets that were asked for.
+  RunAll(build + "/consumers");
+  const Outcome subdirectory =
+      RunCommand("cmake -DOCTET_SOURCE=" OCTET_SOURCE_DIR " " + Quote(build) +
+                 " && cmake --build " + Quote(build) + " --target host host_classifier octet && " +
+                 Quote(build + "/host") + " " + Quote(kWork + "/int8.octet"));
+  EXPECT_EQ(subdirectory.code, 0) << subdirectory.out << subdirectory.err;
+  // Its own library goes by what octet installs.
+  const Outcome install =
+      RunCommand("cmake --install " + Quote(build) + " --prefix " + Quote(kWork + "/host_prefix"));
+  EXPECT_EQ(install.code, 0) << install.err;
+  EXPECT_NE(ReadFile(Find(kWork + "/host_prefix", "hostTargets.cmake")).find("octet::octet"),
+            std::string::npos);
+  // Nothing but the library is built, with the instruction sets that were asked for.
+  EXPECT_FALSE(std::filesystem::exists(build + "/octet/converter"));
+  EXPECT_FALSE(std::filesystem::exists(build + "/octet/tests"));
   for (const std::string isa : {"avx2", "neondot"}) {
-    ExpectError("OCTET_ISA=" + isa + " " + Quote(build + "/consumer_c") + " " +
+    ExpectError("OCTET_ISA=" + isa + " " + Quote(build + "/consumers/consumer_c") + " " +
                     Quote(kWork + "/int8.octet"),
                 1, "instruction set \"" + isa + "\": not part of this build");
   }
@@ -308,8 +346,7 @@ TEST_F(PackagingTest, PluginsKeepToThemselvesAndUnload) {
 #ifdef OCTET_SANITIZED
   GTEST_SKIP() << "sanitizers bring symbols of their own";
 #endif
-  const std::string here = BuildAndRun("find_package", "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix)),
-                    other = Fetched();
+  const std::string here = Installed("find_package", kPrefix), other = Host() + "/consumers";
   if (HasFailure()) return;
   const std::string plugins[] = {here + "/plugin.so", other + "/plugin.so"};
   for (const std::string& plugin : plugins) {
@@ -321,8 +358,12 @@ TEST_F(PackagingTest, PluginsKeepToThemselvesAndUnload) {
   const std::string answer =
       RunCommand(Quote(here + "/consumer_c") + " " + Quote(kWork + "/int8.octet")).out;
   ASSERT_NE(answer, "");
-  const std::string run = Quote(here + "/plugin_host") + " " + Quote(kWork + "/int8.octet") + " ";
+  const std::string model = " " + Quote(kWork + "/int8.octet") + " ";
+  const std::string run = Quote(here + "/plugin_host") + model;
   EXPECT_EQ(RunCommand(run + Quote(plugins[0])).out, answer + "unloaded\n");
+  EXPECT_EQ(
+      RunCommand(Quote(here + "/plugin_host_c") + model + Quote(here + "/plugin_for_c.so")).out,
+      answer + "unloaded\n");
   // Two versions in one process, in both orders.
   for (const int first : {0, 1}) {
     const Outcome two = RunCommand(run + Quote(plugins[first]) + " " + Quote(plugins[1 - first]));
@@ -338,17 +379,76 @@ TEST_F(PackagingTest, PkgConfig) {
   if (RunCommand("pkg-config --version").code != 0) GTEST_SKIP() << "no pkg-config";
   for (const std::string& prefix : {kPrefix, Shared()}) {
     SCOPED_TRACE(prefix);
-    std::string folder;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(prefix))
-      if (entry.path().filename() == "octet.pc") folder = entry.path().parent_path().string();
+    const std::filesystem::path folder =
+        std::filesystem::path(Find(prefix, "octet.pc")).parent_path();
     const std::string program = Quote(kWork + "/by_pkg_config");
     const Outcome o = RunCommand(OCTET_CC " -o " + program + " " +
                                  Quote(OCTET_SOURCE_DIR "/tests/packaging/consumer/consumer.c") +
-                                 " $(PKG_CONFIG_PATH=" + Quote(folder) +
+                                 " $(PKG_CONFIG_PATH=" + Quote(folder.string()) +
                                  " pkg-config --cflags --libs 'octet >= 0.1') -Wl,-rpath," +
-                                 Quote(prefix + "/lib"));
+                                 Quote(folder.parent_path().string()));
     ASSERT_EQ(o.code, 0) << o.err;
     EXPECT_EQ(RunCommand(program + " " + Quote(kWork + "/int8.octet")).code, 0);
+  }
+}
+
+// Installed into a root of their own, used there, and removed.
+TEST_F(PackagingTest, DebianPackages) {
+#ifdef OCTET_SANITIZED
+  GTEST_SKIP() << "packages of sanitized programs";
+#endif
+  for (const std::string tool : {"dpkg", "dpkg-shlibdeps", "fakeroot"})
+    if (RunCommand(tool + " --version").code != 0) GTEST_SKIP() << "no " << tool;
+  Shared();
+  if (HasFailure()) return;
+  const std::string debs = kWork + "/debs", root = kWork + "/root", files = Quote(debs) + "/*.deb";
+  std::filesystem::remove_all(debs);
+  std::filesystem::remove_all(root);
+  // The library of the shared build, the programs of this one.
+  for (const std::string& options :
+       {"--config " + Quote(kWork + "/shared_build/CPackConfig.cmake"),
+        std::string("--config " OCTET_BUILD_DIR
+                    "/CPackConfig.cmake -D CPACK_COMPONENTS_ALL=tools")}) {
+    const Outcome pack = RunCommand("cpack -G DEB -B " + Quote(debs) + " " + options);
+    ASSERT_EQ(pack.code, 0) << pack.out << pack.err;
+  }
+  std::set<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(debs)) {
+    const std::string name = entry.path().filename().string();
+    if (entry.path().extension() == ".deb") names.insert(name.substr(0, name.find('_')));
+  }
+  EXPECT_EQ(names, (std::set<std::string>{"liboctet" + std::to_string(OCTET_VERSION_MAJOR),
+                                          "liboctet-dev", "octet-tools"}));
+  if (RunCommand("lintian --version").code == 0) {
+    const Outcome lint = RunCommand("lintian --allow-root --fail-on error " + files);
+    EXPECT_EQ(lint.code, 0) << lint.out << lint.err;
+  } else {
+    std::printf("SKIPPED lintian, which is not installed\n");
+  }
+
+  std::filesystem::create_directories(root + "/var/lib/dpkg");
+  WriteFile(root + "/var/lib/dpkg/status", "");
+  // Nothing else is installed there, the C library included.
+  const std::string dpkg =
+      "fakeroot dpkg --force-depends --force-script-chrootless --log=/dev/null --root=" +
+      Quote(root);
+  const Outcome install = RunCommand(dpkg + " --install " + files);
+  ASSERT_EQ(install.code, 0) << install.out << install.err;
+  EXPECT_EQ(RunCommand(Quote(root + "/usr/bin/octet") + " --version").out,
+            "octet " OCTET_PROJECT_VERSION "\n");
+  const std::string build = Build("consumer", "deb_consumers",
+                                  "-DCMAKE_PREFIX_PATH=" + Quote(root + "/usr"), "consumer_c");
+  if (HasFailure()) return;
+  EXPECT_THAT(Needed(build + "/consumer_c"),
+              ::testing::Contains(::testing::StartsWith("liboctet.so.")));
+  Run({build + "/consumer_c"});
+  std::string packages;
+  for (const std::string& name : names) packages += " " + name;
+  const Outcome remove = RunCommand(dpkg + " --purge" + packages);
+  EXPECT_EQ(remove.code, 0) << remove.out << remove.err;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root)) {
+    const std::string name = entry.path().lexically_relative(root).string();
+    EXPECT_TRUE(entry.is_directory() || name.starts_with("var/lib/dpkg")) << name;
   }
 }
 
@@ -358,7 +458,7 @@ TEST_F(PackagingTest, TheCodeOfTheReadmeRuns) {
   ASSERT_NE(begin, std::string::npos);
   const size_t code = begin + fence.size();
   WriteFile(kWork + "/readme.cc", readme.substr(code, readme.find("\n```", code) + 1 - code));
-  const std::string program = Quote(Build("readme",
+  const std::string program = Quote(Build("consumer", "readme",
                                           "-DCMAKE_PREFIX_PATH=" + Quote(kPrefix) +
                                               " -DREADME_CODE=" + Quote(kWork + "/readme.cc"),
                                           "readme") +
