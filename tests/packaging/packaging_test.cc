@@ -29,7 +29,8 @@ const std::string kIsas = "neon";
 const std::string kIsas = "reference";
 #endif
 const std::string kQuick =
-    "-DCMAKE_BUILD_TYPE=Debug -DOCTET_ISA_OPTIMIZE=-O0 -DOCTET_ISAS=" + kIsas;
+    "-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DOCTET_ISA_OPTIMIZE=-O0 -DOCTET_ISAS=" +
+    kIsas;
 
 std::vector<std::string> Lines(const std::string& text) {
   std::vector<std::string> lines;
