@@ -25,16 +25,15 @@
 
 #include "octet/openmp.h"
 #include "tests/small_network.h"
-#ifdef OCTET_TEST_TBB
-#include <tbb/parallel_for.h>
-#endif
-
 #if defined(__SANITIZE_THREAD__)
 #define OCTET_TSAN
 #elif defined(__has_feature)
 #if __has_feature(thread_sanitizer)
 #define OCTET_TSAN
 #endif
+#endif
+#if defined(OCTET_TEST_TBB) && !defined(OCTET_TSAN)
+#include <tbb/parallel_for.h>
 #endif
 
 namespace {
@@ -244,6 +243,9 @@ TEST_F(ThreadPoolTest, AnyThreadMayCall) {
 }
 
 TEST_F(ThreadPoolTest, RunsInsideParallelRegions) {
+#ifdef OCTET_TSAN
+  GTEST_SKIP() << "ThreadSanitizer does not see how OpenMP's threads wait for each other";
+#endif
   std::atomic<int> wrong{0};
 #pragma omp parallel for num_threads(4)
   for (int i = 0; i < 8; ++i) {
@@ -378,7 +380,7 @@ TEST_F(ThreadPoolTest, RunsOnTheHostsThreads) {
                        futures.push_back(std::async(std::launch::async, task, i));
                    }}});
   loops.push_back({"a queue", {[&](int tasks, Task task) { queue.Apply(tasks, task); }}});
-#ifdef OCTET_TEST_TBB
+#if defined(OCTET_TEST_TBB) && !defined(OCTET_TSAN)
   loops.push_back({"oneTBB", {[](int tasks, Task task) { tbb::parallel_for(0, tasks, task); }}});
 #endif
   // Beyond the contract: tasks are left out, or the loop fails.
@@ -393,8 +395,10 @@ TEST_F(ThreadPoolTest, RunsOnTheHostsThreads) {
       EXPECT_EQ(loop.calls, threads == 1 ? 0 : 20);
     }
   }
+#ifndef OCTET_TSAN  // It does not see how these threads wait for each other.
   const auto openmp = Make(3, nullptr, OpenMpExecutor());
   for (int run = 0; run < 20; ++run) ASSERT_TRUE(Right(openmp.get()));
+#endif
 }
 
 TEST_F(ThreadPoolTest, AHostsLoopThatThrowsIsAnError) {

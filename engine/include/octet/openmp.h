@@ -18,6 +18,7 @@
 #endif
 
 namespace octet {
+inline namespace OCTET_ABI_NAMESPACE {
 
 /// Thread-safe; may be shared by sessions.
 inline Executor OpenMpExecutor() {
@@ -29,6 +30,7 @@ inline Executor OpenMpExecutor() {
   return executor;
 }
 
+}  // namespace OCTET_ABI_NAMESPACE
 }  // namespace octet
 
 #endif  // OCTET_OPENMP_H_
