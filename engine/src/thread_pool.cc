@@ -2,8 +2,11 @@
 // a reference to, so that neither a run nor a helper takes a lock but after sessions came or went.
 #include "engine/src/thread_pool.h"
 
+#include <pthread.h>
+
 #include <algorithm>
-#include <system_error>
+#include <cerrno>
+#include <new>
 #include <utility>
 
 #include "engine/src/float_environment.h"
@@ -14,7 +17,6 @@
 #if defined(_WIN32)
 #include <process.h>
 #else
-#include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 #endif
@@ -30,7 +32,8 @@ int64_t ProcessId() {
 #endif
 }
 
-/// While it lives, threads are started that take none of the signals that a host has handlers for.
+/// While it lives, threads are started that take none of the signals that a host has handlers for,
+/// but for those that a thread brings on itself (a mapped file that was truncated is SIGBUS).
 class BlockSignals {
  public:
 #if defined(_WIN32)
@@ -39,6 +42,7 @@ class BlockSignals {
   BlockSignals() {
     sigset_t all;
     sigfillset(&all);
+    for (int own : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS}) sigdelset(&all, own);
     pthread_sigmask(SIG_SETMASK, &all, &before_);
   }
   ~BlockSignals() { pthread_sigmask(SIG_SETMASK, &before_, nullptr); }
@@ -46,6 +50,20 @@ class BlockSignals {
  private:
   sigset_t before_;
 #endif
+};
+
+/// 1 MiB instead of the usual 8, as limits of memory count addresses. The kernels need 64 KiB.
+class HelperStack {
+ public:
+  HelperStack() {
+    pthread_attr_init(&attributes_);
+    pthread_attr_setstacksize(&attributes_, size_t{1} << 20);
+  }
+  ~HelperStack() { pthread_attr_destroy(&attributes_); }
+  const pthread_attr_t* attributes() const { return &attributes_; }
+
+ private:
+  pthread_attr_t attributes_;
 };
 
 void NameThread() {
@@ -58,26 +76,34 @@ void NameThread() {
 
 ThreadPool::Impl::Impl(int threads) : owner_(ProcessId()) {
   const BlockSignals block;
-  try {
-    helpers_.reserve(static_cast<size_t>(threads - 1));
-    for (int i = 1; i < threads; ++i) helpers_.emplace_back([this, i] { Help(i); });
-  } catch (const std::system_error&) {
-    // The system has no more threads for this process; those that there are will do.
-  } catch (const std::bad_alloc&) {
+  const HelperStack stack;
+  helpers_.reserve(static_cast<size_t>(threads - 1));  // Their addresses stay.
+  for (int i = 1; i < threads; ++i) {
+    helpers_.push_back({this, i, {}});
+    const auto help = [](void* helper) -> void* {
+      static_cast<Helper*>(helper)->pool->Help(static_cast<Helper*>(helper)->index);
+      return nullptr;
+    };
+    // A host's thread-local variables are in the stack, too, and may need more.
+    const auto start = [&](const pthread_attr_t* attributes) {
+      return pthread_create(&helpers_.back().thread, attributes, help, &helpers_.back());
+    };
+    // The system may have no more threads for this process; those that there are will do.
+    int error = start(stack.attributes());
+    if (error == EINVAL) error = start(nullptr);
+    if (error != 0) {
+      helpers_.pop_back();
+      break;
+    }
   }
 }
 
 ThreadPool::Impl::~Impl() {
-  if (!IsOwner()) {
-    // The threads are the parent's. A std::thread that has not been joined must not be destroyed,
-    // and what it refers to is no more.
-    if (!helpers_.empty()) new std::vector<std::thread>(std::move(helpers_));
-    return;
-  }
+  if (!IsOwner()) return;  // The threads are the parent's.
   ends_.store(true);
   calls_.fetch_add(1);
   calls_.notify_all();
-  for (std::thread& t : helpers_) t.join();
+  for (const Helper& h : helpers_) pthread_join(h.thread, nullptr);
 }
 
 bool ThreadPool::Impl::IsOwner() const { return ProcessId() == owner_; }

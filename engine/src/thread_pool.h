@@ -2,12 +2,13 @@
 #ifndef OCTET_ENGINE_SRC_THREAD_POOL_H_
 #define OCTET_ENGINE_SRC_THREAD_POOL_H_
 
+#include <pthread.h>
+
 #include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <mutex>
-#include <thread>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
@@ -42,6 +43,11 @@ class ThreadPool::Impl {
   void Call(int wanted);
 
  private:
+  struct Helper {
+    Impl* pool;
+    int index;
+    pthread_t thread;
+  };
   using List = std::vector<std::shared_ptr<StepSharing>>;
 
   bool IsOwner() const;
@@ -53,7 +59,7 @@ class ThreadPool::Impl {
   void SetList(List list);
 
   const int64_t owner_;  ///< The process's id.
-  std::vector<std::thread> helpers_;
+  std::vector<Helper> helpers_;
   std::mutex mutex_;  ///< Of `list_`.
   std::shared_ptr<const List> list_ = std::make_shared<const List>();
   /// Counts changes of `list_`.

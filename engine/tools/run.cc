@@ -48,8 +48,8 @@ Result<std::vector<InputReader>> OpenInputs(const RunFilesOptions& options,
   return inputs;
 }
 
-Result<std::vector<Output>> OpenOutputs(const RunFilesOptions& options, const ModelDescription& model,
-                                        int64_t samples) {
+Result<std::vector<Output>> OpenOutputs(const RunFilesOptions& options,
+                                        const ModelDescription& model, int64_t samples) {
   OCTET_ASSIGN_OR_RETURN(const auto files,
                          FilesByTensor("--output", options.outputs, model.outputs));
   std::vector<Output> outputs;

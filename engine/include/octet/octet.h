@@ -20,8 +20,8 @@
 //   with those of the other x86 sets, 16 KiB do.
 // - Threads: with num_threads of 1 the library never starts a thread. With more, Session::Create
 //   starts them, unless it is given a ThreadPool or the host's own threads (Executor); Run never
-//   does. They take no signals, sleep when there is nothing to do, and end with the session. Where
-//   the system refuses some, there are fewer: Session::num_threads().
+//   does. They take no signals but of faults, sleep when there is nothing to do, and end with the
+//   session. Where the system refuses some, there are fewer: Session::num_threads().
 // - Fork: a child process may use models and sessions, and make new ones, with their threads. What
 //   it has of its parent goes on with the calling thread alone.
 #ifndef OCTET_OCTET_H_
