@@ -180,7 +180,7 @@ class StepSharing {
   template <typename F>
   void WaitLong(size_t step, F over) {
     using Clock = std::chrono::steady_clock;
-    constexpr std::chrono::microseconds kYieldTime{200};
+    constexpr std::chrono::milliseconds kYieldTime{2};
     const Clock::time_point begin = Clock::now();
     while (!over() && Clock::now() - begin < kYieldTime) std::this_thread::yield();
     if (!over()) {

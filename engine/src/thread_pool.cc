@@ -216,14 +216,15 @@ void Workforce::Add(std::shared_ptr<StepSharing> work) {
 // With as many threads as cores, and another program on one of them, one of the threads is mostly
 // off its processor while the others wait for its part: up to 4 ms for a run of 3 ms. Then the
 // calling thread does better by itself, for a while that is long against what it costs to find out
-// that it is still so. One stall among several runs is no sign of it.
-void Workforce::Judge(Clock::time_point begin, Clock::duration stalls) {
+// that it is still so. Of n threads that wait for S in a run of T each works for T - S, so that one
+// alone takes n (T - S): less if n S > (n - 1) T. One stall among several runs is no sign of it.
+void Workforce::Judge(Clock::time_point begin, Clock::duration stalls, int threads) {
   constexpr Clock::duration kLongest = std::chrono::milliseconds(250);
   const Clock::time_point end = Clock::now();
   // Sums that forget half in five runs.
   recent_ += end - begin - recent_ / 8;
   recent_stalls_ += stalls - recent_stalls_ / 8;
-  if (recent_stalls_ < recent_ / 4) {
+  if (threads * recent_stalls_ < (threads - 1) * recent_) {
     pause_ -= pause_ / 4;
     return;
   }
@@ -239,7 +240,7 @@ void Workforce::Do(StepSharing* work, int rounds) {
     work->Begin(rounds, alone);
     if (!alone) Internals::Of(*pool_).Call(work->parts() - 1);
     work->Participate(0);
-    if (!alone) Judge(begin, work->TakeStalls() / (work->parts() - 1));
+    if (!alone) Judge(begin, work->TakeStalls() / (work->parts() - 1), work->parts());
     return;
   }
   // Whatever the host's loop does, the rest is done here, so that the next rounds can begin.

@@ -90,9 +90,9 @@ class Workforce {
 
  private:
   using Clock = std::chrono::steady_clock;
-  /// After rounds with helpers that began then, in which a thread lost `stalls` by waiting: whether
-  /// the next ones are better without.
-  void Judge(Clock::time_point begin, Clock::duration stalls);
+  /// After rounds with helpers that began then, in which each of `threads` lost `stalls` by
+  /// waiting: whether the next ones are better without.
+  void Judge(Clock::time_point begin, Clock::duration stalls, int threads);
 
   const std::shared_ptr<ThreadPool> pool_;
   const Executor executor_;
