@@ -93,6 +93,8 @@ struct Session::Impl final : StepWork {
   } present;
   std::vector<const void*> group_inputs;
   std::vector<void*> group_outputs;
+  std::vector<const void*> view_inputs;  ///< Pointers of the views that Run was given.
+  std::vector<void*> view_outputs;
   std::atomic<bool> cancel{false};   ///< Asked for.
   std::atomic<bool> skipped{false};  ///< Something was left out.
   TensorObserver observer;           ///< Only with one thread.
@@ -108,11 +110,14 @@ struct Session::Impl final : StepWork {
 
   // What the functions of Session do inside Guarded.
   Status Run(const void* const* inputs, void* const* outputs, const RunOptions& run);
+  Status Run(Span<const ConstTensorView> inputs, Span<const TensorView> outputs,
+             const RunOptions& run);
   Status Preprocess(const Image& image, void* input) const;
   Result<std::vector<float>> ClassifyBatch(const Image* images, int count);
   Result<std::vector<Prediction>> Classify(const Image& image, int top_k);
   std::vector<LayerProfile> Profile() const;
 
+  Status CheckBatch(int batch) const;
   Status CheckFinite(const void* const* inputs, int images) const;
   Status MakeClassifyBuffers();
   void BindNextGroup();

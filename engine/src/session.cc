@@ -67,6 +67,28 @@ int64_t FindNotFinite(const float* values, int64_t count) {
   return i;
 }
 
+/// Whether `views` hold `batch` images of the tensors; their pointers.
+template <typename View, typename Pointer>
+Status TakeViews(const char* kind, Span<const View> views,
+                 const std::vector<TensorDescription>& tensors, int batch,
+                 std::vector<Pointer>* pointers) {
+  if (views.size() != tensors.size() || views.data() == nullptr) {
+    return InvalidArgument(StrCat("Session::Run: found ",
+                                  views.data() == nullptr ? 0 : views.size(), " ", kind,
+                                  "s, expected ", tensors.size()));
+  }
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    const size_t bytes = tensors[i].num_bytes();
+    if (views[i].data != nullptr && views[i].bytes / static_cast<size_t>(batch) < bytes) {
+      return InvalidArgument(StrCat("Session::Run: ", kind, " ", i, " (", tensors[i].name,
+                                    "): found ", views[i].bytes, " bytes, expected ",
+                                    batch == 1 ? "" : StrCat(batch, " times "), bytes));
+    }
+    (*pointers)[i] = views[i].data;
+  }
+  return OkStatus();
+}
+
 Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> model,
                                                const SessionOptions& options) {
   if (model == nullptr) return InvalidArgument("Session::Create: model is null");
@@ -116,6 +138,8 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
   const ModelDescription& d = model->Describe();
   impl->group_inputs.resize(d.inputs.size());
   impl->group_outputs.resize(d.outputs.size());
+  impl->view_inputs.resize(d.inputs.size());
+  impl->view_outputs.resize(d.outputs.size());
   impl->model = std::move(model);
   return Internals::Make(std::move(impl));
 }
@@ -195,6 +219,12 @@ void Session::Impl::RunAlone() {
   }
 }
 
+Status Session::Impl::CheckBatch(int batch) const {
+  if (batch >= 1 && batch <= options.max_batch) return OkStatus();
+  return InvalidArgument(
+      StrCat("batch is ", batch, ", expected 1 to max_batch = ", options.max_batch));
+}
+
 Status Session::Impl::CheckFinite(const void* const* inputs, int images) const {
   const std::vector<TensorDescription>& all = model->Describe().inputs;
   for (size_t i = 0; i < all.size(); ++i) {
@@ -211,10 +241,7 @@ Status Session::Impl::CheckFinite(const void* const* inputs, int images) const {
 }
 
 Status Session::Impl::Run(const void* const* inputs, void* const* outputs, const RunOptions& run) {
-  if (run.batch < 1 || run.batch > options.max_batch) {
-    return InvalidArgument(
-        StrCat("batch is ", run.batch, ", expected 1 to max_batch = ", options.max_batch));
-  }
+  OCTET_RETURN_IF_ERROR(CheckBatch(run.batch));
   if (inputs == nullptr || outputs == nullptr)
     return InvalidArgument("Session::Run: inputs or outputs is null");
   const ModelDescription& d = model->Describe();
@@ -255,6 +282,21 @@ Status Session::Impl::Run(const void* const* inputs, void* const* outputs, const
   }
   ++runs;
   return OkStatus();
+}
+
+Status Session::Impl::Run(Span<const ConstTensorView> inputs, Span<const TensorView> outputs,
+                          const RunOptions& run) {
+  OCTET_RETURN_IF_ERROR(CheckBatch(run.batch));
+  const ModelDescription& d = model->Describe();
+  OCTET_RETURN_IF_ERROR(TakeViews("input", inputs, d.inputs, run.batch, &view_inputs));
+  OCTET_RETURN_IF_ERROR(TakeViews("output", outputs, d.outputs, run.batch, &view_outputs));
+  return Run(view_inputs.data(), view_outputs.data(), run);
+}
+
+Status Session::Run(Span<const ConstTensorView> inputs, Span<const TensorView> outputs,
+                    const RunOptions& options) {
+  impl_->cancel.store(false, std::memory_order_relaxed);
+  return Guarded([&] { return impl_->Run(inputs, outputs, options); });
 }
 
 Status Session::Run(const void* const* inputs, void* const* outputs, int batch) {

@@ -339,14 +339,15 @@ TEST_P(FailingAllocationsTest, CInterface) {
     octet_model_destroy(model);
     return FromC(status, error);
   });
-  FailEach("octet_model_from_memory_with", 50, [&](Subject*, Answer* answer) {
+  FailEach("octet_model_from_memory_with_options", 50, [&](Subject*, Answer* answer) {
+    octet_model_options* options = octet_model_options_create();
+    if (options == nullptr) return Status(StatusCode::kOutOfMemory, "");
+    octet_model_options_set_residency(options, OCTET_COPY);
     octet_model* model = nullptr;
     char* error = nullptr;
-    octet_model_options options = {};
-    options.size = sizeof(options);
-    options.residency = OCTET_COPY;
     const octet_status status =
-        octet_model_from_memory_with(bytes_.data(), bytes_.size(), &options, &model, &error);
+        octet_model_from_memory_with_options(bytes_.data(), bytes_.size(), options, &model, &error);
+    octet_model_options_destroy(options);
     (*answer)[0] = static_cast<float>(octet_model_num_labels(model));
     octet_model_destroy(model);
     return FromC(status, error);
@@ -364,14 +365,31 @@ TEST_P(FailingAllocationsTest, CInterface) {
         return FromC(status, error);
       },
       kOfThreads);
-  FailEach("octet_session_create_with", 50, [&](Subject*, Answer*) {
+  FailEach("octet_session_create_with_options", 50, [&](Subject*, Answer*) {
+    octet_session_options* options = octet_session_options_create();
+    if (options == nullptr) return Status(StatusCode::kOutOfMemory, "");
     octet_session* session = nullptr;
-    octet_session_options options = {};
-    options.size = sizeof(options);
-    options.isa = "reference";
     char* error = nullptr;
-    const octet_status status = octet_session_create_with(model, &options, &session, &error);
+    // Too long to be kept inside a string.
+    octet_status status = octet_session_options_set_isa(options, "no such instruction set");
+    if (status == OCTET_OK) status = octet_session_options_set_isa(options, "reference");
+    if (status == OCTET_OK)
+      status = octet_session_create_with_options(model, options, &session, &error);
+    octet_session_options_destroy(options);
     octet_session_destroy(session);
+    return FromC(status, error);
+  });
+  FailEach("octet_thread_pool_create", 3, [&](Subject*, Answer*) {
+    octet_thread_pool* pool = nullptr;
+    char* error = nullptr;
+    const octet_status status = octet_thread_pool_create(1, &pool, &error);
+    EXPECT_EQ(status == OCTET_OK, pool != nullptr);
+    octet_thread_pool_destroy(pool);
+    return FromC(status, error);
+  });
+  FailEach("octet_model_verify", 50, [&](Subject*, Answer*) {
+    char* error = nullptr;
+    const octet_status status = octet_model_verify(model, &error);
     return FromC(status, error);
   });
   // The session may keep what a call made, so that each try needs one of its own. `call(session,
@@ -421,6 +439,12 @@ TEST_P(FailingAllocationsTest, CInterface) {
     const octet_image image = ImageOf(pixels_.data());
     const octet_status status = octet_session_preprocess(s, &image, input, error);
     if (status == OCTET_OK) std::memcpy(numbers, input, 16 * sizeof(float));
+    return status;
+  });
+  fail_each("octet_session_profile", 10, [&](octet_session* s, float* numbers, char** error) {
+    int layers = 0;
+    const octet_status status = octet_session_profile(s, &layers, error);
+    numbers[0] = static_cast<float>(layers);
     return status;
   });
   // Conversions and names need no memory.

@@ -3,10 +3,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
+#include <initializer_list>
 #include <limits>
 #include <random>
+#include <type_traits>
 #include <vector>
 
 #include "engine/include/octet/octet.h"
@@ -182,6 +186,8 @@ TEST(Session, RunAllocatesNothing) {
     ASSERT_TRUE((*session)->Run(&in, &out, 1).ok());
     const int64_t before = testing::num_allocations;
     for (int i = 0; i < 10; ++i) ASSERT_TRUE((*session)->Run(&in, &out, 1).ok());
+    for (int i = 0; i < 10; ++i)
+      ASSERT_TRUE((*session)->Run({{in, image.size() * 4}}, {{out, 20}}).ok());
     EXPECT_EQ(before, testing::num_allocations) << threads << " threads";
   }
 }
@@ -341,6 +347,94 @@ TEST(TensorDescription, FromFloatsQuantizesAsTheEngineDoes) {
   }
 }
 
+template <typename T, typename From>
+constexpr bool kIsSpanOf = std::is_convertible_v<From, Span<T>>;
+
+TEST(Span, IsMadeOfWhatLiesInOnePlace) {
+  static_assert(kIsSpanOf<const int, const std::vector<int>&> && kIsSpanOf<int, std::vector<int>&>);
+  static_assert(!kIsSpanOf<int, const std::vector<int>&> && !kIsSpanOf<int, std::vector<int>>);
+  static_assert(kIsSpanOf<const int, std::vector<int>>);
+  static_assert(kIsSpanOf<const int, Span<int>> && !kIsSpanOf<int, Span<const int>>);
+  static_assert(kIsSpanOf<const int, std::initializer_list<int>>);
+  static_assert(!kIsSpanOf<int, std::initializer_list<int>>);
+  // Of another type with the same layout, of a type behind it in memory, of a pointer without size.
+  static_assert(!kIsSpanOf<const ConstTensorView, const std::vector<TensorView>&>);
+  static_assert(!kIsSpanOf<const unsigned, const std::vector<int>&>);
+  static_assert(!kIsSpanOf<const int, const int*> && !kIsSpanOf<const int, std::nullptr_t>);
+  const auto sum = [](Span<const int> span) {
+    int total = 0;
+    for (const int i : span) total += i;
+    return total * 10 + static_cast<int>(span.size());
+  };
+  const std::vector<int> vector = {1, 2, 3};
+  std::array<int, 2> array = {4, 5};
+  const int c_array[] = {6, 7, 8, 9};
+  EXPECT_EQ(63, sum(vector));
+  EXPECT_EQ(92, sum(array));
+  EXPECT_EQ(304, sum(c_array));
+  EXPECT_EQ(31, sum({3}));
+  EXPECT_EQ(132, sum({vector[2], 10}));
+  EXPECT_EQ(52, sum({vector.data() + 1, 2}));
+  EXPECT_EQ(0, sum({}));
+  EXPECT_TRUE(Span<const int>().empty());
+  EXPECT_EQ(nullptr, Span<const int>().data());
+  const Span<int> changes(array);
+  EXPECT_FALSE(changes.empty());
+  changes[1] = 50;
+  EXPECT_EQ(50, array[1]);
+  EXPECT_EQ(array.data() + 2, changes.end());
+}
+
+TEST(Session, RunChecksNumberAndSizesOfViews) {
+  const auto model = SmallModel();
+  SessionOptions options;
+  options.max_batch = 3;
+  auto session = Session::Create(model, options);
+  ASSERT_TRUE(session.ok());
+  const std::vector<float> in = Builder(8).Random(2 * kImage, 1.0f),
+                           expected = RunModel(session->get(), in, 2);
+  const size_t in_bytes = in.size() * sizeof(float);
+  std::vector<float> out(11, 7.0f);
+  RunOptions run;
+  run.batch = 2;
+  // Views of all kinds; larger ones stay as they are behind.
+  const std::vector<ConstTensorView> inputs = {{in.data(), in_bytes}};
+  const TensorView outputs[] = {{out.data(), 11 * sizeof(float)}};
+  ASSERT_TRUE((*session)->Run(inputs, outputs, run).ok());
+  EXPECT_EQ(expected, std::vector<float>(out.begin(), out.begin() + 10));
+  EXPECT_EQ(7.0f, out[10]);
+  std::fill(out.begin(), out.end(), 7.0f);
+  ASSERT_TRUE((*session)->Run({{in.data(), in_bytes}}, {{out.data(), 20}}).ok());
+  EXPECT_EQ(0, std::memcmp(expected.data(), out.data(), 20));
+  EXPECT_EQ(7.0f, out[5]);
+
+  std::fill(out.begin(), out.end(), 7.0f);
+  const auto refused = [&](Span<const ConstTensorView> from, Span<const TensorView> to) {
+    const Status status = (*session)->Run(from, to, run);
+    EXPECT_EQ(StatusCode::kInvalidArgument, status.code());
+    EXPECT_EQ(std::vector<float>(11, 7.0f), out);
+    return status.message();
+  };
+  EXPECT_EQ("Session::Run: input 0 (image): found 7751 bytes, expected 2 times 3876",
+            refused({{in.data(), 2 * kImage * 4 - 1}}, outputs));
+  EXPECT_EQ("Session::Run: output 0 (probabilities): found 39 bytes, expected 2 times 20",
+            refused(inputs, {{out.data(), 39}}));
+  run.batch = 1;
+  EXPECT_EQ("Session::Run: output 0 (probabilities): found 0 bytes, expected 20",
+            refused(inputs, {{out.data(), 0}}));
+  EXPECT_EQ("Session::Run: found 0 inputs, expected 1", refused({}, outputs));
+  EXPECT_EQ("Session::Run: found 0 inputs, expected 1",
+            refused({static_cast<const ConstTensorView*>(nullptr), 1}, outputs));
+  EXPECT_EQ("Session::Run: found 2 inputs, expected 1", refused({inputs[0], inputs[0]}, outputs));
+  EXPECT_EQ("Session::Run: found 0 outputs, expected 1", refused(inputs, {}));
+  EXPECT_EQ("Session::Run: input 0 (image) is null", refused({{nullptr, in_bytes}}, outputs));
+  EXPECT_EQ("Session::Run: output 0 (probabilities) is null", refused(inputs, {{nullptr, 40}}));
+  run.batch = 4;
+  EXPECT_EQ("batch is 4, expected 1 to max_batch = 3", refused(inputs, outputs));
+  run.batch = -1;
+  EXPECT_EQ("batch is -1, expected 1 to max_batch = 3", refused(inputs, outputs));
+}
+
 TEST(Session, DescribesInputsAndMemory) {
   const auto model = SmallModel();
   const ModelDescription& d = model->Describe();
@@ -365,6 +459,19 @@ TEST(Session, DescribesInputsAndMemory) {
   }
   EXPECT_EQ(d.macs, macs);
   EXPECT_GT(time, 0.0);
+  (*session)->ResetProfile();
+  const auto reset = (*session)->Profile();
+  ASSERT_TRUE(reset.ok());
+  for (const LayerProfile& layer : *reset) EXPECT_EQ(0.0, layer.milliseconds);
+}
+
+TEST(Session, SaysItsInstructionSet) {
+  const auto model = SmallModel();
+  SessionOptions options;
+  options.isa = "reference";
+  auto session = Session::Create(model, options);
+  ASSERT_TRUE(session.ok());
+  EXPECT_STREQ("reference", (*session)->Isa());
 }
 
 }  // namespace

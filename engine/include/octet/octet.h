@@ -7,6 +7,11 @@
 //   auto top = (*session)->Classify({pixels, width, height}, 5);
 //   for (const octet::Prediction& p : *top) printf("%s %.3f\n", p.label.c_str(), p.probability);
 //
+//   // Any tensors:
+//   const octet::ModelDescription& d = (*model)->Describe();
+//   std::vector<uint8_t> in(d.inputs[0].num_bytes()), out(d.outputs[0].num_bytes());
+//   octet::Status status = (*session)->Run({{in.data(), in.size()}}, {{out.data(), out.size()}});
+//
 // What a host may rely on:
 // - No function throws, aborts or prints. One that could not get memory says so by kOutOfMemory,
 //   has given back what it had, and can be called again; no object is unusable afterwards.
@@ -349,6 +354,18 @@ struct MemoryReport {
   int64_t prepared_bytes = 0;
 };
 
+/// Where a tensor is that is read, and how many bytes are there; contiguous.
+struct ConstTensorView {
+  const void* data = nullptr;
+  size_t bytes = 0;
+};
+
+/// The same for one that is written.
+struct TensorView {
+  void* data = nullptr;
+  size_t bytes = 0;
+};
+
 /// How one Run goes.
 struct RunOptions {
   int batch = 1;
@@ -367,10 +384,17 @@ class Session {
   OCTET_API static Result<std::unique_ptr<Session>> Create(std::shared_ptr<const Model> model,
                                                            const SessionOptions& options = {});
 
-  /// Runs `batch` images. `inputs[i]` and `outputs[i]` are contiguous tensors of the described type
-  /// and shape with the given batch. Errors: kInvalidArgument when batch is not in [1, max_batch],
-  /// a pointer is null, check_finite finds something, or another session of its arena runs;
-  /// kCancelled after Cancel and past the deadline, when what is in the outputs means nothing.
+  /// The way to run: `options.batch` images, with one view for each of the model's inputs and
+  /// outputs, which have the described types and shapes with the given batch. Views may be larger
+  /// than that; what is behind is neither read nor written. Errors: kInvalidArgument when there are
+  /// too few or too many views, one is too short or null, batch is not in [1, max_batch],
+  /// check_finite finds something, or another session of its arena runs; kCancelled after Cancel
+  /// and past the deadline, when what is in the outputs means nothing.
+  OCTET_API Status Run(Span<const ConstTensorView> inputs, Span<const TensorView> outputs,
+                       const RunOptions& options = {});
+
+  /// The same for callers who vouch for number and sizes, which nobody checks: `inputs[i]` and
+  /// `outputs[i]` are the tensors.
   OCTET_API Status Run(const void* const* inputs, void* const* outputs, int batch = 1);
   OCTET_API Status Run(const void* const* inputs, void* const* outputs, const RunOptions& options);
 

@@ -1,16 +1,61 @@
-// Values that describe a model: element types, its precision, how a photo becomes its input.
+// Values that describe a model (element types, its precision, how a photo becomes its input), and
+// Span.
 #ifndef OCTET_TYPES_H_
 #define OCTET_TYPES_H_
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include "octet/version.h"
 
 namespace octet {
 inline namespace OCTET_ABI_NAMESPACE {
+
+/// Values that lie one behind the other somewhere else: std::span, which C++17 does not have. For
+/// parameters of functions: a Span does not keep what it refers to, and one that is made of a list
+/// in braces or of a temporary lasts as long as the call.
+template <typename T>
+class Span {
+  template <typename Container>
+  using DataOf = std::remove_pointer_t<decltype(std::declval<Container&>().data())>;
+  template <typename Container>
+  using IfFits = std::enable_if_t<std::is_convertible_v<DataOf<Container> (*)[], T (*)[]>>;
+
+ public:
+  using value_type = std::remove_cv_t<T>;
+
+  constexpr Span() = default;
+  constexpr Span(T* data, size_t size) : data_(data), size_(size) {}
+  template <size_t kSize>
+  constexpr Span(T (&array)[kSize]) : Span(array, kSize) {}  // NOLINT: implicit by intent.
+  /// std::vector, std::array, another Span.
+  template <typename Container, typename = IfFits<Container>>
+  constexpr Span(Container& container)  // NOLINT: implicit by intent.
+      : Span(container.data(), container.size()) {}
+  template <typename Container, typename = IfFits<const Container>>
+  constexpr Span(const Container& container)  // NOLINT: implicit by intent.
+      : Span(container.data(), container.size()) {}
+  /// Of constant values only.
+  template <typename U = T, typename = std::enable_if_t<std::is_const_v<U>>>
+  constexpr Span(std::initializer_list<value_type> list)  // NOLINT: implicit by intent.
+      : Span(list.begin(), list.size()) {}
+
+  constexpr T* data() const { return data_; }
+  constexpr size_t size() const { return size_; }
+  constexpr bool empty() const { return size_ == 0; }
+  constexpr T& operator[](size_t i) const { return data_[i]; }
+  constexpr T* begin() const { return data_; }
+  constexpr T* end() const { return data_ + size_; }
+
+ private:
+  T* data_ = nullptr;
+  size_t size_ = 0;
+};
 
 /// Element type of a tensor. The numbers are stored in files: never renumber.
 enum class DType : uint8_t { kF32 = 0, kF16 = 1, kU8 = 2, kI8 = 3, kI32 = 4, kI16 = 5, kI64 = 6 };
