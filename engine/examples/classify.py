@@ -17,10 +17,10 @@ class Rectangle(ctypes.Structure):
 
 class Image(ctypes.Structure):
     """octet_image, where 0 is the default of a field."""
-    _fields_ = [("pixels", POINTER(c_uint8)), ("width", c_int), ("height", c_int), ("format", c_int),
-                ("row_stride", c_int64), ("chroma", POINTER(c_uint8) * 2), ("chroma_stride", c_int64),
-                ("roi", Rectangle), ("rotation", c_int), ("mirror", c_int), ("matrix", c_int),
-                ("range", c_int)]
+    _fields_ = [("pixels", POINTER(c_uint8)), ("width", c_int), ("height", c_int),
+                ("format", c_int), ("row_stride", c_int64), ("chroma", POINTER(c_uint8) * 2),
+                ("chroma_stride", c_int64), ("roi", Rectangle), ("rotation", c_int),
+                ("mirror", c_int), ("matrix", c_int), ("range", c_int)]
 
 
 class OctetError(Exception):
@@ -40,10 +40,11 @@ class Octet:
         self.declare("octet_model_load", c_int, c_char_p, POINTER(c_void_p), error)
         self.declare("octet_model_destroy", None, c_void_p)
         self.declare("octet_model_label", c_char_p, c_void_p, c_int)
-        self.declare("octet_session_create", c_int, c_void_p, c_int, c_int, POINTER(c_void_p), error)
+        self.declare("octet_session_create", c_int, c_void_p, c_int, c_int, POINTER(c_void_p),
+                     error)
         self.declare("octet_session_destroy", None, c_void_p)
-        self.declare("octet_session_classify", c_int, c_void_p, POINTER(Image), c_int, POINTER(c_int),
-                     POINTER(c_float), POINTER(c_int), error)
+        self.declare("octet_session_classify", c_int, c_void_p, POINTER(Image), c_int,
+                     POINTER(c_int), POINTER(c_float), POINTER(c_int), error)
 
     def declare(self, name, result, *arguments):
         function = getattr(self.lib, name)
@@ -61,7 +62,7 @@ class Octet:
 
 
 class Classifier:
-    """A model with a session: for one thread at a time. The interpreter's lock is not held in it."""
+    """A model with a session, for one thread at a time; other threads of Python go on."""
 
     def __init__(self, octet, path, num_threads=1):
         self.octet = octet

@@ -97,7 +97,7 @@ class BindingsTest : public ::testing::Test {
       EXPECT_EQ(good.err, "");
     }
     EXPECT_NE(Expected("int8.octet"), Expected("nameless.octet"));
-    ExpectError(command("foreign.octet", "photo.ppm"), 1, "magic");
+    ExpectError(command("foreign.octet", "photo.ppm"), 1, "foreign.octet");
     ExpectError(command("none.octet", "photo.ppm"), 1, "none.octet");
     ExpectError(command("int8.octet", "short.ppm"), 1, "short.ppm is truncated");
     ExpectError(command("int8.octet", "int8.octet"), 1, "is not a binary PPM file");
@@ -163,7 +163,7 @@ TEST_F(BindingsTest, C) {
   const Outcome good = RunCommand(program + " " + Quote(File("int8.octet")));
   EXPECT_EQ(good.code, 0) << good.err;
   EXPECT_EQ(good.out, expected);
-  ExpectError(program + " " + Quote(File("foreign.octet")), 1, "magic");
+  ExpectError(program + " " + Quote(File("foreign.octet")), 1, "foreign.octet");
 }
 
 }  // namespace
