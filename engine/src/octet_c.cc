@@ -31,6 +31,9 @@ struct octet_model_options {
 struct octet_thread_pool {
   std::shared_ptr<octet::ThreadPool> pool;
 };
+struct octet_arena {
+  std::shared_ptr<octet::Arena> arena;
+};
 struct octet_session_options {
   octet::SessionOptions options;
 };
@@ -314,6 +317,35 @@ octet_status octet_model_from_memory_with_options(const void* data, size_t size,
       });
 }
 
+octet_status octet_model_from_descriptor(int descriptor, int64_t offset, int64_t length,
+                                         const octet_model_options* options, octet_model** model,
+                                         char** error) {
+  return LoadModel(options, model, error, [&](const octet::ModelOptions& o) {
+    return octet::Model::FromDescriptor(descriptor, offset, length, o);
+  });
+}
+
+octet_status octet_model_from_reader(int64_t size, octet_read read, void* context,
+                                     const octet_model_options* options, octet_model** model,
+                                     char** error) {
+  struct Caller {
+    octet_read read;
+    void* context;
+  } caller{read, context};
+  octet::ModelReader reader;
+  reader.size = size;
+  reader.context = &caller;
+  if (read != nullptr) {
+    reader.read = [](void* c, int64_t offset, void* buffer, size_t bytes) {
+      const auto* asked = static_cast<Caller*>(c);
+      return asked->read(asked->context, offset, buffer, bytes) != 0;
+    };
+  }
+  return LoadModel(options, model, error, [&](const octet::ModelOptions& o) {
+    return octet::Model::FromReader(reader, o);
+  });
+}
+
 void octet_model_destroy(octet_model* model) { delete model; }
 
 const char* octet_model_name(const octet_model* model) {
@@ -349,6 +381,9 @@ int64_t octet_model_macs(const octet_model* model) {
 }
 int octet_model_operators(const octet_model* model) {
   return NumberOf(model, &octet::ModelDescription::operators);
+}
+int64_t octet_model_copied_bytes(const octet_model* model) {
+  return NumberOf(model, &octet::ModelDescription::copied_bytes);
 }
 
 int octet_model_num_inputs(const octet_model* model) { return Count(model, kInputs); }
@@ -419,6 +454,14 @@ int octet_thread_pool_num_threads(const octet_thread_pool* pool) {
   return pool != nullptr ? pool->pool->num_threads() : 0;
 }
 
+octet_status octet_arena_create(octet_arena** arena, char** error) {
+  return MakeHandle("arena", arena, error, [] { return octet::Arena::Create(); });
+}
+void octet_arena_destroy(octet_arena* arena) { delete arena; }
+int64_t octet_arena_bytes(const octet_arena* arena) {
+  return arena != nullptr ? arena->arena->bytes() : 0;
+}
+
 octet_session_options* octet_session_options_create(void) {
   return new (std::nothrow) octet_session_options;
 }
@@ -447,6 +490,11 @@ octet_status octet_session_options_set_pool(octet_session_options* options,
                                             octet_thread_pool* pool) {
   return Set(options,
              [&](octet::SessionOptions& o) { o.pool = pool != nullptr ? pool->pool : nullptr; });
+}
+octet_status octet_session_options_set_arena(octet_session_options* options, octet_arena* arena) {
+  return Set(options, [&](octet::SessionOptions& o) {
+    o.arena = arena != nullptr ? arena->arena : nullptr;
+  });
 }
 octet_status octet_session_options_set_executor(octet_session_options* options,
                                                 octet_parallel_for parallel_for, void* context) {

@@ -1,8 +1,10 @@
 // The C interface, every function of it, and batches of Classify.
 #include "engine/include/octet/octet_c.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -42,6 +44,7 @@ struct Destroy {
   void operator()(octet_session_options* p) const { octet_session_options_destroy(p); }
   void operator()(octet_run_options* p) const { octet_run_options_destroy(p); }
   void operator()(octet_thread_pool* p) const { octet_thread_pool_destroy(p); }
+  void operator()(octet_arena* p) const { octet_arena_destroy(p); }
 };
 template <typename T>
 using Owned = std::unique_ptr<T, Destroy>;
@@ -812,6 +815,79 @@ TEST_F(OctetCTest, SessionsShareAPool) {
   }
 }
 
+TEST_F(OctetCTest, SessionsInTurnsShareAnArena) {
+  octet_arena* created = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_arena_create(&created, &error_)) << Take(&error_);
+  Owned<octet_arena> arena(created);
+  EXPECT_EQ(0, octet_arena_bytes(arena.get()));
+  auto options = NewSessionOptions();
+  EXPECT_EQ(OCTET_OK, octet_session_options_set_arena(options.get(), arena.get()));
+  const Owned<octet_session> sessions[] = {CreateSession(model_, options.get()),
+                                           CreateSession(model_, options.get())};
+  octet_memory_report memory = {};
+  memory.size = sizeof(memory);
+  ASSERT_EQ(OCTET_OK, octet_session_memory(sessions[0].get(), &memory));
+  EXPECT_EQ(memory.arena_bytes, octet_arena_bytes(arena.get()));
+  EXPECT_EQ(OCTET_OK, octet_session_options_set_arena(options.get(), nullptr));
+  arena.reset();  // The sessions keep it.
+  const std::vector<uint8_t> input(1200, 9);
+  std::vector<uint8_t> expected(5), output(5);
+  const void* in = input.data();
+  void* out = expected.data();
+  const Owned<octet_session> alone = CreateSession(model_, options.get());
+  ASSERT_EQ(OCTET_OK, octet_session_run(alone.get(), &in, &out, 1, &error_));
+  out = output.data();
+  for (const Owned<octet_session>& session : sessions) {
+    ASSERT_EQ(OCTET_OK, octet_session_run(session.get(), &in, &out, 1, &error_));
+    EXPECT_EQ(expected, output);
+  }
+}
+
+TEST_F(OctetCTest, LoadsFromDescriptorsAndFunctions) {
+  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) / "octet_c.bin";
+  {
+    std::ofstream file(path, std::ios::binary);
+    file << "12345678";
+    file.write(reinterpret_cast<const char*>(bytes_.data()),
+               static_cast<std::streamsize>(bytes_.size()));
+    file << "behind";
+  }
+  const int descriptor = ::open(path.c_str(), O_RDONLY);
+  ASSERT_GE(descriptor, 0);
+  const auto size = static_cast<int64_t>(bytes_.size());
+  octet_model* model = nullptr;
+  ASSERT_EQ(OCTET_OK, octet_model_from_descriptor(descriptor, 8, size, nullptr, &model, &error_))
+      << Take(&error_);
+  EXPECT_STREQ("small", octet_model_name(model));
+  EXPECT_EQ(0, octet_model_copied_bytes(model));
+  octet_model_destroy(model);
+  EXPECT_EQ(OCTET_INVALID_ARGUMENT,
+            octet_model_from_descriptor(descriptor, 8, size + 7, nullptr, &model, &error_));
+  EXPECT_EQ(nullptr, model);
+  EXPECT_NE("", Take(&error_));
+  ::close(descriptor);
+  std::filesystem::remove(path);
+
+  struct Source {
+    const std::byte* bytes;
+    int calls_until_failure;
+  } source{bytes_.data(), 1000};
+  const octet_read read = [](void* context, int64_t offset, void* buffer, size_t count) {
+    auto* from = static_cast<Source*>(context);
+    std::memcpy(buffer, from->bytes + offset, count);
+    return from->calls_until_failure-- > 0 ? 1 : 0;
+  };
+  ASSERT_EQ(OCTET_OK, octet_model_from_reader(size, read, &source, nullptr, &model, &error_))
+      << Take(&error_);
+  EXPECT_STREQ("small", octet_model_name(model));
+  EXPECT_EQ(size, octet_model_copied_bytes(model));
+  octet_model_destroy(model);
+  source.calls_until_failure = 0;
+  EXPECT_EQ(OCTET_IO, octet_model_from_reader(size, read, &source, nullptr, &model, &error_));
+  EXPECT_EQ(nullptr, model);
+  EXPECT_NE("", Take(&error_));
+}
+
 TEST_F(OctetCTest, SaysWhereTimeAndMemoryWent) {
   const auto options = NewSessionOptions();
   EXPECT_EQ(OCTET_OK, octet_session_options_set_profile(options.get(), 1));
@@ -992,6 +1068,7 @@ TEST_F(OctetCTest, NullIsNeverFollowedByWhatDescribesAndSets) {
   octet_session_options_destroy(nullptr);
   octet_run_options_destroy(nullptr);
   octet_thread_pool_destroy(nullptr);
+  octet_arena_destroy(nullptr);
   octet_session_cancel(nullptr);
   octet_session_reset_profile(nullptr);
   octet_free(nullptr);
@@ -1007,6 +1084,8 @@ TEST_F(OctetCTest, NullIsNeverFollowedByWhatDescribesAndSets) {
   EXPECT_EQ(0, octet_model_input_channels_first(nullptr, 0));
   EXPECT_EQ(0, octet_model_output_channels_first(nullptr, 0));
   EXPECT_EQ(0, octet_thread_pool_num_threads(nullptr));
+  EXPECT_EQ(0, octet_arena_bytes(nullptr));
+  EXPECT_EQ(0, octet_model_copied_bytes(nullptr));
   EXPECT_EQ(0, octet_session_num_threads(nullptr));
   for (const octet_status status :
        {octet_model_options_set_verify_checksum(nullptr, 1),
@@ -1021,6 +1100,10 @@ TEST_F(OctetCTest, NullIsNeverFollowedByWhatDescribesAndSets) {
         octet_session_options_set_check_finite(nullptr, 1),
         octet_session_options_set_pool(nullptr, nullptr),
         octet_session_options_set_executor(nullptr, nullptr, nullptr),
+        octet_session_options_set_arena(nullptr, nullptr),
+        octet_arena_create(nullptr, nullptr),
+        octet_model_from_descriptor(0, 0, 0, nullptr, nullptr, nullptr),
+        octet_model_from_reader(1, nullptr, nullptr, nullptr, &model, nullptr),
         octet_run_options_set_batch(nullptr, 1),
         octet_run_options_set_timeout_ms(nullptr, 1),
         octet_model_load_with_options(nullptr, nullptr, &model, nullptr),

@@ -3,8 +3,8 @@
  *
  * Handles (pointers to structs that this header does not define) are opaque. Who creates one, or is
  * given one through a pointer to a pointer, destroys it by the function of its kind; null is fine.
- * They may be destroyed in any order: a session keeps what it was made of. Options and pools can be
- * destroyed as soon as the function that took them has returned.
+ * They may be destroyed in any order: a session keeps what it was made of. Options, pools and
+ * arenas can be destroyed as soon as the function that took them has returned.
  *
  * Errors: a function that can fail returns an octet_status. When its `error` is not null, *error
  * becomes null on success and otherwise a message of one sentence, which the caller frees with
@@ -43,6 +43,7 @@ typedef struct octet_model_options octet_model_options;
 typedef struct octet_session_options octet_session_options;
 typedef struct octet_run_options octet_run_options;
 typedef struct octet_thread_pool octet_thread_pool;
+typedef struct octet_arena octet_arena;
 
 typedef enum {
   OCTET_OK = 0,
@@ -86,6 +87,17 @@ OCTET_API octet_status octet_model_from_memory(const void* data, size_t size, oc
 OCTET_API octet_status octet_model_from_memory_with_options(const void* data, size_t size,
                                                             const octet_model_options* options,
                                                             octet_model** model, char** error);
+/* The same for `length` bytes from `offset` of an open file, of which -1 are all up to the end; see
+ * Model::FromDescriptor. The descriptor is borrowed for the call. */
+OCTET_API octet_status octet_model_from_descriptor(int descriptor, int64_t offset, int64_t length,
+                                                   const octet_model_options* options,
+                                                   octet_model** model, char** error);
+/* Copies `bytes` bytes from `offset` on into `buffer`; 0 when it cannot. */
+typedef int (*octet_read)(void* context, int64_t offset, void* buffer, size_t bytes);
+/* The same for `size` bytes that a function gives; see Model::FromReader. */
+OCTET_API octet_status octet_model_from_reader(int64_t size, octet_read read, void* context,
+                                               const octet_model_options* options,
+                                               octet_model** model, char** error);
 OCTET_API void octet_model_destroy(octet_model* model);
 
 /* ModelDescription. */
@@ -102,6 +114,7 @@ OCTET_API int64_t octet_model_weight_bytes(const octet_model* model);
 OCTET_API int64_t octet_model_parameters(const octet_model* model);
 OCTET_API int64_t octet_model_macs(const octet_model* model);
 OCTET_API int octet_model_operators(const octet_model* model);
+OCTET_API int64_t octet_model_copied_bytes(const octet_model* model);
 
 typedef struct {
   const char* name; /* Owned by the model. */
@@ -199,6 +212,11 @@ OCTET_API octet_status octet_thread_pool_create(int num_threads, octet_thread_po
 OCTET_API void octet_thread_pool_destroy(octet_thread_pool* pool);
 OCTET_API int octet_thread_pool_num_threads(const octet_thread_pool* pool);
 
+/* Arena: memory that sessions share which run in turns. */
+OCTET_API octet_status octet_arena_create(octet_arena** arena, char** error);
+OCTET_API void octet_arena_destroy(octet_arena* arena);
+OCTET_API int64_t octet_arena_bytes(const octet_arena* arena);
+
 /* Executor::run: calls task(argument, i) for i from 0 to tasks - 1, each once, on any threads and
  * in any order, and returns when all have returned. No exception may leave it. */
 typedef void (*octet_parallel_for)(void* context, int tasks,
@@ -227,6 +245,9 @@ OCTET_API octet_status octet_session_options_set_check_finite(octet_session_opti
 /* Null: helpers of the session's own. */
 OCTET_API octet_status octet_session_options_set_pool(octet_session_options* options,
                                                       octet_thread_pool* pool);
+/* Null: memory of the session's own. */
+OCTET_API octet_status octet_session_options_set_arena(octet_session_options* options,
+                                                       octet_arena* arena);
 /* Null: octet's threads. The session calls it with `context`, which must outlive it. */
 OCTET_API octet_status octet_session_options_set_executor(octet_session_options* options,
                                                           octet_parallel_for parallel_for,
