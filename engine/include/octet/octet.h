@@ -248,10 +248,10 @@ struct SessionOptions {
   /// Threads of one Run, the calling one included, 1 to 1024. Results do not depend on it.
   int num_threads = 1;
   /// Instead of helpers of the session's own. It uses num_threads at most.
-  std::shared_ptr<ThreadPool> pool;
+  std::shared_ptr<ThreadPool> pool = nullptr;
   /// Instead of octet's threads: num_threads is the number of tasks. Not with a pool. What it
   /// refers to must outlive the session.
-  Executor executor;
+  Executor executor = {};
   /// Largest batch that Run accepts, 1 to 65536. It computes as many images at once as their
   /// activations stay in the caches (8 MiB), the rest after them, so that a large batch costs no
   /// more memory or time an image than a small one.
@@ -273,7 +273,7 @@ struct SessionOptions {
   /// Where activations are, together with those of other sessions of any models; null: in memory of
   /// the session's own. While one of them runs, Run of the others is refused. More of them can be
   /// made at any time, also while one runs; until that has run, the memory before may be there too.
-  std::shared_ptr<Arena> arena;
+  std::shared_ptr<Arena> arena = nullptr;
 };
 
 /// What stands where in memory, 8 bits a value.
