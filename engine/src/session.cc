@@ -270,7 +270,7 @@ Status Session::Impl::Run(const void* const* inputs, void* const* outputs, const
   skipped.store(false, std::memory_order_relaxed);
   BindNextGroup();
   if (options.profile) op_begin = Seconds();
-  if (workforce != nullptr) {
+  if (workforce != nullptr && !workforce->is_alone()) {
     workforce->Do(sharing.get(), present.groups);
   } else {
     RunAlone();

@@ -73,6 +73,8 @@ class ThreadPool::Impl {
 /// The threads of one session: the one that calls, with helpers of a pool or with tasks of the
 /// host's executor.
 class Workforce {
+  using Clock = std::chrono::steady_clock;
+
  public:
   /// `pool` may be null, `executor` empty.
   Workforce(std::shared_ptr<ThreadPool> pool, Executor executor, int num_threads)
@@ -82,6 +84,8 @@ class Workforce {
   Workforce& operator=(const Workforce&) = delete;
 
   int num_threads() const { return num_threads_; }
+  /// Whether helpers are left out now. Then work that is not cut into parts is done faster.
+  bool is_alone() const { return Clock::now() < alone_until_; }
 
   /// Work that Do may be called for. It is kept until the end.
   void Add(std::shared_ptr<StepSharing> work);
@@ -89,7 +93,6 @@ class Workforce {
   void Do(StepSharing* work, int rounds);
 
  private:
-  using Clock = std::chrono::steady_clock;
   /// After rounds with helpers that began then, in which each of `threads` lost `stalls` by
   /// waiting: whether the next ones are better without.
   void Judge(Clock::time_point begin, Clock::duration stalls, int threads);
