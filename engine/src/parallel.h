@@ -85,9 +85,8 @@ class StepSharing {
 
   int parts() const { return parts_; }
 
-  /// By the owner: there are `rounds` more to do, `alone` without helpers. All before are over.
-  void Begin(int rounds, bool alone) {
-    alone_.store(alone, std::memory_order_relaxed);
+  /// By the owner: there are `rounds` more to do. All before are over.
+  void Begin(int rounds) {
     const uint64_t begin = end_.load(std::memory_order_relaxed);
     RaiseProgress(begin);
     end_.store(begin + static_cast<uint64_t>(rounds) * steps_, std::memory_order_seq_cst);
@@ -95,8 +94,7 @@ class StepSharing {
 
   /// Whether there is something for helpers to do, as far as this thread knows.
   bool IsOpen() const {
-    return !alone_.load(std::memory_order_relaxed) &&
-           progress_.load(std::memory_order_acquire) < end_.load(std::memory_order_seq_cst);
+    return progress_.load(std::memory_order_acquire) < end_.load(std::memory_order_seq_cst);
   }
 
   /// Takes part until all rounds are over.
@@ -212,7 +210,6 @@ class StepSharing {
   alignas(64) std::atomic<uint64_t> end_{0};
   std::atomic<int> helpers_{0};
   std::atomic<int64_t> stalled_{0};  ///< Nanoseconds.
-  std::atomic<bool> alone_{false};
   std::atomic<bool> retired_{false};
 };
 

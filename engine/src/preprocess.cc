@@ -171,10 +171,10 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   const bool to_float = preprocessing_.resampling.to_float;
   image_ = &image;
   work_channels_ = work_channels;
-  if (sharing_ != nullptr) {
+  if (sharing_ != nullptr && !workforce_->is_alone()) {
     workforce_->Do(sharing_.get(), 1);
   } else {
-    ResizePart(0);
+    for (int part = 0; part < num_threads_; ++part) ResizePart(part);
   }
 
   uint8_t* all = buffers_->resized.data();

@@ -236,11 +236,10 @@ void Workforce::Judge(Clock::time_point begin, Clock::duration stalls, int threa
 void Workforce::Do(StepSharing* work, int rounds) {
   if (pool_ != nullptr) {
     const Clock::time_point begin = Clock::now();
-    const bool alone = begin < alone_until_;
-    work->Begin(rounds, alone);
-    if (!alone) Internals::Of(*pool_).Call(work->parts() - 1);
+    work->Begin(rounds);
+    Internals::Of(*pool_).Call(work->parts() - 1);
     work->Participate(0);
-    if (!alone) Judge(begin, work->TakeStalls() / (work->parts() - 1), work->parts());
+    Judge(begin, work->TakeStalls() / (work->parts() - 1), work->parts());
     return;
   }
   // Whatever the host's loop does, the rest is done here, so that the next rounds can begin.
@@ -248,7 +247,7 @@ void Workforce::Do(StepSharing* work, int rounds) {
     StepSharing* work;
     ~Rest() { work->Participate(0); }
   } rest{work};
-  work->Begin(rounds, /*alone=*/false);
+  work->Begin(rounds);
   if (executor_.run == nullptr) return;
   const auto task = [](void* argument, int index) {
     const FloatEnvironment environment;

@@ -84,7 +84,7 @@ class Workforce {
   Workforce& operator=(const Workforce&) = delete;
 
   int num_threads() const { return num_threads_; }
-  /// Whether helpers are left out now. Then work that is not cut into parts is done faster.
+  /// Whether the calling thread does better without Do now, on work that is not cut into parts.
   bool is_alone() const { return Clock::now() < alone_until_; }
 
   /// Work that Do may be called for. It is kept until the end.

@@ -77,7 +77,7 @@ TEST(StepSharing, DoesEveryPartOnceInOrder) {
       }
       int rounds = 0;
       for (int run = 0; run < 60; ++run) {
-        sharing.Begin(1 + run % 3, false);
+        sharing.Begin(1 + run % 3);
         rounds += 1 + run % 3;
         sharing.Participate(0);
         EXPECT_TRUE(counter.EachDone(rounds)) << parts << " parts, run " << run;
@@ -92,7 +92,7 @@ TEST(StepSharing, DoesEveryPartOnceInOrder) {
 TEST(StepSharing, OneThreadDoesWhatAnotherDoesNotBegin) {
   Counter counter(3, 2, false);
   StepSharing sharing(&counter, 3, 2, false);
-  sharing.Begin(2, false);
+  sharing.Begin(2);
   sharing.Participate(0);  // The second thread never comes.
   EXPECT_TRUE(counter.EachDone(2));
   EXPECT_FALSE(sharing.IsOpen());
@@ -105,7 +105,7 @@ TEST(StepSharing, WaitsForAPartThatHasBegun) {
     if (part == 1) std::this_thread::sleep_for(std::chrono::milliseconds(20));
   };
   StepSharing sharing(&counter, 3, 2, false);
-  sharing.Begin(2, false);
+  sharing.Begin(2);
   std::thread helper([&] { sharing.Participate(1); });
   sharing.Participate(0);
   EXPECT_TRUE(counter.EachDone(2));
