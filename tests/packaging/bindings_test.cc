@@ -19,13 +19,6 @@ const std::string kExamples = OCTET_SOURCE_DIR "/engine/examples/";
 // Kept between runs, so that the second one has nothing to compile.
 const std::string kBindings = OCTET_BINDINGS_WORK_DIR;
 const std::string kSharedPrefix = kBindings + "/prefix", kLib = kSharedPrefix + "/lib";
-#if defined(__x86_64__)
-const std::string kOneIsa = "sse2";
-#elif defined(__aarch64__)
-const std::string kOneIsa = "neon";
-#else
-const std::string kOneIsa = "reference";
-#endif
 
 /// Pixels of a photo. The first bytes look like the white space that ends a header.
 std::vector<uint8_t> Pixels(int width, int height) {
@@ -53,7 +46,7 @@ class BindingsTest : public ::testing::Test {
     for (const std::string& command :
          {"cmake -S " OCTET_SOURCE_DIR " -B " + Quote(kBindings + "/build") +
               " -G Ninja -DCMAKE_BUILD_TYPE=Debug -DOCTET_ISA_OPTIMIZE=-O0 -DOCTET_ISAS=" +
-              kOneIsa +
+              kQuickIsa +
               " -DBUILD_SHARED_LIBS=ON -DOCTET_BUILD_TOOLS=OFF -DOCTET_BUILD_TESTS=OFF "
               "-DCMAKE_INSTALL_LIBDIR=lib " OCTET_COMPILERS,
           "cmake --build " + Quote(kBindings + "/build") + " --target octet",

@@ -16,6 +16,15 @@
 
 namespace octet::testing {
 
+/// For builds of the library in tests, where one instruction set is enough.
+#if defined(__x86_64__)
+inline const std::string kQuickIsa = "sse2";
+#elif defined(__aarch64__)
+inline const std::string kQuickIsa = "neon";
+#else
+inline const std::string kQuickIsa = "reference";
+#endif
+
 struct Outcome {
   int code = -1;  ///< Exit code; -1 when a signal ended the program.
   std::string out, err;

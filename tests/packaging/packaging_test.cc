@@ -21,16 +21,9 @@ namespace {
 const std::string kWork = OCTET_PACKAGING_WORK_DIR;
 const std::string kPrefix = kWork + "/prefix";
 // The library again, for consumers that build it. Optimized, that would be two minutes of a core.
-#if defined(__x86_64__)
-const std::string kIsas = "sse2";
-#elif defined(__aarch64__)
-const std::string kIsas = "neon";
-#else
-const std::string kIsas = "reference";
-#endif
 const std::string kQuick =
     "-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O0 -DOCTET_ISA_OPTIMIZE=-O0 -DOCTET_ISAS=" +
-    kIsas;
+    kQuickIsa;
 
 std::vector<std::string> Lines(const std::string& text) {
   std::vector<std::string> lines;
