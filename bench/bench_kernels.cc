@@ -227,7 +227,7 @@ class PreparedLayer {
     return p;
   }
 
-  void Run() const { op_->Run(0, 1); }
+  void Run() const { op_->Run({}); }
   int64_t macs() const { return macs_; }
   const std::string& kernel() const { return op_->kernel; }
   const uint8_t** weights() { return weights_; }

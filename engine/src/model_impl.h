@@ -123,7 +123,7 @@ struct Session::Impl final : StepWork {
   void BindNextGroup();
   bool IsCancelled();
   void RunAlone();
-  void DoPart(size_t step, int part) override;
+  void DoPart(size_t step, const StepPart& part) override;
   void EndStep(size_t step) override;
 };
 

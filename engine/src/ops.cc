@@ -9,7 +9,6 @@
 #include <cmath>
 #include <cstring>
 
-#include "engine/src/parallel.h"
 #include "formats/base/shape.h"
 
 namespace octet {
@@ -34,67 +33,66 @@ void HaloFill::Run(int batch) const {
   }
 }
 
-ConvOp::Share ConvOp::ShareOf(int thread, int num_threads, int images) const {
+ConvOp::Share ConvOp::ShareOf(const StepPart& part, int images) const {
   int64_t pixel_begin = 0, pixel_end = static_cast<int64_t>(images) * args.out_h * args.out_w;
   int64_t panel_begin = 0, panel_end = panels;
   if (split_panels) {
-    SplitRange(panels, panels >= 4 * num_threads ? 4 : 1, thread, num_threads, &panel_begin,
-               &panel_end);
+    SplitRange(panels, panels >= 4 * part.count ? 4 : 1, part, &panel_begin, &panel_end);
   } else {
-    SplitRange(pixel_end, 1, thread, num_threads, &pixel_begin, &pixel_end);
+    SplitRange(pixel_end, 1, part, &pixel_begin, &pixel_end);
   }
   return {pixel_begin, pixel_end, static_cast<int>(panel_begin), static_cast<int>(panel_end)};
 }
 
-kernels::ConvArgs ConvOp::ArgsOf(int thread) const {
+kernels::ConvArgs ConvOp::ArgsOf(int part) const {
   kernels::ConvArgs own = args;
-  if (scratch != nullptr) own.scratch = scratch + thread * kernels::kSplitScratchBytes;
+  if (scratch != nullptr) own.scratch = scratch + part * kernels::kSplitScratchBytes;
   return own;
 }
 
-void ConvOp::Run(int thread, int num_threads) const {
-  const Share s = ShareOf(thread, num_threads, args.batch);
+void ConvOp::Run(const StepPart& part) const {
+  const Share s = ShareOf(part, args.batch);
   if (s.empty()) return;
-  fn(ArgsOf(thread), s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
+  fn(ArgsOf(part.index), s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
 }
 
-void WinogradOp::RunShare(const kernels::WinogradArgs& images, int thread, int num_threads) const {
+void WinogradOp::RunShare(const kernels::WinogradArgs& images, const StepPart& part) const {
   const int64_t tiles =
       images.conv.batch * CeilDiv(images.conv.out_h, 4) * CeilDiv(images.conv.out_w, 4);
   // Threads that share panels all transform the same input, those that share tiles all transform
   // the same weights, which takes a panel about six times as long as an input tile.
-  const bool split_panels = tiles < 6 * panels && panels >= 2 * num_threads;
+  const bool split_panels = tiles < 6 * panels && panels >= 2 * part.count;
   int64_t tile_begin = 0, tile_end = tiles, panel_begin = 0, panel_end = panels;
   if (split_panels) {
-    SplitRange(panels, 1, thread, num_threads, &panel_begin, &panel_end);
+    SplitRange(panels, 1, part, &panel_begin, &panel_end);
   } else {
-    SplitRange(tiles, 1, thread, num_threads, &tile_begin, &tile_end);
+    SplitRange(tiles, 1, part, &tile_begin, &tile_end);
   }
   if (tile_begin >= tile_end || panel_begin >= panel_end) return;
   fn(images, tile_begin, tile_end, static_cast<int>(panel_begin), static_cast<int>(panel_end),
-     scratch + thread * scratch_bytes);
+     scratch + part.index * scratch_bytes);
 }
 
-void MinMaxOp::Run(int thread, int num_threads) const {
+void MinMaxOp::Run(const StepPart& part) const {
   for (int n = 0; n < args.batch; ++n) {
     int64_t begin, end;
-    SplitRange(args.a.h, 1, thread, num_threads, &begin, &end);
+    SplitRange(args.a.h, 1, part, &begin, &end);
     float min = 0.0f, max = 0.0f;
     if (begin < end) {
       fn(args, static_cast<int>(n * args.a.h + begin), static_cast<int>(n * args.a.h + end), &min,
          &max);
     }
-    float* out = partial + (static_cast<int64_t>(n) * max_threads + thread) * 2;
+    float* out = partial + (static_cast<int64_t>(n) * max_parts + part.index) * 2;
     out[0] = min;
     out[1] = max;
   }
 }
 
-void DynamicQuantizeOp::Run(int thread, int num_threads) const {
+void DynamicQuantizeOp::Run(const StepPart& part) const {
   for (int n = 0; n < args.batch; ++n) {
     float min = 0.0f, max = 0.0f;  // The range always contains 0.
-    for (int t = 0; t < num_threads; ++t) {
-      const float* p = partial + (static_cast<int64_t>(n) * max_threads + t) * 2;
+    for (int t = 0; t < part.count; ++t) {
+      const float* p = partial + (static_cast<int64_t>(n) * max_parts + t) * 2;
       min = std::min(min, p[0]);
       max = std::max(max, p[1]);
     }
@@ -112,11 +110,11 @@ void DynamicQuantizeOp::Run(int thread, int num_threads) const {
     image.low = static_cast<float>(-range.zero_point);
     image.high = static_cast<float>(255 - range.zero_point);
     int64_t begin, end;
-    SplitRange(args.a.h, 1, thread, num_threads, &begin, &end);
+    SplitRange(args.a.h, 1, part, &begin, &end);
     if (begin < end) {
       fn(image, static_cast<int>(n * args.a.h + begin), static_cast<int>(n * args.a.h + end));
     }
-    if (thread == num_threads - 1) {
+    if (part.is_last()) {
       float* m = multiplier + static_cast<int64_t>(n) * channels;
       int32_t* b = bias + static_cast<int64_t>(n) * channels;
       for (int c = 0; c < channels; ++c) m[c] = range.scale * weight_scale[c];
@@ -140,52 +138,50 @@ void NextImage(int panels, kernels::ConvArgs* image) {
 }
 }  // namespace
 
-void HybridConvOp::Run(int thread, int num_threads) const {
-  const Share s = ShareOf(thread, num_threads, 1);
+void HybridConvOp::Run(const StepPart& part) const {
+  const Share s = ShareOf(part, 1);
   if (s.empty()) return;
-  kernels::ConvArgs image = ArgsOf(thread);
+  kernels::ConvArgs image = ArgsOf(part.index);
   for (int n = 0; n < batch; ++n) {
     fn(image, s.pixel_begin, s.pixel_end, s.panel_begin, s.panel_end);
     NextImage(panels, &image);
   }
 }
 
-void HybridWinogradOp::Run(int thread, int num_threads) const {
+void HybridWinogradOp::Run(const StepPart& part) const {
   kernels::WinogradArgs image = args;
   for (int n = 0; n < batch; ++n) {
-    RunShare(image, thread, num_threads);
+    RunShare(image, part);
     NextImage(panels, &image.conv);
   }
 }
 
 namespace {
 
-/// One thread's part of `items` (rows, images) of an operator whose function takes a range of them.
+/// A part of `items` (rows, images) of an operator whose function takes a range of them.
 template <typename Op>
-void RunPart(const Op& op, int64_t items, int thread, int num_threads) {
+void RunPart(const Op& op, int64_t items, const StepPart& part) {
   int64_t begin, end;
-  SplitRange(items, 1, thread, num_threads, &begin, &end);
+  SplitRange(items, 1, part, &begin, &end);
   if (begin < end) op.fn(op.args, static_cast<int>(begin), static_cast<int>(end));
 }
 
 }  // namespace
 
-void PoolOp::Run(int thread, int num_threads) const {
-  RunPart(*this, int64_t{args.batch} * args.output.h, thread, num_threads);
+void PoolOp::Run(const StepPart& part) const {
+  RunPart(*this, int64_t{args.batch} * args.output.h, part);
 }
 
-void GlobalPoolOp::Run(int thread, int num_threads) const {
-  RunPart(*this, args.batch, thread, num_threads);
+void GlobalPoolOp::Run(const StepPart& part) const { RunPart(*this, args.batch, part); }
+
+void EltwiseOp::Run(const StepPart& part) const {
+  RunPart(*this, int64_t{args.batch} * args.output.h, part);
 }
 
-void EltwiseOp::Run(int thread, int num_threads) const {
-  RunPart(*this, int64_t{args.batch} * args.output.h, thread, num_threads);
-}
-
-void RowOp::Run(int thread, int num_threads) const {
+void RowOp::Run(const StepPart& part) const {
   const int pixels = input.h * input.w;
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(batch) * pixels, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(batch) * pixels, 1, part, &begin, &end);
   for (int64_t i = begin; i < end; ++i) {
     const int n = static_cast<int>(i / pixels), p = static_cast<int>(i % pixels);
     const int y = p / input.w, x = p % input.w;
@@ -194,11 +190,11 @@ void RowOp::Run(int thread, int num_threads) const {
   }
 }
 
-void TfliteSoftmaxOp::Run(int thread, int num_threads) const {
+void TfliteSoftmaxOp::Run(const StepPart& part) const {
   const int pixels = input.h * input.w;
-  int16_t* const row = scratch + int64_t{thread} * input.c;
+  int16_t* const row = scratch + int64_t{part.index} * input.c;
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(batch) * pixels, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(batch) * pixels, 1, part, &begin, &end);
   for (int64_t i = begin; i < end; ++i) {
     const int n = static_cast<int>(i / pixels), p = static_cast<int>(i % pixels);
     const uint8_t* const in = input.pixel(n, p / input.w, p % input.w);
@@ -229,12 +225,12 @@ int Planes(const kernels::ActivationView& view) { return view.plane == 0 ? 1 : 2
 
 }  // namespace
 
-void CopyOp::Run(int thread, int num_threads) const {
+void CopyOp::Run(const StepPart& part) const {
   // Rows of the output that there is something to do for.
   const int first = clear_channels > 0 ? 0 : out_y, rows = clear_channels > 0 ? output.h : h;
   const int planes = Planes(output);
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(batch) * planes * rows, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(batch) * planes * rows, 1, part, &begin, &end);
   const bool whole_rows = step_x == 1 && step_c == 1 && in_c == 0 && out_c == 0 &&
                           clear_channels == 0 && input.pixel_stride == output.pixel_stride &&
                           c * element_size == input.pixel_stride;
@@ -275,9 +271,9 @@ void CopyOp::Run(int thread, int num_threads) const {
   }
 }
 
-void Int16CopyOp::Run(int thread, int num_threads) const {
+void Int16CopyOp::Run(const StepPart& part) const {
   int64_t begin, end;
-  SplitRange(static_cast<int64_t>(batch) * output.h, 1, thread, num_threads, &begin, &end);
+  SplitRange(static_cast<int64_t>(batch) * output.h, 1, part, &begin, &end);
   for (int64_t row = begin; row < end; ++row) {
     const int n = static_cast<int>(row / output.h), y = static_cast<int>(row % output.h);
     for (int x = 0; x < output.w; ++x) {
@@ -298,10 +294,10 @@ void Int16CopyOp::Run(int thread, int num_threads) const {
   }
 }
 
-void ReshapeOp::Run(int thread, int num_threads) const {
+void ReshapeOp::Run(const StepPart& part) const {
   const int planes = Planes(output);
   int64_t begin, end;
-  SplitRange(batch * planes, 1, thread, num_threads, &begin, &end);
+  SplitRange(batch * planes, 1, part, &begin, &end);
   for (int image = static_cast<int>(begin); image < end; ++image) {
     const int n = image / planes, plane = image % planes;
     int iy = 0, ix = 0, ic = 0;

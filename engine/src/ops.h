@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "engine/src/parallel.h"
 #include "engine/src/placement.h"
 #include "engine/src/tflite_rounding.h"
 #include "kernels/kernel_table.h"
@@ -50,12 +51,12 @@ class Op {
   virtual ~Op() = default;
   /// Called before each run, by one thread.
   virtual void SetBatch(int images) { batch = images; }
-  /// Writes part `thread` of `num_threads` of the output, which may take place on any thread.
-  virtual void Run(int thread, int num_threads) const = 0;
+  /// Writes a part of the output, which may take place on any thread.
+  virtual void Run(const StepPart& part) const = 0;
   /// With the padding around the output, which belongs to the last part.
-  void RunWithHalo(int thread, int num_threads) const {
-    if (thread == num_threads - 1) halo.Run(batch);
-    Run(thread, num_threads);
+  void RunWithHalo(const StepPart& part) const {
+    if (part.is_last()) halo.Run(batch);
+    Run(part);
   }
 
   std::vector<Slot> slots;
@@ -70,40 +71,40 @@ class Op {
 class ConvOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 
   kernels::ConvArgs args;
   kernels::ConvFn fn = nullptr;
   int panels = 0;
-  bool split_panels = false;   ///< Threads share output channels instead of pixels.
-  uint8_t* scratch = nullptr;  ///< [thread][kernels::kSplitScratchBytes] where `fn` needs it.
+  bool split_panels = false;   ///< Parts are output channels instead of pixels.
+  uint8_t* scratch = nullptr;  ///< [part][kernels::kSplitScratchBytes] where `fn` needs it.
 
  protected:
-  /// This thread's share of `images` images, which are all or one.
+  /// What a part is of `images` images, which are all or one.
   struct Share {
     int64_t pixel_begin, pixel_end;
     int panel_begin, panel_end;
     bool empty() const { return pixel_begin >= pixel_end || panel_begin >= panel_end; }
   };
-  Share ShareOf(int thread, int num_threads, int images) const;
-  kernels::ConvArgs ArgsOf(int thread) const;
+  Share ShareOf(const StepPart& part, int images) const;
+  kernels::ConvArgs ArgsOf(int part) const;
 };
 
 /// 3x3 convolution of stride 1 by Winograd's algorithm.
 class WinogradOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.conv.batch = images; }
-  void Run(int thread, int num_threads) const override { RunShare(args, thread, num_threads); }
+  void Run(const StepPart& part) const override { RunShare(args, part); }
 
   kernels::WinogradArgs args;
   kernels::WinogradFn fn = nullptr;
   int panels = 0;
-  uint8_t* scratch = nullptr;  ///< [thread][scratch_bytes]
+  uint8_t* scratch = nullptr;  ///< [part][scratch_bytes]
   int64_t scratch_bytes = 0;
 
  protected:
-  /// This thread's share of `images`, which are all or one.
-  void RunShare(const kernels::WinogradArgs& images, int thread, int num_threads) const;
+  /// What a part is of `images`, which are all or one.
+  void RunShare(const kernels::WinogradArgs& images, const StepPart& part) const;
 };
 
 /// Scale and zero point of one image, found at run time ("hybrid").
@@ -112,28 +113,28 @@ struct DynamicRange {
   int32_t zero_point = 0;
 };
 
-/// Range of each image of a float tensor, one partial result per thread.
+/// Range of each image of a float tensor, one partial result a part.
 class MinMaxOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 
   kernels::EltwiseArgs args;
   kernels::MinMaxFn fn = nullptr;
-  float* partial = nullptr;  ///< [batch][thread][2]
-  int max_threads = 1;
+  float* partial = nullptr;  ///< [batch][part][2]
+  int max_parts = 1;
 };
 
 /// Quantizes each image with its own range and prepares the convolution's epilogue.
 class DynamicQuantizeOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 
   kernels::EltwiseArgs args;
   kernels::EltwiseFn fn = nullptr;
   const float* partial = nullptr;
-  int max_threads = 1;
+  int max_parts = 1;
   bool non_negative = false;            ///< The range starts at 0: no zero point, no correction.
   const float* weight_scale = nullptr;  ///< [padded channels]
   const int32_t* weight_sum = nullptr;  ///< [padded channels]
@@ -147,20 +148,20 @@ class DynamicQuantizeOp : public Op {
 class HybridConvOp : public ConvOp {
  public:
   void SetBatch(int images) override { batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 };
 
 /// The same by Winograd's algorithm.
 class HybridWinogradOp : public WinogradOp {
  public:
   void SetBatch(int images) override { batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 };
 
 class PoolOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
   kernels::PoolArgs args;
   kernels::PoolFn fn = nullptr;
 };
@@ -168,7 +169,7 @@ class PoolOp : public Op {
 class GlobalPoolOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
   kernels::PoolArgs args;
   kernels::GlobalPoolFn fn = nullptr;
 };
@@ -176,7 +177,7 @@ class GlobalPoolOp : public Op {
 class EltwiseOp : public Op {
  public:
   void SetBatch(int images) override { batch = args.batch = images; }
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
   kernels::EltwiseArgs args;
   kernels::EltwiseFn fn = nullptr;
 };
@@ -184,7 +185,7 @@ class EltwiseOp : public Op {
 /// Softmax and other functions of the floats of each pixel.
 class RowOp : public Op {
  public:
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
   kernels::ActivationView input, output;
   kernels::RowFn fn = nullptr;
 };
@@ -193,10 +194,10 @@ class RowOp : public Op {
 class TfliteSoftmaxOp : public Op {
  public:
   explicit TfliteSoftmaxOp(float x_scale) : softmax_(x_scale) {}
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 
   kernels::ActivationView input, output;
-  int16_t* scratch = nullptr;  ///< A row for each thread.
+  int16_t* scratch = nullptr;  ///< A row for each part.
 
  private:
   TfliteSoftmax softmax_;
@@ -206,7 +207,7 @@ class TfliteSoftmaxOp : public Op {
 /// caller's buffers.
 class CopyOp : public Op {
  public:
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 
   kernels::ActivationView input, output;
   int element_size = 1;
@@ -221,7 +222,7 @@ class CopyOp : public Op {
 /// Between the caller's int16 and the two planes of a tensor, either of which is the input.
 class Int16CopyOp : public Op {
  public:
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
 
   kernels::ActivationView input, output;
 };
@@ -229,7 +230,7 @@ class Int16CopyOp : public Op {
 /// Copies elements in NHWC order between tensors of different shapes.
 class ReshapeOp : public Op {
  public:
-  void Run(int thread, int num_threads) const override;
+  void Run(const StepPart& part) const override;
   kernels::ActivationView input, output;
   int element_size = 1;
   int out_padded_c = 0;  ///< Channels of an output pixel as stored; the surplus is zeroed.

@@ -184,7 +184,7 @@ Status Planner::AddDynamicQuantization(Conv* c) {
   auto min_max = std::make_unique<MinMaxOp>();
   min_max->kernel = "min_max";
   min_max->fn = table_.min_max;
-  min_max->max_threads = options_.num_threads;
+  min_max->max_parts = options_.num_threads;
   min_max->args.count = from.c;
   ReadView(min_max.get(), "input", x, from.c, &min_max->args.a);
   UseWhole(min_max.get(), "range", partial, partial_bytes, true, &min_max->partial);
@@ -194,7 +194,7 @@ Status Planner::AddDynamicQuantization(Conv* c) {
   DynamicQuantizeOp* q = quantize.get();
   q->kernel = "quantize";
   q->fn = table_.quantize;
-  q->max_threads = options_.num_threads;
+  q->max_parts = options_.num_threads;
   q->non_negative = non_negative_[x];
   // Stored channels where both have them: whole registers.
   const int stored = c->in.stored_channels();

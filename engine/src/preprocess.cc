@@ -72,7 +72,7 @@ Preprocessor::Preprocessor(const Preprocessing& preprocessing, int height, int w
       resampler_(Resampler::Create(preprocessing.resampling, table)),
       buffers_(std::make_unique<Buffers>()) {
   if (num_threads_ == 1) return;
-  sharing_ = std::make_shared<StepSharing>(this, 1, num_threads_, /*end_all=*/false);
+  sharing_ = std::make_shared<StepSharing>(this, 1, num_threads_, StepSharing::Options{});
   workforce->Add(sharing_);
 }
 
@@ -135,17 +135,17 @@ void SwapRedAndBlue(T* pixels, int64_t count) {
 
 }  // namespace
 
-void Preprocessor::ResizePart(int part) {
+void Preprocessor::ResizePart(const StepPart& part) {
   const ResizeTask& t = task_;
   const int64_t row_bytes =
       int64_t{t.width} * t.channels * (preprocessing_.resampling.to_float ? 4 : 1);
   const int64_t resampler_scratch = RoundUp(resampler_->ScratchBytes(), 64);
-  uint8_t* scratch = buffers_->scratch.get() + part * (resampler_scratch + rows_scratch_);
+  uint8_t* scratch = buffers_->scratch.get() + part.index * (resampler_scratch + rows_scratch_);
   ImageRows all(*image_, work_channels_, preprocessing_.resampling.framework, kernels_.rows,
                 scratch);
   PartOfRows rows(&all, geometry_);
-  const auto begin = static_cast<int>(int64_t{t.height} * part / num_threads_),
-             end = static_cast<int>(int64_t{t.height} * (part + 1) / num_threads_);
+  int64_t begin, end;
+  SplitRange(t.height, 1, part, &begin, &end);
   if (begin == end) return;
   resampler_->Run(&rows, begin, end, scratch + rows_scratch_,
                   buffers_->resized.data() + begin * row_bytes);
@@ -174,7 +174,7 @@ Result<ResizedImage> Preprocessor::Resize(const Image& image) {
   if (sharing_ != nullptr && !workforce_->is_alone()) {
     workforce_->Do(sharing_.get(), 1);
   } else {
-    for (int part = 0; part < num_threads_; ++part) ResizePart(part);
+    for (int i = 0; i < num_threads_; ++i) ResizePart(StepPart::Of(i, num_threads_));
   }
 
   uint8_t* all = buffers_->resized.data();

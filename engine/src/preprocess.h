@@ -68,9 +68,9 @@ class Preprocessor final : public StepWork {
   struct Buffers;
 
   Status Prepare(const ResizeTask& task, int64_t rows_scratch);
-  /// Part `part` of the rows of the present image.
-  void ResizePart(int part);
-  void DoPart(size_t, int part) override { ResizePart(part); }
+  /// A part of the rows of the present image.
+  void ResizePart(const StepPart& part);
+  void DoPart(size_t, const StepPart& part) override { ResizePart(part); }
   void EndStep(size_t) override {}
   /// Nothing is padded or made of one channel.
   bool IsWhole(const ResizeTask& t) const {

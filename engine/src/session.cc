@@ -35,6 +35,9 @@ int ImagesAtOnce(const Graph& graph, int max_batch) {
   return static_cast<int>(std::clamp<int64_t>(kGroupBytes / most, 1, max_batch));
 }
 
+// Operators that take so much on average, some 10 us, are worth reading a clock twice a part.
+constexpr int64_t kBalancedMacs = 1'000'000;
+
 int64_t PlanBytes(const Plan& plan) {
   return plan.arena_bytes + plan.constant_bytes + plan.prepared_bytes;
 }
@@ -132,7 +135,10 @@ Result<std::unique_ptr<Session>> CreateSession(std::shared_ptr<const Model> mode
   impl->seconds.assign(steps, 0.0);
   if (num_threads > 1) {
     impl->workforce = std::make_unique<Workforce>(pool, options.executor, num_threads);
-    impl->sharing = std::make_shared<StepSharing>(impl.get(), steps, num_threads, options.profile);
+    StepSharing::Options sharing;
+    sharing.end_all = options.profile;
+    sharing.balance = model->Describe().macs > kBalancedMacs * static_cast<int64_t>(steps);
+    impl->sharing = std::make_shared<StepSharing>(impl.get(), steps, num_threads, sharing);
     impl->workforce->Add(impl->sharing);
   }
   const ModelDescription& d = model->Describe();
@@ -190,8 +196,8 @@ bool Session::Impl::IsCancelled() {
   return true;
 }
 
-void Session::Impl::DoPart(size_t step, int part) {
-  if (!IsCancelled()) plan->ops[step]->RunWithHalo(part, options.num_threads);
+void Session::Impl::DoPart(size_t step, const StepPart& part) {
+  if (!IsCancelled()) plan->ops[step]->RunWithHalo(part);
 }
 
 void Session::Impl::EndStep(size_t step) {
@@ -209,7 +215,7 @@ void Session::Impl::RunAlone() {
     for (size_t i = 0; i < ops.size(); ++i) {
       if (IsCancelled()) return;
       const Op& op = *ops[i];
-      op.RunWithHalo(0, 1);
+      op.RunWithHalo({});
       if (observer && op.node >= 0 && (i + 1 == ops.size() || ops[i + 1]->node != op.node)) {
         const TensorId id = GraphOf(*model).nodes[op.node].output;
         observer(id, plan->placements[id].view);

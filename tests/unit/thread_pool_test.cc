@@ -131,6 +131,40 @@ TEST_F(ThreadPoolTest, AnyNumberOfThreadsGivesTheSameBits) {
   }
 }
 
+// Parts of an operator become uneven where threads are.
+TEST(SessionParts, OfAnySizeGiveTheSameBits) {
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kHybrid,
+                                    Precision::kInt8, Precision::kInt16x8}) {
+    SCOPED_TRACE(PrecisionName(precision));
+    const auto model = *ModelFromGraph(SmallNetwork(precision));
+    std::vector<uint8_t> expected;
+    for (int threads = 1; threads <= 4; ++threads) {
+      SessionOptions options;
+      options.num_threads = threads;
+      options.max_batch = 3;
+      auto created = Session::Create(model, options);
+      ASSERT_TRUE(created.ok()) << created.status().message();
+      const std::unique_ptr<Session> session = std::move(*created);
+      std::vector<uint8_t> input(3 * model->Describe().inputs[0].num_bytes());
+      for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<uint8_t>(i * 7 % 64);
+      for (int turn = 0; turn < 6; ++turn) {
+        if (threads > 1) {
+          std::vector<float> shares;
+          for (int i = 0; i < threads; ++i)
+            shares.push_back(static_cast<float>(1 + (i + turn) % threads * turn * turn));
+          Internals::Of(*session).sharing->SetShares(shares);
+        }
+        std::vector<uint8_t> output(3 * model->Describe().outputs[0].num_bytes());
+        const void* in = input.data();
+        void* out = output.data();
+        ASSERT_TRUE(session->Run(&in, &out, 3).ok());
+        if (expected.empty()) expected = output;
+        ASSERT_EQ(output, expected) << threads << " threads, turn " << turn;
+      }
+    }
+  }
+}
+
 TEST_F(ThreadPoolTest, ThreadsEndWithTheSession) {
   if (access("/proc/self/task", R_OK) != 0) GTEST_SKIP() << "no /proc";
   EXPECT_TRUE(OctetThreads("State").empty());
