@@ -3,6 +3,7 @@
 #include "engine/src/thread_pool.h"
 
 #include <pthread.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -64,6 +65,41 @@ class HelperStack {
 
  private:
   pthread_attr_t attributes_;
+};
+
+/// While it lives, the calling thread is kept from one processor, as far as it may use others.
+/// Linux otherwise likes to wake a helper on its caller's, on which that goes on: the flower model,
+/// 10 frames a second on two processors of an AMD EPYC Zen 3, int8, took 3.2 to 4.9 ms on two
+/// threads, 2.9 with each on a processor of its own, 4.5 on one.
+class StayAway {
+ public:
+#if defined(__linux__)
+  explicit StayAway(int cpu) {
+    const pthread_t self = pthread_self();
+    // Fails on machines of more processors than a cpu_set_t has.
+    if (cpu < 0 || cpu >= CPU_SETSIZE || pthread_getaffinity_np(self, sizeof(all_), &all_) != 0 ||
+        !CPU_ISSET(cpu, &all_) || CPU_COUNT(&all_) == 1)
+      return;
+    others_ = all_;
+    CPU_CLR(cpu, &others_);
+    stays_ = pthread_setaffinity_np(self, sizeof(others_), &others_) == 0;
+  }
+  ~StayAway() {
+    cpu_set_t now;
+    // The host may have said something else meanwhile.
+    if (stays_ && pthread_getaffinity_np(pthread_self(), sizeof(now), &now) == 0 &&
+        CPU_EQUAL(&now, &others_))
+      pthread_setaffinity_np(pthread_self(), sizeof(all_), &all_);
+  }
+  static int Cpu() { return sched_getcpu(); }
+
+ private:
+  cpu_set_t all_, others_;
+  bool stays_ = false;
+#else
+  explicit StayAway(int) {}
+  static int Cpu() { return -1; }
+#endif
 };
 
 void NameThread() {
@@ -141,6 +177,7 @@ std::shared_ptr<const ThreadPool::Impl::List> ThreadPool::Impl::GetList() {
 }
 
 void ThreadPool::Impl::Call(int wanted) {
+  caller_cpu_.store(StayAway::Cpu(), std::memory_order_relaxed);
   calls_.fetch_add(1, std::memory_order_seq_cst);
   wanted = std::min(wanted, sleepers_.load(std::memory_order_seq_cst));
   for (int i = 0; i < wanted; ++i) calls_.notify_one();
@@ -182,7 +219,10 @@ void ThreadPool::Impl::Help(int index) {
     const auto called = [&] { return calls_.load(std::memory_order_seq_cst) != calls; };
     if (SpinUntil(called, kSpinTime)) continue;
     sleepers_.fetch_add(1, std::memory_order_seq_cst);
-    calls_.wait(calls, std::memory_order_seq_cst);
+    {
+      const StayAway from(caller_cpu_.load(std::memory_order_relaxed));
+      calls_.wait(calls, std::memory_order_seq_cst);
+    }
     sleepers_.fetch_sub(1, std::memory_order_seq_cst);
   }
 }

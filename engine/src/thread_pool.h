@@ -67,6 +67,7 @@ class ThreadPool::Impl {
   /// Counts what may be news for helpers that found nothing.
   alignas(64) std::atomic<uint32_t> calls_{0};
   std::atomic<int> sleepers_{0};
+  std::atomic<int> caller_cpu_{-1};  ///< Where Call was last called.
   std::atomic<bool> ends_{false};
 };
 

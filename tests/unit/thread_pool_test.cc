@@ -6,6 +6,7 @@
 #include <dlfcn.h>
 #include <gtest/gtest.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -192,6 +193,56 @@ TEST_F(ThreadPoolTest, HelpersSleepAndTakeNoSignals) {
   for (const std::string& blocked : OctetThreads("SigBlk"))
     EXPECT_TRUE(std::stoull(blocked, nullptr, 16) >> (SIGUSR1 - 1) & 1) << blocked;
 }
+
+#if defined(__linux__)
+// So that they do not wake up where it goes on. What the host says of its processors is theirs too.
+TEST_F(ThreadPoolTest, HelpersSleepAwayFromTheirCaller) {
+  cpu_set_t all;
+  ASSERT_EQ(sched_getaffinity(0, sizeof(all), &all), 0);
+  if (CPU_COUNT(&all) < 2) GTEST_SKIP() << "one processor";
+  const auto allowed = [](pid_t thread) {
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    EXPECT_EQ(sched_getaffinity(thread, sizeof(set), &set), 0);
+    return set;
+  };
+  const auto equal = [](const cpu_set_t& a, const cpu_set_t& b) { return CPU_EQUAL(&a, &b) != 0; };
+  const auto session = Make(2);
+  std::vector<std::string> ids;  // It gets its name when it begins.
+  ASSERT_TRUE(Eventually([&] { return (ids = OctetThreads("Pid")).size() == 1; }));
+  const pid_t helper = std::stoi(ids[0]);
+  int tried = 0;
+  for (int cpu = 0; cpu < CPU_SETSIZE && tried < 2; ++cpu) {
+    if (!CPU_ISSET(cpu, &all)) continue;
+    ++tried;
+    cpu_set_t own, others = all;
+    CPU_ZERO(&own);
+    CPU_SET(cpu, &own);
+    CPU_CLR(cpu, &others);
+    ASSERT_EQ(sched_setaffinity(0, sizeof(own), &own), 0);
+    // The helper may sleep while the caller comes here: it has seen this processor by the next run.
+    EXPECT_TRUE(Eventually([&] {
+      EXPECT_TRUE(Right(session.get()));
+      return equal(allowed(helper), others);
+    }));
+  }
+  ASSERT_EQ(sched_setaffinity(helper, sizeof(all), &all), 0);
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_TRUE(Right(session.get()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+  cpu_set_t one;
+  CPU_ZERO(&one);
+  CPU_SET(sched_getcpu(), &one);
+  ASSERT_EQ(sched_setaffinity(helper, sizeof(one), &one), 0);
+  for (int run = 0; run < 3; ++run) {
+    EXPECT_TRUE(Right(session.get()));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    EXPECT_TRUE(equal(allowed(helper), one));
+  }
+  sched_setaffinity(0, sizeof(all), &all);
+}
+#endif
 
 TEST_F(ThreadPoolTest, RefusedThreadsAreDoneWithout) {
 #ifdef OCTET_TSAN
