@@ -69,8 +69,9 @@ class ThreadPoolTest : public ::testing::Test {
     expected_ = new std::vector<uint8_t>(Answer(Make(1).get()));
   }
 
-  static std::unique_ptr<Session> Make(const SessionOptions& options) {
-    Result<std::unique_ptr<Session>> session = Session::Create(*model_, options);
+  static std::unique_ptr<Session> Make(const SessionOptions& options,
+                                       const std::shared_ptr<const Model>& model = *model_) {
+    Result<std::unique_ptr<Session>> session = Session::Create(model, options);
     EXPECT_TRUE(session.ok()) << session.status().message();
     return session.ok() ? std::move(*session) : nullptr;
   }
@@ -133,7 +134,7 @@ TEST_F(ThreadPoolTest, AnyNumberOfThreadsGivesTheSameBits) {
 }
 
 // Parts of an operator become uneven where threads are.
-TEST(SessionParts, OfAnySizeGiveTheSameBits) {
+TEST_F(ThreadPoolTest, PartsOfAnySizeGiveTheSameBits) {
   for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kHybrid,
                                     Precision::kInt8, Precision::kInt16x8}) {
     SCOPED_TRACE(PrecisionName(precision));
@@ -143,9 +144,8 @@ TEST(SessionParts, OfAnySizeGiveTheSameBits) {
       SessionOptions options;
       options.num_threads = threads;
       options.max_batch = 3;
-      auto created = Session::Create(model, options);
-      ASSERT_TRUE(created.ok()) << created.status().message();
-      const std::unique_ptr<Session> session = std::move(*created);
+      const auto session = Make(options, model);
+      ASSERT_NE(session, nullptr);
       std::vector<uint8_t> input(3 * model->Describe().inputs[0].num_bytes());
       for (size_t i = 0; i < input.size(); ++i) input[i] = static_cast<uint8_t>(i * 7 % 64);
       for (int turn = 0; turn < 6; ++turn) {
