@@ -22,7 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 
 /// Of a path NAME-00001-of-00004REST.
-struct Shard {
+struct ShardName {
   std::string before, index, count, after;
 
   std::string Path(int64_t i) const {
@@ -32,7 +32,7 @@ struct Shard {
   }
 };
 
-std::optional<Shard> ParseShard(const std::string& path) {
+std::optional<ShardName> ParseShardName(const std::string& path) {
   const auto digits = [&](size_t at) {
     return path.substr(at, path.find_first_not_of("0123456789", at) - at);
   };
@@ -40,11 +40,11 @@ std::optional<Shard> ParseShard(const std::string& path) {
   if (of == std::string::npos || of < 2) return std::nullopt;
   const size_t begin = path.find_last_not_of("0123456789", of - 1);
   if (begin == std::string::npos || path[begin] != '-' || begin + 1 == of) return std::nullopt;
-  Shard shard{path.substr(0, begin + 1), digits(begin + 1), digits(of + 4), ""};
+  ShardName shard{path.substr(0, begin + 1), digits(begin + 1), digits(of + 4), ""};
   shard.after = path.substr(of + 4 + shard.count.size());
   const bool sane = !shard.count.empty() && shard.count.size() <= 6 && shard.index.size() <= 6 &&
                     shard.after.find('/') == std::string::npos;
-  return sane ? std::optional<Shard>(std::move(shard)) : std::nullopt;
+  return sane ? std::optional<ShardName>(std::move(shard)) : std::nullopt;
 }
 
 constexpr const char* kWildcards = "*?[";
@@ -152,7 +152,7 @@ Result<std::vector<std::string>> RecordsIn(const std::string& folder) {
   std::map<std::string, std::string> sets;  // By what is common to their names, one of each.
   bool sharded = false;
   for (const std::string& path : records) {
-    const std::optional<Shard> shard = ParseShard(path);
+    const std::optional<ShardName> shard = ParseShardName(path);
     sharded = sharded || shard;
     sets.emplace(shard ? StrCat(shard->before, "*-of-", shard->count, shard->after) : path, path);
   }
@@ -170,7 +170,7 @@ Status CheckComplete(const std::vector<std::string>& paths) {
   const std::set<std::string> given(paths.begin(), paths.end());
   std::set<std::string> checked;
   for (const std::string& path : paths) {
-    const std::optional<Shard> shard = ParseShard(path);
+    const std::optional<ShardName> shard = ParseShardName(path);
     if (!shard || !checked.insert(shard->before + shard->count + shard->after).second) continue;
     for (int64_t i = 0, n = std::stoll(shard->count); i < n; ++i) {
       if (given.contains(shard->Path(i))) continue;
@@ -184,7 +184,7 @@ Status CheckComplete(const std::vector<std::string>& paths) {
 
 bool IsNamedAsTfRecord(const std::string& path) {
   const std::string name = fs::path(path).filename().string();
-  return name.find(".tfrecord") != std::string::npos || ParseShard(name);
+  return name.find(".tfrecord") != std::string::npos || ParseShardName(name);
 }
 
 Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>& paths,
