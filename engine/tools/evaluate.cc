@@ -205,7 +205,7 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, std::vector<std::stri
   }
   if (data.names.empty()) return InvalidArgument(StrCat(options.data[0], ": holds no sample"));
   data.description = dataset->description();
-  data.label_source = dataset->label_source();
+  data.label_source = dataset->label_evidence().Source();
   data.parts = dataset->parts();
   return data;
 }

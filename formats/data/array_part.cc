@@ -11,13 +11,17 @@
 namespace octet {
 namespace {
 
-class ArrayPart : public DatasetPart {
+class ArrayPart : public NumberedPart {
  public:
-  ArrayPart(std::string path, bool pixels) : path_(std::move(path)), pixels_(pixels) {}
+  ArrayPart(std::string path, int64_t count, bool pixels)
+      : path_(std::move(path)), pixels_(pixels) {
+    SetCount(count);
+  }
 
   Result<bool> Read(Sample* sample) override {
-    if (next_ == size) return false;
-    const int64_t index = next_++, count = height * width * channels;
+    OCTET_ASSIGN_OR_RETURN(const bool more, Skip());
+    if (!more) return false;
+    const int64_t count = height * width * channels;
     if (!reader_) {
       OCTET_ASSIGN_OR_RETURN(reader_, NpyReader::Open(path_));
     }
@@ -32,14 +36,13 @@ class ArrayPart : public DatasetPart {
       sample->float_channels = static_cast<int>(channels);
       OCTET_RETURN_IF_ERROR(reader_->ReadFloats(index * count, count, sample->float_data.data()));
     }
-    if (next_ == size) reader_.reset();
+    if (at_end()) reader_.reset();
     return true;
   }
 
-  Result<bool> Skip() override {
-    if (next_ == size) return false;
-    ++next_;
-    return true;
+  Status List(
+      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
+    return ListFile(path_, add);
   }
 
   int64_t height = 1, width = 1, channels = 1;
@@ -61,7 +64,6 @@ class ArrayPart : public DatasetPart {
   std::string path_;
   bool pixels_;
   std::optional<NpyReader> reader_;
-  int64_t next_ = 0;
 };
 
 }  // namespace
@@ -88,7 +90,7 @@ Result<std::unique_ptr<DatasetPart>> OpenArray(const std::string& path, bool raw
                                   "[n,height,width] or of four dimensions",
                                   pixels ? "; raw arrays are the input's own codes" : ""));
   }
-  auto part = std::make_unique<ArrayPart>(path, pixels);
+  auto part = std::make_unique<ArrayPart>(path, s[0], pixels);
   // [n,features] is [n,1,1,features], [n,height,width] has one channel.
   if (rank == 2) part->channels = s[1];
   if (rank >= 3) {
@@ -104,7 +106,6 @@ Result<std::unique_ptr<DatasetPart>> OpenArray(const std::string& path, bool raw
     return Unsupported(StrCat(path, ": holds ", found, ", at most ", kMaxImagePixels * 3,
                               " values per sample are read"));
   }
-  part->size = s[0];
   part->kind = pixels ? "NumPy files of images" : "NumPy files of prepared inputs";
   part->description = StrCat("NumPy file of ", s[0], pixels ? " images" : " prepared inputs");
   return std::unique_ptr<DatasetPart>(std::move(part));

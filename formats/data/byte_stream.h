@@ -30,6 +30,8 @@ class ByteStream {
   const std::string& path() const { return file_.path(); }
   bool compressed() const { return inflater_ != nullptr; }
 
+  int64_t file_size() const { return file_.size(); }
+
   /// Bytes up to the end; -1 when the file is compressed.
   int64_t left() const { return compressed() ? -1 : file_.size() - position_; }
 

@@ -130,7 +130,7 @@ std::vector<std::string> Glob(const fs::path& pattern) {
   return paths;
 }
 
-/// The TFRecord files of a folder; none when it has folders.
+/// The TFRecord or tar files of a folder; none when it has folders.
 Result<std::vector<std::string>> RecordsIn(const std::string& folder) {
   std::vector<std::string> records;
   std::string image;
@@ -141,11 +141,12 @@ Result<std::vector<std::string>> RecordsIn(const std::string& folder) {
     std::error_code type_error;
     if (name.starts_with(".")) continue;
     if (it->is_directory(type_error)) return std::vector<std::string>();
-    if (IsNamedAsTfRecord(name)) records.push_back(it->path().generic_string());
+    if (IsNamedAsTfRecord(name) || IsNamedAsTar(name))
+      records.push_back(it->path().generic_string());
     if (IsNamedAsImage(name)) image = name;
   }
   if (!records.empty() && !image.empty()) {
-    return InvalidArgument(StrCat(folder, ": holds both TFRecord files and images (", image,
+    return InvalidArgument(StrCat(folder, ": holds both files of records and images (", image,
                                   "), expected one or the other"));
   }
   std::sort(records.begin(), records.end());
@@ -166,6 +167,21 @@ Result<std::vector<std::string>> RecordsIn(const std::string& folder) {
   return records;
 }
 
+/// The shards that NAME@N stands for, as TensorFlow names them; nothing for another path.
+std::vector<std::string> NumberedShards(const std::string& path) {
+  const size_t at = path.rfind('@');
+  if (at == std::string::npos || at == 0 || path[at - 1] == '/') return {};
+  const std::string digits = path.substr(at + 1);
+  if (digits.empty() || digits.size() > 6 || digits[0] == '0' ||
+      digits.find_first_not_of("0123456789") != std::string::npos)
+    return {};
+  const std::string count = std::string(5 - std::min<size_t>(5, digits.size()), '0') + digits;
+  const ShardName name{path.substr(0, at) + "-", std::string(count.size(), '0'), count, ""};
+  std::vector<std::string> paths;
+  for (int64_t i = 0, n = std::stoll(digits); i < n; ++i) paths.push_back(name.Path(i));
+  return paths;
+}
+
 Status CheckComplete(const std::vector<std::string>& paths) {
   const std::set<std::string> given(paths.begin(), paths.end());
   std::set<std::string> checked;
@@ -184,7 +200,12 @@ Status CheckComplete(const std::vector<std::string>& paths) {
 
 bool IsNamedAsTfRecord(const std::string& path) {
   const std::string name = fs::path(path).filename().string();
+  if (IsNamedAsTar(name)) return false;
   return name.find(".tfrecord") != std::string::npos || ParseShardName(name);
+}
+
+bool IsNamedAsTar(const std::string& path) {
+  return path.ends_with(".tar") || path.ends_with(".tar.gz") || path.ends_with(".tgz");
 }
 
 Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>& paths,
@@ -197,6 +218,15 @@ Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>&
     if (!fs::exists(path, error) && path.find_first_of(kWildcards) != std::string::npos) {
       found = Glob(path);
       if (found.empty()) return NotFound(StrCat(path, ": nothing matches this pattern"));
+    }
+    if (std::vector<std::string> shards = NumberedShards(path);
+        !shards.empty() && !fs::exists(path, error)) {
+      for (const std::string& shard : shards) {
+        if (fs::exists(shard, error)) continue;
+        return NotFound(
+            StrCat(shard, ": this shard is missing, ", shards.size(), " were expected"));
+      }
+      found = std::move(shards);
     }
     for (const std::string& one : found) {
       std::vector<std::string> records;

@@ -15,7 +15,8 @@ namespace octet {
 bool MatchesPattern(std::string_view pattern, std::string_view name);
 
 /// Puts in the place of a pattern ('*', '?', '[...]'; a file of just that name goes first) what it
-/// matches, and in that of a folder of TFRecord files those, each sorted by bytes. With `complete`,
+/// matches, in that of NAME@N the N shards NAME-0000i-of-0000N, and in that of a folder of TFRecord
+/// or tar files those, each sorted by bytes. With `complete`,
 /// shards NAME-i-of-n must all be there, except where one path names just one. Errors: kNotFound
 /// for a pattern without a match and for a shard that is missing; kInvalidArgument for no path, a
 /// file given twice, and a folder of several sets of shards.

@@ -14,6 +14,8 @@
 #include "formats/data/data_paths.h"
 #include "formats/data/dataset_part.h"
 #include "formats/data/npy.h"
+#include "formats/data/sha256.h"
+#include "formats/data/tar.h"
 #include "formats/data/tfrecord.h"
 
 namespace octet {
@@ -34,20 +36,64 @@ Result<std::unique_ptr<DatasetPart>> OpenPart(const std::string& path, LabelMatc
   if (LooksLikeNpy(start)) return OpenArray(path, options.raw);
   // With the right name a damaged file is opened as well, so that the error names what it is not.
   if (DetectImageFormat(start) != ImageFormat::kUnknown || IsNamedAsImage(path))
-    return OpenImage(path);
+    return MakeImages({path});
+  const Counting counting = options.max_samples > 0  ? Counting::kAll
+                            : options.shard.is_all() ? Counting::kIfFast
+                                                     : Counting::kNone;
+  if (IsNamedAsTar(path) || IsTarFile(path)) return OpenTar(path, matcher, counting);
   if (IsTfRecordFile(path) || IsNamedAsTfRecord(path))
-    return OpenTfRecords(path, matcher, options.max_samples > 0);
+    return OpenTfRecords(path, matcher, counting);
   return Unsupported(StrCat(path,
-                            ": not a data set, expected a TFRecord file, an .npy file, a "
-                            "JPEG, PNG, BMP or PNM image, or a folder of images"));
+                            ": not a data set, expected a TFRecord file, a tar file, an .npy file, "
+                            "a JPEG, PNG, BMP or PNM image, or a folder of images"));
 }
 
 }  // namespace
 
+Status ListFile(const std::string& path,
+                const std::function<void(const std::string& name, int64_t bytes)>& add) {
+  OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
+  add(fs::path(path).filename().string(), file.size());
+  return OkStatus();
+}
+
 Dataset::Dataset() = default;
 Dataset::~Dataset() = default;
 
-std::string Dataset::label_source() const { return matcher_ ? matcher_->Source() : "none"; }
+LabelEvidence Dataset::label_evidence() const {
+  return matcher_ ? matcher_->evidence() : LabelEvidence();
+}
+
+Status Dataset::OpenParts(const std::vector<std::string>& paths, const DatasetOptions& options) {
+  std::vector<std::string> images;
+  const auto add = [&](std::unique_ptr<DatasetPart> part, const std::string& path) {
+    if (part->size == 0) return InvalidArgument(StrCat(path, ": the data set is empty"));
+    if (!parts_.empty() && part->kind != parts_[0]->kind && !options.any_kind) {
+      return InvalidArgument(StrCat(path, ": is a ", part->description, ", ", paths[0], " a ",
+                                    parts_[0]->description, "; expected data of one kind"));
+    }
+    total_ = total_ < 0 || part->size < 0 ? -1 : total_ + part->size;
+    parts_.push_back(std::move(part));
+    return OkStatus();
+  };
+  const auto add_images = [&] {
+    if (images.empty()) return OkStatus();
+    std::unique_ptr<DatasetPart> part = MakeImages(std::exchange(images, {}));
+    return add(std::move(part), "");
+  };
+  for (const std::string& path : paths) {
+    std::error_code error;
+    if (options.any_kind && IsNamedAsImage(path) && !fs::is_directory(path, error)) {
+      images.push_back(path);
+      continue;
+    }
+    OCTET_RETURN_IF_ERROR(add_images());
+    OCTET_ASSIGN_OR_RETURN(std::unique_ptr<DatasetPart> part,
+                           OpenPart(path, matcher_.get(), options));
+    OCTET_RETURN_IF_ERROR(add(std::move(part), path));
+  }
+  return add_images();
+}
 
 Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions& options) {
   if (options.need_labels || !options.npy_labels.empty())
@@ -55,17 +101,7 @@ Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> files,
                          ExpandDataPaths(paths, options.need_labels));
   total_ = 0;
-  for (const std::string& path : files) {
-    OCTET_ASSIGN_OR_RETURN(std::unique_ptr<DatasetPart> part,
-                           OpenPart(path, matcher_.get(), options));
-    if (part->size == 0) return InvalidArgument(StrCat(path, ": the data set is empty"));
-    if (!parts_.empty() && part->kind != parts_[0]->kind) {
-      return InvalidArgument(StrCat(path, ": is a ", part->description, ", ", files[0], " a ",
-                                    parts_[0]->description, "; expected data of one kind"));
-    }
-    total_ = total_ < 0 || part->size < 0 ? -1 : total_ + part->size;
-    parts_.push_back(std::move(part));
-  }
+  OCTET_RETURN_IF_ERROR(OpenParts(files, options));
   const bool arrays = parts_[0]->kind.starts_with("NumPy");
   if (options.raw && !arrays)
     return InvalidArgument(
@@ -79,10 +115,39 @@ Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions
   description_ =
       parts_.size() == 1 ? parts_[0]->description : StrCat(parts_.size(), " ", parts_[0]->kind);
   if (parts_.size() > 1 && total_ >= 0) description_ += StrCat(" of ", total_, " samples");
+  const bool one_kind = std::all_of(parts_.begin(), parts_.end(), [&](const auto& part) {
+    return part->kind == parts_[0]->kind;
+  });
+  kind_ = one_kind ? parts_[0]->kind : "files and folders";
+  if (!options.shard.is_all()) Restrict(options.shard);
   max_samples_ = options.max_samples;
   decoding_ = options.decoding;
   size_ = total_ >= 0 && max_samples_ > 0 ? std::min(total_, max_samples_) : total_;
   return OkStatus();
+}
+
+void Dataset::Restrict(const Shard& shard) {
+  int64_t extent = 0, from = 0;
+  for (const auto& part : parts_) extent += part->extent;
+  const int64_t begin = shard.Begin(extent), end = shard.End(extent);
+  total_ = 0;
+  for (const auto& part : parts_) {
+    part->Restrict(begin - from, end - from);
+    from += part->extent;
+    total_ = total_ < 0 || part->size < 0 ? -1 : total_ + part->size;
+  }
+}
+
+Result<std::string> Dataset::Fingerprint() const {
+  Sha256 hash;
+  for (const auto& part : parts_) {
+    hash.Add(StrCat(part->kind, "\n"));
+    OCTET_RETURN_IF_ERROR(part->List([&](const std::string& name, int64_t bytes) {
+      hash.Add(StrCat(name, "\t", bytes, "\n"));
+    }));
+  }
+  for (const int label : npy_labels_) hash.Add(StrCat(label, "\n"));
+  return hash.Hex();
 }
 
 Status Dataset::ReadLabels(const std::string& path) {
@@ -98,6 +163,10 @@ Status Dataset::ReadLabels(const std::string& path) {
     OCTET_ASSIGN_OR_RETURN(const int found, matcher_->OfNumber(label));
     npy_labels_.push_back(found);
   }
+  for (int64_t first = 0; const auto& part : parts_) {
+    first_label_.push_back(first);
+    first += part->size;
+  }
   return OkStatus();
 }
 
@@ -105,7 +174,9 @@ Result<bool> Dataset::ReadNext(Sample* sample) {
   for (; part_ < parts_.size(); ++part_) {
     OCTET_ASSIGN_OR_RETURN(const bool more, parts_[part_]->Read(sample));
     if (!more) continue;
-    if (!npy_labels_.empty()) sample->label = npy_labels_[static_cast<size_t>(position_ - 1)];
+    if (!npy_labels_.empty()) {
+      sample->label = npy_labels_[static_cast<size_t>(first_label_[part_] + parts_[part_]->index)];
+    }
     return true;
   }
   return false;
@@ -159,6 +230,8 @@ Result<std::unique_ptr<Dataset>> OpenDataset(const std::vector<std::string>& pat
   if (options.max_samples < 0) {
     return InvalidArgument(StrCat("max_samples is ", options.max_samples, ", expected at least 0"));
   }
+  if (options.max_samples > 0 && !options.shard.is_all())
+    return InvalidArgument("a shard is of all samples, expected no max_samples");
   std::unique_ptr<Dataset> dataset(new Dataset);
   OCTET_RETURN_IF_ERROR(dataset->Open(paths, options));
   return dataset;

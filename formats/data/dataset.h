@@ -9,6 +9,8 @@
 
 #include "formats/base/status.h"
 #include "formats/data/image.h"
+#include "formats/data/label_matcher.h"
+#include "formats/data/shard.h"
 
 namespace octet {
 
@@ -48,11 +50,17 @@ struct DatasetOptions {
   bool need_labels = false;
   /// .npy arrays of uint8 are codes, given as `float_data`, instead of pixels.
   bool raw = false;
+  /// A part of all samples; only without `max_samples`. Records are shared by the bytes in front of
+  /// them, so that files in which none is wanted are not opened, but compressed files as a whole;
+  /// images and arrays by their number.
+  Shard shard = {};
+  /// Files and folders of any kind may be mixed, and images that are named alone need not be there
+  /// before they are read.
+  bool any_kind = false;
   Decoding decoding = {};  ///< For Next.
 };
 
 class DatasetPart;
-class LabelMatcher;
 
 /// Streams samples in a fixed order with bounded memory: one sample, and the list of file names of
 /// a folder. ReadAhead (read_ahead.h) decodes on all cores.
@@ -62,19 +70,24 @@ class Dataset {
   Dataset(const Dataset&) = delete;
   Dataset& operator=(const Dataset&) = delete;
 
-  /// Number of samples that Next will give; -1 when unknown (a damaged TFRecord file, a compressed
-  /// one without `max_samples`).
+  /// Number of samples that Next will give; -1 when unknown (a damaged file of records, a
+  /// compressed one without `max_samples`, a shard of records).
   int64_t size() const { return size_; }
 
   /// What it is, for people, e.g. "TFRecord file of 50 records".
   const std::string& description() const { return description_; }
 
-  /// Files and folders that are read one after the other.
+  /// Files and folders of all shards.
   int64_t parts() const { return static_cast<int64_t>(parts_.size()); }
+  /// What they are, in the plural, e.g. "TFRecord files".
+  const std::string& kind() const { return kind_; }
+  /// SHA-256 of all their names (inside folders, without the folders they are in) and sizes, and of
+  /// the labels of .npy data, in hexadecimal digits: the same for every shard of the same data.
+  /// Errors: kNotFound, kIo.
+  Result<std::string> Fingerprint() const;
 
-  /// What told the labels of the samples so far, e.g. "labels from 1, by image/class/text",
-  /// "folders by number", "none".
-  std::string label_source() const;
+  /// What told the labels of the samples so far.
+  LabelEvidence label_evidence() const;
 
   /// Reads the next sample; false at the end. Photos stay `encoded`. Errors (a NaN or infinity in
   /// `float_data` is one) name the file and record; after one, the next call goes on with the next
@@ -90,6 +103,8 @@ class Dataset {
   Dataset();
 
   Status Open(const std::vector<std::string>& paths, const DatasetOptions& options);
+  Status OpenParts(const std::vector<std::string>& paths, const DatasetOptions& options);
+  void Restrict(const Shard& shard);
   Status ReadLabels(const std::string& path);
   Result<bool> ReadNext(Sample* sample);
   Result<bool> SkipNext();
@@ -100,16 +115,20 @@ class Dataset {
   std::vector<int> npy_labels_;
   size_t part_ = 0;  ///< That is being read.
   Decoding decoding_;
+  std::string kind_;
+  std::vector<int64_t> first_label_;  ///< In npy_labels_, of each part.
   int64_t total_ = -1, size_ = -1, max_samples_ = 0;
   int64_t position_ = 0;  ///< Samples read or skipped.
   int64_t given_ = 0;     ///< Samples read.
 };
 
-/// Opens files and folders of one kind, one after the other; each path may be a pattern, or a
-/// folder of TFRecord files (data_paths.h). By content:
+/// Opens files and folders of one kind, one after the other; each path may be a pattern, shards as
+/// NAME@N, or a folder of TFRecord or tar files (data_paths.h). By content:
 ///  - a TFRecord file, also compressed by gzip or zlib, of tf.train.Example with image/encoded and
 ///    optionally image/class/label, image/class/text, image/filename, or the names of TensorFlow
 ///    Datasets (ReadImageExample);
+///  - a tar file, also compressed, of images, as WebDataset has them: members of one name up to the
+///    first dot are one sample, with its class's number in .cls;
 ///  - a folder whose subfolders hold the images of one class each;
 ///  - a folder of images without labels;
 ///  - an .npy file: uint8 [n,height,width,3 or 1] or [n,height,width] images, or prepared inputs of

@@ -16,19 +16,21 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// Image files known beforehand: folders, and a single image.
-class ImagePart : public DatasetPart {
+/// Image files known beforehand: those of a folder, and single ones. A million of them is a list of
+/// some 50 MB.
+class ImagePart : public NumberedPart {
  public:
   struct Entry {
-    std::string path;
-    std::string name;
+    std::string name;  ///< Inside the folder.
     int label = -1;
   };
 
-  static std::unique_ptr<DatasetPart> Make(std::vector<Entry> entries, std::string description,
-                                           std::string kind) {
+  /// `root` is the folder; empty for single images.
+  static std::unique_ptr<DatasetPart> Make(const std::string& root, std::vector<Entry> entries,
+                                           std::string description, std::string kind) {
     auto part = std::make_unique<ImagePart>();
-    part->size = static_cast<int64_t>(entries.size());
+    part->SetCount(static_cast<int64_t>(entries.size()));
+    part->root_ = root;
     part->entries_ = std::move(entries);
     part->description = std::move(description);
     part->kind = std::move(kind);
@@ -36,24 +38,25 @@ class ImagePart : public DatasetPart {
   }
 
   Result<bool> Read(Sample* sample) override {
-    if (next_ == entries_.size()) return false;
-    const Entry& entry = entries_[next_++];
+    OCTET_ASSIGN_OR_RETURN(const bool more, Skip());
+    if (!more) return false;
+    const Entry& entry = entries_[static_cast<size_t>(index)];
     sample->name = entry.name;
     sample->label = entry.label;
-    sample->origin = entry.path;
-    OCTET_ASSIGN_OR_RETURN(sample->encoded, ReadFileBytes(entry.path, kMaxImageFileBytes));
+    sample->origin = (root_ / entry.name).string();
+    OCTET_ASSIGN_OR_RETURN(sample->encoded, ReadFileBytes(sample->origin, kMaxImageFileBytes));
     return true;
   }
 
-  Result<bool> Skip() override {
-    if (next_ == entries_.size()) return false;
-    ++next_;
-    return true;
+  Status List(
+      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
+    for (const Entry& entry : entries_) add(entry.name, -1);
+    return OkStatus();
   }
 
  private:
+  fs::path root_;
   std::vector<Entry> entries_;
-  size_t next_ = 0;
 };
 
 struct Listing {
@@ -90,8 +93,11 @@ bool IsNamedAsImage(const std::string& path) {
   return false;
 }
 
-Result<std::unique_ptr<DatasetPart>> OpenImage(const std::string& path) {
-  return ImagePart::Make({{path, path}}, "one image", "images");
+std::unique_ptr<DatasetPart> MakeImages(std::vector<std::string> paths) {
+  std::vector<ImagePart::Entry> entries;
+  for (std::string& path : paths) entries.push_back({std::move(path)});
+  std::string description = entries.size() == 1 ? "one image" : StrCat(entries.size(), " images");
+  return ImagePart::Make("", std::move(entries), std::move(description), "images");
 }
 
 Result<std::unique_ptr<DatasetPart>> OpenFolder(const std::string& path, LabelMatcher* labels) {
@@ -107,19 +113,18 @@ Result<std::unique_ptr<DatasetPart>> OpenFolder(const std::string& path, LabelMa
       continue;
     }
     for (const std::string& image : inner.images) {
-      entries.push_back({(root / folder / image).string(), folder + "/" + image,
-                         static_cast<int>(classes.size())});
+      entries.push_back({folder + "/" + image, static_cast<int>(classes.size())});
     }
     classes.push_back(folder);
   }
   if (classes.empty()) {
-    for (const std::string& image : top.images) entries.push_back({(root / image).string(), image});
+    for (const std::string& image : top.images) entries.push_back({image});
     if (entries.empty()) {
       return InvalidArgument(
           StrCat(path, ": no images (JPEG, PNG, BMP, PNM) and no TFRecord files in this folder"));
     }
     std::string description = StrCat("folder of ", entries.size(), " images without labels");
-    return ImagePart::Make(std::move(entries), std::move(description), "folders of images");
+    return ImagePart::Make(path, std::move(entries), std::move(description), "folders of images");
   }
   if (!without_images.empty())
     return InvalidArgument(StrCat(path, ": folder '", without_images, "' holds no images"));
@@ -136,7 +141,7 @@ Result<std::unique_ptr<DatasetPart>> OpenFolder(const std::string& path, LabelMa
   for (ImagePart::Entry& entry : entries) entry.label = label_of[static_cast<size_t>(entry.label)];
   std::string description =
       StrCat("folder of ", entries.size(), " images in ", classes.size(), " classes");
-  return ImagePart::Make(std::move(entries), std::move(description), "folders of classes");
+  return ImagePart::Make(path, std::move(entries), std::move(description), "folders of classes");
 }
 
 }  // namespace octet

@@ -1,6 +1,6 @@
 // Labels are indexed twice, exactly and alike; a name that is there exactly is not looked for
 // otherwise. Of a model with labels, the first record with a number decides whether numbers count
-// from 0 or 1 (first_); all others must agree.
+// from 0 or 1 (evidence_.first); all others must agree.
 #include "formats/data/label_matcher.h"
 
 #include <algorithm>
@@ -68,7 +68,7 @@ Status LabelMatcher::CheckRange(int64_t number) const {
 
 Result<int> LabelMatcher::OfNumber(int64_t number) {
   OCTET_RETURN_IF_ERROR(CheckRange(number));
-  if (number >= 0) sources_.insert("number");
+  if (number >= 0) evidence_.sources.insert("number");
   return static_cast<int>(number);
 }
 
@@ -112,7 +112,7 @@ Result<std::vector<int>> LabelMatcher::OfFolders(const std::vector<std::string>&
           StrCat("folders '", other->second, "' and '", name, "' are both class ", classes.back()));
     }
   }
-  sources_.insert(by_number ? "folders by number" : "folders by name");
+  evidence_.sources.insert(by_number ? "folders by number" : "folders by name");
   return classes;
 }
 
@@ -135,21 +135,21 @@ Result<int> LabelMatcher::ByText(std::optional<int64_t> number, std::string_view
       return InvalidArgument(
           StrCat(record, "the model's labels ", found[0], " and ", found[1], ", and no number"));
     }
-    sources_.insert("image/class/text");
+    evidence_.sources.insert("image/class/text");
     return found[0];
   }
   for (const int first : {0, 1}) {
     const int64_t index = *number - first;
     if (std::find(found.begin(), found.end(), index) == found.end()) continue;
-    if (first_.value_or(first) != first) continue;
-    first_ = first;
-    sources_.insert(first == 0 ? "image/class/label and image/class/text"
-                               : "labels from 1, by image/class/text");
+    if (evidence_.first.value_or(first) != first) continue;
+    evidence_.first = first;
+    evidence_.sources.insert(first == 0 ? "image/class/label and image/class/text"
+                                        : "labels from 1, by image/class/text");
     return static_cast<int>(index);
   }
   return InvalidArgument(StrCat(record, "which is the model's label ", found[0], "; ",
-                                name(*number - first_.value_or(0)),
-                                first_ == 1 ? " (labels before count from 1)" : ""));
+                                name(*number - evidence_.first.value_or(0)),
+                                evidence_.first == 1 ? " (labels before count from 1)" : ""));
 }
 
 Result<int> LabelMatcher::WithoutLabels(std::optional<int64_t> number,
@@ -159,14 +159,14 @@ Result<int> LabelMatcher::WithoutLabels(std::optional<int64_t> number,
   }
   OCTET_RETURN_IF_ERROR(CheckRange(*number));
   if (text) {
-    const auto [before, is_new] = texts_.emplace(*number, *text);
+    const auto [before, is_new] = evidence_.texts.emplace(*number, *text);
     if (!is_new && before->second != *text) {
       return InvalidArgument(StrCat("has label ", *number, " and the text '", *text,
                                     "', records before have the text '", before->second,
                                     "' for it"));
     }
   }
-  sources_.insert("image/class/label");
+  evidence_.sources.insert("image/class/label");
   return static_cast<int>(*number);
 }
 
@@ -177,19 +177,35 @@ Result<int> LabelMatcher::OfRecord(std::optional<int64_t> number,
   if (labels_.empty()) return WithoutLabels(number, text);
   if (text) return ByText(number, *text);
   OCTET_RETURN_IF_ERROR(CheckRange(*number));
-  if (first_.value_or(0) != 0) {
+  if (evidence_.first.value_or(0) != 0) {
     return InvalidArgument(
         StrCat("has label ", *number, " and no text; labels before count from 1, by their texts"));
   }
-  first_ = 0;
-  sources_.insert("image/class/label");
+  evidence_.first = 0;
+  evidence_.sources.insert("image/class/label");
   return static_cast<int>(*number);
 }
 
-std::string LabelMatcher::Source() const {
+std::string LabelEvidence::Source() const {
   std::string s;
-  for (const std::string& source : sources_) s += (s.empty() ? "" : "; ") + source;
+  for (const std::string& source : sources) s += (s.empty() ? "" : "; ") + source;
   return s.empty() ? "none" : s;
+}
+
+Status LabelEvidence::Merge(const LabelEvidence& other) {
+  if (first && other.first && *first != *other.first)
+    return InvalidArgument(
+        StrCat("its labels count from ", *other.first, ", those before from ", *first));
+  for (const auto& [number, text] : other.texts) {
+    const auto [before, is_new] = texts.emplace(number, text);
+    if (!is_new && before->second != text) {
+      return InvalidArgument(StrCat("its label ", number, " has the text '", text,
+                                    "', that of those before '", before->second, "'"));
+    }
+  }
+  if (other.first) first = other.first;
+  sources.insert(other.sources.begin(), other.sources.end());
+  return OkStatus();
 }
 
 }  // namespace octet

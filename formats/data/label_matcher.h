@@ -14,6 +14,19 @@
 
 namespace octet {
 
+/// What samples told of how they name their classes.
+struct LabelEvidence {
+  std::optional<int> first;              ///< What numbers beside labels count from, if known.
+  std::map<int64_t, std::string> texts;  ///< Of numbers, for a model without labels.
+  std::set<std::string> sources;
+
+  /// Adds that of another part of the same data. Errors: kInvalidArgument when the two contradict
+  /// each other.
+  Status Merge(const LabelEvidence& other);
+  /// E.g. "labels from 1, by image/class/text", "folders by number", "none".
+  std::string Source() const;
+};
+
 /// Compares what a data set calls its classes with the model's labels. One object sees the whole
 /// data set, so that its parts cannot contradict each other. What has more than one reading, or
 /// none, is an error (kInvalidArgument) that names both sides.
@@ -34,9 +47,7 @@ class LabelMatcher {
   /// Of a number that stands for itself; -1 is none.
   Result<int> OfNumber(int64_t number);
 
-  /// What told the labels so far, e.g. "labels from 1, by image/class/text", "folders by number",
-  /// "none".
-  std::string Source() const;
+  const LabelEvidence& evidence() const { return evidence_; }
 
  private:
   Status CheckRange(int64_t number) const;
@@ -49,9 +60,7 @@ class LabelMatcher {
 
   std::vector<std::string> labels_;
   std::map<std::string, std::vector<int>, std::less<>> exact_, alike_;
-  std::optional<int> first_;  ///< What the numbers of records count from; unknown before the first.
-  std::map<int64_t, std::string> texts_;  ///< Of numbers, for a model without labels.
-  std::set<std::string> sources_;
+  LabelEvidence evidence_;
 };
 
 }  // namespace octet

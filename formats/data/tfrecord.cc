@@ -167,7 +167,7 @@ Result<int64_t> TfRecordReader::Read(std::span<uint8_t> out) {
   return count;
 }
 
-Result<bool> TfRecordReader::Advance(std::vector<uint8_t>* record) {
+Result<bool> TfRecordReader::Advance(std::vector<uint8_t>* record, Status* damaged) {
   std::array<uint8_t, kHeaderBytes> header;
   const int64_t left = stream_.left();
   OCTET_ASSIGN_OR_RETURN(const int64_t found, Read(header));
@@ -199,7 +199,8 @@ Result<bool> TfRecordReader::Advance(std::vector<uint8_t>* record) {
     const uint32_t stored = Little32(record->data() + size);
     record->resize(static_cast<size_t>(size));
     if (MaskCrc(Crc32c(*record)) != stored) {
-      return Error(StatusCode::kCorrupt, StrCat(": the checksum of its ", size, " bytes is wrong"));
+      *damaged =
+          Error(StatusCode::kCorrupt, StrCat(": the checksum of its ", size, " bytes is wrong"));
     }
   }
   offset_ += total;
@@ -209,8 +210,10 @@ Result<bool> TfRecordReader::Advance(std::vector<uint8_t>* record) {
 
 Result<bool> TfRecordReader::Next(std::vector<uint8_t>* record) {
   if (!error_.ok()) return error_;
-  Result<bool> more = Advance(record);
+  Status damaged;
+  Result<bool> more = Advance(record, &damaged);
   if (!more.ok()) error_ = more.status();
+  if (!damaged.ok()) return damaged;
   return more;
 }
 

@@ -29,8 +29,9 @@ class TfRecordReader {
   static Result<std::unique_ptr<TfRecordReader>> Open(const std::string& path);
 
   /// Reads the next record into `record`; false at the end. Errors: kCorrupt (truncated, checksum),
-  /// kUnsupported (longer than kMaxRecordBytes), kIo. After an error every call returns the same
-  /// error.
+  /// kUnsupported (longer than kMaxRecordBytes), kIo. Behind a record whose data has a wrong
+  /// checksum the next call goes on; after any other error nothing is known of what follows
+  /// (is_lost), and every call returns the same error.
   Result<bool> Next(std::vector<uint8_t>* record);
 
   /// As Next without checking the data's checksum, and without reading it where it can be helped.
@@ -41,6 +42,8 @@ class TfRecordReader {
   int64_t CountRecords() const;
 
   bool compressed() const { return stream_.compressed(); }
+  bool is_lost() const { return !error_.ok(); }
+  int64_t file_size() const { return stream_.file_size(); }
 
   /// Records read or skipped so far, and the offset of the next one.
   int64_t records() const { return records_; }
@@ -52,7 +55,8 @@ class TfRecordReader {
   /// About the record that is being read.
   Status Error(StatusCode code, const std::string& problem) const;
   Result<int64_t> Read(std::span<uint8_t> out);
-  Result<bool> Advance(std::vector<uint8_t>* record);
+  /// `damaged`: what is wrong with the record's data, when its end is known.
+  Result<bool> Advance(std::vector<uint8_t>* record, Status* damaged);
 
   ByteStream stream_;
   int64_t offset_ = 0;

@@ -1,6 +1,7 @@
 // TFRecord files as parts of a data set. Features are views of the record, of which the photo and
 // its name are copied out.
 #include <filesystem>
+#include <limits>
 #include <utility>
 
 #include "formats/base/macros.h"
@@ -16,37 +17,65 @@ class TfRecordPart : public DatasetPart {
   TfRecordPart(std::string path, LabelMatcher* labels) : path_(std::move(path)), labels_(labels) {}
 
   Result<bool> Read(Sample* sample) override {
-    if (std::exchange(damaged_, true)) return End();  // Nothing is known of what is behind.
-    OCTET_RETURN_IF_ERROR(Open());
-    const int64_t index = reader_->records(), offset = reader_->offset();
-    OCTET_ASSIGN_OR_RETURN(const bool more, reader_->Next(&record_));
-    damaged_ = false;
-    if (!more) return End();
-    const std::string record = StrCat(path_, ": record ", index, " at byte ", offset);
-    OCTET_RETURN_IF_ERROR(Fill(index, sample).WithContext(record));
+    OCTET_ASSIGN_OR_RETURN(const bool more, Open());
+    if (!more) return false;
+    index = reader_->records();
+    const std::string record = StrCat(path_, ": record ", index, " at byte ", reader_->offset());
+    const Result<bool> read = reader_->Next(&record_);
+    if (!read.ok()) {
+      if (reader_->is_lost()) End();
+      return read.status();
+    }
+    if (!*read) return End();
+    OCTET_RETURN_IF_ERROR(Fill(sample).WithContext(record));
     sample->origin = StrCat(record, ": ", sample->name);
     return true;
   }
 
   Result<bool> Skip() override {
-    OCTET_RETURN_IF_ERROR(Open());
-    OCTET_ASSIGN_OR_RETURN(const bool more, reader_->Skip());
+    OCTET_ASSIGN_OR_RETURN(bool more, Open());
+    if (!more) return false;
+    OCTET_ASSIGN_OR_RETURN(more, reader_->Skip());
     return more ? true : End();
   }
 
+  void Restrict(int64_t begin, int64_t end) override {
+    begin_ = begin;
+    end_ = end;
+    size = -1;
+  }
+
+  Status List(
+      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
+    return ListFile(path_, add);
+  }
+
  private:
-  Status Open() {
+  /// Before the next record that is wanted; false when there is none.
+  Result<bool> Open() {
+    if (std::exchange(ended_, true)) return false;  // Also after an error here.
     if (reader_ == nullptr) {
       OCTET_ASSIGN_OR_RETURN(reader_, TfRecordReader::Open(path_));
     }
-    return OkStatus();
+    // A compressed file is read as a whole.
+    while (begin_ > 0 && !reader_->compressed() && reader_->offset() < begin_) {
+      const Result<bool> more = reader_->Skip();
+      // Who reads the record that is damaged tells of it.
+      const bool damaged = !more.ok() && more.status().code() != StatusCode::kIo;
+      if (damaged || (more.ok() && !*more)) return End();
+      if (!more.ok()) return more;
+    }
+    const int64_t place = reader_->compressed() ? 0 : reader_->offset();
+    ended_ = place < begin_ || place >= end_;
+    return ended_ ? End() : true;
   }
   bool End() {
     reader_.reset();
+    ended_ = true;
     return false;
   }
 
-  Status Fill(int64_t index, Sample* sample) {
+  Status Fill(Sample* sample) {
     OCTET_ASSIGN_OR_RETURN(const Example example, ParseExample(record_));
     OCTET_ASSIGN_OR_RETURN(const ImageExample image, ReadImageExample(example, labels_ != nullptr));
     if (!image.encoded) return InvalidArgument("has no feature image/encoded or image");
@@ -64,24 +93,24 @@ class TfRecordPart : public DatasetPart {
   LabelMatcher* labels_;
   std::unique_ptr<TfRecordReader> reader_;
   std::vector<uint8_t> record_;
-  bool damaged_ = false;
+  int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();
+  bool ended_ = false;  ///< Or nothing is known of what is behind.
 };
 
 }  // namespace
 
 Result<std::unique_ptr<DatasetPart>> OpenTfRecords(const std::string& path, LabelMatcher* labels,
-                                                   bool count) {
+                                                   Counting counting) {
   auto part = std::make_unique<TfRecordPart>(path, labels);
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<TfRecordReader> reader, TfRecordReader::Open(path));
-  // Counting inflates the whole file.
-  if (reader->compressed() && !count) {
-    part->description = "compressed TFRecord file";
-  } else {
+  part->description = reader->compressed() ? "compressed TFRecord file" : "TFRecord file";
+  if (counting == Counting::kAll || (counting == Counting::kIfFast && !reader->compressed())) {
     part->size = reader->CountRecords();
     part->description = part->size < 0 ? "damaged TFRecord file"
                                        : StrCat("TFRecord file of ", part->size, " records");
   }
   part->kind = "TFRecord files";
+  part->extent = reader->file_size();
   return std::unique_ptr<DatasetPart>(std::move(part));
 }
 

@@ -104,6 +104,51 @@ TEST(DataFuzzTest, TfRecord) {
   EXPECT_GT(counts.bad, iterations / 100);
 }
 
+/// Repairs the checksum of the header at `at`, if there is one.
+void FixTarHeader(Bytes* tar, size_t at) {
+  if (at + 512 > tar->size()) return;
+  unsigned sum = 8 * ' ';
+  for (size_t i = 0; i < 512; ++i) sum += i >= 148 && i < 156 ? 0 : (*tar)[at + i];
+  char digits[16];
+  std::snprintf(digits, sizeof(digits), "%06o", sum);
+  std::copy_n(digits, 7, tar->begin() + static_cast<int64_t>(at + 148));
+  (*tar)[at + 155] = ' ';
+}
+
+TEST(DataFuzzTest, Tar) {
+  const TempDir dir;
+  const Bytes original =
+      Concat({TarMemberBytes("p", ToBytes("14 path=a.png\n"), 'x'),
+              TarMemberBytes("x", MakeColorPng(2, 2, 1, 2, 3)),
+              TarMemberBytes("a.cls", ToBytes("1")), TarMemberBytes("l", ToBytes("b.png"), 'L'),
+              TarMemberBytes("y", Bytes(100, 1)), Bytes(1024)});
+  Mutator mutator(7);
+  Counts counts;
+  const int64_t iterations = FuzzIterations(12000);
+  for (int64_t i = 0; i < iterations; ++i) {
+    Bytes bytes = mutator.Mutate(original);
+    for (size_t at = 0; i % 4 != 0 && at < 9 * 512; at += 512)
+      if (at % 1024 == 0 || i % 4 == 1) FixTarHeader(&bytes, at);
+    WriteFile(dir / "f.tar", bytes);
+    const auto dataset = OpenDataset(dir / "f.tar", {.need_labels = true});
+    if (!dataset.ok()) {
+      ++counts.bad;
+      continue;
+    }
+    // At most one sample a block.
+    for (size_t n = 0;; ++n) {
+      ASSERT_LE(n, bytes.size() / 512 + 1) << "mutation " << i;
+      Sample sample;
+      const Result<bool> more = (*dataset)->Next(&sample);
+      counts.bad += !more.ok();
+      if (more.ok() && !*more) break;
+      counts.good += more.ok();
+    }
+  }
+  EXPECT_GT(counts.good, iterations / 100);
+  EXPECT_GT(counts.bad, iterations / 100);
+}
+
 TEST(DataFuzzTest, Example) {
   const Bytes original = ExampleSeed();
   Mutator mutator(6);

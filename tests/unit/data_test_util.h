@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -190,6 +191,39 @@ inline Bytes MakeTfRecord(const std::vector<Bytes>& records) {
     out.insert(out.end(), record.begin(), record.end());
     AppendLittle(&out, MaskCrc(Crc32c(record)), 4);
   }
+  return out;
+}
+
+/// A member of a tar file: a header and data, in whole blocks.
+inline Bytes TarMemberBytes(const std::string& name, const Bytes& data, char type = '0') {
+  Bytes header(512);
+  const auto put = [&](size_t at, std::string_view text) {
+    std::copy(text.begin(), text.end(), header.begin() + static_cast<int64_t>(at));
+  };
+  char number[24];
+  put(0, std::string_view(name).substr(0, 100));
+  std::snprintf(number, sizeof(number), "%011zo", data.size());
+  put(124, number);
+  header[156] = static_cast<uint8_t>(type);
+  put(257, std::string_view("ustar\00000", 8));
+  put(148, "        ");
+  unsigned sum = 0;
+  for (const uint8_t byte : header) sum += byte;
+  std::snprintf(number, sizeof(number), "%06o", sum);
+  put(148, std::string_view(number, 7));
+  Bytes out((header.size() + data.size() + 511) / 512 * 512);
+  std::copy(header.begin(), header.end(), out.begin());
+  std::copy(data.begin(), data.end(), out.begin() + 512);
+  return out;
+}
+
+inline Bytes MakeTar(const std::vector<std::pair<std::string, Bytes>>& members) {
+  Bytes out;
+  for (const auto& [name, data] : members) {
+    const Bytes member = TarMemberBytes(name, data);
+    out.insert(out.end(), member.begin(), member.end());
+  }
+  out.resize(out.size() + 1024);
   return out;
 }
 

@@ -5,11 +5,13 @@
 
 #include <limits>
 #include <map>
+#include <random>
 #include <span>
 #include <string>
 
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
+#include "tests/unit/compress.h"
 #include "tests/unit/data_test_util.h"
 #include "tests/unit/tiny_jpegs.h"
 
@@ -65,7 +67,7 @@ std::string LabelSource(const std::string& path, const DatasetOptions& options) 
   for (Sample sample;;) {
     const Result<bool> more = (*dataset)->Next(&sample);
     if (!more.ok()) return more.status().message();
-    if (!*more) return (*dataset)->label_source();
+    if (!*more) return (*dataset)->label_evidence().Source();
   }
 }
 
@@ -82,7 +84,7 @@ TEST_F(DatasetTest, FolderOfClasses) {
   const auto dataset = OpenDataset(dir_.path());
   ASSERT_TRUE(dataset.ok());
   EXPECT_EQ((*dataset)->description(), "folder of 3 images in 2 classes");
-  EXPECT_EQ((*dataset)->label_source(), "none");
+  EXPECT_EQ((*dataset)->label_evidence().Source(), "none");
 }
 
 TEST_F(DatasetTest, FoldersAreMatchedWithLabels) {
@@ -310,12 +312,117 @@ TEST_F(DatasetTest, SeveralFiles) {
   WriteFile(dir_ / "two/b.tfrecord", record(0));
   EXPECT_THAT(labels({dir_ / "two"}, any), HasSubstr("holds several sets of records (a.tfrecord-"));
   WriteFile(dir_ / "set/photo.png", png_);
-  EXPECT_THAT(labels({dir_ / "set"}, any), HasSubstr("both TFRecord files and images (photo.png)"));
+  EXPECT_THAT(labels({dir_ / "set"}, any),
+              HasSubstr("both files of records and images (photo.png)"));
   EXPECT_THAT(labels({dir_ / "two/b.tfrecord", dir_ / "set/photo.png"}, any),
               HasSubstr("photo.png: is a one image, "));
   // A name that reads as a pattern, but is a file's.
   WriteFile(dir_ / "x[1].tfrecord", record(7));
   EXPECT_EQ(labels({dir_ / "x[1].tfrecord"}, any), "7 TFRecord file of 1 records");
+}
+
+TEST_F(DatasetTest, NumberedShards) {
+  const auto record = [&](int i) {
+    return MakeTfRecord({MakeExample({{"image", BytesFeature(png_)}, {"label", IntFeature({i})}})});
+  };
+  WriteFile(dir_ / "t-00000-of-00002", record(1));
+  EXPECT_THAT(OpenError(dir_ / "t@2"),
+              HasSubstr("t-00001-of-00002: this shard is missing, 2 were expected"));
+  WriteFile(dir_ / "t-00001-of-00002", record(2));
+  EXPECT_THAT(ReadAll(dir_ / "t@2", Labelled({})),
+              ElementsAre(Pair("t-00000-of-00002[0]", 1), Pair("t-00001-of-00002[0]", 2)));
+  for (const char* other : {"t@", "t@0", "t@02", "t@x", "@2", "t@1234567"})
+    EXPECT_THAT(OpenError(dir_ / other), HasSubstr(other)) << other;
+}
+
+/// Names, labels and errors of a shard; errors do not end the list.
+std::vector<std::string> ReadShard(const std::vector<std::string>& paths, const Shard& shard,
+                                   const std::string& npy_labels, std::string* fingerprint) {
+  DatasetOptions options = Labelled({});
+  options.npy_labels = npy_labels;
+  options.shard = shard;
+  options.any_kind = true;
+  const auto dataset = OpenDataset(paths, options);
+  if (!dataset.ok()) return {dataset.status().message()};
+  *fingerprint = (*dataset)->Fingerprint().value();
+  std::vector<std::string> all;
+  for (Sample sample;;) {
+    const Result<bool> more = (*dataset)->Read(&sample);
+    if (more.ok() && !*more) break;
+    all.push_back(more.ok() ? sample.name + " " + std::to_string(sample.label)
+                            : more.status().message());
+  }
+  EXPECT_TRUE((*dataset)->size() < 0 || (*dataset)->size() == std::ssize(all));
+  return all;
+}
+
+TEST_F(DatasetTest, ShardsAreAllSamplesOnce) {
+  std::vector<Bytes> records;
+  std::vector<std::pair<std::string, Bytes>> members;
+  std::mt19937 random(1);
+  for (int i = 0; i < 60; ++i) {
+    const std::string name = "p" + std::to_string(i);
+    // Of random sizes; behind a PNG anything may follow.
+    Bytes image = png_;
+    image.resize(png_.size() + random() % 3000);
+    records.push_back(MakeExample({{"image/encoded", BytesFeature(image)},
+                                   {"image/filename", BytesFeature(name)},
+                                   {"image/class/label", IntFeature({i})}}));
+    if (i % 3 == 0) members.emplace_back(name + ".cls", ToBytes(std::to_string(i)));
+    members.emplace_back(name + (i == 20 ? ".txt" : ".png"), image);
+    WriteFile(dir_ / ("f/" + name + ".png"), png_);
+  }
+  const Bytes tfrecord = MakeTfRecord(records), tar = MakeTar(members);
+  WriteFile(dir_ / "r.tfrecord", tfrecord);
+  WriteFile(dir_ / "r.tfrecord.gz", Compress(tfrecord, 31));
+  WriteFile(dir_ / "w.tar", tar);
+  WriteFile(dir_ / "w.tar.gz", Compress(tar, 31));
+  Bytes data_damaged = tfrecord, lost = tfrecord, tar_lost = tar;
+  data_damaged[data_damaged.size() / 2] ^= 1;
+  lost.resize(lost.size() / 3);
+  tar_lost.resize(tar_lost.size() / 3);
+  WriteFile(dir_ / "d.tfrecord", data_damaged);
+  WriteFile(dir_ / "l.tfrecord", lost);
+  WriteFile(dir_ / "l.tar", tar_lost);
+  ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {7, 1, 1, 3}, Bytes(21)).ok());
+  ASSERT_TRUE(WriteNpy(dir_ / "b.npy", {4, 1, 1, 3}, Bytes(12)).ok());
+  std::vector<int32_t> numbers(11);
+  for (int i = 0; i < 11; ++i) numbers[static_cast<size_t>(i)] = 100 + i;
+  ASSERT_TRUE(WriteNpy(dir_ / "labels.npy", {11}, numbers).ok());
+
+  const std::vector<std::vector<std::string>> sets{
+      {"r.tfrecord"},
+      {"r.tfrecord", "r.tfrecord.gz", "d.tfrecord", "l.tfrecord"},
+      {"w.tar"},
+      {"w.tar", "l.tar", "w.tar.gz"},
+      {"f"},
+      {"a.npy", "b.npy"},
+      {"f/p1.png", "f/none.png", "r.tfrecord", "f", "f/p3.png", "w.tar"}};
+  for (const auto& names : sets) {
+    std::vector<std::string> paths;
+    for (const std::string& name : names) paths.push_back(dir_ / name);
+    const std::string labels = names[0] == "a.npy" ? dir_ / "labels.npy" : std::string();
+    std::string fingerprint;
+    const std::vector<std::string> whole = ReadShard(paths, {}, labels, &fingerprint);
+    EXPECT_GE(whole.size(), names[0] == "a.npy" ? 11u : 59u) << whole[0];
+    for (const int64_t count : {1, 2, 3, 8, 50, 500}) {
+      std::vector<std::string> joined;
+      for (Shard shard{0, count}; shard.index < count; ++shard.index) {
+        std::string same;
+        const std::vector<std::string> part = ReadShard(paths, shard, labels, &same);
+        EXPECT_EQ(same, fingerprint);
+        joined.insert(joined.end(), part.begin(), part.end());
+        EXPECT_TRUE(count == 1 || part.size() < whole.size());
+      }
+      ASSERT_EQ(joined.size(), whole.size()) << names[0] << " in " << count;
+      for (size_t i = 0; i < whole.size(); ++i)
+        ASSERT_EQ(joined[i], whole[i]) << names[0] << " in " << count;
+    }
+    if (names[0] != "r.tfrecord") continue;
+    std::string other;
+    ReadShard({dir_ / "w.tar"}, {}, "", &other);
+    EXPECT_NE(other, fingerprint);
+  }
 }
 
 TEST_F(DatasetTest, LabelsOfSeveralArrays) {
