@@ -183,7 +183,7 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
   std::vector<Table::Column> time_columns{name};
   for (const char* title :
        {"type", "threads", "batch", "median ms", "min", "p90", "p99", "max", "cpu ms"})
-    time_columns.push_back({.title = title});
+    time_columns.push_back({.title = title, .optional = std::string_view(title) == "max"});
   if (executors) time_columns.push_back({.title = "threads of", .left = true});
   if (first.paced <= 0) time_columns.push_back({.title = "images/s", .optional = true});
   if (files) time_columns.push_back({.title = "to 1st"});

@@ -42,12 +42,41 @@ struct RunFilesOptions {
 /// Nothing is written unless all outputs have been computed.
 int Run(const RunFilesOptions& options);
 
+struct ScoreOptions {
+  std::vector<std::string> images;  ///< One data set of any kinds; none with standard_input.
+  std::string standard_input;       ///< "paths", "paths0" or "frames".
+  std::string model;
+  int top = 5;
+  std::string format = "jsonl", digest = "crc32c";  ///< jsonl, csv; crc32c, sha256, none.
+  std::string output;                               ///< File; with `shard` a folder.
+  std::string shard;                                ///< "i/n".
+  std::string summary;                              ///< JSON file.
+  int64_t skip = 0;
+  int threads = 0;  ///< 0 = all cores.
+  std::string isa;
+  bool fast_decode = false;
+  bool strict = false;     ///< A bad image, or a warning, is an error.
+  std::string model_hash;  ///< Found by Score.
+};
+/// A row for each image, in order. An image that cannot be read has a row that says why.
+int Score(const ScoreOptions& options);
+
+struct MergeOptions {
+  std::vector<std::string> parts;  ///< Files, patterns, folders.
+  std::string output;              ///< For the rows of `octet score`.
+  bool json = false, confusion = false, strict = false;
+};
+/// Prints the report of the whole run that the parts are of.
+int Merge(const MergeOptions& options);
+
 struct EvaluateOptions {
   std::vector<std::string> models;
   std::vector<std::string> data;  ///< One data set, in parts; patterns are expanded.
   std::string npy_labels;
   std::string predictions;
   std::string outputs;  ///< .npy file of all outputs of the only model.
+  std::string shard;    ///< "i/n".
+  std::string output;   ///< Folder for the part's file instead of a report.
   int threads = 1;
   std::string isa;
   bool raw = false;  ///< uint8 arrays are the input's codes.

@@ -1,12 +1,14 @@
-// octet: classifies photos, computes outputs from arrays, scores models on labelled data, shows
-// where a quantized model differs and what a network sees of a photo and what is in a model file,
-// and verifies it. Exit codes: 0 done, 1 could not be done, 2 wrong command line.
+// octet: classifies photos, writes rows for millions of them, computes outputs from arrays, scores
+// models on labelled data, joins the results of shards, shows where a quantized model differs and
+// what a network sees of a photo and what is in a model file, and verifies it. Exit codes: 0 done,
+// 1 could not be done, 2 wrong command line.
 #include <optional>
 #include <string>
 
 #include "engine/tools/commands.h"
 #include "formats/data/command_line.h"
 #include "formats/data/program.h"
+#include "formats/data/shard.h"
 
 namespace octet {
 namespace {
@@ -62,6 +64,72 @@ CLI::App* AddClassify(CLI::App* app, ClassifyOptions* o) {
   return command;
 }
 
+/// A folder for what a shard comes to.
+void AddShard(CLI::App* command, std::string* shard) {
+  command
+      ->add_option("--shard", *shard,
+                   "Of n equal parts of the data only the i-th, counted from 0; octet merge joins "
+                   "the results")
+      ->type_name("i/n")
+      ->check([](const std::string& text) {
+        const Result<Shard> parsed = ParseShard(text);
+        return parsed.ok() ? std::string() : parsed.status().message();
+      });
+}
+
+CLI::App* AddScore(CLI::App* app, ScoreOptions* o) {
+  CLI::App* command = AddCommand(app, "score", "Write a row of the best classes for each image",
+                                 "octet score --model flowers.octet photos/ --output rows.jsonl");
+  CLI::Option* images = command->add_option(
+      "images", o->images,
+      "JPEG, PNG, BMP or PNM files, folders of them, TFRecord files (also .gz), tar files, .npy "
+      "files of pixels, in their order; may be quoted patterns, or NAME@N for N shards");
+  command
+      ->add_option("--stdin", o->standard_input,
+                   "Standard input is paths, one a line; paths0, each ending with a null byte; or "
+                   "frames: images, each behind its number of bytes as 4 bytes, the lowest first")
+      ->check(OneOf({"paths", "paths0", "frames"}))
+      ->excludes(images);
+  command->add_option("--model", o->model, "Model file")->required();
+  command->add_option("--top", o->top, "Classes of a row (5)")->check(CLI::Range(1, 100000));
+  command->add_option("--format", o->format, "jsonl (default) or csv")
+      ->check(OneOf({"jsonl", "csv"}));
+  command
+      ->add_option("--digest", o->digest,
+                   "Of an image's bytes in its row: crc32c (default), sha256 or none")
+      ->check(OneOf({"crc32c", "sha256", "none"}));
+  CLI::Option* output = command->add_option(
+      "--output", o->output,
+      "Write the rows to this file, which is there when it is whole; with --shard to a folder, "
+      "under names of the model and the shard, unless they are there already");
+  AddShard(command, &o->shard);
+  command->get_option("--shard")->needs(output);
+  command->add_option("--summary", o->summary, "Write counts of all rows to this JSON file");
+  command->add_option("--skip", o->skip, "Leave out so many images at the beginning")
+      ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
+      ->excludes("--shard");
+  AddThreads(command, &o->threads, "Threads (all)");
+  AddIsa(command, &o->isa);
+  AddFastDecode(command, &o->fast_decode);
+  command->add_flag("--strict", o->strict,
+                    "Take warnings, and images that cannot be read, for errors");
+  return command;
+}
+
+CLI::App* AddMerge(CLI::App* app, MergeOptions* o) {
+  CLI::App* command =
+      AddCommand(app, "merge", "Join what shards of octet score or octet evaluate came to",
+                 "octet merge parts/ --output rows.jsonl");
+  command->add_option("parts", o->parts, "Files of parts, folders of them, or quoted patterns")
+      ->required();
+  command->add_option("--output", o->output, "Write the rows of octet score to this file");
+  command->add_flag("--confusion", o->confusion,
+                    "Print the confusion matrix of each of several models, too");
+  AddJson(command, &o->json);
+  AddStrict(command, &o->strict);
+  return command;
+}
+
 CLI::App* AddRun(CLI::App* app, RunFilesOptions* o) {
   CLI::App* command = AddCommand(app, "run", "Compute outputs from arrays or photos",
                                  "octet run model.octet --input x.npy --output y.npy");
@@ -113,14 +181,22 @@ CLI::App* AddEvaluate(CLI::App* app, EvaluateOptions* o) {
   command->add_option(
       "--outputs", o->outputs,
       "Write the first output of every sample as floats to this .npy file (one model)");
-  command->add_option("--predictions", o->predictions, "Write every prediction to this CSV file");
+  CLI::Option* predictions = command->add_option("--predictions", o->predictions,
+                                                 "Write every prediction to this CSV file");
+  CLI::Option* output = command->add_option(
+      "--output", o->output,
+      "Instead of a report write a part for octet merge to this folder, under a name of the models "
+      "and the shard, unless it is there already");
+  AddShard(command, &o->shard);
+  command->get_option("--shard")->needs(output);
+  output->excludes("--outputs")->excludes(predictions);
   AddThreads(command, &o->threads);
   AddIsa(command, &o->isa);
   AddFastDecode(command, &o->fast_decode);
-  AddReport(command, &o->report);
+  output->excludes(AddReport(command, &o->report));
   command->add_flag("--confusion", o->confusion,
                     "Print the confusion matrix of each of several models, too");
-  AddJson(command, &o->json);
+  output->excludes(AddJson(command, &o->json));
   AddStrict(command, &o->strict);
   return command;
 }
@@ -206,6 +282,8 @@ int Main(int argc, char** argv) {
   ClassifyOptions classify;
   RunFilesOptions run;
   EvaluateOptions evaluate;
+  ScoreOptions score;
+  MergeOptions merge;
   CompareOptions compare;
   PreprocessOptions preprocess;
   InspectOptions inspect;
@@ -213,6 +291,8 @@ int Main(int argc, char** argv) {
   const CLI::App& classify_command = *AddClassify(&app, &classify);
   const CLI::App& run_command = *AddRun(&app, &run);
   const CLI::App& evaluate_command = *AddEvaluate(&app, &evaluate);
+  const CLI::App& score_command = *AddScore(&app, &score);
+  const CLI::App& merge_command = *AddMerge(&app, &merge);
   const CLI::App& compare_command = *AddCompare(&app, &compare);
   const CLI::App& preprocess_command = *AddPreprocess(&app, &preprocess);
   const CLI::App& inspect_command = *AddInspect(&app, &inspect);
@@ -220,6 +300,10 @@ int Main(int argc, char** argv) {
   const std::optional<int> done = ParseCommandLine(&app, argc, argv, [&] {
     if (!evaluate.outputs.empty() && evaluate.models.size() > 1)
       throw CLI::ValidationError("--outputs", "goes with one model");
+    if (score_command && score.images.empty() && score.standard_input.empty())
+      throw CLI::ValidationError("images", "or --stdin is required");
+    if (score_command && !score.shard.empty() && !score.standard_input.empty())
+      throw CLI::ValidationError("--shard", "is of files; divide what goes to --stdin yourself");
     if (compare_command && compare.answers.empty() == (compare.models.size() == 1))
       throw CLI::ValidationError("models", "expected two, or one and --answers");
     if (compare_command && compare.answers.empty() && compare.data.empty())
@@ -230,6 +314,8 @@ int Main(int argc, char** argv) {
   return classify_command     ? Classify(classify)
          : run_command        ? Run(run)
          : evaluate_command   ? Evaluate(evaluate)
+         : score_command      ? Score(score)
+         : merge_command      ? Merge(merge)
          : compare_command    ? Compare(compare)
          : preprocess_command ? Preprocess(preprocess)
          : inspect_command    ? Inspect(inspect)

@@ -121,6 +121,25 @@ inline Status WriteFileAtomically(const std::string& path, std::span<const std::
   return WriteFilesAtomically({&file, 1});
 }
 
+/// A file whose bytes come in pieces; it is there, as WriteFilesAtomically says, when it has been
+/// committed, and never else. Errors: kIo.
+class OutputFile {
+ public:
+  static Result<OutputFile> Create(const std::string& path);
+  OutputFile(OutputFile&&) noexcept;
+  OutputFile& operator=(OutputFile&&) noexcept;
+  ~OutputFile();
+
+  Status Append(std::span<const std::byte> bytes);
+  /// Once, at the end.
+  Status Commit();
+
+ private:
+  struct Impl;
+  explicit OutputFile(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
 }  // namespace octet
 
 #endif  // OCTET_FORMATS_BASE_FILE_H_

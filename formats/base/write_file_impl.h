@@ -16,12 +16,17 @@
 
 namespace octet {
 
-/// Writes each by a `Writer`, of which Stage() brings the bytes to the disk and Commit() gives them
+/// Writes each by a `Writer`, of which Sync() brings the bytes to the disk and Commit() gives them
 /// the target's name.
 template <typename Writer>
 Status StageAllAndCommit(std::span<const NewFile> files) {
   std::deque<Writer> writers;
-  for (const NewFile& file : files) OCTET_RETURN_IF_ERROR(writers.emplace_back(file).Stage());
+  for (const NewFile& file : files) {
+    Writer& writer = writers.emplace_back(file.path);
+    OCTET_RETURN_IF_ERROR(writer.Open());
+    OCTET_RETURN_IF_ERROR(writer.Append(file.bytes));
+    OCTET_RETURN_IF_ERROR(writer.Sync());
+  }
   for (Writer& writer : writers) OCTET_RETURN_IF_ERROR(writer.Commit());
   return OkStatus();
 }

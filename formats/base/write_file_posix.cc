@@ -97,15 +97,14 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
 /// One write, on its way to the target.
 class Writer {
  public:
-  explicit Writer(const NewFile& file) : path_(file.path), bytes_(file.bytes) {}
+  explicit Writer(std::string path) : path_(std::move(path)) {}
   ~Writer() {
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  /// Brings the bytes to the disk.
-  Status Stage() {
+  Status Open() {
     OCTET_ASSIGN_OR_RETURN(target_, Resolve(path_));
     exists_ = ::stat(target_.path().c_str(), &replaced_) == 0;
     // A rename onto a device or a folder would replace it or fail.
@@ -113,42 +112,40 @@ class Writer {
       return IoError(StrCat(path_, ": cannot write: not a regular file"));
     if (target_.name.empty()) return Fail(ENOENT);
     RemoveStale(target_);
-#ifdef O_TMPFILE  // Linux alone has it.
-    fd_ = Descriptor(::open(target_.folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
+#ifdef O_TMPFILE  // Linux alone has it. Without /proc there would be no way to name it.
+    if (::access("/proc/self/fd", X_OK) == 0)
+      fd_ = Descriptor(::open(target_.folder.c_str(), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0666));
 #endif
-    return fd_.ok() ? Fill() : StageNamed();
+    if (!fd_.ok()) fd_ = OpenTemporary();
+    return fd_.ok() ? TakeOver() : Fail(errno);
   }
+
+  Status Append(std::span<const std::byte> bytes) {
+    return WriteAll(fd_.get(), bytes) ? OkStatus() : Fail(errno);
+  }
+
+  /// Brings the bytes to the disk.
+  Status Sync() { return ::fsync(fd_.get()) == 0 ? OkStatus() : Fail(errno); }
 
   /// Gives them the target's name.
   Status Commit() {
-    if (temporary_.empty() && !Name()) {
-      // Without /proc there is no way to name it.
-      if (errno != ENOENT) return Fail(errno);
-      OCTET_RETURN_IF_ERROR(StageNamed());
-    }
+    if (temporary_.empty() && !Name()) return Fail(errno);
     return named_ ? SyncFolder() : Replace();
   }
 
  private:
   Status Fail(int error) const { return IoError(ErrnoText(path_, "cannot write", error)); }
 
-  Status StageNamed() {
-    fd_ = OpenTemporary();
-    return fd_.ok() ? Fill() : Fail(errno);
-  }
-
-  Status Fill() const {
+  /// Rights and owner of the file that is there.
+  Status TakeOver() const {
+    if (!exists_) return OkStatus();
     const int fd = fd_.get();
-    if (exists_) {
-      // Giving a file away is the administrator's right; a group of our own can be kept.
-      if (::fchown(fd, replaced_.st_uid, replaced_.st_gid) != 0 &&
-          ::fchown(fd, static_cast<uid_t>(-1), replaced_.st_gid) != 0) {
-        // It is ours then, as a new file would be.
-      }
-      if (::fchmod(fd, replaced_.st_mode & 0777) != 0) return Fail(errno);
+    // Giving a file away is the administrator's right; a group of our own can be kept.
+    if (::fchown(fd, replaced_.st_uid, replaced_.st_gid) != 0 &&
+        ::fchown(fd, static_cast<uid_t>(-1), replaced_.st_gid) != 0) {
+      // It is ours then, as a new file would be.
     }
-    if (!WriteAll(fd, bytes_) || ::fsync(fd) != 0) return Fail(errno);
-    return OkStatus();
+    return ::fchmod(fd, replaced_.st_mode & 0777) == 0 ? OkStatus() : Fail(errno);
   }
 
   Descriptor OpenTemporary() {
@@ -206,8 +203,7 @@ class Writer {
     return OkStatus();
   }
 
-  const std::string& path_;
-  std::span<const std::byte> bytes_;
+  const std::string path_;
   Place target_;
   bool exists_ = false;
   struct stat replaced_ {};  ///< The file that is there already, if there is one.
@@ -217,6 +213,28 @@ class Writer {
 };
 
 }  // namespace
+
+struct OutputFile::Impl : Writer {
+  using Writer::Writer;
+};
+
+OutputFile::OutputFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+OutputFile::OutputFile(OutputFile&&) noexcept = default;
+OutputFile& OutputFile::operator=(OutputFile&&) noexcept = default;
+OutputFile::~OutputFile() = default;
+
+Result<OutputFile> OutputFile::Create(const std::string& path) {
+  auto impl = std::make_unique<Impl>(path);
+  OCTET_RETURN_IF_ERROR(impl->Open());
+  return OutputFile(std::move(impl));
+}
+
+Status OutputFile::Append(std::span<const std::byte> bytes) { return impl_->Append(bytes); }
+
+Status OutputFile::Commit() {
+  OCTET_RETURN_IF_ERROR(impl_->Sync());
+  return impl_->Commit();
+}
 
 Status WriteFilesAtomically(std::span<const NewFile> files) {
   return StageAllAndCommit<Writer>(files);

@@ -82,10 +82,10 @@ bool Rename(HANDLE file, const std::wstring& to) {
 /// One write, on its way to the target.
 class Writer {
  public:
-  explicit Writer(const NewFile& file) : path_(file.path), bytes_(file.bytes) {}
+  explicit Writer(std::string path) : path_(std::move(path)) {}
 
-  /// Brings the bytes to the disk, in a file that goes when it is closed.
-  Status Stage() {
+  /// A file that goes when it is closed.
+  Status Open() {
     target_ = Resolve(Wide(path_));
     const DWORD attributes = ::GetFileAttributesW(target_.c_str());
     if (attributes != INVALID_FILE_ATTRIBUTES &&
@@ -97,9 +97,15 @@ class Writer {
                                 CREATE_NEW, FILE_ATTRIBUTE_NORMAL, nullptr));
     if (!file_->ok()) return Fail(LastErrno());
     SetDeleted(file_->get(), true);
-    return WriteAll(file_->get(), bytes_) && ::FlushFileBuffers(file_->get()) ? OkStatus()
-                                                                              : Fail(LastErrno());
+    return OkStatus();
   }
+
+  Status Append(std::span<const std::byte> bytes) {
+    return WriteAll(file_->get(), bytes) ? OkStatus() : Fail(LastErrno());
+  }
+
+  /// Brings the bytes to the disk.
+  Status Sync() { return ::FlushFileBuffers(file_->get()) ? OkStatus() : Fail(LastErrno()); }
 
   /// Gives them the target's name.
   Status Commit() {
@@ -113,13 +119,34 @@ class Writer {
  private:
   Status Fail(int error) const { return IoError(ErrnoText(path_, "cannot write", error)); }
 
-  const std::string& path_;
-  std::span<const std::byte> bytes_;
+  const std::string path_;
   std::wstring target_;
   std::optional<Handle> file_;
 };
 
 }  // namespace
+
+struct OutputFile::Impl : Writer {
+  using Writer::Writer;
+};
+
+OutputFile::OutputFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+OutputFile::OutputFile(OutputFile&&) noexcept = default;
+OutputFile& OutputFile::operator=(OutputFile&&) noexcept = default;
+OutputFile::~OutputFile() = default;
+
+Result<OutputFile> OutputFile::Create(const std::string& path) {
+  auto impl = std::make_unique<Impl>(path);
+  OCTET_RETURN_IF_ERROR(impl->Open());
+  return OutputFile(std::move(impl));
+}
+
+Status OutputFile::Append(std::span<const std::byte> bytes) { return impl_->Append(bytes); }
+
+Status OutputFile::Commit() {
+  OCTET_RETURN_IF_ERROR(impl_->Sync());
+  return impl_->Commit();
+}
 
 Status WriteFilesAtomically(std::span<const NewFile> files) {
   return StageAllAndCommit<Writer>(files);

@@ -208,7 +208,12 @@ Result<bool> Dataset::Read(Sample* sample) {
     Status status = CheckFinite(sample->float_data);
     if (!status.ok()) more = std::move(status).WithContext(sample->name);
   }
-  if (!more.ok() || !*more) *sample = Sample();
+  if (!more.ok() || !*more) {
+    Sample named;
+    named.name = std::move(sample->name);
+    named.origin = std::move(sample->origin);
+    *sample = std::move(named);
+  }
   return more;
 }
 

@@ -90,9 +90,12 @@ class Dataset {
   LabelEvidence label_evidence() const;
 
   /// Reads the next sample; false at the end. Photos stay `encoded`. Errors (a NaN or infinity in
-  /// `float_data` is one) name the file and record; after one, the next call goes on with the next
-  /// sample, behind a damaged place with the next file.
+  /// `float_data` is one) name the file and record; after one `sample` has a name, and the next
+  /// call goes on with the next sample, behind a damaged place with the next file.
   Result<bool> Read(Sample* sample);
+
+  /// Passes over a sample, without reading it where that can be helped.
+  Result<bool> Skip() { return SkipNext(); }
 
   /// Reads and decodes.
   Result<bool> Next(Sample* sample);

@@ -16,8 +16,9 @@ namespace octet {
 ///   for (...) progress.Update(++done);
 class Progress {
  public:
-  /// `total` < 1 means unknown: only the count is shown.
-  Progress(std::string what, int64_t total);
+  /// `total` < 1 means unknown: only the count is shown. With `rate` also how many a second and how
+  /// long the rest takes at that rate.
+  Progress(std::string what, int64_t total, bool rate = false);
   ~Progress();
   Progress(const Progress&) = delete;
   Progress& operator=(const Progress&) = delete;
@@ -26,13 +27,15 @@ class Progress {
 
   /// The line without terminal control, e.g. "calibrating [#####.....] 50/100".
   static std::string Line(const std::string& what, int64_t done, int64_t total);
+  /// What a rate adds to it after `seconds`, e.g. ", 312/s, 1:05 left".
+  static std::string RateText(int64_t done, int64_t total, double seconds);
 
  private:
   std::string what_;
   int64_t total_;
-  bool visible_;
+  bool visible_, rate_;
   bool drawn_ = false;
-  std::chrono::steady_clock::time_point next_{};
+  std::chrono::steady_clock::time_point next_{}, start_ = std::chrono::steady_clock::now();
 };
 
 /// Bars for one kind of work after the other.

@@ -17,6 +17,14 @@ void PrepareStandardStreams();
 /// Why standard output cannot be written, an errno; 0 where a line break can.
 int StandardOutputError();
 
+/// From now on SIGTERM and SIGINT (Control-C) do not end the program but are told by StopSignal: 0,
+/// or the signal's number. A second one ends it.
+void WatchForStop();
+int StopSignal();
+/// Reads what there is of standard input, waiting for something; 0 at the end, or when the program
+/// is to stop, -1 with an errno.
+int64_t ReadStandardInput(void* buffer, size_t bytes);
+
 bool StandardErrorIsTerminal();
 /// Of the terminal that standard output is; 0 where it is none.
 int TerminalColumns();

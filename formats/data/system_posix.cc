@@ -1,11 +1,13 @@
 // Processors and memory as Linux has them: other POSIX systems pin no threads and tell nothing.
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <csignal>
 #include <ctime>
 
 #include "formats/data/system.h"
@@ -33,6 +35,43 @@ void PrepareStandardStreams() {
 }
 
 int StandardOutputError() { return write(STDOUT_FILENO, "\n", 1) < 0 ? errno : 0; }
+
+namespace {
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void NoteStop(int signal) {
+  if (stop_signal != 0) {
+    ::signal(signal, SIG_DFL);
+    raise(signal);
+  }
+  stop_signal = signal;
+}
+
+}  // namespace
+
+void WatchForStop() {
+  struct sigaction action {};
+  action.sa_handler = NoteStop;
+  action.sa_flags = SA_RESTART;
+  sigaction(SIGTERM, &action, nullptr);
+  sigaction(SIGINT, &action, nullptr);
+}
+
+int StopSignal() { return stop_signal; }
+
+int64_t ReadStandardInput(void* buffer, size_t bytes) {
+  // Another thread than the reading one may be told of a signal, so that waiting has an end.
+  constexpr int kWaitMs = 100;
+  pollfd input{STDIN_FILENO, POLLIN, 0};
+  while (stop_signal == 0) {
+    const int ready = poll(&input, 1, kWaitMs);
+    if (ready == 0 || (ready < 0 && errno == EINTR)) continue;
+    const ssize_t n = ready < 0 ? -1 : read(STDIN_FILENO, buffer, bytes);
+    if (n >= 0 || (errno != EINTR && errno != EAGAIN)) return n;
+  }
+  return 0;
+}
 
 bool StandardErrorIsTerminal() { return isatty(STDERR_FILENO) == 1; }
 

@@ -7,7 +7,9 @@
 #include <psapi.h>
 #include <shellapi.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <csignal>
 #include <string>
 
 namespace octet {
@@ -44,6 +46,26 @@ void PrepareStandardStreams() {
 }
 
 int StandardOutputError() { return ::_write(1, "\n", 1) < 0 ? errno : 0; }
+
+namespace {
+
+volatile std::sig_atomic_t stop_signal = 0;
+
+void NoteStop(int signal) { stop_signal = signal; }  // Windows has set the default again.
+
+}  // namespace
+
+void WatchForStop() {
+  std::signal(SIGTERM, NoteStop);
+  std::signal(SIGINT, NoteStop);
+}
+
+int StopSignal() { return stop_signal; }
+
+int64_t ReadStandardInput(void* buffer, size_t bytes) {
+  constexpr size_t kMost = 1 << 20;
+  return stop_signal != 0 ? 0 : ::_read(0, buffer, static_cast<unsigned>(std::min(bytes, kMost)));
+}
 
 bool StandardErrorIsTerminal() { return ::_isatty(2) != 0; }
 

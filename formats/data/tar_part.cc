@@ -39,8 +39,12 @@ class TarPart : public DatasetPart {
 
   Result<bool> Read(Sample* sample) override {
     Group group;
-    OCTET_ASSIGN_OR_RETURN(const bool more, Next(&group, true));
-    if (!more) return false;
+    const Result<bool> more = Next(&group, true);
+    sample->name = group.image_name.empty()
+                       ? StrCat(std::filesystem::path(path_).filename().string(), ": ",
+                                group.name.empty() ? member_.name : group.name)
+                       : group.image_name;
+    if (!more.ok() || !*more) return more;
     const std::string where =
         StrCat(path_, ": ", group.image_name.empty() ? group.name : group.image_name);
     OCTET_RETURN_IF_ERROR(std::move(group.status));
@@ -191,7 +195,7 @@ class TarPart : public DatasetPart {
   int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();
   std::unique_ptr<TarReader> reader_;
   Result<bool> next_ = false;  ///< Whether there is another member, whose data has not been read.
-  int64_t place_ = 0;  ///< Of that, or of what cannot be read.
+  int64_t place_ = 0;          ///< Of that, or of what cannot be read.
   TarMember member_;
   bool ended_ = false;  ///< Or nothing is known of what is behind.
 };

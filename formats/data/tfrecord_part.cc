@@ -20,6 +20,7 @@ class TfRecordPart : public DatasetPart {
     OCTET_ASSIGN_OR_RETURN(const bool more, Open());
     if (!more) return false;
     index = reader_->records();
+    sample->name = StrCat(std::filesystem::path(path_).filename().string(), "[", index, "]");
     const std::string record = StrCat(path_, ": record ", index, " at byte ", reader_->offset());
     const Result<bool> read = reader_->Next(&record_);
     if (!read.ok()) {
@@ -79,9 +80,7 @@ class TfRecordPart : public DatasetPart {
     OCTET_ASSIGN_OR_RETURN(const Example example, ParseExample(record_));
     OCTET_ASSIGN_OR_RETURN(const ImageExample image, ReadImageExample(example, labels_ != nullptr));
     if (!image.encoded) return InvalidArgument("has no feature image/encoded or image");
-    sample->name = image.name && !image.name->empty()
-                       ? std::string(*image.name)
-                       : StrCat(std::filesystem::path(path_).filename().string(), "[", index, "]");
+    if (image.name && !image.name->empty()) sample->name = std::string(*image.name);
     if (labels_ != nullptr) {
       OCTET_ASSIGN_OR_RETURN(sample->label, labels_->OfRecord(image.label, image.text));
     }

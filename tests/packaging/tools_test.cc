@@ -59,10 +59,10 @@ TEST_F(ToolsTest, VersionsAndExamples) {
 
 TEST_F(ToolsTest, MistypedNamesAreGuessed) {
   const std::string convert = kConvert, checkpoint = Quote(kFlowers + "flowers_resnet.safetensors");
-  ExpectError(
-      kOctet + " clasify x.jpg", 2,
-      "unknown command 'clasify', expected one of classify, run, evaluate, compare, preprocess, "
-      "inspect, verify; did you mean classify?");
+  ExpectError(kOctet + " clasify x.jpg", 2,
+              "unknown command 'clasify', expected one of classify, run, evaluate, score, merge, "
+              "compare, preprocess, "
+              "inspect, verify; did you mean classify?");
   ExpectError(kOctet + " frobnicate", 2, "inspect, verify (see --help)");
   ExpectError(kOctet + " classify --modle=m.octet x.jpg", 2,
               "unknown option --modle; did you mean --model?");
@@ -358,7 +358,7 @@ TEST_F(ToolsTest, ShellsCompleteCommandLines) {
   if (RunCommand("bash --version").code != 0) GTEST_SKIP() << "no bash";
   const std::string octet = OCTET_TOOL_PATH, bench = OCTET_BENCH_PATH, convert = OCTET_CONVERT_PATH;
   EXPECT_EQ(Offered(octet, "octet cl"), Words{"classify"});
-  EXPECT_EQ(Offered(octet, "octet \"\"").size(), 7u);
+  EXPECT_EQ(Offered(octet, "octet \"\"").size(), 9u);
   EXPECT_EQ(Offered(octet, "octet classify --m"), Words{"--model"});
   EXPECT_EQ(Offered(octet, "octet inspect x.octet --j"), Words{"--json"});
   EXPECT_EQ(Offered(octet, "octet --ver"), Words{"--version"});
