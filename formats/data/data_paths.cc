@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "formats/base/fnv1a.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset_part.h"
@@ -246,6 +247,41 @@ Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>&
   }
   if (complete && !(all.size() == 1 && all == paths)) OCTET_RETURN_IF_ERROR(CheckComplete(all));
   return all;
+}
+
+Result<uint64_t> FingerprintOfData(const std::vector<std::string>& files) {
+  uint64_t hash = kFnv1aStart;
+  const auto add = [&hash](std::string_view text) {
+    for (const char c : text) hash = Fnv1a(hash, static_cast<uint8_t>(c));
+    hash = Fnv1a(hash, '\0');
+  };
+  for (const std::string& path : files) {
+    std::error_code error;
+    if (!fs::is_directory(path, error)) {
+      const auto size = fs::file_size(path, error);
+      if (error) return IoError(StrCat(path, ": ", error.message()));
+      add(fs::path(path).filename().string());
+      add(std::to_string(size));
+      continue;
+    }
+    std::vector<std::string> names;
+    fs::recursive_directory_iterator it(path, error);
+    for (; !error && it != fs::recursive_directory_iterator(); it.increment(error)) {
+      const fs::path& at = it->path();
+      const std::string name = at.filename().string();
+      std::error_code type_error;
+      if (it->is_directory(type_error)) {
+        if (it.depth() > 0 || name.starts_with('.')) it.disable_recursion_pending();
+      } else if (!name.starts_with('.') && IsNamedAsImage(name)) {
+        names.push_back(it.depth() == 0 ? name : at.parent_path().filename().string() + "/" + name);
+      }
+    }
+    if (error) return IoError(StrCat(path, ": cannot list: ", error.message()));
+    std::sort(names.begin(), names.end());
+    for (const std::string& name : names) add(name);
+    add("");
+  }
+  return hash;
 }
 
 }  // namespace octet

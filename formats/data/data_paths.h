@@ -2,6 +2,7 @@
 #ifndef OCTET_FORMATS_DATA_DATA_PATHS_H_
 #define OCTET_FORMATS_DATA_DATA_PATHS_H_
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -22,6 +23,10 @@ bool MatchesPattern(std::string_view pattern, std::string_view name);
 /// file given twice, and a folder of several sets of shards.
 Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>& paths,
                                                  bool complete);
+
+/// A hash of which data an expanded list is, in its order, wherever it lies: the names and sizes of
+/// files, the names of the images in a folder and in the folders of its classes. Errors: kIo.
+Result<uint64_t> FingerprintOfData(const std::vector<std::string>& files);
 
 }  // namespace octet
 

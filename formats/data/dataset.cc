@@ -37,7 +37,8 @@ Result<std::unique_ptr<DatasetPart>> OpenPart(const std::string& path, LabelMatc
   // With the right name a damaged file is opened as well, so that the error names what it is not.
   if (DetectImageFormat(start) != ImageFormat::kUnknown || IsNamedAsImage(path))
     return MakeImages({path});
-  const Counting counting = options.max_samples > 0  ? Counting::kAll
+  const Counting counting = options.max_samples > 0 || !options.sample_shard.is_all()
+                                ? Counting::kAll
                             : options.shard.is_all() ? Counting::kIfFast
                                                      : Counting::kNone;
   if (IsNamedAsTar(path) || IsTarFile(path)) return OpenTar(path, matcher, counting);
@@ -123,6 +124,15 @@ Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions
   max_samples_ = options.max_samples;
   decoding_ = options.decoding;
   size_ = total_ >= 0 && max_samples_ > 0 ? std::min(total_, max_samples_) : total_;
+  if (size_ < 0 && !options.sample_shard.is_all()) {
+    return InvalidArgument(StrCat(files[0], ": is a ", parts_[0]->description,
+                                  ", of whose samples no shard can be taken, expected data that "
+                                  "can be counted"));
+  }
+  if (size_ >= 0) {
+    begin_ = given_ = options.sample_shard.Begin(size_);
+    end_ = options.sample_shard.End(size_);
+  }
   return OkStatus();
 }
 
@@ -193,8 +203,9 @@ Result<bool> Dataset::SkipNext() {
 Result<bool> Dataset::Read(Sample* sample) {
   *sample = Sample();
   if (max_samples_ > 0 && given_ >= max_samples_) return false;
+  if (end_ - begin_ < size_ && given_ >= end_) return false;
   // Sample i of n is number floor(i * total / n).
-  if (size_ >= 0 && size_ < total_) {
+  if (size_ >= 0 && (size_ < total_ || begin_ > 0)) {
     const int64_t wanted = static_cast<int64_t>(static_cast<__int128>(given_) * total_ / size_);
     for (; position_ < wanted; ++position_) {
       OCTET_ASSIGN_OR_RETURN(const bool skipped, SkipNext());

@@ -45,6 +45,9 @@ struct DatasetOptions {
   /// At most this many samples; 0 = all. They are spread evenly over the whole set where its size
   /// is known, because folders of classes are sorted by class.
   int64_t max_samples = 0;
+  /// Of the samples that would be given without, this part, in which they have the same places; the
+  /// others are passed over undecoded. Their number has to be known.
+  Shard sample_shard = {};
   /// Whether samples have labels. Without, nothing that names classes is looked at, and shards may
   /// be missing.
   bool need_labels = false;
@@ -72,7 +75,9 @@ class Dataset {
 
   /// Number of samples that Next will give; -1 when unknown (a damaged file of records, a
   /// compressed one without `max_samples`, a shard of records).
-  int64_t size() const { return size_; }
+  int64_t size() const { return size_ < 0 ? size_ : end_ - begin_; }
+  /// The same of all its sample shards together.
+  int64_t whole_size() const { return size_; }
 
   /// What it is, for people, e.g. "TFRecord file of 50 records".
   const std::string& description() const { return description_; }
@@ -121,8 +126,9 @@ class Dataset {
   std::string kind_;
   std::vector<int64_t> first_label_;  ///< In npy_labels_, of each part.
   int64_t total_ = -1, size_ = -1, max_samples_ = 0;
-  int64_t position_ = 0;  ///< Samples read or skipped.
-  int64_t given_ = 0;     ///< Samples read.
+  int64_t begin_ = 0, end_ = 0;  ///< The sample shard, among size_ samples where that is known.
+  int64_t position_ = 0;         ///< Samples read or skipped.
+  int64_t given_ = 0;            ///< Samples read, and those before the shard.
 };
 
 /// Opens files and folders of one kind, one after the other; each path may be a pattern, shards as

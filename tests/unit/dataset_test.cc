@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 
+#include "formats/data/data_paths.h"
 #include "formats/data/npy.h"
 #include "tests/data_dir.h"
 #include "tests/unit/compress.h"
@@ -583,6 +584,61 @@ TEST_F(DatasetTest, LimitSpreadsEvenly) {
   EXPECT_EQ(names(ReadAll(dir_ / "a.npy", four)), "a.npy[0] a.npy[2] a.npy[5] a.npy[7] ");
   const DatasetOptions many{.max_samples = 11};
   EXPECT_EQ(ReadAll(dir_ / "folder", many).size(), 10u);
+
+  // Shards of what a limit leaves have what the whole has, in its order.
+  for (const char* name : {"folder", "r.tfrecord", "a.npy"}) {
+    for (const int64_t limit : {0, 4, 7, 10, 20}) {
+      const std::string whole = names(ReadAll(dir_ / name, {.max_samples = limit}));
+      for (const int64_t count : {1, 2, 3, 7, 30}) {
+        std::string joined;
+        for (int64_t i = 0; i < count; ++i)
+          joined += names(ReadAll(
+              dir_ / name, {.max_samples = limit, .sample_shard = {.index = i, .count = count}}));
+        EXPECT_EQ(joined, whole) << name << " limit " << limit << " shards " << count;
+      }
+    }
+  }
+  const auto shard = OpenDataset(dir_ / "folder", {.max_samples = 7, .sample_shard = {1, 3}});
+  ASSERT_TRUE(shard.ok());
+  EXPECT_EQ((*shard)->size(), 2);
+  EXPECT_EQ((*shard)->whole_size(), 7);
+  // What is outside a shard is not looked at, and what cannot be counted has none.
+  WriteFile(dir_ / "folder/0.png", Bytes{1, 2, 3});
+  EXPECT_EQ(names(ReadAll(dir_ / "folder", {.sample_shard = {4, 5}})), "8.png 9.png ");
+  const Bytes file = MakeTfRecord(records);
+  WriteFile(dir_ / "cut.tfrecord", std::span(file).first(file.size() - 3));
+  EXPECT_THAT(OpenError(dir_ / "cut.tfrecord", {.max_samples = 4, .sample_shard = {0, 2}}),
+              HasSubstr("no shard can be taken"));
+}
+
+TEST_F(DatasetTest, FingerprintsSayWhichDataItIs) {
+  for (const char* folder : {"a", "b"}) {
+    WriteFile(dir_ / (std::string(folder) + "/roses/1.png"), png_);
+    WriteFile(dir_ / (std::string(folder) + "/tulips/2.png"), png_);
+    WriteFile(dir_ / (std::string(folder) + "/r.tfrecord"), MakeTfRecord({png_}));
+  }
+  const auto of = [&](const std::vector<std::string>& files) {
+    std::vector<std::string> paths;
+    for (const std::string& file : files) paths.push_back(dir_ / file);
+    return FingerprintOfData(paths).value();
+  };
+  const uint64_t folder = of({"a"}), record = of({"a/r.tfrecord"});
+  // The same in another place, with files that are no data.
+  WriteFile(dir_ / "b/notes.txt", png_);
+  WriteFile(dir_ / "b/.hidden/1.png", png_);
+  WriteFile(dir_ / "b/roses/.1.png", png_);
+  EXPECT_EQ(of({"b"}), folder);
+  EXPECT_EQ(of({"b/r.tfrecord"}), record);
+  EXPECT_NE(of({"a", "a/r.tfrecord"}), of({"a/r.tfrecord", "a"}));
+  EXPECT_NE(of({"a", "a"}), folder);
+  // Another name, another class, another size.
+  std::filesystem::rename(dir_ / "b/roses/1.png", dir_ / "b/roses/3.png");
+  EXPECT_NE(of({"b"}), folder);
+  std::filesystem::rename(dir_ / "b/roses/3.png", dir_ / "b/tulips/1.png");
+  EXPECT_NE(of({"b"}), folder);
+  WriteFile(dir_ / "b/r.tfrecord", MakeTfRecord({png_, png_}));
+  EXPECT_NE(of({"b/r.tfrecord"}), record);
+  EXPECT_FALSE(FingerprintOfData({dir_ / "none"}).ok());
 }
 
 TEST(FlowersDatasetTest, HasTenAndSixteenPhotosPerClass) {
