@@ -14,6 +14,7 @@
 #include "converter/calibrate/calibration.h"
 #include "converter/calibrate/sample_set.h"
 #include "converter/calibrate/sample_watch.h"
+#include "converter/calibrate/table_file.h"
 #include "converter/import/importer.h"
 #include "converter/import/preprocessing_json.h"
 #include "converter/passes/passes.h"
@@ -34,6 +35,7 @@
 #include "formats/data/labels.h"
 #include "formats/data/program.h"
 #include "formats/data/progress.h"
+#include "formats/data/shard.h"
 #include "formats/data/table.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
@@ -52,7 +54,9 @@ struct Arguments {
   std::vector<Precision> precisions;  ///< As the source when empty.
   std::vector<std::string> data;      ///< Of the table of several precisions.
   std::vector<std::string> calibration_data;
-  std::string calibration_table, save_calibration_table;
+  std::vector<std::string> calibration_tables;
+  std::string save_calibration_table;
+  std::optional<Shard> calibration_shard;  ///< Then that alone is written.
   CalibrationOptions calibration;
   std::vector<TuneStep> tune = TuneOptions().steps;
   std::vector<std::string> keep, widen;  ///< Names or patterns.
@@ -207,19 +211,31 @@ Result<T> OverSamples(const Arguments& a, const Graph& graph, Data* data, const 
   return with(false);
 }
 
+Status CheckHasNoRanges(const Graph& graph) {
+  if (!IsQuantized(graph)) return OkStatus();
+  return InvalidArgument("--calibration-data: the network is quantized already and has its ranges");
+}
+
 Status FindRanges(const Arguments& a, Source* s) {
-  if (!a.calibration_table.empty()) {
-    OCTET_ASSIGN_OR_RETURN(s->table, ReadCalibrationTable(a.calibration_table));
-    s->ranges_from = StrCat(a.calibration_table, ", a calibration table");
+  if (!a.calibration_tables.empty()) {
+    OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                           ExpandDataPaths(a.calibration_tables, /*complete=*/false));
+    OCTET_ASSIGN_OR_RETURN(MergedTable merged, ReadCalibrationTables(paths, s->graph));
+    s->table = std::move(merged.table);
+    s->ranges_from = paths.size() == 1 ? StrCat(paths[0], ", a calibration table")
+                                       : StrCat(paths[0], ", ..., a calibration table in ",
+                                                paths.size(), " parts");
+    if (merged.watch) {
+      s->measured = merged.watch->range();
+      s->doubts = merged.watch->Doubts(s->table->unevenness);
+      return OkStatus();
+    }
     const auto range = s->table->ranges.find(s->graph.tensor(s->graph.inputs[0]).name);
     if (range != s->table->ranges.end()) s->measured = {range->second.min, range->second.max};
     return OkStatus();
   }
   if (!s->calibration.given()) return OkStatus();
-  if (IsQuantized(s->graph)) {
-    return InvalidArgument(
-        "--calibration-data: the network is quantized already and has its ranges");
-  }
+  OCTET_RETURN_IF_ERROR(CheckHasNoRanges(s->graph));
   const int64_t elements = s->graph.tensor(s->graph.inputs[0]).shape.num_elements();
   const auto calibrate = [&](const DatasetSamples& samples,
                              Progress* bar) -> Result<CalibrationTable> {
@@ -326,14 +342,14 @@ Result<Source> ReadSource(const Arguments& a, std::vector<std::string>* notes) {
                           !a.save_calibration_table.empty();
   const bool measures = std::any_of(a.precisions.begin(), a.precisions.end(),
                                     [&](Precision p) { return p != s.own; });
-  if ((s.calibration.given() || !a.calibration_table.empty()) && !calibrates && !measures) {
+  if ((s.calibration.given() || !a.calibration_tables.empty()) && !calibrates && !measures) {
     return InvalidArgument(StrCat(a.input, ": nothing of a network of ", PrecisionName(s.own),
                                   " is calibrated; add --precision=int8"));
   }
   // A hybrid network needs no ranges, but those who tune it do.
   const bool tunes = a.wants(Precision::kHybrid) && s.calibration.given() && !a.tune.empty() &&
                      !IsQuantized(graph);
-  if (calibrates || tunes) OCTET_RETURN_IF_ERROR(FindRanges(a, &s));
+  if ((calibrates || tunes) && !a.calibration_shard) OCTET_RETURN_IF_ERROR(FindRanges(a, &s));
   return s;
 }
 
@@ -642,8 +658,55 @@ Result<std::string> ConvertSeveral(const Arguments& a, Source* from,
   return StrCat(json, "],\n\"evaluation\": ", evaluation.empty() ? "null\n" : evaluation, "}\n");
 }
 
+/// Measures one shard of the calibration data, and writes its part of the table. Gives what is
+/// printed.
+Result<std::string> ConvertShard(const Arguments& a, std::vector<std::string>* notes) {
+  const Shard& shard = *a.calibration_shard;
+  OCTET_RETURN_IF_ERROR(CheckOutput(a.save_calibration_table));
+  OCTET_ASSIGN_OR_RETURN(const Source source, ReadSource(a, notes));
+  const Graph& graph = source.graph;
+  OCTET_RETURN_IF_ERROR(CheckHasNoRanges(graph));
+  OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
+                         ExpandDataPaths(a.calibration_data, /*complete=*/false));
+  OCTET_ASSIGN_OR_RETURN(const DatasetSamples samples,
+                         OpenSamples(paths, graph, a.calibration.max_samples, a.fast_decode,
+                                     /*labels=*/false, shard));
+  if (samples.whole_size < 0) {
+    return InvalidArgument(StrCat(paths[0], ": is a ", samples.description,
+                                  ", of whose samples no shard can be taken, expected data that "
+                                  "can be counted"));
+  }
+  CalibrationPart part;
+  part.shard = shard;
+  part.whole_samples = static_cast<int>(samples.whole_size);
+  OCTET_ASSIGN_OR_RETURN(part.network, FingerprintOfNetwork(graph));
+  OCTET_ASSIGN_OR_RETURN(part.data, FingerprintOfData(paths));
+  part.method = a.calibration.method;
+  part.percentile = a.calibration.percentile;
+  part.fast_decode = a.fast_decode;
+  CalibrationOptions options = a.calibration;
+  options.first_sample = static_cast<int>(shard.Begin(samples.whole_size));
+  {
+    Progress bar("calibrating", samples.size);
+    OCTET_ASSIGN_OR_RETURN(
+        part.statistics,
+        CollectStatistics(
+            graph,
+            part.watch.Over(samples.next, graph.tensor(graph.inputs[0]).shape.num_elements()),
+            options, [&bar](int done, int) { bar.Update(done); }));
+  }
+  if (part.statistics.samples != samples.size) {
+    return Corrupt(StrCat(paths[0], ": found ", part.statistics.samples, " samples in shard ",
+                          shard.Text(), ", expected ", samples.size, " of ", samples.whole_size));
+  }
+  OCTET_RETURN_IF_ERROR(WriteCalibrationPart(a.save_calibration_table, part));
+  return StrCat(a.save_calibration_table, ": shard ", shard.Text(), ", ", samples.size, " of ",
+                samples.whole_size, " calibration samples\n");
+}
+
 /// Gives what is printed.
 Result<std::string> Convert(const Arguments& a, std::vector<std::string>* notes) {
+  if (a.calibration_shard) return ConvertShard(a, notes);
   const bool several = a.precisions.size() > 1;
   if (std::error_code error; !several || !std::filesystem::is_directory(a.output, error))
     OCTET_RETURN_IF_ERROR(CheckOutput(a.output));
@@ -754,11 +817,25 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
       ->delimiter(',')
       ->allow_extra_args(false)
       ->type_name("STEPS");
-  app->add_option("--calibration-table", a->calibration_table,
-                  "Use the ranges of this file instead of data")
-      ->excludes(data);
+  app->add_option("--calibration-table", a->calibration_tables,
+                  "Use the ranges of this file instead of data, or of all parts of one: several "
+                  "times, or a quoted pattern")
+      ->excludes(data)
+      ->allow_extra_args(false);
   app->add_option("--save-calibration-table", a->save_calibration_table,
-                  "Write the measured ranges there (JSON)");
+                  "Write the measured ranges there (JSON), or those of the parts");
+  app->add_option_function<std::string>(
+         "--calibration-shard",
+         [app, a](const std::string& text) {
+           const Result<Shard> shard = ParseShard(text);
+           if (!shard.ok())
+             throw CLI::ValidationError("--calibration-shard", shard.status().message());
+           a->calibration_shard = *shard;
+           app->get_option("--output")->required(false);
+         },
+         "Write what shard I of N of the calibration samples, counted from 0, shows to the file of "
+         "--save-calibration-table, a part of a table, and no model")
+      ->type_name("I/N");
 }
 
 /// What the result is like, and how it is judged and told of.
@@ -820,9 +897,24 @@ void AddResultOptions(CLI::App* app, Arguments* a) {
 /// Which options go with which values of others.
 void CheckTogether(const CLI::App& app, const Arguments& a) {
   for (const char* name : {"--calibration-samples", "--fast-decode", "--calibration-method",
-                           "--calibration-percentile", "--tune", "--save-calibration-table"}) {
+                           "--calibration-percentile", "--tune", "--calibration-shard"}) {
     if (app.count(name) > 0 && a.calibration_data.empty() && !a.budget.wanted())
       throw CLI::RequiresError(name, "--calibration-data");
+  }
+  if (app.count("--save-calibration-table") > 0 && a.calibration_data.empty() &&
+      a.calibration_tables.empty() && !a.budget.wanted())
+    throw CLI::RequiresError("--save-calibration-table",
+                             "--calibration-data or --calibration-table");
+  if (a.calibration_shard) {
+    if (a.save_calibration_table.empty())
+      throw CLI::RequiresError("--calibration-shard", "--save-calibration-table");
+    // What shapes a file that is not written, and what judges it.
+    for (const char* name :
+         {"--output", "--precision", "--labels", "--name", "--tune", "--input-type",
+          "--output-type", "--data", "--keep", "--widen", "--max-drop", "--min-sqnr",
+          "--compare-with", "--require-int8", "--report", "--json", "--strict"}) {
+      if (app.count(name) > 0) throw CLI::ExcludesError("--calibration-shard", name);
+    }
   }
   if (!a.data.empty() && a.precisions.size() < 2 && !a.budget.wanted())
     throw CLI::ValidationError("--data", "goes with several precisions, or with a budget");
@@ -832,7 +924,7 @@ void CheckTogether(const CLI::App& app, const Arguments& a) {
       throw CLI::ValidationError(name, "goes with --precision=int8");
     if (a.data.empty() && a.calibration_data.empty())
       throw CLI::ValidationError(name, "needs --data or --calibration-data to judge by");
-    if (!a.calibration_table.empty())
+    if (!a.calibration_tables.empty())
       throw CLI::ValidationError(name, "takes ranges from data, not from a table");
   }
   if (!a.widen.empty() && !a.wants(Precision::kInt8))

@@ -60,12 +60,13 @@ struct ImageReader {
 struct ArrayReader {
   std::vector<SourceArray> arrays;
   std::unique_ptr<Preprocessor> preparer;
-  int64_t total = 0, count = 0, next = 0;
+  int64_t total = 0, count = 0;
+  int64_t next = 0, end = 0;  ///< Of `count`.
   std::vector<uint8_t> pixels;
   std::string name;  ///< Of the last one.
 
   Result<bool> Next(float* input) {
-    if (next == count) return false;
+    if (next == end) return false;
     int64_t n = next++ * total / count;
     size_t i = 0;
     for (; n >= arrays[i].size(); ++i) n -= arrays[i].size();
@@ -141,7 +142,8 @@ Result<std::vector<NamedSample>> ReadSamples(
 }
 
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const Graph& graph,
-                                   int64_t max_samples, bool fast_decode, bool labels) {
+                                   int64_t max_samples, bool fast_decode, bool labels,
+                                   const Shard& shard) {
   OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> paths,
                          ExpandDataPaths(given, /*complete=*/false));
   const Tensor& input = graph.tensor(graph.inputs[0]);
@@ -162,13 +164,16 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
     }
     if (source.photos) reader->preparer = make_preparer();
     reader->count = max_samples > 0 ? std::min(max_samples, reader->total) : reader->total;
+    reader->next = shard.Begin(reader->count);
+    reader->end = shard.End(reader->count);
     return DatasetSamples{
         [reader](float* to) { return reader->Next(to); },
         {},
         [reader] { return reader->name; },
-        reader->count,
+        reader->end - reader->next,
         StrCat(reader->arrays.size() == 1 ? "NumPy file" : "NumPy files", " of ", reader->total,
-               reader->arrays[0].has_pixels() ? " images" : " inputs")};
+               reader->arrays[0].has_pixels() ? " images" : " inputs"),
+        reader->count};
   }
   if (!source.photos) {
     return Unsupported(StrCat("input '", input.name, "' has shape ", input.shape.ToString(),
@@ -186,9 +191,11 @@ Result<DatasetSamples> OpenSamples(const std::vector<std::string>& given, const 
   options.need_labels = labels;
   if (labels) options.labels = graph.metadata.labels;
   options.max_samples = max_samples;
+  options.sample_shard = shard;
   OCTET_ASSIGN_OR_RETURN(reader->dataset, OpenDataset(paths, options));
   DatasetSamples samples;
   samples.size = reader->dataset->size();
+  samples.whole_size = reader->dataset->whole_size();
   samples.description = StrCat(reader->dataset->description(), fast_decode ? kFastDecodeText : "");
   samples.next = [reader](float* to) { return reader->Next(to); };
   samples.label = [reader] { return reader->label; };

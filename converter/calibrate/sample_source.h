@@ -11,6 +11,7 @@
 #include "converter/calibrate/calibration.h"
 #include "converter/calibrate/sample_values.h"
 #include "formats/base/status.h"
+#include "formats/data/shard.h"
 #include "formats/data/source_array.h"
 #include "formats/model/graph.h"
 
@@ -25,6 +26,7 @@ struct DatasetSamples {
   std::function<std::string()> name;  ///< Of the same: its file, or "path[index]".
   int64_t size = -1;                  ///< Samples that `next` will give; -1 when unknown.
   std::string description;            ///< Of the data set, for people.
+  int64_t whole_size = -1;            ///< Samples of all shards of them; -1 when unknown.
 };
 
 /// One of them in memory.
@@ -48,10 +50,10 @@ Result<std::vector<NamedSample>> ReadSamples(
 /// graph's preprocessing; with `fast_decode` JPEGs are decoded smaller (WantedBy). Errors:
 /// those of SourceArray and OpenDataset; kUnsupported for an input that no image fits; `next` names
 /// the sample in its errors. With `labels` those of photos are read and compared with the graph's,
-/// which may fail (LabelMatcher); arrays have none.
+/// which may fail (LabelMatcher); arrays have none. Of those that would be given, only `shard`.
 Result<DatasetSamples> OpenSamples(const std::vector<std::string>& paths, const Graph& graph,
                                    int64_t max_samples, bool fast_decode = false,
-                                   bool labels = false);
+                                   bool labels = false, const Shard& shard = {});
 inline Result<DatasetSamples> OpenSamples(const std::string& path, const Graph& graph,
                                           int64_t max_samples) {
   return OpenSamples(std::vector<std::string>{path}, graph, max_samples);

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "converter/calibrate/sample_source.h"
+#include "converter/calibrate/table_file.h"
 #include "converter/import/importer.h"
 #include "converter/passes/passes.h"
 #include "converter/quantize/quantize.h"
@@ -185,11 +186,12 @@ TEST_P(FlowerPrecision, IsSmallAndAgreesWithFloat) {
   const auto graph =
       ImportAndOptimize(OCTET_SOURCE_DIR "/models/flowers/flowers_resnet.safetensors");
   ASSERT_TRUE(graph.ok()) << graph.status().message();
-  const auto table = ReadCalibrationTable(OCTET_SOURCE_DIR "/models/flowers/calibration.json");
-  ASSERT_TRUE(table.ok()) << table.status().message();
+  const auto read =
+      ReadCalibrationTables({OCTET_SOURCE_DIR "/models/flowers/calibration.json"}, *graph);
+  ASSERT_TRUE(read.ok()) << read.status().message();
   QuantizeOptions options;
   options.precision = GetParam().precision;
-  const auto quantized = QuantizeGraph(*graph, options, &*table);
+  const auto quantized = QuantizeGraph(*graph, options, &read->table);
   ASSERT_TRUE(quantized.ok()) << quantized.status().message();
   int64_t size = 0;
   const std::vector<float> ours = RunAll(*quantized, Normalize(reference.pixels), &size);

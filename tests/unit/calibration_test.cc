@@ -1,20 +1,29 @@
-// Ranges of activations: exact for minmax, near NumPy's definition for percentile, and their file.
+// Ranges of activations: exact for minmax, near NumPy's definition for percentile; the same of any
+// shards; and their files.
 #include "converter/calibrate/calibration.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 #include <random>
 #include <string>
+#include <utility>
+#include <variant>
 #include <vector>
 
+#include "converter/calibrate/histogram.h"
 #include "converter/calibrate/sample_watch.h"
+#include "converter/calibrate/table_file.h"
 #include "converter/passes/passes.h"
+#include "formats/data/shard.h"
 #include "tests/sample_graphs.h"
 #include "tests/unit/naive_interpreter.h"
 
@@ -61,6 +70,11 @@ SampleSource Samples(std::vector<std::vector<float>> samples) {
     ++at;
     return true;
   };
+}
+
+std::string Slurp(const std::string& path) {
+  std::ifstream in(path, std::ios::binary);
+  return std::string(std::istreambuf_iterator<char>(in), {});
 }
 
 std::vector<float> Constant(float v) { return std::vector<float>(20, v); }
@@ -199,6 +213,102 @@ TEST(CalibrateTest, AgreesWithTheInterpreter) {
   }
 }
 
+/// Numbers of every size and kind, many of them at the edges of bins.
+float AnyNumber(std::mt19937* random) {
+  const auto pick = [&](int low, int high) {
+    return std::uniform_int_distribution<int>(low, high)(*random);
+  };
+  const float sign = pick(0, 1) == 0 ? -1.0f : 1.0f;
+  switch (pick(0, 6)) {
+    case 0:
+      return sign * 0.0f;
+    case 1:
+      return sign * std::ldexp(1.0f, pick(-149, 127));
+    case 2:  // Denormal.
+      return sign * std::bit_cast<float>(static_cast<uint32_t>(pick(1, 0x7fffff)));
+    case 3:  // Beside a power of two.
+      return sign *
+             std::nextafter(std::ldexp(1.0f, pick(-149, 127)), pick(0, 1) == 0 ? 0.0f : 2e38f);
+    case 4:
+      return sign * static_cast<float>(pick(0, 4096)) / 1024.0f;
+    case 5:
+      return sign * std::numeric_limits<float>::max();
+    default:
+      return std::normal_distribution<float>(0.0f, 1.0f)(*random);
+  }
+}
+
+TEST(HistogramTest, CountsDependOnTheValuesAlone) {
+  std::mt19937 random(5);
+  for (int round = 0; round < 300; ++round) {
+    // Of similar size in most rounds.
+    std::vector<float> values(1 + random() % 200);
+    const float most = std::fabs(AnyNumber(&random));
+    for (float& v : values) {
+      v = AnyNumber(&random);
+      if (round % 4 != 0) v = std::clamp(v, -most, most);
+    }
+    // By definition, in long doubles.
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    int log2_limit = Histogram::kMinLog2Limit;
+    while (*low < -std::ldexp(1.0L, log2_limit) || *high >= std::ldexp(1.0L, log2_limit))
+      ++log2_limit;
+    std::vector<int64_t> expected(Histogram::kBins, 0);
+    for (const float v : values) {
+      const long double bin = std::floor(std::ldexp(static_cast<long double>(v), 12 - log2_limit));
+      ++expected[static_cast<size_t>(bin + 4096)];
+    }
+    const double largest = std::max(std::fabs(*low), std::fabs(*high));
+    if (largest > 0.0) {
+      EXPECT_GE(largest / std::ldexp(1.0, log2_limit - 12), 2048.0);
+    }
+
+    for (int order = 0; order < 4; ++order) {
+      std::shuffle(values.begin(), values.end(), random);
+      std::vector<Histogram> shards(1 + random() % 5);
+      for (const float v : values) shards[random() % shards.size()].Add(v);
+      std::shuffle(shards.begin(), shards.end(), random);
+      Histogram merged;
+      for (const Histogram& shard : shards) ASSERT_TRUE(merged.Merge(shard).ok());
+      ASSERT_EQ(merged.log2_limit(), log2_limit) << round;
+      ASSERT_TRUE(std::equal(expected.begin(), expected.end(), merged.counts().begin())) << round;
+      ASSERT_EQ(merged.total(), std::ssize(values));
+      // And of the counts of another.
+      const auto again =
+          Histogram::FromCounts(log2_limit, {merged.counts().begin(), merged.counts().end()});
+      ASSERT_TRUE(again.ok());
+      const Range seen{std::min(*std::min_element(values.begin(), values.end()), 0.0f),
+                       std::max(*std::max_element(values.begin(), values.end()), 0.0f)};
+      for (const double percent : {60.0, 99.0, 100.0}) {
+        const Range a = merged.Percentile(percent, seen), b = again->Percentile(percent, seen);
+        EXPECT_EQ(a.min, b.min);
+        EXPECT_EQ(a.max, b.max);
+        EXPECT_GE(a.min, seen.min);
+        EXPECT_LE(a.max, seen.max);
+        if (percent == 100.0) {
+          EXPECT_EQ(a.min, seen.min);
+          EXPECT_EQ(a.max, seen.max);
+        }
+      }
+    }
+  }
+}
+
+TEST(HistogramTest, RefusesWhatNoneCounted) {
+  EXPECT_TRUE(Histogram::FromCounts(Histogram::kMaxLog2Limit, {1}).ok());
+  EXPECT_FALSE(Histogram::FromCounts(Histogram::kMaxLog2Limit + 1, {1}).ok());
+  EXPECT_FALSE(Histogram::FromCounts(Histogram::kMinLog2Limit - 1, {1}).ok());
+  EXPECT_FALSE(Histogram::FromCounts(0, {1, -1}).ok());
+  EXPECT_FALSE(Histogram::FromCounts(0, std::vector<int64_t>(Histogram::kBins + 1, 0)).ok());
+  EXPECT_FALSE(Histogram::FromCounts(0, {Histogram::kMostValues, 1}).ok());
+  auto full = Histogram::FromCounts(0, {Histogram::kMostValues - 1});
+  ASSERT_TRUE(full.ok());
+  Histogram one;
+  one.Add(1.0f);
+  EXPECT_TRUE(full->Merge(one).ok());
+  EXPECT_FALSE(full->Merge(one).ok());
+}
+
 TEST(CalibrationTableTest, RoundTripsEveryFloat) {
   TempFolder folder;
   CalibrationTable table;
@@ -215,8 +325,10 @@ TEST(CalibrationTableTest, RoundTripsEveryFloat) {
   }
   table.ranges["with \"quotes\" and \\ and \n"] = {-0.1f, 0.1f};
   ASSERT_TRUE(WriteCalibrationTable(folder / "t.json", table).ok());
-  const auto read = ReadCalibrationTable(folder / "t.json");
-  ASSERT_TRUE(read.ok()) << read.status().message();
+  const auto file = ReadCalibrationFile(folder / "t.json");
+  ASSERT_TRUE(file.ok()) << file.status().message();
+  const CalibrationTable* read = std::get_if<CalibrationTable>(&*file);
+  ASSERT_NE(read, nullptr);
   EXPECT_EQ(read->method, "percentile");
   EXPECT_EQ(read->samples, 80);
   ASSERT_EQ(read->ranges.size(), table.ranges.size());
@@ -226,18 +338,14 @@ TEST(CalibrationTableTest, RoundTripsEveryFloat) {
   }
   // The same table gives the same bytes.
   ASSERT_TRUE(WriteCalibrationTable(folder / "u.json", *read).ok());
-  const auto slurp = [](const std::string& path) {
-    std::ifstream in(path, std::ios::binary);
-    return std::string(std::istreambuf_iterator<char>(in), {});
-  };
-  EXPECT_EQ(slurp(folder / "t.json"), slurp(folder / "u.json"));
+  EXPECT_EQ(Slurp(folder / "t.json"), Slurp(folder / "u.json"));
 }
 
 TEST(CalibrationTableTest, ReaderIsStrict) {
   TempFolder folder;
   const auto error = [&](const std::string& text) {
     std::ofstream(folder / "t.json", std::ios::binary) << text;
-    return ReadCalibrationTable(folder / "t.json").status().message();
+    return ReadCalibrationFile(folder / "t.json").status().message();
   };
   const std::string head = R"({"version":1,"method":"minmax","samples":3,"ranges":)";
   EXPECT_EQ(error(head + R"({"a":[0,1]}})"), "");
@@ -263,11 +371,224 @@ TEST(CalibrationTableTest, ReaderIsStrict) {
     EXPECT_NE(message.find("t.json"), std::string::npos) << message;
     EXPECT_EQ(message.find('\n'), std::string::npos) << message;
   }
-  EXPECT_EQ(ReadCalibrationTable(folder / "missing.json").status().code(), StatusCode::kNotFound);
+  EXPECT_EQ(ReadCalibrationFile(folder / "missing.json").status().code(), StatusCode::kNotFound);
   CalibrationTable bad;
   bad.ranges["x"] = {0.0f, INFINITY};
   EXPECT_FALSE(WriteCalibrationTable(folder / "bad.json", bad).ok());
   EXPECT_FALSE(std::filesystem::exists(folder / "bad.json"));
+}
+
+/// 23 samples for SmallGraph whose sizes differ, some of them the same again.
+std::vector<std::vector<float>> UnlikeSamples() {
+  std::mt19937 random(7);
+  std::vector<std::vector<float>> samples;
+  for (int i = 0; i < 23; ++i) {
+    std::normal_distribution<float> normal(0.1f, std::ldexp(1.0f, i % 7 - 3));
+    std::vector<float> v(20);
+    for (float& x : v) x = normal(random);
+    samples.push_back(i % 5 == 4 ? samples[static_cast<size_t>(i) / 2] : v);
+  }
+  return samples;
+}
+
+/// What octet_convert makes of one shard of them.
+CalibrationPart PartOf(const std::vector<std::vector<float>>& samples, const Shard& shard,
+                       const CalibrationOptions& given) {
+  const Graph graph = SmallGraph();
+  const int64_t total = std::ssize(samples), begin = shard.Begin(total), end = shard.End(total);
+  CalibrationPart part;
+  part.shard = shard;
+  part.whole_samples = static_cast<int>(total);
+  part.network = FingerprintOfNetwork(graph).value();
+  part.data = 0x123456789abcdef0u;
+  part.method = given.method;
+  part.percentile = given.percentile;
+  CalibrationOptions options = given;
+  options.first_sample = static_cast<int>(begin);
+  const SampleSource next =
+      part.watch.Over(Samples({samples.begin() + begin, samples.begin() + end}), 20);
+  auto statistics = CollectStatistics(graph, next, options, {});
+  EXPECT_TRUE(statistics.ok()) << statistics.status().message();
+  if (statistics.ok()) part.statistics = *statistics;
+  return part;
+}
+
+TEST(CalibrationPartTest, MergesToTheTableOfASingleRun) {
+  TempFolder folder;
+  const auto samples = UnlikeSamples();
+  const Graph graph = SmallGraph();
+  std::mt19937 random(8);
+  for (const CalibrationMethod method :
+       {CalibrationMethod::kMinMax, CalibrationMethod::kPercentile}) {
+    CalibrationOptions options;
+    options.method = method;
+    options.percentile = 97.3;
+    SampleWatch watch;
+    const auto whole = Calibrate(graph, watch.Over(Samples(samples), 20), options, {});
+    ASSERT_TRUE(whole.ok()) << whole.status().message();
+    ASSERT_TRUE(WriteCalibrationTable(folder / "whole.json", *whole).ok());
+    EXPECT_GT(whole->unevenness, 1.0);
+
+    std::vector<std::vector<Shard>> cuts{{{0, 2}, {2, 4}, {3, 4}},
+                                         {{0, 3}, {2, 6}, {6, 12}, {7, 12}, {2, 3}}};
+    for (const int64_t n : {1, 2, 3, 7, 23, 40}) {
+      std::vector<Shard>& cut = cuts.emplace_back();
+      for (int64_t i = 0; i < n; ++i) cut.push_back({i, n});
+    }
+    for (std::vector<Shard>& cut : cuts) {
+      std::shuffle(cut.begin(), cut.end(), random);
+      std::vector<std::string> paths;
+      for (const Shard& shard : cut) {
+        paths.push_back(folder / ("part" + std::to_string(paths.size()) + ".json"));
+        const CalibrationPart part = PartOf(samples, shard, options);
+        ASSERT_TRUE(WriteCalibrationPart(paths.back(), part).ok());
+        // Every bit comes back.
+        const auto read = ReadCalibrationFile(paths.back());
+        ASSERT_TRUE(read.ok()) << read.status().message();
+        ASSERT_TRUE(
+            WriteCalibrationPart(folder / "again.json", std::get<CalibrationPart>(*read)).ok());
+        EXPECT_EQ(Slurp(folder / "again.json"), Slurp(paths.back()));
+      }
+      const auto merged = ReadCalibrationTables(paths, graph);
+      ASSERT_TRUE(merged.ok()) << merged.status().message();
+      ASSERT_TRUE(WriteCalibrationTable(folder / "merged.json", merged->table).ok());
+      EXPECT_EQ(Slurp(folder / "merged.json"), Slurp(folder / "whole.json")) << cut.size();
+      // So that warnings are those of the single run too.
+      EXPECT_EQ(merged->table.unevenness, whole->unevenness);
+      ASSERT_TRUE(merged->watch.has_value());
+      EXPECT_EQ(merged->watch->range().min, watch.range().min);
+      EXPECT_EQ(merged->watch->range().max, watch.range().max);
+      EXPECT_EQ(merged->watch->hashes(), watch.hashes());
+      EXPECT_EQ(merged->watch->Doubts(9.0), watch.Doubts(9.0));
+    }
+  }
+}
+
+TEST(CalibrationPartTest, RefusesWhatIsNotOneCalibration) {
+  TempFolder folder;
+  const auto samples = UnlikeSamples();
+  const Graph graph = SmallGraph();
+  CalibrationOptions percentile;
+  percentile.method = CalibrationMethod::kPercentile;
+  const auto write = [&](const std::string& name, CalibrationPart part) {
+    EXPECT_TRUE(WriteCalibrationPart(folder / name, part).ok());
+    return folder / name;
+  };
+  const auto part = [&](int64_t i, int64_t n) { return PartOf(samples, {i, n}, percentile); };
+  const std::string first = write("first.json", part(0, 3)),
+                    second = write("second.json", part(1, 3)),
+                    third = write("third.json", part(2, 3)), half = write("half.json", part(0, 2));
+  const auto error = [&](const std::vector<std::string>& paths) {
+    const auto merged = ReadCalibrationTables(paths, graph);
+    EXPECT_EQ(merged.status().code(), StatusCode::kInvalidArgument);
+    std::string message = merged.status().message();
+    for (size_t at; (at = message.find(folder / "")) != std::string::npos;)
+      message.erase(at, (folder / "").size());
+    return message;
+  };
+  EXPECT_EQ(error({first}),
+            "calibration tables of the shards after first.json (shard 0/3) are missing");
+  EXPECT_EQ(error({third, second}),
+            "calibration tables of the shards before second.json (shard 1/3) are missing");
+  EXPECT_EQ(error({third, first}),
+            "calibration tables of the shards between first.json (shard 0/3) "
+            "and third.json (shard 2/3) are missing");
+  EXPECT_EQ(error({second, half, third}),
+            "calibration tables half.json (shard 0/2) and second.json (shard 1/3) overlap");
+  EXPECT_EQ(error({first, second, third, first}),
+            "calibration tables first.json (shard 0/3) and first.json (shard 0/3) overlap");
+
+  const auto foreign = [&](const auto& change) {
+    CalibrationPart p = part(1, 2);
+    change(&p);
+    return error({half, write("foreign.json", p)});
+  };
+  const std::string tail = "; expected parts of one calibration";
+  EXPECT_EQ(
+      foreign([](CalibrationPart* p) { p->data = 1; }),
+      "foreign.json: is of the data 0000000000000001, half.json of the data 123456789abcdef0" +
+          tail);
+  EXPECT_EQ(foreign([](CalibrationPart* p) { p->percentile = 99.0; }),
+            "foreign.json: is by percentile 99, half.json by percentile 99.999" + tail);
+  EXPECT_EQ(foreign([](CalibrationPart* p) { p->fast_decode = true; }),
+            "foreign.json: is decoded fast, half.json decoded in full" + tail);
+  EXPECT_NE(foreign([](CalibrationPart* p) {
+              p->network = 1;
+            }).find("foreign.json: is of the network 0000000000000001, half.json of the network "),
+            std::string::npos);
+  EXPECT_EQ(error({half, write("minmax.json", PartOf(samples, {1, 2}, {}))}),
+            "minmax.json: is by minmax, half.json by percentile 99.999" + tail);
+  auto fewer = samples;
+  fewer.pop_back();
+  EXPECT_EQ(error({half, write("fewer.json", PartOf(fewer, {1, 2}, percentile))}),
+            "fewer.json: is of 22 samples, half.json of 23 samples" + tail);
+  EXPECT_EQ(foreign([](CalibrationPart* p) { p->statistics.tensors.erase("relu"); }),
+            "foreign.json: has 3 tensors, expected 4");
+
+  CalibrationTable table;
+  table.method = "minmax";
+  table.samples = 1;
+  ASSERT_TRUE(WriteCalibrationTable(folder / "table.json", table).ok());
+  EXPECT_NE(error({half, folder / "table.json"}).find("table.json: is a whole calibration table"),
+            std::string::npos);
+  EXPECT_NE(error({folder / "table.json", half}).find("table.json: is a whole calibration table"),
+            std::string::npos);
+
+  // Another network, or the same with other preprocessing; names do not matter.
+  Graph other = SmallGraph();
+  other.metadata.name = "other";
+  other.metadata.labels = {"a"};
+  EXPECT_TRUE(ReadCalibrationTables({first, second, third}, other).ok());
+  other.metadata.preprocessing.scale = 0.5f;
+  const auto changed = ReadCalibrationTables({first, second, third}, other);
+  EXPECT_NE(
+      changed.status().message().find("first.json: is a part of a calibration of the network"),
+      std::string::npos)
+      << changed.status().message();
+}
+
+TEST(CalibrationPartTest, ReaderIsStrict) {
+  TempFolder folder;
+  CalibrationOptions percentile;
+  percentile.method = CalibrationMethod::kPercentile;
+  ASSERT_TRUE(
+      WriteCalibrationPart(folder / "p.json", PartOf(UnlikeSamples(), {1, 7}, percentile)).ok());
+  const std::string good = Slurp(folder / "p.json");
+  for (const auto& [from, to, expected] : std::vector<std::array<std::string, 3>>{
+           {"\"version\": 1", "\"version\": 2", "'version' is 2, expected 1 to 1"},
+           {"\"1/7\"", "\"7/7\"", "'7/7' is not a shard"},
+           {"\"1/7\"", "1", "'shard' is not a string"},
+           {"\"whole_samples\": 23", "\"whole_samples\": 46", "'samples' is 3, expected 7"},
+           {"\"whole_samples\": 23", "\"whole_samples\": 0", "'whole_samples'"},
+           {"\"123456789abcdef0\"", "\"123456789abcdef\"", "'data' is not 16 hexadecimal digits"},
+           {"\"123456789abcdef0\"", "\"123456789ABCDEF0\"", "'data' is not 16 hexadecimal digits"},
+           {"\"percentile\": 99.999", "\"percentile\": 101", "'percentile'"},
+           {"\"percentile\": 99.999,", "", "'percentile' is missing"},
+           {"\"method\": \"percentile\"", "\"method\": \"minmax\"", "'percentile' goes with"},
+           {"\"samples\": 3,", "\"samples\": 4,", "'samples' is 4, expected 3"},
+           {"\"input\": [", "\"input\": [1e39, ", "'input' is not"},
+           {"\"hashes\": [", "\"hashes\": [1, 2, 3, 4, ", "'hashes' is not"},
+           {"\"hashes\": [", "\"hashes\": [-1, ", "'hashes' is not"},
+           {"\"halves\": [[", "\"halves\": [[0, 1], [", "'halves' is not two"},
+           {"\"counts\": [", "\"counts\": [0, ", "has the count 0"},
+           {"\"counts\": [", "\"counts\": [1.5, ", "has the count 1.5"},
+           {"\"counts\": [", "\"counts\": [18446744073709551615, ", "has the count"},
+           {"\"counts\": [", "\"counts\": [9007199254740992, ", "more than 9007199254740992"},
+           {"\"counts\": [", "\"counts\": [-8192, ", "more than 8192 bins"},
+           {"\"log2_limit\": ", "\"log2_limit\": 1000, \"x\": ", "'x' is not a known field"},
+           {"\"log2_limit\"", "\"log3_limit\"", "log3_limit"},
+           {"\"fast_decode\": false", "\"fast_decode\": 0", "'fast_decode'"},
+       }) {
+    std::string text = good;
+    const size_t at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    text.replace(at, from.size(), to);
+    std::ofstream(folder / "t.json", std::ios::binary) << text;
+    const auto read = ReadCalibrationFile(folder / "t.json");
+    EXPECT_NE(read.status().message().find(expected), std::string::npos)
+        << to << ": " << read.status().message();
+    EXPECT_NE(read.status().message().find("t.json"), std::string::npos) << to;
+  }
 }
 
 TEST(SampleWatchTest, TellsOfFewOfTheSameAndOfUneven) {

@@ -12,6 +12,7 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -203,6 +204,107 @@ TEST_F(ConvertTest, Int8FromDataAndFromItsTable) {
   EXPECT_EQ(g.tensor(g.outputs[0]).quantization, (Quantization{1.0f / 256.0f, 0}));
 }
 
+TEST_F(ConvertTest, CalibratesInShards) {
+  const std::string tiny = OCTET_SOURCE_DIR "/tests/data/tiny/fp32.tflite";
+  std::mt19937 random(4);
+  std::vector<float> values;
+  for (int i = 0; i < 11; ++i) {
+    std::normal_distribution<float> normal(0.0f, 0.1f + static_cast<float>(i % 3));
+    for (int k = 0; k < 8 * 8 * 3; ++k) values.push_back(normal(random));
+  }
+  ASSERT_TRUE(WriteNpy(File("d.npy"), {11, 8, 8, 3}, values).ok());
+  // A folder of photos, one of which differs from the rest.
+  const std::string photos = File("photos");
+  for (int i = 0; i < 9; ++i) {
+    const std::string folder = photos + (i < 4 ? "/roses" : "/tulips");
+    std::filesystem::create_directories(folder);
+    std::string ppm = "P6\n10 9\n255\n";
+    for (int k = 0; k < 10 * 9 * 3; ++k) ppm += static_cast<char>(random() % (i == 5 ? 256 : 50));
+    std::ofstream(folder + "/" + std::to_string(i) + ".ppm", std::ios::binary) << ppm;
+  }
+  struct Case {
+    std::string data, options;
+    std::vector<int> counts;
+  };
+  for (const Case& c :
+       std::vector<Case>{{File("d.npy"), "", {1, 2, 3, 7, 20}},
+                         {File("d.npy"),
+                          "--calibration-method=percentile --calibration-percentile=98.7",
+                          {1, 2, 3, 7}},
+                         {File("d.npy"), "--calibration-samples=7", {3}},
+                         {photos,
+                          "--calibration-samples=8 --fast-decode --calibration-method=percentile",
+                          {3}}}) {
+    const std::string data = tiny + " --calibration-data " + c.data + " " + c.options;
+    ASSERT_EQ(Run(data + " --precision=int8 --tune=none --save-calibration-table " +
+                  File("whole.json") + " --output " + File("measured.octet"))
+                  .code,
+              0);
+    const std::string convert = tiny + " --precision=int8 --output " + File("m.octet");
+    ASSERT_EQ(Run(convert + " --calibration-table " + File("whole.json")).code, 0);
+    const std::string table = Read(File("whole.json")), model = Read(File("m.octet"));
+    const auto write = [&](int i, int n) {
+      const std::string shard = std::to_string(i) + "/" + std::to_string(n);
+      const std::string path =
+          File("part_" + std::to_string(i) + "_" + std::to_string(n) + ".json");
+      std::filesystem::remove(File("m.octet"));
+      const Outcome part =
+          Run(data + " --calibration-shard " + shard + " --save-calibration-table " + path);
+      EXPECT_EQ(part.code, 0) << part.err;
+      EXPECT_EQ(part.err, "");  // Not of few samples.
+      EXPECT_NE(part.out.find(": shard " + shard + ", "), std::string::npos) << part.out;
+      EXPECT_FALSE(std::filesystem::exists(File("m.octet")));
+      return path;
+    };
+    const auto expect_same = [&](const std::string& tables, const std::string& what) {
+      std::filesystem::remove(File("merged.json"));
+      const Outcome merged =
+          Run(convert + tables + " --save-calibration-table " + File("merged.json"));
+      ASSERT_EQ(merged.code, 0) << what << merged.err;
+      EXPECT_EQ(Read(File("merged.json")), table) << what;
+      EXPECT_EQ(Read(File("m.octet")), model) << what;
+      // Of few samples all together.
+      EXPECT_EQ(merged.err.find("fewer than 8") != std::string::npos,
+                c.options == "--calibration-samples=7")
+          << merged.err;
+    };
+    for (const int n : c.counts) {
+      std::string tables;  // The last one first.
+      for (int i = 0; i < n; ++i) tables = " --calibration-table " + write(i, n) + tables;
+      expect_same(tables, c.options + " in " + std::to_string(n) + " shards: ");
+    }
+    expect_same(" --calibration-table " + write(3, 4) + " --calibration-table " + write(0, 2) +
+                    " --calibration-table " + write(2, 4),
+                c.options + " in shards of several sizes: ");
+    expect_same(" --calibration-table '" + File("part_?_3.json") + "'", "by a pattern: ");
+    // The same once more is the same file.
+    const std::string once = Read(File("part_3_4.json"));
+    write(3, 4);
+    EXPECT_EQ(Read(File("part_3_4.json")), once);
+  }
+
+  // Of the photos, by percentile.
+  const std::string convert = tiny + " --precision=int8 --output " + File("no.octet");
+  std::filesystem::copy(File("part_1_3.json"), File("copy.json"));
+  const auto error = [&](const std::vector<std::string>& tables, const std::string& part) {
+    std::string command = convert;
+    for (const std::string& name : tables) command += " --calibration-table " + File(name);
+    ExpectError(command, 1, part);
+  };
+  error({"part_0_3.json"}, "part_0_3.json (shard 0/3) are missing");
+  error({"part_0_3.json", "part_2_3.json"}, "between ");
+  error({"part_0_3.json", "copy.json", "part_1_3.json"}, "overlap");
+  error({"part_0_3.json", "part_0_3.json"}, "part_0_3.json: was given twice");
+  error({"part_0_2.json", "part_1_2.json"},
+        "part_1_2.json: is of the data ");  // That one is of the array.
+  ExpectError("\"" + kFlowers + "\" --graph flowers_resnet --precision=int8 --output " +
+                  File("no.octet") + " --calibration-table '" + File("part_?_3.json") + "'",
+              1, "part_0_3.json: is a part of a calibration of the network ");
+  ExpectError(OCTET_SOURCE_DIR "/tests/data/tiny/int8.tflite --calibration-data " + photos +
+                  " --calibration-shard 0/2 --save-calibration-table " + File("no.json"),
+              1, "the network is quantized already");
+}
+
 TEST_F(ConvertTest, LabelsOfOtherNotationsAndListsThatAreTooShort) {
   const auto write = [&](const std::string& name, const std::string& text) {
     std::ofstream(File(name)) << text;
@@ -297,6 +399,20 @@ TEST_F(ConvertTest, WrongCommandLinesAre2) {
   ExpectError(Flowers("--calibration-method=entropy --calibration-data x"), 2, "entropy");
   ExpectError(Flowers("--save-calibration-table t.json"), 2, "calibration-data");
   ExpectError(Flowers("--calibration-table a --calibration-data b"), 2, "calibration");
+  const std::string shard = "\"" + kFlowers + "\" --graph flowers_resnet --calibration-shard ";
+  ExpectError(shard + "0/2 --calibration-data x", 2, "--save-calibration-table");
+  ExpectError(shard + "0/2 --save-calibration-table x", 2, "--calibration-data");
+  ExpectError(shard + "0/2 --calibration-table y --save-calibration-table x", 2,
+              "--calibration-data");
+  for (const std::string wrong : {"2/2", "1", "-1/2", "0/0", "a/b", "1/2/3"})
+    ExpectError(shard + wrong + " --calibration-data x --save-calibration-table y", 2,
+                "is not a shard");
+  for (const std::string option :
+       {"--output m.octet", "--precision=int8", "--tune=none", "--name x", "--labels x",
+        "--input-type=uint8", "--output-type=uint8", "--keep=x", "--precision=int8 --max-drop=1",
+        "--report x", "--json", "--strict"})
+    ExpectError(shard + "0/2 --calibration-data x --save-calibration-table y " + option, 2,
+                "--calibration-shard excludes ");
   ExpectError(Flowers("--require-int8"), 2, "require-int8");
   ExpectError(Flowers("--what"), 2, "what");
 }

@@ -6,9 +6,10 @@
 #include <cstdio>
 #include <filesystem>
 #include <string>
+#include <variant>
 #include <vector>
 
-#include "converter/calibrate/calibration.h"
+#include "converter/calibrate/table_file.h"
 #include "converter/import/checkpoints/graph_description.h"
 #include "converter/import/checkpoints/resnet_builder.h"
 #include "converter/import/checkpoints/synthetic_tensors.h"
@@ -41,15 +42,40 @@ void Preprocess(std::string_view text) {
 
 void Calibration(const uint8_t* data, size_t size) {
   const MemoryFile file(data, size);
-  const auto table = ReadCalibrationTable(file.path());
-  if (!table.ok()) return;
+  const auto given = ReadCalibrationFile(file.path());
+  if (!given.ok()) return;
+  const auto* table = std::get_if<CalibrationTable>(&*given);
   const std::string path =
       std::filesystem::temp_directory_path() / ("fuzz_table_" + std::to_string(getpid()));
-  const Status written = WriteCalibrationTable(path, *table);
+  const Status written = table != nullptr
+                             ? WriteCalibrationTable(path, *table)
+                             : WriteCalibrationPart(path, std::get<CalibrationPart>(*given));
   FUZZ_CHECK(written.ok(), written.message());
-  const auto again = ReadCalibrationTable(path);
+  const auto read = ReadCalibrationFile(path);
   std::remove(path.c_str());
-  FUZZ_CHECK(again.ok(), again.status().message());
+  FUZZ_CHECK(read.ok(), read.status().message());
+  if (table == nullptr) {
+    const auto& part = std::get<CalibrationPart>(*given);
+    const auto* again = std::get_if<CalibrationPart>(&*read);
+    FUZZ_CHECK(again != nullptr, "a part became a table");
+    CalibrationStatistics both = part.statistics;
+    if (both.Merge(again->statistics).ok()) {
+      for (const auto& [name, tensor] : part.statistics.tensors) {
+        const ActivationStatistics& others = again->statistics.tensors.at(name);
+        for (size_t i = 0; i < tensor.halves.size(); ++i)
+          FUZZ_CHECK(tensor.halves[i].min == others.halves[i].min &&
+                         tensor.halves[i].max == others.halves[i].max,
+                     name);
+        if (tensor.histogram)
+          FUZZ_CHECK(both.tensors.at(name).histogram->total() == 2 * tensor.histogram->total(),
+                     name);
+      }
+    }
+    ++deep_inputs;
+    return;
+  }
+  const auto* again = std::get_if<CalibrationTable>(&*read);
+  FUZZ_CHECK(again != nullptr, "a table became a part");
   FUZZ_CHECK(again->ranges.size() == table->ranges.size(), "number of ranges");
   for (const auto& [name, range] : table->ranges) {
     FUZZ_CHECK(std::isfinite(range.min) && std::isfinite(range.max),
@@ -120,6 +146,10 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
       R"({"input_size":[3,224,224],"interpolation":"bicubic","crop_pct":0.9,"mean":[0,0,0],"std":[1,1,1]})");
   add(1,
       R"({"version":1,"method":"minmax","samples":3,"ranges":{"image":[-1,2.5],"conv1":[0,6]}})");
+  add(1,
+      R"({"version":1,"shard":"1/2","whole_samples":3,"network":"0123456789abcdef","data":"fedcba9876543210",)"
+      R"("method":"percentile","percentile":99.9,"fast_decode":false,"samples":1,"input":[-1,2.5],"hashes":[7],)"
+      R"("tensors":{"image":{"halves":[[0,0],[-1,2.5]],"log2_limit":2,"counts":[-3072,1,-2000,3,1]}}})");
   add(2, "\xef\xbb\xbfroses\r\nsunflowers\n daisy \ndandelion\ntulips\n\n");
   add(3, kTinyDescription);
   return seeds;
