@@ -147,7 +147,8 @@ Result<CalibrationPart> ReadPart(const json& root, const std::string& path) {
   reader.Need("whole_samples");
   reader.Integer("whole_samples", 1, kMost, &part.whole_samples);
   part.network = ReadFingerprint(&reader, "network");
-  part.data = ReadFingerprint(&reader, "data");
+  reader.Need("data");
+  reader.String("data", &part.data);
   reader.Need("method");
   reader.Choice("method", kCalibrationMethodNames, &part.method);
   const bool counts = part.method == CalibrationMethod::kPercentile;
@@ -230,43 +231,9 @@ Status Write(const std::string& path, const std::string& text) {
 std::array<std::string, 5> CommonOf(const CalibrationPart& p) {
   std::string method(NameOf(kCalibrationMethodNames, p.method));
   if (p.method == CalibrationMethod::kPercentile) method += " " + Text(p.percentile);
-  return {StrCat("of the network ", Hex(p.network)), StrCat("of the data ", Hex(p.data)),
+  return {StrCat("of the network ", Hex(p.network)), StrCat("of the data ", p.data),
           StrCat("of ", p.whole_samples, " samples"), "by " + method,
           p.fast_decode ? "decoded fast" : "decoded in full"};
-}
-
-struct Place {
-  Shard shard;
-  std::string path;
-};
-
-/// Whether they are one whole. Sorts them.
-Status CheckTiles(std::vector<Place>* places) {
-  std::stable_sort(places->begin(), places->end(), [](const Place& a, const Place& b) {
-    return a.shard.index * b.shard.count < b.shard.index * a.shard.count;
-  });
-  const auto name = [](const Place& p) { return StrCat(p.path, " (shard ", p.shard.Text(), ")"); };
-  const Place &first = places->front(), &last = places->back();
-  if (first.shard.index > 0)
-    return InvalidArgument(
-        StrCat("calibration tables of the shards before ", name(first), " are missing"));
-  for (size_t i = 1; i < places->size(); ++i) {
-    const Place &before = (*places)[i - 1], &p = (*places)[i];
-    const int64_t end = (before.shard.index + 1) * p.shard.count,
-                  begin = p.shard.index * before.shard.count;
-    if (end > begin) {
-      return InvalidArgument(
-          StrCat("calibration tables ", name(before), " and ", name(p), " overlap"));
-    }
-    if (end < begin) {
-      return InvalidArgument(StrCat("calibration tables of the shards between ", name(before),
-                                    " and ", name(p), " are missing"));
-    }
-  }
-  if (last.shard.index + 1 < last.shard.count)
-    return InvalidArgument(
-        StrCat("calibration tables of the shards after ", name(last), " are missing"));
-  return OkStatus();
 }
 
 }  // namespace
@@ -317,7 +284,7 @@ Status WriteCalibrationPart(const std::string& path, const CalibrationPart& part
   std::string text =
       StrCat("{\n  \"version\": 1,\n  \"shard\": ", Dump(part.shard.Text()),
              ",\n  \"whole_samples\": ", part.whole_samples,
-             ",\n  \"network\": ", Dump(Hex(part.network)), ",\n  \"data\": ", Dump(Hex(part.data)),
+             ",\n  \"network\": ", Dump(Hex(part.network)), ",\n  \"data\": ", Dump(part.data),
              ",\n  \"method\": \"", NameOf(kCalibrationMethodNames, part.method), "\"");
   if (part.method == CalibrationMethod::kPercentile)
     text += StrCat(",\n  \"percentile\": ", Text(part.percentile));
@@ -355,7 +322,7 @@ Status WriteCalibrationPart(const std::string& path, const CalibrationPart& part
 Result<MergedTable> ReadCalibrationTables(const std::vector<std::string>& paths,
                                           const Graph& float_graph) {
   CalibrationPart all;
-  std::vector<Place> places;
+  std::vector<ShardFile> places;
   for (const std::string& path : paths) {
     OCTET_ASSIGN_OR_RETURN(auto file, ReadCalibrationFile(path));
     if (CalibrationTable* table = std::get_if<CalibrationTable>(&file)) {
@@ -387,7 +354,7 @@ Result<MergedTable> ReadCalibrationTables(const std::vector<std::string>& paths,
     OCTET_RETURN_IF_ERROR(all.statistics.Merge(part.statistics).WithContext(path));
     all.watch.Merge(part.watch);
   }
-  OCTET_RETURN_IF_ERROR(CheckTiles(&places));
+  OCTET_RETURN_IF_ERROR(CheckShards("calibration tables", &places));
   CalibrationOptions options;
   options.method = all.method;
   options.percentile = all.percentile;

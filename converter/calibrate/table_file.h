@@ -22,7 +22,7 @@ struct CalibrationPart {
   Shard shard;
   int whole_samples = 0;  ///< Of all shards.
   uint64_t network = 0;   ///< FingerprintOfNetwork.
-  uint64_t data = 0;      ///< FingerprintOfData.
+  std::string data;       ///< FingerprintOfData.
   CalibrationMethod method = CalibrationMethod::kMinMax;
   double percentile = CalibrationOptions().percentile;  ///< Of kPercentile.
   bool fast_decode = false;

@@ -136,31 +136,13 @@ Result<std::vector<ResultPart>> ReadAllParts(const std::vector<std::string>& pat
     }
     parts.push_back(std::move(part));
   }
-  const auto begins_before = [](const Shard& a, const Shard& b) {
-    return a.index * b.count < b.index * a.count;
-  };
-  std::stable_sort(parts.begin(), parts.end(), [&](const ResultPart& a, const ResultPart& b) {
-    return begins_before(a.identity.shard, b.identity.shard);
+  std::vector<ShardFile> shards;
+  for (const ResultPart& part : parts) shards.push_back({part.identity.shard, part.path});
+  OCTET_RETURN_IF_ERROR(CheckShards("parts", &shards));
+  std::sort(parts.begin(), parts.end(), [](const ResultPart& a, const ResultPart& b) {
+    const Shard &x = a.identity.shard, &y = b.identity.shard;
+    return x.index * y.count < y.index * x.count;
   });
-  Shard next{0, 1};  // Where the next part must begin.
-  const ResultPart* before = nullptr;
-  const auto missing = [&](const std::string& until) {
-    const std::string from =
-        before == nullptr ? "the beginning" : "shard " + before->identity.shard.Text();
-    return InvalidArgument(StrCat(parts[0].path, ": parts are missing: nothing is there between ",
-                                  from, " and ", until));
-  };
-  for (const ResultPart& part : parts) {
-    const Shard& shard = part.identity.shard;
-    if (begins_before(shard, next)) {
-      return InvalidArgument(StrCat(part.path, ": shard ", shard.Text(), " overlaps shard ",
-                                    before->identity.shard.Text(), " of ", before->path));
-    }
-    if (begins_before(next, shard)) return missing("shard " + shard.Text());
-    next = {shard.index + 1, shard.count};
-    before = &part;
-  }
-  if (begins_before(next, {1, 1})) return missing("the end");
   return parts;
 }
 

@@ -40,11 +40,6 @@ class ArrayPart : public NumberedPart {
     return true;
   }
 
-  Status List(
-      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
-    return ListFile(path_, add);
-  }
-
   int64_t height = 1, width = 1, channels = 1;
 
  private:

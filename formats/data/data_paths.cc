@@ -12,10 +12,10 @@
 #include <system_error>
 #include <utility>
 
-#include "formats/base/fnv1a.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset_part.h"
+#include "formats/data/sha256.h"
 
 namespace octet {
 namespace {
@@ -249,15 +249,16 @@ Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>&
   return all;
 }
 
-Result<uint64_t> FingerprintOfData(const std::vector<std::string>& files) {
-  uint64_t hash = kFnv1aStart;
-  const auto add = [&hash](std::string_view text) {
-    for (const char c : text) hash = Fnv1a(hash, static_cast<uint8_t>(c));
-    hash = Fnv1a(hash, '\0');
-  };
+Result<std::string> FingerprintOfData(const std::vector<std::string>& files) {
+  Sha256 hash;
+  const auto add = [&hash](const std::string& text) { hash.Add(text + '\n'); };
   for (const std::string& path : files) {
     std::error_code error;
     if (!fs::is_directory(path, error)) {
+      if (IsNamedAsImage(path)) {  // Nobody looks up their sizes, and one may not be there.
+        add(fs::path(path).filename().string());
+        continue;
+      }
       const auto size = fs::file_size(path, error);
       if (error) return IoError(StrCat(path, ": ", error.message()));
       add(fs::path(path).filename().string());
@@ -281,7 +282,7 @@ Result<uint64_t> FingerprintOfData(const std::vector<std::string>& files) {
     for (const std::string& name : names) add(name);
     add("");
   }
-  return hash;
+  return hash.Hex();
 }
 
 }  // namespace octet

@@ -2,7 +2,6 @@
 #ifndef OCTET_FORMATS_DATA_DATA_PATHS_H_
 #define OCTET_FORMATS_DATA_DATA_PATHS_H_
 
-#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,9 +23,10 @@ bool MatchesPattern(std::string_view pattern, std::string_view name);
 Result<std::vector<std::string>> ExpandDataPaths(const std::vector<std::string>& paths,
                                                  bool complete);
 
-/// A hash of which data an expanded list is, in its order, wherever it lies: the names and sizes of
-/// files, the names of the images in a folder and in the folders of its classes. Errors: kIo.
-Result<uint64_t> FingerprintOfData(const std::vector<std::string>& files);
+/// SHA-256, in hexadecimal digits, of which data an expanded list is, in its order, wherever it
+/// lies: the names and sizes of files, the names alone of images, in a folder and in the folders of
+/// its classes too. Errors: kIo.
+Result<std::string> FingerprintOfData(const std::vector<std::string>& files);
 
 }  // namespace octet
 

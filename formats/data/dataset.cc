@@ -51,13 +51,6 @@ Result<std::unique_ptr<DatasetPart>> OpenPart(const std::string& path, LabelMatc
 
 }  // namespace
 
-Status ListFile(const std::string& path,
-                const std::function<void(const std::string& name, int64_t bytes)>& add) {
-  OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
-  add(fs::path(path).filename().string(), file.size());
-  return OkStatus();
-}
-
 Dataset::Dataset() = default;
 Dataset::~Dataset() = default;
 
@@ -99,8 +92,8 @@ Status Dataset::OpenParts(const std::vector<std::string>& paths, const DatasetOp
 Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions& options) {
   if (options.need_labels || !options.npy_labels.empty())
     matcher_ = std::make_unique<LabelMatcher>(options.labels);
-  OCTET_ASSIGN_OR_RETURN(const std::vector<std::string> files,
-                         ExpandDataPaths(paths, options.need_labels));
+  OCTET_ASSIGN_OR_RETURN(files_, ExpandDataPaths(paths, options.need_labels));
+  const std::vector<std::string>& files = files_;
   total_ = 0;
   OCTET_RETURN_IF_ERROR(OpenParts(files, options));
   const bool arrays = parts_[0]->kind.starts_with("NumPy");
@@ -149,13 +142,10 @@ void Dataset::Restrict(const Shard& shard) {
 }
 
 Result<std::string> Dataset::Fingerprint() const {
+  OCTET_ASSIGN_OR_RETURN(std::string files, FingerprintOfData(files_));
+  if (npy_labels_.empty()) return files;
   Sha256 hash;
-  for (const auto& part : parts_) {
-    hash.Add(StrCat(part->kind, "\n"));
-    OCTET_RETURN_IF_ERROR(part->List([&](const std::string& name, int64_t bytes) {
-      hash.Add(StrCat(name, "\t", bytes, "\n"));
-    }));
-  }
+  hash.Add(files);
   for (const int label : npy_labels_) hash.Add(StrCat(label, "\n"));
   return hash.Hex();
 }
@@ -246,8 +236,8 @@ Result<std::unique_ptr<Dataset>> OpenDataset(const std::vector<std::string>& pat
   if (options.max_samples < 0) {
     return InvalidArgument(StrCat("max_samples is ", options.max_samples, ", expected at least 0"));
   }
-  if (options.max_samples > 0 && !options.shard.is_all())
-    return InvalidArgument("a shard is of all samples, expected no max_samples");
+  if ((options.max_samples > 0 || !options.sample_shard.is_all()) && !options.shard.is_all())
+    return InvalidArgument("a shard is of all samples, expected no max_samples or sample_shard");
   std::unique_ptr<Dataset> dataset(new Dataset);
   OCTET_RETURN_IF_ERROR(dataset->Open(paths, options));
   return dataset;

@@ -86,9 +86,8 @@ class Dataset {
   int64_t parts() const { return static_cast<int64_t>(parts_.size()); }
   /// What they are, in the plural, e.g. "TFRecord files".
   const std::string& kind() const { return kind_; }
-  /// SHA-256 of all their names (inside folders, without the folders they are in) and sizes, and of
-  /// the labels of .npy data, in hexadecimal digits: the same for every shard of the same data.
-  /// Errors: kNotFound, kIo.
+  /// FingerprintOfData, of the labels of .npy data too: the same for every shard of the same data.
+  /// Errors: kIo.
   Result<std::string> Fingerprint() const;
 
   /// What told the labels of the samples so far.
@@ -124,6 +123,7 @@ class Dataset {
   size_t part_ = 0;  ///< That is being read.
   Decoding decoding_;
   std::string kind_;
+  std::vector<std::string> files_;
   std::vector<int64_t> first_label_;  ///< In npy_labels_, of each part.
   int64_t total_ = -1, size_ = -1, max_samples_ = 0;
   int64_t begin_ = 0, end_ = 0;  ///< The sample shard, among size_ samples where that is known.

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -29,11 +28,6 @@ class DatasetPart {
   /// with 0, go up, and are below `extent`; of what can only be read as a whole, all are 0. A
   /// sample's place does not depend on what is left.
   virtual void Restrict(int64_t begin, int64_t end) = 0;
-  /// Calls `add` with the name and bytes of its file, or the names of a folder's images, of which
-  /// nobody looks up the bytes (-1). Errors: kNotFound, kIo.
-  virtual Status List(
-      const std::function<void(const std::string& name, int64_t bytes)>& add) const = 0;
-
   int64_t size = -1;        ///< Samples; -1 when unknown.
   std::string description;  ///< For people.
   std::string kind;         ///< In the plural; parts of one data set are of one kind.
@@ -71,10 +65,6 @@ class NumberedPart : public DatasetPart {
  private:
   int64_t next_ = 0, end_ = 0;
 };
-
-/// For List, of a part that is one file.
-Status ListFile(const std::string& path,
-                const std::function<void(const std::string& name, int64_t bytes)>& add);
 
 /// By their names, in a folder: images, and TFRecord and tar files, whose content may be damaged.
 bool IsNamedAsImage(const std::string& path);

@@ -48,12 +48,6 @@ class ImagePart : public NumberedPart {
     return true;
   }
 
-  Status List(
-      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
-    for (const Entry& entry : entries_) add(entry.name, -1);
-    return OkStatus();
-  }
-
  private:
   fs::path root_;
   std::vector<Entry> entries_;

@@ -1,5 +1,6 @@
 #include "formats/data/shard.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "formats/base/str_cat.h"
@@ -18,6 +19,32 @@ Result<Shard> ParseShard(const std::string& text) {
         StrCat("'", text, "' is not a shard, expected 0/n to (n-1)/n, n at most ", kMaxShards));
   }
   return shard;
+}
+
+Status CheckShards(const std::string& what, std::vector<ShardFile>* files) {
+  std::stable_sort(files->begin(), files->end(), [](const ShardFile& a, const ShardFile& b) {
+    return a.shard.index * b.shard.count < b.shard.index * a.shard.count;
+  });
+  const auto name = [](const ShardFile& f) {
+    return StrCat(f.path, " (shard ", f.shard.Text(), ")");
+  };
+  const ShardFile &first = files->front(), &last = files->back();
+  if (first.shard.index > 0)
+    return InvalidArgument(StrCat(what, " of the shards before ", name(first), " are missing"));
+  for (size_t i = 1; i < files->size(); ++i) {
+    const ShardFile &before = (*files)[i - 1], &f = (*files)[i];
+    const int64_t end = (before.shard.index + 1) * f.shard.count,
+                  begin = f.shard.index * before.shard.count;
+    if (end > begin)
+      return InvalidArgument(StrCat(what, " ", name(before), " and ", name(f), " overlap"));
+    if (end < begin) {
+      return InvalidArgument(
+          StrCat(what, " of the shards between ", name(before), " and ", name(f), " are missing"));
+    }
+  }
+  if (last.shard.index + 1 < last.shard.count)
+    return InvalidArgument(StrCat(what, " of the shards after ", name(last), " are missing"));
+  return OkStatus();
 }
 
 }  // namespace octet

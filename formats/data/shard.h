@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "formats/base/status.h"
 
@@ -33,6 +34,16 @@ inline constexpr int64_t kMaxShards = int64_t{1} << 20;
 
 /// Of "2/8". Errors: kInvalidArgument.
 Result<Shard> ParseShard(const std::string& text);
+
+/// What a shard came to.
+struct ShardFile {
+  Shard shard;
+  std::string path;
+};
+
+/// Whether they are one whole, whatever their counts. Sorts them. Errors: kInvalidArgument, naming
+/// files that overlap, and those beside a gap, as `what`.
+Status CheckShards(const std::string& what, std::vector<ShardFile>* files);
 
 }  // namespace octet
 

@@ -76,11 +76,6 @@ class TarPart : public DatasetPart {
     size = -1;
   }
 
-  Status List(
-      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
-    return ListFile(path_, add);
-  }
-
  private:
   Result<int> Label(const Group& group) {
     if (!group.label) return labels_->OfRecord(std::nullopt, std::nullopt);

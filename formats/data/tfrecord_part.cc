@@ -46,11 +46,6 @@ class TfRecordPart : public DatasetPart {
     size = -1;
   }
 
-  Status List(
-      const std::function<void(const std::string& name, int64_t bytes)>& add) const override {
-    return ListFile(path_, add);
-  }
-
  private:
   /// Before the next record that is wanted; false when there is none.
   Result<bool> Open() {

@@ -400,7 +400,7 @@ CalibrationPart PartOf(const std::vector<std::vector<float>>& samples, const Sha
   part.shard = shard;
   part.whole_samples = static_cast<int>(total);
   part.network = FingerprintOfNetwork(graph).value();
-  part.data = 0x123456789abcdef0u;
+  part.data = "0123456789abcdef";
   part.method = given.method;
   part.percentile = given.percentile;
   CalibrationOptions options = given;

@@ -622,7 +622,7 @@ TEST_F(DatasetTest, FingerprintsSayWhichDataItIs) {
     for (const std::string& file : files) paths.push_back(dir_ / file);
     return FingerprintOfData(paths).value();
   };
-  const uint64_t folder = of({"a"}), record = of({"a/r.tfrecord"});
+  const std::string folder = of({"a"}), record = of({"a/r.tfrecord"});
   // The same in another place, with files that are no data.
   WriteFile(dir_ / "b/notes.txt", png_);
   WriteFile(dir_ / "b/.hidden/1.png", png_);

@@ -43,5 +43,28 @@ TEST(ShardTest, CutsWithoutGapOrOverlap) {
   EXPECT_EQ((Shard{kMaxShards - 1, kMaxShards}).End(kLarge), kLarge);
 }
 
+TEST(ShardTest, WholesAreNamedAsSuch) {
+  const auto check = [](std::vector<ShardFile> files) {
+    return CheckShards("parts", &files).message();
+  };
+  const ShardFile a{{0, 3}, "a"}, b{{1, 3}, "b"}, c{{2, 3}, "c"}, half{{1, 2}, "half"};
+  EXPECT_EQ(check({c, a, b}), "");
+  EXPECT_EQ(check({{{0, 1}, "all"}}), "");
+  EXPECT_EQ(check({{{2, 4}, "x"},
+                   {{0, 2}, "y"},
+                   {{300, 400}, "z"},
+                   {{301, 400}, "u"},
+                   {{151, 200}, "v"},
+                   {{19, 25}, "w"},
+                   {{4, 5}, "t"}}),
+            "");
+  EXPECT_EQ(check({b, c}), "parts of the shards before b (shard 1/3) are missing");
+  EXPECT_EQ(check({a, c}),
+            "parts of the shards between a (shard 0/3) and c (shard 2/3) are missing");
+  EXPECT_EQ(check({a, b}), "parts of the shards after b (shard 1/3) are missing");
+  EXPECT_EQ(check({a, b, half, c}), "parts b (shard 1/3) and half (shard 1/2) overlap");
+  EXPECT_EQ(check({a, a, b, c}), "parts a (shard 0/3) and a (shard 0/3) overlap");
+}
+
 }  // namespace
 }  // namespace octet
