@@ -1,5 +1,7 @@
 // octet_convert INPUT --output OUT.octet: from an exported model to an .octet file.
 // Exit codes: 0 written, 1 could not be done, 2 wrong command line.
+#include "converter/octet_convert.h"
+
 #include <algorithm>
 #include <cstdio>
 #include <filesystem>
@@ -992,8 +994,9 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace octet
 
-int main(int argc, char** argv) {
-  return octet::RunProgram("octet_convert", [&] { return octet::Main(argc, argv); });
+int OctetConvertProgram(int argc, char** argv) {
+  return RunProgram("octet_convert", [&] { return Main(argc, argv); });
 }
+
+}  // namespace octet

@@ -19,12 +19,10 @@
 #include "engine/include/octet/octet.h"
 #include "engine/src/guarded.h"
 #include "engine/src/model_impl.h"
+#include "engine/src/octet_c_impl.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 
-struct octet_model {
-  std::shared_ptr<const octet::Model> model;
-};
 struct octet_model_options {
   octet::ModelOptions options;
 };
@@ -41,13 +39,10 @@ struct octet_run_options {
   int batch = 1;
   double timeout_ms = std::numeric_limits<double>::infinity();
 };
-struct octet_session {
-  std::shared_ptr<const octet::Model> model;
-  std::unique_ptr<octet::Session> session;
-  std::vector<octet::LayerProfile> profile;  ///< What octet_session_profile took down.
-};
 
 namespace {
+
+using octet::Report;
 
 static_assert(OCTET_INVALID_ARGUMENT == static_cast<int>(octet::StatusCode::kInvalidArgument));
 static_assert(OCTET_INTERNAL == static_cast<int>(octet::StatusCode::kInternal));
@@ -68,18 +63,6 @@ static_assert(OCTET_COORDINATES_ALIGN_CORNERS ==
               static_cast<int>(octet::Coordinates::kAlignCorners));
 static_assert(OCTET_PASSES_CHEAPER_FIRST == static_cast<int>(octet::Passes::kCheaperFirst));
 static_assert(OCTET_ORDER_BGR == static_cast<int>(octet::ChannelOrder::kBgr));
-
-octet_status Report(const octet::Status& status, char** error) {
-  if (error != nullptr) {
-    *error = nullptr;
-    if (!status.ok()) {
-      *error = static_cast<char*>(std::malloc(status.message().size() + 1));
-      if (*error != nullptr)
-        std::memcpy(*error, status.message().c_str(), status.message().size() + 1);
-    }
-  }
-  return static_cast<octet_status>(status.code());
-}
 
 octet_status NullArgument(const char* name, char** error) {
   return Report(

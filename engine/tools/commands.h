@@ -15,6 +15,9 @@
 
 namespace octet {
 
+/// All of the program's main: the exit code. Closes standard output.
+int OctetProgram(int argc, char** argv);
+
 struct ReportPage;
 
 struct ClassifyOptions {

@@ -323,8 +323,9 @@ int Main(int argc, char** argv) {
 }
 
 }  // namespace
-}  // namespace octet
 
-int main(int argc, char** argv) {
-  return octet::RunProgram("octet", [&] { return octet::Main(argc, argv); });
+int OctetProgram(int argc, char** argv) {
+  return RunProgram("octet", [&] { return Main(argc, argv); });
 }
+
+}  // namespace octet

@@ -505,8 +505,8 @@ TEST(CalibrationPartTest, RefusesWhatIsNotOneCalibration) {
   };
   const std::string tail = "; expected parts of one calibration";
   EXPECT_EQ(
-      foreign([](CalibrationPart* p) { p->data = 1; }),
-      "foreign.json: is of the data 0000000000000001, half.json of the data 123456789abcdef0" +
+      foreign([](CalibrationPart* p) { p->data = "fedc"; }),
+      "foreign.json: is of the data fedc, half.json of the data 0123456789abcdef" +
           tail);
   EXPECT_EQ(foreign([](CalibrationPart* p) { p->percentile = 99.0; }),
             "foreign.json: is by percentile 99, half.json by percentile 99.999" + tail);
