@@ -7,7 +7,7 @@ import operator
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ._library import Buffer, Error, Image, Status, call, lib, text
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Prediction(NamedTuple):
     """One class of an answer."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # tuple.index is not needed.
     label: Optional[str]
     """None where the model has no labels."""
     probability: float
@@ -68,7 +68,8 @@ def _check_pixels(pixels: Any, expected: str, rank: int) -> Any:
 
 
 def _address(array: Any) -> int:
-    return array.__array_interface__["data"][0]  # A third of the time of array.ctypes.data.
+    address: int = array.__array_interface__["data"][0]  # A third of the time of array.ctypes.data.
+    return address
 
 
 class Session:
@@ -197,7 +198,7 @@ class Session:
         return [Prediction(indices[i], labels[indices[i]] if labels else None, probabilities[i])
                 for i in range(written.value)]
 
-    def classify_batch(self, images: Union[Sequence[Encoded], np.ndarray], errors: str = "raise") -> np.ndarray:
+    def classify_batch(self, images: Union[Iterable[Encoded], np.ndarray], errors: str = "raise") -> np.ndarray:
         """The probabilities of all classes, float32[N,classes].
 
         ``images`` are the bytes of N image files, or pixels, uint8[N,height,width,3] in the order
@@ -209,7 +210,7 @@ class Session:
 
         if errors not in ("raise", "nan"):
             raise _invalid(f"errors: found {errors!r}, expected 'raise' or 'nan'")
-        if _is_array(images) and images.dtype != object:
+        if isinstance(images, np.ndarray) and images.dtype != object:
             pixels = _check_pixels(images, "uint8[N,height,width,3]", 4)
             count, height, width, _ = pixels.shape
             function = lib.octet_python_classify_pixels
@@ -218,7 +219,7 @@ class Session:
             if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
                 raise _invalid(f"images: found {_found(images)}, expected a list of the bytes of image files or "
                                "uint8[N,height,width,3]")
-            encoded = list(images)
+            encoded: List[Any] = list(images)
             count = len(encoded)
             for i, image in enumerate(encoded):
                 if type(image) is bytes:
@@ -287,4 +288,4 @@ def _buffers(arrays: Sequence[np.ndarray], first: int, images: int) -> Any:
     """Where ``images`` of each array are, from the first-th on."""
     # The stride of an array of one image may be anything.
     sizes = [a.nbytes // a.shape[0] for a in arrays]
-    return (Buffer * len(arrays))(*((_address(a) + first * n, images * n) for a, n in zip(arrays, sizes)))
+    return (Buffer * len(arrays))(*(Buffer(_address(a) + first * n, images * n) for a, n in zip(arrays, sizes)))
