@@ -9,6 +9,7 @@
 #include "engine/src/model_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
+#include "engine/tools/scorer.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset.h"
@@ -62,8 +63,7 @@ class Photos {
             StrCat(paths_[next_ - 1], ": holds numbers, no photos; octet run computes with them"));
       }
       if (more) {
-        const bool is_file = !photo->origin.empty() && !photo->origin.ends_with(": " + photo->name);
-        if (is_file) photo->name = photo->origin;
+        photo->name = KeyOf(*photo);
         return true;
       }
       dataset_.reset();

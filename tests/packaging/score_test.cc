@@ -203,6 +203,24 @@ TEST_F(ScoreTest, BytesDoNotDependOnThreads) {
   }
 }
 
+// Softmax at the end of integers is the same on each, too.
+TEST_F(ScoreTest, RowsOfIntegersAreTheSameOnEveryInstructionSet) {
+  ASSERT_TRUE(WriteModel(Path("int8.octet"), SmallNetwork(Precision::kInt8)).ok());
+  const std::string score =
+      kTool + " score --model " + File("int8.octet") + " " + File("photos.tar") + " --top=100";
+  const std::string expected = Good(score).out;
+  EXPECT_THAT(expected, HasSubstr("\"probability\":0."));
+  int compared = 0;
+  for (const char* isa :
+       {"sse2", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot", "neoni8mm"}) {
+    const Outcome o = RunCommand(score + " --isa=" + isa);
+    if (o.code != 0) continue;  // None of this machine.
+    EXPECT_TRUE(o.out == expected) << isa;
+    ++compared;
+  }
+  EXPECT_GT(compared, 0);
+}
+
 TEST_F(ScoreTest, CsvHasAFieldForEach) {
   const std::vector<std::string> rows = Rows(File("photos.tar") + " --format=csv --top=2");
   ASSERT_EQ(rows.size(), kPhotos + 1u);

@@ -504,10 +504,8 @@ TEST(CalibrationPartTest, RefusesWhatIsNotOneCalibration) {
     return error({half, write("foreign.json", p)});
   };
   const std::string tail = "; expected parts of one calibration";
-  EXPECT_EQ(
-      foreign([](CalibrationPart* p) { p->data = "fedc"; }),
-      "foreign.json: is of the data fedc, half.json of the data 0123456789abcdef" +
-          tail);
+  EXPECT_EQ(foreign([](CalibrationPart* p) { p->data = "fedc"; }),
+            "foreign.json: is of the data fedc, half.json of the data 0123456789abcdef" + tail);
   EXPECT_EQ(foreign([](CalibrationPart* p) { p->percentile = 99.0; }),
             "foreign.json: is by percentile 99, half.json by percentile 99.999" + tail);
   EXPECT_EQ(foreign([](CalibrationPart* p) { p->fast_decode = true; }),
@@ -560,8 +558,10 @@ TEST(CalibrationPartTest, ReaderIsStrict) {
            {"\"1/7\"", "1", "'shard' is not a string"},
            {"\"whole_samples\": 23", "\"whole_samples\": 46", "'samples' is 3, expected 7"},
            {"\"whole_samples\": 23", "\"whole_samples\": 0", "'whole_samples'"},
-           {"\"123456789abcdef0\"", "\"123456789abcdef\"", "'data' is not 16 hexadecimal digits"},
-           {"\"123456789abcdef0\"", "\"123456789ABCDEF0\"", "'data' is not 16 hexadecimal digits"},
+           {"\"network\": \"", "\"network\": \"0", "'network' is not 16 hexadecimal digits"},
+           {"\"network\": \"", "\"network\": \"ABCDEF0123456789\", \"x\": \"",
+            "'network' is not 16 hexadecimal digits"},
+           {"\"0123456789abcdef\"", "1", "'data' is not a string"},
            {"\"percentile\": 99.999", "\"percentile\": 101", "'percentile'"},
            {"\"percentile\": 99.999,", "", "'percentile' is missing"},
            {"\"method\": \"percentile\"", "\"method\": \"minmax\"", "'percentile' goes with"},

@@ -153,6 +153,11 @@ TEST(ProgressTest, DrawsItsLine) {
   EXPECT_EQ(Progress::Line("doing", 2, 4), "doing [###############...............] 2/4");
   EXPECT_EQ(Progress::Line("doing", 9, 4), "doing [##############################] 9/4");
   EXPECT_EQ(Progress::Line("doing", 7, -1), "doing 7");
+  EXPECT_EQ(Progress::RateText(0, 100, 1.0), "");
+  EXPECT_EQ(Progress::RateText(5, -1, 2.0), ", 2.5/s");
+  EXPECT_EQ(Progress::RateText(100, 100, 0.5), ", 200/s");
+  EXPECT_EQ(Progress::RateText(100, 13100, 0.5), ", 200/s, 1:05 left");
+  EXPECT_EQ(Progress::RateText(1, 7201, 0.5), ", 2.0/s, 1:00:00 left");
 }
 
 TEST(ProgressTest, IsSilentWithoutATerminal) {
