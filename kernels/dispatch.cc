@@ -9,8 +9,9 @@
 #include "kernels/tables.h"
 
 // A TableInfo by what OCTET_INSTRUCTION_SETS says a table is built for.
-#define OCTET_PRESENT(name, symbol) \
-  {&k##symbol##Table, name, Has##symbol() ? Availability::kNative : Availability::kUnavailable},
+#define OCTET_PRESENT(name, symbol)  \
+  {Whole<&k##symbol##Table>(), name, \
+   Has##symbol() ? Availability::kNative : Availability::kUnavailable},
 #define OCTET_ABSENT(name, symbol) {nullptr, name, Availability::kUnavailable},
 #define OCTET_ALWAYS OCTET_PRESENT
 #if defined(__x86_64__)
@@ -34,6 +35,17 @@
 namespace octet::kernels {
 
 constinit const KernelTable* emulated_table = nullptr;
+
+namespace {
+
+template <const KernelTable* kTable>
+const KernelTable* Whole() {
+  if (kTable->base == nullptr) return kTable;
+  static const KernelTable whole = WithBase(*kTable);
+  return &whole;
+}
+
+}  // namespace
 
 std::vector<TableInfo> AllTables() {
 #define OCTET_INFO(name, symbol, built, flags) \

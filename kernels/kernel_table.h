@@ -272,7 +272,33 @@ struct KernelTable {
   FindChainsFn find_chains = nullptr;  ///< What split kernels must know of weights.
   /// As conv_i16_i16 and conv_i16_f32, faster. Null when the instruction set has none.
   ConvFn wide_i16_i16 = nullptr, wide_i16_f32 = nullptr;
+  /// Of the instruction set that this one differs from in integer products alone. Such a table is
+  /// compiled with what has them, and AllTables makes it whole (WithBase).
+  const KernelTable* base = nullptr;
 };
+
+/// A table with the kernels of its base where it has none of its own.
+inline KernelTable WithBase(const KernelTable& own) {
+  KernelTable t = *own.base;
+  t.name = own.name;
+  t.description = own.description;
+  t.conv_u8_u8 = own.conv_u8_u8;
+  t.conv_u8_f32 = own.conv_u8_f32;
+  t.conv_i16_i16 = own.conv_i16_i16;
+  t.conv_i16_f32 = own.conv_i16_f32;
+  t.winograd_u8_u8 = own.winograd_u8_u8;
+  t.winograd_u8_f32 = own.winograd_u8_f32;
+  t.winograd_i16_i16 = own.winograd_i16_i16;
+  t.winograd_i16_f32 = own.winograd_i16_f32;
+  t.winograd_u8 = own.winograd_u8;
+  t.winograd_is_exact = own.winograd_is_exact;
+  // Those are in the place of better products.
+  t.split_u8_u8 = t.split_u8_f32 = nullptr;
+  t.find_chains = nullptr;
+  t.wide_i16_i16 = t.wide_i16_f32 = nullptr;
+  t.base = own.base;
+  return t;
+}
 
 }  // namespace octet::kernels
 

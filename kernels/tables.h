@@ -8,6 +8,7 @@
 
 namespace octet::kernels {
 
+/// Those with a base are parts, of which AllTables has the whole.
 #define OCTET_DECLARE(name, symbol, built, flags) extern const KernelTable k##symbol##Table;
 OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
 #undef OCTET_DECLARE
@@ -15,7 +16,6 @@ OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
 /// kEmulated512Table in programs that link octet_emulated512, as tests do; else null.
 extern constinit const KernelTable* emulated_table;
 
-// Of pixels, which the sets that differ in integer products alone share.
 extern const PixelKernels kReferencePixels;
 extern const PixelKernels kSse2Pixels;
 extern const PixelKernels kAvx2Pixels;

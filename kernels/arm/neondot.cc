@@ -8,10 +8,11 @@
 // The machine comes first, then the vector interface.
 #include "kernels/portable/xsimd_vec.h"
 // Then the kernels.
-#include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
+#define OCTET_BASE_TABLE kNeonTable
+#include "kernels/portable/table_impl.h"
 
 namespace octet::kernels {
-const KernelTable kNeonDotTable = neondot::MakeTable(
-    "neondot", "Advanced SIMD through xsimd, with the dot products of ARMv8.2", &kNeonPixels);
+const KernelTable kNeonDotTable =
+    neondot::MakeTable("neondot", "Advanced SIMD through xsimd, with the dot products of ARMv8.2");
 }  // namespace octet::kernels

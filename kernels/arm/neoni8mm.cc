@@ -9,10 +9,11 @@
 // The machine comes first, then the vector interface.
 #include "kernels/portable/xsimd_vec.h"
 // Then the kernels.
-#include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
+#define OCTET_BASE_TABLE kNeonTable
+#include "kernels/portable/table_impl.h"
 
 namespace octet::kernels {
-const KernelTable kNeonI8mmTable = neoni8mm::MakeTable(
-    "neoni8mm", "Advanced SIMD through xsimd, with dot products of u8 and s8", &kNeonPixels);
+const KernelTable kNeonI8mmTable =
+    neoni8mm::MakeTable("neoni8mm", "Advanced SIMD through xsimd, with dot products of u8 and s8");
 }  // namespace octet::kernels

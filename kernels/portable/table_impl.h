@@ -1,12 +1,15 @@
-// The table of one instruction set; included last by its translation unit.
+// The table of one instruction set; included last by its translation unit. With OCTET_BASE_TABLE,
+// the table of another set, it has only what differs from that.
 #ifndef OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
 #define OCTET_KERNELS_PORTABLE_TABLE_IMPL_H_
 
-#include "formats/model/checksum_impl.h"
 #include "kernels/kernel_table.h"
 #include "kernels/portable/contract.h"
 #include "kernels/portable/conv_impl.h"
+#ifndef OCTET_BASE_TABLE
+#include "formats/model/checksum_impl.h"
 #include "kernels/portable/ops_impl.h"
+#endif
 #ifdef OCTET_WINOGRAD
 #include "kernels/portable/winograd_impl.h"
 #endif
@@ -24,6 +27,28 @@ static_assert(VectorInterface<Vec>);
 static_assert(WinogradInterface<Vec>);
 #endif
 
+#ifdef OCTET_BASE_TABLE
+/// Integer products alone; for WithBase.
+constexpr KernelTable MakeTable(const char* name, const char* description) {
+  KernelTable t{};
+  t.name = name;
+  t.description = description;
+  t.conv_u8_u8 = &Conv<KernelU8U8>;
+  t.conv_u8_f32 = &Conv<KernelU8F32>;
+  t.conv_i16_i16 = &Conv<KernelI16I16>;
+  t.conv_i16_f32 = &Conv<KernelI16F32>;
+#ifdef OCTET_WINOGRAD
+  t.winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>;
+  t.winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>;
+  t.winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>;
+  t.winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>;
+  t.winograd_u8 = Vec::kWinogradLimit;
+  t.winograd_is_exact = &WinogradIsExact;
+#endif
+  t.base = &OCTET_BASE_TABLE;
+  return t;
+}
+#else
 constexpr KernelTable MakeTable(const char* name, const char* description,
                                 const PixelKernels* pixels) {
   return {
@@ -104,6 +129,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
 #endif
   };
 }
+#endif
 
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE

@@ -3,10 +3,11 @@
 #define OCTET_AVXVNNI
 #include "kernels/x86/avx2_vec.h"
 // The vector interface comes first.
-#include "kernels/portable/table_impl.h"
 #include "kernels/tables.h"
+#define OCTET_BASE_TABLE kAvx2Table
+#include "kernels/portable/table_impl.h"
 
 namespace octet::kernels {
 const KernelTable kAvxVnniTable =
-    avxvnni::MakeTable("avxvnni", "AVX2, FMA, F16C and AVX-VNNI (256 bit)", &kAvx2Pixels);
+    avxvnni::MakeTable("avxvnni", "AVX2, FMA, F16C and AVX-VNNI (256 bit)");
 }  // namespace octet::kernels

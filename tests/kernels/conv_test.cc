@@ -546,6 +546,7 @@ void CheckOne(const Case& c) {
     const auto magnitudes = IsInteger(kind) ? nullptr : problem.Magnitudes();
     for (const TableInfo& info : AllTables()) {
       if (!octet::testing::IsTested(info) || info.table == &kReferenceTable) continue;
+      if (!IsInteger(kind) && info.table->base != nullptr) continue;  // Those of its base.
       SCOPED_TRACE(std::string(info.name) + " " + KindName(kind));
       const auto actual = problem.Run(*info.table);
       if (c.winograd && problem.WinogradFunction(*info.table) != nullptr) {

@@ -159,7 +159,11 @@ TEST(OpsKernels, InstructionSets) { octet::testing::ExpectTestedTables(); }
 
 std::vector<int> TableIndices() {
   std::vector<int> all;
-  for (size_t i = 0; i < AllTables().size(); ++i) all.push_back(static_cast<int>(i));
+  // Who has a base differs in convolutions alone.
+  const std::vector<TableInfo> tables = AllTables();
+  for (size_t i = 0; i < tables.size(); ++i)
+    if (tables[i].table == nullptr || tables[i].table->base == nullptr)
+      all.push_back(static_cast<int>(i));
   return all;
 }
 
