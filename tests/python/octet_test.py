@@ -5,6 +5,7 @@ names of the flower models begin with.
 """
 
 import copy
+import hashlib
 import html
 import json
 import multiprocessing
@@ -250,6 +251,62 @@ class OctetTest(unittest.TestCase):
         self.assertRefuses(octet.Status.NOT_FOUND, str(none), self.session.classify, none)
         (self.folder / "cut.jpg").write_bytes(cut)
         self.assertRefuses(octet.Status.CORRUPT, "cut.jpg: ", self.session.classify, str(self.folder / "cut.jpg"))
+
+    def test_scores_as_the_program_does(self):
+        # Also what is no image or not there.
+        files = sorted((SOURCE / "tests/data/pixels/decoding").glob("*.[jp][pn]g"))
+        whole = files[0].read_bytes()
+        for name, content in (("empty.jpg", b""), ("text.jpg", b"text"), ("cut.jpg", whole[:len(whole) // 2]), (os.fsdecode(b"\xff \".jpg"), whole)):
+            files.append(self.folder / name)
+            files[-1].write_bytes(content)
+        files.append(self.folder / "none.jpg")
+        keys = list(map(str, files))
+        for path in (INT8, FP32):
+            for top in (1, 5, 99):
+                said = subprocess.run([octet._library.native_path("octet"), "score", "--stdin=paths", f"--model={path}",
+                                       f"--top={top}"], input=b"\n".join(map(os.fsencode, keys)), check=True,
+                                      capture_output=True).stdout.decode().split("\n")[:-1]
+                self.assertEqual(len(said), len(files))
+                for threads in (1, 3):
+                    with octet.Model(path).session(threads=threads) as session:
+                        for _ in range(2):
+                            self.assertEqual(session.score(keys, top=top), said)
+                        photos = [p.read_bytes() for p in files[:-1]]
+                        self.assertEqual(session.score(keys[:-1], photos, top=top), said[:-1])
+        rows = list(map(json.loads, said))
+        self.assertEqual(sum("error" in row for row in rows), 4)
+        self.assertGreater(len(rows), 44)
+        model = octet.Model(FP32)
+        self.assertEqual(model.sha256(), hashlib.sha256(pathlib.Path(FP32).read_bytes()).hexdigest())
+        self.assertEqual({row["model"] for row in rows}, {model.sha256()[:16]})
+        of_bytes = octet.Model(pathlib.Path(FP32).read_bytes()).session()
+        self.assertEqual(of_bytes.score(iter(keys), top=99), said)
+        self.assertEqual(of_bytes.score([]), [])
+
+    def test_refuses_what_cannot_be_scored(self):
+        photo = self.photos[0]
+        for keys, images, parts in (("ab", [photo] * 2, ["keys: found str", "expected "]),
+                                    ([b"a"], [photo], ["key 0: found bytes", "expected "]),
+                                    (["a", "b\0"], [photo] * 2, ["key 1: ", "null"]),
+                                    (["a", "\ud800"], [photo] * 2, ["key 1: ", "surrogates"]),
+                                    (["a"], [photo] * 2, ["found 2 for 1 keys"]),
+                                    (["a"], photo, ["images: found bytes", "expected "]),
+                                    (["a", "b"], [photo, None], ["image 1: found NoneType", "expected "])):
+            self.assertRefuses(self.INVALID, parts, self.session.score, keys, images)
+        self.assertRefuses(self.INVALID, "top", self.session.score, ["a"], [photo], top=0)
+        self.assertRefuses(self.INVALID, "top", self.session.score, ["a"], [photo], top=2.5)
+        session = self.model.session()
+        session.close()
+        self.assertRefuses(self.INVALID, "closed", session.score, ["a"], [photo])
+        # The hash in a row is that of the model that made it.
+        path = self.folder / "m.octet"
+        shutil.copy(INT8, path)
+        model = octet.Model(path)
+        shutil.copy(FP32, self.folder / "other.octet")
+        os.replace(self.folder / "other.octet", path)
+        self.assertRefuses(octet.Status.IO, [str(path), "replaced"], model.session().score, ["a"], [photo])
+        path.unlink()
+        self.assertRefuses(octet.Status.IO, [str(path), "replaced"], model.session().score, ["a"], [photo])
 
     def test_refuses_what_are_no_photos(self):
         for image, found in ((5, "int"), (None, "NoneType"), (self.pixels, "uint8[7,90,120,3]"),

@@ -1,12 +1,16 @@
 // What the Python package has beside octet_c.h: photos as their files have them, decoded as the
-// model says, any number of them shared by threads without Python in between; and the programs.
-// Errors and ownership are those of octet_c.h.
+// model says, any number of them shared by threads without Python in between; rows of `octet
+// score`; and the programs. Errors and ownership are those of octet_c.h.
 #include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
+#include <cstring>
 #include <limits>
+#include <memory>
 #include <mutex>
+#include <new>
 #include <span>
 #include <string>
 #include <string_view>
@@ -21,9 +25,12 @@
 #include "engine/src/octet_c_impl.h"
 #include "engine/tools/commands.h"
 #include "engine/tools/prepare_input.h"
+#include "engine/tools/scorer.h"
+#include "formats/base/file.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/image.h"
+#include "formats/data/in_order.h"
 
 #define OCTET_PYTHON_API extern "C" OCTET_API
 
@@ -242,6 +249,88 @@ OCTET_PYTHON_API octet_status octet_python_classify_pixels(octet_session* const*
                           return PixelPhotos(model, pixels, count, height, width, keep_going != 0,
                                              probabilities);
                         });
+}
+
+/// Makes rows of photos by `threads` threads, each with a session of its own.
+struct octet_python_scorer {
+  octet::Scorer scorer;
+  int threads;
+};
+
+/// For rows as `octet score --top=TOP` has them. `model_hash` stands in each. Errors: those of
+/// Scorer::Create.
+OCTET_PYTHON_API octet_status octet_python_scorer_create(const octet_model* model,
+                                                         const char* model_hash, int top,
+                                                         int threads, const char* isa,
+                                                         octet_python_scorer** scorer,
+                                                         char** error) {
+  return Report(octet::Guarded([&]() -> Status {
+                  octet::ScorerOptions options;
+                  options.top = top;
+                  options.workers = std::max(1, threads);
+                  if (isa != nullptr) options.isa = isa;
+                  OCTET_ASSIGN_OR_RETURN(octet::Scorer made,
+                                         octet::Scorer::Create(model->model, model_hash, options));
+                  *scorer = new octet_python_scorer{std::move(made), options.workers};
+                  return octet::OkStatus();
+                }),
+                error);
+}
+
+OCTET_PYTHON_API void octet_python_scorer_destroy(octet_python_scorer* scorer) { delete scorer; }
+
+/// The rows of `count` photos in order, images[i] of sizes[i] bytes by the name keys[i], each with
+/// a line break: *size bytes at *rows, for octet_free. Where `images` is null, keys are the paths
+/// of files. A photo that cannot be had is a row with an error. For one thread at a time.
+OCTET_PYTHON_API octet_status octet_python_score(octet_python_scorer* scorer,
+                                                 const char* const* keys, const void* const* images,
+                                                 const size_t* sizes, int64_t count, char** rows,
+                                                 size_t* size, char** error) {
+  struct Item {
+    int64_t index = 0;
+    octet::Sample sample;
+    std::string row;
+  };
+  const auto read = [&](const Item& item) -> octet::Result<std::vector<uint8_t>> {
+    if (images == nullptr) return octet::ReadFileBytes(item.sample.name, octet::kMaxImageFileBytes);
+    const auto* bytes = static_cast<const uint8_t*>(images[item.index]);
+    return std::vector<uint8_t>(bytes, bytes + sizes[item.index]);
+  };
+  return Report(octet::Guarded([&]() -> Status {
+                  std::string text;
+                  int64_t next = 0;
+                  octet::InOrder<Item>::Run(
+                      static_cast<int>(std::clamp<int64_t>(count, 1, scorer->threads)),
+                      {.read =
+                           [&](Item* item) {
+                             if (next == count) return false;
+                             item->index = next++;
+                             return true;
+                           },
+                       .work =
+                           [&](Item* item, int worker) {
+                             item->sample = octet::Sample();
+                             item->sample.name = item->sample.origin = keys[item->index];
+                             octet::Result<std::vector<uint8_t>> bytes = read(*item);
+                             if (!bytes.ok()) {
+                               item->row = scorer->scorer.Failed(item->sample, bytes.status()).text;
+                               return;
+                             }
+                             item->sample.encoded = std::move(bytes).value();
+                             item->row = scorer->scorer.Score(&item->sample, worker).text;
+                           },
+                       .write =
+                           [&](Item* item) {
+                             text += item->row;
+                             return true;
+                           }});
+                  *rows = static_cast<char*>(std::malloc(text.size() + 1));
+                  if (*rows == nullptr) throw std::bad_alloc();
+                  std::memcpy(*rows, text.data(), text.size());
+                  *size = text.size();
+                  return octet::OkStatus();
+                }),
+                error);
 }
 
 /// The programs, by name; the exit code. Once in a process, at its end.

@@ -130,6 +130,10 @@ _SIGNATURES: "dict[str, tuple[Any, ...]]" = {
                                       _error),
     "octet_python_classify_pixels": (c_int, _handles, c_int, c_void_p, c_int64, c_int, c_int,
                                      c_int, c_void_p, c_size_t, _error),
+    "octet_python_scorer_create": (c_int, c_void_p, c_char_p, c_int, c_int, c_char_p, _handle, _error),
+    "octet_python_scorer_destroy": (None, c_void_p),
+    "octet_python_score": (c_int, c_void_p, POINTER(c_char_p), POINTER(c_char_p), POINTER(c_size_t),
+                           c_int64, POINTER(c_void_p), POINTER(c_size_t), _error),
 }
 
 

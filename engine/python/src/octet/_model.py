@@ -119,17 +119,19 @@ class Model:
         self._handle = ctypes.c_void_p()
         self._path: Optional[str] = None
         self._bytes: Optional[bytes] = None
+        self._found: Optional[Tuple[int, ...]] = None  # Which file it was.
+        self._hash: Optional[str] = None
         if isinstance(model, (bytes, bytearray, memoryview)):
             self._bytes = bytes(model)  # Used in place, and so kept; those of bytes do not change.
             call(lib.octet_model_from_memory, self._bytes, len(self._bytes), ctypes.byref(self._handle))
             self._checksum = _read_checksum(self._bytes)
         elif isinstance(model, (str, os.PathLike)):
             self._path = os.path.abspath(os.fspath(model))
-            before = _identity(self._path) if os.path.exists(self._path) else None
+            self._found = _identity(self._path) if os.path.exists(self._path) else None
             call(lib.octet_model_load, os.fsencode(os.fspath(model)), ctypes.byref(self._handle))
             with open(self._path, "rb") as file:
                 self._checksum = _read_checksum(file.read(_CHECKSUM.stop))
-            if _identity(self._path) != before:
+            if _identity(self._path) != self._found:
                 raise Error(Status.IO, f"{self._path}: was replaced while it was opened")
         else:
             raise Error(Status.INVALID_ARGUMENT,
@@ -176,6 +178,27 @@ class Model:
     def session(self, threads: int = 1, isa: Optional[str] = None, max_batch: int = 32) -> Session:
         """Working memory to run the model with; see Session."""
         return Session(self, threads=threads, isa=isa, max_batch=max_batch)
+
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes, 64 hexadecimal digits. Raises Error when there is another
+        file at the path by now."""
+        if self._hash is None:
+            import hashlib
+
+            content = self._bytes
+            if content is None:
+                assert self._path is not None
+                found: Any = "none"
+                try:
+                    with open(self._path, "rb") as file:
+                        content = file.read()
+                    found = _identity(self._path)
+                except OSError:
+                    pass
+                if content is None or found != self._found:
+                    raise Error(Status.IO, f"{self._path}: was replaced or removed since it was opened")
+            self._hash = hashlib.sha256(content).hexdigest()
+        return self._hash
 
     def verify(self) -> None:
         """Runs the input that the file stores on this machine; raises Error when the answer is not

@@ -7,7 +7,7 @@ import operator
 import os
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import TYPE_CHECKING, Any, Dict, Iterable, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 from ._library import Buffer, Error, Image, Status, call, lib, text
 
@@ -67,6 +67,36 @@ def _check_pixels(pixels: Any, expected: str, rank: int) -> Any:
     return np.ascontiguousarray(pixels)
 
 
+def _encoded(images: Iterable[Encoded]) -> List[bytes]:
+    encoded: List[Any] = list(images)
+    for i, image in enumerate(encoded):
+        if type(image) is bytes:
+            continue
+        if not isinstance(image, (bytes, bytearray, memoryview)):
+            raise _invalid(f"image {i}: found {_found(image)}, expected the bytes of an image file")
+        encoded[i] = bytes(image)
+    return encoded
+
+
+def _addresses(encoded: List[bytes]) -> Tuple[Any, Any]:
+    """Arrays of where photos are and of their sizes."""
+    count = len(encoded)
+    return (ctypes.c_char_p * count)(*encoded), (ctypes.c_size_t * count)(*map(len, encoded))
+
+
+def _name(i: int, key: Any) -> bytes:
+    """A key for the library; bytes of a path that are not UTF-8 are what os.fsdecode made of them."""
+    if not isinstance(key, str):
+        raise _invalid(f"key {i}: found {_found(key)}, expected str")
+    try:
+        name = key.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        raise _invalid(f"key {i}: found {key!r}, expected text without surrogates") from None
+    if b"\0" in name:
+        raise _invalid(f"key {i}: found {key!r}, expected text without null characters")
+    return name
+
+
 def _address(array: Any) -> int:
     address: int = array.__array_interface__["data"][0]  # A third of the time of array.ctypes.data.
     return address
@@ -88,6 +118,7 @@ class Session:
     def __init__(self, model: Model, threads: int = 1, isa: Optional[str] = None, max_batch: int = 32):
         self._lock = threading.Lock()
         self._sessions: List[ctypes.c_void_p] = []  # The first one, and those of further threads.
+        self._scorers: Dict[int, ctypes.c_void_p] = {}  # By the number of classes in a row.
         self._main: Optional[ctypes.c_void_p] = None
         if not (isa is None or isinstance(isa, str)):
             raise _invalid(f"isa: found {isa!r}, expected a name or None")
@@ -112,6 +143,9 @@ class Session:
     def _destroy(self) -> None:
         main, self._main = self._main, None
         workers, self._sessions = self._sessions, []
+        scorers, self._scorers = self._scorers, {}
+        for scorer in scorers.values():
+            lib.octet_python_scorer_destroy(scorer)
         for session in workers + ([main] if main is not None else []):
             lib.octet_session_destroy(session)
 
@@ -219,16 +253,10 @@ class Session:
             if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
                 raise _invalid(f"images: found {_found(images)}, expected a list of the bytes of image files or "
                                "uint8[N,height,width,3]")
-            encoded: List[Any] = list(images)
+            encoded = _encoded(images)
             count = len(encoded)
-            for i, image in enumerate(encoded):
-                if type(image) is bytes:
-                    continue
-                if not isinstance(image, (bytes, bytearray, memoryview)):
-                    raise _invalid(f"image {i}: found {_found(image)}, expected the bytes of an image file")
-                encoded[i] = bytes(image)
             function = lib.octet_python_classify_encoded
-            photos = (ctypes.c_char_p * count)(*encoded), (ctypes.c_size_t * count)(*map(len, encoded)), count
+            photos = *_addresses(encoded), count
         classes = self._model.describe().outputs[0].shape[-1]
         probabilities = np.empty((count, classes), np.float32)
         with self._lock:
@@ -236,6 +264,46 @@ class Session:
             call(function, (ctypes.c_void_p * len(sessions))(*sessions), len(sessions), *photos,
                  int(errors == "nan"), _address(probabilities), probabilities.size)
         return probabilities
+
+    def score(self, keys: Iterable[str], images: Optional[Iterable[Encoded]] = None, top: int = 5) -> List[str]:
+        """Rows of JSON, as ``octet score --top=TOP`` writes them, without the line breaks.
+
+        ``images`` are the bytes of as many image files as there are ``keys``, which name them in
+        the rows; without ``images`` keys are paths. A row has the key, CRC-32C of the bytes, the
+        ``top`` best classes, the margin and the model's hash; of an image that cannot be had, an
+        error. Rows are the same for any number of threads and, of models whose outputs are exact,
+        on any machine. Raises Error for a model that is no classifier of one image, and where its
+        file is another one by now.
+        """
+        classes = _whole("top", top)
+        if classes < 1:
+            raise _invalid(f"top: found {classes}, expected at least 1")
+        if isinstance(keys, (str, bytes)):
+            raise _invalid(f"keys: found {_found(keys)}, expected a list of str")
+        names = [_name(i, key) for i, key in enumerate(keys)]
+        count = len(names)
+        photos: Tuple[Any, Any] = None, None
+        if images is not None:
+            if isinstance(images, (str, bytes, bytearray, memoryview, os.PathLike)):
+                raise _invalid(f"images: found {_found(images)}, expected a list of the bytes of image files")
+            encoded = _encoded(images)
+            if len(encoded) != count:
+                raise _invalid(f"images: found {len(encoded)} for {count} keys, expected one each")
+            photos = _addresses(encoded)
+        rows, size = ctypes.c_void_p(), ctypes.c_size_t()
+        with self._lock:
+            self._open()
+            if classes not in self._scorers:
+                scorer = ctypes.c_void_p()
+                call(lib.octet_python_scorer_create, self._model._handle, self._model.sha256()[:16].encode(), classes,
+                     self._threads, None if self._isa is None else self._isa.encode(), ctypes.byref(scorer))
+                self._scorers[classes] = scorer
+            call(lib.octet_python_score, self._scorers[classes], (ctypes.c_char_p * count)(*names), *photos, count,
+                 ctypes.byref(rows), ctypes.byref(size))
+        try:
+            return ctypes.string_at(rows.value or 0, size.value).decode().split("\n")[:-1]
+        finally:
+            lib.octet_free(rows)
 
     def _batch_sessions(self, count: int) -> List[ctypes.c_void_p]:
         """A session for each thread that there is work for."""
