@@ -3,7 +3,7 @@
 # Arguments go to ctest. OCTET_DATA_DIR names outside data (tests/README.md).
 source "$(dirname "${BASH_SOURCE[0]}")/../bench/setup.sh"
 presets=(release)
-packages=("${octet_packages[@]}" clang-format python3-numpy libtbb-dev)
+packages=("${octet_packages[@]}" clang-format python3-numpy libtbb-dev parallel)
 if [ "$(uname -m)" = x86_64 ]; then
   presets+=(aarch64)
   packages+=("${octet_aarch64_packages[@]}")
