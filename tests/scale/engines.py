@@ -40,8 +40,8 @@ def spark(model, source, tiny, output, workers):
 
     session = (SparkSession.builder.appName("octet score").master(f"local-cluster[{workers},1,1024]")
                .config("spark.ui.enabled", "false")
-               # Images of a kilobyte: 128 MB, Spark's own number, would be two tasks.
-               .config("spark.sql.files.maxPartitionBytes", "4m").config("spark.sql.files.openCostInBytes", "256k")
+               # Images of a kilobyte: 128 MB, Spark's own number, would be one task.
+               .config("spark.sql.files.maxPartitionBytes", "2m").config("spark.sql.files.openCostInBytes", "256k")
                # Executors and workers are killed much more often than they die.
                .config("spark.task.maxFailures", "1000").config("spark.deploy.maxExecutorRetries", "-1")
                .config("spark.stage.maxConsecutiveAttempts", "1000").getOrCreate())

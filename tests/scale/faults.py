@@ -20,7 +20,7 @@ import threading
 import time
 
 import recipes
-from recipes import Scores, call
+from recipes import call
 
 # Whom to kill: what does the work, and not what hands it out.
 WORKERS = {
@@ -105,7 +105,7 @@ folder, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 photos = [Image.open(path).convert("RGB") for path in sorted(glob.glob(f"{data}/cifar10/test/*/*.png"))]
 variants = [(quality, mirrored) for quality in range(99, 49, -1) for mirrored in (False, True)]
 assert count <= len(photos) * len(variants), f"at most {len(photos) * len(variants)} images"
-FILES = 64
+FILES = 128
 
 def write(kind, file, numbers):
     keys, images = [], []
@@ -146,7 +146,7 @@ class Run:
             else:
                 self._engine(engine, workers, model, images, output, kill, seed, errors)
         if self.seconds is None:
-            raise RuntimeError(f"{engine} failed: {log.read_text(errors='replace')[-4000:]}")
+            raise RuntimeError(f"{engine} failed, {len(self.killed)} killed: {log.read_text(errors='replace')[-4000:]}")
 
     def _script(self, engine, workers, model, images, output, kill, seed, errors):
         def run(source, to, shards, kill=None):
@@ -166,7 +166,7 @@ class Run:
 
         self.start = 0
         self.job = run(images / "tiny.tar", "tiny", workers)
-        self.seconds = run(images / "all.tar", "all", 64, kill)
+        self.seconds = run(images / "all.tar", "all", max(16, 8 * workers), kill)
         self.folder = output / "all"
 
     def _engine(self, engine, workers, model, images, output, kill, seed, errors):
@@ -175,7 +175,8 @@ class Run:
         process = subprocess.Popen(
             [str(recipes.PYTHON), str(recipes.SOURCE / "tests/scale/engines.py"), engine, str(model),
              str(images / "all.parquet"), str(images / "tiny.parquet"), str(self.folder), str(workers)],
-            env=recipes.environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
+            env=recipes.environment(PYTHONPATH=f"{recipes.SOURCE / 'engine/python/src'}:{recipes.EXAMPLES}"),
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
         for line in process.stdout:
             if not line.startswith('{"event"'):
                 continue
@@ -194,6 +195,24 @@ class Run:
         process.wait()
         if killer:
             killer.stop()
+
+
+def measure_photos(folder):
+    """Photos a second of one thread of octet score, the flower data by its int8 network, and bytes of a photo and a row. The
+    difference of two runs, without what starts and ends them."""
+    flowers = recipes.SOURCE / "models/flowers"
+    model = folder / "flowers.octet"
+    call("octet_convert", flowers / "flowers_resnet.safetensors", "--graph=flowers_resnet", "--precision=int8",
+         f"--calibration-table={flowers / 'calibration.json'}", f"--output={model}")
+    recipes.flower_photos(folder / "photos")
+    photos = sorted((folder / "photos").iterdir())
+    seconds = []
+    for times in (1, 21):
+        begin = time.monotonic()
+        rows = call("octet", "score", "--model", model, "--threads", 1, *photos * times)
+        seconds.append(time.monotonic() - begin)
+    return {"rate": 20 * len(photos) / (seconds[1] - seconds[0]), "row_bytes": len(rows) / len(photos) / 21,
+            "bytes": sum(photo.stat().st_size for photo in photos) / len(photos)}
 
 
 def main():
@@ -221,7 +240,8 @@ def main():
             bare[n] = Run("bare", n, model, images, work / f"bare-{n}").rate
             print(f"bare loop, {n} at once: {bare[n]:,.0f} images/s", flush=True)
         size = sum(file.stat().st_size for file in (images / "all.parquet").iterdir())
-        results = {"images": options.images, "input_bytes": size, "bare": bare, "runs": []}
+        results = {"images": options.images, "input_bytes": size, "row_bytes": sum(len(row) + 1 for row in expected.rows),
+                   "bare": bare, "runs": []}
         print("\n| engine | workers | images/s | of the bare loop | start | a job | killed | rows and report equal |")
         print("|---|---|---|---|---|---|---|---|", flush=True)
         for engine in options.engines.split(","):
@@ -250,6 +270,7 @@ def main():
                     "engine": engine, "workers": n, "rate": rate, "share": share, "start": quiet.start, "job": quiet.job,
                     "seconds": quiet.seconds, "killed": run.killed, "seconds_killed": run.seconds, "equal": equal})
         if options.results:
+            results["photos"] = measure_photos(work)
             options.results.write_text(json.dumps(results, indent=1) + "\n")
     finally:
         shutil.rmtree(work)

@@ -107,6 +107,10 @@ class Recipes(unittest.TestCase):
             call(PYTHON, *command)
         self.check(recipes.read_parquet(output, data.model, data.classes), data)
 
+    def test_recipes_are_short(self):
+        for recipe in EXAMPLES.iterdir():
+            self.assertLessEqual(len(recipe.read_text().splitlines()), 60, recipe)
+
     def test_report_of_rows(self):
         for name in ("kinds", "flowers", "cifar"):
             data = self.of(name)
