@@ -139,6 +139,15 @@ class Recipes(unittest.TestCase):
         self.assertGreater(len(killer.killed), 0)
         self.check_files(output, data)
 
+    def test_says_why_it_cannot(self):
+        for tool in ("xargs", "parallel"):
+            if recipes.missing(tool):
+                continue
+            with self.assertRaisesRegex(RuntimeError, "none.octet: no such file"):
+                call(EXAMPLES / "score_xargs.sh", self.root / "none.octet", self.root / f"{tool}-none", 2, 2, self.of("kinds").images,
+                     TOOL=tool, ATTEMPTS="2")
+            self.assertFalse((self.root / f"{tool}-none/report.json").exists())
+
     def test_full(self):
         if os.environ.get("OCTET_SCALE_FULL") != "1":
             skip("full", "set OCTET_SCALE_FULL=1 to kill workers during 100,000 images")

@@ -26,7 +26,7 @@ install /usr/bin/parallel parallel
 if [ ! -e "$venv/complete" ]; then
   rm -rf "$venv"
   if "${PYTHON:-python3}" -m venv "$venv" &&
-    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check numpy pandas pillow pyarrow 'dask[distributed]' &&
+    "$venv/bin/python" -m pip install --quiet --disable-pip-version-check numpy 'pandas<3' pillow pyarrow 'dask[distributed]' &&
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check pyspark &&
     "$venv/bin/python" -m pip install --quiet --disable-pip-version-check 'ray[data]'; then
     touch "$venv/complete"
