@@ -7,6 +7,7 @@ the table of README.md, and what plan.py takes with --results. The images are ma
 """
 
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -177,24 +178,28 @@ class Run:
              str(images / "all.parquet"), str(images / "tiny.parquet"), str(self.folder), str(workers)],
             env=recipes.environment(PYTHONPATH=f"{recipes.SOURCE / 'engine/python/src'}:{recipes.EXAMPLES}"),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
-        for line in process.stdout:
-            if not line.startswith('{"event"'):
-                continue
-            said = json.loads(line)
-            if said["event"] == "ready":
-                self.start, self.job = said["start"], said["job"]
-            elif said["event"] == "begin" and kill:
-                killer = Killer(process.pid, WORKERS[engine], *kill, seed)
-                killer.start()
-            elif said["event"] == "end":
-                self.seconds, self.rate = said["seconds"], said.get("rate")
-                if killer:
-                    killer.stop()
-                    self.killed = killer.killed
-                    killer = None
-        process.wait()
-        if killer:
-            killer.stop()
+        try:
+            for line in process.stdout:
+                if not line.startswith('{"event"'):
+                    continue
+                said = json.loads(line)
+                if said["event"] == "ready":
+                    self.start, self.job = said["start"], said["job"]
+                elif said["event"] == "begin" and kill:
+                    killer = Killer(process.pid, WORKERS[engine], *kill, seed)
+                    killer.start()
+                elif said["event"] == "end":
+                    self.seconds, self.rate = said["seconds"], said.get("rate")
+                    if killer:
+                        killer.stop()
+            process.wait()
+        finally:
+            if killer:
+                killer.stop()
+                self.killed = killer.killed
+            for pid in [*descendants(process.pid), process.pid] if process.poll() is None else []:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
 
 def measure_photos(folder):
@@ -225,6 +230,7 @@ def main():
     parser.add_argument("--folder", type=pathlib.Path, default=pathlib.Path(tempfile.gettempdir()) / "octet-scale")
     parser.add_argument("--results", type=pathlib.Path, help="JSON file")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("faults.py: ended by SIGTERM"))  # Leaves nobody behind.
     images = options.folder / f"images-{options.images}"
     make_images(images, options.images)
     work = pathlib.Path(tempfile.mkdtemp(dir=options.folder))
