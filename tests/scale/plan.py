@@ -11,7 +11,7 @@ import math
 import pathlib
 
 # On-demand list prices of us-east-1 as they were known in 2025, and sustained network bandwidth: look them up anew.
-INSTANCES = ["c6a.xlarge:4:1.56:0.153", "c6a.8xlarge:32:12.5:1.224", "c7a.xlarge:4:1.56:0.205", "c7g.xlarge:4:1.87:0.145"]
+INSTANCES = ["c6a.xlarge:4:1.56:0.153", "c6a.8xlarge:32:12.5:1.224", "m6a.xlarge:4:1.56:0.173"]  # Zen 3.
 SHARD_MINUTES = 10  # Of a core. A worker that is killed loses half of it on average.
 
 
