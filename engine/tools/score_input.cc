@@ -127,8 +127,8 @@ class FramesInput : public ScoreInput {
   Result<bool> Read(Sample* sample) override {
     *sample = Sample();
     if (std::exchange(ended_, true)) return false;
-    sample->name = sample->origin = StrCat("stdin[", index_, "]");
-    // What Decode says is about the origin; the name makes it no path.
+    sample->name = StrCat("stdin[", index_, "]");
+    // What errors of decoding are about; ending with the name, it is no path.
     sample->origin = "standard input: " + sample->name;
     std::array<uint8_t, 4> header;
     OCTET_ASSIGN_OR_RETURN(const size_t found, stream_.Read(header.data(), header.size()));
