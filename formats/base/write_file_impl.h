@@ -5,10 +5,11 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
-#include <deque>
+#include <memory>
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "formats/base/file.h"
 #include "formats/base/macros.h"
@@ -16,20 +17,21 @@
 
 namespace octet {
 
-/// Writes each by a `Writer`, of which Sync() brings the bytes to the disk and Commit() gives them
-/// the target's name.
-template <typename Writer>
-Status StageAllAndCommit(std::span<const NewFile> files) {
-  std::deque<Writer> writers;
-  for (const NewFile& file : files) {
-    Writer& writer = writers.emplace_back(file.path);
-    OCTET_RETURN_IF_ERROR(writer.Open());
-    OCTET_RETURN_IF_ERROR(writer.Append(file.bytes));
-    OCTET_RETURN_IF_ERROR(writer.Sync());
-  }
-  for (Writer& writer : writers) OCTET_RETURN_IF_ERROR(writer.Commit());
-  return OkStatus();
-}
+/// A file on its way to its name. One that is not committed leaves nothing behind. Errors: kIo.
+class PendingFile {
+ public:
+  virtual ~PendingFile() = default;
+
+  virtual Status Open() = 0;
+  virtual Status Append(std::span<const std::byte> bytes) = 0;
+  /// Brings the bytes to the disk.
+  virtual Status Sync() = 0;
+  /// Gives them the target's name.
+  virtual Status Commit() = 0;
+};
+
+/// Of this system.
+std::unique_ptr<PendingFile> MakePendingFile(const std::string& path);
 
 /// "PATH.PROCESS.N.tmp", another one each time.
 inline std::string NextTemporary(const std::string& path, uint64_t process) {

@@ -95,16 +95,16 @@ bool WriteAll(int fd, std::span<const std::byte> bytes) {
 }
 
 /// One write, on its way to the target.
-class Writer {
+class Writer final : public PendingFile {
  public:
   explicit Writer(std::string path) : path_(std::move(path)) {}
-  ~Writer() {
+  ~Writer() override {
     if (!temporary_.empty()) ::unlink(temporary_.c_str());
   }
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  Status Open() {
+  Status Open() override {
     OCTET_ASSIGN_OR_RETURN(target_, Resolve(path_));
     exists_ = ::stat(target_.path().c_str(), &replaced_) == 0;
     // A rename onto a device or a folder would replace it or fail.
@@ -120,15 +120,13 @@ class Writer {
     return fd_.ok() ? TakeOver() : Fail(errno);
   }
 
-  Status Append(std::span<const std::byte> bytes) {
+  Status Append(std::span<const std::byte> bytes) override {
     return WriteAll(fd_.get(), bytes) ? OkStatus() : Fail(errno);
   }
 
-  /// Brings the bytes to the disk.
-  Status Sync() { return ::fsync(fd_.get()) == 0 ? OkStatus() : Fail(errno); }
+  Status Sync() override { return ::fsync(fd_.get()) == 0 ? OkStatus() : Fail(errno); }
 
-  /// Gives them the target's name.
-  Status Commit() {
+  Status Commit() override {
     if (temporary_.empty() && !Name()) return Fail(errno);
     return named_ ? SyncFolder() : Replace();
   }
@@ -214,30 +212,8 @@ class Writer {
 
 }  // namespace
 
-struct OutputFile::Impl : Writer {
-  using Writer::Writer;
-};
-
-OutputFile::OutputFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-OutputFile::OutputFile(OutputFile&&) noexcept = default;
-OutputFile& OutputFile::operator=(OutputFile&&) noexcept = default;
-OutputFile::~OutputFile() = default;
-
-Result<OutputFile> OutputFile::Create(const std::string& path) {
-  auto impl = std::make_unique<Impl>(path);
-  OCTET_RETURN_IF_ERROR(impl->Open());
-  return OutputFile(std::move(impl));
-}
-
-Status OutputFile::Append(std::span<const std::byte> bytes) { return impl_->Append(bytes); }
-
-Status OutputFile::Commit() {
-  OCTET_RETURN_IF_ERROR(impl_->Sync());
-  return impl_->Commit();
-}
-
-Status WriteFilesAtomically(std::span<const NewFile> files) {
-  return StageAllAndCommit<Writer>(files);
+std::unique_ptr<PendingFile> MakePendingFile(const std::string& path) {
+  return std::make_unique<Writer>(path);
 }
 
 }  // namespace octet

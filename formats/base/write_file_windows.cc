@@ -80,12 +80,12 @@ bool Rename(HANDLE file, const std::wstring& to) {
 }
 
 /// One write, on its way to the target.
-class Writer {
+class Writer final : public PendingFile {
  public:
   explicit Writer(std::string path) : path_(std::move(path)) {}
 
   /// A file that goes when it is closed.
-  Status Open() {
+  Status Open() override {
     target_ = Resolve(Wide(path_));
     const DWORD attributes = ::GetFileAttributesW(target_.c_str());
     if (attributes != INVALID_FILE_ATTRIBUTES &&
@@ -100,15 +100,15 @@ class Writer {
     return OkStatus();
   }
 
-  Status Append(std::span<const std::byte> bytes) {
+  Status Append(std::span<const std::byte> bytes) override {
     return WriteAll(file_->get(), bytes) ? OkStatus() : Fail(LastErrno());
   }
 
-  /// Brings the bytes to the disk.
-  Status Sync() { return ::FlushFileBuffers(file_->get()) ? OkStatus() : Fail(LastErrno()); }
+  Status Sync() override {
+    return ::FlushFileBuffers(file_->get()) ? OkStatus() : Fail(LastErrno());
+  }
 
-  /// Gives them the target's name.
-  Status Commit() {
+  Status Commit() override {
     if (SetDeleted(file_->get(), false) && Rename(file_->get(), target_))
       return ::FlushFileBuffers(file_->get()) ? OkStatus() : Fail(LastErrno());
     const int error = LastErrno();
@@ -126,30 +126,8 @@ class Writer {
 
 }  // namespace
 
-struct OutputFile::Impl : Writer {
-  using Writer::Writer;
-};
-
-OutputFile::OutputFile(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-OutputFile::OutputFile(OutputFile&&) noexcept = default;
-OutputFile& OutputFile::operator=(OutputFile&&) noexcept = default;
-OutputFile::~OutputFile() = default;
-
-Result<OutputFile> OutputFile::Create(const std::string& path) {
-  auto impl = std::make_unique<Impl>(path);
-  OCTET_RETURN_IF_ERROR(impl->Open());
-  return OutputFile(std::move(impl));
-}
-
-Status OutputFile::Append(std::span<const std::byte> bytes) { return impl_->Append(bytes); }
-
-Status OutputFile::Commit() {
-  OCTET_RETURN_IF_ERROR(impl_->Sync());
-  return impl_->Commit();
-}
-
-Status WriteFilesAtomically(std::span<const NewFile> files) {
-  return StageAllAndCommit<Writer>(files);
+std::unique_ptr<PendingFile> MakePendingFile(const std::string& path) {
+  return std::make_unique<Writer>(path);
 }
 
 }  // namespace octet
