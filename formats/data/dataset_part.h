@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <memory>
 #include <string>
 #include <utility>
@@ -64,6 +65,19 @@ class NumberedPart : public DatasetPart {
 
  private:
   int64_t next_ = 0, end_ = 0;
+};
+
+/// One of records that are found by walking over a file.
+class RecordsPart : public DatasetPart {
+ public:
+  void Restrict(int64_t begin, int64_t end) override {
+    begin_ = begin;
+    end_ = end;
+    size = -1;
+  }
+
+ protected:
+  int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();  ///< Places that are wanted.
 };
 
 /// By their names, in a folder: images, and TFRecord and tar files, whose content may be damaged.

@@ -2,7 +2,6 @@
 // the first dot belong together. A sample is such a group's image, its label the number in .cls.
 #include <charconv>
 #include <filesystem>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -33,7 +32,7 @@ struct Group {
   bool is_sample() const { return !image_name.empty() || !status.ok() || label; }
 };
 
-class TarPart : public DatasetPart {
+class TarPart : public RecordsPart {
  public:
   TarPart(std::string path, LabelMatcher* labels) : path_(std::move(path)), labels_(labels) {}
 
@@ -68,12 +67,6 @@ class TarPart : public DatasetPart {
   Result<bool> Skip() override {
     Group group;
     return Next(&group, false);
-  }
-
-  void Restrict(int64_t begin, int64_t end) override {
-    begin_ = begin;
-    end_ = end;
-    size = -1;
   }
 
  private:
@@ -187,7 +180,6 @@ class TarPart : public DatasetPart {
 
   std::string path_;
   LabelMatcher* labels_;
-  int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();
   std::unique_ptr<TarReader> reader_;
   Result<bool> next_ = false;  ///< Whether there is another member, whose data has not been read.
   int64_t place_ = 0;          ///< Of that, or of what cannot be read.

@@ -1,7 +1,6 @@
 // TFRecord files as parts of a data set. Features are views of the record, of which the photo and
 // its name are copied out.
 #include <filesystem>
-#include <limits>
 #include <utility>
 
 #include "formats/base/macros.h"
@@ -12,7 +11,7 @@
 namespace octet {
 namespace {
 
-class TfRecordPart : public DatasetPart {
+class TfRecordPart : public RecordsPart {
  public:
   TfRecordPart(std::string path, LabelMatcher* labels) : path_(std::move(path)), labels_(labels) {}
 
@@ -38,12 +37,6 @@ class TfRecordPart : public DatasetPart {
     if (!more) return false;
     OCTET_ASSIGN_OR_RETURN(more, reader_->Skip());
     return more ? true : End();
-  }
-
-  void Restrict(int64_t begin, int64_t end) override {
-    begin_ = begin;
-    end_ = end;
-    size = -1;
   }
 
  private:
@@ -87,7 +80,6 @@ class TfRecordPart : public DatasetPart {
   LabelMatcher* labels_;
   std::unique_ptr<TfRecordReader> reader_;
   std::vector<uint8_t> record_;
-  int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();
   bool ended_ = false;  ///< Or nothing is known of what is behind.
 };
 
