@@ -7,6 +7,7 @@
 #include <exception>
 #include <functional>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -21,18 +22,21 @@ template <typename Item>
 class InOrder {
  public:
   struct Steps {
-    std::function<bool(Item*)> read;              ///< False at the end. By one thread at a time.
+    /// False at the end, behind which it is not called. By one thread at a time.
+    std::function<bool(Item*)> read;
     std::function<void(Item*, int worker)> work;  ///< By several, each with its own `worker`.
     std::function<bool(Item*)> write;             ///< False to stop. By one thread at a time.
   };
 
   /// Until the end or a stop; items behind one that stopped are lost. The calling thread is one of
-  /// the workers. What a step throws is thrown here, when the other threads have ended.
+  /// the workers; where the system refuses further ones, those that there are do it. What a step
+  /// throws is thrown here, when the other threads have ended.
   static void Run(int workers, Steps steps) {
     InOrder run(workers, std::move(steps));
     std::vector<std::thread> threads;
     try {
       for (int w = 1; w < workers; ++w) threads.emplace_back([&run, w] { run.Work(w); });
+    } catch (const std::system_error&) {
     } catch (...) {
       run.Stop(std::current_exception());
     }
@@ -67,14 +71,14 @@ class InOrder {
   Slot* Read() {
     const std::lock_guard<std::mutex> reading(reading_);
     std::unique_lock<std::mutex> lock(mutex_);
-    room_.wait(lock, [&] { return stopped_ || read_ < written_ + slots_.size(); });
-    if (stopped_) return nullptr;
+    room_.wait(lock, [&] { return stopped_ || ended_ || read_ < written_ + slots_.size(); });
+    if (stopped_ || ended_) return nullptr;
     Slot* slot = &slots_[read_ % slots_.size()];
     lock.unlock();
     const bool more = steps_.read(&slot->item);
     lock.lock();
-    if (!more) stopped_reading_ = true;
-    if (!more || stopped_reading_) return nullptr;
+    ended_ = !more;
+    if (ended_) return nullptr;
     ++read_;
     return slot;
   }
@@ -111,7 +115,7 @@ class InOrder {
   std::mutex mutex_;         ///< Of all below.
   std::condition_variable room_;
   size_t read_ = 0, written_ = 0;
-  bool writing_ = false, stopped_ = false, stopped_reading_ = false;
+  bool writing_ = false, stopped_ = false, ended_ = false;
   std::exception_ptr exception_;
 };
 

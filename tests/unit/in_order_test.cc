@@ -23,6 +23,7 @@ std::vector<int> Squares(int workers, int count, const std::function<void(int nu
   std::vector<int> squares;
   InOrder<Item>::Run(workers, {.read =
                                    [&](Item* item) {
+                                     EXPECT_LE(next, count) << "read behind the end";
                                      item->number = next;
                                      return next++ < count;
                                    },

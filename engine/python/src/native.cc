@@ -2,20 +2,16 @@
 // model says, any number of them shared by threads without Python in between; rows of `octet
 // score`; and the programs. Errors and ownership are those of octet_c.h.
 #include <algorithm>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <new>
 #include <span>
 #include <string>
 #include <string_view>
-#include <system_error>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -72,16 +68,39 @@ class Photos {
   /// A thread for each session, the calling one among them. Errors: that of the first photo that
   /// has one, whatever the number of threads; with `keep_going` only what is no photo's fault.
   Status Classify(octet_session* const* sessions, int num_sessions) {
-    std::vector<std::thread> threads;
-    threads.reserve(static_cast<size_t>(num_sessions));
-    try {
-      for (int i = 1; i < std::min<int64_t>(num_sessions, count_); ++i)
-        threads.emplace_back([this, session = sessions[i]] { Work(session); });
-    } catch (const std::system_error&) {  // The system refuses more: those that there are do it.
-    }
-    Work(sessions[0]);
-    for (std::thread& thread : threads) thread.join();
-    return std::move(error_);
+    struct Item {
+      int64_t index = 0;
+      Status status;
+    };
+    const int workers = static_cast<int>(std::clamp<int64_t>(count_, 1, num_sessions));
+    std::vector<octet::DecodedImage> memory(static_cast<size_t>(workers));
+    int64_t next = 0;
+    Status error;
+    octet::InOrder<Item>::Run(workers,
+                              {.read =
+                                   [&](Item* item) {
+                                     item->index = next;
+                                     return next++ < count_;
+                                   },
+                               .work =
+                                   [&](Item* item, int worker) {
+                                     item->status = octet::Guarded([&] {
+                                       return Classify(item->index, sessions[worker]->session.get(),
+                                                       &memory[static_cast<size_t>(worker)]);
+                                     });
+                                   },
+                               .write =
+                                   [&](Item* item) {
+                                     if (item->status.ok()) return true;
+                                     if (keep_going_ && IsOfPhoto(item->status)) {
+                                       std::fill_n(Row(item->index), classes_,
+                                                   std::numeric_limits<float>::quiet_NaN());
+                                       return true;
+                                     }
+                                     error = std::move(item->status);
+                                     return false;
+                                   }});
+    return error;
   }
 
  protected:
@@ -91,28 +110,12 @@ class Photos {
   static std::string Name(int64_t i) { return "image " + std::to_string(i); }
 
  private:
-  void Work(octet_session* session) noexcept {
-    octet::DecodedImage memory;
-    // Those before one that failed are done all the same, as one of them may fail as well.
-    for (int64_t i; (i = next_.fetch_add(1)) < first_failed_;) {
-      const Status status = octet::Guarded([&]() -> Status {
-        OCTET_ASSIGN_OR_RETURN(const octet::Image image, Get(i, &memory));
-        octet::Result<std::vector<float>> row = session->session->ClassifyBatch(&image, 1);
-        if (!row.ok()) return Status(row.status()).WithContext(Name(i));
-        std::ranges::copy(*row, Row(i));
-        return octet::OkStatus();
-      });
-      if (status.ok()) continue;
-      if (keep_going_ && IsOfPhoto(status)) {
-        std::fill_n(Row(i), classes_, std::numeric_limits<float>::quiet_NaN());
-        continue;
-      }
-      const std::scoped_lock lock(mutex_);
-      if (i < first_failed_) {
-        first_failed_ = i;
-        error_ = status;
-      }
-    }
+  Status Classify(int64_t i, octet::Session* session, octet::DecodedImage* memory) const {
+    OCTET_ASSIGN_OR_RETURN(const octet::Image image, Get(i, memory));
+    octet::Result<std::vector<float>> row = session->ClassifyBatch(&image, 1);
+    if (!row.ok()) return Status(row.status()).WithContext(Name(i));
+    std::ranges::copy(*row, Row(i));
+    return octet::OkStatus();
   }
 
   float* Row(int64_t i) const { return probabilities_ + static_cast<size_t>(i) * classes_; }
@@ -121,10 +124,6 @@ class Photos {
   const bool keep_going_;
   const size_t classes_;
   float* const probabilities_;
-  std::atomic<int64_t> next_{0};
-  std::atomic<int64_t> first_failed_{count_};
-  std::mutex mutex_;
-  Status error_;
 };
 
 class EncodedPhotos final : public Photos {
