@@ -91,6 +91,23 @@ inline Status WriteModel(const std::string& path, const Graph& graph) {
   return WriteFileAtomically(path, bytes);
 }
 
+/// Of images of 4x2 pixels; says which channel is the brightest.
+inline Graph MeansNetwork(int64_t channels, bool channels_first, std::vector<std::string> labels) {
+  Graph g;
+  g.metadata.name = "means";
+  g.metadata.labels = std::move(labels);
+  const TensorId input = g.AddActivation("input", DType::kF32, {1, 2, 4, channels}),
+                 pooled = g.AddActivation("pooled", DType::kF32, {1, 1, 1, channels}),
+                 means = g.AddActivation("means", DType::kF32, {1, channels});
+  g.AddNode(OpType::kGlobalAveragePool, "pool", {input}, pooled);
+  g.AddNode(OpType::kReshape, "flatten", {pooled}, means);
+  g.inputs = {input};
+  g.outputs = {means};
+  g.inputs_channels_first = {channels_first};
+  g.outputs_channels_first = {false};
+  return g;
+}
+
 }  // namespace octet::testing
 
 #endif  // OCTET_TESTS_SMALL_NETWORK_H_

@@ -27,23 +27,6 @@ using Json = nlohmann::json;
 
 const std::string kEvaluate = Quote(OCTET_TOOL_PATH) + " evaluate --data ";
 
-/// Says which channel is the brightest.
-Graph MeansNetwork(int64_t channels, bool channels_first, std::vector<std::string> labels) {
-  Graph g;
-  g.metadata.name = "means";
-  g.metadata.labels = std::move(labels);
-  const TensorId input = g.AddActivation("input", DType::kF32, {1, 2, 4, channels}),
-                 pooled = g.AddActivation("pooled", DType::kF32, {1, 1, 1, channels}),
-                 means = g.AddActivation("means", DType::kF32, {1, channels});
-  g.AddNode(OpType::kGlobalAveragePool, "pool", {input}, pooled);
-  g.AddNode(OpType::kReshape, "flatten", {pooled}, means);
-  g.inputs = {input};
-  g.outputs = {means};
-  g.inputs_channels_first = {channels_first};
-  g.outputs_channels_first = {false};
-  return g;
-}
-
 Graph MapNetwork() {
   Graph g;
   g.metadata.name = "map";

@@ -36,20 +36,9 @@ using ::testing::HasSubstr;
 
 const std::string kTool = Quote(OCTET_TOOL_PATH);
 
-/// Says which channel is the brightest.
 Graph BrightestChannel(std::vector<std::string> labels, const std::string& name = "brightest") {
-  Graph g;
+  Graph g = MeansNetwork(3, false, std::move(labels));
   g.metadata.name = name;
-  g.metadata.labels = std::move(labels);
-  const TensorId input = g.AddActivation("input", DType::kF32, {1, 2, 4, 3}),
-                 pooled = g.AddActivation("pooled", DType::kF32, {1, 1, 1, 3}),
-                 means = g.AddActivation("means", DType::kF32, {1, 3});
-  g.AddNode(OpType::kGlobalAveragePool, "pool", {input}, pooled);
-  g.AddNode(OpType::kReshape, "flatten", {pooled}, means);
-  g.inputs = {input};
-  g.outputs = {means};
-  g.inputs_channels_first = {false};
-  g.outputs_channels_first = {false};
   return g;
 }
 
