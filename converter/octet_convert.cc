@@ -826,18 +826,11 @@ void AddCalibrationOptions(CLI::App* app, Arguments* a) {
       ->allow_extra_args(false);
   app->add_option("--save-calibration-table", a->save_calibration_table,
                   "Write the measured ranges there (JSON), or those of the parts");
-  app->add_option_function<std::string>(
-         "--calibration-shard",
-         [app, a](const std::string& text) {
-           const Result<Shard> shard = ParseShard(text);
-           if (!shard.ok())
-             throw CLI::ValidationError("--calibration-shard", shard.status().message());
-           a->calibration_shard = *shard;
-           app->get_option("--output")->required(false);
-         },
-         "Write what shard I of N of the calibration samples, counted from 0, shows to the file of "
-         "--save-calibration-table, a part of a table, and no model")
-      ->type_name("I/N");
+  AddShard(
+      app, "--calibration-shard", &a->calibration_shard,
+      "Write what shard I of N of the calibration samples, counted from 0, shows to the file of "
+      "--save-calibration-table, a part of a table, and no model")
+      ->each([app](const std::string&) { app->get_option("--output")->required(false); });
 }
 
 /// What the result is like, and how it is judged and told of.

@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "converter/import/detect.h"
 #include "engine/include/octet/octet.h"
 #include "formats/data/image.h"
+#include "formats/data/shard.h"
 
 namespace octet {
 
@@ -52,14 +54,13 @@ struct ScoreOptions {
   int top = 5;
   std::string format = "jsonl", digest = "crc32c";  ///< jsonl, csv; crc32c, sha256, none.
   std::string output;                               ///< File; with `shard` a folder.
-  std::string shard;                                ///< "i/n".
-  std::string summary;                              ///< JSON file.
+  std::optional<Shard> shard;
+  std::string summary;  ///< JSON file.
   int64_t skip = 0;
   int threads = 0;  ///< 0 = all cores.
   std::string isa;
   bool fast_decode = false;
-  bool strict = false;     ///< A bad image, or a warning, is an error.
-  std::string model_hash;  ///< Found by Score.
+  bool strict = false;  ///< A bad image, or a warning, is an error.
 };
 /// A row for each image, in order. An image that cannot be read has a row that says why.
 int Score(const ScoreOptions& options);
@@ -78,8 +79,8 @@ struct EvaluateOptions {
   std::string npy_labels;
   std::string predictions;
   std::string outputs;  ///< .npy file of all outputs of the only model.
-  std::string shard;    ///< "i/n".
-  std::string output;   ///< Folder for the part's file instead of a report.
+  std::optional<Shard> shard;
+  std::string output;  ///< Folder for the part's file instead of a report.
   int threads = 1;
   std::string isa;
   bool raw = false;  ///< uint8 arrays are the input's codes.

@@ -178,9 +178,7 @@ Result<std::unique_ptr<Dataset>> OpenData(const EvaluateOptions& options,
   dataset_options.npy_labels = options.npy_labels;
   dataset_options.need_labels = true;
   dataset_options.raw = options.raw;
-  if (!options.shard.empty()) {
-    OCTET_ASSIGN_OR_RETURN(dataset_options.shard, ParseShard(options.shard));
-  }
+  dataset_options.shard = options.shard.value_or(Shard());
   return OpenDataset(options.data, dataset_options);
 }
 
@@ -234,7 +232,7 @@ Result<DataSummary> RunAll(const EvaluateOptions& options, Dataset* dataset,
     }
     progress.Update(++e.total);
   }
-  if (e.total == 0 && options.shard.empty())
+  if (e.total == 0 && !options.shard)
     return InvalidArgument(StrCat(options.data[0], ": holds no sample"));
   e.data = options.data;
   e.kind = dataset->kind();
@@ -320,9 +318,7 @@ Result<PartIdentity> IdentityOf(const EvaluateOptions& options, const Dataset& d
     id.models.push_back(std::move(hash));
   }
   OCTET_ASSIGN_OR_RETURN(id.data, dataset.Fingerprint());
-  if (!options.shard.empty()) {
-    OCTET_ASSIGN_OR_RETURN(id.shard, ParseShard(options.shard));
-  }
+  id.shard = options.shard.value_or(Shard());
   id.settings = {{"version", OCTET_VERSION},
                  {"raw", options.raw ? "yes" : "no"},
                  {"threads", std::to_string(options.threads)},
@@ -331,8 +327,8 @@ Result<PartIdentity> IdentityOf(const EvaluateOptions& options, const Dataset& d
 }
 
 bool IsDone(const std::string& folder, const PartIdentity& identity) {
-  const Result<ResultPart> part = ReadPart(PartPath(folder, identity));
-  return part.ok() && part->identity.Name() == identity.Name() && ParseEvaluationPart(*part).ok();
+  const Result<ResultPart> part = ReadPartOf(folder, identity);
+  return part.ok() && ParseEvaluationPart(*part).ok();
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // `octet merge`.
+#include <algorithm>
 #include <cstdio>
 #include <span>
 #include <string>
@@ -21,26 +22,20 @@ namespace {
 /// Appends the rows of a part, which must be as when they were written, but for the line above them
 /// when `skip_header`.
 Status AppendRows(const ScorePart& part, bool skip_header, OutputFile* to) {
-  OCTET_ASSIGN_OR_RETURN(const InputFile rows, InputFile::Open(part.rows));
-  Sha256 hash;
-  std::vector<uint8_t> piece(size_t{1} << 20);
-  for (int64_t at = 0; at < rows.size();) {
-    const std::span<uint8_t> bytes = std::span(piece).first(
-        static_cast<size_t>(std::min(rows.size() - at, static_cast<int64_t>(piece.size()))));
-    OCTET_RETURN_IF_ERROR(rows.ReadAt(at, bytes));
-    hash.Add(bytes);
-    at += static_cast<int64_t>(bytes.size());
-    std::span<const uint8_t> kept = bytes;
+  int64_t size = 0;
+  const auto append = [&](std::span<const uint8_t> kept) {
+    size += std::ssize(kept);
     if (skip_header) {
       const auto line = std::find(kept.begin(), kept.end(), '\n');
       if (line != kept.end()) skip_header = false;
       kept = kept.subspan(static_cast<size_t>(line - kept.begin()) + (skip_header ? 0 : 1));
     }
-    OCTET_RETURN_IF_ERROR(to->Append(std::as_bytes(kept)));
-  }
-  if (rows.size() == part.rows_bytes && hash.Hex() == part.rows_hash) return OkStatus();
+    return to->Append(std::as_bytes(kept));
+  };
+  OCTET_ASSIGN_OR_RETURN(const std::string hash, Sha256OfFile(part.rows, append));
+  if (size == part.rows_bytes && hash == part.rows_hash) return OkStatus();
   return Corrupt(StrCat(part.rows, ": has changed since its part was written: SHA-256 ",
-                        part.rows_hash, " expected, ", hash.Hex(), " found"));
+                        part.rows_hash, " expected, ", hash, " found"));
 }
 
 Result<std::string> MergeScores(const std::vector<ResultPart>& parts, const MergeOptions& options) {

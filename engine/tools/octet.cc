@@ -8,7 +8,6 @@
 #include "engine/tools/commands.h"
 #include "formats/data/command_line.h"
 #include "formats/data/program.h"
-#include "formats/data/shard.h"
 
 namespace octet {
 namespace {
@@ -65,16 +64,11 @@ CLI::App* AddClassify(CLI::App* app, ClassifyOptions* o) {
 }
 
 /// A folder for what a shard comes to.
-void AddShard(CLI::App* command, std::string* shard) {
-  command
-      ->add_option("--shard", *shard,
-                   "Of n equal parts of the data only the i-th, counted from 0; octet merge joins "
-                   "the results")
-      ->type_name("i/n")
-      ->check([](const std::string& text) {
-        const Result<Shard> parsed = ParseShard(text);
-        return parsed.ok() ? std::string() : parsed.status().message();
-      });
+void AddShard(CLI::App* command, std::optional<Shard>* shard, CLI::Option* output) {
+  AddShard(
+      command, "--shard", shard,
+      "Of n equal parts of the data only the i-th, counted from 0; octet merge joins the results")
+      ->needs(output);
 }
 
 CLI::App* AddScore(CLI::App* app, ScoreOptions* o) {
@@ -102,8 +96,7 @@ CLI::App* AddScore(CLI::App* app, ScoreOptions* o) {
       "--output", o->output,
       "Write the rows to this file, which is there when it is whole; with --shard to a folder, "
       "under names of the model and the shard, unless they are there already");
-  AddShard(command, &o->shard);
-  command->get_option("--shard")->needs(output);
+  AddShard(command, &o->shard, output);
   command->add_option("--summary", o->summary, "Write counts of all rows to this JSON file");
   command->add_option("--skip", o->skip, "Leave out so many images at the beginning")
       ->check(CLI::Range(int64_t{0}, int64_t{1} << 60))
@@ -187,8 +180,7 @@ CLI::App* AddEvaluate(CLI::App* app, EvaluateOptions* o) {
       "--output", o->output,
       "Instead of a report write a part for octet merge to this folder, under a name of the models "
       "and the shard, unless it is there already");
-  AddShard(command, &o->shard);
-  command->get_option("--shard")->needs(output);
+  AddShard(command, &o->shard, output);
   output->excludes("--outputs")->excludes(predictions);
   AddThreads(command, &o->threads);
   AddIsa(command, &o->isa);
@@ -302,7 +294,7 @@ int Main(int argc, char** argv) {
       throw CLI::ValidationError("--outputs", "goes with one model");
     if (score_command && score.images.empty() && score.standard_input.empty())
       throw CLI::ValidationError("images", "or --stdin is required");
-    if (score_command && !score.shard.empty() && !score.standard_input.empty())
+    if (score_command && score.shard && !score.standard_input.empty())
       throw CLI::ValidationError("--shard", "is of files; divide what goes to --stdin yourself");
     if (compare_command && compare.answers.empty() == (compare.models.size() == 1))
       throw CLI::ValidationError("models", "expected two, or one and --answers");

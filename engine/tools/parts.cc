@@ -115,6 +115,12 @@ Result<ResultPart> ReadPart(const std::string& path) {
   return part;
 }
 
+Result<ResultPart> ReadPartOf(const std::string& folder, const PartIdentity& identity) {
+  OCTET_ASSIGN_OR_RETURN(ResultPart part, ReadPart(PartPath(folder, identity)));
+  if (part.identity.Name() == identity.Name()) return part;
+  return Corrupt(StrCat(part.path, ": is of something else than its name says"));
+}
+
 Result<std::vector<ResultPart>> ReadAllParts(const std::vector<std::string>& paths) {
   std::vector<std::string> files;
   for (const std::string& path : paths) {
@@ -140,8 +146,7 @@ Result<std::vector<ResultPart>> ReadAllParts(const std::vector<std::string>& pat
   for (const ResultPart& part : parts) shards.push_back({part.identity.shard, part.path});
   OCTET_RETURN_IF_ERROR(CheckShards("parts", &shards));
   std::sort(parts.begin(), parts.end(), [](const ResultPart& a, const ResultPart& b) {
-    const Shard &x = a.identity.shard, &y = b.identity.shard;
-    return x.index * y.count < y.index * x.count;
+    return BeginsBefore(a.identity.shard, b.identity.shard);
   });
   return parts;
 }

@@ -42,6 +42,8 @@ std::string PartPath(const std::string& folder, const PartIdentity& identity);
 Status MakeFolder(const std::string& path);
 /// Errors: kNotFound, kIo, kCorrupt.
 Result<ResultPart> ReadPart(const std::string& path);
+/// That of this identity, where it has been written. Errors: as above.
+Result<ResultPart> ReadPartOf(const std::string& folder, const PartIdentity& identity);
 
 /// Reads files, or those of a folder or pattern, and puts them in order. Errors: those of ReadPart;
 /// kInvalidArgument for parts of different runs, overlapping ones and missing ones, naming them.

@@ -78,9 +78,8 @@ class RowSink {
 
 struct Run {
   ScoreReport report;
-  Status status;            ///< Of writing.
-  bool stopped = false;     ///< By a signal.
-  std::string first_error;  ///< Of an image.
+  Status status;         ///< Of writing.
+  bool stopped = false;  ///< By a signal.
 };
 
 Run ScoreAll(ScoreInput* input, Scorer* scorer, int workers, int64_t skipped, int64_t total,
@@ -130,12 +129,12 @@ struct Target {
 Result<Target> FindTarget(const ScoreOptions& options, const std::string& model_hash,
                           const Dataset* dataset) {
   Target target;
-  if (!options.shard.empty()) {
+  if (options.shard) {
     PartIdentity& id = target.identity;
     id.kind = "score";
     id.models = {model_hash};
     OCTET_ASSIGN_OR_RETURN(id.data, dataset->Fingerprint());
-    OCTET_ASSIGN_OR_RETURN(id.shard, ParseShard(options.shard));
+    id.shard = *options.shard;
     id.settings = {{"version", OCTET_VERSION},
                    {"format", options.format},
                    {"top", std::to_string(options.top)},
@@ -150,16 +149,17 @@ Result<Target> FindTarget(const ScoreOptions& options, const std::string& model_
 }
 
 /// Whether the part is there and whole, so that nothing is to be done.
-bool IsDone(const Target& target) {
-  const Result<ResultPart> part = ReadPart(target.part);
-  if (!part.ok() || part->identity.Name() != target.identity.Name()) return false;
+bool IsDone(const std::string& folder, const Target& target) {
+  const Result<ResultPart> part = ReadPartOf(folder, target.identity);
+  if (!part.ok()) return false;
   const Result<ScorePart> score = ParseScorePart(*part);
   if (!score.ok()) return false;
   const Result<InputFile> rows = InputFile::Open(target.rows);
   return rows.ok() && rows->size() == score->rows_bytes;
 }
 
-Status Finish(const ScoreOptions& options, const Target& target, const Run& run, RowSink* sink) {
+Status Finish(const ScoreOptions& options, const std::string& model_hash, const Target& target,
+              const Run& run, RowSink* sink) {
   OCTET_RETURN_IF_ERROR(sink->Commit());
   if (!target.part.empty()) {
     OCTET_RETURN_IF_ERROR(
@@ -167,13 +167,13 @@ Status Finish(const ScoreOptions& options, const Target& target, const Run& run,
                   ScorePartJson(run.report, target.rows, sink->bytes(), sink->Hash())));
   }
   if (options.summary.empty()) return OkStatus();
-  const std::string text = run.report.Json(options.model_hash) + "\n";
+  const std::string text = run.report.Json(model_hash) + "\n";
   return WriteFileAtomically(options.summary, std::as_bytes(std::span(text)));
 }
 
-Result<int> ScoreOrFail(ScoreOptions options) {
+Result<int> ScoreOrFail(const ScoreOptions& options) {
   OCTET_ASSIGN_OR_RETURN(const std::shared_ptr<const Model> model, LoadModel(options.model));
-  OCTET_ASSIGN_OR_RETURN(options.model_hash, Sha256OfFile(options.model));
+  OCTET_ASSIGN_OR_RETURN(const std::string model_hash, Sha256OfFile(options.model));
   ScorerOptions scorer_options;
   scorer_options.top = options.top;
   scorer_options.format = options.format == "csv" ? RowFormat::kCsv : RowFormat::kJsonLines;
@@ -184,7 +184,7 @@ Result<int> ScoreOrFail(ScoreOptions options) {
   scorer_options.fast_decode = options.fast_decode;
   scorer_options.workers = options.threads > 0 ? options.threads : ReadAheadWorkers();
   OCTET_ASSIGN_OR_RETURN(Scorer scorer,
-                         Scorer::Create(model, options.model_hash.substr(0, 16), scorer_options));
+                         Scorer::Create(model, model_hash.substr(0, 16), scorer_options));
   Warnings warnings;
   const InputMeaning meaning = MeaningOfInput(GraphOf(*model));
   if (!meaning.doubt.empty()) warnings.Add(meaning.doubt);
@@ -196,15 +196,12 @@ Result<int> ScoreOrFail(ScoreOptions options) {
   if (options.standard_input.empty()) {
     DatasetOptions dataset_options;
     dataset_options.any_kind = true;
-    if (!options.shard.empty()) {
-      OCTET_ASSIGN_OR_RETURN(dataset_options.shard, ParseShard(options.shard));
-    }
+    dataset_options.shard = options.shard.value_or(Shard());
     OCTET_ASSIGN_OR_RETURN(dataset, OpenDataset(options.images, dataset_options));
     total = dataset->size();
   }
-  OCTET_ASSIGN_OR_RETURN(const Target target,
-                         FindTarget(options, options.model_hash, dataset.get()));
-  if (!target.part.empty() && IsDone(target)) {
+  OCTET_ASSIGN_OR_RETURN(const Target target, FindTarget(options, model_hash, dataset.get()));
+  if (!target.part.empty() && IsDone(options.output, target)) {
     std::fprintf(stderr, "octet: %s is complete, nothing to do\n", target.part.c_str());
     return 0;
   }
@@ -251,7 +248,7 @@ Result<int> ScoreOrFail(ScoreOptions options) {
       Thousands(static_cast<int64_t>(static_cast<double>(report.images) / std::max(seconds, 1e-9)))
           .c_str());
   if (options.strict && report.errors > 0) return 1;
-  OCTET_RETURN_IF_ERROR(Finish(options, target, run, &sink));
+  OCTET_RETURN_IF_ERROR(Finish(options, model_hash, target, run, &sink));
   return 0;
 }
 

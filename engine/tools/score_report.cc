@@ -25,25 +25,31 @@ void ScoreReport::Merge(const ScoreReport& other) {
   latency.Merge(other.latency);
 }
 
+namespace {
+
+ordered_json Counts(const ScoreReport& report) {
+  return {{"images", report.images},
+          {"errors", report.errors},
+          {"best", report.best},
+          {"margins", JsonOf(report.margins)}};
+}
+
+}  // namespace
+
 std::string ScoreReport::Json(const std::string& model_hash) const {
-  return ordered_json{{"model", model_hash},
-                      {"images", images},
-                      {"errors", errors},
-                      {"best", best},
-                      {"margins", JsonOf(margins)}}
-      .dump();
+  ordered_json j{{"model", model_hash}};
+  j.update(Counts(*this));
+  return j.dump();
 }
 
 ordered_json ScorePartJson(const ScoreReport& report, const std::string& rows, int64_t rows_bytes,
                            const std::string& rows_hash) {
-  return {{"images", report.images},
-          {"errors", report.errors},
-          {"best", report.best},
-          {"margins", JsonOf(report.margins)},
-          {"latency", JsonOf(report.latency)},
-          {"rows", std::filesystem::path(rows).filename().string()},
-          {"rows_bytes", rows_bytes},
-          {"rows_sha256", rows_hash}};
+  ordered_json j = Counts(report);
+  j["latency"] = JsonOf(report.latency);
+  j["rows"] = std::filesystem::path(rows).filename().string();
+  j["rows_bytes"] = rows_bytes;
+  j["rows_sha256"] = rows_hash;
+  return j;
 }
 
 Result<ScorePart> ParseScorePart(const ResultPart& part) {

@@ -254,6 +254,16 @@ CLI::Validator OneOf(const std::vector<std::string>& words) {
       "{" + Join(words, ",") + "}");
 }
 
+CLI::Option* AddShard(CLI::App* app, const std::string& name, std::optional<Shard>* shard,
+                      const std::string& description) {
+  const auto parse = [name, shard](const std::string& text) {
+    const Result<Shard> parsed = ParseShard(text);
+    if (!parsed.ok()) throw CLI::ValidationError(name, parsed.status().message());
+    *shard = *parsed;
+  };
+  return app->add_option_function<std::string>(name, parse, description)->type_name("I/N");
+}
+
 std::string Example(const std::string& command) { return StrCat("Example:\n  ", command, "\n"); }
 
 }  // namespace octet

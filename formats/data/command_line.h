@@ -8,6 +8,8 @@
 #include <string>
 #include <vector>
 
+#include "formats/data/shard.h"
+
 namespace octet {
 
 /// Parses, runs `check`, which may throw CLI::ValidationError, and gives the exit code if the
@@ -18,6 +20,10 @@ std::optional<int> ParseCommandLine(CLI::App* app, int argc, char** argv,
 
 /// Of these words, with what may have been meant by another.
 CLI::Validator OneOf(const std::vector<std::string>& words);
+
+/// `name`, i/n, counted from 0; `*shard` stays empty without it.
+CLI::Option* AddShard(CLI::App* app, const std::string& name, std::optional<Shard>* shard,
+                      const std::string& description);
 
 /// "Example:\n  COMMAND\n", for an App's footer.
 std::string Example(const std::string& command);

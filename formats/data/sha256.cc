@@ -74,15 +74,17 @@ std::string Sha256::Hex() const {
   return hex;
 }
 
-Result<std::string> Sha256OfFile(const std::string& path) {
+Result<std::string> Sha256OfFile(const std::string& path,
+                                 const std::function<Status(std::span<const uint8_t>)>& also) {
   OCTET_ASSIGN_OR_RETURN(const InputFile file, InputFile::Open(path));
   Sha256 hash;
-  std::vector<uint8_t> piece(size_t{1} << 16);
+  std::vector<uint8_t> piece(size_t{1} << 20);
   for (int64_t at = 0; at < file.size();) {
     const std::span<uint8_t> part = std::span(piece).first(
         static_cast<size_t>(std::min(file.size() - at, static_cast<int64_t>(piece.size()))));
     OCTET_RETURN_IF_ERROR(file.ReadAt(at, part));
     hash.Add(part);
+    if (also) OCTET_RETURN_IF_ERROR(also(part));
     at += static_cast<int64_t>(part.size());
   }
   return hash.Hex();

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -33,8 +34,10 @@ class Sha256 {
   uint64_t bytes_ = 0;
 };
 
-/// Errors: kNotFound, kIo.
-Result<std::string> Sha256OfFile(const std::string& path);
+/// Read a piece at a time, each of which `also` gets, where there is one. Errors: kNotFound, kIo,
+/// those of `also`.
+Result<std::string> Sha256OfFile(const std::string& path,
+                                 const std::function<Status(std::span<const uint8_t>)>& also = {});
 
 }  // namespace octet
 

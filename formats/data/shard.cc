@@ -23,7 +23,7 @@ Result<Shard> ParseShard(const std::string& text) {
 
 Status CheckShards(const std::string& what, std::vector<ShardFile>* files) {
   std::stable_sort(files->begin(), files->end(), [](const ShardFile& a, const ShardFile& b) {
-    return a.shard.index * b.shard.count < b.shard.index * a.shard.count;
+    return BeginsBefore(a.shard, b.shard);
   });
   const auto name = [](const ShardFile& f) {
     return StrCat(f.path, " (shard ", f.shard.Text(), ")");

@@ -35,6 +35,11 @@ inline constexpr int64_t kMaxShards = int64_t{1} << 20;
 /// Of "2/8". Errors: kInvalidArgument.
 Result<Shard> ParseShard(const std::string& text);
 
+/// By where they begin in whatever they are of.
+inline bool BeginsBefore(const Shard& a, const Shard& b) {
+  return a.index * b.count < b.index * a.count;
+}
+
 /// What a shard came to.
 struct ShardFile {
   Shard shard;
