@@ -61,7 +61,9 @@ LabelEvidence Dataset::label_evidence() const {
 Status Dataset::OpenParts(const std::vector<std::string>& paths, const DatasetOptions& options) {
   std::vector<std::string> images;
   const auto add = [&](std::unique_ptr<DatasetPart> part, const std::string& path) {
-    if (part->size == 0) return InvalidArgument(StrCat(path, ": the data set is empty"));
+    // Among many files one may be empty, of which a shard does not know.
+    if (part->size == 0 && !options.any_kind)
+      return InvalidArgument(StrCat(path, ": the data set is empty"));
     if (!parts_.empty() && part->kind != parts_[0]->kind && !options.any_kind) {
       return InvalidArgument(StrCat(path, ": is a ", part->description, ", ", paths[0], " a ",
                                     parts_[0]->description, "; expected data of one kind"));
@@ -96,6 +98,7 @@ Status Dataset::Open(const std::vector<std::string>& paths, const DatasetOptions
   const std::vector<std::string>& files = files_;
   total_ = 0;
   OCTET_RETURN_IF_ERROR(OpenParts(files, options));
+  if (total_ == 0) return InvalidArgument(StrCat(files[0], ": the data set is empty"));
   const bool arrays = parts_[0]->kind.starts_with("NumPy");
   if (options.raw && !arrays)
     return InvalidArgument(

@@ -77,6 +77,9 @@ class RecordsPart : public DatasetPart {
   }
 
  protected:
+  /// False when none is wanted, whatever the file holds.
+  bool any_is_wanted() const { return begin_ < extent && end_ > 0; }
+
   int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();  ///< Places that are wanted.
 };
 

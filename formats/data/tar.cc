@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <numeric>
 #include <optional>
 #include <span>
 #include <string_view>
@@ -48,10 +49,11 @@ std::optional<int64_t> Number(std::span<const uint8_t> field) {
 
 /// The sum of all bytes, those of the checksum itself being blanks.
 bool HasChecksum(const Block& block) {
-  const std::optional<int64_t> stored = Number(std::span(block).subspan(148, 8));
-  int64_t sum = 8 * ' ';
-  for (size_t i = 0; i < block.size(); ++i) sum += i >= 148 && i < 156 ? 0 : block[i];
-  return stored == sum;
+  const std::span<const uint8_t> field = std::span(block).subspan(148, 8);
+  const auto sum = [](std::span<const uint8_t> bytes) {
+    return std::accumulate(bytes.begin(), bytes.end(), 0);
+  };
+  return Number(field) == sum(block) - sum(field) + 8 * ' ';
 }
 
 bool IsEmpty(const Block& block) {

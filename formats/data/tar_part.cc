@@ -86,7 +86,7 @@ class TarPart : public RecordsPart {
 
   /// The next group with a sample that is wanted. With `read` its data.
   Result<bool> Next(Group* group, bool read) {
-    while (!std::exchange(ended_, true)) {  // Also after an error here.
+    while (any_is_wanted() && !std::exchange(ended_, true)) {  // Also after an error here.
       if (reader_ == nullptr) {
         OCTET_ASSIGN_OR_RETURN(reader_, TarReader::Open(path_));
         if (reader_->compressed() && begin_ > 0) break;
@@ -193,11 +193,12 @@ Result<std::unique_ptr<DatasetPart>> OpenTar(const std::string& path, LabelMatch
                                              Counting counting) {
   auto part = std::make_unique<TarPart>(path, labels);
   OCTET_ASSIGN_OR_RETURN(const std::unique_ptr<TarReader> reader, TarReader::Open(path));
-  part->extent = reader->file_size();
+  part->extent = reader->file_size() + 1;  // What lacks at the end has a place as well.
   part->description = reader->compressed() ? "compressed tar file" : "tar file";
   part->kind = "tar files";
   if (counting == Counting::kAll || (counting == Counting::kIfFast && !reader->compressed())) {
     TarPart counted(path, nullptr);
+    counted.extent = part->extent;
     Result<bool> more = true;
     int64_t samples = 0;
     while (more.ok() && *more) {

@@ -42,7 +42,7 @@ class TfRecordPart : public RecordsPart {
  private:
   /// Before the next record that is wanted; false when there is none.
   Result<bool> Open() {
-    if (std::exchange(ended_, true)) return false;  // Also after an error here.
+    if (!any_is_wanted() || std::exchange(ended_, true)) return false;  // Also after an error here.
     if (reader_ == nullptr) {
       OCTET_ASSIGN_OR_RETURN(reader_, TfRecordReader::Open(path_));
     }

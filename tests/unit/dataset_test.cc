@@ -426,6 +426,65 @@ TEST_F(DatasetTest, ShardsAreAllSamplesOnce) {
   }
 }
 
+TEST_F(DatasetTest, ShardsOfDamagedFilesAreTheWhole) {
+  std::vector<Bytes> records;
+  std::vector<std::pair<std::string, Bytes>> members;
+  for (int i = 0; i < 4; ++i) {
+    const std::string name = "p" + std::to_string(i);
+    records.push_back(MakeExample({{"image/encoded", BytesFeature(png_)}}));
+    members.emplace_back(name + ".png", png_);
+    members.emplace_back(name + ".cls", ToBytes("1"));
+  }
+  const std::vector<std::pair<std::string, Bytes>> files{{"x.tar", MakeTar(members)},
+                                                         {"x.tfrecord", MakeTfRecord(records)}};
+  std::mt19937 random(1);
+  for (const auto& [name, bytes] : files) {
+    const auto same = [&](const std::string& what) {
+      std::vector<std::string> paths, whole;
+      for (const char* folder : {"1/", "2/", "3/"})
+        paths.push_back(dir_ / (std::string(folder) + name));
+      std::string ignored;
+      whole = ReadShard(paths, {}, "", &ignored);
+      for (const int64_t count : {3, 4, 100}) {
+        std::vector<std::string> joined;
+        for (Shard shard{0, count}; shard.index < count; ++shard.index) {
+          const std::vector<std::string> part = ReadShard(paths, shard, "", &ignored);
+          joined.insert(joined.end(), part.begin(), part.end());
+        }
+        ASSERT_EQ(joined, whole) << what << " in " << count;
+      }
+    };
+    for (const char* folder : {"1/", "2/", "3/"})
+      WriteFile(dir_ / (std::string(folder) + name), bytes);
+    // Cut at the blocks of a tar file, of whose records the last ones end it, and elsewhere.
+    for (size_t size = 0; size < bytes.size(); size += 64) {
+      for (const char* folder : {"1/", "3/"})
+        WriteFile(dir_ / (std::string(folder) + name),
+                  Bytes(bytes.begin(), bytes.begin() + static_cast<long>(size)));
+      ASSERT_NO_FATAL_FAILURE(same(name + " cut at " + std::to_string(size)));
+    }
+    for (int i = 0; i < 50; ++i) {
+      Bytes damaged = bytes;
+      const size_t at = random() % damaged.size();
+      damaged[at] ^= 1 << random() % 8;
+      for (const char* folder : {"1/", "3/"})
+        WriteFile(dir_ / (std::string(folder) + name), damaged);
+      ASSERT_NO_FATAL_FAILURE(same(name + " with another bit at " + std::to_string(at)));
+    }
+  }
+}
+
+TEST_F(DatasetTest, OneOfManyMayBeEmpty) {
+  WriteFile(dir_ / "a.tfrecord", Bytes());
+  WriteFile(dir_ / "b.tar", MakeTar({{"readme.txt", ToBytes("none")}}));
+  WriteFile(dir_ / "c.tar", MakeTar({{"x.png", png_}}));
+  const DatasetOptions any{.any_kind = true};
+  EXPECT_EQ(ReadAll(dir_ / "[abc].t*", any).size(), 1u);
+  EXPECT_THAT(OpenError(dir_ / "[ab].t*", any), HasSubstr("the data set is empty"));
+  EXPECT_THAT(OpenError(dir_ / "a.tfrecord", any), HasSubstr("the data set is empty"));
+  EXPECT_THAT(OpenError(dir_ / "[bc].tar"), HasSubstr("b.tar: the data set is empty"));
+}
+
 TEST_F(DatasetTest, LabelsOfSeveralArrays) {
   ASSERT_TRUE(WriteNpy(dir_ / "a.npy", {2, 1, 1, 3}, Bytes(6)).ok());
   ASSERT_TRUE(WriteNpy(dir_ / "b.npy", {1, 1, 1, 3}, Bytes(3)).ok());
