@@ -1,9 +1,9 @@
 """Kills workers at random while recipes score, and holds the result to that of a single process.
 
-    build/scale-venv/bin/python tests/scale/faults.py --images=100000 --engines=spark,ray,xargs --workers=1,2,4
+    build/scale-venv/bin/python tests/scale/faults.py
 
 Each recipe runs twice on each number of workers: undisturbed, for its rate, and with workers killed by SIGKILL. Prints
-the table of README.md, and what plan.py takes with --results. The images are made of CIFAR's by --folder, and stay there.
+the tables of README.md, and what plan.py takes with --results. The images are made in --folder, and stay there.
 """
 
 import argparse
@@ -90,46 +90,62 @@ class Killer(threading.Thread):
         self.join()
 
 
-def make_images(folder, count):
-    """`count` JPEGs of CIFAR's test images, each in qualities of its own and mirrored, so that no two have the same bytes:
-    as tar files, and as Parquet of (key, image) in the same order; and a few in `tiny` of each."""
+def make_images(folder, kind, count):
+    """`count` images, as tar files and as Parquet of (key, image) in the same order, and a few in `tiny` of each. Of `small`
+    no two have the same bytes: CIFAR's test images as JPEG in many qualities, also mirrored. `photos` are those of the
+    flower data over and over."""
     if (folder / "complete").exists():
         return
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
+    source = recipes.DATA / "cifar10/test"
+    if kind == "photos":
+        source = folder / "source"
+        recipes.flower_photos(source)
     call(recipes.PYTHON, "-c", """
 import glob, io, os, sys, tarfile
 import pyarrow
 from PIL import Image, ImageOps
 from pyarrow import parquet
-folder, count, data = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-photos = [Image.open(path).convert("RGB") for path in sorted(glob.glob(f"{data}/cifar10/test/*/*.png"))]
-variants = [(quality, mirrored) for quality in range(99, 49, -1) for mirrored in (False, True)]
-assert count <= len(photos) * len(variants), f"at most {len(photos) * len(variants)} images"
-FILES = 128
+folder, kind, count, source = sys.argv[1], sys.argv[2], int(sys.argv[3]), sys.argv[4]
+# Eight for each of four workers. A task takes an engine 0.1 s beside its work: photos, of which there are fewer, in larger ones.
+FILES = 32 if kind == "small" else 16
+if kind == "small":
+    photos = [Image.open(path).convert("RGB") for path in sorted(glob.glob(f"{source}/*/*.png"))]
+    variants = [(quality, mirrored) for quality in range(99, 49, -1) for mirrored in (False, True)]
+    assert count <= len(photos) * len(variants), f"at most {len(photos) * len(variants)} images"
+else:
+    photos = [open(path, "rb").read() for path in sorted(glob.glob(f"{source}/*.jpg"))]
 
-def write(kind, file, numbers):
-    keys, images = [], []
-    for i in numbers:
-        quality, mirrored = variants[i // len(photos)]
-        photo, to = photos[i % len(photos)], io.BytesIO()
-        (ImageOps.mirror(photo) if mirrored else photo).save(to, "JPEG", quality=quality)
-        keys.append(f"{i:06d}.jpg")
-        images.append(to.getvalue())
-    assert len(set(images)) == len(images)
+def encoded(i):
+    photo = photos[i % len(photos)]
+    if kind == "photos":
+        return photo
+    (quality, mirrored), to = variants[i // len(photos)], io.BytesIO()
+    (ImageOps.mirror(photo) if mirrored else photo).save(to, "JPEG", quality=quality)
+    return to.getvalue()
+
+def write(name, file, numbers):
+    keys = [f"{i:06d}.jpg" for i in numbers]
+    images = [encoded(i) for i in numbers]
     for suffix in ("tar", "parquet"):
-        os.makedirs(f"{folder}/{kind}.{suffix}", exist_ok=True)
-    with tarfile.open(f"{folder}/{kind}.tar/{file:05d}.tar", "w") as tar:
+        os.makedirs(f"{folder}/{name}.{suffix}", exist_ok=True)
+    with tarfile.open(f"{folder}/{name}.tar/{file:05d}.tar", "w") as tar:
         for key, image in zip(keys, images):
             member = tarfile.TarInfo(key)
             member.size = len(image)
             tar.addfile(member, io.BytesIO(image))
-    parquet.write_table(pyarrow.table({"key": keys, "image": images}), f"{folder}/{kind}.parquet/{file:05d}.parquet")
+    # By a dictionary photos that are there again would be read once.
+    parquet.write_table(pyarrow.table({"key": keys, "image": images}), f"{folder}/{name}.parquet/{file:05d}.parquet",
+                        use_dictionary=False)
 
 for file in range(FILES):
     write("all", file, range(count * file // FILES, count * (file + 1) // FILES))
-write("tiny", 0, range(8))
-""", folder, count, recipes.DATA)
+for file in range(FILES // 4):
+    write("warm", file, range(count * file // FILES, count * (file + 1) // FILES))
+for file in range(4):  # So that each worker gets something.
+    write("tiny", file, range(2 * file, 2 * file + 2))
+""", folder, kind, count, source)
     (folder / "complete").touch()
 
 
@@ -167,7 +183,7 @@ class Run:
 
         self.start = 0
         self.job = run(images / "tiny.tar", "tiny", workers)
-        self.seconds = run(images / "all.tar", "all", max(16, 8 * workers), kill)
+        self.seconds = run(images / "all.tar", "all", max(32, 8 * workers), kill)
         self.folder = output / "all"
 
     def _engine(self, engine, workers, model, images, output, kill, seed, errors):
@@ -175,7 +191,7 @@ class Run:
         self.folder = output / "all"
         process = subprocess.Popen(
             [str(recipes.PYTHON), str(recipes.SOURCE / "tests/scale/engines.py"), engine, str(model),
-             str(images / "all.parquet"), str(images / "tiny.parquet"), str(self.folder), str(workers)],
+             *(str(images / f"{name}.parquet") for name in ("all", "warm", "tiny")), str(self.folder), str(workers)],
             env=recipes.environment(PYTHONPATH=f"{recipes.SOURCE / 'engine/python/src'}:{recipes.EXAMPLES}"),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, text=True)
         try:
@@ -202,32 +218,76 @@ class Run:
                     os.kill(pid, signal.SIGKILL)
 
 
-def measure_photos(folder):
-    """Photos a second of one thread of octet score, the flower data by its int8 network, and bytes of a photo and a row. The
-    difference of two runs, without what starts and ends them."""
-    flowers = recipes.SOURCE / "models/flowers"
-    model = folder / "flowers.octet"
-    call("octet_convert", flowers / "flowers_resnet.safetensors", "--graph=flowers_resnet", "--precision=int8",
-         f"--calibration-table={flowers / 'calibration.json'}", f"--output={model}")
-    recipes.flower_photos(folder / "photos")
-    photos = sorted((folder / "photos").iterdir())
-    (folder / "more").mkdir()
-    for i in range(20):
-        for photo in photos:
-            os.link(photo, folder / f"more/{i}-{photo.name}")
-    seconds = []
-    for images in ("photos", "more"):
-        begin = time.monotonic()
-        rows = call("octet", "score", "--model", model, "--threads", 1, folder / images)
-        seconds.append(time.monotonic() - begin)
-    return {"rate": 19 * len(photos) / (seconds[1] - seconds[0]), "row_bytes": len(rows) / len(photos) / 20,
-            "bytes": sum(photo.stat().st_size for photo in photos) / len(photos)}
+class Work:
+    """Images of a kind, the model that they are for, and what a single process makes of them."""
+
+    def __init__(self, kind, count, folder, work):
+        self.kind, self.count = kind, count
+        self.images = folder / f"{kind}-{count}"
+        make_images(self.images, kind, count)
+        self.model = recipes.cifar_model(work) if kind == "small" else recipes.flower_model(work)
+        self.classes = 10 if kind == "small" else 5
+        self.expected = recipes.single(self.model, work / f"{kind}-single", self.images / "all.tar")
+        assert len(self.expected.rows) == count, len(self.expected.rows)
+
+    def run(self, engine, workers, output, **more):
+        """A run, and how its rows differ from those of a single process, or nothing. Leaves no files."""
+        run = Run(engine, workers, self.model, self.images, output, **more)
+        difference = ""
+        if engine != "bare":
+            found = (recipes.read_folder(run.folder) if engine in ("xargs", "parallel") else
+                     recipes.read_parquet(run.folder, self.model, self.classes))
+            difference = found.difference(self.expected)
+        shutil.rmtree(output)
+        return run, difference
+
+    def results(self):
+        size = sum(file.stat().st_size for file in (self.images / "all.parquet").iterdir())
+        return {"images": self.count, "input_bytes": size, "row_bytes": sum(len(row) + 1 for row in self.expected.rows),
+                "bare": {}, "runs": []}
+
+
+def measure(work, engines, workers, options, output):
+    """Undisturbed runs, each between two of the bare loop whose mean it is compared with, as the machine's own rate changes
+    within minutes, and runs whose workers are killed. Prints the table. What plan.py takes, and failures."""
+    results, failed = work.results(), 0
+    cores = len(os.sched_getaffinity(0))
+    kills = options.kills if work.kind == "small" else 0
+    print(f"\n{work.count:,} {work.kind}, {results['input_bytes'] / work.count / 1000:,.1f} KB each\n\n"
+          "| engine | workers | images/s | bare loop | share | start | a job | killed | rows and report equal |\n"
+          "|---|---|---|---|---|---|---|---|---|", flush=True)
+    for n in workers:
+        bare = [work.run("bare", min(n, cores), output)[0].rate]
+        for engine in engines:
+            quiet, difference = work.run(engine, n, output)
+            bare.append(work.run("bare", min(n, cores), output)[0].rate)
+            differences, killed = [difference], None
+            if kills:
+                killed, difference = work.run(engine, n, output, kill=(max(0.05, quiet.seconds / (kills + 1)), kills),
+                                              seed=options.seed + n)
+                differences.append(difference)
+                if not killed.killed:
+                    differences.append("nobody was killed, expected somebody")
+            rate, beside = work.count / (quiet.seconds - quiet.job), (bare[-2] + bare[-1]) / 2
+            equal = not any(differences)
+            failed += not equal
+            print(f"| {engine} | {n} | {rate:,.0f} | {beside:,.0f} | {rate / beside:.1%} | {quiet.start:.1f} s | {quiet.job:.1f} s | "
+                  f"{len(killed.killed) if killed else '-'} | {'yes' if equal else 'NO'} |", flush=True)
+            for text in filter(None, differences):
+                print(f"{engine}: {text}", file=sys.stderr)
+            results["runs"].append({
+                "engine": engine, "workers": n, "rate": rate, "bare": beside, "share": rate / beside, "start": quiet.start,
+                "job": quiet.job, "seconds": quiet.seconds, "killed": killed.killed if killed else [],
+                "seconds_killed": killed.seconds if killed else None, "equal": equal})
+        results["bare"][min(n, cores)] = sum(bare) / len(bare)
+    return results, failed
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
-    parser.add_argument("--images", type=int, default=100000)
-    parser.add_argument("--engines", default="spark,ray,xargs", help="also parallel, dask")
+    parser.add_argument("--small", type=int, default=100000, help="images of CIFAR, during which workers are killed, too")
+    parser.add_argument("--photos", type=int, default=12000, help="photos of the flower data")
+    parser.add_argument("--engines", default="xargs,ray,spark", help="also parallel, dask")
     parser.add_argument("--workers", default="1,2,4")
     parser.add_argument("--kills", type=int, default=10, help="of a run, at most")
     parser.add_argument("--seed", type=int, default=1)
@@ -235,53 +295,17 @@ def main():
     parser.add_argument("--results", type=pathlib.Path, help="JSON file")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("faults.py: ended by SIGTERM"))  # Leaves nobody behind.
-    images = options.folder / f"images-{options.images}"
-    make_images(images, options.images)
+    options.folder.mkdir(parents=True, exist_ok=True)
     work = pathlib.Path(tempfile.mkdtemp(dir=options.folder))
-    failed = 0
+    results, failed = {}, 0
     try:
-        model = recipes.cifar_model(work)
-        expected = recipes.single(model, work / "single", images / "all.tar")
-        assert len(expected.rows) == options.images, len(expected.rows)
-        workers = [int(w) for w in options.workers.split(",")]
-        cores = len(os.sched_getaffinity(0))
-        bare = {}
-        for n in sorted({min(w, cores) for w in workers}):
-            bare[n] = Run("bare", n, model, images, work / f"bare-{n}").rate
-            print(f"bare loop, {n} at once: {bare[n]:,.0f} images/s", flush=True)
-        size = sum(file.stat().st_size for file in (images / "all.parquet").iterdir())
-        results = {"images": options.images, "input_bytes": size, "row_bytes": sum(len(row) + 1 for row in expected.rows),
-                   "bare": bare, "runs": []}
-        print("\n| engine | workers | images/s | of the bare loop | start | a job | killed | rows and report equal |")
-        print("|---|---|---|---|---|---|---|---|", flush=True)
-        for engine in options.engines.split(","):
-            for n in workers:
-                differences, quiet = [], None
-                for kill in (False, True):
-                    output = work / f"{engine}-{n}-{kill}"
-                    rhythm = (max(0.05, quiet.seconds / (options.kills + 1)), options.kills) if kill else None
-                    run = Run(engine, n, model, images, output, rhythm, options.seed + n)
-                    quiet = quiet or run
-                    found = (recipes.read_folder(run.folder) if engine in ("xargs", "parallel") else
-                             recipes.read_parquet(run.folder, model, 10))
-                    differences.append(found.difference(expected))
-                    shutil.rmtree(output)
-                rate = options.images / (quiet.seconds - quiet.job)
-                share = rate / bare[min(n, cores)]
-                equal = not any(differences)
-                failed += not equal or not run.killed
-                print(f"| {engine} | {n} | {rate:,.0f} | {share:.1%} | {quiet.start:.1f} s | {quiet.job:.1f} s | {len(run.killed)} | "
-                      f"{'yes' if equal else 'NO'} |", flush=True)
-                for text in filter(None, differences):
-                    print(text, file=sys.stderr)
-                if not run.killed:
-                    print(f"{engine}: nobody was killed, expected somebody", file=sys.stderr)
-                results["runs"].append({
-                    "engine": engine, "workers": n, "rate": rate, "share": share, "start": quiet.start, "job": quiet.job,
-                    "seconds": quiet.seconds, "killed": run.killed, "seconds_killed": run.seconds, "equal": equal})
-        if options.results:
-            results["photos"] = measure_photos(work)
-            options.results.write_text(json.dumps(results, indent=1) + "\n")
+        for kind in ("small", "photos"):
+            if count := getattr(options, kind):
+                results[kind], failures = measure(Work(kind, count, options.folder, work), options.engines.split(","),
+                                                  list(map(int, options.workers.split(","))), options, work / "run")
+                failed += failures
+                if options.results:
+                    options.results.write_text(json.dumps(results, indent=1) + "\n")
     finally:
         shutil.rmtree(work)
     return 1 if failed else 0

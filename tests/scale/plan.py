@@ -35,19 +35,21 @@ def main():
     parser.add_argument("--kills", type=float, default=0.05, help="of a core in an hour, as of machines at a reduced price")
     options = parser.parse_args()
     results = json.loads(options.results.read_text())
-    # A recipe gets at least this share of a bare loop's rate; with as many workers as cores, or fewer.
-    cores = max(map(int, results["bare"]))
-    share = min([1.0] + [run["share"] for run in results["runs"] if run["workers"] <= cores])
-    works = {
-        "small images": (results["bare"]["1"], results["input_bytes"] / results["images"],
-                         results["row_bytes"] / results["images"]),
-        "photos": (results["photos"]["rate"], results["photos"]["bytes"], results["photos"]["row_bytes"])}
+    # The rate of a core, the bare loop's times the least share that a recipe had of it, with as many workers as cores or
+    # fewer; and the bytes of an image and of a row.
+    works, shares = {}, {}
+    for kind, result in results.items():
+        name = "small images" if kind == "small" else kind
+        cores = max(map(int, result["bare"]))
+        shares[name] = min([1.0] + [run["share"] for run in result["runs"] if run["workers"] <= cores])
+        works[name] = (result["bare"]["1"] * shares[name], result["input_bytes"] / result["images"],
+                       result["row_bytes"] / result["images"])
 
-    print(f"{thousands(options.images)} images on {thousands(options.cores)} cores at {share:.0%} of a bare loop's rate, the least that a "
-          f"recipe had; {SHARD_MINUTES} minutes a shard.\n")
+    least = ", ".join(f"{share:.0%} for {name}" for name, share in shares.items())
+    print(f"{thousands(options.images)} images on {thousands(options.cores)} cores at the least share of a bare loop's rate that a recipe "
+          f"had ({least}); {SHARD_MINUTES} minutes a shard.\n")
     rows = []
     for name, (rate, size, row) in works.items():
-        rate *= share
         seconds = options.images / rate
         rows.append([name, thousands(rate), thousands(seconds / 3600), f"{seconds / options.cores / 3600:,.2f} h",
                      thousands(math.ceil(seconds / (SHARD_MINUTES * 60))), f"{options.images * size / 1e12:,.2f} TB",
@@ -58,14 +60,13 @@ def main():
     for instance in options.instance or INSTANCES:
         name, vcpus, gbit, dollars = instance.split(":")
         for work, (rate, size, _) in works.items():
-            rate *= share * int(vcpus)
+            rate *= int(vcpus)
             rows.append([name, work, thousands(rate), f"${1e6 / rate / 3600 * float(dollars):,.3f}",
                          f"{rate * size * 8 / 1e9:.2f} of {gbit} Gbit/s"])
     table(["instance", "of", "images/s", "a million images", "network"], rows)
 
     print("What breaks first: how many times over each limit is used, the largest first; above 1 it does not work as it is.\n")
     for name, (rate, size, row) in works.items():
-        rate *= share
         seconds = options.images / rate
         gbits = [float(i.split(":")[2]) / int(i.split(":")[1]) for i in options.instance or INSTANCES]
         limits = {

@@ -151,6 +151,14 @@ def cifar_model(folder):
     return model
 
 
+def flower_model(folder):
+    """The flower classifier in int8."""
+    source, model = SOURCE / "models/flowers", folder / "flowers.octet"
+    call("octet_convert", source / "flowers_resnet.safetensors", "--graph=flowers_resnet", "--precision=int8",
+         f"--calibration-table={source / 'calibration.json'}", f"--output={model}")
+    return model
+
+
 def missing(name):
     """Why a recipe cannot run here, or nothing."""
     if name in ("spark", "ray", "dask"):
