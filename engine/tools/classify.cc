@@ -13,6 +13,7 @@
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/data/dataset.h"
+#include "formats/data/in_order.h"
 #include "formats/data/read_ahead.h"
 #include "formats/data/warnings.h"
 #include "formats/model/input_meaning.h"
@@ -90,9 +91,11 @@ int Classify(const ClassifyOptions& options) {
   SessionOptions session_options;
   session_options.isa = options.isa;
   // Several photos are better shared by the cores than one photo's network.
-  session_options.num_threads = IsOnePhoto(options.images) ? options.threads : 1;
+  const bool one_photo = IsOnePhoto(options.images);
+  session_options.num_threads = one_photo ? options.threads : 1;
   // One for each worker that there is work for. The first one's errors are those of all.
-  std::vector<std::unique_ptr<Session>> sessions(static_cast<size_t>(ReadAheadWorkers()));
+  std::vector<std::unique_ptr<Session>> sessions(
+      one_photo ? 1 : static_cast<size_t>(ReadAheadWorkers()));
   Result<std::unique_ptr<Session>> first = Session::Create(*model, session_options);
   if (!first.ok()) return Fail(first.status());
   sessions[0] = std::move(first).value();
@@ -104,48 +107,63 @@ int Classify(const ClassifyOptions& options) {
   const Preprocessing& preprocessing = (*model)->Describe().preprocessing;
   const Wanted wanted = WantedBy((*model)->Describe(), options.fast_decode);
   struct Photo : Sample {
+    Status status;
     std::vector<Prediction> top;
   };
+  const auto classify = [&](Photo* photo, int worker) -> Result<std::vector<Prediction>> {
+    OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, wanted, photo));
+    std::unique_ptr<Session>& session = sessions[static_cast<size_t>(worker)];
+    if (session == nullptr) {
+      OCTET_ASSIGN_OR_RETURN(session, Session::Create(*model, session_options));
+    }
+    Result<std::vector<Prediction>> top = session->Classify(ViewOf(photo->image), options.top);
+    if (!top.ok()) return Status(top.status()).WithContext(photo->name);
+    return top;
+  };
   Photos source(options.images);
-  ReadAhead<Photo> photos(
-      [&](Photo* photo) { return source.Read(photo); },
-      [&](Photo* photo, int worker) -> Status {
-        OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, wanted, photo));
-        std::unique_ptr<Session>& session = sessions[static_cast<size_t>(worker)];
-        if (session == nullptr) {
-          OCTET_ASSIGN_OR_RETURN(session, Session::Create(*model, session_options));
-        }
-        Result<std::vector<Prediction>> top = session->Classify(ViewOf(photo->image), options.top);
-        if (!top.ok()) return Status(top.status()).WithContext(photo->name);
-        photo->top = std::move(top).value();
-        return OkStatus();
-      });
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
   int exit_code = 0;
-  for (;;) {
-    Photo photo;
-    const Result<bool> more = photos.Next(&photo);
-    if (!more.ok()) {
-      exit_code = Fail(more.status());
-      results.push_back({{"error", more.status().message()}});
-      continue;
+  const auto read = [&](Photo* photo) {
+    *photo = Photo();
+    const Result<bool> more = source.Read(photo);
+    photo->status = more.ok() ? OkStatus() : more.status();
+    return !more.ok() || *more;
+  };
+  const auto work = [&](Photo* photo, int worker) {
+    if (!photo->status.ok()) return;
+    Result<std::vector<Prediction>> top = classify(photo, worker);
+    if (top.ok()) {
+      photo->top = std::move(top).value();
+    } else {
+      photo->status = top.status();
     }
-    if (!*more) break;
+    photo->encoded.clear();
+    photo->image = DecodedImage();
+  };
+  const auto write = [&](Photo* photo) {
+    if (!photo->status.ok()) {
+      exit_code = Fail(photo->status);
+      results.push_back({{"error", photo->status.message()}});
+      return true;
+    }
     if (options.json) {
       nlohmann::ordered_json predictions = nlohmann::ordered_json::array();
-      for (const Prediction& p : photo.top) {
+      for (const Prediction& p : photo->top) {
         predictions.push_back(
             {{"index", p.index}, {"label", p.label}, {"probability", p.probability}});
       }
-      results.push_back({{"image", photo.name}, {"predictions", std::move(predictions)}});
-      continue;
+      results.push_back({{"image", photo->name}, {"predictions", std::move(predictions)}});
+      return true;
     }
-    std::printf("%s\n", photo.name.c_str());
-    for (const Prediction& p : photo.top) {
+    std::printf("%s\n", photo->name.c_str());
+    for (const Prediction& p : photo->top) {
       const std::string name = p.label.empty() ? "class " + std::to_string(p.index) : p.label;
       std::printf("  %7.3f %%  %s\n", 100.0 * static_cast<double>(p.probability), name.c_str());
     }
-  }
+    return true;
+  };
+  InOrder<Photo>::Run(static_cast<int>(sessions.size()),
+                      {.read = read, .work = work, .write = write});
   if (options.json)
     std::printf(
         "%s\n",
