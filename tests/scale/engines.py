@@ -71,9 +71,12 @@ def ray(model, source, warm, tiny, output, workers):
 
 def dask(model, source, warm, tiny, output, workers):
     begin = time.monotonic()
+    import dask
     import score_dask
     from distributed import Client
 
+    # As for Spark: workers are killed much more often than they die.
+    dask.config.set({"distributed.scheduler.allowed-failures": 1000})
     with Client(n_workers=workers, threads_per_worker=1, dashboard_address=None) as client:
         measure(lambda source, output: score_dask.run(client, model, source, output), source, warm, tiny, output, begin)
 
