@@ -110,7 +110,7 @@ int Classify(const ClassifyOptions& options) {
     Status status;
     std::vector<Prediction> top;
   };
-  const auto classify = [&](Photo* photo, int worker) -> Result<std::vector<Prediction>> {
+  const auto classify = [&](Photo* photo, int worker) -> Status {
     OCTET_RETURN_IF_ERROR(DecodeSample(preprocessing.decoding, wanted, photo));
     std::unique_ptr<Session>& session = sessions[static_cast<size_t>(worker)];
     if (session == nullptr) {
@@ -118,7 +118,8 @@ int Classify(const ClassifyOptions& options) {
     }
     Result<std::vector<Prediction>> top = session->Classify(ViewOf(photo->image), options.top);
     if (!top.ok()) return Status(top.status()).WithContext(photo->name);
-    return top;
+    photo->top = std::move(top).value();
+    return OkStatus();
   };
   Photos source(options.images);
   nlohmann::ordered_json results = nlohmann::ordered_json::array();
@@ -130,13 +131,7 @@ int Classify(const ClassifyOptions& options) {
     return !more.ok() || *more;
   };
   const auto work = [&](Photo* photo, int worker) {
-    if (!photo->status.ok()) return;
-    Result<std::vector<Prediction>> top = classify(photo, worker);
-    if (top.ok()) {
-      photo->top = std::move(top).value();
-    } else {
-      photo->status = top.status();
-    }
+    if (photo->status.ok()) photo->status = classify(photo, worker);
     photo->encoded.clear();
     photo->image = DecodedImage();
   };

@@ -74,13 +74,12 @@ class RecordsPart : public DatasetPart {
     begin_ = begin;
     end_ = end;
     size = -1;
+    ended_ = begin >= extent || end <= 0;  // None is wanted, whatever the file holds.
   }
 
  protected:
-  /// False when none is wanted, whatever the file holds.
-  bool any_is_wanted() const { return begin_ < extent && end_ > 0; }
-
   int64_t begin_ = 0, end_ = std::numeric_limits<int64_t>::max();  ///< Places that are wanted.
+  bool ended_ = false;  ///< Or nothing is known of what is behind.
 };
 
 /// By their names, in a folder: images, and TFRecord and tar files, whose content may be damaged.

@@ -86,7 +86,7 @@ class TarPart : public RecordsPart {
 
   /// The next group with a sample that is wanted. With `read` its data.
   Result<bool> Next(Group* group, bool read) {
-    while (any_is_wanted() && !std::exchange(ended_, true)) {  // Also after an error here.
+    while (!std::exchange(ended_, true)) {  // Also after an error here.
       if (reader_ == nullptr) {
         OCTET_ASSIGN_OR_RETURN(reader_, TarReader::Open(path_));
         if (reader_->compressed() && begin_ > 0) break;
@@ -184,7 +184,6 @@ class TarPart : public RecordsPart {
   Result<bool> next_ = false;  ///< Whether there is another member, whose data has not been read.
   int64_t place_ = 0;          ///< Of that, or of what cannot be read.
   TarMember member_;
-  bool ended_ = false;  ///< Or nothing is known of what is behind.
 };
 
 }  // namespace
@@ -198,7 +197,6 @@ Result<std::unique_ptr<DatasetPart>> OpenTar(const std::string& path, LabelMatch
   part->kind = "tar files";
   if (counting == Counting::kAll || (counting == Counting::kIfFast && !reader->compressed())) {
     TarPart counted(path, nullptr);
-    counted.extent = part->extent;
     Result<bool> more = true;
     int64_t samples = 0;
     while (more.ok() && *more) {

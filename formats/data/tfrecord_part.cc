@@ -42,7 +42,7 @@ class TfRecordPart : public RecordsPart {
  private:
   /// Before the next record that is wanted; false when there is none.
   Result<bool> Open() {
-    if (!any_is_wanted() || std::exchange(ended_, true)) return false;  // Also after an error here.
+    if (std::exchange(ended_, true)) return false;  // Also after an error here.
     if (reader_ == nullptr) {
       OCTET_ASSIGN_OR_RETURN(reader_, TfRecordReader::Open(path_));
     }
@@ -80,7 +80,6 @@ class TfRecordPart : public RecordsPart {
   LabelMatcher* labels_;
   std::unique_ptr<TfRecordReader> reader_;
   std::vector<uint8_t> record_;
-  bool ended_ = false;  ///< Or nothing is known of what is behind.
 };
 
 }  // namespace

@@ -1,7 +1,7 @@
 """Runs a recipe and says how long what took: engines.py ENGINE MODEL INPUT WARM TINY OUTPUT WORKERS
 
-A line of JSON on stdout each: {"event": "ready", "start": S, "warm": S, "job": S} when the engine runs, where `start` is what it took
-to get there and to do a first job, of the images of TINY, `warm` a job of WARM, and `job` another of TINY; then "begin", and "end"
+A line of JSON on stdout each: {"event": "ready", "start": S, "job": S} when the engine runs, where `start` is what it took to
+get there and to do a first job, of the images of TINY, and `job`, behind a job of WARM, another of TINY; then "begin", and "end"
 with the seconds of the job of all images. `bare` is the loop that recipes are measured by: WORKERS processes, each of
 which reads its share of the files and gives the images to Session.score, 256 at a time.
 """
@@ -25,9 +25,9 @@ def measure(run, source, warm, tiny, output, begin):
     run(tiny, f"{output}-tiny")
     started = time.monotonic()
     run(warm, f"{output}-warm")
-    warmed = time.monotonic()
+    begin_job = time.monotonic()
     run(tiny, f"{output}-tiny-again")
-    say("ready", start=started - begin, warm=warmed - started, job=time.monotonic() - warmed)
+    say("ready", start=started - begin, job=time.monotonic() - begin_job)
     say("begin")
     begin = time.monotonic()
     run(source, output)
