@@ -1,7 +1,7 @@
-// bench_kernels: every distinct convolution of ResNet-50 v1.5 on every instruction set of this
-// machine, as the engine runs it, with warm and with cold weights. Names are
-// layer/kernel/instruction set/warm|cold; peaks stand in the context. Then photos of 1280x720 (see
-// pixel_benchmarks.h); --benchmark_filter=pixels for them alone.
+// bench_kernels: every distinct convolution of ResNet-50 v1.5, and convolutions in groups, on every
+// instruction set of this machine, as the engine runs it, with warm and with cold weights. Names
+// are layer/kernel/instruction set/warm|cold; peaks stand in the context. Then photos of 1280x720
+// (see pixel_benchmarks.h); --benchmark_filter=pixels for them alone.
 #include <benchmark/benchmark.h>
 
 #include <algorithm>
@@ -61,10 +61,12 @@ struct Layer {
   Window window;
   Activation activation = Activation::kNone;
   bool residual = false;
+  int groups = 1;
 
   std::string Name() const {
     return StrCat(input[1], "x", input[2], "x", input[3], "-", output[3], ",", window.kernel_h, "x",
-                  window.kernel_w, "s", window.stride_h, residual ? "+res" : "");
+                  window.kernel_w, "s", window.stride_h, residual ? "+res" : "",
+                  groups > 1 ? StrCat(",groups", groups) : "");
   }
 };
 
@@ -81,8 +83,34 @@ Result<std::vector<Layer>> LayersOf(const std::string& network_name) {
                 g.tensor(n.inputs[kInputWeights]).shape,
                 n.window,
                 n.activation,
-                n.input(kInputResidual) != kNoTensor};
+                n.input(kInputResidual) != kNoTensor,
+                n.groups};
     if (seen.insert(layer.Name()).second) layers.push_back(layer);
+  }
+  return layers;
+}
+
+/// 3x3 in groups of 4 to 64 channels: ResNeXt-50's (two of stride 2 among them), RegNet-X's of 16
+/// and 24, and wider ones.
+std::vector<Layer> GroupedLayers() {
+  struct Size {
+    int map, channels, groups, stride = 1;
+  };
+  std::vector<Layer> layers;
+  for (const Size& s : {Size{56, 128, 32}, Size{28, 256, 32}, Size{14, 512, 32}, Size{7, 1024, 32},
+                        Size{14, 160, 10}, Size{28, 168, 7}, Size{14, 240, 5}, Size{14, 512, 8},
+                        Size{56, 256, 32, 2}, Size{28, 512, 32, 2}}) {
+    Layer layer;
+    layer.input = {1, s.map, s.map, s.channels};
+    layer.output = {1, s.map / s.stride, s.map / s.stride, s.channels};
+    layer.weights = {s.channels, 3, 3, s.channels / s.groups};
+    Window& w = layer.window;
+    w.kernel_h = w.kernel_w = 3;
+    w.stride_h = w.stride_w = s.stride;
+    w.pad_top = w.pad_left = w.pad_bottom = w.pad_right = 1;
+    layer.activation = Activation::kRelu;
+    layer.groups = s.groups;
+    layers.push_back(layer);
   }
   return layers;
 }
@@ -166,6 +194,7 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
   Node& n = g.AddNode(OpType::kConv2d, "conv", inputs, y);
   n.window = layer.window;
   n.activation = layer.activation;
+  n.groups = layer.groups;
   return g;
 }
 
@@ -338,11 +367,12 @@ int Main(int argc, char** argv) {
   int count = static_cast<int>(arguments.size());
   benchmark::Initialize(&count, arguments.data());
   if (benchmark::ReportUnrecognizedArguments(count, arguments.data())) return 2;
-  const Result<std::vector<Layer>> layers = LayersOf("resnet50");
+  Result<std::vector<Layer>> layers = LayersOf("resnet50");
   if (!layers.ok()) {
     std::fprintf(stderr, "bench_kernels: %s\n", layers.status().message().c_str());
     return 1;
   }
+  for (Layer& layer : GroupedLayers()) layers->push_back(std::move(layer));
   std::vector<std::string> sets;
   for (const kernels::TableInfo& info : kernels::AllTables()) {
     // The plain loops are the oracle, not a contender, and would take minutes.

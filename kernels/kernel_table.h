@@ -49,6 +49,10 @@ struct ConvArgs {
   int taps = 1;
   int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4). Exactly
                   ///< these are read.
+  /// Of a grouped convolution: output channel c reads c / group_outputs * group_bytes further on. A
+  /// multiple of 4, and `depth` as well. Split and wide kernels, and Winograd, have no groups.
+  int group_outputs = 1 << 30;
+  int64_t group_bytes = 0;
 
   /// Panels, formats/model/panel.h, aligned as their elements are; lines that are lines of the
   /// cache are read fastest.

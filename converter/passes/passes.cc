@@ -19,6 +19,7 @@
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
 #include "formats/model/operators.h"
+#include "formats/model/panel.h"
 
 namespace octet {
 namespace {
@@ -282,14 +283,12 @@ bool AddPadding(const Node& pad, Window* w) {
   return true;
 }
 
-/// Weights of a grouped convolution as those of an ungrouped one, zero between the groups. Kernels
-/// exist for one group and for one channel a group; what lies between is rare in classifiers and
-/// gets by with this.
+/// Weights of a grouped convolution as those of an ungrouped one, zero between the groups, where
+/// kernels have no such groups: they are rare in classifiers and get by with this.
 Status Ungroup(Graph* graph, Node* n, Editor* editor) {
   const TensorId id = n->inputs[kInputWeights];
   const Tensor w = graph->tensor(id);
-  if (n->groups == 1 || (w.shape[3] == 1 && w.shape[0] == n->groups) || w.layout != Layout::kPlain)
-    return OkStatus();
+  if (ChooseLayout(*n, w.shape) != Layout::kPlain || w.layout != Layout::kPlain) return OkStatus();
   Shape shape = w.shape;
   shape[3] *= n->groups;
   // The engine counts elements in 32 bits, and a zero-filled gigabyte is no answer anyway.

@@ -25,9 +25,9 @@ Status FuseResidualAndActivation(Graph* graph);
 
 /// Explicit Pad (zero) nodes into the convolution after them, or into a max pool where no value is
 /// below 0; Reshape of Reshape; AveragePool over the whole image to GlobalAveragePool; grouped
-/// convolutions other than depthwise ones to one group with zeros between (kUnsupported when that
-/// is too large); identity nodes away; unused tensors and nodes away; execution order. Sets shapes
-/// first.
+/// convolutions of layout kPlain (ChooseLayout) to one group with zeros between (kUnsupported when
+/// that is too large); identity nodes away; unused tensors and nodes away; execution order. Sets
+/// shapes first.
 Status Legalize(Graph* graph);
 
 /// Drops nodes and tensors that no output needs and puts the nodes in execution order. Graph inputs

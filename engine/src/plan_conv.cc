@@ -123,8 +123,8 @@ Status Planner::AddConv(const Node& n) {
   const Tensor& y = tensor(n.output);
   if (w.layout == Layout::kPlain) {
     return Unsupported(StrCat(NodeName(), ": grouped convolution with ", n.groups, " groups of ",
-                              w.shape.back(),
-                              " channels; only depthwise (one channel a group) has a kernel"));
+                              w.shape.back(), " to ", w.shape[0] / n.groups,
+                              " channels; expected multiples of 4, or one"));
   }
   const PanelShape panel = MakePanelShape(w.shape, w.dtype, w.layout);
   const int panels = static_cast<int>(panel.panels);
@@ -241,6 +241,10 @@ Status Planner::FillGeometry(Conv* c) {
   a.in_pixel_step = window.stride_w * c->in.pixel_stride;
   a.taps = static_cast<int>(c->panel.taps);
   a.depth = static_cast<int>(c->panel.padded_depth);
+  if (c->n.groups > 1 && !c->depthwise) {
+    a.group_outputs = static_cast<int>(c->w.shape[0] / c->n.groups);
+    a.group_bytes = a.depth * int64_t{c->in.element_size};
+  }
   OCTET_ASSIGN_OR_RETURN(int32_t * offsets, Constant<int32_t>(a.taps));
   for (int t = 0; t < a.taps; ++t) {
     const int ty = c->row ? t : t / window.kernel_w, tx = c->row ? 0 : t % window.kernel_w;
@@ -388,7 +392,7 @@ bool Planner::UseSplit(const Conv& c) const {
   constexpr int kFewestChannels = 33;
   const ConvArgs& a = c.args;
   const int32_t zero_point = c.hybrid ? 0 : c.x.quantization.zero_point;
-  return c.integer && !c.i16 && table_.split_u8_u8 != nullptr && !c.depthwise &&
+  return c.integer && !c.i16 && table_.split_u8_u8 != nullptr && c.n.groups == 1 &&
          a.depth % 16 == 0 && a.panel_bytes / 64 <= kernels::kSplitLines &&
          int64_t{a.out_h} * a.out_w >= kFewestPixels && zero_point <= kLargestZero &&
          (a.taps == 1 || a.out_c >= kFewestChannels);
@@ -413,7 +417,7 @@ kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
 
 Status Planner::AddDirect(Conv* c) {
   c->split = UseSplit(*c);
-  c->wide = c->i16 && !c->depthwise && table_.wide_i16_i16 != nullptr;
+  c->wide = c->i16 && c->n.groups == 1 && table_.wide_i16_i16 != nullptr;
   std::unique_ptr<ConvOp> op =
       c->hybrid ? std::make_unique<HybridConvOp>() : std::make_unique<ConvOp>();
   op->fn = ConvFunction(*c);
@@ -478,7 +482,8 @@ Status Planner::AddWinograd(Conv* c) {
 Status Planner::BindConv(const Conv& c, bool winograd, Op* op, ConvArgs* args) {
   const Window window = c.window();
   const int batch = options_.max_batch;
-  const int64_t in_bytes = (c.depthwise ? c.lanes : args->depth) * int64_t{c.in.element_size};
+  const int64_t in_bytes = (c.depthwise ? c.lanes : args->depth) * int64_t{c.in.element_size} +
+                           (c.n.groups - 1) * args->group_bytes;
   op->slots.push_back(
       {"input", &args->input, c.source,
        c.in.first_pixel() - window.pad_top * c.in.row_stride - window.pad_left * c.in.pixel_stride,

@@ -77,7 +77,9 @@ Layout ChooseLayout(const Node& node, const Shape& weight_shape) {
   if (weight_shape.rank() != 4) return Layout::kPanel;
   if (node.groups > 1) {
     const bool one_channel_each = weight_shape[3] == 1 && weight_shape[0] == node.groups;
-    return one_channel_each ? Layout::kDepthwise : Layout::kPlain;
+    if (one_channel_each) return Layout::kDepthwise;
+    const bool quarters = weight_shape[3] % 4 == 0 && weight_shape[0] / node.groups % 4 == 0;
+    return quarters ? Layout::kPanel : Layout::kPlain;
   }
   const bool contiguous_row = node.window.dilation_w == 1 && node.window.dilation_h == 1;
   return weight_shape[3] < kGroup && contiguous_row ? Layout::kPanelRow : Layout::kPanel;

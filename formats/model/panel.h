@@ -46,9 +46,9 @@ PanelShape MakePanelShape(const Shape& shape, DType dtype, Layout layout);
 /// Bytes of a constant in its layout; -1 on overflow.
 int64_t ConstantBytes(const Shape& shape, DType dtype, Layout layout);
 
-/// The layout the converter gives to a node's weights: kDepthwise for one channel a group,
-/// kPanelRow when fewer than 4 input channels would waste the groups of 4 (dilation 1 only), kPanel
-/// otherwise. kPlain for other grouped convolutions.
+/// The layout the converter gives to a node's weights: kDepthwise for one channel a group, kPlain
+/// for other groups whose inputs or outputs are not multiples of 4, kPanelRow when fewer than 4
+/// input channels would waste the groups of 4 (dilation 1 only), kPanel otherwise.
 Layout ChooseLayout(const Node& node, const Shape& weight_shape);
 
 /// Packs row-major weights of any type into `out` (ConstantBytes long, zeroed here).

@@ -41,6 +41,22 @@ concept DepthwiseInterface = MacInterface<M> && requires {
   { M::kWeightBytes } -> std::convertible_to<int>;  // Of one weight in memory: 1, 2 or 4.
 };
 
+/// One of grouped convolutions: each quarter of the 16 output channels has inputs of its own,
+/// `from` bytes behind p; with LoadInputs<true> those of the first two are the same, and of the
+/// last two. LoadFours<d>: of groups of 4 channels, which follow each other from p on; line d of
+/// kFours.
+template <typename M>
+concept GroupInterface = requires(typename M::Acc acc, typename M::Inputs a, typename M::Weights w,
+                                  const uint8_t* p, const ptrdiff_t (&from)[4]) {
+  { M::LoadWeights(p) } -> std::same_as<typename M::Weights>;
+  { M::template LoadInputs<false>(p, from) } -> std::same_as<typename M::Inputs>;
+  { M::template LoadInputs<true>(p, from) } -> std::same_as<typename M::Inputs>;
+  { M::template LoadFours<M::kFours - 1>(p) } -> std::same_as<typename M::Inputs>;
+  { M::MulAdd(acc, a, w) } -> std::same_as<void>;
+  /// Of the largest tile.
+  { M::kPixels } -> std::convertible_to<int>;
+};
+
 /// What every instruction set's Vec has.
 template <typename V>
 concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const float* floats,
@@ -91,6 +107,9 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   requires DepthwiseInterface<typename V::DepthwiseU8>;
   requires DepthwiseInterface<typename V::DepthwiseF32>;
   requires DepthwiseInterface<typename V::DepthwiseF16>;
+  requires GroupInterface<typename V::GroupU8>;
+  requires GroupInterface<typename V::GroupF32>;
+  requires GroupInterface<typename V::GroupF16>;
 };
 
 /// What Winograd's convolutions ask for beside it (OCTET_WINOGRAD). I16 is 16 lanes of 16 bits,

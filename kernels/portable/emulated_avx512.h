@@ -143,6 +143,25 @@ inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, [[maybe_unused]] int compar
   for (int i = 0; i < 16; ++i) mask |= static_cast<uint16_t>((a.lane[i] > b.lane[i]) << i);
   return mask;
 }
+// b where the mask has a bit, else a.
+inline V512 _mm512_mask_mov_epi32(V512 a, uint16_t mask, V512 b) {
+  const auto x = As<int32_t>(a), y = As<int32_t>(b);
+  return MapLanes<int32_t>([&](int i) { return mask >> i & 1 ? y.lane[i] : x.lane[i]; });
+}
+inline V512F _mm512_mask_mov_ps(V512F a, uint16_t mask, V512F b) {
+  return MapFloat([&](int i) { return mask >> i & 1 ? b.lane[i] : a.lane[i]; });
+}
+// Within 128 bits; two bits of `order` for each lane.
+inline V512F _mm512_permute_ps(V512F a, int order) {
+  return MapFloat([&](int i) { return a.lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
+}
+// The other lanes, undefined there, are those of a wrong answer here.
+inline V512 _mm512_castsi128_si512(V128 a) {
+  V512 r;
+  std::memset(&r, 0xA5, sizeof(r));
+  std::memcpy(&r, &a, sizeof(a));
+  return r;
+}
 inline V512 _mm512_cvtepu8_epi32(V128 a) {
   return MapLanes<int32_t>([&](int i) { return a.bytes[i]; });
 }

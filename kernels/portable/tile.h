@@ -70,6 +70,31 @@ struct Tile {
   OCTET_INLINE typename Mac::Acc Get(int i, int j) const { return acc[i][j]; }
 };
 
+// One panel of a grouped convolution: each quarter of it reads at a place of its own. `kHalves`:
+// two quarters at the same.
+template <class Mac, int MR>
+struct GroupTile : Tile<Mac, MR, 1> {
+  template <bool kHalves>
+  OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const ptrdiff_t (&from)[4],
+                         const uint8_t* w) {
+    const typename Mac::Weights held = Mac::LoadWeights(w);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      Mac::MulAdd(this->acc[i][0], Mac::template LoadInputs<kHalves>(p[i] + k, from), held);
+    }
+  }
+
+  // A whole tap of groups of 4, in Mac::kFours lines.
+  template <int kLine = 0>
+  OCTET_INLINE void StepFours(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
+                              int line_bytes) {
+    const typename Mac::Weights held = Mac::LoadWeights(w);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      Mac::MulAdd(this->acc[i][0], Mac::template LoadFours<kLine>(p[i] + k), held);
+    }
+    if constexpr (kLine + 1 < Mac::kFours) StepFours<kLine + 1>(p, k, w + line_bytes, line_bytes);
+  }
+};
+
 }  // namespace
 }  // namespace OCTET_ISA_NAMESPACE
 }  // namespace octet::kernels

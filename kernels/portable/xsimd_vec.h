@@ -203,6 +203,45 @@ struct Vec {
     }
   };
 
+  // Grouped: a quarter of a panel is a register.
+  template <class Mac, int kMostPixels, int kLinesOfFour>
+  struct Group : Mac {
+    static constexpr int kPixels = kMostPixels, kFours = kLinesOfFour;
+    struct Inputs {
+      typename Mac::Input v[kParts];
+    };
+    struct Weights {
+      typename Mac::Part v[kParts];
+    };
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      Weights r;
+      OCTET_UNROLL for (int q = 0; q < kParts; ++q) r.v[q] = Mac::LoadPart(w + q * Mac::kPartBytes);
+      return r;
+    }
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[kParts]) {
+      Inputs r;
+      OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
+        r.v[q] = kHalves && q % 2 == 1 ? r.v[q - 1] : Mac::LoadInput(p + from[q]);
+      }
+      return r;
+    }
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      Inputs r;
+      OCTET_UNROLL for (int q = 0; q < kParts; ++q) {
+        r.v[q] = Mac::LoadInput(p + 4 * (q * kFours + kLine));
+      }
+      return r;
+    }
+    static OCTET_INLINE void MulAdd(typename Mac::Acc& acc, const Inputs& a, const Weights& w) {
+      OCTET_UNROLL for (int q = 0; q < kParts; ++q) Mac::MulAdd(acc.v[q], a.v[q], w.v[q]);
+    }
+  };
+  using GroupU8 = Group<MacU8, Machine::kIntPixels, 1>;
+  using GroupF32 = Group<MacF32, Machine::kFloatPixels, 4>;
+  using GroupF16 = Group<MacF16, Machine::kFloatPixels, 4>;
+
   // Machines whose product is s8 x s8 see activations less 128; 128 times the sum of the weights is
   // put into the bias.
   static constexpr bool kSignedInput = Machine::kSignedInput;

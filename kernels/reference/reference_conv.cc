@@ -50,6 +50,11 @@ struct Pixel {
   }
 };
 
+// Where an output channel reads tap 0 of a pixel.
+const uint8_t* InputOf(const ConvArgs& a, const Pixel& pixel, int64_t channel) {
+  return pixel.in + std::min<int64_t>(channel, a.out_c - 1) / a.group_outputs * a.group_bytes;
+}
+
 // The second operand when equal, as the machines do it: -0 becomes the bound +0.
 float Clamp(float v, float low, float high) {
   v = v > low ? v : low;
@@ -156,10 +161,11 @@ void ConvU8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel
             int panel_end) {
   ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
                 [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+                  const uint8_t* const in = InputOf(a, pixel, channel);
                   uint32_t sum = 0;
                   for (int t = 0; t < a.taps; ++t) {
                     for (int d = 0; d < a.depth; ++d) {
-                      const int x = pixel.in[a.tap_offsets[t] + d];
+                      const int x = in[a.tap_offsets[t] + d];
                       sum += static_cast<uint32_t>(x * Load<int8_t>(w, Grouped(a, lane, t, d)));
                     }
                   }
@@ -190,10 +196,11 @@ void ConvI16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pane
   ForEachOutput(
       a, pixel_begin, pixel_end, panel_begin, panel_end,
       [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+        const uint8_t* const in = kDepthwise ? pixel.in + channel : InputOf(a, pixel, channel);
         uint32_t high = 0, low = 0;
         for (int t = 0; t < a.taps; ++t) {
           for (int d = 0; d < a.depth; ++d) {
-            const uint8_t* x = pixel.in + a.tap_offsets[t] + (kDepthwise ? channel : int64_t{d});
+            const uint8_t* x = in + a.tap_offsets[t] + d;
             const int weight =
                 Load<int8_t>(w, kDepthwise ? t * kLanes + lane : Grouped(a, lane, t, d));
             high += static_cast<uint32_t>(x[0] * weight);
@@ -210,10 +217,11 @@ void ConvFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
                int panel_end) {
   ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
                 [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
+                  const uint8_t* const in = InputOf(a, pixel, channel);
                   double sum = a.float_bias[channel];
                   for (int t = 0; t < a.taps; ++t) {
                     for (int d = 0; d < a.depth; ++d) {
-                      const double x = Load<float>(pixel.in + a.tap_offsets[t], d);
+                      const double x = Load<float>(in + a.tap_offsets[t], d);
                       sum += x * ToFloat(Load<Weight>(w, Plain(a, lane, t, d)));
                     }
                   }

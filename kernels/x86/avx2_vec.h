@@ -328,20 +328,119 @@ struct Vec {
       acc.hi = _mm256_add_epi32(acc.hi, _mm256_madd_epi16(a.hi, w.hi));
     }
   };
+  template <class Mac>
+  struct LaneFloat : Mac {
+    static OCTET_INLINE void MulAdd(F32& acc, F32 a, F32 w) {
+      acc.lo = _mm256_fmadd_ps(a.lo, w.lo, acc.lo);
+      acc.hi = _mm256_fmadd_ps(a.hi, w.hi, acc.hi);
+    }
+  };
   template <class Mac, int kBytes>
-  struct DepthwiseFloat : Mac {
+  struct DepthwiseFloat : LaneFloat<Mac> {
     using Input = F32;
     static constexpr int kWeightBytes = kBytes;
     static OCTET_INLINE Input LoadInput(const uint8_t* p) {
       return LoadF32(reinterpret_cast<const float*>(p));
     }
-    static OCTET_INLINE void MulAdd(F32& acc, Input a, F32 w) {
-      acc.lo = _mm256_fmadd_ps(a.lo, w.lo, acc.lo);
-      acc.hi = _mm256_fmadd_ps(a.hi, w.hi, acc.hi);
-    }
   };
   using DepthwiseF32 = DepthwiseFloat<MacF32, 4>;
   using DepthwiseF16 = DepthwiseFloat<MacF16, 2>;
+
+  // Grouped: a quarter of a panel is half a register.
+  struct GroupU8 : MacU8Base {
+    static constexpr int kFours = 1;
+    // A dword of each of the groups from p on, in the bytes that `order` names within 128 bits.
+    static OCTET_INLINE I32 Spread(const uint8_t* p, __m256i order) {
+      const __m256i all =
+          _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+      return {_mm256_shuffle_epi8(all, order),
+              _mm256_shuffle_epi8(all, _mm256_add_epi8(order, _mm256_set1_epi8(8)))};
+    }
+    template <bool kHalves>
+    static OCTET_INLINE I32 LoadQuarters(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      const __m256i first = Broadcast(p + from[0]), third = Broadcast(p + from[2]);
+      if constexpr (kHalves) return {first, third};
+      return {_mm256_blend_epi32(first, Broadcast(p + from[1]), 0xF0),
+              _mm256_blend_epi32(third, Broadcast(p + from[3]), 0xF0)};
+    }
+#ifdef OCTET_AVXVNNI
+    static constexpr int kPixels = 6;
+    using Inputs = I32;
+    using Weights = I32;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return {Load(w), Load(w + 32)}; }
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      return LoadQuarters<kHalves>(p, from);
+    }
+    template <int>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      return Spread(p, _mm256_setr_epi32(0x03020100, 0x03020100, 0x03020100, 0x03020100, 0x07060504,
+                                         0x07060504, 0x07060504, 0x07060504));
+    }
+    static OCTET_INLINE void MulAdd(Acc& acc, Inputs a, Weights w) {
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.lo) : "x"(a.lo), "x"(w.lo));
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.hi) : "x"(a.hi), "x"(w.hi));
+    }
+#else
+    // Bytes in even and in odd places apart, as IntTile: 8 accumulators and 4 registers of weights.
+    static constexpr int kPixels = 4;
+    struct Inputs {
+      I32 even, odd;
+    };
+    using Weights = Inputs;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      const __m256i lo = Load(w), hi = Load(w + 32);
+      return {{_mm256_srai_epi16(_mm256_slli_epi16(lo, 8), 8),
+               _mm256_srai_epi16(_mm256_slli_epi16(hi, 8), 8)},
+              {_mm256_srai_epi16(lo, 8), _mm256_srai_epi16(hi, 8)}};
+    }
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      const I32 a = LoadQuarters<kHalves>(p, from);
+      const __m256i bytes = _mm256_set1_epi16(255);
+      return {{_mm256_and_si256(a.lo, bytes), _mm256_and_si256(a.hi, bytes)},
+              {_mm256_srli_epi16(a.lo, 8), _mm256_srli_epi16(a.hi, 8)}};
+    }
+    // Words of the even bytes of a group, and of the odd; where the order has its highest bit, 0.
+    template <int>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      return {Spread(p, Order(0x80028000)), Spread(p, Order(0x80038001))};
+    }
+    static OCTET_INLINE __m256i Order(uint32_t first) {
+      const int lower = static_cast<int>(first), upper = static_cast<int>(first + 0x00040004);
+      return _mm256_setr_epi32(lower, lower, lower, lower, upper, upper, upper, upper);
+    }
+    static OCTET_INLINE void MulAdd(__m256i& acc, __m256i a, __m256i w) {
+      acc = _mm256_add_epi32(acc, _mm256_madd_epi16(a, w));
+    }
+    static OCTET_INLINE void MulAdd(Acc& acc, const Inputs& a, const Weights& w) {
+      MulAdd(acc.lo, a.even.lo, w.even.lo);
+      MulAdd(acc.hi, a.even.hi, w.even.hi);
+      MulAdd(acc.lo, a.odd.lo, w.odd.lo);
+      MulAdd(acc.hi, a.odd.hi, w.odd.hi);
+    }
+#endif
+  };
+  template <class Mac>
+  struct GroupFloat : LaneFloat<Mac> {
+    static constexpr int kPixels = 6, kFours = 4;
+    using Inputs = F32;
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      const __m256 first = Mac::LoadInput(p + from[0]), third = Mac::LoadInput(p + from[2]);
+      if constexpr (kHalves) return {first, third};
+      return {_mm256_blend_ps(first, Mac::LoadInput(p + from[1]), 0xF0),
+              _mm256_blend_ps(third, Mac::LoadInput(p + from[3]), 0xF0)};
+    }
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      const float* const x = reinterpret_cast<const float*>(p);
+      return {_mm256_permute_ps(_mm256_loadu_ps(x), kLine * 0x55),
+              _mm256_permute_ps(_mm256_loadu_ps(x + 8), kLine * 0x55)};
+    }
+  };
+  using GroupF32 = GroupFloat<MacF32>;
+  using GroupF16 = GroupFloat<MacF16>;
 };
 
 }  // namespace

@@ -296,6 +296,44 @@ struct Vec {
     static constexpr int kWeightBytes = 2;
     static OCTET_INLINE Input LoadInput(const uint8_t* p) { return _mm512_loadu_ps(p); }
   };
+
+  // Grouped: loads under a mask put a quarter's inputs into its lanes.
+  struct GroupU8 : MacU8 {
+    static constexpr int kPixels = 8, kFours = 1;
+    using Inputs = V512;
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      const Inputs a =
+          _mm512_mask_mov_epi32(LoadInput(p + from[0]), 0xFF00, LoadInput(p + from[2]));
+      if constexpr (kHalves) return a;
+      return _mm512_mask_mov_epi32(_mm512_mask_mov_epi32(a, 0x00F0, LoadInput(p + from[1])), 0xF000,
+                                   LoadInput(p + from[3]));
+    }
+    template <int>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      const V512 each = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
+      return _mm512_permutexvar_epi32(each, _mm512_castsi128_si512(LoadV128(p)));
+    }
+  };
+  template <class Mac>
+  struct GroupFloat : Mac {
+    static constexpr int kPixels = 8, kFours = 4;
+    using Inputs = F32;
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      const Inputs a =
+          _mm512_mask_mov_ps(Mac::LoadInput(p + from[0]), 0xFF00, Mac::LoadInput(p + from[2]));
+      if constexpr (kHalves) return a;
+      return _mm512_mask_mov_ps(_mm512_mask_mov_ps(a, 0x00F0, Mac::LoadInput(p + from[1])), 0xF000,
+                                Mac::LoadInput(p + from[3]));
+    }
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      return _mm512_permute_ps(_mm512_loadu_ps(p), kLine * 0x55);
+    }
+  };
+  using GroupF32 = GroupFloat<MacF32>;
+  using GroupF16 = GroupFloat<MacF16>;
 };
 
 }  // namespace

@@ -282,6 +282,7 @@ void CountNode(const Graph& g, const Node& n, std::map<std::string, int64_t>* fe
     count(n.input(kInputResidual) == n.inputs[kInputX], "residual of the layer's own input");
     count(n.input(kInputBias) == kNoTensor, "no bias");
     count(n.type == OpType::kConv2d && n.input(kInputPadding) != kNoTensor, "padding codes");
+    count(n.groups > 1 && ChooseLayout(n, w.shape) == Layout::kPanel, "groups");
     count(n.window.dilation_h > 1 || n.window.dilation_w > 1, "dilation");
     count(n.window.stride_h > 1 || n.window.stride_w > 1, "stride");
   }

@@ -104,6 +104,7 @@ void ExpectNodesAndFeatures(const Coverage& c) {
     ExpectAtLeast(c.nodes, other, 50);
   }
   for (const char* feature : {"layout panel",
+                              "groups",
                               "layout panel row",
                               "layout depthwise",
                               "layout plain",

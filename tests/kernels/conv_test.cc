@@ -61,6 +61,7 @@ enum class Fill { kRandom, kExtreme, kTies, kRelu };
 
 struct Case {
   int batch = 1, h = 1, w = 1, ic = 1, oc = 1;
+  int groups = 1;  // Multiples of 4 channels each.
   int kernel = 1, stride = 1, dilation = 1;
   int pad_top = 0, pad_left = 0, pad_bottom = 0, pad_right = 0;
   Layout layout = Layout::kPanel;
@@ -89,6 +90,7 @@ std::ostream& operator<<(std::ostream& os, const Case& c) {
   os << c.batch << "x" << c.h << "x" << c.w << "x" << c.ic << "_to_" << c.oc << "_k" << c.kernel
      << "s" << c.stride << "d" << c.dilation << "_pad" << c.pad_top << c.pad_left << c.pad_bottom
      << c.pad_right;
+  if (c.groups != 1) os << "_groups" << c.groups;
   if (c.layout == Layout::kPanelRow) os << "_row";
   if (c.layout == Layout::kDepthwise) os << "_depthwise";
   if (c.residual) os << "_residual";
@@ -122,7 +124,7 @@ class Problem {
     const bool row = c.layout == Layout::kPanelRow;
     shape_.panels = (c.oc + 15) / 16;
     shape_.taps = row ? c.kernel : c.kernel * c.kernel;
-    shape_.depth = c.layout == Layout::kDepthwise ? 1 : row ? c.kernel * c.ic : c.ic;
+    shape_.depth = c.layout == Layout::kDepthwise ? 1 : row ? c.kernel * c.ic : c.ic / c.groups;
     shape_.padded_depth = grouped() ? (shape_.depth + 3) / 4 * 4 : shape_.depth;
     MakeInput(&random);
     MakeWeights(&random);
@@ -134,6 +136,7 @@ class Problem {
 
   /// The split or wide kernel where `split`, null if there is none or not for this layer.
   ConvFn Function(const KernelTable& table, bool split = false) const {
+    if (split && case_.groups != 1) return nullptr;
     if (split && InputPlanes(kind_) == 2) {
       if (case_.layout == Layout::kDepthwise) return nullptr;
       return kind_ == Kind::kI16I16 ? table.wide_i16_i16 : table.wide_i16_f32;
@@ -282,7 +285,8 @@ class Problem {
     const int64_t image = row * (c.h + c.pad_top + c.pad_bottom + c.read_h() - c.out_h());
     const int span = c.dilation * (c.kernel - 1);
     const int64_t read =
-        (c.layout == Layout::kDepthwise ? shape_.panels * 16 : shape_.padded_depth) * bytes;
+        (c.layout == Layout::kDepthwise ? shape_.panels * 16 : c.groups * shape_.padded_depth) *
+        bytes;
     const int64_t last_tap =
         span * row + (c.layout == Layout::kPanelRow ? 0 : static_cast<int64_t>(span) * pixel);
     const int64_t last_pixel = (c.batch - 1) * image + (c.read_h() - 1) * c.stride * row +
@@ -314,6 +318,10 @@ class Problem {
     args_.tap_offsets = taps_.data();
     args_.taps = static_cast<int>(taps_.size());
     args_.depth = static_cast<int>(shape_.padded_depth);
+    if (c.groups != 1) {
+      args_.group_outputs = c.oc / c.groups;
+      args_.group_bytes = shape_.padded_depth * bytes;
+    }
   }
 
   void MakeWeights(Random* random) {
@@ -573,7 +581,8 @@ void CheckOne(const Case& c) {
 
 void Check(Case c) {
   CheckOne(c);
-  if (c.fill != Fill::kRandom || c.layout != Layout::kPanel || c.ic % 16 != 0) return;
+  if (c.fill != Fill::kRandom || c.groups != 1 || c.layout != Layout::kPanel || c.ic % 16 != 0)
+    return;
   c.fill = Fill::kRelu;  // For the split kernels.
   CheckOne(c);
 }
@@ -832,6 +841,50 @@ std::vector<Case> Winograd() {
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(Winograd, ConvKernelsTest, ::testing::ValuesIn(Winograd()), CaseName);
+
+// Groups within a panel, across the limits of panels, and of whole panels.
+std::vector<Case> Grouped() {
+  struct Size {
+    int groups, in, out;
+  };
+  const Size sizes[] = {{3, 4, 4},   {8, 4, 4},   {5, 8, 8},   {32, 8, 8},  {2, 16, 16},
+                        {7, 16, 16}, {4, 24, 24}, {3, 32, 32}, {5, 48, 48}, {2, 64, 64},
+                        {6, 4, 8},   {7, 8, 4},   {3, 12, 20}, {4, 16, 32}, {3, 40, 24},
+                        {9, 20, 4},  {2, 16, 80}, {2, 4, 208}};
+  std::vector<Case> cases;
+  int turn = 0;
+  for (const Size& s : sizes) {
+    for (const int kernel : {1, 3, 5}) {
+      for (const int size : {1, 5, 7, 14}) {
+        Case c;
+        ++turn;
+        c.groups = s.groups;
+        c.ic = s.groups * s.in;
+        c.oc = s.groups * s.out;
+        c.batch = 1 + turn % 3;
+        c.h = size;
+        c.w = size + turn % 4;
+        c.kernel = kernel;
+        c.stride = 1 + turn % 2;
+        c.dilation = turn % 5 == 0 ? 2 : 1;
+        const int span = c.dilation * (kernel - 1);
+        c.pad_top = span / 2;
+        c.pad_left = (span + turn % 2) / 2;
+        c.pad_bottom = span - c.pad_top;
+        c.pad_right = span - c.pad_left;
+        c.channel_align = turn % 3 ? 16 : 4;
+        c.residual = turn % 2 == 0;
+        c.out_halo = turn % 3;
+        c.out_zero = turn % 3 * 60;
+        c.pixel_block = turn % 4 == 0 ? 10 : 1 << 30;
+        c.fill = turn % 4 == 3 ? Fill::kExtreme : turn % 4 == 2 ? Fill::kTies : Fill::kRandom;
+        cases.push_back(c);
+      }
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Grouped, ConvKernelsTest, ::testing::ValuesIn(Grouped()), CaseName);
 
 std::vector<Case> Depthwise() {
   std::vector<Case> cases;

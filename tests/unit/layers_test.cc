@@ -386,7 +386,7 @@ TEST(LayersTest, ListsWhatChanged) {
 TEST(LayersTest, EveryOperatorIsCompared) {
   for (const Precision p : {Precision::kFp32, Precision::kInt8, Precision::kInt16x8}) {
     Graph g = SampleGraph(Precision::kFp32);
-    ASSERT_TRUE(Optimize(&g).ok());  // Grouped convolutions have no kernel.
+    ASSERT_TRUE(Optimize(&g).ok());  // Groups of 2 channels have no kernel.
     std::vector<NamedSample> samples;
     for (const NamedSample& s : Samples(3)) {
       std::vector<float> input = s.input.Floats();

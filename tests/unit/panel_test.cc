@@ -118,6 +118,10 @@ TEST(PanelTest, ChooseLayout) {
   EXPECT_EQ(ChooseLayout(conv, {8, 3, 3, 1}), Layout::kDepthwise);
   EXPECT_EQ(ChooseLayout(conv, {16, 3, 3, 1}), Layout::kPlain);  // Two outputs a channel.
   EXPECT_EQ(ChooseLayout(conv, {8, 3, 3, 2}), Layout::kPlain);
+  EXPECT_EQ(ChooseLayout(conv, {32, 3, 3, 4}), Layout::kPanel);
+  EXPECT_EQ(ChooseLayout(conv, {96, 1, 1, 24}), Layout::kPanel);
+  EXPECT_EQ(ChooseLayout(conv, {32, 3, 3, 6}), Layout::kPlain);
+  EXPECT_EQ(ChooseLayout(conv, {48, 3, 3, 4}), Layout::kPlain);  // Six outputs a group.
   Node dense;
   dense.type = OpType::kDense;
   EXPECT_EQ(ChooseLayout(dense, {10, 3}), Layout::kPanel);

@@ -340,11 +340,13 @@ TEST(LegalizeTest, GroupsBecomeOneWithZeros) {
   x = grouped(x, 12, 3, 3);
   x = grouped(x, 12, 1, 12);  // Depthwise stays.
   x = grouped(x, 24, 3, 12);  // One channel a group, two outputs each.
+  x = grouped(x, 48, 1, 6);   // Groups of 4 have kernels.
   b.g.outputs = {x};
   const Graph after = Apply(b.g, Legalize);
   EXPECT_EQ(after.nodes[0].groups, 1);
   EXPECT_EQ(after.nodes[1].groups, 12);
   EXPECT_EQ(after.nodes[2].groups, 1);
+  EXPECT_EQ(after.nodes[3].groups, 6);
 }
 
 TEST(LegalizeTest, ReshapesIdentitiesAndPools) {
