@@ -727,38 +727,34 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
 // ---- Depthwise: lanes are channels, weights [c/16][tap][16]. ----
 
 template <class K, class Mac, int MR>
-OCTET_INLINE void DepthwiseTile(const ConvArgs& a, const Geometry& g, Cursor& c, int panel_begin,
-                                int panel_end) {
-  constexpr int kPlanes = K::kPlanes;
-  const uint8_t* in[MR * kPlanes];
-  Cursor at = c;
-  OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-    in[i * kPlanes] = c.in;
-    if constexpr (kPlanes == 2) in[i * 2 + 1] = c.in + a.in_plane;
-    c.Next(g);
-  }
-  for (int panel = panel_begin; panel < panel_end; ++panel) {
-    const int channel = panel * kLanes;
-    const uint8_t* w = a.weights + panel * a.panel_bytes;
-    Tile<Mac, MR * kPlanes, 1> tile;
-    decltype(K::Bias(a)) bias[kPlanes] = {K::Bias(a) + channel};
-    if constexpr (kPlanes == 2) bias[1] = K::LowBias(a) + channel;
-    tile.Init(bias);
-    for (int tap = 0; tap < a.taps; ++tap) {
-      const ptrdiff_t k = a.tap_offsets[tap] + static_cast<ptrdiff_t>(channel) * K::kInputBytes;
-      tile.Step(in, k, w, 0);
-      w += kLanes * Mac::kWeightBytes;
+OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor,
+                                   int64_t tiles, int panel_begin, int panel_end, bool saturating) {
+  Cursor c = cursor;
+  for (int64_t t = 0; t < tiles; ++t) {
+    const TilePlaces<K, MR> at(a, g, 0, c);
+    for (int panel = panel_begin; panel < panel_end; ++panel) {
+      const int channel = panel * kLanes;
+      const ptrdiff_t in_bytes = static_cast<ptrdiff_t>(channel) * K::kInputBytes;
+      const ptrdiff_t out_bytes = static_cast<ptrdiff_t>(channel) * K::kOutputBytes;
+      const uint8_t* w = a.weights + panel * a.panel_bytes;
+      Tile<Mac, MR * K::kPlanes, 1> tile;
+      decltype(K::Bias(a)) bias[K::kPlanes] = {K::Bias(a) + channel};
+      if constexpr (K::kPlanes == 2) bias[1] = K::LowBias(a) + channel;
+      tile.Init(bias);
+      for (int tap = 0; tap < a.taps; ++tap) {
+        tile.Step(at.in, a.tap_offsets[tap] + in_bytes, w, 0);
+        w += kLanes * Mac::kWeightBytes;
+      }
+      uint8_t* out[MR];
+      const uint8_t* res[MR];
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        out[i] = at.out[i] + out_bytes;
+        res[i] = at.res[i] + out_bytes;
+      }
+      FinishPixels<K, MR, 1>(a, channel, tile, out, res, saturating);
     }
-    uint8_t* out[MR];
-    const uint8_t* res[MR];
-    Cursor pixel = at;
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      out[i] = pixel.out + channel * K::kOutputBytes;
-      res[i] = pixel.res + channel * K::kOutputBytes;
-      pixel.Next(g);
-    }
-    FinishAny<K, MR, 1>(a, channel, tile, out, res);
   }
+  cursor = c;
 }
 
 // One pixel x one panel at a time would wait for its own sum at every tap; four sums in turn share
@@ -769,12 +765,14 @@ void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
   if (pixel_end <= pixel_begin) return;
   const Geometry g(a);
   Cursor c(a, g, pixel_begin);
-  int64_t pixel = pixel_begin;
-  constexpr int kPixels = 4 / K::kPlanes;
-  for (; pixel + kPixels <= pixel_end; pixel += kPixels) {
-    DepthwiseTile<K, Mac, kPixels>(a, g, c, panel_begin, panel_end);
+  bool saturating = false;
+  if constexpr (K::kSaturates) {
+    saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
   }
-  for (; pixel < pixel_end; ++pixel) DepthwiseTile<K, Mac, 1>(a, g, c, panel_begin, panel_end);
+  constexpr int kPixels = 4 / K::kPlanes;
+  const int64_t pixels = pixel_end - pixel_begin;
+  DepthwiseTiles<K, Mac, kPixels>(a, g, c, pixels / kPixels, panel_begin, panel_end, saturating);
+  DepthwiseTiles<K, Mac, 1>(a, g, c, pixels % kPixels, panel_begin, panel_end, saturating);
 }
 
 }  // namespace
