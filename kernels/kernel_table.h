@@ -109,13 +109,13 @@ struct ConvArgs {
   /// stay in cache.
   int pixel_block = 1 << 30;
 
-  /// Of split kernels only, and the memory of wide ones: what FindChainsFn says of the weights,
-  /// [panels][ChainEntries(lines)], and this thread's own memory, kSplitScratchBytes, 64-byte
-  /// aligned.
+  /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)].
   const uint16_t* chains = nullptr;
+  /// Of split and wide kernels, and of f16 ones unless null: this thread's own memory,
+  /// kConvScratchBytes, 64-byte aligned.
   uint8_t* scratch = nullptr;
 };
-inline constexpr int64_t kSplitScratchBytes = int64_t{304} << 10;
+inline constexpr int64_t kConvScratchBytes = int64_t{304} << 10;
 /// Most lines of 64 bytes in a panel of a split kernel.
 inline constexpr int64_t kSplitLines = 8192;
 

@@ -46,7 +46,7 @@ ConvOp::Share ConvOp::ShareOf(const StepPart& part, int images) const {
 
 kernels::ConvArgs ConvOp::ArgsOf(int part) const {
   kernels::ConvArgs own = args;
-  if (scratch != nullptr) own.scratch = scratch + part * kernels::kSplitScratchBytes;
+  if (scratch != nullptr) own.scratch = scratch + part * kernels::kConvScratchBytes;
   return own;
 }
 

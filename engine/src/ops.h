@@ -77,7 +77,7 @@ class ConvOp : public Op {
   kernels::ConvFn fn = nullptr;
   int panels = 0;
   bool split_panels = false;   ///< Parts are output channels instead of pixels.
-  uint8_t* scratch = nullptr;  ///< [part][kernels::kSplitScratchBytes] where `fn` needs it.
+  uint8_t* scratch = nullptr;  ///< [part][kernels::kConvScratchBytes] where `fn` needs it.
 
  protected:
   /// What a part is of `images` images, which are all or one.

@@ -377,7 +377,10 @@ void Planner::ChooseBlocking(Conv* c) const {
   // Weights that fit the level-2 cache are passed over once per block of pixels, so that the pixels
   // stay in level 1.
   ConvArgs& a = c->args;
-  if (c->panels <= 4 || c->panels * a.panel_bytes > kCachedWeightBytes) return;
+  const bool half = c->w.dtype == DType::kF16;  // Kept as floats.
+  if (c->panels <= 4 ||
+      c->panels * a.panel_bytes > (half ? kernels::kConvScratchBytes / 2 : kCachedWeightBytes))
+    return;
   const int64_t pixel_bytes = std::max<int64_t>(1, c->planes() * a.in_pixel_step);
   a.pixel_block = static_cast<int>(std::max<int64_t>(24, kBlockBytes / pixel_bytes));
 }
@@ -431,8 +434,9 @@ Status Planner::AddDirect(Conv* c) {
   op->split_panels = !c->depthwise && c->panels >= 2 * options_.num_threads &&
                      weight_bytes > c->in.image_stride * options_.max_batch;
   if (c->split) OCTET_RETURN_IF_ERROR(AddChains(*c, &c->args));
-  if (c->split || c->wide) {
-    const int64_t bytes = kernels::kSplitScratchBytes * options_.num_threads;
+  const bool widens = c->w.dtype == DType::kF16 && !c->depthwise && !c->dense;
+  if (c->split || c->wide || widens) {
+    const int64_t bytes = kernels::kConvScratchBytes * options_.num_threads;
     OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
     UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
   }

@@ -188,6 +188,7 @@ OCTET_NOINLINE void FinishReal(const ConvArgs& a, int channel, const Vec::I32& h
 
 struct KernelU8U8 {
   using Group = Vec::GroupU8;
+  static constexpr bool kHalf = false;  // Weights of 16 bits.
   template <int MR, int NR>
   using TileType = Vec::IntTile<MR, NR>;
   static constexpr bool kAdjustBias = Vec::kSignedInput;
@@ -370,6 +371,7 @@ struct KernelI16F32 : KernelI16 {
 
 template <class Mac, class GroupMac, int kLine>
 struct KernelFloat {
+  static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
   static constexpr bool kTakesFixed = false, kSaturates = false;
   static constexpr int kPlanes = 1;
@@ -496,6 +498,12 @@ struct TilePlaces {
   }
 };
 
+// Of weights in a panel: a step of four bytes of depth each.
+template <class K>
+OCTET_INLINE int64_t Lines(const ConvArgs& a) {
+  return int64_t{a.taps} * a.depth * K::kInputBytes / 4;
+}
+
 // Where the inputs of an output channel's group begin in a pixel; of the last channel's for those
 // behind it.
 OCTET_INLINE ptrdiff_t GroupPlace(const ConvArgs& a, int channel) {
@@ -510,19 +518,19 @@ OCTET_INLINE void FetchInputs(const uint8_t* const (&in)[N], ptrdiff_t k) {
   OCTET_UNROLL for (int i = 0; i < N; ++i) __builtin_prefetch(in[i] + k);
 }
 
-// `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR), the first of which
-// is tile number `first_tile`. Each step of a tile fetches into the L2 cache from the weights at
-// `next_weights`, `fetch_step` bytes further each time: weights stream from memory once an
-// inference, and the tiles of one group of panels leave ample time to fetch the next group.
+// `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR) with their weights at
+// `weights`; the first is tile number `first_tile`. Each step of a tile fetches into the L2 cache
+// from the weights at `next_weights`, `fetch_step` bytes further each time: weights stream from
+// memory once an inference, and the tiles of one group of panels leave ample time to fetch the next
+// group.
 template <class K, int MR, int NR>
 OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor,
-                             int64_t first_tile, int64_t tiles, int panel,
+                             int64_t first_tile, int64_t tiles, int panel, const uint8_t* weights,
                              const uint8_t* next_weights, int fetch_step, int tap_run,
                              bool saturating) {
   const int channel = panel * kLanes;
-  const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
-  const int64_t panel_bytes = a.panel_bytes, lines = panel_bytes / K::kLineBytes;
+  const int64_t lines = Lines<K>(a), panel_bytes = lines * K::kLineBytes;
   const ptrdiff_t next_group = GroupPlace(a, channel + NR * kLanes) - GroupPlace(a, channel);
   using TileType = typename K::template TileType<MR * K::kPlanes, NR>;
   const Biases<K, NR> bias(a, panel);
@@ -562,7 +570,7 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
 }
 
 using RunTilesFn = void (*)(const ConvArgs&, const Geometry&, Cursor&, int64_t, int64_t, int,
-                            const uint8_t*, int, int, bool);
+                            const uint8_t*, const uint8_t*, int, int, bool);
 
 // RunTiles for 1..N pixels.
 template <class K, int NR, class Sequence>
@@ -593,11 +601,40 @@ OCTET_INLINE int TapRun(const ConvArgs& a, int element_bytes) {
   return run;
 }
 
+// Weights of 16 bits are widened once for a block of pixels instead of in every tile, which took
+// 1.11 times as long as fp32 for a ResNet-50 with AVX2: where a block is of so many tiles,
+constexpr int64_t kWidenedTiles = 3;
+// and as many panels fit ConvArgs::scratch.
+struct Widened {
+  bool all = false;     // Panels from `first` on at a time, once for all blocks.
+  bool filled = false;  // They are there.
+  int first = 0;
+};
+
+// Where panels [panel, next) are as floats, null where they stay what they are.
+template <class K>
+const uint8_t* Widen(const ConvArgs& a, const Widened& widened, int64_t tiles, int panel,
+                     int next) {
+  const int64_t lines = (next - panel) * Lines<K>(a), bytes = Lines<K>(a) * 64;
+  if (a.scratch == nullptr ||
+      (!widened.all && (tiles < kWidenedTiles || lines * 64 > kConvScratchBytes)))
+    return nullptr;
+  uint8_t* const floats = a.scratch + (widened.all ? (panel - widened.first) * bytes : 0);
+  if (widened.filled) return floats;
+  const uint8_t* const halves = a.weights + panel * a.panel_bytes;
+  for (int64_t line = 0; line < lines; ++line) {
+    Vec::StoreF32(reinterpret_cast<float*>(floats + line * 64),
+                  Vec::DepthwiseF16::LoadWeights(halves + line * 32));
+  }
+  return floats;
+}
+
 // The pixels from `start` on by panels [panel_begin, panel_end), which all read the same input; of
 // `later` panels behind them the weights are fetched.
 template <class K>
 void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_t pixels,
-               int panel_begin, int panel_end, int later, int tap_run, bool saturating) {
+               int panel_begin, int panel_end, int later, int tap_run, bool saturating,
+               [[maybe_unused]] const Widened& widened) {
   const int panels = panel_end - panel_begin;
   const int parts = static_cast<int>(PartCount(panels, K::kMaxPanels));
   for (int part = 0; part < parts; ++part) {
@@ -614,13 +651,19 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
     const int fetch_step =
         static_cast<int>(PartCount(K::kLineBytes * int64_t{after - next}, tiles));
     Cursor cursor = start;
-    if (large_tiles > 0) {
-      PickTile<K, K::kMaxPanels>(small + 1, next - panel)(
-          a, g, cursor, 0, large_tiles, panel, next_weights, fetch_step, tap_run, saturating);
+    const uint8_t* weights = nullptr;
+    RunTilesFn (*pick)(int, int) = &PickTile<K, K::kMaxPanels>;
+    if constexpr (K::kHalf) {
+      weights = Widen<K>(a, widened, tiles, panel, next);
+      if (weights != nullptr) pick = &PickTile<KernelF32, K::kMaxPanels>;
     }
-    PickTile<K, K::kMaxPanels>(small, next - panel)(a, g, cursor, large_tiles, tiles - large_tiles,
-                                                    panel, next_weights, fetch_step, tap_run,
-                                                    saturating);
+    if (weights == nullptr) weights = a.weights + panel * a.panel_bytes;
+    if (large_tiles > 0) {
+      pick(small + 1, next - panel)(a, g, cursor, 0, large_tiles, panel, weights, next_weights,
+                                    fetch_step, tap_run, saturating);
+    }
+    pick(small, next - panel)(a, g, cursor, large_tiles, tiles - large_tiles, panel, weights,
+                              next_weights, fetch_step, tap_run, saturating);
   }
 }
 
@@ -702,6 +745,9 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
   const bool whole_panels = a.group_outputs % kLanes == 0;
   const int group_panels = whole_panels ? a.group_outputs / kLanes : 1;
   const int64_t blocks = PartCount(pixels, a.pixel_block);
+  Widened widened;
+  widened.first = panel_begin;
+  widened.all = blocks > 1 && (panel_end - panel_begin) * Lines<K>(a) * 64 <= kConvScratchBytes;
   const int tile = whole_panels ? 1 : kGroupPixels<K>;
   for (int64_t block = 0, begin = 0, end; block < blocks; ++block, begin = end) {
     end = block + 1 < blocks ? pixels * (block + 1) / blocks / tile * tile : pixels;
@@ -719,8 +765,9 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
       of_group.in += group * a.group_bytes;
       const int left = panel_end - next, most = next - panel;
       RunPanels<K>(a, g, of_group, end - begin, panel, next, left < most ? left : most, tap_run,
-                   saturating);
+                   saturating, widened);
     }
+    widened.filled = widened.all;
   }
 }
 

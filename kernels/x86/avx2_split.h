@@ -69,7 +69,7 @@ struct SplitScratch {
                                       // pixel's first tap.
   bool plain[kSplitPixels];           // Too many items: none are listed.
 };
-static_assert(sizeof(SplitScratch) <= kSplitScratchBytes);
+static_assert(sizeof(SplitScratch) <= kConvScratchBytes);
 
 // Appends those of one pixel; the new end of the list, or null when there are more than `most`.
 OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t pixel,
@@ -279,7 +279,7 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
     for (int i = 0; i < MR; ++i) plain |= s.plain[pixel + i];
     if (plain) {
       Cursor cursor(a, g, begin + pixel);
-      RunTiles<K, MR, 1>(a, g, cursor, 0, 1, panel, weights, 0, 1, saturating);
+      RunTiles<K, MR, 1>(a, g, cursor, 0, 1, panel, weights, weights, 0, 1, saturating);
       continue;
     }
     const uint8_t* in[MR];

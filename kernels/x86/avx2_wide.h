@@ -24,7 +24,7 @@ namespace {
 constexpr int kWideTile = 6;
 /// Activations of a block: beside the weights of a panel they stay in a level-2 cache.
 constexpr int64_t kWideBytes = int64_t{192} << 10;
-static_assert(kWideBytes <= kSplitScratchBytes);
+static_assert(kWideBytes <= kConvScratchBytes);
 /// Lines of 4 products, two of vpmaddwd's sums each: 2 * 127 * 2 * 2^15 * 2^7 < 2^31.
 constexpr int64_t kWideLines = 127;
 

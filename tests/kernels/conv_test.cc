@@ -134,8 +134,11 @@ class Problem {
     PlanRanges(&random);
   }
 
-  /// The split or wide kernel where `split`, null if there is none or not for this layer.
+  /// The split or wide kernel where `split`, and that of f16 with memory for floats; null if there
+  /// is none or not for this layer.
   ConvFn Function(const KernelTable& table, bool split = false) const {
+    if (split && kind_ == Kind::kF16)
+      return case_.layout == Layout::kDepthwise ? nullptr : table.conv_f16;
     if (split && case_.groups != 1) return nullptr;
     if (split && InputPlanes(kind_) == 2) {
       if (case_.layout == Layout::kDepthwise) return nullptr;
@@ -176,12 +179,12 @@ class Problem {
     if (split) {
       const int panels = static_cast<int>(shape_.panels);
       const int64_t lines = args.panel_bytes / 64;
-      if (InputPlanes(kind_) == 1) {
+      if (IsInteger(kind_) && InputPlanes(kind_) == 1) {
         chains.resize(panels * ChainEntries(lines));
         table.find_chains(weights_->data(), panels, lines, chains.data());
         args.chains = chains.data();
       }
-      scratch = std::make_unique<GuardedBuffer>(kSplitScratchBytes);
+      scratch = std::make_unique<GuardedBuffer>(kConvScratchBytes);
       args.scratch = scratch->data();
     }
     for (const Range& r : ranges_) {
@@ -572,8 +575,13 @@ void CheckOne(const Case& c) {
         SCOPED_TRACE("split or wide");
         CheckInteger(*expected, *problem.Run(*info.table, true), OutputBytes(kind));
       } else {
-        CheckFloat(expected.get(), actual.get(), magnitudes.get(),
-                   2.0 * (problem.reduction() + 2) * std::numeric_limits<float>::epsilon());
+        const double tolerance =
+            2.0 * (problem.reduction() + 2) * std::numeric_limits<float>::epsilon();
+        CheckFloat(expected.get(), actual.get(), magnitudes.get(), tolerance);
+        if (problem.Function(*info.table, true) == nullptr) continue;
+        SCOPED_TRACE("widened");
+        CheckFloat(expected.get(), problem.Run(*info.table, true).get(), magnitudes.get(),
+                   tolerance);
       }
     }
   }
