@@ -31,9 +31,9 @@
 namespace octet::bench {
 namespace {
 
-enum class Kernel { kU8U8, kU8F32, kI16I16, kF32, kF16 };
-constexpr Kernel kKernels[] = {Kernel::kU8U8, Kernel::kU8F32, Kernel::kI16I16, Kernel::kF32,
-                               Kernel::kF16};
+enum class Kernel { kU8U8, kU8F32, kI16I16, kF32, kF16, kBf16 };
+constexpr Kernel kKernels[] = {Kernel::kU8U8, Kernel::kU8F32, Kernel::kI16I16,
+                               Kernel::kF32,  Kernel::kF16,   Kernel::kBf16};
 
 const char* KernelName(Kernel k) {
   switch (k) {
@@ -47,11 +47,14 @@ const char* KernelName(Kernel k) {
       return "f32";
     case Kernel::kF16:
       return "f16";
+    case Kernel::kBf16:
+      return "bf16_bf16";
   }
   return "";
 }
 
 Arithmetic ArithmeticOf(Kernel k) {
+  if (k == Kernel::kBf16) return Arithmetic::kBf16;
   return k == Kernel::kF32 || k == Kernel::kF16 ? Arithmetic::kFloat : Arithmetic::kInt8;
 }
 
@@ -135,8 +138,8 @@ class Random {
 /// A graph of this one layer.
 Graph MakeGraph(const Layer& layer, Kernel kernel) {
   const bool integer = ArithmeticOf(kernel) == Arithmetic::kInt8;
-  const bool wide = kernel == Kernel::kI16I16;
-  const DType in = wide ? DType::kI16 : integer ? DType::kU8 : DType::kF32;
+  const bool wide = kernel == Kernel::kI16I16, bf16 = kernel == Kernel::kBf16;
+  const DType in = wide ? DType::kI16 : integer ? DType::kU8 : bf16 ? DType::kBF16 : DType::kF32;
   const DType out = kernel == Kernel::kU8F32 ? DType::kF32 : in;
   Random random;
   Graph g;
@@ -144,9 +147,17 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
   const TensorId y = g.AddActivation("y", out, layer.output);
   const float scale = wide ? 0.02f / 128.0f : 0.02f;
   if (integer) g.tensor(x).quantization = {scale, 0};
-  if (out != DType::kF32) g.tensor(y).quantization = {scale, 0};
-  g.inputs = {x};
-  g.outputs = {y};
+  if (IsCodes(out)) g.tensor(y).quantization = {scale, 0};
+  // Networks' own inputs and outputs are not of bfloat16.
+  const auto add_input = [&](TensorId id) {
+    g.inputs.push_back(id);
+    if (!bf16) return;
+    const TensorId real =
+        g.AddActivation(g.tensor(id).name + ".float32", DType::kF32, g.tensor(id).shape);
+    g.AddNode(OpType::kQuantize, g.tensor(real).name, {real}, id);
+    g.inputs.back() = real;
+  };
+  add_input(x);
 
   const size_t count = static_cast<size_t>(layer.weights.num_elements()),
                channels = static_cast<size_t>(layer.output[3]);
@@ -162,6 +173,10 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
     std::vector<uint16_t> halves(count);
     std::transform(values.begin(), values.end(), halves.begin(), FloatToHalf);
     weights = g.AddConstant("w", DType::kF16, layer.weights, halves.data(), count * 2);
+  } else if (bf16) {
+    std::vector<uint16_t> halves(count);
+    std::transform(values.begin(), values.end(), halves.begin(), FloatToBf16);
+    weights = g.AddConstant("w", DType::kBF16, layer.weights, halves.data(), count * 2);
   } else {
     weights = g.AddConstant("w", DType::kF32, layer.weights, values.data(), count * 4);
   }
@@ -181,7 +196,7 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
   if (layer.residual) {
     const TensorId r = g.AddActivation("r", out, layer.output);
     g.tensor(r).quantization = g.tensor(y).quantization;
-    g.inputs.push_back(r);
+    add_input(r);
     inputs[kInputResidual] = r;
   }
   if (integer) {
@@ -195,6 +210,11 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
   n.window = layer.window;
   n.activation = layer.activation;
   n.groups = layer.groups;
+  g.outputs = {y};
+  if (bf16) {
+    g.outputs = {g.AddActivation("y.float32", DType::kF32, layer.output)};
+    g.AddNode(OpType::kDequantize, "y.float32", {y}, g.outputs[0]);
+  }
   return g;
 }
 
@@ -382,11 +402,13 @@ int Main(int argc, char** argv) {
     }
   }
   for (const std::string& isa : sets) {
-    for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kFloat}) {
+    for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kBf16, Arithmetic::kFloat}) {
       const Peak peak = MeasurePeak(isa, arithmetic);
-      benchmark::AddCustomContext(
-          StrCat("peak ", isa, arithmetic == Arithmetic::kInt8 ? " int8" : " float"),
-          StrCat(2.0 * peak.gmacs, " GOP/s, ", peak.instruction));
+      const char* name = arithmetic == Arithmetic::kInt8   ? " int8"
+                         : arithmetic == Arithmetic::kBf16 ? " bf16"
+                                                           : " float";
+      benchmark::AddCustomContext(StrCat("peak ", isa, name),
+                                  StrCat(2.0 * peak.gmacs, " GOP/s, ", peak.instruction));
     }
   }
   for (const Layer& layer : *layers) {

@@ -144,8 +144,8 @@ int Main(int argc, char** argv) {
   CLI::Option* network = app.add_option(
       "--network", o.network, "Name or path of a graph description (models/), e.g. flowers_resnet");
   app.add_option("--precision", o.precision,
-                 "fp32, fp16, hybrid, int8, int16x8 or all; default int8, of files their own")
-      ->check(OneOf({"fp32", "fp16", "hybrid", "int8", "int16x8", "all"}));
+                 "fp32, fp16, bf16, hybrid, int8, int16x8 or all; default int8, of files their own")
+      ->check(OneOf({"fp32", "fp16", "bf16", "hybrid", "int8", "int16x8", "all"}));
   app.add_option("--threads", o.variants.threads,
                  "Threads (1); several, with commas, take turns, as --executor's do")
       ->delimiter(',')

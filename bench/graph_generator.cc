@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -850,6 +851,98 @@ bool ToInt16(Graph* graph) {
   }
   if (any) g.metadata.precision = Precision::kInt16x8;
   return any;
+}
+
+namespace {
+
+/// Numbers as bfloat16 constants of the same shape, once for each tensor.
+class Bf16Weights {
+ public:
+  explicit Bf16Weights(Graph* g) : g_(*g) {}
+
+  /// Of float32, float16 or int8 in steps of 1/64.
+  TensorId Of(TensorId id) {
+    TensorId& known = known_.try_emplace(id, kNoTensor).first->second;
+    if (known != kNoTensor) return known;
+    const Tensor& w = g_.tensor(id);
+    std::vector<uint16_t> values;
+    if (w.dtype == DType::kF32) {
+      for (float v : w.values<float>()) values.push_back(FloatToBf16(v));
+    } else if (w.dtype == DType::kF16) {
+      for (uint16_t v : w.values<uint16_t>()) values.push_back(FloatToBf16(HalfToFloat(v)));
+    } else {
+      for (int8_t v : w.values<int8_t>())
+        values.push_back(FloatToBf16(static_cast<float>(v) / 64.0f));
+    }
+    const Shape shape = w.shape;
+    known = g_.AddConstant("w" + std::to_string(g_.tensors.size()), DType::kBF16, shape,
+                           values.data(), values.size() * sizeof(uint16_t));
+    return known;
+  }
+
+ private:
+  Graph& g_;
+  std::map<TensorId, TensorId> known_;
+};
+
+/// Whether a node of bfloat16 may have a float32 output.
+bool MayGiveFloats(const Node& n) {
+  return TraitsOf(n.type).only_float || n.type == OpType::kGlobalAveragePool ||
+         (TraitsOf(n.type).has_weights && n.input(kInputResidual) == kNoTensor);
+}
+
+}  // namespace
+
+bool ToBf16(Graph* graph) {
+  Graph& g = *graph;
+  std::vector<bool> read(g.tensors.size(), false), output(g.tensors.size(), false);
+  for (const Tensor& t : g.tensors) {
+    if (!t.is_constant() && t.dtype != DType::kF32) return false;
+  }
+  for (const Node& n : g.nodes) {
+    for (TensorId id : n.inputs)
+      if (id != kNoTensor) read[static_cast<size_t>(id)] = true;
+  }
+  for (TensorId id : g.outputs) output[static_cast<size_t>(id)] = true;
+  std::vector<Node> nodes;
+  std::map<TensorId, TensorId> rounded;
+  const auto new_tensor = [&](TensorId like) {
+    const Shape shape = g.tensor(like).shape;
+    return g.AddActivation("b" + std::to_string(g.tensors.size()), DType::kBF16, shape);
+  };
+  for (TensorId id : g.inputs) {
+    if (!read[static_cast<size_t>(id)]) continue;
+    const TensorId to = rounded[id] = new_tensor(id);
+    nodes.push_back(UnaryNode(OpType::kQuantize, g.tensor(to).name, id, to));
+  }
+  Bf16Weights weights(&g);
+  for (Node n : g.nodes) {
+    for (TensorId& id : n.inputs) {
+      if (const auto it = rounded.find(id); it != rounded.end()) id = it->second;
+    }
+    if (TraitsOf(n.type).has_weights) {
+      n.inputs[kInputWeights] = weights.Of(n.inputs[kInputWeights]);
+      n.set_input(kInputScales, kNoTensor);
+    }
+    const TensorId y = n.output;
+    const bool is_output = output[static_cast<size_t>(y)];
+    if (is_output && !read[static_cast<size_t>(y)] && MayGiveFloats(n)) {
+      nodes.push_back(std::move(n));
+      continue;
+    }
+    if (!is_output) {
+      g.tensor(y).dtype = DType::kBF16;
+      nodes.push_back(std::move(n));
+      continue;
+    }
+    n.output = rounded[y] = new_tensor(y);
+    const TensorId from = n.output;
+    nodes.push_back(std::move(n));
+    nodes.push_back(UnaryNode(OpType::kDequantize, "to" + std::to_string(y), from, y));
+  }
+  g.nodes = std::move(nodes);
+  g.metadata.precision = Precision::kBf16;
+  return true;
 }
 
 int64_t GraphCost(const Graph& graph) {

@@ -65,6 +65,10 @@ Graph GenerateGraph(Choices* choices);
 /// outputs that are only converted. False: it has none.
 bool ToInt16(Graph* graph);
 
+/// Turns its float32 activations and all weights into bfloat16, but for inputs and outputs. False,
+/// and nothing is done: it has codes.
+bool ToBf16(Graph* graph);
+
 /// Multiply-accumulates and moved elements of one image, roughly.
 int64_t GraphCost(const Graph& graph);
 

@@ -54,6 +54,7 @@ struct Loop {
 
 #define OCTET_VPDPBUSD_ZMM(n) "vpdpbusd %%zmm12, %%zmm13, %%zmm" #n "\n"
 #define OCTET_VPDPBUSD_YMM(n) "%{vex%} vpdpbusd %%ymm12, %%ymm13, %%ymm" #n "\n"
+#define OCTET_VDPBF16PS_ZMM(n) "vdpbf16ps %%zmm12, %%zmm13, %%zmm" #n "\n"
 #define OCTET_FMA_ZMM(n) "vfmadd231ps %%zmm12, %%zmm13, %%zmm" #n "\n"
 #define OCTET_FMA_YMM(n) "vfmadd231ps %%ymm12, %%ymm13, %%ymm" #n "\n"
 // What the split kernels do at best: four products added up in 16 bits, then widened.
@@ -70,6 +71,7 @@ struct Loop {
 
 OCTET_X86_LOOP(VpdpbusdZmm, OCTET_CLEAR_VEX, OCTET_VPDPBUSD_ZMM, "vzeroupper\n")
 OCTET_X86_LOOP(VpdpbusdYmm, OCTET_CLEAR_VEX, OCTET_VPDPBUSD_YMM, "vzeroupper\n")
+OCTET_X86_LOOP(Vdpbf16psZmm, OCTET_CLEAR_VEX, OCTET_VDPBF16PS_ZMM, "vzeroupper\n")
 OCTET_X86_LOOP(FmaZmm, OCTET_CLEAR_VEX, OCTET_FMA_ZMM, "vzeroupper\n")
 OCTET_X86_LOOP(FmaYmm, OCTET_CLEAR_VEX, OCTET_FMA_YMM, "vzeroupper\n")
 OCTET_X86_LOOP(ChainYmm, OCTET_CLEAR_VEX, OCTET_CHAIN_YMM, "vzeroupper\n")
@@ -79,13 +81,15 @@ OCTET_X86_LOOP(MulAddXmm, OCTET_CLEAR_SSE, OCTET_MULADD_XMM, "")
 const Loop* FindLoop(const std::string& isa, Arithmetic arithmetic) {
   static constexpr Loop kVpdpbusdZmm = {"vpdpbusd zmm", 64, VpdpbusdZmm};
   static constexpr Loop kVpdpbusdYmm = {"vpdpbusd ymm", 32, VpdpbusdYmm};
+  static constexpr Loop kVdpbf16psZmm = {"vdpbf16ps zmm", 32, Vdpbf16psZmm};
   static constexpr Loop kFmaZmm = {"vfmadd231ps zmm", 16, FmaZmm};
   static constexpr Loop kFmaYmm = {"vfmadd231ps ymm", 8, FmaYmm};
   static constexpr Loop kChainYmm = {"4 vpmaddubsw+3 vpaddw+vpmaddwd+vpaddd ymm", 128, ChainYmm};
   static constexpr Loop kPmaddwdXmm = {"pmaddwd+paddd xmm", 8, PmaddwdXmm};
   static constexpr Loop kMulAddXmm = {"mulps+addps xmm", 4, MulAddXmm};
   const bool integer = arithmetic == Arithmetic::kInt8;
-  if (isa == "avx512vnni") return integer ? &kVpdpbusdZmm : &kFmaZmm;
+  if (isa == "avx512bf16" && arithmetic == Arithmetic::kBf16) return &kVdpbf16psZmm;
+  if (isa == "avx512vnni" || isa == "avx512bf16") return integer ? &kVpdpbusdZmm : &kFmaZmm;
   if (isa == "avxvnni") return integer ? &kVpdpbusdYmm : &kFmaYmm;
   if (isa == "avx2") return integer ? &kChainYmm : &kFmaYmm;
   if (isa == "sse2") return integer ? &kPmaddwdXmm : &kMulAddXmm;

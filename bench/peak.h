@@ -7,8 +7,9 @@
 
 namespace octet::bench {
 
-/// Which arithmetic a kernel does. fp16 weights are widened, so they count as float.
-enum class Arithmetic { kFloat, kInt8 };
+/// Which arithmetic a kernel does. fp16 weights are widened, so they count as float, and so does
+/// bfloat16 where the instruction set has no products of it.
+enum class Arithmetic { kFloat, kInt8, kBf16 };
 
 struct Peak {
   /// What was timed, e.g. "vpdpbusd zmm"; empty when there is no loop for it.
@@ -19,7 +20,7 @@ struct Peak {
 /// The peak of instruction set `isa` (a KernelTable's name), measured on first use (about 50 ms)
 /// and then remembered. Instruction sets that this processor lacks, and those that are not
 /// instructions at all
-/// ("reference", "emulated512"), have none. Not thread-safe.
+/// ("reference", the emulated ones), have none. Not thread-safe.
 Peak MeasurePeak(const std::string& isa, Arithmetic arithmetic);
 
 }  // namespace octet::bench

@@ -22,16 +22,24 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 /// Peak of all threads of `m` in 10^9 multiply-accumulates a second; 0 when there is no figure.
-double PeakOf(const Measurement& m, bool integer) {
-  return MeasurePeak(m.isa, integer ? Arithmetic::kInt8 : Arithmetic::kFloat).gmacs * m.threads *
-         m.sessions;
+double PeakOf(const Measurement& m, Arithmetic arithmetic) {
+  return MeasurePeak(m.isa, arithmetic).gmacs * m.threads * m.sessions;
 }
-bool IsInteger(const Measurement& m) {
-  return m.precision == "int8" || m.precision == "int16x8" || m.precision == "hybrid";
+Arithmetic ArithmeticOf(const Measurement& m) {
+  if (m.precision == "int8" || m.precision == "int16x8" || m.precision == "hybrid")
+    return Arithmetic::kInt8;
+  return m.precision == "bf16" ? Arithmetic::kBf16 : Arithmetic::kFloat;
 }
-/// Of one layer: int8 networks may have float layers.
-bool IsInteger(const LayerProfile& l) {
-  return l.kernel.find("u8_") != std::string::npos || l.kernel.find("i16_") != std::string::npos;
+/// Of one layer: int8 networks may have float layers, and Winograd's products are of floats.
+Arithmetic ArithmeticOf(const LayerProfile& l) {
+  if (l.kernel.find("u8_") != std::string::npos || l.kernel.find("i16_") != std::string::npos)
+    return Arithmetic::kInt8;
+  return l.kernel.starts_with("conv_bf16") ? Arithmetic::kBf16 : Arithmetic::kFloat;
+}
+const char* NameOf(Arithmetic arithmetic) {
+  return arithmetic == Arithmetic::kInt8   ? "int8"
+         : arithmetic == Arithmetic::kBf16 ? "bf16"
+                                           : "float";
 }
 
 double LayerGmacs(const Measurement& m, const LayerProfile& l) {
@@ -83,17 +91,17 @@ void PrintProfile(const Measurement& m, LayerOrder order) {
                {.title = "shape", .left = true, .optional = true}});
   double total = 0;
   for (const LayerProfile& l : layers) total += l.milliseconds;
-  const auto add = [&](const std::string& name, const LayerProfile& l, bool integer) {
+  const auto add = [&](const std::string& name, const LayerProfile& l, Arithmetic arithmetic) {
     const double gmacs = LayerGmacs(m, l);
     table.Add({name, Fixed(l.milliseconds * 1e3, 2), Percent(l.milliseconds, total),
-               gmacs > 0 ? Fixed(gmacs, 1) : "-", Percent(gmacs, PeakOf(m, integer) / m.sessions),
-               l.kernel, l.shape});
+               gmacs > 0 ? Fixed(gmacs, 1) : "-",
+               Percent(gmacs, PeakOf(m, arithmetic) / m.sessions), l.kernel, l.shape});
   };
-  for (size_t i = 0; i < layers.size(); ++i) add(names[i], layers[i], IsInteger(layers[i]));
+  for (size_t i = 0; i < layers.size(); ++i) add(names[i], layers[i], ArithmeticOf(layers[i]));
   LayerProfile sum{.name = "", .type = "", .kernel = "", .shape = ""};
   sum.macs = m.macs;
   sum.milliseconds = total;
-  add("sum", sum, IsInteger(m));
+  add("sum", sum, ArithmeticOf(m));
   std::fputs(table.Text().c_str(), stdout);
 }
 
@@ -161,11 +169,11 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
   const Measurement& first = results[0];
   std::printf("%s, %u cores, %s\n", kernels::CpuModelName().c_str(),
               std::thread::hardware_concurrency(), first.isa.c_str());
-  for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kFloat}) {
+  for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kBf16, Arithmetic::kFloat}) {
     const Peak peak = MeasurePeak(first.isa, arithmetic);
     if (peak.gmacs <= 0) continue;
-    std::printf("peak of one core, %s: %.1f GMAC/s (%s)\n",
-                arithmetic == Arithmetic::kInt8 ? "int8" : "float", peak.gmacs, peak.instruction);
+    std::printf("peak of one core, %s: %.1f GMAC/s (%s)\n", NameOf(arithmetic), peak.gmacs,
+                peak.instruction);
   }
   if (first.sessions > 1) std::printf("%d sessions at once\n", first.sessions);
   if (first.busy > 0) std::printf("beside busy processes: %d\n", first.busy);
@@ -221,7 +229,7 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
     }
     times.Add(row);
     rest.Add({names[i], m.precision, std::to_string(m.sorted.size()), Fixed(m.gmacs(), 1),
-              Percent(m.gmacs(), PeakOf(m, IsInteger(m))), Fixed(m.first_ms, 2),
+              Percent(m.gmacs(), PeakOf(m, ArithmeticOf(m))), Fixed(m.first_ms, 2),
               Mebibytes(m.file_size), Mebibytes(m.memory.arena_bytes),
               Mebibytes(m.resident_bytes)});
   }
@@ -255,6 +263,7 @@ void PrintJson(const std::vector<Measurement>& results) {
                      {"isa", results[0].isa},
                      {"instruction_sets", std::move(sets)},
                      {"peak_int8", PeakJson(results[0].isa, Arithmetic::kInt8)},
+                     {"peak_bf16", PeakJson(results[0].isa, Arithmetic::kBf16)},
                      {"peak_float", PeakJson(results[0].isa, Arithmetic::kFloat)}};
   root["results"] = Json::array();
   root["warnings"] = Json::array();

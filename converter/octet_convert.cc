@@ -751,12 +751,13 @@ void AddModelOptions(CLI::App* app, Arguments* a) {
              }
            }
          },
-         "fp32, fp16, hybrid, int8 or int16x8, or several with commas: a file each, and a table; "
+         "fp32, fp16, bf16, hybrid, int8 or int16x8, or several with commas: a file each, and a "
+         "table; "
          "default as the source: fp32, int8 or int16x8 for a quantized one, TFLite's own fp16 or "
          "hybrid")
       ->delimiter(',')
       ->allow_extra_args(false)
-      ->check(OneOf({"fp32", "fp16", "hybrid", "int8", "int16x8"}));
+      ->check(OneOf({"fp32", "fp16", "bf16", "hybrid", "int8", "int16x8"}));
   app->add_option(
       "--graph", a->graph,
       "Graph description (.json, or the name of one that ships) for files that hold only tensors");

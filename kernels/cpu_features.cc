@@ -121,6 +121,7 @@ bool HasAvx512Vnni() {
          Bit(p.seven.ebx, 16) && Bit(p.seven.ebx, 17) && Bit(p.seven.ebx, 30) &&
          Bit(p.seven.ebx, 31) && Bit(p.seven.ecx, 11);  // F, DQ, BW, VL, VNNI.
 }
+bool HasAvx512Bf16() { return HasAvx512Vnni() && Bit(GetProcessor().seven_one.eax, 5); }
 #elif defined(__aarch64__)
 bool HasNeon() { return true; }
 bool HasNeonDot() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }

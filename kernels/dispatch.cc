@@ -25,8 +25,8 @@
 #define OCTET_ARM OCTET_ABSENT
 #endif
 #define OCTET_EMULATED(name, symbol) \
-  {emulated_table, name,             \
-   emulated_table != nullptr ? Availability::kEmulated : Availability::kUnavailable},
+  {emulated_tables.symbol, name,     \
+   emulated_tables.symbol != nullptr ? Availability::kEmulated : Availability::kUnavailable},
 // For what OCTET_ISAS leaves out kernels/CMakeLists.txt defines OCTET_LEFT_OUT_name as
 // 0,OCTET_ABSENT: then that comes second.
 #define OCTET_SECOND(first, second, ...) second
@@ -34,7 +34,7 @@
 
 namespace octet::kernels {
 
-constinit const KernelTable* emulated_table = nullptr;
+constinit EmulatedTables emulated_tables;
 
 namespace {
 

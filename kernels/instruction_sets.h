@@ -12,12 +12,16 @@
 #define OCTET_INSTRUCTION_SETS(SET)                                                  \
   SET(reference, Reference, ALWAYS, "")                                              \
   SET(emulated512, Emulated512, EMULATED, "")                                        \
+  SET(emulatedbf16, EmulatedBf16, EMULATED, "")                                      \
   SET(sse2, Sse2, X86, "")                                                           \
   SET(avx2, Avx2, X86, "-mavx2 -mfma -mf16c")                                        \
   SET(avxvnni, AvxVnni, X86, "-mavx2 -mfma -mf16c -mavxvnni")                        \
   SET(avx512vnni, Avx512Vnni, X86,                                                   \
       "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni " \
       "-mprefer-vector-width=512")                                                   \
+  SET(avx512bf16, Avx512Bf16, X86,                                                   \
+      "-mavx2 -mfma -mf16c -mavx512f -mavx512bw -mavx512dq -mavx512vl -mavx512vnni " \
+      "-mavx512bf16 -mprefer-vector-width=512")                                      \
   SET(neon, Neon, ARM, "")                                                           \
   SET(neondot, NeonDot, ARM, "-march=armv8.2-a+dotprod")                             \
   SET(neoni8mm, NeonI8mm, ARM, "-march=armv8.2-a+dotprod+i8mm")

@@ -17,7 +17,10 @@ namespace octet::kernels {
 /// have a halo of padding pixels around each image, which lies outside [0,h)x[0,w) and is reached
 /// with negative or larger coordinates.
 ///
-/// 16-bit values ("i16") lie in two planes of bytes, each like a u8 tensor: the high bytes of x +
+/// bfloat16 values ("bf16") are uint16_t, the upper halves of floats: kernels widen what they read
+/// and round what they store to nearest even, NaNs to NaNs.
+///
+/// 16-bit integers ("i16") lie in two planes of bytes, each like a u8 tensor: the high bytes of x +
 /// 32768, and `plane` bytes behind them the low bytes. So x = 256 * high + low - 32768.
 struct ActivationView {
   uint8_t* data = nullptr;  ///< Pixel (0,0) of image 0.
@@ -47,8 +50,8 @@ struct ConvArgs {
           in_pixel_step = 0;             ///< Bytes; strides of the convolution included.
   const int32_t* tap_offsets = nullptr;  ///< [taps], bytes.
   int taps = 1;
-  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4). Exactly
-                  ///< these are read.
+  int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4, bf16: of
+                  ///< 2). Exactly these are read.
   /// Of a grouped convolution: output channel c reads c / group_outputs * group_bytes further on. A
   /// multiple of 4, and `depth` as well. Split and wide kernels, and Winograd, have no groups.
   int group_outputs = 1 << 30;
@@ -85,7 +88,8 @@ struct ConvArgs {
   //            replaced by acc * real[c] in double, rounded once and then to the nearest whole
   //            number, halves up; with `round_once` away from zero.
   //   f32 out: as above.
-  // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high].
+  // Epilogue, float: v = acc + float_bias[c] (+ r), clamped to [low, high]. bf16: the same, and the
+  // residual is of the output's type.
   // Per-channel arrays have panels*16 entries.
   const int32_t* bias = nullptr;      ///< Never null for integer kernels.
   const int32_t* low_bias = nullptr;  ///< Never null for i16 in.
@@ -246,7 +250,8 @@ struct KernelTable {
   ConvFn conv_f32;          ///< float everything.
   ConvFn conv_f16;          ///< float activations, half weights.
   ConvFn depthwise_u8_u8, depthwise_u8_f32, depthwise_f32, depthwise_f16;
-  ConvFn conv_i16_i16, conv_i16_f32, depthwise_i16_i16, depthwise_i16_f32;  ///< int8 weights.
+  ConvFn conv_i16_i16, conv_i16_f32, depthwise_i16_i16, depthwise_i16_f32;        ///< int8 weights.
+  ConvFn conv_bf16_bf16, conv_bf16_f32, depthwise_bf16_bf16, depthwise_bf16_f32;  ///< bf16 weights.
   PoolFn max_pool_u8, max_pool_f32, average_pool_u8, average_pool_f32;
   GlobalPoolFn global_pool_u8_u8, global_pool_u8_f32, global_pool_f32;
   EltwiseFn add_u8, add_f32, mul_u8, mul_f32, scale_shift_u8, scale_shift_f32;
@@ -257,6 +262,10 @@ struct KernelTable {
   GlobalPoolFn global_pool_i16_i16, global_pool_i16_f32;
   EltwiseFn add_i16, mul_i16, scale_shift_i16, quantize_i16, dequantize_i16;
   EltwiseFn requantize_u8_i16, requantize_i16_u8;  ///< As scale_shift without constants.
+  PoolFn max_pool_bf16, average_pool_bf16;
+  GlobalPoolFn global_pool_bf16_bf16, global_pool_bf16_f32;
+  EltwiseFn add_bf16, mul_bf16, scale_shift_bf16;
+  EltwiseFn scale_shift_f32_bf16, scale_shift_bf16_f32;  ///< As scale_shift of floats.
   MinMaxFn min_max;
   RowFn softmax;      ///< exp(x[i]-max)/sum, sequential float32 sum.
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
@@ -266,8 +275,8 @@ struct KernelTable {
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16, winograd_i16_i16,
-      winograd_i16_f32;
-  WinogradLimit winograd_u8;
+      winograd_i16_f32, winograd_bf16_bf16, winograd_bf16_f32;
+  WinogradLimit winograd_u8, winograd_bf16;
   WinogradIsExactFn winograd_is_exact;  ///< Null exactly when winograd_u8_u8 is.
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
   /// lines, with the same result; faster when few activations are 128 or more. Null when the
@@ -276,16 +285,23 @@ struct KernelTable {
   FindChainsFn find_chains = nullptr;  ///< What split kernels must know of weights.
   /// As conv_i16_i16 and conv_i16_f32, faster. Null when the instruction set has none.
   ConvFn wide_i16_i16 = nullptr, wide_i16_f32 = nullptr;
-  /// Of the instruction set that this one differs from in integer products alone. Such a table is
-  /// compiled with what has them, and AllTables makes it whole (WithBase).
+  /// Of the instruction set that this one differs from in integer products or in those of bfloat16
+  /// alone. Such a table is compiled with what has them, and AllTables makes it whole (WithBase).
   const KernelTable* base = nullptr;
 };
 
 /// A table with the kernels of its base where it has none of its own.
 inline KernelTable WithBase(const KernelTable& own) {
-  KernelTable t = *own.base;
+  KernelTable t = own.base->base == nullptr ? *own.base : WithBase(*own.base);
   t.name = own.name;
   t.description = own.description;
+  t.base = own.base;
+  if (own.conv_bf16_bf16 != nullptr) {
+    t.conv_bf16_bf16 = own.conv_bf16_bf16;
+    t.conv_bf16_f32 = own.conv_bf16_f32;
+    t.winograd_bf16 = own.winograd_bf16;
+  }
+  if (own.conv_u8_u8 == nullptr) return t;
   t.conv_u8_u8 = own.conv_u8_u8;
   t.conv_u8_f32 = own.conv_u8_f32;
   t.conv_i16_i16 = own.conv_i16_i16;
@@ -300,7 +316,6 @@ inline KernelTable WithBase(const KernelTable& own) {
   t.split_u8_u8 = t.split_u8_f32 = nullptr;
   t.find_chains = nullptr;
   t.wide_i16_i16 = t.wide_i16_f32 = nullptr;
-  t.base = own.base;
   return t;
 }
 

@@ -13,8 +13,11 @@ namespace octet::kernels {
 OCTET_INSTRUCTION_SETS(OCTET_DECLARE)
 #undef OCTET_DECLARE
 
-/// kEmulated512Table in programs that link octet_emulated512, as tests do; else null.
-extern constinit const KernelTable* emulated_table;
+/// By symbol, in programs that link octet_emulated512, as tests do; else null.
+struct EmulatedTables {
+  const KernelTable *Emulated512 = nullptr, *EmulatedBf16 = nullptr;
+};
+extern constinit EmulatedTables emulated_tables;
 
 extern const PixelKernels kReferencePixels;
 extern const PixelKernels kSse2Pixels;

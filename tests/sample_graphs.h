@@ -23,13 +23,18 @@ class SampleGraphBuilder {
   bool quantized() const { return precision_ == Precision::kInt8 || wide(); }
   /// Codes of 16 bits.
   bool wide() const { return precision_ == Precision::kInt16x8; }
+  bool bf16() const { return precision_ == Precision::kBf16; }
 
   /// Activation of the graph's own type; uint8 ones get a quantization with the given zero point,
   /// int16 ones the same range around 0.
   TensorId Activation(const std::string& name, const Shape& shape, int zero_point = 0,
                       float scale = 0.05f) {
     const DType codes = wide() ? DType::kI16 : DType::kU8;
-    const TensorId id = graph_.AddActivation(name, quantized() ? codes : DType::kF32, shape);
+    const TensorId id = graph_.AddActivation(name,
+                                             quantized() ? codes
+                                             : bf16()    ? DType::kBF16
+                                                         : DType::kF32,
+                                             shape);
     if (wide()) {
       graph_.tensor(id).quantization = {scale / 128.0f, 0};
     } else if (quantized()) {
@@ -41,7 +46,9 @@ class SampleGraphBuilder {
   TensorId Input(const Shape& shape) {
     const TensorId id = Activation("image", shape, 114, 0.02f);
     graph_.inputs.push_back(id);
-    return id;
+    if (!bf16()) return id;
+    graph_.tensor(id).dtype = DType::kF32;
+    return Add(OpType::kQuantize, "image.bfloat16", {id}, Activation("image.bfloat16", shape));
   }
 
   /// Adds a node whose output's shape follows from its inputs.
@@ -110,19 +117,22 @@ class SampleGraphBuilder {
   TensorId Weights(const std::string& name, const Shape& shape) {
     const int64_t n = shape.num_elements();
     std::vector<int8_t> i8;
-    std::vector<uint16_t> f16;
+    std::vector<uint16_t> f16, bf16;
     std::vector<float> f32;
     for (int64_t i = 0; i < n; ++i) {
       const int v = Byte();
       i8.push_back(static_cast<int8_t>(v));
       f32.push_back(static_cast<float>(v) / 256.0f);
       f16.push_back(FloatToHalf(f32.back()));
+      bf16.push_back(FloatToBf16(f32.back()));
     }
     switch (precision_) {
       case Precision::kFp32:
         return graph_.AddConstant(name, DType::kF32, shape, f32.data(), f32.size() * 4);
       case Precision::kFp16:
         return graph_.AddConstant(name, DType::kF16, shape, f16.data(), f16.size() * 2);
+      case Precision::kBf16:
+        return graph_.AddConstant(name, DType::kBF16, shape, bf16.data(), bf16.size() * 2);
       default:
         return graph_.AddConstant(name, DType::kI8, shape, i8.data(), i8.size());
     }
@@ -242,6 +252,18 @@ inline Graph SampleGraph(Precision precision) {
   x = b.Add(OpType::kReshape, "flatten", {x}, flat);
   x = b.Conv(OpType::kDense, "fc", x, {5, 40}, kNoTensor,
              g.AddActivation("logits", DType::kF32, {1, 5}), none);
+  if (b.bf16()) {
+    // To bfloat16 again and back, and functions of it.
+    const TensorId rounded = b.Activation("rounded", {1, 5});
+    b.Add(OpType::kQuantize, "quantize", {x}, rounded);
+    const TensorId widened = b.Add(OpType::kDequantize, "dequantize", {rounded},
+                                   g.AddActivation("widened", DType::kF32, {1, 5}));
+    x = b.Add(OpType::kTanh, "tanh of bfloat16", {rounded}, b.Activation("tanh16", {1, 5}));
+    x = b.Add(OpType::kSigmoid, "sigmoid of bfloat16", {x}, b.Activation("sigmoid16", {1, 5}));
+    g.outputs.push_back(b.Add(OpType::kSoftmax, "softmax of bfloat16", {x},
+                              g.AddActivation("more probabilities", DType::kF32, {1, 5})));
+    x = widened;
+  }
   const auto same = [&](OpType type, const char* name) {
     x = b.Add(type, name, {x}, g.AddActivation(name, DType::kF32, {1, 5}));
   };
@@ -250,7 +272,7 @@ inline Graph SampleGraph(Precision precision) {
   same(OpType::kLogSoftmax, "log_softmax");
   x = b.Add(OpType::kSoftmax, "softmax", {x},
             g.AddActivation("probabilities", DType::kF32, {1, 5}));
-  g.outputs.push_back(x);
+  g.outputs.insert(g.outputs.begin(), x);
   if (b.quantized()) {
     // A second output takes the result through both conversions.
     const TensorId u8 = b.Activation("quantized", {1, 5}, 0, 1.0f / 256.0f);
@@ -285,11 +307,12 @@ inline Graph RunnableGraph(Precision precision) {
   return g;
 }
 
-inline constexpr Precision kAllPrecisions[] = {Precision::kFp32, Precision::kFp16,
+inline constexpr Precision kAllPrecisions[] = {Precision::kFp32, Precision::kFp16, Precision::kBf16,
                                                Precision::kHybrid, Precision::kInt8};
 /// With the one of 16 bits.
-inline constexpr Precision kPrecisionsOfFiles[] = {
-    Precision::kFp32, Precision::kFp16, Precision::kHybrid, Precision::kInt16x8, Precision::kInt8};
+inline constexpr Precision kPrecisionsOfFiles[] = {Precision::kFp32,    Precision::kFp16,
+                                                   Precision::kBf16,    Precision::kHybrid,
+                                                   Precision::kInt16x8, Precision::kInt8};
 
 }  // namespace octet::testing
 

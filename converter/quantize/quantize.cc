@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "converter/passes/passes.h"
+#include "converter/quantize/bfloat16.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
@@ -746,9 +747,10 @@ class InterfaceTyper {
 Status CheckHasNoCodes(const Graph& g) {
   for (const Tensor& t : g.tensors) {
     if (t.is_constant() || !IsCodes(t.dtype)) continue;
-    return Unsupported(StrCat("'", t.name,
-                              "' is quantized by the source, whose layers compute in float: it can "
-                              "be converted to fp32, fp16 or hybrid, not to int8 or int16x8"));
+    return Unsupported(
+        StrCat("'", t.name,
+               "' is quantized by the source, whose layers compute in float: it can "
+               "be converted to fp32, fp16 or hybrid, not to bf16, int8 or int16x8"));
   }
   return OkStatus();
 }
@@ -829,6 +831,13 @@ Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& opt
         DequantizeWeights(&g);
         OCTET_RETURN_IF_ERROR(ToFloat16(kept, &g));
         break;
+      case Precision::kBf16: {
+        OCTET_RETURN_IF_ERROR(CheckHasNoCodes(g));
+        DequantizeWeights(&g);
+        const bool float_input = options.input_type == DType::kF32;
+        OCTET_ASSIGN_OR_RETURN(g, ToBfloat16(std::move(g), float_input, kept));
+        break;
+      }
       case Precision::kHybrid:
         ToHybrid(kept, &g);
         break;

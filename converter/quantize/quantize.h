@@ -34,6 +34,7 @@ Precision OwnPrecision(const Graph& graph);
 
 /// Quantizes.
 ///  - fp16: weights to half; everything else stays float32.
+///  - bf16: as bfloat16.h says.
 ///  - hybrid: int8 weights, symmetric per output channel.
 ///  - int8: uint8 activations, one quantization per tensor from its range in `table`; operators
 ///  that
@@ -48,8 +49,8 @@ Precision OwnPrecision(const Graph& graph);
 /// A graph that is quantized already only gets the input and output types; what it computes in
 /// float stays so. `table` is needed for kInt8, kInt16x8 and for most quantized inputs and outputs;
 /// may be null otherwise. Errors: kInvalidArgument (no table, missing or non-finite range, a
-/// constant that is not finite: names the tensor; a weight that does not fit float16), kUnsupported
-/// (require_int8: lists the operators; a quantized graph to another precision).
+/// constant that is not finite: names the tensor; a weight that does not fit float16 or bfloat16),
+/// kUnsupported (require_int8: lists the operators; a quantized graph to another precision).
 Result<Graph> QuantizeGraph(const Graph& float_graph, const QuantizeOptions& options,
                             const CalibrationTable* table);
 

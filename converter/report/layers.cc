@@ -151,6 +151,8 @@ ConstantsOfNode ConstantsOf(const Graph& g, const Node& n) {
       c.factors[i] = static_cast<float>(code) * scales[o];
     } else if (w.dtype == DType::kF16) {
       c.factors[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(bytes.data())[i]);
+    } else if (w.dtype == DType::kBF16) {
+      c.factors[i] = Bf16ToFloat(reinterpret_cast<const uint16_t*>(bytes.data())[i]);
     } else {
       c.factors[i] = reinterpret_cast<const float*>(bytes.data())[i];
     }
@@ -900,14 +902,16 @@ class LayerComparison {
     const bool pixels = layer.node < 0 && after().metadata.pixel_codes;
     Precision p = layer.codes ? of_codes(layer.codes->type)
                   : pixels    ? Precision::kInt8
-                              : Precision::kFp32;
+                  : after().tensor(layer.after_tensor).dtype == DType::kBF16 ? Precision::kBf16
+                                                                             : Precision::kFp32;
     if (layer.after_node >= 0 && TraitsOf(after().nodes[layer.after_node].type).has_weights) {
       const Node& n = after().nodes[layer.after_node];
       const DType weights = after().tensor(n.inputs[kInputWeights]).dtype;
-      p = weights == DType::kF16  ? Precision::kFp16
-          : weights != DType::kI8 ? Precision::kFp32
-          : IsHybrid(n)           ? Precision::kHybrid
-                                  : of_codes(after().tensor(n.inputs[kInputX]).dtype);
+      p = weights == DType::kF16    ? Precision::kFp16
+          : weights == DType::kBF16 ? Precision::kBf16
+          : weights != DType::kI8   ? Precision::kFp32
+          : IsHybrid(n)             ? Precision::kHybrid
+                                    : of_codes(after().tensor(n.inputs[kInputX]).dtype);
     }
     return PrecisionName(p);
   }

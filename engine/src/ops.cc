@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "formats/base/dtype.h"
 #include "formats/base/shape.h"
 
 namespace octet {
@@ -185,8 +186,18 @@ void RowOp::Run(const StepPart& part) const {
   for (int64_t i = begin; i < end; ++i) {
     const int n = static_cast<int>(i / pixels), p = static_cast<int>(i % pixels);
     const int y = p / input.w, x = p % input.w;
-    fn(reinterpret_cast<const float*>(input.pixel(n, y, x)),
-       reinterpret_cast<float*>(output.pixel(n, y, x)), input.c);
+    const uint8_t* const in = input.pixel(n, y, x);
+    uint8_t* const out = output.pixel(n, y, x);
+    if (!bf16_in) {
+      fn(reinterpret_cast<const float*>(in), reinterpret_cast<float*>(out), input.c);
+      continue;
+    }
+    float* const row = scratch + int64_t{part.index} * input.c;
+    for (int c = 0; c < input.c; ++c)
+      row[c] = Bf16ToFloat(reinterpret_cast<const uint16_t*>(in)[c]);
+    fn(row, bf16_out ? row : reinterpret_cast<float*>(out), input.c);
+    for (int c = 0; bf16_out && c < input.c; ++c)
+      reinterpret_cast<uint16_t*>(out)[c] = FloatToBf16(row[c]);
   }
 }
 
@@ -214,6 +225,9 @@ namespace {
 void FillElements(uint8_t* out, int count, int element_size, uint32_t value) {
   if (element_size == 1) {
     std::memset(out, static_cast<int>(value), count);
+  } else if (element_size == 2) {
+    uint16_t* p = reinterpret_cast<uint16_t*>(out);
+    for (int i = 0; i < count; ++i) p[i] = static_cast<uint16_t>(value);
   } else {
     uint32_t* p = reinterpret_cast<uint32_t*>(out);
     for (int i = 0; i < count; ++i) p[i] = value;

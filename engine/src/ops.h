@@ -187,6 +187,8 @@ class RowOp : public Op {
  public:
   void Run(const StepPart& part) const override;
   kernels::ActivationView input, output;
+  bool bf16_in = false, bf16_out = false;
+  float* scratch = nullptr;  ///< Of bfloat16 input a row for each part.
   kernels::RowFn fn = nullptr;
 };
 

@@ -36,6 +36,7 @@ struct Planner::Conv {
   bool dense, depthwise, row, integer;
   bool hybrid;        ///< int8 weights, float activations that are quantized on the fly.
   bool i16;           ///< int8 weights, int16 activations.
+  bool bf16;          ///< bfloat16 weights and activations.
   std::string types;  ///< The end of the kernel's name.
 
   // ChooseSource: the input as the kernel reads it, which is the tensor itself, a tight copy, or
@@ -62,6 +63,10 @@ bool Planner::ReadsInPlace(const Node& n) const {
 
 kernels::WinogradFn Planner::WinogradFunction(const Node& n) const {
   const Tensor& w = tensor(n.inputs[kInputWeights]);
+  if (w.dtype == DType::kBF16) {
+    return tensor(n.output).dtype == DType::kBF16 ? table_.winograd_bf16_bf16
+                                                  : table_.winograd_bf16_f32;
+  }
   if (w.dtype != DType::kI8)
     return w.dtype == DType::kF16 ? table_.winograd_f16 : table_.winograd_f32;
   if (tensor(n.inputs[kInputX]).dtype == DType::kI16) {
@@ -83,9 +88,10 @@ bool Planner::CanUseWinograd(const Node& n) const {
   if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0 || y[1] < 7 ||
       y[2] < 7)
     return false;
-  if (weights.dtype == DType::kI8 &&
-      (CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < table_.winograd_u8.tiles ||
-       weights.shape.back() < table_.winograd_u8.channels))
+  const kernels::WinogradLimit limit = weights.dtype == DType::kI8     ? table_.winograd_u8
+                                       : weights.dtype == DType::kBF16 ? table_.winograd_bf16
+                                                                       : kernels::WinogradLimit{};
+  if (CeilDiv(y[1], 4) * CeilDiv(y[2], 4) < limit.tiles || weights.shape.back() < limit.channels)
     return false;
   return WinogradFunction(n) != nullptr;
 }
@@ -107,9 +113,14 @@ void Planner::ChooseWinograd() {
 }
 
 Window Planner::HaloWindow(int node) const {
-  Window w = graph_.nodes[node].window;
+  const Node& n = graph_.nodes[node];
+  Window w = n.window;
+  // The last bfloat16 of a row of odd length stands beside the first one of the next pixel, which
+  // must be a number.
+  const Tensor& weights = tensor(n.inputs[kInputWeights]);
+  if (weights.dtype == DType::kBF16 && weights.layout == Layout::kPanelRow) ++w.pad_right;
   if (!winograd_[node]) return w;
-  const Shape& y = tensor(graph_.nodes[node].output).shape;
+  const Shape& y = tensor(n.output).shape;
   w.pad_bottom += static_cast<int>(RoundUp(y[1], 4) - y[1]);
   w.pad_right += static_cast<int>(RoundUp(y[2], 4) - y[2]);
   return w;
@@ -129,7 +140,7 @@ Status Planner::AddConv(const Node& n) {
   const PanelShape panel = MakePanelShape(w.shape, w.dtype, w.layout);
   const int panels = static_cast<int>(panel.panels);
   const bool integer = w.dtype == DType::kI8, hybrid = integer && x.dtype == DType::kF32,
-             i16 = x.dtype == DType::kI16;
+             i16 = x.dtype == DType::kI16, bf16 = x.dtype == DType::kBF16;
   Conv c{.n = n,
          .x = x,
          .w = w,
@@ -143,13 +154,16 @@ Status Planner::AddConv(const Node& n) {
          .integer = integer,
          .hybrid = hybrid,
          .i16 = i16,
+         .bf16 = bf16,
          .types = StrCat(i16       ? "i16_"
+                         : bf16    ? "bf16_"
                          : integer ? "u8_"
                                    : "",
-                         w.dtype == DType::kF16   ? "f16"
-                         : y.dtype == DType::kU8  ? "u8"
-                         : y.dtype == DType::kI16 ? "i16"
-                                                  : "f32")};
+                         w.dtype == DType::kF16    ? "f16"
+                         : y.dtype == DType::kU8   ? "u8"
+                         : y.dtype == DType::kI16  ? "i16"
+                         : y.dtype == DType::kBF16 ? "bf16"
+                                                   : "f32")};
   OCTET_RETURN_IF_ERROR(ChooseSource(&c));
   OCTET_RETURN_IF_ERROR(FillGeometry(&c));
   OCTET_RETURN_IF_ERROR(FillEpilogue(&c));
@@ -275,7 +289,7 @@ Status Planner::FillEpilogue(Conv* c) {
   ConvArgs& a = c->args;
   ClampLimits(c->n.activation, c->y, &a.low, &a.high);
   a.out_zero = c->y.quantization.zero_point;
-  if (c->y.dtype == DType::kF32) {
+  if (IsFloat(c->y.dtype)) {
     OCTET_ASSIGN_OR_RETURN(float* float_bias, Constant<float>(c->lanes));
     const TensorId bias = c->n.input(kInputBias);
     if (bias != kNoTensor && tensor(bias).dtype == DType::kF32)
@@ -408,6 +422,11 @@ kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
     if (c.y.dtype == DType::kI16)
       return c.depthwise ? table_.depthwise_i16_i16 : table_.conv_i16_i16;
     return c.depthwise ? table_.depthwise_i16_f32 : table_.conv_i16_f32;
+  }
+  if (c.bf16) {
+    if (c.y.dtype == DType::kBF16)
+      return c.depthwise ? table_.depthwise_bf16_bf16 : table_.conv_bf16_bf16;
+    return c.depthwise ? table_.depthwise_bf16_f32 : table_.conv_bf16_f32;
   }
   if (c.split) return u8 ? table_.split_u8_u8 : table_.split_u8_f32;
   if (c.integer) {

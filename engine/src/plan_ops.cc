@@ -37,10 +37,10 @@ void SetTfliteHalves(TfliteKernel kernel, PoolArgs* a) {
 
 /// The one of an operator's kernels for the type, and the end of its name.
 template <typename Fn>
-Fn ForType(DType t, Fn u8, Fn i16, Fn f32) {
-  return t == DType::kU8 ? u8 : t == DType::kI16 ? i16 : f32;
+Fn ForType(DType t, Fn u8, Fn i16, Fn bf16, Fn f32) {
+  return t == DType::kU8 ? u8 : t == DType::kI16 ? i16 : t == DType::kBF16 ? bf16 : f32;
 }
-const char* TypeSuffix(DType t) { return ForType(t, "u8", "i16", "f32"); }
+const char* TypeSuffix(DType t) { return ForType(t, "u8", "i16", "bf16", "f32"); }
 
 uint32_t PadBits(float value, const Tensor& t) {
   if (t.dtype == DType::kI16)
@@ -50,6 +50,7 @@ uint32_t PadBits(float value, const Tensor& t) {
                     static_cast<float>(t.quantization.zero_point);
     return static_cast<uint32_t>(std::min(255.0f, std::max(0.0f, q)));
   }
+  if (t.dtype == DType::kBF16) return FloatToBf16(value);
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
   return bits;
@@ -83,9 +84,10 @@ Status Planner::AddPool(const Node& n) {
     }
   }
   const bool max = n.type == OpType::kMaxPool;
-  op->fn = max ? ForType(x.dtype, table_.max_pool_u8, table_.max_pool_i16, table_.max_pool_f32)
+  op->fn = max ? ForType(x.dtype, table_.max_pool_u8, table_.max_pool_i16, table_.max_pool_bf16,
+                         table_.max_pool_f32)
                : ForType(x.dtype, table_.average_pool_u8, table_.average_pool_i16,
-                         table_.average_pool_f32);
+                         table_.average_pool_bf16, table_.average_pool_f32);
   op->kernel = StrCat(max ? "max_pool_" : "average_pool_", TypeSuffix(x.dtype));
   return FinishPool(n, std::move(op), &a);
 }
@@ -113,12 +115,14 @@ Status Planner::AddGlobalPool(const Node& n) {
       }
     }
   }
-  op->fn = y.dtype == DType::kF32 ? ForType(x.dtype, table_.global_pool_u8_f32,
-                                            table_.global_pool_i16_f32, table_.global_pool_f32)
-           : u8_out               ? table_.global_pool_u8_u8
-                                  : table_.global_pool_i16_i16;
+  op->fn = y.dtype == DType::kF32
+               ? ForType(x.dtype, table_.global_pool_u8_f32, table_.global_pool_i16_f32,
+                         table_.global_pool_bf16_f32, table_.global_pool_f32)
+               : ForType(y.dtype, table_.global_pool_u8_u8, table_.global_pool_i16_i16,
+                         table_.global_pool_bf16_bf16, table_.global_pool_f32);
   op->kernel =
-      StrCat("global_pool_", codes ? StrCat(TypeSuffix(x.dtype), "_") : "", TypeSuffix(y.dtype));
+      StrCat("global_pool_", x.dtype == DType::kF32 ? "" : StrCat(TypeSuffix(x.dtype), "_"),
+             TypeSuffix(y.dtype));
   PoolArgs* args = &op->args;
   return FinishPool(n, std::move(op), args);
 }
@@ -272,8 +276,8 @@ Status Planner::AddBinary(const Node& n) {
       if (tflite) OCTET_RETURN_IF_ERROR(SetTfliteSum(a, b, y, &op->args));
     }
   }
-  op->fn = mul ? ForType(y.dtype, table_.mul_u8, table_.mul_i16, table_.mul_f32)
-               : ForType(y.dtype, table_.add_u8, table_.add_i16, table_.add_f32);
+  op->fn = mul ? ForType(y.dtype, table_.mul_u8, table_.mul_i16, table_.mul_bf16, table_.mul_f32)
+               : ForType(y.dtype, table_.add_u8, table_.add_i16, table_.add_bf16, table_.add_f32);
   op->kernel = StrCat(mul ? "mul_" : "add_", TypeSuffix(y.dtype));
   return FinishBinary(n, std::move(op));
 }
@@ -406,8 +410,8 @@ Status Planner::AddScaleShift(const Node& n) {
   if (!tflite && n.type == OpType::kScaleShift)
     OCTET_RETURN_IF_ERROR(SetAffine(n, in_scale, out_scale, &a));
   if (x.dtype == y.dtype) {
-    op->fn =
-        ForType(x.dtype, table_.scale_shift_u8, table_.scale_shift_i16, table_.scale_shift_f32);
+    op->fn = ForType(x.dtype, table_.scale_shift_u8, table_.scale_shift_i16,
+                     table_.scale_shift_bf16, table_.scale_shift_f32);
     op->kernel = StrCat("scale_shift_", TypeSuffix(x.dtype));
   } else {
     op->fn = x.dtype == DType::kU8 ? table_.requantize_u8_i16 : table_.requantize_i16_u8;
@@ -432,13 +436,18 @@ Status Planner::SetAffine(const Node& n, double in_scale, double out_scale, Eltw
 }
 
 Status Planner::AddConversion(const Node& n) {
-  const TensorId id = n.inputs[0];
-  const Tensor& x = tensor(id);
+  const Tensor& x = tensor(n.inputs[0]);
   const Tensor& y = tensor(n.output);
   // Another scale, zero point or width.
   if (IsCodes(x.dtype) && IsCodes(y.dtype)) return AddScaleShift(n);
   auto op = std::make_unique<EltwiseOp>();
   EltwiseArgs& a = op->args;
+  if (IsFloat(x.dtype) && IsFloat(y.dtype)) {
+    op->fn = x.dtype == DType::kF32 ? table_.scale_shift_f32_bf16 : table_.scale_shift_bf16_f32;
+    op->kernel = x.dtype == DType::kF32 ? "scale_shift_f32_bf16" : "scale_shift_bf16_f32";
+    ClampLimits(Activation::kNone, y, &a.low, &a.high);
+    return FinishConversion(n, std::move(op));
+  }
   const bool quantize = n.type == OpType::kQuantize;
   const Quantization& q = quantize ? y.quantization : x.quantization;
   const DType codes = quantize ? y.dtype : x.dtype;
@@ -450,9 +459,14 @@ Status Planner::AddConversion(const Node& n) {
            : quantize ? (codes == DType::kU8 ? table_.quantize : table_.quantize_i16)
                       : (codes == DType::kU8 ? table_.dequantize : table_.dequantize_i16);
   op->kernel = StrCat(quantize ? "quantize" : "dequantize", codes == DType::kU8 ? "" : "_i16");
+  return FinishConversion(n, std::move(op));
+}
+
+Status Planner::FinishConversion(const Node& n, std::unique_ptr<EltwiseOp> op) {
+  const TensorId id = n.inputs[0];
   const auto head = heads_.find(id);
   if (head == heads_.end()) return FinishUnary(n, id, std::move(op));
-  OCTET_RETURN_IF_ERROR(SetAffine(*head->second, 1.0, 1.0, &a));
+  OCTET_RETURN_IF_ERROR(SetAffine(*head->second, 1.0, 1.0, &op->args));
   return FinishUnary(n, head->second->inputs[0], std::move(op));
 }
 
@@ -461,6 +475,11 @@ Status Planner::AddRow(const Node& n, kernels::RowFn fn) {
   op->fn = fn;
   op->kernel = OpTypeName(n.type);
   const int c = geometry(n.output).c;
+  op->bf16_in = tensor(n.inputs[0]).dtype == DType::kBF16;
+  op->bf16_out = tensor(n.output).dtype == DType::kBF16;
+  if (op->bf16_in) {
+    OCTET_ASSIGN_OR_RETURN(op->scratch, Constant<float>(int64_t{c} * options_.num_threads));
+  }
   ReadView(op.get(), "input", n.inputs[0], c, &op->input);
   WriteView(op.get(), "output", n.output, c, &op->output);
   FillHalo(op.get(), n.output);

@@ -131,6 +131,7 @@ class Planner {
   Status AddBinary(const Node& n);
   Status AddScaleShift(const Node& n);
   Status AddConversion(const Node& n);
+  Status FinishConversion(const Node& n, std::unique_ptr<EltwiseOp> op);
   Status AddRow(const Node& n, kernels::RowFn fn);
   Status AddTfliteSoftmax(const Node& n);
   Status AddPad(const Node& n);

@@ -1,4 +1,4 @@
-// Element types, octet/types.h, and IEEE half precision.
+// Element types, octet/types.h, and floats of 16 bits: IEEE half precision and bfloat16.
 #ifndef OCTET_FORMATS_BASE_DTYPE_H_
 #define OCTET_FORMATS_BASE_DTYPE_H_
 
@@ -9,10 +9,13 @@
 
 namespace octet {
 
-inline constexpr int kNumDTypes = 7;
+inline constexpr int kNumDTypes = 8;
 
 /// Whether activations of the type are quantized.
 inline constexpr bool IsCodes(DType t) { return t == DType::kU8 || t == DType::kI16; }
+
+/// Whether activations of the type are numbers by themselves.
+inline constexpr bool IsFloat(DType t) { return t == DType::kF32 || t == DType::kBF16; }
 
 /// IEEE binary16 bits to float; exact for every input.
 inline float HalfToFloat(uint16_t h) {
@@ -46,6 +49,17 @@ inline uint16_t FloatToHalf(float f) {
   }
   const uint32_t odd = (magnitude >> 13) & 1u;
   return sign | static_cast<uint16_t>((magnitude - 0x38000000u + 0xfffu + odd) >> 13);
+}
+
+/// bfloat16 bits to float, of which they are the upper half; exact for every input.
+inline float Bf16ToFloat(uint16_t b) { return std::bit_cast<float>(uint32_t{b} << 16); }
+
+/// Float to bfloat16 bits, round to nearest even; beyond the largest one infinity, NaN stays NaN.
+inline uint16_t FloatToBf16(float f) {
+  const uint32_t bits = std::bit_cast<uint32_t>(f);
+  // A NaN's upper half could be an infinity's, so it becomes a quiet one.
+  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<uint16_t>(bits >> 16 | 0x40u);
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
 }
 
 }  // namespace octet

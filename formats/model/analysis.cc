@@ -54,6 +54,10 @@ Status CheckGraph(const Graph& graph) {
       std::vector<float> values;
       for (uint16_t v : t.values<uint16_t>()) values.push_back(HalfToFloat(v));
       status = CheckFinite(values);
+    } else if (t.dtype == DType::kBF16) {
+      std::vector<float> values;
+      for (uint16_t v : t.values<uint16_t>()) values.push_back(Bf16ToFloat(v));
+      status = CheckFinite(values);
     }
     if (!status.ok()) return std::move(status).WithContext(StrCat("tensor '", t.name, "'"));
   }

@@ -371,8 +371,9 @@ bool FitsPadded(const Shape& shape, int64_t pad_h, int64_t pad_w) {
 }
 
 Status ValidateActivation(const Tensor& t) {
-  if (t.dtype != DType::kF32 && !IsCodes(t.dtype)) {
-    return Mismatch(t, "data type of an activation", DTypeName(t.dtype), "float32, uint8 or int16");
+  if (!IsFloat(t.dtype) && !IsCodes(t.dtype)) {
+    return Mismatch(t, "data type of an activation", DTypeName(t.dtype),
+                    "float32, bfloat16, uint8 or int16");
   }
   if ((t.shape.rank() != 4 && t.shape.rank() != 2) || t.shape[0] != 1) {
     return Mismatch(t, "shape of an activation", t.shape.ToString(),
@@ -392,7 +393,8 @@ Status ValidateActivation(const Tensor& t) {
                       highest == 0 ? "0" : StrCat("0 to ", highest));
     }
   } else if (!(t.quantization == Quantization{})) {
-    return Mismatch(t, "quantization of a float32 activation", t.quantization.scale, "none");
+    return Mismatch(t, StrCat("quantization of a ", DTypeName(t.dtype), " activation").c_str(),
+                    t.quantization.scale, "none");
   }
   return OkStatus();
 }
@@ -496,8 +498,8 @@ class NodeValidator {
             x_.shape[1] * x_.shape[2] > kMostPixels)
           return Mismatch(node_, "pixels of a mean of int16 by TFLite's rounding",
                           x_.shape[1] * x_.shape[2], StrCat("at most ", kMostPixels));
-        return IsCodes(x_.dtype) && out_.dtype == DType::kF32 ? CheckRescale(x_)
-                                                              : ExpectSameTypes();
+        return x_.dtype != DType::kF32 && out_.dtype == DType::kF32 ? CheckRescale(x_)
+                                                                    : ExpectSameTypes();
       case OpType::kPad:
         if (!std::isfinite(node_.pad_value))
           return Mismatch(node_, "pad_value", node_.pad_value, "a finite number");
@@ -514,16 +516,18 @@ class NodeValidator {
         return ExpectSameQuantization();
       case OpType::kSoftmax:
         if (IsCodes(x_.dtype)) return ValidateSoftmaxOfCodes();
-        return ExpectTypes(DType::kF32, DType::kF32);
+        return ValidateRows();
       case OpType::kLogSoftmax:
       case OpType::kSigmoid:
       case OpType::kTanh:
-        return ExpectTypes(DType::kF32, DType::kF32);
+        return ValidateRows();
       case OpType::kQuantize:
+        if (out_.dtype == DType::kBF16) return ExpectType("input", x_, DType::kF32);
         OCTET_RETURN_IF_ERROR(ExpectCodes("output", out_));
+        if (x_.dtype == DType::kBF16) return ExpectType("input", x_, DType::kF32);
         return CheckRescale(x_);
       case OpType::kDequantize:
-        OCTET_RETURN_IF_ERROR(ExpectCodes("input", x_));
+        if (x_.dtype != DType::kBF16) OCTET_RETURN_IF_ERROR(ExpectCodes("input", x_));
         OCTET_RETURN_IF_ERROR(ExpectType("output", out_, DType::kF32));
         return CheckRescale(x_);
     }
@@ -543,7 +547,7 @@ class NodeValidator {
   Status ExpectCodes(const char* field, const Tensor& t) const {
     if (IsCodes(t.dtype)) return OkStatus();
     return Mismatch(node_, field, StrCat(DTypeName(t.dtype), " in ", Quoted(t.name)),
-                    "uint8 or int16");
+                    "bfloat16, uint8 or int16");
   }
 
   Status ExpectTypes(DType in, DType out) const {
@@ -552,7 +556,14 @@ class NodeValidator {
     return ExpectType("output", out_, out);
   }
 
-  /// float32, uint8 or int16 everywhere; codes may have different quantizations.
+  /// Functions of rows: in float32, or from bfloat16 to it or to float32.
+  Status ValidateRows() const {
+    if (x_.dtype == DType::kBF16)
+      return out_.dtype == DType::kF32 ? OkStatus() : ExpectType("output", out_, x_.dtype);
+    return ExpectTypes(DType::kF32, DType::kF32);
+  }
+
+  /// One type everywhere; codes may have different quantizations.
   Status ExpectSameTypes() const {
     OCTET_RETURN_IF_ERROR(ExpectTypes(x_.dtype, x_.dtype));
     for (TensorId id : node_.inputs) OCTET_RETURN_IF_ERROR(CheckRescale(graph_.tensor(id)));
@@ -717,7 +728,10 @@ class NodeValidator {
     }
     const bool quantized = IsCodes(x_.dtype);
     const bool int8 = weights.dtype == DType::kI8;
-    if (!int8 && (quantized || (weights.dtype != DType::kF32 && weights.dtype != DType::kF16))) {
+    if (x_.dtype == DType::kBF16) {
+      OCTET_RETURN_IF_ERROR(ExpectType("weights", weights, DType::kBF16));
+    } else if (!int8 &&
+               (quantized || (weights.dtype != DType::kF32 && weights.dtype != DType::kF16))) {
       return Mismatch(node_, "weights", DTypeName(weights.dtype),
                       quantized ? StrCat("int8 for ", DTypeName(x_.dtype), " input")
                                 : "float32, float16 or int8 for float32 input");
@@ -942,6 +956,13 @@ Status ValidateMetadata(const Graph& graph) {
   return m.pixel_codes ? ValidatePixelCodes(graph) : OkStatus();
 }
 
+/// Callers have no arrays of bfloat16.
+Status ValidateInterface(const std::string& field, const Tensor& t) {
+  if (t.dtype != DType::kBF16) return OkStatus();
+  return InvalidArgument(StrCat("graph: ", field, ": found bfloat16 in ", Quoted(t.name),
+                                ", expected float32, uint8 or int16"));
+}
+
 }  // namespace
 
 Status ValidateGraph(const Graph& graph) {
@@ -965,6 +986,7 @@ Status ValidateGraph(const Graph& graph) {
     const Tensor& t = graph.tensor(id);
     if (t.is_constant())
       return mismatch(field, StrCat("constant ", Quoted(t.name)), "an activation");
+    OCTET_RETURN_IF_ERROR(ValidateInterface(field, t));
     if (computed[id]) return mismatch(field, StrCat(Quoted(t.name), " again"), "distinct inputs");
     computed[id] = true;
   }
@@ -1007,6 +1029,7 @@ Status ValidateGraph(const Graph& graph) {
     if (!produced[id]) {
       return mismatch(field, Quoted(graph.tensor(id).name), "the output of a node, named once");
     }
+    OCTET_RETURN_IF_ERROR(ValidateInterface(field, graph.tensor(id)));
     produced[id] = false;
   }
   for (size_t i = 0; i < graph.tensors.size(); ++i) {

@@ -51,10 +51,12 @@ enum class OpType : uint8_t {
   kConcat = 12,   ///< Two or more inputs along `axis`.
   kReshape = 13,  ///< To the output's shape; covers Flatten and Squeeze. Order of elements is NHWC.
   kSoftmax = 14,  ///< Over the last dimension.
-  kQuantize = 15,  ///< To uint8 or int16: from float32, or from codes of another quantization.
-  kDequantize = 16,
-  kClip = 17,     ///< min(max(x, clip_low), clip_high).
-  kSigmoid = 18,  ///< 1 / (1 + exp(-x)).
+  /// To uint8 or int16 from float32 or from codes of another quantization, or from float32 to
+  /// bfloat16.
+  kQuantize = 15,
+  kDequantize = 16,  ///< To float32.
+  kClip = 17,        ///< min(max(x, clip_low), clip_high).
+  kSigmoid = 18,     ///< 1 / (1 + exp(-x)).
   kTanh = 19,
   kLogSoftmax = 20,  ///< Over the last dimension.
 };
@@ -173,9 +175,10 @@ inline Node UnaryNode(OpType type, std::string name, TensorId input, TensorId ou
 /// included, whether its output is u8 or float, and padding that counts as x's zero point, or as
 /// the uint8 codes of kInputPadding, one per input channel of an image whose channels have their
 /// zero at different codes; one with int16 input has an int64 bias at that scale; "hybrid" has
-/// float activations, int8 weights and a float bias. Operators that only move values (MaxPool,
-/// Relu, Relu6, Clip, Pad, Slice, Concat, Reshape) keep the quantization of their inputs. SPEC.md
-/// has the whole table.
+/// float activations, int8 weights and a float bias. Networks of bfloat16 have activations and
+/// weights of it and float biases; inputs and outputs of the network are float32. Operators that
+/// only move values (MaxPool, Relu, Relu6, Clip, Pad, Slice, Concat, Reshape) keep the quantization
+/// of their inputs. SPEC.md has the whole table.
 struct Graph {
   std::vector<Tensor> tensors;
   std::vector<Node> nodes;

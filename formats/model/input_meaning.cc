@@ -114,7 +114,9 @@ std::optional<ValueRange> QuantizedRange(const Graph& g) {
   const Node* head = nullptr;
   for (const Node& n : g.nodes) {
     if (n.inputs[0] == input && n.type == OpType::kScaleShift) head = &n;
-    if (n.type != OpType::kQuantize || g.tensor(n.inputs[0]).dtype != DType::kF32) continue;
+    if (n.type != OpType::kQuantize || g.tensor(n.inputs[0]).dtype != DType::kF32 ||
+        !IsCodes(g.tensor(n.output).dtype))
+      continue;
     const ValueRange r = RangeOf(g.tensor(n.output));
     if (n.inputs[0] == input) return r;
     if (head == nullptr || n.inputs[0] != head->output) continue;

@@ -11,7 +11,7 @@
 
 namespace octet {
 
-inline constexpr int kNumPrecisions = 5;
+inline constexpr int kNumPrecisions = 6;
 
 /// How integer results become uint8. Stored in files as a required feature: never renumber.
 enum class Rounding : uint8_t {

@@ -38,6 +38,7 @@ constexpr uint64_t kSourceOrderFeature = 2;
 constexpr uint64_t kPixelRulesFeature = 4;
 constexpr uint64_t kInt16Feature = 8;
 constexpr uint64_t kPixelCodesFeature = 16;
+constexpr uint64_t kBf16Feature = 32;
 constexpr size_t kVersionAt = 8, kHeaderSizeAt = 12, kFileSizeAt = 16, kFeaturesAt = 24,
                  kChecksumAt = 32;
 constexpr size_t kConstantsAt = 40, kSectionsAt = 56, kReservedAt = 116;
@@ -132,8 +133,14 @@ bool NeedsPixelRules(const Preprocessing& p) {
 /// Whether the first version of the format cannot say it.
 bool NeedsInt16(const Graph& g) {
   return g.metadata.precision == Precision::kInt16x8 ||
+         std::any_of(g.tensors.begin(), g.tensors.end(), [](const Tensor& t) {
+           return t.dtype == DType::kI16 || t.dtype == DType::kI64;
+         });
+}
+bool NeedsBf16(const Graph& g) {
+  return g.metadata.precision == Precision::kBf16 ||
          std::any_of(g.tensors.begin(), g.tensors.end(),
-                     [](const Tensor& t) { return t.dtype > DType::kI32; });
+                     [](const Tensor& t) { return t.dtype == DType::kBF16; });
 }
 
 void WriteMetadata(const Metadata& m, ByteWriter* w) {
@@ -422,6 +429,10 @@ class Reader {
       return Bad("required features", "bit 3 exactly where something is of 16 bits",
                  "it without such");
     }
+    if (bf16_ != NeedsBf16(file_.graph)) {
+      return Bad("required features", "bit 5 exactly where something is bfloat16",
+                 "it without such");
+    }
     OCTET_RETURN_IF_ERROR(CheckLayouts());
     file_.file_size = static_cast<int64_t>(bytes_.size());
     return std::move(file_);
@@ -447,16 +458,18 @@ class Reader {
       return Unsupported(StrCat("version: found ", version, ", expected ", kVersion));
     }
     const auto features = LoadAt<uint64_t>(bytes_, kFeaturesAt);
-    const uint64_t unknown = features & ~(kTfliteRoundingFeature | kSourceOrderFeature |
-                                          kPixelRulesFeature | kInt16Feature | kPixelCodesFeature);
+    const uint64_t unknown =
+        features & ~(kTfliteRoundingFeature | kSourceOrderFeature | kPixelRulesFeature |
+                     kInt16Feature | kPixelCodesFeature | kBf16Feature);
     if (unknown != 0) {
       return Unsupported(StrCat("required features: found bit ", std::countr_zero(unknown),
-                                ", expected none but bits 0 to 4"));
+                                ", expected none but bits 0 to 5"));
     }
     if ((features & kTfliteRoundingFeature) != 0) file_.graph.metadata.rounding = Rounding::kTflite;
     source_order_ = (features & kSourceOrderFeature) != 0;
     pixel_rules_ = (features & kPixelRulesFeature) != 0;
     int16_ = (features & kInt16Feature) != 0;
+    bf16_ = (features & kBf16Feature) != 0;
     file_.graph.metadata.pixel_codes = (features & kPixelCodesFeature) != 0;
     const auto header_size = LoadAt<uint32_t>(bytes_, kHeaderSizeAt);
     if (header_size != kHeaderSize) return Bad("header size", StrCat(kHeaderSize), header_size);
@@ -527,7 +540,7 @@ class Reader {
     m.name = r.String("name");
     m.source = r.String("source");
     m.options = r.String("options");
-    m.precision = static_cast<Precision>(r.U8("precision", int16_ ? 4 : 3));
+    m.precision = static_cast<Precision>(r.U8("precision", bf16_ ? 5 : int16_ ? 4 : 3));
     Preprocessing& p = m.preprocessing;
     p.resize = static_cast<ResizeRule>(r.U8("resize rule", pixel_rules_ ? 4 : 2));
     p.resampling.filter = static_cast<ResizeFilter>(r.U8("resize filter", pixel_rules_ ? 7 : 1));
@@ -579,8 +592,8 @@ class Reader {
     Tensor& t = file_.graph.tensors[index];
     const bool constant = r->U8("kind", 1) == 1;
     t.name = r->String("name");
-    t.dtype = static_cast<DType>(
-        r->U8("data type", int16_ ? kNumDTypes - 1 : static_cast<uint8_t>(DType::kI32)));
+    const DType last = bf16_ ? DType::kBF16 : int16_ ? DType::kI64 : DType::kI32;
+    t.dtype = static_cast<DType>(r->U8("data type", static_cast<uint8_t>(last)));
     const int rank = r->U8("rank", Shape::kMaxRank);
     for (int i = 0; i < rank; ++i) t.shape.push_back(r->Int("dimension"));
     if (!constant) {
@@ -741,7 +754,7 @@ class Reader {
   int64_t memory_ = 0;  ///< Counted by Reserve.
   std::array<SectionEntry, kNumSections> sections_;
   std::span<const std::byte> constants_;
-  bool source_order_ = false, pixel_rules_ = false, int16_ = false;
+  bool source_order_ = false, pixel_rules_ = false, int16_ = false, bf16_ = false;
   OctetFile file_;
 };
 
@@ -934,6 +947,7 @@ Result<std::vector<std::byte>> SerializeOctet(const Graph& graph, const Golden& 
               (source_order ? kSourceOrderFeature : uint64_t{0}) |
               (NeedsPixelRules(graph.metadata.preprocessing) ? kPixelRulesFeature : uint64_t{0}) |
               (NeedsInt16(graph) ? kInt16Feature : uint64_t{0}) |
+              (NeedsBf16(graph) ? kBf16Feature : uint64_t{0}) |
               (graph.metadata.pixel_codes ? kPixelCodesFeature : uint64_t{0}));
   StoreAt(&bytes, kConstantsAt, constants_offset);
   StoreAt(&bytes, kConstantsAt + 8, constants_size);

@@ -32,7 +32,7 @@ struct OpTraits {
   bool keeps_shape = false;       ///< The output's shape is the first input's.
   bool reads_anywhere = false;    ///< Its kernels need no panels: an input may stay the caller's.
   bool moves_values = false;      ///< Computes nothing: the output has the input's quantization.
-  bool converts = false;          ///< Only between floats and codes, or codes of another scale.
+  bool converts = false;          ///< Only to another type or scale.
   /// Without an integer kernel. Networks end in them, and their results are used as they are: int8
   /// networks compute them in float32 without missing anything.
   bool only_float = false;

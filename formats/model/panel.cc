@@ -17,11 +17,11 @@ namespace {
 template <typename Visit>
 void ForEachElement(const Shape& shape, DType dtype, Layout layout, Visit visit) {
   const PanelShape p = MakePanelShape(shape, dtype, layout);
-  const bool grouped = dtype == DType::kI8 && layout != Layout::kDepthwise;
+  const int group = GroupOf(dtype, layout);
   int64_t plain = 0;
   for (int64_t oc = 0; oc < shape[0]; ++oc) {
     for (int64_t tap = 0; tap < p.taps; ++tap) {
-      for (int64_t d = 0; d < p.depth; ++d) visit(plain++, p.Index(oc, tap, d, grouped));
+      for (int64_t d = 0; d < p.depth; ++d) visit(plain++, p.Index(oc, tap, d, group));
     }
   }
 }
@@ -57,8 +57,7 @@ PanelShape MakePanelShape(const Shape& shape, DType dtype, Layout layout) {
     p.taps = shape[1] * shape[2];
     p.depth = layout == Layout::kDepthwise ? 1 : shape[3];
   }
-  const bool grouped = dtype == DType::kI8 && layout != Layout::kDepthwise;
-  p.padded_depth = grouped ? RoundUp(p.depth, kGroup) : p.depth;
+  p.padded_depth = RoundUp(p.depth, GroupOf(dtype, layout));
   return p;
 }
 

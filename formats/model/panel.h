@@ -17,25 +17,30 @@ namespace octet {
 inline constexpr int kPanelWidth = 16;  ///< Output channels in a panel.
 inline constexpr int kGroup = 4;  ///< int8: consecutive reduction elements that stand together.
 
+/// Consecutive reduction elements that stand together in a line of the type's panels: 4 bytes of
+/// int8 and bfloat16, otherwise one element.
+inline constexpr int GroupOf(DType dtype, Layout layout) {
+  if (layout == Layout::kDepthwise) return 1;
+  return dtype == DType::kI8 ? kGroup : dtype == DType::kBF16 ? kGroup / 2 : 1;
+}
+
 /// Geometry of packed weights. kPanel: `taps` = kernel_h*kernel_w, `depth` = in/groups. kPanelRow:
 /// `taps` = kernel_h, `depth` = kernel_w*in. Element (oc, tap, d) lies at
 ///   float, half: [oc/16][tap][d][oc%16]             int8: [oc/16][tap][d/4][oc%16][d%4], depth
-///   rounded up to 4.
+///   rounded up to 4; bfloat16: [oc/16][tap][d/2][oc%16][d%2], depth rounded up to 2.
 /// kDepthwise: element (c, tap) at [c/16][tap][c%16] for every type. Missing elements are zero.
 struct PanelShape {
   int64_t panels = 0;  ///< ceil(out / 16)
   int64_t taps = 0;
   int64_t depth = 0;         ///< Real reduction elements per tap.
-  int64_t padded_depth = 0;  ///< As stored: int8 rounds up to a multiple of 4.
+  int64_t padded_depth = 0;  ///< As stored: rounded up to a multiple of GroupOf.
   int64_t panel_elements() const { return taps * padded_depth * kPanelWidth; }
   int64_t elements() const { return panels * panel_elements(); }
 
-  /// Index of an element in units of the data type.
-  int64_t Index(int64_t oc, int64_t tap, int64_t d, bool grouped) const {
+  /// Index of an element in units of the data type; `group` as GroupOf says.
+  int64_t Index(int64_t oc, int64_t tap, int64_t d, int group) const {
     const int64_t base = oc / kPanelWidth * panel_elements() + tap * padded_depth * kPanelWidth;
-    const int64_t lane = oc % kPanelWidth;
-    if (!grouped) return base + d * kPanelWidth + lane;
-    return base + (d / kGroup * kPanelWidth + lane) * kGroup + d % kGroup;
+    return base + (d / group * kPanelWidth + oc % kPanelWidth) * group + d % group;
   }
 };
 

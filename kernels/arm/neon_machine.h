@@ -19,7 +19,8 @@ struct Machine {
   using Arch = xsimd::neon64;
   using BatchF = xsimd::batch<float, Arch>;
   using BatchI = xsimd::batch<int32_t, Arch>;
-  static constexpr int kFloatPixels = 5;
+  // Half as many registers are left for pixels where each has its even and its odd elements.
+  static constexpr int kFloatPixels = 5, kBf16Pixels = 3;
 #ifdef OCTET_NEON_I8MM
   static constexpr bool kSignedInput = false;
 #else
@@ -51,6 +52,26 @@ struct Machine {
   }
   static OCTET_INLINE BatchF LoadHalf(const uint8_t* p) {
     return vcvt_f32_f16(vreinterpret_f16_u8(vld1_u8(p)));
+  }
+  static OCTET_INLINE void LoadBf16(const uint8_t* p, BatchF (&out)[4]) {
+    const uint16x8_t low = vreinterpretq_u16_u8(vld1q_u8(p)),
+                     high = vreinterpretq_u16_u8(vld1q_u8(p + 16));
+    out[0] = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(low), 16));
+    out[1] = vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(low), 16));
+    out[2] = vreinterpretq_f32_u32(vshll_n_u16(vget_low_u16(high), 16));
+    out[3] = vreinterpretq_f32_u32(vshll_n_u16(vget_high_u16(high), 16));
+  }
+  // The upper halves, rounded to nearest even; NaNs become quiet ones.
+  static OCTET_INLINE uint16x4_t RoundToBf16(float32x4_t v) {
+    const uint32x4_t bits = vreinterpretq_u32_f32(v);
+    const uint32x4_t odd = vandq_u32(vshrq_n_u32(bits, 16), vdupq_n_u32(1));
+    const uint32x4_t rounded = vaddq_u32(vaddq_u32(bits, vdupq_n_u32(0x7fff)), odd);
+    const uint32x4_t quiet = vorrq_u32(bits, vdupq_n_u32(0x400000));
+    return vshrn_n_u32(vbslq_u32(vceqq_f32(v, v), rounded, quiet), 16);
+  }
+  static OCTET_INLINE void StoreBf16(const BatchF (&v)[4], uint8_t* out) {
+    vst1q_u8(out, vreinterpretq_u8_u16(vcombine_u16(RoundToBf16(v[0]), RoundToBf16(v[1]))));
+    vst1q_u8(out + 16, vreinterpretq_u8_u16(vcombine_u16(RoundToBf16(v[2]), RoundToBf16(v[3]))));
   }
   static OCTET_INLINE BatchI MulAddSmall(BatchI acc, BatchI a, BatchI b) {
     return vmlaq_s32(acc, a, b);

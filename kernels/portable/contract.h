@@ -69,6 +69,9 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   { V::LoadF32(floats) } -> std::same_as<typename V::F32>;
   { V::LoadI32(integers) } -> std::same_as<typename V::I32>;
   { V::StoreF32(to, f) } -> std::same_as<void>;
+  /// The same of bfloat16: exactly, and rounded to nearest even.
+  { V::LoadBf16(bytes) } -> std::same_as<typename V::F32>;
+  { V::StoreBf16(out, f) } -> std::same_as<void>;
   /// 16 bytes to 0 to 255.
   { V::WidenU8(bytes) } -> std::same_as<typename V::I32>;
   /// To the nearest float; to the nearest whole number, halves to even.
@@ -97,19 +100,24 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   typename V::template IntTile<1, 1>;
   typename V::template FloatTile<typename V::MacF32, 1, 1>;
   typename V::template FloatTile<typename V::MacF16, 1, 1>;
+  typename V::template Bf16Tile<1, 1>;
   { V::kIntMaxPanels } -> std::convertible_to<int>;
   { V::kFloatMaxPanels } -> std::convertible_to<int>;
   { V::IntMaxPixels(1) } -> std::convertible_to<int>;
   { V::FloatMaxPixels(1) } -> std::convertible_to<int>;
+  { V::kBf16MaxPanels } -> std::convertible_to<int>;
+  { V::Bf16MaxPixels(1) } -> std::convertible_to<int>;
   /// Whether integer products take activations less 128; then AdjustBias(bias, weights, lines, to)
   /// adds 128 times the sum of the weights to 16 biases.
   { V::kSignedInput } -> std::convertible_to<bool>;
   requires DepthwiseInterface<typename V::DepthwiseU8>;
   requires DepthwiseInterface<typename V::DepthwiseF32>;
   requires DepthwiseInterface<typename V::DepthwiseF16>;
+  requires DepthwiseInterface<typename V::DepthwiseBf16>;
   requires GroupInterface<typename V::GroupU8>;
   requires GroupInterface<typename V::GroupF32>;
   requires GroupInterface<typename V::GroupF16>;
+  requires GroupInterface<typename V::GroupBf16>;
 };
 
 /// What Winograd's convolutions ask for beside it (OCTET_WINOGRAD). I16 is 16 lanes of 16 bits,
@@ -117,6 +125,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
 template <typename V>
 concept WinogradInterface = VectorInterface<V> && MacInterface<typename V::MacI16> &&
     MacInterface<typename V::MacF32> && MacInterface<typename V::MacF16> &&
+    MacInterface<typename V::template MacBf16<0>> &&
+    MacInterface<typename V::template MacBf16<1>> &&
     requires(typename V::I32 i, typename V::F32 f, typename V::I16 s, typename V::WideI16 wide,
              int32_t* integers, const uint8_t* bytes, uint8_t* out) {
   { V::SubF32(f, f) } -> std::same_as<typename V::F32>;
@@ -144,9 +154,11 @@ concept WinogradInterface = VectorInterface<V> && MacInterface<typename V::MacI1
   { V::template WidenPairs<0>(bytes) } -> std::same_as<typename V::I32>;
   { V::MacI16::Zero() } -> std::same_as<typename V::MacI16::Acc>;
   { V::MacF32::Zero() } -> std::same_as<typename V::MacF32::Acc>;
-  /// From how many tiles and channels on it is the faster way, measured; and whether products and
-  /// both transforms of a tile are one loop, for which registers must suffice.
+  /// From how many tiles and channels on it is the faster way, measured, of integers and of
+  /// bfloat16; and whether products and both transforms of a tile are one loop, for which registers
+  /// must suffice.
   {V::kWinogradLimit};
+  {V::kBf16WinogradLimit};
   { V::kFusedWinograd } -> std::convertible_to<bool>;
 };
 
@@ -164,6 +176,9 @@ concept MachineInterface = requires(const uint8_t* bytes, uint8_t* out, typename
   { M::RoundAndStore(floats, 0, out) } -> std::same_as<void>;
   /// Four halves, exactly, denormals and NaN included.
   { M::LoadHalf(bytes) } -> std::same_as<typename M::BatchF>;
+  /// As LoadBf16 and StoreBf16 of Vec.
+  { M::LoadBf16(bytes, *Memory<typename M::BatchF[4]>()) } -> std::same_as<void>;
+  { M::StoreBf16(floats, out) } -> std::same_as<void>;
   /// acc + a * b of a in [0, 2^15) and b in [-2^15, 2^15).
   { M::MulAddSmall(i, i, i) } -> std::same_as<typename M::BatchI>;
   /// Input, Part (a quarter of a line of weights), LoadInput, LoadPart, MulAdd, and kWide: whether
@@ -174,6 +189,7 @@ concept MachineInterface = requires(const uint8_t* bytes, uint8_t* out, typename
   /// Pixels of the largest tiles; as kSignedInput of Vec; and kWide for floats.
   { M::kIntPixels } -> std::convertible_to<int>;
   { M::kFloatPixels } -> std::convertible_to<int>;
+  { M::kBf16Pixels } -> std::convertible_to<int>;
   { M::kSignedInput } -> std::convertible_to<bool>;
   { M::kWideFloat } -> std::convertible_to<bool>;
 };

@@ -151,8 +151,9 @@ OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR],
 
 // 16 results of multipliers in double (ConvArgs::real), from the sums over high and low bytes.
 // Plain loops, which compilers turn into vectors.
-OCTET_NOINLINE void FinishReal(const ConvArgs& a, int channel, const Vec::I32& high_sums,
-                               const Vec::I32& low_sums, uint8_t* out) {
+[[maybe_unused]] OCTET_NOINLINE void FinishReal(const ConvArgs& a, int channel,
+                                                const Vec::I32& high_sums, const Vec::I32& low_sums,
+                                                uint8_t* out) {
   using Sum = int32_t __attribute__((may_alias));
   const Sum* const high = reinterpret_cast<const Sum*>(&high_sums);
   const Sum* const low = reinterpret_cast<const Sum*>(&low_sums);
@@ -453,6 +454,33 @@ OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
 
 using KernelF32 = KernelFloat<Vec::MacF32, Vec::GroupF32, 64>;
 using KernelF16 = KernelFloat<Vec::MacF16, Vec::GroupF16, 32>;
+
+// bfloat16 activations and weights: a line has two elements of depth.
+struct KernelBf16F32 : KernelFloat<Vec::MacF32, Vec::GroupBf16, 64> {
+  template <int MR, int NR>
+  using TileType = Vec::Bf16Tile<MR, NR>;
+  static constexpr int kInputBytes = 2;
+  static constexpr int kMaxPanels = Vec::kBf16MaxPanels;
+  static constexpr int MaxPixels(int panels) { return Vec::Bf16MaxPixels(panels); }
+};
+
+struct KernelBf16 : KernelBf16F32 {
+  static constexpr int kOutputBytes = 2;
+
+  template <bool kResidual, int MR, int NR, class T>
+  static OCTET_INLINE void Finish(const ConvArgs& a, int, const T& tile, uint8_t* const (&out)[MR],
+                                  const uint8_t* const (&res)[MR]) {
+    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+        Vec::F32 v = tile.Get(i, j);
+        if constexpr (kResidual) v = Vec::Add(v, Vec::LoadBf16(res[i] + j * kLanes * 2));
+        v = Vec::Min(Vec::Max(v, low), high);
+        Vec::StoreBf16(out[i] + j * kLanes * 2, v);
+      }
+    }
+  }
+};
 
 // ---- Loops. ----
 

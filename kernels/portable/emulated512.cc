@@ -12,6 +12,6 @@ const KernelTable kEmulated512Table = emulated512::MakeTable(
     "emulated512", "the AVX-512 VNNI kernels over plain C++, for tests", &kReferencePixels);
 
 namespace {
-[[maybe_unused]] const bool registered = (emulated_table = &kEmulated512Table, true);
+[[maybe_unused]] const bool registered = (emulated_tables.Emulated512 = &kEmulated512Table, true);
 }  // namespace
 }  // namespace octet::kernels

@@ -108,6 +108,12 @@ inline V512 _mm512_srai_epi32(V512 a, int count) {
   const auto x = As<int32_t>(a);
   return MapLanes<int32_t>([&](int i) { return x.lane[i] >> count; });
 }
+inline V512 _mm512_srli_epi32(V512 a, int count) {
+  const auto x = As<uint32_t>(a);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i] >> count; });
+}
+inline V512F _mm512_castsi512_ps(V512 a) { return LoadRegister<V512F>(&a); }
+inline V512 _mm512_castps_si512(V512F a) { return LoadRegister<V512>(&a); }
 inline V512F _mm512_add_ps(V512F a, V512F b) {
   return MapFloat([&](int i) { return a.lane[i] + b.lane[i]; });
 }
@@ -137,10 +143,14 @@ inline V512 _mm512_cvtps_epi32(V512F a) {
                                                     : INT32_MIN;
   });
 }
-constexpr int _CMP_GT_OQ = 30;
-inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, [[maybe_unused]] int comparison) {
+constexpr int _CMP_UNORD_Q = 3, _CMP_GT_OQ = 30;
+inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, int comparison) {
   uint16_t mask = 0;
-  for (int i = 0; i < 16; ++i) mask |= static_cast<uint16_t>((a.lane[i] > b.lane[i]) << i);
+  for (int i = 0; i < 16; ++i) {
+    const float x = a.lane[i], y = b.lane[i];
+    const bool holds = comparison == _CMP_GT_OQ ? x > y : x != x || y != y;
+    mask |= static_cast<uint16_t>(holds << i);
+  }
   return mask;
 }
 // b where the mask has a bit, else a.
@@ -164,6 +174,10 @@ inline V512 _mm512_castsi128_si512(V128 a) {
 }
 inline V512 _mm512_cvtepu8_epi32(V128 a) {
   return MapLanes<int32_t>([&](int i) { return a.bytes[i]; });
+}
+inline V512 _mm512_cvtepu16_epi32(V256 a) {
+  const auto x = As<uint16_t>(a);
+  return MapLanes<int32_t>([&](int i) { return x.lane[i]; });
 }
 inline V512 _mm512_cvtepi8_epi32(V128 a) {
   return MapLanes<int32_t>([&](int i) { return static_cast<int8_t>(a.bytes[i]); });
@@ -212,6 +226,9 @@ inline V512 _mm512_and_si512(V512 a, V512 b) {
 inline V512 _mm512_cvtepu8_epi16(V256 a) {
   return MapLanes<uint16_t>([&](int i) { return a.bytes[i]; });
 }
+inline V512 _mm512_or_si512(V512 a, V512 b) {
+  return MapLanes<uint8_t>([&](int i) { return a.bytes[i] | b.bytes[i]; });
+}
 // Within 128-bit lanes; 0 where the index has its upper bit set.
 inline V512 _mm512_shuffle_epi8(V512 a, V512 index) {
   return MapLanes<uint8_t>([&](int i) {
@@ -225,6 +242,10 @@ V256 MapHalf(F f) {
   Lanes<uint16_t, 32> r;
   for (int i = 0; i < 16; ++i) r.lane[i] = static_cast<uint16_t>(f(i));
   return From(r);
+}
+inline V256 _mm512_cvtepi32_epi16(V512 a) {
+  const auto x = As<uint32_t>(a);
+  return MapHalf([&](int i) { return x.lane[i]; });
 }
 inline V256 _mm256_add_epi16(V256 a, V256 b) {
   const auto x = As<uint16_t>(a), y = As<uint16_t>(b);
@@ -291,6 +312,27 @@ inline void Vpdpwssd(V512& acc, V512 a, V512 w) {
   acc = MapLanes<uint32_t>([&](int i) {
     return sum.lane[i] + static_cast<uint32_t>(x.lane[2 * i] * y.lane[2 * i]) +
            static_cast<uint32_t>(x.lane[2 * i + 1] * y.lane[2 * i + 1]);
+  });
+}
+
+// Numbers below 2^-126 count as 0 for both instructions of AVX-512 BF16, and so do such results.
+inline float Flushed(float v) { return std::fabs(v) < 0x1p-126f ? std::copysign(0.0f, v) : v; }
+inline V256 Vcvtneps2bf16(V512F v) {
+  return MapHalf([&](int i) { return FloatToBf16(Flushed(v.lane[i])); });
+}
+
+// acc += two products of bfloat16 per lane, the odd one first, each fused and rounded to nearest
+// even (Intel's Software Developer's Manual, VDPBF16PS).
+inline void Vdpbf16ps(V512F& acc, V512 a, V512 w) {
+  const auto x = As<uint16_t>(a), y = As<uint16_t>(w);
+  acc = MapFloat([&](int i) {
+    float sum = Flushed(acc.lane[i]);
+    for (int odd = 1; odd >= 0; --odd) {
+      const float p = Flushed(Bf16ToFloat(x.lane[2 * i + odd])),
+                  q = Flushed(Bf16ToFloat(y.lane[2 * i + odd]));
+      sum = Flushed(std::fma(p, q, sum));
+    }
+    return sum;
   });
 }
 

@@ -19,6 +19,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/portable/compiler.h"
+#include "kernels/portable/element.h"
 #include "kernels/portable/fixed_point.h"
 
 namespace octet::kernels {
@@ -118,6 +119,16 @@ struct PlainValues {
   template <int N>
   OCTET_INLINE void Store(T* p, const T (&v)[N]) const {
     for (int i = 0; i < N; ++i) p[i] = v[i];
+  }
+};
+struct Bf16Values {
+  using Element = Bf16;
+  using Value = float;
+  explicit Bf16Values(const PoolArgs&) {}
+  OCTET_INLINE float Load(const Bf16* p, int64_t i) const { return Widen(p[i]); }
+  template <int N>
+  OCTET_INLINE void Store(Bf16* p, const float (&v)[N]) const {
+    for (int i = 0; i < N; ++i) Narrow(v[i], p + i);
   }
 };
 struct I16Values {
@@ -238,6 +249,10 @@ void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) {
   MaxPool<PlainValues<float>>(args, row_begin, row_end);
 }
 
+void MaxPoolBf16(const PoolArgs& args, int row_begin, int row_end) {
+  MaxPool<Bf16Values>(args, row_begin, row_end);
+}
+
 void MaxPoolI16(const PoolArgs& args, int row_begin, int row_end) {
   MaxPool<I16Values>(args, row_begin, row_end);
 }
@@ -348,10 +363,11 @@ void AveragePoolI16(const PoolArgs& args, int row_begin, int row_end) {
 }
 
 // Sequential sum over the window in row-major order, times 1/count.
-void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
+template <class T>
+OCTET_INLINE void AveragePoolFloat(const PoolArgs& args, int row_begin, int row_end) {
   const ActivationView& in = args.input;
   const ActivationView& out = args.output;
-  const int channels = PoolChannels<float, float>(args);
+  const int channels = PoolChannels<T, T>(args);
   for (int row = row_begin; row < row_end; ++row) {
     const int n = row / out.h, y = row % out.h;
     const Extent ey = Clip(y, args.stride_h, args.pad_top, args.kernel_h, in.h);
@@ -361,20 +377,28 @@ void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
       const float factor =
           1.0f /
           static_cast<float>(args.count_include_pad ? args.kernel_h * args.kernel_w : inside);
-      float* const to = reinterpret_cast<float*>(out.pixel(n, y, x));
+      T* const to = reinterpret_cast<T*>(out.pixel(n, y, x));
       ForBlocks(channels, [&](auto block, int64_t c) {
         constexpr int N = decltype(block)::value;
         float sum[N] = {};
         for (int iy = ey.begin; iy < ey.end; ++iy) {
           for (int ix = ex.begin; ix < ex.end; ++ix) {
-            const float* p = reinterpret_cast<const float*>(in.pixel(n, iy, ix)) + c;
-            for (int i = 0; i < N; ++i) sum[i] += p[i];
+            const T* p = reinterpret_cast<const T*>(in.pixel(n, iy, ix)) + c;
+            for (int i = 0; i < N; ++i) sum[i] += Widen(p[i]);
           }
         }
-        for (int i = 0; i < N; ++i) to[c + i] = sum[i] * factor;
+        for (int i = 0; i < N; ++i) Narrow(sum[i] * factor, to + c + i);
       });
     }
   }
+}
+
+void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
+  AveragePoolFloat<float>(args, row_begin, row_end);
+}
+
+void AveragePoolBf16(const PoolArgs& args, int row_begin, int row_end) {
+  AveragePoolFloat<Bf16>(args, row_begin, row_end);
 }
 
 // Sums of N channels over all pixels of an image.
@@ -487,24 +511,37 @@ void GlobalPoolI16F32(const PoolArgs& args, int image_begin, int image_end) {
       });
 }
 
-void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
+template <class In, class Out>
+OCTET_INLINE void GlobalPoolFloat(const PoolArgs& args, int image_begin, int image_end) {
   const ActivationView& in = args.input;
-  const int channels = PoolChannels<float, float>(args);
+  const int channels = PoolChannels<In, Out>(args);
   const float factor = 1.0f / (static_cast<float>(in.h) * static_cast<float>(in.w));
   for (int n = image_begin; n < image_end; ++n) {
-    float* const to = reinterpret_cast<float*>(args.output.pixel(n, 0, 0));
+    Out* const to = reinterpret_cast<Out*>(args.output.pixel(n, 0, 0));
     ForBlocks(channels, [&](auto block, int64_t c) {
       constexpr int N = decltype(block)::value;
       float sum[N] = {};
       for (int y = 0; y < in.h; ++y) {
         for (int x = 0; x < in.w; ++x) {
-          const float* p = reinterpret_cast<const float*>(in.pixel(n, y, x)) + c;
-          for (int i = 0; i < N; ++i) sum[i] += p[i];
+          const In* p = reinterpret_cast<const In*>(in.pixel(n, y, x)) + c;
+          for (int i = 0; i < N; ++i) sum[i] += Widen(p[i]);
         }
       }
-      for (int i = 0; i < N; ++i) to[c + i] = sum[i] * factor;
+      for (int i = 0; i < N; ++i) Narrow(sum[i] * factor, to + c + i);
     });
   }
+}
+
+void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolFloat<float, float>(args, image_begin, image_end);
+}
+
+void GlobalPoolBf16(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolFloat<Bf16, Bf16>(args, image_begin, image_end);
+}
+
+void GlobalPoolBf16F32(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolFloat<Bf16, float>(args, image_begin, image_end);
 }
 
 // ---- Elementwise ----
@@ -701,27 +738,45 @@ void MulI16(const EltwiseArgs& args, int row_begin, int row_end) {
             [=](int32_t a, int32_t b) { return static_cast<float>(a * b) * m; });
 }
 
-template <class Op>
-OCTET_INLINE void BinaryF32(const EltwiseArgs& args, int row_begin, int row_end, Op op) {
+template <class T, class Op>
+OCTET_INLINE void BinaryFloat(const EltwiseArgs& args, int row_begin, int row_end, Op op) {
   const float low = args.low, high = args.high;
-  ForRuns<float, float, float>(args, true, false, row_begin, row_end,
-                               [=](const float* a, const float* b, float* out, int64_t n) {
-                                 ForBlocks(n, [=](auto block, int64_t c) {
-                                   constexpr int N = decltype(block)::value;
-                                   float v[N];
-                                   for (int i = 0; i < N; ++i)
-                                     v[i] = Clamp(op(a[c + i], b[c + i]), low, high);
-                                   for (int i = 0; i < N; ++i) out[c + i] = v[i];
-                                 });
-                               });
+  ForRuns<T, T, T>(args, true, false, row_begin, row_end,
+                   [=](const T* a, const T* b, T* out, int64_t n) {
+                     ForBlocks(n, [=](auto block, int64_t c) {
+                       constexpr int N = decltype(block)::value;
+                       float v[N];
+                       for (int i = 0; i < N; ++i)
+                         v[i] = Clamp(op(Widen(a[c + i]), Widen(b[c + i])), low, high);
+                       for (int i = 0; i < N; ++i) Narrow(v[i], out + c + i);
+                     });
+                   });
+}
+
+template <class T>
+OCTET_INLINE void AddFloat(const EltwiseArgs& args, int row_begin, int row_end) {
+  BinaryFloat<T>(args, row_begin, row_end, [](float a, float b) { return a + b; });
+}
+
+template <class T>
+OCTET_INLINE void MulFloat(const EltwiseArgs& args, int row_begin, int row_end) {
+  BinaryFloat<T>(args, row_begin, row_end, [](float a, float b) { return a * b; });
 }
 
 void AddF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  BinaryF32(args, row_begin, row_end, [](float a, float b) { return a + b; });
+  AddFloat<float>(args, row_begin, row_end);
+}
+
+void AddBf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  AddFloat<Bf16>(args, row_begin, row_end);
 }
 
 void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  BinaryF32(args, row_begin, row_end, [](float a, float b) { return a * b; });
+  MulFloat<float>(args, row_begin, row_end);
+}
+
+void MulBf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  MulFloat<Bf16>(args, row_begin, row_end);
 }
 
 // Scale and shift of channel c, or one scale for all. Two code paths, because a choice inside the
@@ -764,20 +819,20 @@ OCTET_INLINE void AffineCodes(const EltwiseArgs& args, int row_begin, int row_en
       });
 }
 
-template <class Affine>
-OCTET_INLINE void AffineF32(const EltwiseArgs& args, int row_begin, int row_end,
-                            const Affine affine) {
+template <class In, class Out, class Affine>
+OCTET_INLINE void AffineFloat(const EltwiseArgs& args, int row_begin, int row_end,
+                              const Affine affine) {
   const float low = args.low, high = args.high;
-  ForRuns<float, float, float>(args, false, Affine::kPerChannel, row_begin, row_end,
-                               [=](const float* a, const float*, float* out, int64_t n) {
-                                 ForBlocks(n, [=](auto block, int64_t c) {
-                                   constexpr int N = decltype(block)::value;
-                                   float v[N];
-                                   for (int i = 0; i < N; ++i)
-                                     v[i] = Clamp(affine.Apply(a[c + i], c + i), low, high);
-                                   for (int i = 0; i < N; ++i) out[c + i] = v[i];
-                                 });
-                               });
+  ForRuns<In, In, Out>(args, false, Affine::kPerChannel, row_begin, row_end,
+                       [=](const In* a, const In*, Out* out, int64_t n) {
+                         ForBlocks(n, [=](auto block, int64_t c) {
+                           constexpr int N = decltype(block)::value;
+                           float v[N];
+                           for (int i = 0; i < N; ++i)
+                             v[i] = Clamp(affine.Apply(Widen(a[c + i]), c + i), low, high);
+                           for (int i = 0; i < N; ++i) Narrow(v[i], out + c + i);
+                         });
+                       });
 }
 
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
@@ -831,10 +886,27 @@ void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end) {
   AffineCodes<false, BytesI16, BytesU8>(args, row_begin, row_end, UniformScale{args.a_multiplier});
 }
 
-void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
+template <class In, class Out>
+OCTET_INLINE void ScaleShiftFloat(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.scale == nullptr)
-    return AffineF32(args, row_begin, row_end, UniformScale{args.a_multiplier});
-  AffineF32(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+    return AffineFloat<In, Out>(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  AffineFloat<In, Out>(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+}
+
+void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<float, float>(args, row_begin, row_end);
+}
+
+void ScaleShiftBf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<Bf16, Bf16>(args, row_begin, row_end);
+}
+
+void ScaleShiftF32Bf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<float, Bf16>(args, row_begin, row_end);
+}
+
+void ScaleShiftBf16F32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<Bf16, float>(args, row_begin, row_end);
 }
 
 // Nearest, halves away from zero, for |v| < 2^22: what is just below one half must not become 1 by

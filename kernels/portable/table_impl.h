@@ -10,7 +10,7 @@
 #include "formats/model/checksum_impl.h"
 #include "kernels/portable/ops_impl.h"
 #endif
-#ifdef OCTET_WINOGRAD
+#if defined(OCTET_WINOGRAD) && !defined(OCTET_BF16_PART)
 #include "kernels/portable/winograd_impl.h"
 #endif
 #ifdef OCTET_SPLIT
@@ -27,7 +27,21 @@ static_assert(VectorInterface<Vec>);
 static_assert(WinogradInterface<Vec>);
 #endif
 
-#ifdef OCTET_BASE_TABLE
+#ifdef OCTET_BF16_PART
+/// Products of bfloat16 alone; for WithBase.
+constexpr KernelTable MakeTable(const char* name, const char* description) {
+  KernelTable t{};
+  t.name = name;
+  t.description = description;
+  t.conv_bf16_bf16 = &Conv<KernelBf16>;
+  t.conv_bf16_f32 = &Conv<KernelBf16F32>;
+#ifdef OCTET_WINOGRAD
+  t.winograd_bf16 = Vec::kBf16WinogradLimit;
+#endif
+  t.base = &OCTET_BASE_TABLE;
+  return t;
+}
+#elif defined(OCTET_BASE_TABLE)
 /// Integer products alone; for WithBase.
 constexpr KernelTable MakeTable(const char* name, const char* description) {
   KernelTable t{};
@@ -38,10 +52,10 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
   t.conv_i16_i16 = &Conv<KernelI16I16>;
   t.conv_i16_f32 = &Conv<KernelI16F32>;
 #ifdef OCTET_WINOGRAD
-  t.winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>;
-  t.winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>;
-  t.winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>;
-  t.winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>;
+  t.winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8> >;
+  t.winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32> >;
+  t.winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16> >;
+  t.winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32> >;
   t.winograd_u8 = Vec::kWinogradLimit;
   t.winograd_is_exact = &WinogradIsExact;
 #endif
@@ -66,6 +80,10 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .conv_i16_f32 = &Conv<KernelI16F32>,
       .depthwise_i16_i16 = &Depthwise<KernelI16I16, Vec::DepthwiseU8>,
       .depthwise_i16_f32 = &Depthwise<KernelI16F32, Vec::DepthwiseU8>,
+      .conv_bf16_bf16 = &Conv<KernelBf16>,
+      .conv_bf16_f32 = &Conv<KernelBf16F32>,
+      .depthwise_bf16_bf16 = &Depthwise<KernelBf16, Vec::DepthwiseBf16>,
+      .depthwise_bf16_f32 = &Depthwise<KernelBf16F32, Vec::DepthwiseBf16>,
       .max_pool_u8 = &MaxPoolU8,
       .max_pool_f32 = &MaxPoolF32,
       .average_pool_u8 = &AveragePoolU8,
@@ -94,6 +112,15 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .dequantize_i16 = &DequantizeI16,
       .requantize_u8_i16 = &RequantizeU8I16,
       .requantize_i16_u8 = &RequantizeI16U8,
+      .max_pool_bf16 = &MaxPoolBf16,
+      .average_pool_bf16 = &AveragePoolBf16,
+      .global_pool_bf16_bf16 = &GlobalPoolBf16,
+      .global_pool_bf16_f32 = &GlobalPoolBf16F32,
+      .add_bf16 = &AddBf16,
+      .mul_bf16 = &MulBf16,
+      .scale_shift_bf16 = &ScaleShiftBf16,
+      .scale_shift_f32_bf16 = &ScaleShiftF32Bf16,
+      .scale_shift_bf16_f32 = &ScaleShiftBf16F32,
       .min_max = &MinMaxF32,
       .softmax = &Softmax,
       .log_softmax = &LogSoftmax,
@@ -102,13 +129,16 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .pixels = pixels,
       .checksum = &ChecksumAroundImpl,
 #ifdef OCTET_WINOGRAD
-      .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
-      .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,
-      .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32>>,
-      .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16>>,
-      .winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>,
-      .winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>,
+      .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8> >,
+      .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32> >,
+      .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32> >,
+      .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16> >,
+      .winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16> >,
+      .winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32> >,
+      .winograd_bf16_bf16 = &Winograd<WinogradBf16<KernelBf16> >,
+      .winograd_bf16_f32 = &Winograd<WinogradBf16<KernelBf16F32> >,
       .winograd_u8 = Vec::kWinogradLimit,
+      .winograd_bf16 = Vec::kBf16WinogradLimit,
       .winograd_is_exact = &WinogradIsExact,
 #else
       .winograd_u8_u8 = nullptr,
@@ -117,7 +147,10 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .winograd_f16 = nullptr,
       .winograd_i16_i16 = nullptr,
       .winograd_i16_f32 = nullptr,
+      .winograd_bf16_bf16 = nullptr,
+      .winograd_bf16_f32 = nullptr,
       .winograd_u8 = {0, 0},
+      .winograd_bf16 = {0, 0},
       .winograd_is_exact = nullptr,
 #endif
 #ifdef OCTET_SPLIT

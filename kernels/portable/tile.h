@@ -70,6 +70,59 @@ struct Tile {
   OCTET_INLINE typename Mac::Acc Get(int i, int j) const { return acc[i][j]; }
 };
 
+// A tile of lines that hold two elements of depth for each output channel, bfloat16: those in even
+// places are multiplied as Even does it, then the odd ones, of the same bytes.
+template <class Even, class Odd, int MR, int NR>
+struct PairTile : Tile<Even, MR, NR> {
+  OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
+                         int64_t panel_bytes) {
+    AddHalves<Even>(p, k, w, panel_bytes);
+    AddHalves<Odd>(p, k, w, panel_bytes);
+  }
+
+ private:
+  template <class Mac>
+  OCTET_INLINE void AddHalves(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
+                              int64_t panel_bytes) {
+    typename Mac::Weights held[NR];
+    OCTET_UNROLL for (int j = 0; j < NR; ++j) held[j] = Mac::LoadWeights(w + j * panel_bytes);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      const typename Mac::Input a = Mac::LoadInput(p[i] + k);
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) Mac::MulAdd(this->acc[i][j], a, held[j]);
+    }
+  }
+};
+
+// The same for one panel of a grouped convolution, of two Macs of GroupTile.
+template <class Even, class Odd>
+struct PairGroup : Even {
+  struct Weights {
+    typename Even::Weights even;
+    typename Odd::Weights odd;
+  };
+  struct Inputs {
+    typename Even::Inputs even;
+    typename Odd::Inputs odd;
+  };
+  static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+    return {Even::LoadWeights(w), Odd::LoadWeights(w)};
+  }
+  template <bool kHalves>
+  static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+    return {Even::template LoadInputs<kHalves>(p, from),
+            Odd::template LoadInputs<kHalves>(p, from)};
+  }
+  static constexpr int kFours = 2;
+  template <int kLine>
+  static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+    return LoadInputs<false>(p + 4 * kLine, {0, 8, 16, 24});
+  }
+  static OCTET_INLINE void MulAdd(typename Even::Acc& acc, const Inputs& a, const Weights& w) {
+    Even::MulAdd(acc, a.even, w.even);
+    Odd::MulAdd(acc, a.odd, w.odd);
+  }
+};
+
 // One panel of a grouped convolution: each quarter of it reads at a place of its own. `kHalves`:
 // two quarters at the same.
 template <class Mac, int MR>

@@ -169,6 +169,20 @@ struct WinogradFloat {
   }
 };
 
+// bfloat16, widened when it is read. The lines of U are of one input channel, those of weights of
+// two.
+template <class OutputKernel>
+struct WinogradBf16 : WinogradFloat<OutputKernel, Vec::MacF32> {
+  using Line = Vec::F32;
+  static constexpr int kInputBytes = 2;
+  static constexpr int kParts = 2;
+  static OCTET_INLINE void Load(const uint8_t* p, Vec::F32* v) { *v = Vec::LoadBf16(p); }
+  template <int kPart>
+  static OCTET_INLINE Line LoadWeights(const uint8_t* p) {
+    return Vec::MacBf16<kPart>::LoadWeights(p);
+  }
+};
+
 template <class OutputKernel>
 struct WinogradU8 {
   using Kernel = OutputKernel;
@@ -367,34 +381,42 @@ struct FusedOperands {
   int64_t fetch_step;
 };
 
+// One input channel, part `kPart` of the line of weights at `w`.
+template <class K, int kRow, int T, int kPart>
+OCTET_INLINE void FusedChannel(typename K::Acc (&acc)[6][T], const uint8_t* w, int64_t tap,
+                               const uint8_t* v) {
+  const int64_t row = 3 * tap;
+  typename K::Line half[3][6], u[6];
+  OCTET_UNROLL for (int x = 0; x < 3; ++x) {
+    const uint8_t* const column = w + x * tap;
+    WeightTransform<typename K::LineOps>(K::template LoadWeights<kPart>(column),
+                                         K::template LoadWeights<kPart>(column + row),
+                                         K::template LoadWeights<kPart>(column + 2 * row), half[x]);
+  }
+  WeightTransform<typename K::LineOps>(half[0][kRow], half[1][kRow], half[2][kRow], u);
+  OCTET_UNROLL for (int x = 0; x < 6; ++x) {
+    OCTET_UNROLL for (int t = 0; t < T; ++t) {
+      K::Mac::MulAddBroadcast(acc[x][t], u[x], v + (x * kFusedTiles + t) * 64);
+    }
+  }
+}
+
 template <class K, int kRow, int T>
 OCTET_NOINLINE void FusedRow(const FusedOperands& o) {
-  using Line = typename K::Line;
   typename K::Acc acc[6][T];
   OCTET_UNROLL for (int x = 0; x < 6; ++x) {
     OCTET_UNROLL for (int t = 0; t < T; ++t) acc[x][t] = K::Mac::Zero();
   }
-  const int64_t tap = o.tap_bytes, row = 3 * tap;
+  const int64_t tap = o.tap_bytes;
   const uint8_t *w = o.weights, *v = o.v, *fetch = o.fetch;
   for (int chunk = 0; chunk < o.chunks; ++chunk) {
-    for (int c = 0; c < kLanes; ++c) {
+    for (int c = 0; c < kLanes; c += K::kParts) {
       __builtin_prefetch(fetch, 0, 2);
       __builtin_prefetch(fetch + 64, 0, 2);
-      fetch += o.fetch_step;
-      Line half[3][6], u[6];
-      OCTET_UNROLL for (int x = 0; x < 3; ++x) {
-        const uint8_t* const column = w + x * tap;
-        WeightTransform<typename K::LineOps>(K::template LoadWeights<0>(column),
-                                             K::template LoadWeights<0>(column + row),
-                                             K::template LoadWeights<0>(column + 2 * row), half[x]);
-      }
-      WeightTransform<typename K::LineOps>(half[0][kRow], half[1][kRow], half[2][kRow], u);
-      OCTET_UNROLL for (int x = 0; x < 6; ++x) {
-        OCTET_UNROLL for (int t = 0; t < T; ++t) {
-          K::Mac::MulAddBroadcast(acc[x][t], u[x], v + (x * kFusedTiles + t) * 64);
-        }
-      }
-      v += 4;
+      fetch += K::kParts * o.fetch_step;
+      FusedChannel<K, kRow, T, 0>(acc, w, tap, v);
+      if constexpr (K::kParts > 1) FusedChannel<K, kRow, T, 1>(acc, w, tap, v + 4);
+      v += 4 * K::kParts;
       w += K::Kernel::kLineBytes;
     }
     v += (6 * kFusedTiles - 1) * 64;

@@ -45,6 +45,12 @@ struct Vec {
   static OCTET_INLINE void StoreF32(float* p, F32 x) {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) x.v[q].store_unaligned(p + 4 * q);
   }
+  static OCTET_INLINE F32 LoadBf16(const uint8_t* p) {
+    F32 r;
+    Machine::LoadBf16(p, r.v);
+    return r;
+  }
+  static OCTET_INLINE void StoreBf16(uint8_t* p, const F32& x) { Machine::StoreBf16(x.v, p); }
   static OCTET_INLINE I32 WidenU8(const uint8_t* p) {
     I32 r;
     Machine::WidenU8(p, r.v);
@@ -158,6 +164,43 @@ struct Vec {
   static constexpr int kFloatMaxPanels = 1;
   static constexpr int FloatMaxPixels(int) { return Machine::kFloatPixels; }
 
+  // Each lane has two elements of depth.
+  struct MacBf16 : MacF32 {
+    using BatchU = xsimd::batch<uint32_t, Machine::Arch>;
+    struct Pair {
+      BatchF even, odd;
+    };
+    using Input = Pair;
+    using WideInput = Pair;
+    using Part = Pair;
+    static OCTET_INLINE Pair Split(BatchU pairs) {
+      return {xsimd::bitwise_cast<BatchF>(pairs << 16),
+              xsimd::bitwise_cast<BatchF>(pairs & BatchU(0xffff0000u))};
+    }
+    static OCTET_INLINE Part LoadPart(const uint8_t* w) {
+      return Split(BatchU::load_unaligned(reinterpret_cast<const uint32_t*>(w)));
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      uint32_t pair;
+      __builtin_memcpy(&pair, p, 4);
+      return Split(BatchU(pair));
+    }
+    static OCTET_INLINE void MulAdd(BatchF& acc, const Input& a, const Part& w) {
+      acc = xsimd::fma(a.even, w.even, acc);
+      acc = xsimd::fma(a.odd, w.odd, acc);
+    }
+    static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return LoadPart(p); }
+    template <int kLane, class M = Machine>
+    static OCTET_INLINE void MulAddLane(BatchF& acc, const WideInput& a, const Part& w) {
+      acc = M::template MulAddLane<kLane>(acc, a.even, w.even);
+      acc = M::template MulAddLane<kLane>(acc, a.odd, w.odd);
+    }
+  };
+  template <int MR, int NR>
+  using Bf16Tile = PartTile<MacBf16, MR, NR>;
+  static constexpr int kBf16MaxPanels = 1;
+  static constexpr int Bf16MaxPixels(int) { return Machine::kBf16Pixels; }
+
   // Depthwise: lanes are channels of input and weights alike.
   struct DepthwiseU8 {
     using Acc = I32;
@@ -202,6 +245,11 @@ struct Vec {
                Machine::LoadHalf(w + 24)}};
     }
   };
+  struct DepthwiseBf16 : DepthwiseF32 {
+    static constexpr int kWeightBytes = 2;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return LoadBf16(w); }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return LoadBf16(p); }
+  };
 
   // Grouped: a quarter of a panel is a register.
   template <class Mac, int kMostPixels, int kLinesOfFour>
@@ -241,6 +289,7 @@ struct Vec {
   using GroupU8 = Group<MacU8, Machine::kIntPixels, 1>;
   using GroupF32 = Group<MacF32, Machine::kFloatPixels, 4>;
   using GroupF16 = Group<MacF16, Machine::kFloatPixels, 4>;
+  using GroupBf16 = Group<MacBf16, Machine::kBf16Pixels, 2>;
 
   // Machines whose product is s8 x s8 see activations less 128; 128 times the sum of the weights is
   // put into the bias.

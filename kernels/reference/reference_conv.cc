@@ -25,13 +25,15 @@ struct Half {
 };
 float ToFloat(float x) { return x; }
 float ToFloat(Half x) { return HalfToFloat(x.bits); }
+struct Bf16 {
+  uint16_t bits;
+};
+float ToFloat(Bf16 x) { return Bf16ToFloat(x.bits); }
 
-// Element (lane, tap, d) of a panel, formats/model/panel.h.
-int64_t Grouped(const ConvArgs& a, int lane, int tap, int d) {
-  return (static_cast<int64_t>(tap) * (a.depth / 4) + d / 4) * (kLanes * 4) + lane * 4 + d % 4;
-}
-int64_t Plain(const ConvArgs& a, int lane, int tap, int d) {
-  return (static_cast<int64_t>(tap) * a.depth + d) * kLanes + lane;
+// Element (lane, tap, d) of a panel, formats/model/panel.h, `group` of which stand together.
+int64_t Grouped(const ConvArgs& a, int lane, int tap, int d, int group = 4) {
+  return (static_cast<int64_t>(tap) * (a.depth / group) + d / group) * (kLanes * group) +
+         lane * group + d % group;
 }
 
 // Where the output and the residual of one pixel are, and where its tap 0 is read.
@@ -92,10 +94,17 @@ void FinishU8(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t ac
   pixel.out[channel] = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(v)) + a.out_zero);
 }
 
+void Store(float v, uint8_t* out, int64_t index, float) { std::memcpy(out + index * 4, &v, 4); }
+void Store(float v, uint8_t* out, int64_t index, Bf16) {
+  const uint16_t bits = FloatToBf16(v);
+  std::memcpy(out + index * 2, &bits, 2);
+}
+
+template <typename Out = float>
 void FinishFloat(const ConvArgs& a, const Pixel& pixel, int64_t channel, float v) {
-  if (pixel.res != nullptr) v = v + Load<float>(pixel.res, channel);
+  if (pixel.res != nullptr) v = v + ToFloat(Load<Out>(pixel.res, channel));
   v = Clamp(v, a.low, a.high);
-  std::memcpy(pixel.out + channel * 4, &v, 4);
+  Store(v, pixel.out, channel, Out{});
 }
 
 void FinishF32(const ConvArgs& a, const Pixel& pixel, int64_t channel, int32_t acc) {
@@ -212,7 +221,7 @@ void ConvI16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pane
 }
 
 // Float sums run in double: the oracle's own rounding must not count.
-template <typename Weight>
+template <typename Weight, typename In = float, typename Out = In>
 void ConvFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                int panel_end) {
   ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
@@ -221,25 +230,26 @@ void ConvFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
                   double sum = a.float_bias[channel];
                   for (int t = 0; t < a.taps; ++t) {
                     for (int d = 0; d < a.depth; ++d) {
-                      const double x = Load<float>(in + a.tap_offsets[t], d);
-                      sum += x * ToFloat(Load<Weight>(w, Plain(a, lane, t, d)));
+                      const double x = ToFloat(Load<In>(in + a.tap_offsets[t], d));
+                      constexpr int kGroup = 4 / sizeof(In);
+                      sum += x * ToFloat(Load<Weight>(w, Grouped(a, lane, t, d, kGroup)));
                     }
                   }
-                  FinishFloat(a, pixel, channel, static_cast<float>(sum));
+                  FinishFloat<Out>(a, pixel, channel, static_cast<float>(sum));
                 });
 }
 
-template <typename Weight>
+template <typename Weight, typename In = float, typename Out = In>
 void DepthwiseFloat(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                     int panel_end) {
   ForEachOutput(a, pixel_begin, pixel_end, panel_begin, panel_end,
                 [&](const Pixel& pixel, int64_t channel, int lane, const uint8_t* w) {
                   double sum = a.float_bias[channel];
                   for (int t = 0; t < a.taps; ++t) {
-                    const double x = Load<float>(pixel.in + a.tap_offsets[t], channel);
+                    const double x = ToFloat(Load<In>(pixel.in + a.tap_offsets[t], channel));
                     sum += x * ToFloat(Load<Weight>(w, t * kLanes + lane));
                   }
-                  FinishFloat(a, pixel, channel, static_cast<float>(sum));
+                  FinishFloat<Out>(a, pixel, channel, static_cast<float>(sum));
                 });
 }
 
@@ -276,6 +286,22 @@ void ConvF32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pane
 void ConvF16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
              int panel_end) {
   ConvFloat<Half>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvBf16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+              int panel_end) {
+  ConvFloat<Bf16, Bf16>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void ConvBf16F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                 int panel_end) {
+  ConvFloat<Bf16, Bf16, float>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseBf16(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                   int panel_end) {
+  DepthwiseFloat<Bf16, Bf16>(a, pixel_begin, pixel_end, panel_begin, panel_end);
+}
+void DepthwiseBf16F32(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                      int panel_end) {
+  DepthwiseFloat<Bf16, Bf16, float>(a, pixel_begin, pixel_end, panel_begin, panel_end);
 }
 void DepthwiseU8U8(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                    int panel_end) {

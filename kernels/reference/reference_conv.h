@@ -22,6 +22,14 @@ void ConvF32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int p
              int panel_end);
 void ConvF16(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
              int panel_end);
+void ConvBf16(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+              int panel_end);
+void ConvBf16F32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                 int panel_end);
+void DepthwiseBf16(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                   int panel_end);
+void DepthwiseBf16F32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+                      int panel_end);
 void DepthwiseU8U8(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                    int panel_end);
 void DepthwiseU8F32(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end, int panel_begin,

@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <limits>
 
+#include "formats/base/dtype.h"
 #include "formats/base/round.h"
 
 namespace octet::kernels::reference {
@@ -16,8 +17,29 @@ namespace {
 const float& FloatAt(const ActivationView& v, int n, int y, int x, int c) {
   return reinterpret_cast<const float*>(v.pixel(n, y, x))[c];
 }
+struct Bf16 {
+  uint16_t bits;
+};
+/// A float of either type in memory.
+template <typename T>
+float Get(const ActivationView& v, int n, int y, int x, int c) {
+  return FloatAt(v, n, y, x, c);
+}
+template <>
+float Get<Bf16>(const ActivationView& v, int n, int y, int x, int c) {
+  return Bf16ToFloat(reinterpret_cast<const Bf16*>(v.pixel(n, y, x))[c].bits);
+}
 float& FloatOut(const ActivationView& v, int n, int y, int x, int c) {
   return reinterpret_cast<float*>(v.pixel(n, y, x))[c];
+}
+
+template <typename T>
+void Set(const ActivationView& v, int n, int y, int x, int c, float value) {
+  FloatOut(v, n, y, x, c) = value;
+}
+template <>
+void Set<Bf16>(const ActivationView& v, int n, int y, int x, int c, float value) {
+  reinterpret_cast<Bf16*>(v.pixel(n, y, x))[c].bits = FloatToBf16(value);
 }
 
 /// rne(clamp(v, low, high)) + zero; a NaN counts as `low`.
@@ -133,6 +155,74 @@ float FixedUnary(const EltwiseArgs& args, int32_t x, int c) {
   return FixedProduct(args.factors == nullptr ? x : int64_t{x} * args.factors[c], args.fixed);
 }
 
+template <typename T>
+void MaxPoolFloat(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    bool first = true;
+    float best = 0.0f;
+    ForWindow(args, y, x, [&](int iy, int ix) {
+      const float v = Get<T>(args.input, n, iy, ix, c);
+      if (first || v > best) best = v;
+      first = false;
+    });
+    Set<T>(args.output, n, y, x, c, best);
+  });
+}
+
+template <typename T>
+void AveragePoolFloat(const PoolArgs& args, int row_begin, int row_end) {
+  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    float sum = 0.0f;
+    int count = 0;
+    ForWindow(args, y, x, [&](int iy, int ix) {
+      sum += Get<T>(args.input, n, iy, ix, c);
+      ++count;
+    });
+    if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
+    Set<T>(args.output, n, y, x, c, sum * (1.0f / static_cast<float>(count)));
+  });
+}
+
+template <typename In, typename Out>
+void GlobalPoolFloat(const PoolArgs& args, int image_begin, int image_end) {
+  const float pixels = static_cast<float>(args.input.h) * static_cast<float>(args.input.w);
+  for (int n = image_begin; n < image_end; ++n) {
+    for (int c = 0; c < args.output.c; ++c) {
+      float sum = 0.0f;
+      for (int y = 0; y < args.input.h; ++y) {
+        for (int x = 0; x < args.input.w; ++x) sum += Get<In>(args.input, n, y, x, c);
+      }
+      Set<Out>(args.output, n, 0, 0, c, sum * (1.0f / pixels));
+    }
+  }
+}
+
+template <typename T>
+void AddFloat(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    Set<T>(
+        args.output, n, y, x, c,
+        ClampFloat(Get<T>(args.a, n, y, x, c) + Get<T>(args.b, n, y, x, c), args.low, args.high));
+  });
+}
+
+template <typename T>
+void MulFloat(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    Set<T>(
+        args.output, n, y, x, c,
+        ClampFloat(Get<T>(args.a, n, y, x, c) * Get<T>(args.b, n, y, x, c), args.low, args.high));
+  });
+}
+
+template <typename In, typename Out>
+void ScaleShiftFloat(const EltwiseArgs& args, int row_begin, int row_end) {
+  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
+    Set<Out>(args.output, n, y, x, c,
+             ClampFloat(Affine(args, Get<In>(args.a, n, y, x, c), c), args.low, args.high));
+  });
+}
+
 }  // namespace
 
 void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) {
@@ -145,16 +235,10 @@ void MaxPoolU8(const PoolArgs& args, int row_begin, int row_end) {
 }
 
 void MaxPoolF32(const PoolArgs& args, int row_begin, int row_end) {
-  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    bool first = true;
-    float best = 0.0f;
-    ForWindow(args, y, x, [&](int iy, int ix) {
-      const float v = FloatAt(args.input, n, iy, ix, c);
-      if (first || v > best) best = v;
-      first = false;
-    });
-    FloatOut(args.output, n, y, x, c) = best;
-  });
+  MaxPoolFloat<float>(args, row_begin, row_end);
+}
+void MaxPoolBf16(const PoolArgs& args, int row_begin, int row_end) {
+  MaxPoolFloat<Bf16>(args, row_begin, row_end);
 }
 
 void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
@@ -173,16 +257,10 @@ void AveragePoolU8(const PoolArgs& args, int row_begin, int row_end) {
 }
 
 void AveragePoolF32(const PoolArgs& args, int row_begin, int row_end) {
-  ForOutputs(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    float sum = 0.0f;
-    int count = 0;
-    ForWindow(args, y, x, [&](int iy, int ix) {
-      sum += FloatAt(args.input, n, iy, ix, c);
-      ++count;
-    });
-    if (args.count_include_pad) count = args.kernel_h * args.kernel_w;
-    FloatOut(args.output, n, y, x, c) = sum * (1.0f / static_cast<float>(count));
-  });
+  AveragePoolFloat<float>(args, row_begin, row_end);
+}
+void AveragePoolBf16(const PoolArgs& args, int row_begin, int row_end) {
+  AveragePoolFloat<Bf16>(args, row_begin, row_end);
 }
 
 void GlobalPoolU8U8(const PoolArgs& args, int image_begin, int image_end) {
@@ -208,16 +286,13 @@ void GlobalPoolU8F32(const PoolArgs& args, int image_begin, int image_end) {
 }
 
 void GlobalPoolF32(const PoolArgs& args, int image_begin, int image_end) {
-  const float pixels = static_cast<float>(args.input.h) * static_cast<float>(args.input.w);
-  for (int n = image_begin; n < image_end; ++n) {
-    for (int c = 0; c < args.output.c; ++c) {
-      float sum = 0.0f;
-      for (int y = 0; y < args.input.h; ++y) {
-        for (int x = 0; x < args.input.w; ++x) sum += FloatAt(args.input, n, y, x, c);
-      }
-      FloatOut(args.output, n, 0, 0, c) = sum * (1.0f / pixels);
-    }
-  }
+  GlobalPoolFloat<float, float>(args, image_begin, image_end);
+}
+void GlobalPoolBf16(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolFloat<Bf16, Bf16>(args, image_begin, image_end);
+}
+void GlobalPoolBf16F32(const PoolArgs& args, int image_begin, int image_end) {
+  GlobalPoolFloat<Bf16, float>(args, image_begin, image_end);
 }
 
 void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
@@ -234,10 +309,10 @@ void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
 }
 
 void AddF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    FloatOut(args.output, n, y, x, c) =
-        ClampFloat(FloatAt(args.a, n, y, x, c) + FloatAt(args.b, n, y, x, c), args.low, args.high);
-  });
+  AddFloat<float>(args, row_begin, row_end);
+}
+void AddBf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  AddFloat<Bf16>(args, row_begin, row_end);
 }
 
 void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
@@ -251,10 +326,10 @@ void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
 }
 
 void MulF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    FloatOut(args.output, n, y, x, c) =
-        ClampFloat(FloatAt(args.a, n, y, x, c) * FloatAt(args.b, n, y, x, c), args.low, args.high);
-  });
+  MulFloat<float>(args, row_begin, row_end);
+}
+void MulBf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  MulFloat<Bf16>(args, row_begin, row_end);
 }
 
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
@@ -266,10 +341,16 @@ void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
 }
 
 void ScaleShiftF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  ForElements(args, row_begin, row_end, [&](int n, int y, int x, int c) {
-    FloatOut(args.output, n, y, x, c) =
-        ClampFloat(Affine(args, FloatAt(args.a, n, y, x, c), c), args.low, args.high);
-  });
+  ScaleShiftFloat<float, float>(args, row_begin, row_end);
+}
+void ScaleShiftBf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<Bf16, Bf16>(args, row_begin, row_end);
+}
+void ScaleShiftF32Bf16(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<float, Bf16>(args, row_begin, row_end);
+}
+void ScaleShiftBf16F32(const EltwiseArgs& args, int row_begin, int row_end) {
+  ScaleShiftFloat<Bf16, float>(args, row_begin, row_end);
 }
 
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {

@@ -45,6 +45,37 @@ struct Vec {
   static OCTET_INLINE __m128i Load8(const uint8_t* p) {
     return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   }
+  // Two floats stand in a dword as bfloat16; kOdd is the upper one.
+  template <int kOdd>
+  static OCTET_INLINE __m256 HalfOf(__m256i pairs) {
+    return _mm256_castsi256_ps(
+        kOdd ? _mm256_and_si256(pairs, _mm256_set1_epi32(static_cast<int>(0xffff0000)))
+             : _mm256_slli_epi32(pairs, 16));
+  }
+  static OCTET_INLINE F32 LoadBf16(const uint8_t* p) {
+    const auto half = [](const uint8_t* from) {
+      return _mm256_castsi256_ps(_mm256_slli_epi32(
+          _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
+    };
+    return {half(p), half(p + 16)};
+  }
+  // The upper halves of eight floats, rounded to nearest even; NaNs become quiet ones.
+  static OCTET_INLINE __m256i RoundToBf16(__m256 v) {
+    const __m256i bits = _mm256_castps_si256(v);
+    const __m256i odd = _mm256_and_si256(_mm256_srli_epi32(bits, 16), _mm256_set1_epi32(1));
+    const __m256i rounded =
+        _mm256_add_epi32(_mm256_add_epi32(bits, _mm256_set1_epi32(0x7fff)), odd);
+    const __m256i quiet = _mm256_or_si256(bits, _mm256_set1_epi32(0x400000));
+    return _mm256_srli_epi32(_mm256_castps_si256(_mm256_blendv_ps(
+                                 _mm256_castsi256_ps(rounded), _mm256_castsi256_ps(quiet),
+                                 _mm256_cmp_ps(v, v, _CMP_UNORD_Q))),
+                             16);
+  }
+  static OCTET_INLINE void StoreBf16(uint8_t* p, F32 v) {
+    // Packing works within 128-bit lanes.
+    const __m256i words = _mm256_packus_epi32(RoundToBf16(v.lo), RoundToBf16(v.hi));
+    _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm256_permute4x64_epi64(words, 0xD8));
+  }
   static OCTET_INLINE I32 WidenU8(const uint8_t* p) {
     return {_mm256_cvtepu8_epi32(Load8(p)), _mm256_cvtepu8_epi32(Load8(p + 8))};
   }
@@ -124,7 +155,8 @@ struct Vec {
 #else
   static constexpr WinogradLimit kWinogradLimit = {4, 16};
 #endif
-  static constexpr bool kFusedWinograd = false;  // Half as many registers.
+  static constexpr WinogradLimit kBf16WinogradLimit = {0, 0};  // As floats.
+  static constexpr bool kFusedWinograd = false;                // Half as many registers.
   static OCTET_INLINE F32 MulAddF32(F32 a, F32 b, F32 c) {
     return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};
   }
@@ -313,6 +345,21 @@ struct Vec {
   static constexpr int kFloatMaxPanels = 1;
   static constexpr int FloatMaxPixels(int) { return 6; }
 
+  // One of the two elements of depth in each dword of weights and of input.
+  template <int kOdd>
+  struct MacBf16 : MacF32 {
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      return {HalfOf<kOdd>(Load(w)), HalfOf<kOdd>(Load(w + 32))};
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      return HalfOf<kOdd>(MacU8Base::Broadcast(p));
+    }
+  };
+  template <int MR, int NR>
+  using Bf16Tile = PairTile<MacBf16<0>, MacBf16<1>, MR, NR>;
+  static constexpr int kBf16MaxPanels = kFloatMaxPanels;
+  static constexpr int Bf16MaxPixels(int panels) { return FloatMaxPixels(panels); }
+
   // Depthwise: lanes are channels of input and weights alike.
   struct DepthwiseU8 : MacU8Base {
     using Weights = I32;
@@ -345,6 +392,11 @@ struct Vec {
   };
   using DepthwiseF32 = DepthwiseFloat<MacF32, 4>;
   using DepthwiseF16 = DepthwiseFloat<MacF16, 2>;
+  struct DepthwiseBf16 : DepthwiseF32 {
+    static constexpr int kWeightBytes = 2;
+    static OCTET_INLINE F32 LoadWeights(const uint8_t* w) { return LoadBf16(w); }
+    static OCTET_INLINE F32 LoadInput(const uint8_t* p) { return LoadBf16(p); }
+  };
 
   // Grouped: a quarter of a panel is half a register.
   struct GroupU8 : MacU8Base {
@@ -441,6 +493,7 @@ struct Vec {
   };
   using GroupF32 = GroupFloat<MacF32>;
   using GroupF16 = GroupFloat<MacF16>;
+  using GroupBf16 = PairGroup<GroupFloat<MacBf16<0>>, GroupFloat<MacBf16<1>>>;
 };
 
 }  // namespace

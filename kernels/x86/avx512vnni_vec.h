@@ -1,6 +1,7 @@
-// AVX-512 with VNNI: a panel line is one register. With OCTET_EMULATE_AVX512 defined, the same
-// source over the intrinsics of portable/emulated_avx512.h: tiles, tails and epilogues are then
-// tested on machines without the instructions.
+// AVX-512 with VNNI: a panel line is one register. With OCTET_AVX512BF16 defined (and the compiler
+// allowed to) products of bfloat16 are vdpbf16ps, else floats. With OCTET_EMULATE_AVX512 defined,
+// the same source over the intrinsics of portable/emulated_avx512.h: tiles, tails and epilogues are
+// then tested on machines without the instructions.
 #ifndef OCTET_KERNELS_X86_AVX512VNNI_VEC_H_
 #define OCTET_KERNELS_X86_AVX512VNNI_VEC_H_
 
@@ -57,6 +58,16 @@ OCTET_INLINE void FmaBroadcast(V512F& acc, V512F a, const uint8_t* x) {
       : "+v"(acc)
       : "v"(a), "m"(*reinterpret_cast<const float*>(x)));
 }
+#ifdef OCTET_AVX512BF16
+OCTET_INLINE V256 Vcvtneps2bf16(V512F v) { return (__m256i)_mm512_cvtneps_pbh(v); }
+// Pairs of bfloat16.
+OCTET_INLINE void Vdpbf16ps(V512F& acc, V512 a, V512 w) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
+}
+OCTET_INLINE void Vdpbf16psMemory(V512F& acc, V512 a, const uint8_t* w) {
+  asm("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "m"(*reinterpret_cast<const __m512i_u*>(w)));
+}
+#endif
 #else
 OCTET_INLINE void FmaBroadcast(V512F& acc, V512F a, const uint8_t* x) {
   float value;
@@ -69,6 +80,11 @@ OCTET_INLINE void VpdpbusdMemory(V512& acc, V512 a, const uint8_t* w) {
 OCTET_INLINE void VpdpwssdMemory(V512& acc, V512 a, const uint8_t* w) {
   Vpdpwssd(acc, a, _mm512_loadu_si512(w));
 }
+#ifdef OCTET_AVX512BF16
+OCTET_INLINE void Vdpbf16psMemory(V512F& acc, V512 a, const uint8_t* w) {
+  Vdpbf16ps(acc, a, _mm512_loadu_si512(w));
+}
+#endif
 #endif
 
 struct Vec {
@@ -80,6 +96,31 @@ struct Vec {
   static OCTET_INLINE F32 LoadF32(const float* p) { return _mm512_loadu_ps(p); }
   static OCTET_INLINE I32 LoadI32(const int32_t* p) { return _mm512_loadu_si512(p); }
   static OCTET_INLINE void StoreF32(float* p, F32 v) { _mm512_storeu_ps(p, v); }
+  // Two floats stand in a dword as bfloat16; kOdd is the upper one.
+  template <int kOdd>
+  static OCTET_INLINE F32 HalfOf(V512 pairs) {
+    return _mm512_castsi512_ps(
+        kOdd ? _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000)))
+             : _mm512_slli_epi32(pairs, 16));
+  }
+  static OCTET_INLINE F32 LoadBf16(const uint8_t* p) {
+    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(LoadV256(p)), 16));
+  }
+#ifdef OCTET_AVX512BF16
+  // Numbers below 2^-126 become 0.
+  static OCTET_INLINE void StoreBf16(uint8_t* p, F32 v) { StoreV256(p, Vcvtneps2bf16(v)); }
+#else
+  // Rounded to nearest even; NaNs become quiet ones.
+  static OCTET_INLINE void StoreBf16(uint8_t* p, F32 v) {
+    const V512 bits = _mm512_castps_si512(v);
+    const V512 odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
+    const V512 rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
+    const V512 quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
+    const V512 words =
+        _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
+    StoreV256(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+  }
+#endif
   static OCTET_INLINE I32 WidenU8(const uint8_t* p) { return _mm512_cvtepu8_epi32(LoadV128(p)); }
   static OCTET_INLINE F32 ToFloat(I32 v) { return _mm512_cvtepi32_ps(v); }
   static OCTET_INLINE I32 Round(F32 v) { return _mm512_cvtps_epi32(v); }
@@ -125,6 +166,13 @@ struct Vec {
   // 9 tiles of 128 channels: 34.7 us, direct 27.5 us; 16 of 256: 202 and 216 us. 64 tiles of 16
   // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us.
   static constexpr WinogradLimit kWinogradLimit = {16, 32};
+#ifdef OCTET_AVX512BF16
+  // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: see
+  // kernels/README.md for the count of operations.
+  static constexpr WinogradLimit kBf16WinogradLimit = {16, 64};
+#else
+  static constexpr WinogradLimit kBf16WinogradLimit = {0, 0};  // As floats.
+#endif
   static constexpr bool kFusedWinograd = true;
   static OCTET_INLINE F32 MulAddF32(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
   // 32 lanes of 16 bits.
@@ -274,6 +322,40 @@ struct Vec {
   static constexpr int kFloatMaxPanels = 2;
   static constexpr int FloatMaxPixels(int) { return 9; }
 
+  // One of the two elements of depth in each dword of weights and of input.
+  template <int kOdd>
+  struct MacBf16 : MacF32 {
+    static constexpr bool kMemoryOperand = false;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
+      return HalfOf<kOdd>(_mm512_loadu_si512(w));
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) {
+      return HalfOf<kOdd>(MacU8::LoadInput(p));
+    }
+  };
+#ifdef OCTET_AVX512BF16
+  // Both at once. Lines are as those of u8, and so are the tiles.
+  struct MacBf16Pair : MacF32 {
+    using Weights = V512;
+    using Input = V512;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return _mm512_loadu_si512(w); }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return MacU8::LoadInput(p); }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) { Vdpbf16ps(acc, a, w); }
+    static OCTET_INLINE void MulAddMemory(Acc& acc, Input a, const uint8_t* w) {
+      Vdpbf16psMemory(acc, a, w);
+    }
+  };
+  template <int MR, int NR>
+  using Bf16Tile = Tile<MacBf16Pair, MR, NR>;
+  static constexpr int kBf16MaxPanels = kIntMaxPanels;
+  static constexpr int Bf16MaxPixels(int panels) { return IntMaxPixels(panels); }
+#else
+  template <int MR, int NR>
+  using Bf16Tile = PairTile<MacBf16<0>, MacBf16<1>, MR, NR>;
+  static constexpr int kBf16MaxPanels = kFloatMaxPanels;
+  static constexpr int Bf16MaxPixels(int panels) { return FloatMaxPixels(panels); }
+#endif
+
   // Depthwise: lanes are channels of input and weights alike.
   struct DepthwiseU8 : MacU8 {
     static constexpr int kWeightBytes = 1;
@@ -295,6 +377,11 @@ struct Vec {
   struct DepthwiseF16 : MacF16 {
     static constexpr int kWeightBytes = 2;
     static OCTET_INLINE Input LoadInput(const uint8_t* p) { return _mm512_loadu_ps(p); }
+  };
+  struct DepthwiseBf16 : DepthwiseF32 {
+    static constexpr int kWeightBytes = 2;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return LoadBf16(w); }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return LoadBf16(p); }
   };
 
   // Grouped: loads under a mask put a quarter's inputs into its lanes.
@@ -334,6 +421,24 @@ struct Vec {
   };
   using GroupF32 = GroupFloat<MacF32>;
   using GroupF16 = GroupFloat<MacF16>;
+#ifdef OCTET_AVX512BF16
+  // As bytes, four at a time.
+  struct GroupBf16 : MacBf16Pair {
+    static constexpr int kPixels = GroupU8::kPixels;
+    using Inputs = V512;
+    template <bool kHalves>
+    static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
+      return GroupU8::LoadInputs<kHalves>(p, from);
+    }
+    static constexpr int kFours = 2;
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
+      return LoadInputs<false>(p + 4 * kLine, {0, 8, 16, 24});
+    }
+  };
+#else
+  using GroupBf16 = PairGroup<GroupFloat<MacBf16<0> >, GroupFloat<MacBf16<1> > >;
+#endif
 };
 
 }  // namespace

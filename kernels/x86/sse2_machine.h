@@ -17,7 +17,7 @@ struct Machine {
   using Arch = xsimd::sse2;
   using BatchF = xsimd::batch<float, Arch>;
   using BatchI = xsimd::batch<int32_t, Arch>;
-  static constexpr int kIntPixels = 2, kFloatPixels = 2;
+  static constexpr int kIntPixels = 2, kFloatPixels = 2, kBf16Pixels = 2;
   static constexpr bool kSignedInput = false, kWideFloat = false;
 
   static OCTET_INLINE __m128i Load(const void* p) {
@@ -57,6 +57,29 @@ struct Machine {
     const __m128i special = _mm_cmpgt_epi32(rest, _mm_set1_epi32(0x0f7fffff));
     const __m128i exponent = _mm_and_si128(special, _mm_set1_epi32(0x7f800000));
     return _mm_or_ps(scaled, _mm_castsi128_ps(_mm_or_si128(sign, exponent)));
+  }
+  static OCTET_INLINE void LoadBf16(const uint8_t* p, BatchF (&out)[4]) {
+    const __m128i zero = _mm_setzero_si128(), low = Load(p), high = Load(p + 16);
+    out[0] = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, low));
+    out[1] = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, low));
+    out[2] = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, high));
+    out[3] = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, high));
+  }
+  // The upper half, rounded to nearest even, with its sign; NaNs become quiet ones.
+  static OCTET_INLINE __m128i RoundToBf16(__m128 v) {
+    const __m128i bits = _mm_castps_si128(v);
+    const __m128i odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
+    const __m128i rounded = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), odd);
+    const __m128i quiet = _mm_or_si128(bits, _mm_set1_epi32(0x400000));
+    const __m128i nan = _mm_castps_si128(_mm_cmpunord_ps(v, v));
+    return _mm_srai_epi32(_mm_or_si128(_mm_and_si128(nan, quiet), _mm_andnot_si128(nan, rounded)),
+                          16);
+  }
+  static OCTET_INLINE void StoreBf16(const BatchF (&v)[4], uint8_t* out) {
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
+                     _mm_packs_epi32(RoundToBf16(v[0]), RoundToBf16(v[1])));
+    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + 16),
+                     _mm_packs_epi32(RoundToBf16(v[2]), RoundToBf16(v[3])));
   }
   // acc + a*b where a is in [0, 2^15) and b in [-2^15, 2^15).
   static OCTET_INLINE BatchI MulAddSmall(BatchI acc, BatchI a, BatchI b) {

@@ -16,6 +16,10 @@ inline TensorId FloatTensor(Graph* g, const Shape& shape) {
   return g->AddActivation("t" + std::to_string(g->tensors.size()), DType::kF32, shape);
 }
 
+inline TensorId Bf16Tensor(Graph* g, const Shape& shape) {
+  return g->AddActivation("t" + std::to_string(g->tensors.size()), DType::kBF16, shape);
+}
+
 inline TensorId ByteTensor(Graph* g, const Shape& shape, float scale, int zero_point) {
   const TensorId id = g->AddActivation("t" + std::to_string(g->tensors.size()), DType::kU8, shape);
   g->tensor(id).quantization = {scale, zero_point};

@@ -363,7 +363,7 @@ std::vector<RunMode> ChooseModes(Choices* choices, const Graph& graph,
   constexpr int64_t kSlowCost = 300'000;  // Emulated, a graph of that much takes 10 ms.
   std::vector<std::string> fast, slow;
   for (const std::string& isa : isas) {
-    (isa == "reference" || isa == "emulated512" ? slow : fast).push_back(isa);
+    (isa == "reference" || isa.starts_with("emulated") ? slow : fast).push_back(isa);
   }
   const auto several = [&](const std::string& isa, bool winograd) {
     RunMode mode{isa, choices->Int(1, 3), choices->Int(1, kMaxImages), 1, winograd};
@@ -417,6 +417,9 @@ std::string NodePrecision(const Graph& g, const Node& n) {
     };
     return StrCat(x.dtype == y.dtype ? "i16" : StrCat(type(x.dtype), " to ", type(y.dtype)),
                   rounding);
+  }
+  if (x.dtype == DType::kBF16 || y.dtype == DType::kBF16) {
+    return x.dtype == y.dtype ? "bf16" : x.dtype == DType::kBF16 ? "bf16 to f32" : "f32 to bf16";
   }
   if (n.type == OpType::kConv2d || n.type == OpType::kDense) {
     const DType w = g.tensor(n.inputs[kInputWeights]).dtype;

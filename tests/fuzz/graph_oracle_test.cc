@@ -47,8 +47,9 @@ void Print(const char* title, const std::map<std::string, int64_t>& counts) {
 /// Rows are operators, columns precisions.
 void PrintNodes(const std::map<std::string, int64_t>& counts) {
   constexpr const char* kPrecisions[] = {
-      "fp32",      "fp16",      "f32",       "hybrid",           "int8", "int8 tflite", "u8",
-      "u8 tflite", "u8 to f32", "f32 to u8", "f32 to u8 tflite", "i16",  "i16 to f32"};
+      "fp32",        "fp16",       "f32",       "hybrid",           "int8", "int8 tflite", "u8",
+      "u8 tflite",   "u8 to f32",  "f32 to u8", "f32 to u8 tflite", "i16",  "i16 to f32",  "bf16",
+      "bf16 to f32", "f32 to bf16"};
   std::printf("%-20s", "operators");
   for (const char* p : kPrecisions)
     std::printf(" %*s", std::max(6, static_cast<int>(std::string(p).size())), p);
@@ -177,7 +178,7 @@ void ExpectKernels(const Coverage& c, const std::string& isa) {
   // What is emulated runs small graphs alone, of which few have a Winograd layer, and which of them
   // depends on how many sets this processor has.
   for (const std::string& name : names) {
-    const bool rare = isa == "emulated512" && name.starts_with("winograd");
+    const bool rare = isa.starts_with("emulated") && name.starts_with("winograd");
     ExpectAtLeast(c.kernels, isa + " " + name, rare ? 1 : 3);
   }
   for (const char* other :
@@ -308,10 +309,63 @@ TEST(GraphOracle, RandomInt16Graphs) {
           "quantize_i16", "dequantize_i16", "requantize_u8_i16", "requantize_i16_u8"}) {
       ExpectAtLeast(coverage.kernels, isa + " " + name, 3);
     }
-    // The emulated set computes few of the large graphs.
-    if ((*table)->winograd_i16_i16 == nullptr || isa == "emulated512") continue;
+    // The emulated sets compute few of the large graphs.
+    if ((*table)->winograd_i16_i16 == nullptr || isa.starts_with("emulated")) continue;
     ExpectAtLeast(coverage.kernels, isa + " winograd_i16_i16", 3);
     ExpectAtLeast(coverage.kernels, isa + " winograd_i16_f32", 3);
+  }
+}
+
+/// The same in bfloat16.
+TEST(GraphOracle, RandomBf16Graphs) {
+  Coverage coverage;
+  const auto make = [](SeededChoices* choices) -> std::optional<Graph> {
+    Graph graph = GenerateGraph(choices);
+    if (!ToBf16(&graph)) return std::nullopt;
+    return graph;
+  };
+  if (!CheckRandomGraphs(make, &coverage)) return;
+  for (const char* node : {"conv2d bf16",
+                           "conv2d bf16 to f32",
+                           "dense bf16",
+                           "dense bf16 to f32",
+                           "max_pool bf16",
+                           "average_pool bf16",
+                           "global_average_pool bf16",
+                           "global_average_pool bf16 to f32",
+                           "add bf16",
+                           "mul bf16",
+                           "scale_shift bf16",
+                           "relu bf16",
+                           "relu6 bf16",
+                           "clip bf16",
+                           "pad bf16",
+                           "slice bf16",
+                           "concat bf16",
+                           "reshape bf16",
+                           "softmax bf16",
+                           "softmax bf16 to f32",
+                           "sigmoid bf16",
+                           "quantize f32 to bf16",
+                           "dequantize bf16 to f32"}) {
+    ExpectAtLeast(coverage.nodes, node, 20);
+  }
+  for (const std::string& isa : OracleIsas()) {
+    const auto table = kernels::SelectTable(isa);
+    ASSERT_TRUE(table.ok()) << table.status().message();
+    for (const char* name :
+         {"conv_bf16_bf16", "conv_bf16_f32", "depthwise_bf16_bf16", "depthwise_bf16_f32",
+          "max_pool_bf16", "average_pool_bf16", "global_pool_bf16_bf16", "global_pool_bf16_f32",
+          "add_bf16", "mul_bf16", "scale_shift_bf16", "scale_shift_f32_bf16",
+          "scale_shift_bf16_f32"}) {
+      ExpectAtLeast(coverage.kernels, isa + " " + name, 3);
+    }
+    // The emulated sets compute few of the large graphs.
+    if ((*table)->winograd_bf16_bf16 == nullptr || isa.starts_with("emulated") ||
+        (*table)->winograd_bf16.tiles > 0)
+      continue;
+    ExpectAtLeast(coverage.kernels, isa + " winograd_bf16_bf16", 3);
+    ExpectAtLeast(coverage.kernels, isa + " winograd_bf16_f32", 3);
   }
 }
 

@@ -435,12 +435,13 @@ class Shrinker {
                                  old.data.begin() + static_cast<std::ptrdiff_t>(size));
     if (kind < 2) {
       const float f = static_cast<float>(kind);
-      const uint16_t half = FloatToHalf(f);
+      const uint16_t half = old.dtype == DType::kBF16 ? FloatToBf16(f) : FloatToHalf(f);
+      const bool halves = old.dtype == DType::kF16 || old.dtype == DType::kBF16;
       const int64_t whole = kind;  // Little-endian, so that its first bytes are the shorter ones'.
       std::memcpy(value.data(),
-                  old.dtype == DType::kF32   ? static_cast<const void*>(&f)
-                  : old.dtype == DType::kF16 ? static_cast<const void*>(&half)
-                                             : static_cast<const void*>(&whole),
+                  old.dtype == DType::kF32 ? static_cast<const void*>(&f)
+                  : halves                 ? static_cast<const void*>(&half)
+                                           : static_cast<const void*>(&whole),
                   size);
     }
     std::byte* data = nullptr;
@@ -495,7 +496,7 @@ std::string ShapeText(const Shape& shape) {
 }
 
 const char* DTypeText(DType t) {
-  constexpr const char* kNames[] = {"kF32", "kF16", "kU8", "kI8", "kI32", "kI16", "kI64"};
+  constexpr const char* kNames[] = {"kF32", "kF16", "kU8", "kI8", "kI32", "kI16", "kI64", "kBF16"};
   static_assert(std::size(kNames) == kNumDTypes);
   return kNames[static_cast<int>(t)];
 }
@@ -515,6 +516,7 @@ std::string ValuesText(const Tensor& t) {
     case DType::kF32:
       return list("float", t.values<float>(), FloatText);
     case DType::kF16:
+    case DType::kBF16:
       return list("uint16_t", t.values<uint16_t>(), [](int v) { return std::to_string(v); });
     case DType::kI64:
       return list("int64_t", t.values<int64_t>(), [](int64_t v) { return std::to_string(v); });
@@ -588,6 +590,7 @@ std::string TensorDefinition(const Graph& g, TensorId id) {
                       ValuesText(t), ");\n");
   }
   if (t.dtype == DType::kF32) return s + StrCat("FloatTensor(&g, ", ShapeText(t.shape), ");\n");
+  if (t.dtype == DType::kBF16) return s + StrCat("Bf16Tensor(&g, ", ShapeText(t.shape), ");\n");
   if (t.dtype == DType::kI16) {
     return s + StrCat("Int16Tensor(&g, ", ShapeText(t.shape), ", ", FloatText(t.quantization.scale),
                       ");\n");
@@ -607,7 +610,7 @@ std::string ToCode(const GraphCase& c, const std::string& comment) {
   Unpack(&g);
   std::string s = StrCat("  // ", comment, "\n  Graph g;\n  Node* n = nullptr;\n");
   if (g.metadata.precision != Precision::kFp32) {
-    constexpr const char* kNames[] = {"kFp32", "kFp16", "kHybrid", "kInt8", "kInt16x8"};
+    constexpr const char* kNames[] = {"kFp32", "kFp16", "kHybrid", "kInt8", "kInt16x8", "kBf16"};
     static_assert(std::size(kNames) == kNumPrecisions);
     s += StrCat("  g.metadata.precision = Precision::",
                 kNames[static_cast<int>(g.metadata.precision)], ";\n");

@@ -1,7 +1,7 @@
 // Every convolution kernel of every instruction set against the reference: integers bit for bit,
-// floats within 2*k*eps*sum|a*b|. All buffers end at a guard page, with no slack: what the layout
-// stores is all that may be touched. Whole output buffers are compared, so a byte written outside
-// the range of a call is found as well.
+// floats within 2*k*eps*sum|a*b|; a result of bfloat16 is such a float's, rounded. All buffers end
+// at a guard page, with no slack: what the layout stores is all that may be touched. Whole output
+// buffers are compared, so a byte written outside the range of a call is found as well.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -27,9 +27,9 @@ namespace {
 
 using octet::testing::GuardedBuffer;
 
-enum class Kind { kU8U8, kU8F32, kF32, kF16, kI16I16, kI16F32 };
-constexpr Kind kKinds[] = {Kind::kU8U8, Kind::kU8F32,  Kind::kF32,
-                           Kind::kF16,  Kind::kI16I16, Kind::kI16F32};
+enum class Kind { kU8U8, kU8F32, kF32, kF16, kI16I16, kI16F32, kBf16, kBf16F32 };
+constexpr Kind kKinds[] = {Kind::kU8U8,   Kind::kU8F32,  Kind::kF32,  Kind::kF16,
+                           Kind::kI16I16, Kind::kI16F32, Kind::kBf16, Kind::kBf16F32};
 const char* KindName(Kind kind) {
   switch (kind) {
     case Kind::kU8U8:
@@ -44,15 +44,44 @@ const char* KindName(Kind kind) {
       return "i16_i16";
     case Kind::kI16F32:
       return "i16_f32";
+    case Kind::kBf16:
+      return "bf16_bf16";
+    case Kind::kBf16F32:
+      return "bf16_f32";
   }
   return "?";
 }
-bool IsInteger(Kind kind) { return kind != Kind::kF32 && kind != Kind::kF16; }
+bool IsBf16(Kind kind) { return kind == Kind::kBf16 || kind == Kind::kBf16F32; }
+bool IsInteger(Kind kind) { return kind != Kind::kF32 && kind != Kind::kF16 && !IsBf16(kind); }
+DType WeightType(Kind kind) {
+  if (IsInteger(kind)) return DType::kI8;
+  return kind == Kind::kF16 ? DType::kF16 : IsBf16(kind) ? DType::kBF16 : DType::kF32;
+}
 int InputPlanes(Kind kind) { return kind == Kind::kI16I16 || kind == Kind::kI16F32 ? 2 : 1; }
 int OutputPlanes(Kind kind) { return kind == Kind::kI16I16 ? 2 : 1; }
-int InputBytes(Kind kind) { return IsInteger(kind) ? 1 : 4; }
-int WeightBytes(Kind kind) { return IsInteger(kind) ? 1 : kind == Kind::kF16 ? 2 : 4; }
-int OutputBytes(Kind kind) { return kind == Kind::kU8U8 || kind == Kind::kI16I16 ? 1 : 4; }
+int InputBytes(Kind kind) { return IsInteger(kind) ? 1 : IsBf16(kind) ? 2 : 4; }
+int WeightBytes(Kind kind) { return static_cast<int>(DTypeSize(WeightType(kind))); }
+int OutputBytes(Kind kind) {
+  return kind == Kind::kU8U8 || kind == Kind::kI16I16 ? 1 : kind == Kind::kBf16 ? 2 : 4;
+}
+
+// Floats of a buffer, or bfloat16 of one of 2 bytes an element.
+float FloatAt(const GuardedBuffer& buffer, size_t i, int bytes) {
+  if (bytes == 2) return Bf16ToFloat(reinterpret_cast<const uint16_t*>(buffer.data())[i]);
+  return reinterpret_cast<const float*>(buffer.data())[i];
+}
+void SetFloat(GuardedBuffer* buffer, size_t i, int bytes, float value) {
+  if (bytes == 2) {
+    buffer->as<uint16_t>()[i] = FloatToBf16(value);
+  } else {
+    buffer->as<float>()[i] = value;
+  }
+}
+// The absolute values of the elements.
+void MakePositive(const GuardedBuffer& from, int bytes, GuardedBuffer* to) {
+  for (size_t i = 0; i < from.size() / static_cast<size_t>(bytes); ++i)
+    SetFloat(to, i, bytes, std::fabs(FloatAt(from, i, bytes)));
+}
 
 // What the activations and weights are filled with.
 // kRelu: few activations are 128 or more, few weights large, and a pixel here and there is an
@@ -125,7 +154,7 @@ class Problem {
     shape_.panels = (c.oc + 15) / 16;
     shape_.taps = row ? c.kernel : c.kernel * c.kernel;
     shape_.depth = c.layout == Layout::kDepthwise ? 1 : row ? c.kernel * c.ic : c.ic / c.groups;
-    shape_.padded_depth = grouped() ? (shape_.depth + 3) / 4 * 4 : shape_.depth;
+    shape_.padded_depth = RoundUp(shape_.depth, GroupOf(WeightType(kind), c.layout));
     MakeInput(&random);
     MakeWeights(&random);
     MakeEpilogue(&random);
@@ -164,6 +193,10 @@ class Problem {
         return depthwise ? table.depthwise_i16_i16 : table.conv_i16_i16;
       case Kind::kI16F32:
         return depthwise ? table.depthwise_i16_f32 : table.conv_i16_f32;
+      case Kind::kBf16:
+        return depthwise ? table.depthwise_bf16_bf16 : table.conv_bf16_bf16;
+      case Kind::kBf16F32:
+        return depthwise ? table.depthwise_bf16_f32 : table.conv_bf16_f32;
     }
     return nullptr;
   }
@@ -213,8 +246,24 @@ class Problem {
         return table.winograd_i16_i16;
       case Kind::kI16F32:
         return table.winograd_i16_f32;
+      case Kind::kBf16:
+        return table.winograd_bf16_bf16;
+      case Kind::kBf16F32:
+        return table.winograd_bf16_f32;
     }
     return nullptr;
+  }
+
+  /// Of kBf16: the same layer with outputs of float, and the same residual.
+  Problem WithFloats() const {
+    Problem floats(case_, Kind::kBf16F32);
+    std::memcpy(floats.input_->data(), input_->data(), input_->size());
+    std::memcpy(floats.weights_->data(), weights_->data(), weights_->size());
+    std::memcpy(floats.float_bias_->data(), float_bias_->data(), float_bias_->size());
+    for (size_t i = 0; i < residual_->size() / 2; ++i)
+      floats.residual_->as<float>()[i] = FloatAt(*residual_, i, 2);
+    floats.ranges_ = ranges_;
+    return floats;
   }
 
   // As Run, by Winograd's algorithm, in three calls.
@@ -243,19 +292,14 @@ class Problem {
   std::unique_ptr<GuardedBuffer> Magnitudes() const {
     GuardedBuffer input(input_->size()), weights(weights_->size()), bias(float_bias_->size());
     GuardedBuffer residual(residual_->size());
-    for (size_t i = 0; i < input.size() / 4; ++i)
-      input.as<float>()[i] = std::fabs(input_->as<float>()[i]);
-    for (size_t i = 0; i < bias.size() / 4; ++i)
-      bias.as<float>()[i] = std::fabs(float_bias_->as<float>()[i]);
-    for (size_t i = 0; i < residual.size() / 4; ++i) {
-      residual.as<float>()[i] = std::fabs(residual_->as<float>()[i]);
-    }
-    for (size_t i = 0; i < weights.size() / WeightBytes(kind_); ++i) {
-      if (kind_ == Kind::kF16) {
+    MakePositive(*input_, InputBytes(kind_), &input);
+    MakePositive(*float_bias_, 4, &bias);
+    MakePositive(*residual_, OutputBytes(kind_), &residual);
+    if (kind_ == Kind::kF16) {
+      for (size_t i = 0; i < weights.size() / 2; ++i)
         weights.as<uint16_t>()[i] = weights_->as<uint16_t>()[i] & 0x7fff;
-      } else {
-        weights.as<float>()[i] = std::fabs(weights_->as<float>()[i]);
-      }
+    } else {
+      MakePositive(*weights_, WeightBytes(kind_), &weights);
     }
     auto output = std::make_unique<GuardedBuffer>(out_size_);
     std::memset(output->data(), 0x5a, out_size_);
@@ -276,7 +320,7 @@ class Problem {
   int64_t reduction() const { return shape_.taps * shape_.depth; }
 
  private:
-  bool grouped() const { return IsInteger(kind_) && case_.layout != Layout::kDepthwise; }
+  int group() const { return GroupOf(WeightType(kind_), case_.layout); }
 
   /// With its halo. It ends with the last byte that the layout says is read.
   void MakeInput(Random* random) {
@@ -303,7 +347,7 @@ class Problem {
     }
     for (int64_t i = 0; i < static_cast<int64_t>(input_->size()) / bytes; ++i) {
       if (!IsInteger(kind_)) {
-        input_->as<float>()[i] = random->Float();
+        SetFloat(input_.get(), static_cast<size_t>(i), bytes, random->Float());
       } else if (c.fill == Fill::kExtreme) {
         input_->data()[i] =
             static_cast<uint8_t>(random->Int(0, 15) == 0 ? random->Int(0, 255) : 255);
@@ -333,7 +377,7 @@ class Problem {
     for (int oc = 0; oc < c.oc; ++oc) {
       for (int64_t tap = 0; tap < shape_.taps; ++tap) {
         for (int64_t d = 0; d < shape_.depth; ++d) {
-          const int64_t at = shape_.Index(oc, tap, d, grouped());
+          const int64_t at = shape_.Index(oc, tap, d, group());
           if (IsInteger(kind_)) {
             const int sign = oc % 3 == 0 ? 1 : oc % 3 == 1 ? -1 : random->Int(0, 1) * 2 - 1;
             const int value = c.fill == Fill::kExtreme ? sign * 127
@@ -345,7 +389,7 @@ class Problem {
           } else if (kind_ == Kind::kF16) {
             weights_->as<uint16_t>()[at] = FloatToHalf(random->Float());
           } else {
-            weights_->as<float>()[at] = random->Float();
+            SetFloat(weights_.get(), static_cast<size_t>(at), WeightBytes(kind_), random->Float());
           }
         }
       }
@@ -406,7 +450,7 @@ class Problem {
     for (int64_t i = 0; i < panels * 16; ++i) {
       int32_t sum = 0;
       for (int64_t j = 0; j < shape_.panel_elements(); ++j) {
-        const int64_t lane = grouped() ? j / 4 % 16 : j % 16;
+        const int64_t lane = j / group() % 16;
         if (lane == i % 16 && IsInteger(kind_))
           sum += weights_->as<int8_t>()[i / 16 * shape_.panel_elements() + j];
       }
@@ -452,7 +496,7 @@ class Problem {
       if (bytes == 1) {
         residual_->data()[i] = static_cast<uint8_t>(random->Int(0, 255));
       } else {
-        residual_->as<float>()[i] = random->Float();
+        SetFloat(residual_.get(), static_cast<size_t>(i), bytes, random->Float());
       }
     }
     args_.out_image_stride = out_image;
@@ -513,6 +557,10 @@ void CheckInteger(const GuardedBuffer& expected, const GuardedBuffer& actual, in
                 << expected.size() / element_bytes;
 }
 
+// A sum of k products of bfloat16, which are exact in float, has k roundings at most, each of half
+// an eps of what is added up by then; vdpbf16ps's, which make 0 of what is below 2^-126, change
+// nothing of that here, as inputs are above. So k + 2 halves with bias and residual bound both
+// precisions, of which factor allows four times as many.
 void CheckFloat(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* magnitude,
                 double factor) {
   for (size_t i = 0; i < expected->size() / 4; ++i) {
@@ -549,15 +597,43 @@ void CheckNorm(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* ma
   EXPECT_LE(std::sqrt(error), 2e-5 * std::sqrt(norm));
 }
 
+// What a kernel stores as bfloat16 is what it would store as floats, rounded once.
+void CheckRounding(const Problem& problem, bool winograd) {
+  const Problem floats = problem.WithFloats();
+  for (const TableInfo& info : AllTables()) {
+    if (!octet::testing::IsTested(info)) continue;
+    const KernelTable* const base = info.table->base;
+    if (base != nullptr && problem.Function(*info.table) == problem.Function(*base)) continue;
+    for (const bool tiles : {false, true}) {
+      if (tiles && (!winograd || problem.WinogradFunction(*info.table) == nullptr)) continue;
+      SCOPED_TRACE(std::string(info.name) + " bf16_bf16" + (tiles ? " Winograd" : ""));
+      const auto rounded = tiles ? problem.RunWinograd(*info.table) : problem.Run(*info.table);
+      const auto exact = tiles ? floats.RunWinograd(*info.table) : floats.Run(*info.table);
+      for (size_t i = 0; i < rounded->size() / 2; ++i) {
+        uint32_t untouched;
+        std::memcpy(&untouched, exact->as<float>() + i, 4);
+        const uint16_t want =
+            untouched == 0x5a5a5a5au ? 0x5a5a : FloatToBf16(exact->as<float>()[i]);
+        ASSERT_EQ(rounded->as<uint16_t>()[i], want) << "element " << i;
+      }
+    }
+  }
+}
+
 void CheckOne(const Case& c) {
   for (const Kind kind : kKinds) {
     if (c.fill == Fill::kRelu && !IsInteger(kind)) continue;
     const Problem problem(c, kind);
+    if (kind == Kind::kBf16) {
+      CheckRounding(problem, c.winograd);
+      continue;
+    }
     const auto expected = problem.Run(kReferenceTable);
     const auto magnitudes = IsInteger(kind) ? nullptr : problem.Magnitudes();
     for (const TableInfo& info : AllTables()) {
       if (!octet::testing::IsTested(info) || info.table == &kReferenceTable) continue;
-      if (!IsInteger(kind) && info.table->base != nullptr) continue;  // Those of its base.
+      const KernelTable* const base = info.table->base;
+      if (base != nullptr && problem.Function(*info.table) == problem.Function(*base)) continue;
       SCOPED_TRACE(std::string(info.name) + " " + KindName(kind));
       const auto actual = problem.Run(*info.table);
       if (c.winograd && problem.WinogradFunction(*info.table) != nullptr) {

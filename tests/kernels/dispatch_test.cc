@@ -64,8 +64,9 @@ TEST(DispatchTest, NamesSelectTables) {
   }
 }
 
-TEST(DispatchTest, ProgramsOfTestsHaveTheEmulatedTable) {
-  EXPECT_EQ(emulated_table, &kEmulated512Table);
+TEST(DispatchTest, ProgramsOfTestsHaveTheEmulatedTables) {
+  EXPECT_EQ(emulated_tables.Emulated512, &kEmulated512Table);
+  EXPECT_EQ(emulated_tables.EmulatedBf16->base, &kEmulated512Table);
 }
 
 /// Shares of a peak are told on every set that runs here, but for the oracles.
@@ -73,7 +74,8 @@ TEST(DispatchTest, EveryInstructionSetHasAPeak) {
   for (const TableInfo& info : AllTables()) {
     if (info.availability != Availability::kNative || info.name == std::string("reference"))
       continue;
-    for (const auto arithmetic : {bench::Arithmetic::kInt8, bench::Arithmetic::kFloat})
+    for (const auto arithmetic :
+         {bench::Arithmetic::kInt8, bench::Arithmetic::kFloat, bench::Arithmetic::kBf16})
       EXPECT_GT(bench::MeasurePeak(info.name, arithmetic).gmacs, 0.0) << info.name;
   }
 }

@@ -15,6 +15,7 @@
 #include <tuple>
 #include <vector>
 
+#include "formats/base/dtype.h"
 #include "kernels/dispatch.h"
 #include "kernels/tables.h"
 #include "tests/kernels/guarded_buffer.h"
@@ -127,6 +128,7 @@ class Plane {
 
   std::string Show(const uint8_t* p) const {
     if (element_ == 1) return std::to_string(*p);
+    if (element_ == 2) return std::to_string(Bf16ToFloat(*reinterpret_cast<const uint16_t*>(p)));
     float v;
     std::memcpy(&v, p, 4);
     return std::to_string(v);
@@ -205,6 +207,9 @@ void CheckPool(PoolFn kernel, PoolFn expected_kernel, const PoolCase& p, int hal
   if constexpr (sizeof(T) == 1) {
     in.FillAll<T>(255);
     in.FillPixels<T>([&] { return random.Byte(); });
+  } else if constexpr (sizeof(T) == 2) {
+    in.FillAll<T>(FloatToBf16(1e30f));
+    in.FillPixels<T>([&] { return FloatToBf16(random.Float()); });
   } else {
     in.FillAll<T>(1e30f);
     in.FillPixels<T>([&] { return random.Float(); });
@@ -238,6 +243,8 @@ TEST_P(OpsTest, MaxPool) {
                            0);
         CheckPool<float>(table_->max_pool_f32, reference_.max_pool_f32, p, halo, padded, false, 0,
                          0);
+        CheckPool<uint16_t>(table_->max_pool_bf16, reference_.max_pool_bf16, p, halo, padded, false,
+                            0, 0);
       }
     }
   }
@@ -302,6 +309,8 @@ TEST_P(OpsTest, AveragePool) {
     for (bool include_pad : {false, true}) {
       CheckPool<float>(table_->average_pool_f32, reference_.average_pool_f32, p, 1, true,
                        include_pad, 0, 0);
+      CheckPool<uint16_t>(table_->average_pool_bf16, reference_.average_pool_bf16, p, 1, true,
+                          include_pad, 0, 0);
       for (int in_zero : {0, 1, 128, 255}) {
         for (int out_zero : {0, 255, 7}) {
           CheckPool<uint8_t>(table_->average_pool_u8, reference_.average_pool_u8, p, 0,
@@ -403,12 +412,15 @@ TEST_P(OpsTest, GlobalPool) {
                        << h << "x" << w << "x" << c << " zero " << zero << " fill " << fill);
           const int batch = 3;
           Random random(static_cast<uint64_t>(c));
-          Plane u8({batch, h, w, c, 1, padded}, 1), f32({batch, h, w, c, 1, padded}, 4);
+          Plane u8({batch, h, w, c, 1, padded}, 1), f32({batch, h, w, c, 1, padded}, 4),
+              bf16({batch, h, w, c, 1, padded}, 2);
           u8.FillAll<uint8_t>(255);
           f32.FillAll<float>(kNan);
           u8.FillPixels<uint8_t>(
               [&] { return fill < 0 ? random.Byte() : static_cast<uint8_t>(fill); });
           f32.FillPixels<float>([&] { return random.Float(); });
+          bf16.FillAll<uint16_t>(FloatToBf16(kNan));
+          bf16.FillPixels<uint16_t>([&] { return FloatToBf16(random.Float()); });
           const Geometry og{batch, 1, 1, c, 0, padded};
           const auto check = [&](GlobalPoolFn kernel, GlobalPoolFn expected_kernel, const Plane& in,
                                  int element) {
@@ -429,6 +441,8 @@ TEST_P(OpsTest, GlobalPool) {
           check(table_->global_pool_u8_u8, reference_.global_pool_u8_u8, u8, 1);
           check(table_->global_pool_u8_f32, reference_.global_pool_u8_f32, u8, 4);
           check(table_->global_pool_f32, reference_.global_pool_f32, f32, 4);
+          check(table_->global_pool_bf16_bf16, reference_.global_pool_bf16_bf16, bf16, 2);
+          check(table_->global_pool_bf16_f32, reference_.global_pool_bf16_f32, bf16, 4);
         }
       }
     }
@@ -838,6 +852,108 @@ TEST_P(OpsTest, FloatArithmetic) {
         }
       }
     }
+  }
+}
+
+// Numbers of `element` bytes equal in every bit; NaNs are NaNs, whose bits are the processor's
+// business.
+void ExpectSameFloats(const Plane& out, const Plane& want, int element, int c) {
+  for (int row = 0; row < out.rows(); ++row) {
+    for (int x = 0; x < out.view.w; ++x) {
+      const uint8_t* const p = out.view.pixel(row / out.view.h, row % out.view.h, x);
+      const uint8_t* const q = want.view.pixel(row / out.view.h, row % out.view.h, x);
+      for (int i = 0; i < c; ++i) {
+        const auto number = [&](const uint8_t* from) {
+          if (element == 2) return Bf16ToFloat(reinterpret_cast<const uint16_t*>(from)[i]);
+          return reinterpret_cast<const float*>(from)[i];
+        };
+        ASSERT_EQ(std::isnan(number(p)), std::isnan(number(q))) << number(p);
+        if (std::isnan(number(q))) continue;
+        ASSERT_EQ(std::memcmp(p + i * element, q + i * element, static_cast<size_t>(element)), 0)
+            << number(p) << ", expected " << number(q);
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, Bf16Arithmetic) {
+  for (int c : {1, 3, 16, 17, 64, 100}) {
+    for (bool padded : {true, false}) {
+      const Geometry g{2, 3, 5, c, 1, padded};
+      Plane a(g, 2), b(g, 2), f32(g, 4);
+      Random random(static_cast<uint64_t>(c));
+      int next = 0;
+      const float special[] = {0.0f, -0.0f, kInf, -kInf, kNan, 1e-39f, 3e38f};
+      const auto number = [&] {
+        return ++next % 11 == 0 ? special[next / 11 % 7] : random.Float();
+      };
+      a.FillPixels<uint16_t>([&] { return FloatToBf16(number()); });
+      b.FillPixels<uint16_t>([&] { return FloatToBf16(number()); });
+      f32.FillPixels<float>(number);
+      std::vector<float> scale, shift;
+      for (int i = 0; i < a.stored(); ++i) {
+        scale.push_back(random.Float());
+        shift.push_back(random.Float());
+      }
+      for (const auto& limits :
+           {std::pair<float, float>{-kInf, kInf}, {0.0f, kInf}, {0.0f, 6.0f}}) {
+        EltwiseArgs args;
+        args.b = b.view;
+        args.batch = g.batch;
+        args.count = c;
+        args.low = limits.first, args.high = limits.second;
+        const auto check = [&](EltwiseFn kernel, EltwiseFn expected, const Plane& in, int element) {
+          SCOPED_TRACE(::testing::Message() << "c " << c << " low " << args.low);
+          Plane out(g, element), want(g, element);
+          EltwiseArgs run = args;
+          run.a = in.view;
+          run.output = want.view;
+          expected(run, 0, want.rows());
+          run.output = out.view;
+          kernel(run, 0, out.rows());
+          ExpectSameFloats(out, want, element, c);
+        };
+        check(table_->add_bf16, reference_.add_bf16, a, 2);
+        check(table_->mul_bf16, reference_.mul_bf16, a, 2);
+        for (bool channels : {false, true}) {
+          if (channels) args.scale = scale.data(), args.shift = shift.data();
+          check(table_->scale_shift_bf16, reference_.scale_shift_bf16, a, 2);
+          check(table_->scale_shift_bf16_f32, reference_.scale_shift_bf16_f32, a, 4);
+          check(table_->scale_shift_f32_bf16, reference_.scale_shift_f32_bf16, f32, 2);
+        }
+      }
+    }
+  }
+}
+
+TEST_P(OpsTest, Bf16OfEveryNumber) {
+  // Without the reference: all of them widened, and all floats at and around limits between two.
+  const Geometry g{1, 256, 16, 16, 0, true};
+  Plane halves(g, 2), floats(g, 4), rounded(g, 2), want(g, 2), exact(g, 4);
+  EltwiseArgs args;
+  args.count = 16;
+  args.low = -kInf, args.high = kInf;
+  uint32_t next = 0;
+  halves.FillPixels<uint16_t>([&] { return static_cast<uint16_t>(next++); });
+  next = 0;
+  exact.FillPixels<float>([&] { return Bf16ToFloat(static_cast<uint16_t>(next++)); });
+  args.a = halves.view, args.output = floats.view;
+  table_->scale_shift_bf16_f32(args, 0, 256);
+  ExpectSameFloats(floats, exact, 4, 16);
+  for (uint32_t below : {0u, 1u, 0x7fffu, 0x8000u, 0x8001u, 0xffffu}) {
+    const auto bits = [&](uint32_t upper) {
+      float f;
+      const uint32_t all = upper << 16 | below;
+      std::memcpy(&f, &all, 4);
+      return f;
+    };
+    next = 0;
+    exact.FillPixels<float>([&] { return bits(next++); });
+    next = 0;
+    want.FillPixels<uint16_t>([&] { return FloatToBf16(bits(next++)); });
+    args.a = exact.view, args.output = rounded.view;
+    table_->scale_shift_f32_bf16(args, 0, 256);
+    ExpectSameFloats(rounded, want, 2, 16);
   }
 }
 

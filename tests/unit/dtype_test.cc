@@ -87,6 +87,49 @@ TEST(HalfTest, LargeAndTinyFloats) {
   EXPECT_EQ(FloatToHalf(-std::numeric_limits<float>::denorm_min()), 0x8000);
 }
 
+/// The value of positive bfloat16 bits by definition; 2^128 for infinity.
+double Bf16Value(int bits) {
+  const int exponent = bits >> 7, mantissa = bits & 0x7f;
+  return exponent == 0 ? std::ldexp(mantissa, -133) : std::ldexp(128 + mantissa, exponent - 134);
+}
+
+TEST(Bf16Test, WideningIsExactForEveryFiniteNumber) {
+  for (int bits = 0; bits < 0x7f80; ++bits) {
+    ASSERT_EQ(Bf16ToFloat(static_cast<uint16_t>(bits)), Bf16Value(bits)) << bits;
+    ASSERT_EQ(Bf16ToFloat(static_cast<uint16_t>(bits | 0x8000)), -Bf16Value(bits)) << bits;
+    ASSERT_EQ(std::signbit(Bf16ToFloat(static_cast<uint16_t>(bits | 0x8000))), true) << bits;
+  }
+}
+
+TEST(Bf16Test, InfinityAndNanSurvive) {
+  const float infinity = std::numeric_limits<float>::infinity();
+  EXPECT_EQ(Bf16ToFloat(0x7f80), infinity);
+  EXPECT_EQ(FloatToBf16(infinity), 0x7f80);
+  EXPECT_EQ(FloatToBf16(-infinity), 0xff80);
+  for (uint32_t bits : {0x7f800001u, 0x7f80ffffu, 0x7fc00000u, 0x7fffffffu, 0xff800001u,
+                        0xffffffffu, 0x7fff8000u}) {
+    EXPECT_TRUE(std::isnan(Bf16ToFloat(FloatToBf16(std::bit_cast<float>(bits))))) << bits;
+  }
+}
+
+TEST(Bf16Test, NarrowingRoundsToNearestEvenBetweenAllNeighbours) {
+  for (int bits = 0; bits < 0x7f80; ++bits) {
+    // The upper neighbour of the largest one is 2^128, which no float holds.
+    const auto low = static_cast<float>(Bf16Value(bits));
+    const auto middle = static_cast<float>((Bf16Value(bits) + Bf16Value(bits + 1)) / 2);
+    const int even = bits % 2 == 0 ? bits : bits + 1;
+    for (int sign : {0, 0x8000}) {
+      const float s = sign == 0 ? 1.0f : -1.0f;
+      ASSERT_EQ(FloatToBf16(s * low), bits | sign) << bits;
+      ASSERT_EQ(FloatToBf16(s * std::nextafter(middle, 0.0f)), bits | sign) << bits;
+      ASSERT_EQ(FloatToBf16(s * middle), even | sign) << bits;
+      ASSERT_EQ(FloatToBf16(s * std::nextafter(middle, 3e38f + middle)), (bits + 1) | sign) << bits;
+    }
+  }
+  EXPECT_EQ(FloatToBf16(std::numeric_limits<float>::max()), 0x7f80);
+  EXPECT_EQ(FloatToBf16(-std::numeric_limits<float>::denorm_min()), 0x8000);
+}
+
 TEST(DTypeTest, SizesAndNames) {
   EXPECT_EQ(DTypeSize(DType::kF32), 4u);
   EXPECT_EQ(DTypeSize(DType::kF16), 2u);
@@ -95,6 +138,7 @@ TEST(DTypeTest, SizesAndNames) {
   EXPECT_EQ(DTypeSize(DType::kI32), 4u);
   EXPECT_EQ(DTypeSize(DType::kI16), 2u);
   EXPECT_EQ(DTypeSize(DType::kI64), 8u);
+  EXPECT_EQ(DTypeSize(DType::kBF16), 2u);
   EXPECT_EQ(DTypeSize(static_cast<DType>(kNumDTypes)), 0u);
   EXPECT_STREQ(DTypeName(DType::kU8), "uint8");
   EXPECT_STREQ(DTypeName(static_cast<DType>(kNumDTypes)), "invalid");

@@ -211,14 +211,14 @@ Tensor& AsInt16(Graph* g, const std::string& name) {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr float kNan = std::numeric_limits<float>::quiet_NaN();
 constexpr Precision kF32 = Precision::kFp32, kF16 = Precision::kFp16, kHyb = Precision::kHybrid,
-                    kI8 = Precision::kInt8;
+                    kI8 = Precision::kInt8, kB16 = Precision::kBf16;
 
 // One line a case reads as a table.
 // clang-format off
 const Spoilt kSpoilt[] = {
     // Tensors.
-    {"tensor data type", kF32, [](Graph* g) { g->tensors[0].dtype = static_cast<DType>(7); }, {"'image'", "data type", "found 7"}},
-    {"activation of int32", kF32, [](Graph* g) { FindTensor(g, "stem").dtype = DType::kI32; }, {"'stem'", "int32", "float32, uint8 or int16"}},
+    {"tensor data type", kF32, [](Graph* g) { g->tensors[0].dtype = static_cast<DType>(8); }, {"'image'", "data type", "found 8"}},
+    {"activation of int32", kF32, [](Graph* g) { FindTensor(g, "stem").dtype = DType::kI32; }, {"'stem'", "int32", "float32, bfloat16, uint8 or int16"}},
     {"activation of rank 3", kF32, [](Graph* g) { FindTensor(g, "stem").shape = {1, 6, 100}; }, {"'stem'", "[1,6,100]"}},
     {"batch of 2", kF32, [](Graph* g) { g->tensors[0].shape[0] = 2; }, {"'image'", "[2,11,9,3]"}},
     {"zero dimension", kF32, [](Graph* g) { g->tensors[0].shape[1] = 0; }, {"'image'", "[1,0,9,3]", "1 to"}},
@@ -321,6 +321,22 @@ const Spoilt kSpoilt[] = {
 
     // Data types.
     {"float16 activations", kF16, [](Graph* g) { FindTensor(g, "stem").dtype = DType::kF16; }, {"'stem'", "float16"}},
+    {"bfloat16 input", kB16, [](Graph* g) { g->tensor(g->inputs[0]).dtype = DType::kBF16; }, {"input 0", "found bfloat16 in 'image'"}},
+    {"bfloat16 output", kB16, [](Graph* g) { FindTensor(g, "more probabilities").dtype = DType::kBF16; }, {"output 1", "found bfloat16 in 'more probabilities'"}},
+    {"scale on bfloat16", kB16, [](Graph* g) { FindTensor(g, "stem").quantization.scale = 1; }, {"'stem'", "quantization of a bfloat16"}},
+    {"float weights under bfloat16", kB16, [](Graph* g) {
+       const Graph f = SampleGraph(Precision::kFp32);
+       g->tensor(FindNode(g, "stem").inputs[1]) = f.tensor(f.nodes[0].inputs[1]);
+     }, {"node 'stem'", "weights: found float32", "expected bfloat16"}},
+    {"bfloat16 weights under floats", kF32, [](Graph* g) {
+       const Graph b = SampleGraph(Precision::kBf16);
+       g->tensor(FindNode(g, "stem").inputs[1]) = b.tensor(b.nodes[1].inputs[1]);
+     }, {"node 'stem'", "weights: found bfloat16, expected float32, float16 or int8 for float32"}},
+    {"float output of a bfloat16 sum", kB16, [](Graph* g) { FindTensor(g, "add").dtype = DType::kF32; }, {"node 'add'", "output: found float32 in 'add', expected bfloat16"}},
+    {"residual of bfloat16 to float", kB16, [](Graph* g) { FindTensor(g, "block").dtype = DType::kF32; }, {"node 'block'", "residual: found bfloat16 in 'stem', expected float32"}},
+    {"quantize of bfloat16", kB16, [](Graph* g) { FindNode(g, "quantize").inputs[0] = FindNode(g, "flatten").output; FindTensor(g, "rounded").shape = {1, 40}; }, {"node 'quantize'", "input: found bfloat16 in 'flatten', expected float32"}},
+    {"dequantize of floats", kB16, [](Graph* g) { FindNode(g, "dequantize").inputs[0] = FindNode(g, "fc").output; }, {"node 'dequantize'", "input: found float32 in 'logits', expected bfloat16, uint8 or int16"}},
+    {"bfloat16 of a float softmax", kB16, [](Graph* g) { FindTensor(g, "log_softmax").dtype = DType::kBF16; }, {"node 'log_softmax'", "output: found bfloat16"}},
     {"int32 weights", kF32, [](Graph* g) { FindTensor(g, "stem.weight").dtype = DType::kI32; }, {"node 'stem'", "weights: found int32"}},
     {"float weights under uint8", kI8, [](Graph* g) {
        const Graph f = SampleGraph(Precision::kFp32);
@@ -366,7 +382,7 @@ const Spoilt kSpoilt[] = {
     {"dequantize to uint8", kI8, [](Graph* g) { FindNode(g, "quantize").type = OpType::kDequantize; }, {"node 'quantize' (dequantize)", "input: found float32"}},
 
     // Metadata.
-    {"precision", kF32, [](Graph* g) { g->metadata.precision = static_cast<Precision>(5); }, {"metadata: precision: found 5", "0 to 4"}},
+    {"precision", kF32, [](Graph* g) { g->metadata.precision = static_cast<Precision>(6); }, {"metadata: precision: found 6", "0 to 5"}},
     {"resize rule", kF32, [](Graph* g) { g->metadata.preprocessing.resize = static_cast<ResizeRule>(5); }, {"metadata: resize rule: found 5"}},
     {"filter", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.filter = static_cast<ResizeFilter>(8); }, {"metadata: resize filter: found 8"}},
     {"filter of another framework", kF32, [](Graph* g) { g->metadata.preprocessing.resampling.filter = ResizeFilter::kArea; }, {"metadata: resampling: found filter area is none of Pillow's"}},

@@ -59,6 +59,10 @@ TEST_P(InterpreterTest, EngineAgrees) {
                 float v;
                 std::memcpy(&v, view.pixel(0, y, x) + c * 4, 4);
                 found = v;
+              } else if (t.dtype == DType::kBF16) {
+                uint16_t v;
+                std::memcpy(&v, view.pixel(0, y, x) + c * 2, 2);
+                found = Bf16ToFloat(v);
               }
               ASSERT_LE(std::fabs(found - expected[i]), errors.empty() ? 0.0 : errors[i])
                   << t.name << " (" << y << "," << x << "," << c << "): found " << found

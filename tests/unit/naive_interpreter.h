@@ -124,6 +124,7 @@ class NaiveInterpreter {
     for (const Node& n : g_.nodes) {
       values_[n.output].assign(static_cast<size_t>(g_.tensor(n.output).shape.num_elements()), 0.0);
       Evaluate(n);
+      if (engine_ && Out(n).dtype == DType::kBF16) RoundToBf16(n);
     }
   }
 
@@ -145,6 +146,8 @@ class NaiveInterpreter {
   static constexpr double kHalfUlp = 0x1p-24;  ///< Of single precision, relative.
   /// Denormal results lose their relative precision.
   static constexpr double kSmallest = 0x1p-148;
+  /// Products and sums of bfloat16 may lose denormals, and so may what is made of them.
+  static constexpr double kSmallestOfBf16 = 0x1p-125;
 
   /// A shape as [h, w, c].
   struct Hwc {
@@ -196,6 +199,21 @@ class NaiveInterpreter {
     if (error == 0.0) return;
     const double wide = error + 4 * kHalfUlp * (std::fabs(v) + error);
     SetError(n, i, std::max(round(v + wide) - q, q - round(v - wide)));
+  }
+
+  /// Whatever a node of bfloat16 gives is rounded once, where it lies near a limit between two
+  /// results to either.
+  void RoundToBf16(const Node& n) {
+    const auto round = [](double v) {
+      return static_cast<double>(Bf16ToFloat(FloatToBf16(static_cast<float>(v))));
+    };
+    Values& values = OutValues(n);
+    for (size_t i = 0; i < values.size(); ++i) {
+      const double v = values[i], error = ErrorOf(n.output, i);
+      values[i] = round(v);
+      if (error > 0.0)
+        SetError(n, i, std::max(round(v + error) - values[i], values[i] - round(v - error)));
+    }
   }
 
   /// One operation in the arithmetic of floating-point tensors.
@@ -261,9 +279,7 @@ class NaiveInterpreter {
       case OpType::kConcat:
         return Concat(n);
       case OpType::kReshape:
-        OutValues(n) = InValues(n);
-        errors_[n.output] = errors_[n.inputs[0]];
-        return;
+        return MoveAll(n);
       case OpType::kSoftmax:
         return Softmax(n);
       case OpType::kClip:
@@ -275,8 +291,10 @@ class NaiveInterpreter {
       case OpType::kLogSoftmax:
         return LogSoftmax(n);
       case OpType::kQuantize:
+        if (!HasCodes(Out(n))) return MoveAll(n);
         return Quantize(n);
       case OpType::kDequantize:
+        if (!HasCodes(In(n))) return MoveAll(n);
         for (size_t i = 0; i < OutValues(n).size(); ++i) {
           const double scale = In(n).quantization.scale;
           Store(n, i, static_cast<float>((InValues(n)[i] - Zero(In(n))) * scale),
@@ -306,6 +324,9 @@ class NaiveInterpreter {
           break;
         case DType::kF16:
           v[i] = HalfToFloat(reinterpret_cast<const uint16_t*>(plain.data())[i]);
+          break;
+        case DType::kBF16:
+          v[i] = Bf16ToFloat(reinterpret_cast<const uint16_t*>(plain.data())[i]);
           break;
         default:
           v[i] = static_cast<int8_t>(plain[i]);
@@ -424,7 +445,8 @@ class NaiveInterpreter {
             const TensorId bias = n.input(kInputBias);
             if (bias != kNoTensor)
               sum.magnitude += std::fabs(g_.tensor(bias).values<float>()[static_cast<size_t>(oc)]);
-            sum.error += kHalfUlp * terms * (sum.magnitude + sum.error) + kSmallest * terms;
+            const double smallest = w.dtype == DType::kBF16 ? kSmallestOfBf16 : kSmallest;
+            sum.error += kHalfUlp * terms * (sum.magnitude + sum.error) + smallest * terms;
             if (!winograd.empty()) sum.error += winograd[static_cast<size_t>(oc)];
           }
           FinishConv(n, source, sum, oc, to.At(y, xx, oc));
@@ -921,6 +943,11 @@ class NaiveInterpreter {
   void Move(const Node& n, int slot, size_t from, size_t to) {
     OutValues(n)[to] = InValues(n, slot)[from];
     SetError(n, to, InError(n, from, slot));
+  }
+
+  void MoveAll(const Node& n) {
+    OutValues(n) = InValues(n);
+    errors_[n.output] = errors_[n.inputs[0]];
   }
 
   void Pad(const Node& n) {

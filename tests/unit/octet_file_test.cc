@@ -184,6 +184,19 @@ TEST(OctetFileTest, CodesThatArePixelsAreAFeature) {
   ExpectSameGraph(graph, file->graph);
 }
 
+TEST(OctetFileTest, Bfloat16IsAFeature) {
+  std::vector<std::byte> bytes = Serialize(SampleGraph(Precision::kBf16));
+  EXPECT_EQ(int{static_cast<uint8_t>(bytes[24])}, 32);
+  bytes[24] = std::byte{0};  // The precision is then beyond what there is.
+  ReadOptions options;
+  options.verify_checksum = false;
+  EXPECT_THAT(ReadCopy(bytes, options).status().message(), HasSubstr("precision"));
+  Graph graph = SampleGraph(Precision::kBf16);
+  graph.metadata.precision = Precision::kFp32;
+  bytes = Serialize(graph);
+  EXPECT_EQ(int{static_cast<uint8_t>(bytes[24])}, 32);
+}
+
 TEST(OctetFileTest, SpecExample) {
   Graph graph;
   const float scale[2] = {1.0f, -2.0f}, shift[2] = {0.5f, 0.0f};
@@ -345,6 +358,7 @@ TEST(OctetFileTest, HeaderErrorsNameTheField) {
   EXPECT_THAT(error(Changed(26, 1), StatusCode::kUnsupported),
               HasSubstr("required features: found bit 16"));
   EXPECT_THAT(error(Changed(24, 8)), HasSubstr("required features: found it without such"));
+  EXPECT_THAT(error(Changed(24, 32)), HasSubstr("required features: found it without such"));
   EXPECT_THAT(error(Changed(24, 16)),
               HasSubstr("codes that are pixels: scale and zero point of the input: found 0.02 and "
                         "114, expected 1 and 0"));

@@ -48,6 +48,10 @@ int64_t Expected(const Case& c, DType dtype, int64_t oc, int64_t y, int64_t x, i
     depth = kw * in;
     d = x * in + i;
   }
+  if (dtype == DType::kBF16) {
+    const int64_t pairs = (depth + 1) / 2;
+    return (((oc / 16 * taps + tap) * pairs + d / 2) * 16 + oc % 16) * 2 + d % 2;
+  }
   if (dtype != DType::kI8) return ((oc / 16 * taps + tap) * depth + d) * 16 + oc % 16;
   const int64_t groups = (depth + 3) / 4;
   return (((oc / 16 * taps + tap) * groups + d / 4) * 16 + oc % 16) * 4 + d % 4;
@@ -55,7 +59,7 @@ int64_t Expected(const Case& c, DType dtype, int64_t oc, int64_t y, int64_t x, i
 
 TEST(PanelTest, EveryElementLiesWhereDocumentedAndTheRestIsZero) {
   for (const Case& c : kCases) {
-    for (DType dtype : {DType::kF32, DType::kF16, DType::kI8}) {
+    for (DType dtype : {DType::kF32, DType::kF16, DType::kBF16, DType::kI8}) {
       SCOPED_TRACE(c.shape.ToString() + " layout " + std::to_string(static_cast<int>(c.layout)) +
                    " " + DTypeName(dtype));
       const auto size = static_cast<int64_t>(DTypeSize(dtype));
@@ -97,6 +101,8 @@ TEST(PanelTest, ConstantBytes) {
   EXPECT_EQ(ConstantBytes({32, 7, 7, 3}, DType::kI8, Layout::kPanelRow), 32 * 7 * 24);
   EXPECT_EQ(ConstantBytes({5, 64}, DType::kI8, Layout::kPanel), 16 * 64);
   EXPECT_EQ(ConstantBytes({5, 64}, DType::kF16, Layout::kPanel), 16 * 64 * 2);
+  EXPECT_EQ(ConstantBytes({64, 7, 7, 3}, DType::kBF16, Layout::kPanelRow), 64 * 7 * 22 * 2);
+  EXPECT_EQ(ConstantBytes({17, 3, 3, 1}, DType::kBF16, Layout::kDepthwise), 32 * 9 * 2);
   EXPECT_EQ(ConstantBytes({17, 3, 3, 1}, DType::kF32, Layout::kDepthwise), 32 * 9 * 4);
   EXPECT_EQ(ConstantBytes({5}, DType::kI32, Layout::kPlain), 20);
   EXPECT_EQ(ConstantBytes({int64_t{1} << 40, int64_t{1} << 40}, DType::kI8, Layout::kPlain), -1);

@@ -104,7 +104,7 @@ OCTET_API void octet_model_destroy(octet_model* model);
 OCTET_API const char* octet_model_name(const octet_model* model);
 OCTET_API const char* octet_model_source(const octet_model* model);
 OCTET_API const char* octet_model_conversion_options(const octet_model* model);
-/* "fp32", "fp16", "hybrid", "int8" or "int16x8". */
+/* "fp32", "fp16", "bf16", "hybrid", "int8" or "int16x8". */
 OCTET_API const char* octet_model_precision(const octet_model* model);
 /* Number of labels, and label `index` (null when out of range). */
 OCTET_API int octet_model_num_labels(const octet_model* model);

@@ -58,7 +58,16 @@ class Span {
 };
 
 /// Element type of a tensor. The numbers are stored in files: never renumber.
-enum class DType : uint8_t { kF32 = 0, kF16 = 1, kU8 = 2, kI8 = 3, kI32 = 4, kI16 = 5, kI64 = 6 };
+enum class DType : uint8_t {
+  kF32 = 0,
+  kF16 = 1,
+  kU8 = 2,
+  kI8 = 3,
+  kI32 = 4,
+  kI16 = 5,
+  kI64 = 6,
+  kBF16 = 7,  ///< The upper half of a float32: bfloat16.
+};
 
 inline constexpr size_t DTypeSize(DType t) {
   switch (t) {
@@ -66,6 +75,7 @@ inline constexpr size_t DTypeSize(DType t) {
     case DType::kI32:
       return 4;
     case DType::kF16:
+    case DType::kBF16:
     case DType::kI16:
       return 2;
     case DType::kU8:
@@ -93,6 +103,8 @@ inline constexpr const char* DTypeName(DType t) {
       return "int16";
     case DType::kI64:
       return "int64";
+    case DType::kBF16:
+      return "bfloat16";
   }
   return "invalid";
 }
@@ -201,7 +213,14 @@ struct ChannelQuantization {
 };
 
 /// Numeric precision of a converted model. Stored in files: never renumber.
-enum class Precision : uint8_t { kFp32 = 0, kFp16 = 1, kHybrid = 2, kInt8 = 3, kInt16x8 = 4 };
+enum class Precision : uint8_t {
+  kFp32 = 0,
+  kFp16 = 1,
+  kHybrid = 2,
+  kInt8 = 3,
+  kInt16x8 = 4,
+  kBf16 = 5
+};
 
 inline constexpr const char* PrecisionName(Precision p) {
   switch (p) {
@@ -215,6 +234,8 @@ inline constexpr const char* PrecisionName(Precision p) {
       return "int8";
     case Precision::kInt16x8:
       return "int16x8";
+    case Precision::kBf16:
+      return "bf16";
   }
   return "invalid";
 }

@@ -33,7 +33,7 @@ class ModelDescription(NamedTuple):
 
     name: str
     precision: str
-    """"fp32", "fp16", "hybrid", "int8" or "int16x8"."""
+    """"fp32", "fp16", "bf16", "hybrid", "int8" or "int16x8"."""
     source: str
     options: str
     """Of the converter, that shaped the file."""
