@@ -355,8 +355,35 @@ struct Vec {
       return HalfOf<kOdd>(MacU8Base::Broadcast(p));
     }
   };
+  // PairTile in assembly, because g++ 12 keeps half of the accumulators in memory: 12 of those, two
+  // registers of weights and one of input are 15.
   template <int MR, int NR>
-  using Bf16Tile = PairTile<MacBf16<0>, MacBf16<1>, MR, NR>;
+  struct Bf16Tile : Tile<MacF32, MR, NR> {
+    static_assert(NR == 1);
+    OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w, int64_t) {
+      alignas(32) static constexpr uint32_t kUpper[8] = {0xffff0000, 0xffff0000, 0xffff0000,
+                                                         0xffff0000, 0xffff0000, 0xffff0000,
+                                                         0xffff0000, 0xffff0000};
+      __m256 lo = HalfOf<0>(Load(w)), hi = HalfOf<0>(Load(w + 32));
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        __m256 a;
+        asm volatile(
+            "vpbroadcastd %3, %2\n\tvpslld $16, %2, %2\n\t"
+            "vfmadd231ps %4, %2, %0\n\tvfmadd231ps %5, %2, %1"
+            : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a)
+            : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi));
+      }
+      lo = HalfOf<1>(Load(w)), hi = HalfOf<1>(Load(w + 32));
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        __m256 a;
+        asm volatile(
+            "vbroadcastss %3, %2\n\tvandps %6, %2, %2\n\t"
+            "vfmadd231ps %4, %2, %0\n\tvfmadd231ps %5, %2, %1"
+            : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a)
+            : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi), "m"(kUpper));
+      }
+    }
+  };
   static constexpr int kBf16MaxPanels = kFloatMaxPanels;
   static constexpr int Bf16MaxPixels(int panels) { return FloatMaxPixels(panels); }
 

@@ -202,6 +202,7 @@ TEST_P(FlowerPrecision, IsSmallAndAgreesWithFloat) {
 INSTANTIATE_TEST_SUITE_P(All, FlowerPrecision,
                          ::testing::Values(PrecisionCase{Precision::kFp32, 11271132, 130},
                                            PrecisionCase{Precision::kFp16, 5652940, 129},
+                                           PrecisionCase{Precision::kBf16, 5652940, 130},
                                            PrecisionCase{Precision::kHybrid, 2869840, 129},
                                            PrecisionCase{Precision::kInt8, 2900760, 128},
                                            PrecisionCase{Precision::kInt16x8, 2900760, 130}),
@@ -293,55 +294,84 @@ struct CifarCase {
   int fewest_correct, most_correct;  ///< Of 1000; float: 912.
 };
 
+Result<Graph> CifarGraph() {
+  OCTET_ASSIGN_OR_RETURN(Graph graph,
+                         ImportModel(testing::DataDir() + "/resnet-cifar/resnet20.onnx", {}));
+  OCTET_RETURN_IF_ERROR(Optimize(&graph));
+  constexpr float kMean[3] = {0.485f, 0.456f, 0.406f}, kStd[3] = {0.229f, 0.224f, 0.225f};
+  Preprocessing& p = graph.metadata.preprocessing;
+  p.scale = 1.0f / 255.0f;
+  for (int c = 0; c < 3; ++c) p.mean[c] = kMean[c], p.stddev[c] = kStd[c];
+  return graph;
+}
+
+/// The network's label of each of the 1000 test images, and how many are right.
+Result<std::vector<int>> CifarAnswers(const Graph& graph, int* correct) {
+  OCTET_ASSIGN_OR_RETURN(const auto model, ModelFromGraph(graph));
+  OCTET_ASSIGN_OR_RETURN(const auto session, Session::Create(model, {}));
+  OCTET_ASSIGN_OR_RETURN(const auto dataset,
+                         OpenDataset(testing::DataDir() + "/cifar10/test",
+                                     {.labels = testing::CifarLabels(), .need_labels = true}));
+  std::vector<int> answers;
+  Sample sample;
+  while (true) {
+    OCTET_ASSIGN_OR_RETURN(const bool more, dataset->Next(&sample));
+    if (!more) return answers;
+    OCTET_ASSIGN_OR_RETURN(
+        const auto top,
+        session->Classify({sample.image.rgb.data(), sample.image.width, sample.image.height}, 1));
+    *correct += top[0].index == sample.label;
+    answers.push_back(top[0].index);
+  }
+}
+
 class CifarResnet20 : public ::testing::TestWithParam<CifarCase> {};
 
 TEST_P(CifarResnet20, ScoresAsPublished) {
   OCTET_REQUIRE_DATA();
-  auto graph = ImportModel(testing::DataDir() + "/resnet-cifar/resnet20.onnx", {});
+  const auto graph = CifarGraph();
   ASSERT_TRUE(graph.ok()) << graph.status().message();
-  Status status = Optimize(&*graph);
-  ASSERT_TRUE(status.ok()) << status.message();
-  constexpr float kMean[3] = {0.485f, 0.456f, 0.406f}, kStd[3] = {0.229f, 0.224f, 0.225f};
-  Preprocessing& p = graph->metadata.preprocessing;
-  p.scale = 1.0f / 255.0f;
-  for (int c = 0; c < 3; ++c) p.mean[c] = kMean[c], p.stddev[c] = kStd[c];
   QuantizeOptions options;
   options.precision = GetParam().precision;
   CalibrationTable table;
-  if (options.precision >= Precision::kInt8) {
+  if (options.precision == Precision::kInt8 || options.precision == Precision::kInt16x8) {
     auto measured = CalibrateOn(testing::DataDir() + "/cifar10/train", *graph, 500);
     ASSERT_TRUE(measured.ok()) << measured.status().message();
     table = *measured;
   }
   const auto quantized = QuantizeGraph(*graph, options, &table);
   ASSERT_TRUE(quantized.ok()) << quantized.status().message();
-  auto model = ModelFromGraph(*quantized);
-  ASSERT_TRUE(model.ok()) << model.status().message();
-  auto session = Session::Create(*model, {});
-  ASSERT_TRUE(session.ok()) << session.status().message();
-  auto dataset = OpenDataset(testing::DataDir() + "/cifar10/test",
-                             {.labels = testing::CifarLabels(), .need_labels = true});
-  ASSERT_TRUE(dataset.ok()) << dataset.status().message();
-  int correct = 0, total = 0;
-  Sample sample;
-  while (true) {
-    const auto more = (*dataset)->Next(&sample);
-    ASSERT_TRUE(more.ok()) << more.status().message();
-    if (!*more) break;
-    const auto top =
-        (*session)->Classify({sample.image.rgb.data(), sample.image.width, sample.image.height}, 1);
-    ASSERT_TRUE(top.ok()) << top.status().message();
-    correct += (*top)[0].index == sample.label;
-    ++total;
-  }
-  EXPECT_EQ(1000, total);
+  int correct = 0;
+  const auto answers = CifarAnswers(*quantized, &correct);
+  ASSERT_TRUE(answers.ok()) << answers.status().message();
+  EXPECT_EQ(answers->size(), 1000u);
   EXPECT_GE(correct, GetParam().fewest_correct);
   EXPECT_LE(correct, GetParam().most_correct);
+}
+
+TEST(CifarBfloat16, KeepsTheLabelsOfFloats) {
+  OCTET_REQUIRE_DATA();
+  const auto graph = CifarGraph();
+  ASSERT_TRUE(graph.ok()) << graph.status().message();
+  std::vector<int> answers[2];
+  for (const Precision precision : {Precision::kFp32, Precision::kBf16}) {
+    const auto converted = QuantizeGraph(*graph, {.precision = precision}, nullptr);
+    ASSERT_TRUE(converted.ok()) << converted.status().message();
+    int correct = 0;
+    const auto all = CifarAnswers(*converted, &correct);
+    ASSERT_TRUE(all.ok()) << all.status().message();
+    answers[precision == Precision::kBf16 ? 1 : 0] = *all;
+  }
+  ASSERT_EQ(answers[0].size(), answers[1].size());
+  int same = 0;
+  for (size_t i = 0; i < answers[0].size(); ++i) same += answers[0][i] == answers[1][i];
+  EXPECT_GE(same, 998);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, CifarResnet20,
                          ::testing::Values(CifarCase{Precision::kFp32, 912, 912},
                                            CifarCase{Precision::kFp16, 911, 913},
+                                           CifarCase{Precision::kBf16, 908, 916},
                                            CifarCase{Precision::kHybrid, 907, 917},
                                            CifarCase{Precision::kInt8, 907, 917},
                                            CifarCase{Precision::kInt16x8, 910, 914}),
