@@ -385,7 +385,8 @@ def unpack(t, data):
 
 def layout_of_weights(n):
     out, *_, depth = n.inputs[1].shape
-    if n.groups > 1: return DEPTHWISE if depth == 1 and n.groups == out else PLAIN
+    if n.groups > 1:
+        return DEPTHWISE if depth == 1 and n.groups == out else PANEL if depth % 4 == 0 == out // n.groups % 4 else PLAIN
     return PANEL_ROW if n.op == "conv2d" and depth < 4 and n.dilation == (1, 1) else PANEL
 
 # ---- 6. Constants ----

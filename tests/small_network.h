@@ -53,8 +53,8 @@ inline Graph SmallNetwork(Precision precision, bool float_ends = false) {
   const TensorId flat = g.AddActivation("flat", g.tensor(x).dtype, {1, 16});
   g.tensor(flat).quantization = g.tensor(x).quantization;
   x = b.Add(OpType::kReshape, "flatten", {x}, flat);
-  const TensorId logits = converts ? g.AddActivation("logits", DType::kF32, {1, 5})
-                                   : b.Activation("logits", {1, 5}, 128, 0.05f);
+  const TensorId logits = converts || b.bf16() ? g.AddActivation("logits", DType::kF32, {1, 5})
+                                               : b.Activation("logits", {1, 5}, 128, 0.05f);
   g.outputs = {b.Conv(OpType::kDense, "fc", x, {5, 16}, kNoTensor, logits, none)};
   // Int8 weights of the size of the float ones.
   for (Node& n : g.nodes) {

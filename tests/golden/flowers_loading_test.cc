@@ -18,8 +18,8 @@
 namespace octet {
 namespace {
 
-constexpr Precision kPrecisions[] = {Precision::kFp32, Precision::kFp16, Precision::kHybrid,
-                                     Precision::kInt16x8, Precision::kInt8};
+constexpr Precision kPrecisions[] = {Precision::kFp32,   Precision::kFp16,    Precision::kBf16,
+                                     Precision::kHybrid, Precision::kInt16x8, Precision::kInt8};
 
 std::vector<uint8_t> FlowerFile(Precision precision) {
   const auto bytes = ReadFileBytes(StrCat(OCTET_FLOWERS, "_", PrecisionName(precision), ".octet"),

@@ -148,9 +148,11 @@ class ReferenceReader : public ::testing::Test {
         for (int x = 0; x < view.w; ++x) {
           ReadPixel(t, view, y, x, pixel.data());
           for (int c = 0; c < view.c; ++c, ++i) {
-            const float expected = IsCodes(t.dtype)
-                                       ? static_cast<float>(CodeAt(t.dtype, pixel.data(), c))
-                                       : reinterpret_cast<const float*>(pixel.data())[c];
+            const float expected =
+                IsCodes(t.dtype) ? static_cast<float>(CodeAt(t.dtype, pixel.data(), c))
+                : t.dtype == DType::kBF16
+                    ? Bf16ToFloat(reinterpret_cast<const uint16_t*>(pixel.data())[c])
+                    : reinterpret_cast<const float*>(pixel.data())[c];
             const float value = found->values[i];
             if (std::bit_cast<uint32_t>(expected) == std::bit_cast<uint32_t>(value)) continue;
             ASSERT_FALSE(errors.empty())
@@ -218,6 +220,11 @@ TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
   for (int i = first; i < first + FromEnvironment("OCTET_READER_GRAPHS", 300); ++i) {
     testing::SeededChoices choices(static_cast<uint64_t>(i));
     Graph graph = testing::GenerateGraph(&choices);
+    if (Graph bf16 = graph; testing::ToBf16(&bf16)) {
+      files.push_back(StrCat(folder_.path(), "/", i, "_bf16.octet"));
+      const Status status = WriteOctetFile(files.back(), bf16, {});
+      ASSERT_TRUE(status.ok()) << status.message();
+    }
     for (const char* end : {".octet", "_int16.octet"}) {
       files.push_back(StrCat(folder_.path(), "/", i, end));
       const Status status = WriteOctetFile(files.back(), graph, {});
@@ -256,6 +263,17 @@ TEST_F(ReferenceReader, RandomNetworksOfEveryOperator) {
                            "quantize f32 to u8 tflite",
                            "dequantize u8 to f32",
                            "clip u8",
+                           "max_pool bf16",
+                           "average_pool bf16",
+                           "add bf16",
+                           "mul bf16",
+                           "scale_shift bf16",
+                           "relu bf16",
+                           "clip bf16",
+                           "pad bf16",
+                           "concat bf16",
+                           "quantize f32 to bf16",
+                           "dequantize bf16 to f32",
                            "conv2d i16",
                            "conv2d i16 tflite",
                            "conv2d i16 to f32",

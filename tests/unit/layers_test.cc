@@ -192,7 +192,8 @@ TEST(LayersTest, SaysWhatAnErrorIsFrom) {
   const std::vector<NamedSample> samples = Samples(8);
   CalibrationTable table = TableOf(g, samples);
   const LayerReport hybrid = Compare(g, Quantized(g, table, Precision::kHybrid), samples),
-                    half = Compare(g, Quantized(g, table, Precision::kFp16), samples);
+                    half = Compare(g, Quantized(g, table, Precision::kFp16), samples),
+                    bf16 = Compare(g, Quantized(g, table, Precision::kBf16), samples);
   EXPECT_EQ(LayerOf(hybrid, "a").precision, "hybrid");
   EXPECT_GT(LayerOf(hybrid, "a").weights, 0.2);
   EXPECT_EQ(LayerOf(hybrid, "stem").precision, "fp32");  // Too small to be worth it.
@@ -203,6 +204,8 @@ TEST(LayersTest, SaysWhatAnErrorIsFrom) {
   EXPECT_EQ(LayerOf(hybrid, "image").isolated_sqnr_db, kExact);  // The stem reads floats.
   EXPECT_LT(LayerOf(hybrid, "a").isolated_sqnr_db, 70.0);
   EXPECT_EQ(LayerOf(half, "a").precision, "fp16");
+  EXPECT_EQ(LayerOf(bf16, "a").precision, "bf16");
+  EXPECT_EQ(LayerOf(bf16, "stem").precision, "bf16");
 
   // Half of the range of one layer alone.
   const std::string tensor = LayerOf(hybrid, "a").tensor;

@@ -172,6 +172,61 @@ TEST(QuantizeTest, Fp16RefusesWhatDoesNotFit) {
   EXPECT_NE(q.status().message().find("'dense'"), std::string::npos) << q.status().message();
 }
 
+TEST(QuantizeTest, Bf16Structure) {
+  const Graph g = Block();
+  const Graph q = MustQuantize(g, {.precision = Precision::kBf16}, nullptr);
+  EXPECT_EQ(q.metadata.precision, Precision::kBf16);
+  EXPECT_EQ(q.nodes.size(), g.nodes.size() + 1);  // The input is rounded.
+  EXPECT_EQ(q.tensor(q.inputs[0]).dtype, DType::kF32);
+  EXPECT_EQ(q.tensor(q.outputs[0]).dtype, DType::kF32);
+  for (const Node& n : q.nodes) {
+    if (n.type != OpType::kConv2d && n.type != OpType::kDense) continue;
+    EXPECT_EQ(q.tensor(n.inputs[kInputX]).dtype, DType::kBF16) << n.name;
+    EXPECT_EQ(q.tensor(n.inputs[kInputWeights]).dtype, DType::kBF16) << n.name;
+    EXPECT_EQ(q.tensor(n.inputs[kInputBias]).dtype, DType::kF32) << n.name;
+  }
+  const std::span<const float> real = g.tensor(Find(g, "a")->inputs[kInputWeights]).values<float>();
+  const std::span<const uint16_t> rounded =
+      q.tensor(Find(q, "a")->inputs[kInputWeights]).values<uint16_t>();
+  for (size_t i = 0; i < real.size(); ++i) EXPECT_EQ(rounded[i], FloatToBf16(real[i]));
+  // Logits are not rounded on their way to the softmax.
+  EXPECT_EQ(q.tensor(Find(q, "pool")->output).dtype, DType::kBF16);
+  EXPECT_EQ(q.tensor(Find(q, "dense")->output).dtype, DType::kF32);
+  const Values y = testing::Evaluate(g, RandomInput(g)), z = testing::Evaluate(q, RandomInput(g));
+  for (size_t i = 0; i < y.size(); ++i) EXPECT_NEAR(y[i], z[i], 0.01);
+}
+
+TEST(QuantizeTest, Bf16OfPartsAndCodes) {
+  const Graph g = Block();
+  // A layer that stays in float reads the input itself, and the next one what it gives, rounded.
+  const Graph kept = MustQuantize(g, {.precision = Precision::kBf16, .keep = {"a"}}, nullptr);
+  EXPECT_EQ(kept.tensor(Find(kept, "a")->inputs[kInputX]).dtype, DType::kF32);
+  EXPECT_EQ(kept.tensor(Find(kept, "a")->inputs[kInputWeights]).dtype, DType::kF32);
+  EXPECT_EQ(kept.tensor(Find(kept, "a")->output).dtype, DType::kF32);
+  EXPECT_EQ(kept.tensor(Find(kept, "b")->inputs[kInputX]).dtype, DType::kBF16);
+  EXPECT_EQ(kept.nodes.size(), g.nodes.size() + 1);
+  // Codes at the ends are converted through float.
+  const CalibrationTable table = TableFor(g);
+  const Graph codes = MustQuantize(
+      g, {.precision = Precision::kBf16, .input_type = DType::kU8, .output_type = DType::kU8},
+      &table);
+  EXPECT_EQ(codes.tensor(codes.inputs[0]).dtype, DType::kU8);
+  EXPECT_EQ(codes.tensor(codes.outputs[0]).dtype, DType::kU8);
+  const auto model = ModelFromGraph(codes);
+  ASSERT_TRUE(model.ok()) << model.status().message();
+  EXPECT_TRUE(Session::Create(*model).ok());
+}
+
+TEST(QuantizeTest, Bf16RefusesWhatDoesNotFit) {
+  Graph g = Block();
+  std::vector<float> w(5 * 8, 3.4e38f);
+  g.nodes[4].inputs[kInputWeights] =
+      g.AddConstant("huge", DType::kF32, {5, 8}, w.data(), w.size() * 4);
+  const auto q = QuantizeGraph(g, {.precision = Precision::kBf16}, nullptr);
+  EXPECT_EQ(q.status().code(), StatusCode::kInvalidArgument);
+  EXPECT_THAT(q.status().message(), ::testing::HasSubstr("to fit bfloat16"));
+}
+
 // No integer stands for a NaN, and no half float either.
 TEST(QuantizeTest, RefusesWhatIsNotFinite) {
   const CalibrationTable table = TableFor(Block());

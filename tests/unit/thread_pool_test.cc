@@ -135,8 +135,8 @@ TEST_F(ThreadPoolTest, AnyNumberOfThreadsGivesTheSameBits) {
 
 // Parts of an operator become uneven where threads are.
 TEST_F(ThreadPoolTest, PartsOfAnySizeGiveTheSameBits) {
-  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kHybrid,
-                                    Precision::kInt8, Precision::kInt16x8}) {
+  for (const Precision precision : {Precision::kFp32, Precision::kFp16, Precision::kBf16,
+                                    Precision::kHybrid, Precision::kInt8, Precision::kInt16x8}) {
     SCOPED_TRACE(PrecisionName(precision));
     const auto model = *ModelFromGraph(SmallNetwork(precision));
     std::vector<uint8_t> expected;
