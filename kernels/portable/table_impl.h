@@ -52,10 +52,10 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
   t.conv_i16_i16 = &Conv<KernelI16I16>;
   t.conv_i16_f32 = &Conv<KernelI16F32>;
 #ifdef OCTET_WINOGRAD
-  t.winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8> >;
-  t.winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32> >;
-  t.winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16> >;
-  t.winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32> >;
+  t.winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>;
+  t.winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>;
+  t.winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>;
+  t.winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>;
   t.winograd_u8 = Vec::kWinogradLimit;
   t.winograd_is_exact = &WinogradIsExact;
 #endif
@@ -129,14 +129,14 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .pixels = pixels,
       .checksum = &ChecksumAroundImpl,
 #ifdef OCTET_WINOGRAD
-      .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8> >,
-      .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32> >,
-      .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32> >,
-      .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16> >,
-      .winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16> >,
-      .winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32> >,
-      .winograd_bf16_bf16 = &Winograd<WinogradBf16<KernelBf16> >,
-      .winograd_bf16_f32 = &Winograd<WinogradBf16<KernelBf16F32> >,
+      .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
+      .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,
+      .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32>>,
+      .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16>>,
+      .winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>,
+      .winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>,
+      .winograd_bf16_bf16 = &Winograd<WinogradBf16<KernelBf16>>,
+      .winograd_bf16_f32 = &Winograd<WinogradBf16<KernelBf16F32>>,
       .winograd_u8 = Vec::kWinogradLimit,
       .winograd_bf16 = Vec::kBf16WinogradLimit,
       .winograd_is_exact = &WinogradIsExact,

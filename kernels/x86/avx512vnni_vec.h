@@ -437,7 +437,7 @@ struct Vec {
     }
   };
 #else
-  using GroupBf16 = PairGroup<GroupFloat<MacBf16<0> >, GroupFloat<MacBf16<1> > >;
+  using GroupBf16 = PairGroup<GroupFloat<MacBf16<0>>, GroupFloat<MacBf16<1>>>;
 #endif
 };
 

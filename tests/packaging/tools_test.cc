@@ -69,9 +69,9 @@ TEST_F(ToolsTest, MistypedNamesAreGuessed) {
   ExpectError(kOctet + " inspect --jsno m.octet", 2, "did you mean --json?");
   ExpectError(kOctet + " verify --frobnicate m.octet", 2, "unknown option --frobnicate (see");
   ExpectError(kBench + " --therads=2", 2, "did you mean --threads?");
-  ExpectError(
-      kBench + " --precision=int4", 2,
-      "found 'int4', expected one of fp32, fp16, bf16, hybrid, int8, int16x8, all; did you mean int8?");
+  ExpectError(kBench + " --precision=int4", 2,
+              "found 'int4', expected one of fp32, fp16, bf16, hybrid, int8, int16x8, all; did you "
+              "mean int8?");
   ExpectError(convert + " model.onnx -o m.octet", 2, "unknown option -o; did you mean --output?");
   ExpectError(convert + " model.onnx --output m.octet other.onnx", 2,
               "found one too many: other.onnx");
