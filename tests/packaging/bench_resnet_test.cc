@@ -26,7 +26,7 @@ TEST_F(BenchResnetTest, PrintsNothingButJson) {
   const Json j = Json::parse(o.out, nullptr, false);
   ASSERT_FALSE(j.is_discarded()) << o.out;
   EXPECT_TRUE(j["machine"].is_object());
-  ASSERT_EQ(j["results"].size(), 20u);
+  ASSERT_EQ(j["results"].size(), 24u);
   for (const Json& r : j["results"]) {
     EXPECT_LE(r["min_ms"].get<double>(), r["median_ms"].get<double>());
     EXPECT_LE(r["median_ms"].get<double>(), r["p90_ms"].get<double>());
@@ -47,7 +47,7 @@ TEST_F(BenchResnetTest, ResidentMemoryIsFileAndActivations) {
   const Outcome o = RunCommand(kBench + " --json --min-time=0 --precision=all --threads=1,2");
   ASSERT_EQ(o.code, 0) << o.err;
   const Json j = Json::parse(o.out, nullptr, false);
-  ASSERT_EQ(j["results"].size(), 10u);
+  ASSERT_EQ(j["results"].size(), 12u);
   for (const Json& r : j["results"]) {
     const int64_t needed = r["file_bytes"].get<int64_t>() + r["arena_bytes"].get<int64_t>();
     const int64_t resident = r["resident_bytes"].get<int64_t>();
