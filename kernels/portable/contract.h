@@ -69,7 +69,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   { V::LoadF32(floats) } -> std::same_as<typename V::F32>;
   { V::LoadI32(integers) } -> std::same_as<typename V::I32>;
   { V::StoreF32(to, f) } -> std::same_as<void>;
-  /// The same of bfloat16: exactly, and rounded to nearest even.
+  /// The same of bfloat16: exactly, and rounded to nearest even, of what Min and Max leave: on x86
+  /// that is no NaN.
   { V::LoadBf16(bytes) } -> std::same_as<typename V::F32>;
   { V::StoreBf16(out, f) } -> std::same_as<void>;
   /// 16 bytes to 0 to 255.

@@ -143,14 +143,10 @@ inline V512 _mm512_cvtps_epi32(V512F a) {
                                                     : INT32_MIN;
   });
 }
-constexpr int _CMP_UNORD_Q = 3, _CMP_GT_OQ = 30;
-inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, int comparison) {
+constexpr int _CMP_GT_OQ = 30;
+inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, [[maybe_unused]] int comparison) {
   uint16_t mask = 0;
-  for (int i = 0; i < 16; ++i) {
-    const float x = a.lane[i], y = b.lane[i];
-    const bool holds = comparison == _CMP_GT_OQ ? x > y : x != x || y != y;
-    mask |= static_cast<uint16_t>(holds << i);
-  }
+  for (int i = 0; i < 16; ++i) mask |= static_cast<uint16_t>((a.lane[i] > b.lane[i]) << i);
   return mask;
 }
 // b where the mask has a bit, else a.
@@ -225,9 +221,6 @@ inline V512 _mm512_and_si512(V512 a, V512 b) {
 }
 inline V512 _mm512_cvtepu8_epi16(V256 a) {
   return MapLanes<uint16_t>([&](int i) { return a.bytes[i]; });
-}
-inline V512 _mm512_or_si512(V512 a, V512 b) {
-  return MapLanes<uint8_t>([&](int i) { return a.bytes[i] | b.bytes[i]; });
 }
 // Within 128-bit lanes; 0 where the index has its upper bit set.
 inline V512 _mm512_shuffle_epi8(V512 a, V512 index) {

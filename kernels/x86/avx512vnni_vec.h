@@ -110,15 +110,12 @@ struct Vec {
   // Numbers below 2^-126 become 0.
   static OCTET_INLINE void StoreBf16(uint8_t* p, F32 v) { StoreV256(p, Vcvtneps2bf16(v)); }
 #else
-  // Rounded to nearest even; NaNs become quiet ones.
+  // Rounded to nearest even. There is no NaN behind Min and Max.
   static OCTET_INLINE void StoreBf16(uint8_t* p, F32 v) {
     const V512 bits = _mm512_castps_si512(v);
     const V512 odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const V512 rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
-    const V512 quiet = _mm512_or_si512(bits, _mm512_set1_epi32(0x400000));
-    const V512 words =
-        _mm512_mask_mov_epi32(rounded, _mm512_cmp_ps_mask(v, v, _CMP_UNORD_Q), quiet);
-    StoreV256(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(words, 16)));
+    StoreV256(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
   }
 #endif
   static OCTET_INLINE I32 WidenU8(const uint8_t* p) { return _mm512_cvtepu8_epi32(LoadV128(p)); }
