@@ -114,18 +114,22 @@ const Loop* FindLoop(const std::string& isa, Arithmetic arithmetic) {
 #define OCTET_CLEAR(n) "movi v" #n ".4s, #0\n"
 #define OCTET_FMLA(n) "fmla v" #n ".4s, v0.4s, v1.4s\n"
 #define OCTET_SDOT(n) "sdot v" #n ".4s, v0.16b, v1.16b\n"
+#define OCTET_BFDOT(n) "bfdot v" #n ".4s, v0.8h, v1.8h\n"
 #define OCTET_SMLAL(n) "smlal v" #n ".4s, v0.4h, v1.4h\n"
 
 OCTET_ARM_LOOP(Fmla, "", OCTET_FMLA)
 OCTET_ARM_LOOP(Sdot, ".arch armv8.2-a+dotprod\n", OCTET_SDOT)
+OCTET_ARM_LOOP(Bfdot, ".arch armv8.2-a+bf16\n", OCTET_BFDOT)
 OCTET_ARM_LOOP(Smlal, "", OCTET_SMLAL)
 
 const Loop* FindLoop(const std::string& isa, Arithmetic arithmetic) {
   static constexpr Loop kFmla = {"fmla 4s", 4, Fmla};
   static constexpr Loop kSdot = {"sdot 16b", 16, Sdot};
+  static constexpr Loop kBfdot = {"bfdot 8h", 8, Bfdot};
   static constexpr Loop kSmlal = {"smlal 4h", 4, Smlal};
   const bool integer = arithmetic == Arithmetic::kInt8;
-  if (isa == "neondot" || isa == "neoni8mm") return integer ? &kSdot : &kFmla;
+  if (isa == "neonbf16" && arithmetic == Arithmetic::kBf16) return &kBfdot;
+  if (isa == "neondot" || isa == "neoni8mm" || isa == "neonbf16") return integer ? &kSdot : &kFmla;
   if (isa == "neon") return integer ? &kSmlal : &kFmla;
   return nullptr;
 }

@@ -126,6 +126,7 @@ bool HasAvx512Bf16() { return HasAvx512Vnni() && Bit(GetProcessor().seven_one.ea
 bool HasNeon() { return true; }
 bool HasNeonDot() { return (getauxval(AT_HWCAP) & HWCAP_ASIMDDP) != 0; }
 bool HasNeonI8mm() { return HasNeonDot() && (getauxval(AT_HWCAP2) & HWCAP2_I8MM) != 0; }
+bool HasNeonBf16() { return HasNeonI8mm() && (getauxval(AT_HWCAP2) & HWCAP2_BF16) != 0; }
 #endif
 
 std::string CpuModelName() {

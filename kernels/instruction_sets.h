@@ -24,6 +24,7 @@
       "-mavx512bf16 -mprefer-vector-width=512")                                      \
   SET(neon, Neon, ARM, "")                                                           \
   SET(neondot, NeonDot, ARM, "-march=armv8.2-a+dotprod")                             \
-  SET(neoni8mm, NeonI8mm, ARM, "-march=armv8.2-a+dotprod+i8mm")
+  SET(neoni8mm, NeonI8mm, ARM, "-march=armv8.2-a+dotprod+i8mm")                      \
+  SET(neonbf16, NeonBf16, ARM, "-march=armv8.2-a+dotprod+i8mm+bf16")
 
 #endif  // OCTET_KERNELS_INSTRUCTION_SETS_H_

@@ -1,6 +1,7 @@
 // What portable/xsimd_vec.h needs of aarch64. With OCTET_NEON_DOT defined, integer products are
-// SDOT; with OCTET_NEON_I8MM, USDOT and SUDOT. The instructions of the inner loops are inline
-// assembly: for the intrinsics g++ 12 copies accumulators.
+// SDOT; with OCTET_NEON_I8MM, USDOT and SUDOT; with OCTET_NEON_BF16, those of bfloat16 are BFDOT.
+// The instructions of the inner loops are inline assembly: for the intrinsics g++ 12 copies
+// accumulators.
 #ifndef OCTET_KERNELS_ARM_NEON_MACHINE_H_
 #define OCTET_KERNELS_ARM_NEON_MACHINE_H_
 
@@ -19,8 +20,12 @@ struct Machine {
   using Arch = xsimd::neon64;
   using BatchF = xsimd::batch<float, Arch>;
   using BatchI = xsimd::batch<int32_t, Arch>;
+#ifdef OCTET_NEON_BF16
+  static constexpr int kFloatPixels = 5, kBf16Pixels = 5;
+#else
   // Half as many registers are left for pixels where each has its even and its odd elements.
   static constexpr int kFloatPixels = 5, kBf16Pixels = 3;
+#endif
 #ifdef OCTET_NEON_I8MM
   static constexpr bool kSignedInput = false;
 #else
@@ -103,6 +108,30 @@ struct Machine {
   static OCTET_INLINE BatchI AddLanes(BatchI acc, const uint8_t* p) {
     return vpadalq_s16(acc, vpaddlq_s8(LoadSigned(p)));
   }
+
+#ifdef OCTET_NEON_BF16
+  // Sums of two products, rounded to odd, and then the sum with those before, likewise.
+  struct Bf16Products {
+    using Input = uint8x16_t;
+    using WideInput = uint8x16_t;
+    using Part = uint8x16_t;
+    static constexpr bool kWide = true;
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return LoadGroup(p); }
+    static OCTET_INLINE WideInput LoadWide(const uint8_t* p) { return vld1q_u8(p); }
+    static OCTET_INLINE Part LoadPart(const uint8_t* w) { return vld1q_u8(w); }
+    static OCTET_INLINE void MulAdd(BatchF& acc, Input a, Part w) {
+      float32x4_t sum = acc;
+      asm("bfdot %0.4s, %1.8h, %2.8h" : "+w"(sum) : "w"(w), "w"(a));
+      acc = sum;
+    }
+    template <int kLane>
+    static OCTET_INLINE void MulAddLane(BatchF& acc, WideInput a, Part w) {
+      float32x4_t sum = acc;
+      asm("bfdot %0.4s, %1.8h, %2.2h[%3]" : "+w"(sum) : "w"(w), "w"(a), "n"(kLane));
+      acc = sum;
+    }
+  };
+#endif
 
 #ifdef OCTET_NEON_I8MM
   static constexpr int kIntPixels = 5;

@@ -164,6 +164,14 @@ struct Vec {
   static constexpr int kFloatMaxPanels = 1;
   static constexpr int FloatMaxPixels(int) { return Machine::kFloatPixels; }
 
+#ifdef OCTET_NEON_BF16
+  struct MacBf16 : Machine::Bf16Products {
+    using Acc = F32;
+    using Bias = float;
+    static constexpr int kPartBytes = 16;
+    static OCTET_INLINE Acc LoadBias(const float* p) { return LoadF32(p); }
+  };
+#else
   // Each lane has two elements of depth.
   struct MacBf16 : MacF32 {
     using BatchU = xsimd::batch<uint32_t, Machine::Arch>;
@@ -196,6 +204,7 @@ struct Vec {
       acc = M::template MulAddLane<kLane>(acc, a.odd, w.odd);
     }
   };
+#endif
   template <int MR, int NR>
   using Bf16Tile = PartTile<MacBf16, MR, NR>;
   static constexpr int kBf16MaxPanels = 1;

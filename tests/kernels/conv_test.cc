@@ -558,9 +558,9 @@ void CheckInteger(const GuardedBuffer& expected, const GuardedBuffer& actual, in
 }
 
 // A sum of k products of bfloat16, which are exact in float, has k roundings at most, each of half
-// an eps of what is added up by then; vdpbf16ps's, which make 0 of what is below 2^-126, change
-// nothing of that here, as inputs are above. So k + 2 halves with bias and residual bound both
-// precisions, of which factor allows four times as many.
+// an eps of what is added up by then, or of one where bfdot rounds to odd; that it and vdpbf16ps
+// make 0 of what is below 2^-126 changes nothing of that here, as inputs are above. So k + 2 eps,
+// with bias and residual, bound both precisions, of which factor allows twice as many.
 void CheckFloat(GuardedBuffer* expected, GuardedBuffer* actual, GuardedBuffer* magnitude,
                 double factor) {
   for (size_t i = 0; i < expected->size() / 4; ++i) {

@@ -200,8 +200,8 @@ TEST_F(ScoreTest, RowsOfIntegersAreTheSameOnEveryInstructionSet) {
   const std::string expected = Good(score).out;
   EXPECT_THAT(expected, HasSubstr("\"probability\":0."));
   int compared = 0;
-  for (const char* isa :
-       {"sse2", "avx2", "avxvnni", "avx512", "avx512vnni", "neon", "neondot", "neoni8mm"}) {
+  for (const char* isa : {"sse2", "avx2", "avxvnni", "avx512", "avx512vnni", "avx512bf16", "neon",
+                          "neondot", "neoni8mm", "neonbf16"}) {
     const Outcome o = RunCommand(score + " --isa=" + isa);
     if (o.code != 0) continue;  // None of this machine.
     EXPECT_TRUE(o.out == expected) << isa;

@@ -445,8 +445,11 @@ class NaiveInterpreter {
             const TensorId bias = n.input(kInputBias);
             if (bias != kNoTensor)
               sum.magnitude += std::fabs(g_.tensor(bias).values<float>()[static_cast<size_t>(oc)]);
-            const double smallest = w.dtype == DType::kBF16 ? kSmallestOfBf16 : kSmallest;
-            sum.error += kHalfUlp * terms * (sum.magnitude + sum.error) + smallest * terms;
+            // Sums of bfloat16 may be rounded to odd, by a whole unit in the last place.
+            const bool bf16 = w.dtype == DType::kBF16;
+            const double ulp = bf16 ? 2 * kHalfUlp : kHalfUlp,
+                         smallest = bf16 ? kSmallestOfBf16 : kSmallest;
+            sum.error += ulp * terms * (sum.magnitude + sum.error) + smallest * terms;
             if (!winograd.empty()) sum.error += winograd[static_cast<size_t>(oc)];
           }
           FinishConv(n, source, sum, oc, to.At(y, xx, oc));
