@@ -461,11 +461,15 @@ struct KernelBf16F32 : KernelFloat<Vec::MacF32, Vec::GroupBf16, 64> {
   using TileType = Vec::Bf16Tile<MR, NR>;
   static constexpr int kInputBytes = 2;
   static constexpr int kMaxPanels = Vec::kBf16MaxPanels;
-  static constexpr int MaxPixels(int panels) { return Vec::Bf16MaxPixels(panels); }
+  // Networks end in it, mostly with one pixel.
+  static constexpr int MaxPixels(int panels) {
+    return Vec::Bf16MaxPixels(panels) < 4 ? Vec::Bf16MaxPixels(panels) : 4;
+  }
 };
 
 struct KernelBf16 : KernelBf16F32 {
   static constexpr int kOutputBytes = 2;
+  static constexpr int MaxPixels(int panels) { return Vec::Bf16MaxPixels(panels); }
 
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int, const T& tile, uint8_t* const (&out)[MR],

@@ -133,9 +133,13 @@ constexpr int MinPanels(int panels) {
   return panels < kWinogradMaxPanels ? panels : kWinogradMaxPanels;
 }
 
+// Kernels that differ in their outputs alone have all steps in front of those in common: `Shared`
+// is the one of them that these are compiled for, and `Products` the one for products.
 template <class OutputKernel, class WeightMac>
 struct WinogradFloat {
   using Kernel = OutputKernel;
+  using Shared = WinogradFloat;
+  using Products = WinogradFloat<KernelF32, Vec::MacF32>;
   using Mac = Vec::MacF32;
   using Value = Vec::F32;  // 16 channels of V.
   using WideValue = Value;
@@ -173,6 +177,7 @@ struct WinogradFloat {
 // two.
 template <class OutputKernel>
 struct WinogradBf16 : WinogradFloat<OutputKernel, Vec::MacF32> {
+  using Shared = WinogradBf16<KernelBf16>;
   using Line = Vec::F32;
   static constexpr int kInputBytes = 2;
   static constexpr int kParts = 2;
@@ -186,6 +191,8 @@ struct WinogradBf16 : WinogradFloat<OutputKernel, Vec::MacF32> {
 template <class OutputKernel>
 struct WinogradU8 {
   using Kernel = OutputKernel;
+  using Shared = WinogradU8<KernelU8U8>;
+  using Products = Shared;
   using Mac = Vec::MacI16;
   using Value = Vec::I16;          // 16 channels of V.
   using WideValue = Vec::WideI16;  // 32, if registers are that wide.
@@ -534,8 +541,8 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
   const int parts = static_cast<int>(PartCount(tiles, kMaxTiles));
   const int small = tiles / parts, large_parts = tiles % parts;
   constexpr const WinogradProductFn* kRun =
-      WinogradRow<K, NR, std::make_integer_sequence<int, kMaxTiles>>::kRun;
-  TransformWeights<K>(a, panel, NR, s.u, u_point);
+      WinogradRow<typename K::Products, NR, std::make_integer_sequence<int, kMaxTiles>>::kRun;
+  TransformWeights<typename K::Shared>(a, panel, NR, s.u, u_point);
   // The next panels come into the L2 cache evenly spread over the steps of the products.
   const uint8_t* fetch = a.weights + (panel + (next_panels > 0 ? NR : 0)) * a.panel_bytes;
   const int fetch_step =
@@ -575,7 +582,7 @@ void FusedPanel(const WinogradArgs& w, const WinogradScratch& s, int panel, bool
       const int tile = group * kFusedTiles, left = tiles - tile;
       o.v = s.v + group * s.fused_group_bytes + kRow * s.strides.row;
       o.m = s.m + kRow * 6 * m_point + tile * 64;
-      PickFusedRow<K, kRow>(left < kFusedTiles ? left : kFusedTiles, o);
+      PickFusedRow<typename K::Shared, kRow>(left < kFusedTiles ? left : kFusedTiles, o);
       o.fetch += fetched;
     }
   };
