@@ -63,6 +63,7 @@ std::vector<std::vector<uint8_t>> octet::testing::SeedCorpus() {
     SeededChoices choices(seed);
     Graph graph = GenerateGraph(&choices);
     if (seed % 3 == 0) (void)ToInt16(&graph);
+    if (seed % 3 == 1) (void)ToBf16(&graph);
     // Small ones: a fuzzer gets around faster. Not those that no session takes.
     bool groups = false;
     for (const Node& n : graph.nodes) {
