@@ -616,8 +616,8 @@ class Generator {
     }
     if (in_c % 4 == 0 && in_c > 4 && c_.Percent(25)) {
       const int quads = static_cast<int>(in_c / 4);
-      do n->groups = c_.Int(2, quads);
-      while (quads % n->groups != 0);
+      n->groups = c_.Int(2, quads);
+      while (quads % n->groups != 0) ++n->groups;  // A fuzzer's choices may be the same for ever.
       return {4 * n->groups * c_.Int(1, 5), w.kernel_h, w.kernel_w, in_c / n->groups};
     }
     if (in_c % 2 == 0 && in_c > 2 && c_.Below(200) == 0) {

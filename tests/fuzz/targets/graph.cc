@@ -15,6 +15,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ByteChoices choices({data, size});
   GraphCase c{GenerateGraph(&choices), HashOf(data, size), {}};
   if (c.seed % 3 == 0) (void)ToInt16(&c.graph);
+  if (c.seed % 3 == 1) (void)ToBf16(&c.graph);
   ++deep_inputs;
   constexpr int64_t kMostCost = 300'000;  // graph_oracle_test has the larger ones.
   if (GraphCost(c.graph) > kMostCost) return 0;
