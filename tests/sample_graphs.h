@@ -51,6 +51,15 @@ class SampleGraphBuilder {
     return Add(OpType::kQuantize, "image.bfloat16", {id}, Activation("image.bfloat16", shape));
   }
 
+  /// Of bfloat16 as float32.
+  void Output(TensorId x) {
+    if (graph_.tensor(x).dtype == DType::kBF16) {
+      x = Add(OpType::kDequantize, "output", {x},
+              graph_.AddActivation("output", DType::kF32, graph_.tensor(x).shape));
+    }
+    graph_.outputs.push_back(x);
+  }
+
   /// Adds a node whose output's shape follows from its inputs.
   template <typename Edit>
   TensorId Add(OpType type, const std::string& name, std::vector<TensorId> inputs, TensorId output,

@@ -44,7 +44,7 @@ Graph WideGraph(Precision precision) {
   x = Conv(&b, "one", x, 1, 3);
   x = Conv(&b, "two", x, 2, 3);
   x = Conv(&b, "down", x, 33, 3, kNoTensor, 2);
-  b.graph().outputs.push_back(x);
+  b.Output(x);
   return std::move(b.graph());
 }
 
@@ -77,11 +77,13 @@ TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
     }
   }
   EXPECT_GE(kernels.size(), 10u);
-  EXPECT_EQ(std::any_of(kernels.begin(), kernels.end(),
-                        [](const std::string& k) { return k.starts_with("winograd"); }),
-            info.table->winograd_f32 != nullptr &&
-                (precision == Precision::kFp32 || precision == Precision::kFp16 ||
-                 info.table->winograd_u8.tiles <= 9));
+  const kernels::WinogradLimit limit =
+      precision == Precision::kBf16 ? info.table->winograd_bf16 : info.table->winograd_u8;
+  EXPECT_EQ(
+      std::any_of(kernels.begin(), kernels.end(),
+                  [](const std::string& k) { return k.starts_with("winograd"); }),
+      info.table->winograd_f32 != nullptr &&
+          (precision == Precision::kFp32 || precision == Precision::kFp16 || limit.tiles <= 9));
 }
 
 INSTANTIATE_TEST_SUITE_P(

@@ -44,7 +44,7 @@ Graph Convolutions(Precision precision, int64_t side) {
                  n->activation = Activation::kRelu;
                });
   }
-  b.graph().outputs = {x};
+  b.Output(x);
   return std::move(b.graph());
 }
 
