@@ -169,14 +169,11 @@ Graph MakeGraph(const Layer& layer, Kernel kernel) {
     for (size_t i = 0; i < count; ++i)
       quantized[i] = static_cast<int8_t>(std::clamp(values[i] * 40.0f, -127.0f, 127.0f));
     weights = g.AddConstant("w", DType::kI8, layer.weights, quantized.data(), count);
-  } else if (kernel == Kernel::kF16) {
+  } else if (bf16 || kernel == Kernel::kF16) {
     std::vector<uint16_t> halves(count);
-    std::transform(values.begin(), values.end(), halves.begin(), FloatToHalf);
-    weights = g.AddConstant("w", DType::kF16, layer.weights, halves.data(), count * 2);
-  } else if (bf16) {
-    std::vector<uint16_t> halves(count);
-    std::transform(values.begin(), values.end(), halves.begin(), FloatToBf16);
-    weights = g.AddConstant("w", DType::kBF16, layer.weights, halves.data(), count * 2);
+    std::transform(values.begin(), values.end(), halves.begin(), bf16 ? FloatToBf16 : FloatToHalf);
+    weights = g.AddConstant("w", bf16 ? DType::kBF16 : DType::kF16, layer.weights, halves.data(),
+                            count * 2);
   } else {
     weights = g.AddConstant("w", DType::kF32, layer.weights, values.data(), count * 4);
   }
@@ -404,10 +401,7 @@ int Main(int argc, char** argv) {
   for (const std::string& isa : sets) {
     for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kBf16, Arithmetic::kFloat}) {
       const Peak peak = MeasurePeak(isa, arithmetic);
-      const char* name = arithmetic == Arithmetic::kInt8   ? " int8"
-                         : arithmetic == Arithmetic::kBf16 ? " bf16"
-                                                           : " float";
-      benchmark::AddCustomContext(StrCat("peak ", isa, name),
+      benchmark::AddCustomContext(StrCat("peak ", isa, " ", ArithmeticName(arithmetic)),
                                   StrCat(2.0 * peak.gmacs, " GOP/s, ", peak.instruction));
     }
   }

@@ -11,6 +11,11 @@ namespace octet::bench {
 /// bfloat16 where the instruction set has no products of it.
 enum class Arithmetic { kFloat, kInt8, kBf16 };
 
+/// "float", "int8" or "bf16".
+inline const char* ArithmeticName(Arithmetic a) {
+  return a == Arithmetic::kInt8 ? "int8" : a == Arithmetic::kBf16 ? "bf16" : "float";
+}
+
 struct Peak {
   /// What was timed, e.g. "vpdpbusd zmm"; empty when there is no loop for it.
   const char* instruction = "";

@@ -36,11 +36,6 @@ Arithmetic ArithmeticOf(const LayerProfile& l) {
     return Arithmetic::kInt8;
   return l.kernel.starts_with("conv_bf16") ? Arithmetic::kBf16 : Arithmetic::kFloat;
 }
-const char* NameOf(Arithmetic arithmetic) {
-  return arithmetic == Arithmetic::kInt8   ? "int8"
-         : arithmetic == Arithmetic::kBf16 ? "bf16"
-                                           : "float";
-}
 
 double LayerGmacs(const Measurement& m, const LayerProfile& l) {
   return l.milliseconds > 0 ? static_cast<double>(l.macs) * m.batch / l.milliseconds * 1e-6 : 0.0;
@@ -172,7 +167,7 @@ void PrintTable(const std::vector<Measurement>& results, LayerOrder order) {
   for (Arithmetic arithmetic : {Arithmetic::kInt8, Arithmetic::kBf16, Arithmetic::kFloat}) {
     const Peak peak = MeasurePeak(first.isa, arithmetic);
     if (peak.gmacs <= 0) continue;
-    std::printf("peak of one core, %s: %.1f GMAC/s (%s)\n", NameOf(arithmetic), peak.gmacs,
+    std::printf("peak of one core, %s: %.1f GMAC/s (%s)\n", ArithmeticName(arithmetic), peak.gmacs,
                 peak.instruction);
   }
   if (first.sessions > 1) std::printf("%d sessions at once\n", first.sessions);

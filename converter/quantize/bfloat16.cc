@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "converter/quantize/half_weights.h"
 #include "converter/quantize/quantize.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
@@ -78,7 +79,7 @@ class Bfloat16Converter {
         if (IsActivation(id)) id = As(id, type);
       }
       if (TraitsOf(n.type).has_weights && computes_bf16_[i])
-        OCTET_RETURN_IF_ERROR(RoundWeights(&n));
+        OCTET_RETURN_IF_ERROR(weights_.Replace(&n));
       nodes_.push_back(std::move(n));
     }
     for (TensorId& id : g_.outputs) {
@@ -92,36 +93,13 @@ class Bfloat16Converter {
     return OkStatus();
   }
 
-  Status RoundWeights(Node* n) {
-    const TensorId id = n->inputs[kInputWeights];
-    TensorId& rounded = weights_.try_emplace(id, kNoTensor).first->second;  // They may be shared.
-    if (rounded == kNoTensor) {
-      const Tensor& w = g_.tensor(id);
-      const std::span<const float> values = w.values<float>();
-      std::vector<uint16_t> halves(values.size());
-      for (size_t i = 0; i < values.size(); ++i) {
-        halves[i] = FloatToBf16(values[i]);
-        if ((halves[i] & 0x7f80u) == 0x7f80u) {
-          return InvalidArgument(StrCat("node '", n->name, "': tensor '", w.name, "': element ", i,
-                                        ": found ", values[i],
-                                        ", expected at most 3.3895e38 to fit bfloat16"));
-        }
-      }
-      const Shape shape = w.shape;
-      rounded = g_.AddConstant(w.name, DType::kBF16, shape, halves.data(),
-                               halves.size() * sizeof(uint16_t));
-    }
-    n->inputs[kInputWeights] = rounded;
-    return OkStatus();
-  }
-
   Graph g_;
   bool float_input_;
   const std::set<std::string>& kept_;
   std::vector<bool> computes_bf16_;  ///< By node.
   std::vector<DType> given_;         ///< Type in which a tensor's producer gives it.
   std::map<std::pair<TensorId, DType>, TensorId> as_;
-  std::map<TensorId, TensorId> weights_;
+  HalfWeights weights_{&g_, DType::kBF16};
   std::vector<Node> nodes_;
 };
 

@@ -18,6 +18,7 @@
 
 #include "converter/passes/passes.h"
 #include "converter/quantize/bfloat16.h"
+#include "converter/quantize/half_weights.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
 #include "formats/model/analysis.h"
@@ -156,29 +157,10 @@ void DequantizeWeights(Graph* g) {
 using Kept = std::set<std::string>;
 
 Status ToFloat16(const Kept& kept, Graph* g) {
-  std::map<TensorId, TensorId> converted;  // Weights may be shared.
+  HalfWeights weights(g, DType::kF16);
   for (Node& n : g->nodes) {
-    if (!TraitsOf(n.type).has_weights || kept.contains(n.name)) continue;
-    const TensorId id = n.inputs[kInputWeights];
-    if (const auto it = converted.find(id); it != converted.end()) {
-      n.inputs[kInputWeights] = it->second;
-      continue;
-    }
-    const std::span<const float> weights = g->tensor(id).values<float>();
-    std::vector<uint16_t> half(weights.size());
-    for (size_t i = 0; i < weights.size(); ++i) {
-      half[i] = FloatToHalf(weights[i]);
-      if ((half[i] & 0x7c00u) == 0x7c00u) {
-        return InvalidArgument(StrCat("node '", n.name, "': tensor '", g->tensor(id).name,
-                                      "': element ", i, ": found ", weights[i],
-                                      ", expected at most 65504 to fit float16"));
-      }
-    }
-    const Shape shape = g->tensor(id).shape;
-    const TensorId to = g->AddConstant(g->tensor(id).name, DType::kF16, shape, half.data(),
-                                       half.size() * sizeof(uint16_t));
-    converted[id] = to;
-    n.inputs[kInputWeights] = to;
+    if (TraitsOf(n.type).has_weights && !kept.contains(n.name))
+      OCTET_RETURN_IF_ERROR(weights.Replace(&n));
   }
   return OkStatus();
 }

@@ -370,7 +370,25 @@ struct KernelI16F32 : KernelI16 {
   }
 };
 
-template <class Mac, class GroupMac, int kLine>
+// Float results in memory, float or bfloat16.
+template <int kBytes>
+OCTET_INLINE Vec::F32 LoadResult(const uint8_t* p) {
+  if constexpr (kBytes == 2) {
+    return Vec::LoadBf16(p);
+  } else {
+    return Vec::LoadF32(reinterpret_cast<const float*>(p));
+  }
+}
+template <int kBytes>
+OCTET_INLINE void StoreResult(uint8_t* p, Vec::F32 v) {
+  if constexpr (kBytes == 2) {
+    Vec::StoreBf16(p, v);
+  } else {
+    Vec::StoreF32(reinterpret_cast<float*>(p), v);
+  }
+}
+
+template <class Mac, class GroupMac, int kLine, int kResult = 4>
 struct KernelFloat {
   static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
@@ -379,7 +397,7 @@ struct KernelFloat {
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;
   static constexpr bool kAdjustBias = false;
-  static constexpr int kLineBytes = kLine, kInputBytes = 4, kOutputBytes = 4;
+  static constexpr int kLineBytes = kLine, kInputBytes = 4, kOutputBytes = kResult;
   static constexpr int kMaxPanels = Vec::kFloatMaxPanels;
   static constexpr int MaxPixels(int panels) { return Vec::FloatMaxPixels(panels); }
   static const float* Bias(const ConvArgs& a) { return a.float_bias; }
@@ -390,12 +408,10 @@ struct KernelFloat {
     const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
     OCTET_UNROLL for (int i = 0; i < MR; ++i) {
       OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+        const int at = j * kLanes * kResult;
         Vec::F32 v = tile.Get(i, j);
-        if constexpr (kResidual) {
-          v = Vec::Add(v, Vec::LoadF32(reinterpret_cast<const float*>(res[i]) + j * kLanes));
-        }
-        v = Vec::Min(Vec::Max(v, low), high);
-        Vec::StoreF32(reinterpret_cast<float*>(out[i]) + j * kLanes, v);
+        if constexpr (kResidual) v = Vec::Add(v, LoadResult<kResult>(res[i] + at));
+        StoreResult<kResult>(out[i] + at, Vec::Min(Vec::Max(v, low), high));
       }
     }
   }
@@ -456,49 +472,34 @@ using KernelF32 = KernelFloat<Vec::MacF32, Vec::GroupF32, 64>;
 using KernelF16 = KernelFloat<Vec::MacF16, Vec::GroupF16, 32>;
 
 // bfloat16 activations and weights: a line has two elements of depth.
-struct KernelBf16F32 : KernelFloat<Vec::MacF32, Vec::GroupBf16, 64> {
+template <int kResult>
+struct KernelOfBf16 : KernelFloat<Vec::MacF32, Vec::GroupBf16, 64, kResult> {
   template <int MR, int NR>
   using TileType = Vec::Bf16Tile<MR, NR>;
   static constexpr int kInputBytes = 2;
   static constexpr int kMaxPanels = Vec::kBf16MaxPanels;
-  // Networks end in it, mostly with one pixel.
   static constexpr int MaxPixels(int panels) {
-    return Vec::Bf16MaxPixels(panels) < 4 ? Vec::Bf16MaxPixels(panels) : 4;
+    // Networks end in float results, mostly of one pixel.
+    const int most = Vec::Bf16MaxPixels(panels);
+    return kResult == 4 && most > 4 ? 4 : most;
   }
 };
-
-struct KernelBf16 : KernelBf16F32 {
-  static constexpr int kOutputBytes = 2;
-  static constexpr int MaxPixels(int panels) { return Vec::Bf16MaxPixels(panels); }
-
-  template <bool kResidual, int MR, int NR, class T>
-  static OCTET_INLINE void Finish(const ConvArgs& a, int, const T& tile, uint8_t* const (&out)[MR],
-                                  const uint8_t* const (&res)[MR]) {
-    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-        Vec::F32 v = tile.Get(i, j);
-        if constexpr (kResidual) v = Vec::Add(v, Vec::LoadBf16(res[i] + j * kLanes * 2));
-        v = Vec::Min(Vec::Max(v, low), high);
-        Vec::StoreBf16(out[i] + j * kLanes * 2, v);
-      }
-    }
-  }
-};
+using KernelBf16 = KernelOfBf16<2>;
+using KernelBf16F32 = KernelOfBf16<4>;
 
 // ---- Loops. ----
 
 // Where NR panels from `panel` on start their sums.
-template <class K, int NR>
+template <class K, int NR, bool kAdjust = K::kAdjustBias>
 struct Biases {
   using Pointer = decltype(K::Bias(ConvArgs()));
   Pointer at[K::kPlanes];
-  alignas(64) int32_t adjusted[K::kPlanes][K::kAdjustBias ? NR * kLanes : 1];
+  alignas(64) int32_t adjusted[K::kPlanes][kAdjust ? NR * kLanes : 1];
 
   OCTET_INLINE Biases(const ConvArgs& a, int panel) {
     at[0] = K::Bias(a) + panel * kLanes;
     if constexpr (K::kPlanes == 2) at[1] = K::LowBias(a) + panel * kLanes;
-    if constexpr (K::kAdjustBias) {
+    if constexpr (kAdjust) {
       for (int p = 0; p < K::kPlanes; ++p) {
         for (int j = 0; j < NR; ++j) {
           K::AdjustBias(at[p] + j * kLanes, a.weights + (panel + j) * a.panel_bytes,
@@ -817,9 +818,7 @@ OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor&
       const ptrdiff_t out_bytes = static_cast<ptrdiff_t>(channel) * K::kOutputBytes;
       const uint8_t* w = a.weights + panel * a.panel_bytes;
       Tile<Mac, MR * K::kPlanes, 1> tile;
-      decltype(K::Bias(a)) bias[K::kPlanes] = {K::Bias(a) + channel};
-      if constexpr (K::kPlanes == 2) bias[1] = K::LowBias(a) + channel;
-      tile.Init(bias);
+      tile.Init(Biases<K, 1, false>(a, panel).at);  // Its products take activations as they are.
       for (int tap = 0; tap < a.taps; ++tap) {
         tile.Step(at.in, a.tap_offsets[tap] + in_bytes, w, 0);
         w += kLanes * Mac::kWeightBytes;

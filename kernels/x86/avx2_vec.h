@@ -235,11 +235,12 @@ struct Vec {
     using Input = __m256i;
     static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return {Load(w), Load(w + 32)}; }
     static OCTET_INLINE Input LoadInput(const uint8_t* p) { return Broadcast(p); }
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) { MulAdd(acc, {a, a}, w); }
     // Assembly for the reason given in avx512vnni_vec.h. %{vex%}: not the EVEX encoding, which
     // needs AVX-512.
-    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.lo) : "x"(a), "x"(w.lo));
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.hi) : "x"(a), "x"(w.hi));
+    static OCTET_INLINE void MulAdd(Acc& acc, I32 a, Weights w) {
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.lo) : "x"(a.lo), "x"(w.lo));
+      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.hi) : "x"(a.hi), "x"(w.hi));
     }
   };
   template <int MR, int NR>
@@ -440,8 +441,8 @@ struct Vec {
 #ifdef OCTET_AVXVNNI
     static constexpr int kPixels = 6;
     using Inputs = I32;
-    using Weights = I32;
-    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return {Load(w), Load(w + 32)}; }
+    using Weights = MacU8::Weights;
+    static OCTET_INLINE Weights LoadWeights(const uint8_t* w) { return MacU8::LoadWeights(w); }
     template <bool kHalves>
     static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {
       return LoadQuarters<kHalves>(p, from);
@@ -451,10 +452,7 @@ struct Vec {
       return Spread(p, _mm256_setr_epi32(0x03020100, 0x03020100, 0x03020100, 0x03020100, 0x07060504,
                                          0x07060504, 0x07060504, 0x07060504));
     }
-    static OCTET_INLINE void MulAdd(Acc& acc, Inputs a, Weights w) {
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.lo) : "x"(a.lo), "x"(w.lo));
-      asm("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc.hi) : "x"(a.hi), "x"(w.hi));
-    }
+    static OCTET_INLINE void MulAdd(Acc& acc, Inputs a, Weights w) { MacU8::MulAdd(acc, a, w); }
 #else
     // Bytes in even and in odd places apart, as IntTile: 8 accumulators and 4 registers of weights.
     static constexpr int kPixels = 4;

@@ -65,15 +65,12 @@ struct Machine {
     out[2] = _mm_castsi128_ps(_mm_unpacklo_epi16(zero, high));
     out[3] = _mm_castsi128_ps(_mm_unpackhi_epi16(zero, high));
   }
-  // The upper half, rounded to nearest even, with its sign; NaNs become quiet ones.
+  // The upper half, rounded to nearest even, with its sign. There is no NaN behind Min and Max.
   static OCTET_INLINE __m128i RoundToBf16(__m128 v) {
     const __m128i bits = _mm_castps_si128(v);
     const __m128i odd = _mm_and_si128(_mm_srli_epi32(bits, 16), _mm_set1_epi32(1));
     const __m128i rounded = _mm_add_epi32(_mm_add_epi32(bits, _mm_set1_epi32(0x7fff)), odd);
-    const __m128i quiet = _mm_or_si128(bits, _mm_set1_epi32(0x400000));
-    const __m128i nan = _mm_castps_si128(_mm_cmpunord_ps(v, v));
-    return _mm_srai_epi32(_mm_or_si128(_mm_and_si128(nan, quiet), _mm_andnot_si128(nan, rounded)),
-                          16);
+    return _mm_srai_epi32(rounded, 16);
   }
   static OCTET_INLINE void StoreBf16(const BatchF (&v)[4], uint8_t* out) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(out),
