@@ -115,8 +115,8 @@ struct ConvArgs {
 
   /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)].
   const uint16_t* chains = nullptr;
-  /// Of split and wide kernels, and of f16 ones unless null: this thread's own memory,
-  /// kConvScratchBytes, 64-byte aligned.
+  /// Of split and wide kernels, and of f16 ones unless null: this thread's own memory, of split
+  /// ones SplitScratchBytes, else kConvScratchBytes, 64-byte aligned.
   uint8_t* scratch = nullptr;
 };
 inline constexpr int64_t kConvScratchBytes = int64_t{304} << 10;
@@ -126,6 +126,10 @@ inline constexpr int64_t kSplitLines = 8192;
 /// Which lines of a panel a split kernel may multiply together: 4 entries, how many chains of four
 /// lines there are, of two, and of one, and a zero; then the numbers of their lines, all `lines`.
 inline int64_t ChainEntries(int64_t lines) { return 4 + lines; }
+/// What a split kernel of so many lines a panel needs as `scratch`.
+inline int64_t SplitScratchBytes(int64_t lines) {
+  return kConvScratchBytes + (lines * (64 + 4) + 63) / 64 * 64;
+}
 using FindChainsFn = void (*)(const uint8_t* weights, int panels, int64_t lines, uint16_t* chains);
 
 /// Computes output pixels [pixel_begin, pixel_end) x panels [panel_begin, panel_end).

@@ -47,7 +47,7 @@ ConvOp::Share ConvOp::ShareOf(const StepPart& part, int images) const {
 
 kernels::ConvArgs ConvOp::ArgsOf(int part) const {
   kernels::ConvArgs own = args;
-  if (scratch != nullptr) own.scratch = scratch + part * kernels::kConvScratchBytes;
+  if (scratch != nullptr) own.scratch = scratch + part * scratch_bytes;
   return own;
 }
 

@@ -77,7 +77,8 @@ class ConvOp : public Op {
   kernels::ConvFn fn = nullptr;
   int panels = 0;
   bool split_panels = false;   ///< Parts are output channels instead of pixels.
-  uint8_t* scratch = nullptr;  ///< [part][kernels::kConvScratchBytes] where `fn` needs it.
+  int64_t scratch_bytes = 0;   ///< Of a part, where `fn` needs it.
+  uint8_t* scratch = nullptr;  ///< [part][scratch_bytes]
 
  protected:
   /// What a part is of `images` images, which are all or one.

@@ -455,7 +455,9 @@ Status Planner::AddDirect(Conv* c) {
   if (c->split) OCTET_RETURN_IF_ERROR(AddChains(*c, &c->args));
   const bool widens = c->w.dtype == DType::kF16 && !c->depthwise && !c->dense;
   if (c->split || c->wide || widens) {
-    const int64_t bytes = kernels::kConvScratchBytes * options_.num_threads;
+    op->scratch_bytes = c->split ? kernels::SplitScratchBytes(c->args.panel_bytes / 64)
+                                 : kernels::kConvScratchBytes;
+    const int64_t bytes = op->scratch_bytes * options_.num_threads;
     OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
     UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
   }

@@ -309,7 +309,7 @@ inline void Vpdpwssd(V512& acc, V512 a, V512 w) {
 }
 
 // Numbers below 2^-126 count as 0 for both instructions of AVX-512 BF16, and so do such results.
-inline float Flushed(float v) { return std::fabs(v) < 0x1p-126f ? std::copysign(0.0f, v) : v; }
+OCTET_INLINE float Flushed(float v) { return std::fabs(v) < 0x1p-126f ? v * 0.0f : v; }
 inline V256 Vcvtneps2bf16(V512F v) {
   return MapHalf([&](int i) { return FloatToBf16(Flushed(v.lane[i])); });
 }

@@ -71,6 +71,31 @@ struct SplitScratch {
 };
 static_assert(sizeof(SplitScratch) <= kConvScratchBytes);
 
+// Behind it: the present panel's lines in the order of its chains, and their line_offsets. Followed
+// in place, a chain of four lines takes 33 cycles instead of 30 for 5 pixels (Zen 3), a ResNet-50
+// 48.2 ms instead of 46.1; the copy is 1 % of a panel with 40 tiles.
+struct SplitPanel {
+  uint8_t* weights;
+  int32_t* offsets;
+
+  OCTET_INLINE SplitPanel(const ConvArgs& a)
+      : weights(a.scratch + kConvScratchBytes),
+        offsets(reinterpret_cast<int32_t*>(weights + a.panel_bytes)) {}
+
+  void Fill(const ConvArgs& a, const SplitScratch& s, int panel) {
+    const int64_t lines = a.panel_bytes / 64;
+    const uint8_t* const from = a.weights + panel * a.panel_bytes;
+    const uint16_t* const order = a.chains + panel * ChainEntries(lines) + 4;
+    uint8_t* to = weights;
+    for (int64_t i = 0; i < lines; ++i, to += 64) {
+      const size_t line = order[i];
+      offsets[i] = s.line_offsets[line];
+      _mm256_store_si256(reinterpret_cast<__m256i*>(to), Vec::Load(from + line * 64));
+      _mm256_store_si256(reinterpret_cast<__m256i*>(to + 32), Vec::Load(from + line * 64 + 32));
+    }
+  }
+};
+
 // Appends those of one pixel; the new end of the list, or null when there are more than `most`.
 OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t pixel,
                                   SplitItem* items, int64_t most) {
@@ -146,6 +171,14 @@ inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin,
   return pixels;
 }
 
+alignas(32) constexpr int16_t kOnes[16] = {1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+
+// Where a tile is in the panel's copy.
+struct ChainCursor {
+  const uint8_t* weights;
+  const int32_t* offsets;
+};
+
 template <int MR>
 struct SplitTile {
   alignas(32) __m256i acc[MR][2];
@@ -195,28 +228,16 @@ struct SplitTile {
     acc[i][1] = _mm256_add_epi32(acc[i][1], _mm256_madd_epi16(hi, factor));
   }
 
-  // Chains [chain, end) of kLines lines of weights, whose products' sums fit 16 bits, for pixels
-  // [kFirst, kFirst + kPixels). With 3 pixels and fewer the 32-bit sums are in registers meanwhile.
-  template <int kLines, int kFirst, int kPixels>
-  OCTET_INLINE void Chains(const uint8_t* const (&in)[MR], const int32_t* line_offsets,
-                           const uint8_t* weights, const uint16_t* chain, const uint16_t* end) {
-    alignas(32) static constexpr int16_t kOnes[16] = {1, 1, 1, 1, 1, 1, 1, 1,
-                                                      1, 1, 1, 1, 1, 1, 1, 1};
-    constexpr bool kHeld = kPixels <= 3;
-    __m256i held[kPixels][2];
-    if constexpr (kHeld) {
-      OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
-        OCTET_UNROLL for (int j = 0; j < 2; ++j) held[i][j] = acc[kFirst + i][j];
-      }
-    }
-    for (; chain != end; chain += kLines) {
-      __m256i sum[kPixels][2];
+  // `count` chains of kLines lines of weights, whose products' sums fit 16 bits.
+  template <int kLines>
+  OCTET_INLINE void Chains(const uint8_t* const (&in)[MR], int count, ChainCursor& at) {
+    for (; count > 0; --count) {
+      __m256i sum[MR][2];
       OCTET_UNROLL for (int l = 0; l < kLines; ++l) {
-        const size_t line = chain[l];
-        const ptrdiff_t k = line_offsets[line];
-        const __m256i lo = Vec::Load(weights + line * 64), hi = Vec::Load(weights + line * 64 + 32);
-        OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
-          const auto& group = Vec::MacU8Base::Group(in[kFirst + i] + k);
+        const ptrdiff_t k = at.offsets[l];
+        const __m256i lo = Vec::Load(at.weights + l * 64), hi = Vec::Load(at.weights + l * 64 + 32);
+        OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+          const auto& group = Vec::MacU8Base::Group(in[i] + k);
           __m256i x, product;
           // Assembly because g++ 12 multiplies for several lines at once, runs out of registers and
           // spills.
@@ -233,34 +254,38 @@ struct SplitTile {
           }
         }
       }
-      OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
-        OCTET_UNROLL for (int j = 0; j < 2; ++j) {
-          if constexpr (kHeld) {
-            asm volatile("vpmaddwd %2, %1, %1\n\tvpaddd %1, %0, %0"
-                         : "+x"(held[i][j]), "+x"(sum[i][j])
-                         : "m"(kOnes));
-          } else {
-            acc[kFirst + i][j] = _mm256_add_epi32(acc[kFirst + i][j],
-                                                  _mm256_madd_epi16(sum[i][j], Vec::Load(kOnes)));
-          }
-        }
-      }
-    }
-    if constexpr (kHeld) {
-      OCTET_UNROLL for (int i = 0; i < kPixels; ++i) {
-        OCTET_UNROLL for (int j = 0; j < 2; ++j) acc[kFirst + i][j] = held[i][j];
+      at.offsets += kLines;
+      at.weights += kLines * 64;
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        OCTET_UNROLL for (int j = 0; j < 2; ++j) acc[i][j] =
+            _mm256_add_epi32(acc[i][j], _mm256_madd_epi16(sum[i][j], Vec::Load(kOnes)));
       }
     }
   }
 
-  template <int kLines>
-  OCTET_INLINE void AllPixels(const uint8_t* const (&in)[MR], const int32_t* line_offsets,
-                              const uint8_t* weights, const uint16_t* chain, const uint16_t* end) {
-    if (chain == end) return;  // Else sums would be loaded and stored for nothing.
-    constexpr int kHalf = MR <= 3 ? MR : (MR + 1) / 2;
-    Chains<kLines, 0, kHalf>(in, line_offsets, weights, chain, end);
-    if constexpr (kHalf < MR)
-      Chains<kLines, kHalf, MR - kHalf>(in, line_offsets, weights, chain, end);
+  // Lines that fit no other. The 32-bit sums are in registers meanwhile.
+  OCTET_INLINE void Alone(const uint8_t* const (&in)[MR], int count, ChainCursor& at) {
+    if (count == 0) return;  // Else sums would be loaded and stored for nothing.
+    __m256i held[MR][2];
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < 2; ++j) held[i][j] = acc[i][j];
+    }
+    for (; count > 0; --count, at.weights += 64) {
+      const ptrdiff_t k = *at.offsets++;
+      const __m256i lo = Vec::Load(at.weights), hi = Vec::Load(at.weights + 32);
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        const auto& group = Vec::MacU8Base::Group(in[i] + k);
+        __m256i x, product;
+        asm volatile(
+            "vpbroadcastd %4, %2\n\tvpmaddubsw %5, %2, %3\n\tvpmaddubsw %6, %2, %2\n\t"
+            "vpmaddwd %7, %3, %3\n\tvpmaddwd %7, %2, %2\n\tvpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
+            : "+x"(held[i][0]), "+x"(held[i][1]), "=&x"(x), "=&x"(product)
+            : "m"(group), "x"(lo), "x"(hi), "m"(kOnes));
+      }
+    }
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < 2; ++j) acc[i][j] = held[i][j];
+    }
   }
 };
 
@@ -271,6 +296,7 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
                                   int64_t begin, int64_t pixel, int64_t tiles, int panel,
                                   const uint8_t* fetch, int64_t fetch_lines, bool saturating) {
   const int channel = panel * kLanes;
+  const SplitPanel copy(a);
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
   const uint16_t* const chains = a.chains + panel * ChainEntries(a.panel_bytes / 64);
   for (int64_t t = 0; t < tiles; ++t, pixel += MR) {
@@ -299,12 +325,10 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
                  : "memory");  // The 32-bit sums belong in memory: registers hold the 16-bit ones.
     SplitTile<MR>& tile = *at;
     tile.Init(a.bias + channel, weights, s, pixel);
-    const uint16_t* const fours = chains + 4;
-    const uint16_t* const twos = fours + 4 * chains[0];
-    const uint16_t* const ones = twos + 2 * chains[1];
-    tile.template Chains<4, 0, MR>(in, s.line_offsets, weights, fours, twos);
-    tile.template AllPixels<2>(in, s.line_offsets, weights, twos, ones);
-    tile.template AllPixels<1>(in, s.line_offsets, weights, ones, ones + chains[2]);
+    ChainCursor next = {copy.weights, copy.offsets};
+    tile.template Chains<4>(in, chains[0], next);
+    tile.template Chains<2>(in, chains[1], next);
+    tile.Alone(in, chains[2], next);
     FinishPixels<K, MR, 1>(a, channel, tile, out, res, saturating);
   }
 }
@@ -335,6 +359,7 @@ void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
     const int small = static_cast<int>(pixels / tiles);
     const int64_t large_tiles = pixels % tiles, fetch_lines = PartCount(a.panel_bytes / 64, tiles);
     for (int panel = panel_begin; panel < panel_end; ++panel) {
+      SplitPanel(a).Fill(a, s, panel);
       const uint8_t* const next = a.weights + (panel + 1) * a.panel_bytes;
       const int64_t fetch = panel + 1 < panel_end ? fetch_lines : 0;
       if (large_tiles > 0)
