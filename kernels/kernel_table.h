@@ -115,8 +115,8 @@ struct ConvArgs {
 
   /// Of split kernels only: what FindChainsFn says of the weights, [panels][ChainEntries(lines)].
   const uint16_t* chains = nullptr;
-  /// Of split and wide kernels, and of f16 ones unless null: this thread's own memory, of split
-  /// ones SplitScratchBytes, else kConvScratchBytes, 64-byte aligned.
+  /// Of split, spread and wide kernels, and of f16 ones unless null: this thread's own memory, of
+  /// split ones SplitScratchBytes, else kConvScratchBytes, 64-byte aligned.
   uint8_t* scratch = nullptr;
 };
 inline constexpr int64_t kConvScratchBytes = int64_t{304} << 10;
@@ -287,6 +287,10 @@ struct KernelTable {
   /// instruction set has none.
   ConvFn split_u8_u8 = nullptr, split_u8_f32 = nullptr;
   FindChainsFn find_chains = nullptr;  ///< What split kernels must know of weights.
+  /// As conv_u8_u8, where groups are whole panels and all steps and tap offsets of the input even:
+  /// faster, but slower than split kernels where few activations are 128 or more. Null when the
+  /// instruction set has none.
+  ConvFn spread_u8_u8 = nullptr;
   /// As conv_i16_i16 and conv_i16_f32, faster. Null when the instruction set has none.
   ConvFn wide_i16_i16 = nullptr, wide_i16_f32 = nullptr;
   /// Of the instruction set that this one differs from in integer products or in those of bfloat16
@@ -319,6 +323,7 @@ inline KernelTable WithBase(const KernelTable& own) {
   // Those are in the place of better products.
   t.split_u8_u8 = t.split_u8_f32 = nullptr;
   t.find_chains = nullptr;
+  t.spread_u8_u8 = nullptr;
   t.wide_i16_i16 = t.wide_i16_f32 = nullptr;
   return t;
 }

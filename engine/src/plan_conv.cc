@@ -46,7 +46,7 @@ struct Planner::Conv {
   int multiplier_buffer = -1, bias_buffer = -1;  ///< Hybrid only; [max_batch][lanes].
 
   ConvArgs args{};  ///< Without addresses in the arena.
-  bool split = false, wide = false;
+  bool split = false, spread = false, wide = false;
 
   Window window() const { return dense ? Window{} : n.window; }
   int64_t element_bytes() const { return static_cast<int64_t>(DTypeSize(w.dtype)); }
@@ -415,6 +415,18 @@ bool Planner::UseSplit(const Conv& c) const {
          (a.taps == 1 || a.out_c >= kFewestChannels);
 }
 
+/// Whether the spread kernel is likely to be faster than the plain one: two whole tiles and more
+/// share the copies of their input.
+bool Planner::UseSpread(const Conv& c) const {
+  constexpr int64_t kFewestPixels = 12;
+  const ConvArgs& a = c.args;
+  int64_t steps = a.in_pixel_step | a.in_row_step | a.in_image_stride;
+  for (int tap = 0; tap < a.taps; ++tap) steps |= a.tap_offsets[tap];
+  return c.integer && !c.i16 && !c.depthwise && c.y.dtype == DType::kU8 &&
+         table_.spread_u8_u8 != nullptr && a.group_outputs % kPanelWidth == 0 && steps % 2 == 0 &&
+         int64_t{a.out_h} * a.out_w >= kFewestPixels;
+}
+
 kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
   const bool u8 = c.y.dtype == DType::kU8;
   if (c.i16) {
@@ -429,6 +441,7 @@ kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
     return c.depthwise ? table_.depthwise_bf16_f32 : table_.conv_bf16_f32;
   }
   if (c.split) return u8 ? table_.split_u8_u8 : table_.split_u8_f32;
+  if (c.spread) return table_.spread_u8_u8;
   if (c.integer) {
     if (u8) return c.depthwise ? table_.depthwise_u8_u8 : table_.conv_u8_u8;
     return c.depthwise ? table_.depthwise_u8_f32 : table_.conv_u8_f32;
@@ -439,12 +452,14 @@ kernels::ConvFn Planner::ConvFunction(const Conv& c) const {
 
 Status Planner::AddDirect(Conv* c) {
   c->split = UseSplit(*c);
+  c->spread = !c->split && UseSpread(*c);
   c->wide = c->i16 && c->n.groups == 1 && table_.wide_i16_i16 != nullptr;
   std::unique_ptr<ConvOp> op =
       c->hybrid ? std::make_unique<HybridConvOp>() : std::make_unique<ConvOp>();
   op->fn = ConvFunction(*c);
   op->kernel = (c->depthwise ? "depthwise_"
                 : c->split   ? "split_"
+                : c->spread  ? "spread_"
                 : c->wide    ? "wide_"
                              : "conv_") +
                c->types;
@@ -454,7 +469,7 @@ Status Planner::AddDirect(Conv* c) {
                      weight_bytes > c->in.image_stride * options_.max_batch;
   if (c->split) OCTET_RETURN_IF_ERROR(AddChains(*c, &c->args));
   const bool widens = c->w.dtype == DType::kF16 && !c->depthwise && !c->dense;
-  if (c->split || c->wide || widens) {
+  if (c->split || c->spread || c->wide || widens) {
     op->scratch_bytes = c->split ? kernels::SplitScratchBytes(c->args.panel_bytes / 64)
                                  : kernels::kConvScratchBytes;
     const int64_t bytes = op->scratch_bytes * options_.num_threads;

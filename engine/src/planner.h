@@ -117,6 +117,7 @@ class Planner {
   Status FillHybridEpilogue(Conv* c);
   void ChooseBlocking(Conv* c) const;
   bool UseSplit(const Conv& c) const;
+  bool UseSpread(const Conv& c) const;
   kernels::ConvFn ConvFunction(const Conv& c) const;
   Status AddDirect(Conv* c);
   Status AddWinograd(Conv* c);

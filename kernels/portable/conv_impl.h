@@ -188,8 +188,10 @@ OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR],
 // ---- Kinds of kernels. ----
 
 struct KernelU8U8 {
+  using Epilogue = KernelU8U8;
   using Group = Vec::GroupU8;
-  static constexpr bool kHalf = false;  // Weights of 16 bits.
+  static constexpr bool kQuarters = true;  // Also groups that are not whole panels.
+  static constexpr bool kHalf = false;     // Weights of 16 bits.
   template <int MR, int NR>
   using TileType = Vec::IntTile<MR, NR>;
   static constexpr bool kAdjustBias = Vec::kSignedInput;
@@ -392,6 +394,7 @@ template <class Mac, class GroupMac, int kLine, int kResult = 4>
 struct KernelFloat {
   static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
+  static constexpr bool kQuarters = true;
   static constexpr bool kTakesFixed = false, kSaturates = false;
   static constexpr int kPlanes = 1;
   template <int MR, int NR>
@@ -457,7 +460,7 @@ OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         OCTET_UNROLL for (int j = 0; j < NR; ++j) stored[i * NR + j] = tile.Get(i, j);
       }
-      FinishStored<K, NR>(a, channel, stored, MR, out, res);
+      FinishStored<typename K::Epilogue, NR>(a, channel, stored, MR, out, res);
     } else if (a.residual != nullptr) {
       K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
     } else {
@@ -787,7 +790,7 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
     const Cursor start(a, g, pixel_begin + begin);
     for (int panel = panel_begin, next; panel < panel_end; panel = next) {
       if (!whole_panels) {
-        RunGroups<K>(a, g, start, end - begin, panel, saturating);
+        if constexpr (K::kQuarters) RunGroups<K>(a, g, start, end - begin, panel, saturating);
         next = panel + 1;
         continue;
       }

@@ -15,6 +15,7 @@
 #endif
 #ifdef OCTET_SPLIT
 #include "kernels/x86/avx2_split.h"
+#include "kernels/x86/avx2_spread.h"
 #include "kernels/x86/avx2_wide.h"
 #endif
 
@@ -157,6 +158,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .split_u8_u8 = &SplitConv<KernelU8U8>,
       .split_u8_f32 = &SplitConv<KernelU8F32>,
       .find_chains = &FindChains,
+      .spread_u8_u8 = &SpreadConv<KernelU8U8>,
       .wide_i16_i16 = &WideConv<KernelI16I16>,
       .wide_i16_f32 = &WideConv<KernelI16F32>,
 #endif

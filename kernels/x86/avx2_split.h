@@ -167,7 +167,10 @@ inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin,
     _mm256_store_si256(reinterpret_cast<__m256i*>(s->input + i),
                        _mm256_and_si256(Vec::Load(start.in + i), seven));
   }
-  for (; i < size; ++i) s->input[i] = start.in[i] & 127;
+  for (; i < size; ++i) {
+    s->input[i] = start.in[i] & 127;
+    asm volatile("" : : : "memory");  // At most 31 times: no vectors.
+  }
   return pixels;
 }
 
@@ -178,6 +181,44 @@ struct ChainCursor {
   const uint8_t* weights;
   const int32_t* offsets;
 };
+
+OCTET_INLINE __m256i Select(const SplitItem& item, const uint8_t* weights, int half) {
+  return _mm256_maddubs_epi16(Vec::Load(kSplitSelect[item.byte]),
+                              Vec::Load(weights + item.line + half));
+}
+
+OCTET_INLINE void AddItems(__m256i lo, __m256i hi, __m256i (&acc)[2]) {
+  const __m256i factor = _mm256_set1_epi16(128 / 16);
+  acc[0] = _mm256_add_epi32(acc[0], _mm256_madd_epi16(lo, factor));
+  acc[1] = _mm256_add_epi32(acc[1], _mm256_madd_epi16(hi, factor));
+}
+
+// The activations >= 128 of a tile that begins with pixel `pixel` of the block.
+OCTET_NOINLINE void AddLarge(const SplitScratch& s, const uint8_t* weights, int64_t pixel,
+                             int pixels, __m256i (*acc)[2]) {
+  const SplitItem* item = s.items + s.first_item[pixel];
+  const SplitItem* const end = s.items + s.first_item[pixel + pixels];
+  if (end - item <= 2 * pixels) {
+    // One loop for all pixels: its end is mispredicted once a tile.
+    for (; item != end; ++item) {
+      AddItems(Select(*item, weights, 0), Select(*item, weights, 32), acc[item->pixel - pixel]);
+    }
+    return;
+  }
+  for (int i = 0; i < pixels; ++i) {
+    for (int left = s.first_item[pixel + i + 1] - s.first_item[pixel + i]; left > 0;
+         left -= kSplitSum) {
+      __m256i lo = Select(*item, weights, 0), hi = Select(*item, weights, 32);
+      ++item;
+      for (const SplitItem* const last = item + (left < kSplitSum ? left : kSplitSum) - 1;
+           item != last; ++item) {
+        lo = _mm256_add_epi16(lo, Select(*item, weights, 0));
+        hi = _mm256_add_epi16(hi, Select(*item, weights, 32));
+      }
+      AddItems(lo, hi, acc[i]);
+    }
+  }
+}
 
 template <int MR>
 struct SplitTile {
@@ -192,40 +233,7 @@ struct SplitTile {
       acc[i][0] = b.lo;
       acc[i][1] = b.hi;
     }
-    const SplitItem* item = s.items + s.first_item[pixel];
-    const SplitItem* const end = s.items + s.first_item[pixel + MR];
-    if (end - item <= 2 * MR) {
-      // One loop for all pixels: its end is mispredicted once a tile.
-      for (; item != end; ++item) {
-        const int i = item->pixel - static_cast<int>(pixel);
-        AddItems(i, Select(*item, weights, 0), Select(*item, weights, 32));
-      }
-      return;
-    }
-    for (int i = 0; i < MR; ++i) {
-      for (int left = s.first_item[pixel + i + 1] - s.first_item[pixel + i]; left > 0;
-           left -= kSplitSum) {
-        __m256i lo = Select(*item, weights, 0), hi = Select(*item, weights, 32);
-        ++item;
-        for (const SplitItem* const last = item + (left < kSplitSum ? left : kSplitSum) - 1;
-             item != last; ++item) {
-          lo = _mm256_add_epi16(lo, Select(*item, weights, 0));
-          hi = _mm256_add_epi16(hi, Select(*item, weights, 32));
-        }
-        AddItems(i, lo, hi);
-      }
-    }
-  }
-
-  static OCTET_INLINE __m256i Select(const SplitItem& item, const uint8_t* weights, int half) {
-    return _mm256_maddubs_epi16(Vec::Load(kSplitSelect[item.byte]),
-                                Vec::Load(weights + item.line + half));
-  }
-
-  OCTET_INLINE void AddItems(int i, __m256i lo, __m256i hi) {
-    const __m256i factor = _mm256_set1_epi16(128 / 16);
-    acc[i][0] = _mm256_add_epi32(acc[i][0], _mm256_madd_epi16(lo, factor));
-    acc[i][1] = _mm256_add_epi32(acc[i][1], _mm256_madd_epi16(hi, factor));
+    if (s.first_item[pixel] != s.first_item[pixel + MR]) AddLarge(s, weights, pixel, MR, acc);
   }
 
   // `count` chains of kLines lines of weights, whose products' sums fit 16 bits.

@@ -12,7 +12,7 @@
 
 #define OCTET_WINOGRAD  // The operations of portable/winograd_impl.h are here.
 #ifndef OCTET_AVXVNNI
-#define OCTET_SPLIT  // x86/avx2_split.h and avx2_wide.h pay.
+#define OCTET_SPLIT  // x86/avx2_split.h, avx2_spread.h and avx2_wide.h pay.
 #endif
 
 namespace octet::kernels {
@@ -45,6 +45,9 @@ struct Vec {
   static OCTET_INLINE __m128i Load8(const uint8_t* p) {
     return _mm_loadl_epi64(reinterpret_cast<const __m128i*>(p));
   }
+  static OCTET_INLINE __m128i Load16(const void* p) {
+    return _mm_loadu_si128(static_cast<const __m128i*>(p));
+  }
   // Two floats stand in a dword as bfloat16; kOdd is the upper one.
   template <int kOdd>
   static OCTET_INLINE __m256 HalfOf(__m256i pairs) {
@@ -54,8 +57,7 @@ struct Vec {
   }
   static OCTET_INLINE F32 LoadBf16(const uint8_t* p) {
     const auto half = [](const uint8_t* from) {
-      return _mm256_castsi256_ps(_mm256_slli_epi32(
-          _mm256_cvtepu16_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(from))), 16));
+      return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(Load16(from)), 16));
     };
     return {half(p), half(p + 16)};
   }
@@ -138,7 +140,7 @@ struct Vec {
     return _mm256_slli_epi16(a, N);
   }
   static OCTET_INLINE void WidenU8ToI16(const uint8_t* p, I16* v) {
-    *v = _mm256_cvtepu8_epi16(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+    *v = _mm256_cvtepu8_epi16(Load16(p));
   }
   static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), v);
@@ -274,6 +276,30 @@ struct Vec {
         asm volatile(
             "vpbroadcastd %4, %2\n\tvpsrlw $8, %2, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, "
             "%2\n\t"
+            "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
+            : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a), "=&x"(product)
+            : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi));
+      }
+    }
+  };
+
+  // As IntTile, of activations that are words, those of odd bytes kOdd further (avx2_spread.h).
+  template <int MR, int NR, ptrdiff_t kOdd>
+  struct SpreadTile : Tile<MacU8Base, MR, NR> {
+    static_assert(NR == 1);
+    OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w, int64_t) {
+      const __m256i lo = Load(w), hi = Load(w + 32);
+      AddWords(p, k, _mm256_srai_epi16(_mm256_slli_epi16(lo, 8), 8),
+               _mm256_srai_epi16(_mm256_slli_epi16(hi, 8), 8));
+      AddWords(p, k + kOdd, _mm256_srai_epi16(lo, 8), _mm256_srai_epi16(hi, 8));
+    }
+
+   private:
+    OCTET_INLINE void AddWords(const uint8_t* const (&p)[MR], ptrdiff_t k, __m256i lo, __m256i hi) {
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        __m256i a, product;
+        asm volatile(
+            "vpbroadcastd %4, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\t"
             "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
             : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a), "=&x"(product)
             : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi));
@@ -426,8 +452,7 @@ struct Vec {
     static constexpr int kFours = 1;
     // A dword of each of the groups from p on, in the bytes that `order` names within 128 bits.
     static OCTET_INLINE I32 Spread(const uint8_t* p, __m256i order) {
-      const __m256i all =
-          _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+      const __m256i all = _mm256_broadcastsi128_si256(Load16(p));
       return {_mm256_shuffle_epi8(all, order),
               _mm256_shuffle_epi8(all, _mm256_add_epi8(order, _mm256_set1_epi8(8)))};
     }

@@ -175,6 +175,7 @@ void ExpectKernels(const Coverage& c, const std::string& isa) {
   if ((*table)->winograd_u8_u8 != nullptr)
     names.insert(names.end(), {"winograd_u8_u8", "winograd_u8_f32"});
   if ((*table)->split_u8_u8 != nullptr) names.insert(names.end(), {"split_u8_u8", "split_u8_f32"});
+  if ((*table)->spread_u8_u8 != nullptr) names.push_back("spread_u8_u8");
   // What is emulated runs small graphs alone, of which few or none have a Winograd layer: which of
   // them depends on how many sets this processor has. conv_test tries those.
   for (const std::string& name : names) {

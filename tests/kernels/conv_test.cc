@@ -83,6 +83,9 @@ void MakePositive(const GuardedBuffer& from, int bytes, GuardedBuffer* to) {
     SetFloat(to, i, bytes, std::fabs(FloatAt(from, i, bytes)));
 }
 
+// Which kernel of several for one layer. kOther: split, wide or, of f16, with memory for floats.
+enum class How { kPlain, kOther, kSpread };
+
 // What the activations and weights are filled with.
 // kRelu: few activations are 128 or more, few weights large, and a pixel here and there is an
 // exception.
@@ -163,23 +166,28 @@ class Problem {
     PlanRanges(&random);
   }
 
-  /// The split or wide kernel where `split`, and that of f16 with memory for floats; null if there
-  /// is none or not for this layer.
-  ConvFn Function(const KernelTable& table, bool split = false) const {
-    if (split && kind_ == Kind::kF16)
-      return case_.layout == Layout::kDepthwise ? nullptr : table.conv_f16;
-    if (split && case_.groups != 1) return nullptr;
-    if (split && InputPlanes(kind_) == 2) {
-      if (case_.layout == Layout::kDepthwise) return nullptr;
-      return kind_ == Kind::kI16I16 ? table.wide_i16_i16 : table.wide_i16_f32;
+  /// Null if there is none or not for this layer.
+  ConvFn Function(const KernelTable& table, How how = How::kPlain) const {
+    const bool depthwise = case_.layout == Layout::kDepthwise;
+    if (how == How::kSpread) {
+      int64_t steps = args_.in_pixel_step | args_.in_row_step | args_.in_image_stride;
+      for (const int32_t tap : taps_) steps |= tap;
+      const bool whole_panels = case_.groups == 1 || case_.oc / case_.groups % 16 == 0;
+      return kind_ == Kind::kU8U8 && !depthwise && whole_panels && steps % 2 == 0
+                 ? table.spread_u8_u8
+                 : nullptr;
     }
-    if (split) {
+    if (how == How::kOther) {
+      if (depthwise) return nullptr;
+      if (kind_ == Kind::kF16) return table.conv_f16;
+      if (case_.groups != 1) return nullptr;
+      if (InputPlanes(kind_) == 2)
+        return kind_ == Kind::kI16I16 ? table.wide_i16_i16 : table.wide_i16_f32;
       if (case_.layout != Layout::kPanel || args_.depth % 16 != 0) return nullptr;
       return kind_ == Kind::kU8U8    ? table.split_u8_u8
              : kind_ == Kind::kU8F32 ? table.split_u8_f32
                                      : nullptr;
     }
-    const bool depthwise = case_.layout == Layout::kDepthwise;
     switch (kind_) {
       case Kind::kU8U8:
         return depthwise ? table.depthwise_u8_u8 : table.conv_u8_u8;
@@ -202,14 +210,14 @@ class Problem {
   }
 
   // Output buffer after running all ranges, untouched bytes 0x5a.
-  std::unique_ptr<GuardedBuffer> Run(const KernelTable& table, bool split = false) const {
+  std::unique_ptr<GuardedBuffer> Run(const KernelTable& table, How how = How::kPlain) const {
     auto output = std::make_unique<GuardedBuffer>(out_size_);
     std::memset(output->data(), 0x5a, out_size_);
     ConvArgs args = args_;
     args.output = output->data() + first_;
     std::vector<uint16_t> chains;
     std::unique_ptr<GuardedBuffer> scratch;
-    if (split) {
+    if (how != How::kPlain) {
       const int panels = static_cast<int>(shape_.panels);
       const int64_t lines = args.panel_bytes / 64;
       if (IsInteger(kind_) && InputPlanes(kind_) == 1) {
@@ -222,7 +230,7 @@ class Problem {
       args.scratch = scratch->data();
     }
     for (const Range& r : ranges_) {
-      Function(table, split)(args, r.pixel_begin, r.pixel_end, r.panel_begin, r.panel_end);
+      Function(table, how)(args, r.pixel_begin, r.pixel_end, r.panel_begin, r.panel_end);
     }
     return output;
   }
@@ -648,16 +656,18 @@ void CheckOne(const Case& c) {
       }
       if (IsInteger(kind)) {
         CheckInteger(*expected, *actual, OutputBytes(kind));
-        if (problem.Function(*info.table, true) == nullptr) continue;
-        SCOPED_TRACE("split or wide");
-        CheckInteger(*expected, *problem.Run(*info.table, true), OutputBytes(kind));
+        for (const How how : {How::kOther, How::kSpread}) {
+          if (problem.Function(*info.table, how) == nullptr) continue;
+          SCOPED_TRACE(how == How::kSpread ? "spread" : "split or wide");
+          CheckInteger(*expected, *problem.Run(*info.table, how), OutputBytes(kind));
+        }
       } else {
         const double tolerance =
             2.0 * (problem.reduction() + 2) * std::numeric_limits<float>::epsilon();
         CheckFloat(expected.get(), actual.get(), magnitudes.get(), tolerance);
-        if (problem.Function(*info.table, true) == nullptr) continue;
+        if (problem.Function(*info.table, How::kOther) == nullptr) continue;
         SCOPED_TRACE("widened");
-        CheckFloat(expected.get(), problem.Run(*info.table, true).get(), magnitudes.get(),
+        CheckFloat(expected.get(), problem.Run(*info.table, How::kOther).get(), magnitudes.get(),
                    tolerance);
       }
     }
