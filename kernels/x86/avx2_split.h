@@ -78,7 +78,7 @@ struct SplitPanel {
   uint8_t* weights;
   int32_t* offsets;
 
-  OCTET_INLINE SplitPanel(const ConvArgs& a)
+  OCTET_INLINE explicit SplitPanel(const ConvArgs& a)
       : weights(a.scratch + kConvScratchBytes),
         offsets(reinterpret_cast<int32_t*>(weights + a.panel_bytes)) {}
 
