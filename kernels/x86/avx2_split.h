@@ -131,17 +131,19 @@ OCTET_INLINE SplitItem* FindItems(const ConvArgs& a, const uint8_t* in, int64_t 
   return items;
 }
 
+// Bytes of input from the first to the last that `pixels` pixels from `begin` on read.
+inline int64_t InputSpan(const ConvArgs& a, const Geometry& g, int64_t begin, int64_t pixels) {
+  const int64_t window = a.tap_offsets[a.taps - 1] + a.depth + GroupPlace(a, a.out_c - 1);
+  return Cursor(a, g, begin + pixels - 1).in - Cursor(a, g, begin).in + window;
+}
+
 // Prepares as many of the `left` pixels from `begin` on as fit the scratch: their number, 0 if not
 // even one does.
 inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin, int64_t left,
                             SplitScratch* s) {
   const Cursor start(a, g, begin);
-  const int64_t window = a.tap_offsets[a.taps - 1] + a.depth;
-  const auto bytes = [&](int64_t pixels) {
-    return Cursor(a, g, begin + pixels - 1).in + window - start.in;
-  };
   int64_t pixels = left / PartCount(left, kSplitPixels);
-  while (pixels > 0 && bytes(pixels) > kSplitInputBytes) pixels /= 2;
+  while (pixels > 0 && InputSpan(a, g, begin, pixels) > kSplitInputBytes) pixels /= 2;
   if (pixels == 0) return 0;
   const int64_t most = static_cast<int64_t>(a.depth) * a.taps / kSplitRarity;
   SplitItem* item = s->items;
@@ -161,7 +163,7 @@ inline int64_t PrepareBlock(const ConvArgs& a, const Geometry& g, int64_t begin,
   if (pixels == 0) return 0;
   s->first_item[pixels] = static_cast<int32_t>(item - s->items);
   const __m256i seven = _mm256_set1_epi8(127);
-  const int64_t size = bytes(pixels);
+  const int64_t size = InputSpan(a, g, begin, pixels);
   int64_t i = 0;
   for (; i + 32 <= size; i += 32) {
     _mm256_store_si256(reinterpret_cast<__m256i*>(s->input + i),

@@ -13,6 +13,7 @@
 
 #include "kernels/kernel_table.h"
 #include "kernels/portable/conv_impl.h"
+#include "kernels/x86/avx2_split.h"
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -51,17 +52,15 @@ template <class K>
 void SpreadConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                 int panel_end) {
   const Geometry g(a);
-  const int64_t window = a.tap_offsets[a.taps - 1] + a.depth + GroupPlace(a, a.out_c - 1);
   for (int64_t begin = pixel_begin, pixels; begin < pixel_end; begin += pixels) {
-    const uint8_t* const start = Cursor(a, g, begin).in;
-    const auto bytes = [&] { return Cursor(a, g, begin + pixels - 1).in + window - start; };
     pixels = pixel_end - begin;
-    while (pixels > 0 && bytes() > kSpreadBytes) pixels /= 2;
+    while (pixels > 0 && InputSpan(a, g, begin, pixels) > kSpreadBytes) pixels /= 2;
     if (pixels == 0) {
       Conv<K>(a, begin, pixel_end, panel_begin, panel_end);
       return;
     }
-    SpreadBytes(start, bytes(), a.scratch);
+    const uint8_t* const start = Cursor(a, g, begin).in;
+    SpreadBytes(start, InputSpan(a, g, begin, pixels), a.scratch);
     ConvArgs copies = a;
     copies.input = a.scratch - (start - a.input);
     Conv<Spread<K>>(copies, begin, begin + pixels, panel_begin, panel_end);

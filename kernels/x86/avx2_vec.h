@@ -48,6 +48,21 @@ struct Vec {
   static OCTET_INLINE __m128i Load16(const void* p) {
     return _mm_loadu_si128(static_cast<const __m128i*>(p));
   }
+  // Signed bytes in even and in odd places, as words.
+  static OCTET_INLINE __m256i EvenBytes(__m256i v) {
+    return _mm256_srai_epi16(_mm256_slli_epi16(v, 8), 8);
+  }
+  static OCTET_INLINE __m256i OddBytes(__m256i v) { return _mm256_srai_epi16(v, 8); }
+  // Two words at p times those of weights. Assembly for the reason that IntTile's is.
+  static OCTET_INLINE void AddWords(const uint8_t* p, __m256i lo, __m256i hi, __m256i& acc_lo,
+                                    __m256i& acc_hi) {
+    __m256i a, product;
+    asm volatile(
+        "vpbroadcastd %4, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\t"
+        "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
+        : "+x"(acc_lo), "+x"(acc_hi), "=&x"(a), "=&x"(product)
+        : "m"(reinterpret_cast<const uint8_t(&)[4]>(*p)), "x"(lo), "x"(hi));
+  }
   // Two floats stand in a dword as bfloat16; kOdd is the upper one.
   template <int kOdd>
   static OCTET_INLINE __m256 HalfOf(__m256i pairs) {
@@ -258,8 +273,7 @@ struct Vec {
     OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w, int64_t) {
       alignas(32) static constexpr int16_t kEven[16] = {255, 255, 255, 255, 255, 255, 255, 255,
                                                         255, 255, 255, 255, 255, 255, 255, 255};
-      __m256i lo = _mm256_srai_epi16(_mm256_slli_epi16(Load(w), 8), 8);
-      __m256i hi = _mm256_srai_epi16(_mm256_slli_epi16(Load(w + 32), 8), 8);
+      __m256i lo = EvenBytes(Load(w)), hi = EvenBytes(Load(w + 32));
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         __m256i a, product;
         asm volatile(
@@ -269,8 +283,8 @@ struct Vec {
             : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a), "=&x"(product)
             : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi), "m"(kEven));
       }
-      lo = _mm256_srai_epi16(Load(w), 8);
-      hi = _mm256_srai_epi16(Load(w + 32), 8);
+      lo = OddBytes(Load(w));
+      hi = OddBytes(Load(w + 32));
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         __m256i a, product;
         asm volatile(
@@ -289,21 +303,14 @@ struct Vec {
     static_assert(NR == 1);
     OCTET_INLINE void Step(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w, int64_t) {
       const __m256i lo = Load(w), hi = Load(w + 32);
-      AddWords(p, k, _mm256_srai_epi16(_mm256_slli_epi16(lo, 8), 8),
-               _mm256_srai_epi16(_mm256_slli_epi16(hi, 8), 8));
-      AddWords(p, k + kOdd, _mm256_srai_epi16(lo, 8), _mm256_srai_epi16(hi, 8));
+      AddAll(p, k, EvenBytes(lo), EvenBytes(hi));
+      AddAll(p, k + kOdd, OddBytes(lo), OddBytes(hi));
     }
 
    private:
-    OCTET_INLINE void AddWords(const uint8_t* const (&p)[MR], ptrdiff_t k, __m256i lo, __m256i hi) {
-      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-        __m256i a, product;
-        asm volatile(
-            "vpbroadcastd %4, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\t"
-            "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
-            : "+x"(this->acc[i][0].lo), "+x"(this->acc[i][0].hi), "=&x"(a), "=&x"(product)
-            : "m"(MacU8Base::Group(p[i] + k)), "x"(lo), "x"(hi));
-      }
+    OCTET_INLINE void AddAll(const uint8_t* const (&p)[MR], ptrdiff_t k, __m256i lo, __m256i hi) {
+      OCTET_UNROLL for (int i = 0; i < MR; ++i)
+          AddWords(p[i] + k, lo, hi, this->acc[i][0].lo, this->acc[i][0].hi);
     }
   };
 #endif
@@ -487,9 +494,7 @@ struct Vec {
     using Weights = Inputs;
     static OCTET_INLINE Weights LoadWeights(const uint8_t* w) {
       const __m256i lo = Load(w), hi = Load(w + 32);
-      return {{_mm256_srai_epi16(_mm256_slli_epi16(lo, 8), 8),
-               _mm256_srai_epi16(_mm256_slli_epi16(hi, 8), 8)},
-              {_mm256_srai_epi16(lo, 8), _mm256_srai_epi16(hi, 8)}};
+      return {{EvenBytes(lo), EvenBytes(hi)}, {OddBytes(lo), OddBytes(hi)}};
     }
     template <bool kHalves>
     static OCTET_INLINE Inputs LoadInputs(const uint8_t* p, const ptrdiff_t (&from)[4]) {

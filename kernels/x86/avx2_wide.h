@@ -68,7 +68,6 @@ struct WideTile {
 template <int MR>
 OCTET_INLINE void WideSums(const uint8_t* in, int64_t pixel_bytes, const uint8_t* w, int64_t lines,
                            WideTile<MR>* tile) {
-  using Group = const uint8_t(&)[4];
   const uint8_t* p[MR];
   OCTET_UNROLL for (int i = 0; i < MR; ++i) p[i] = in + i * pixel_bytes;
   ptrdiff_t k = 0;
@@ -82,21 +81,10 @@ OCTET_INLINE void WideSums(const uint8_t* in, int64_t pixel_bytes, const uint8_t
       OCTET_UNROLL for (int odd = 0; odd < 2; ++odd, k += 4) {
         // Bytes in even places, which are activations 0 and 2, then those in odd ones.
         __m256i lo = Vec::Load(w), hi = Vec::Load(w + 32);
-        if (odd == 0) {
-          lo = _mm256_slli_epi16(lo, 8);
-          hi = _mm256_slli_epi16(hi, 8);
-        }
-        lo = _mm256_srai_epi16(lo, 8);
-        hi = _mm256_srai_epi16(hi, 8);
-        OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-          __m256i x, product;
-          // Assembly for the reason that IntTile's is.
-          asm volatile(
-              "vpbroadcastd %4, %2\n\tvpmaddwd %5, %2, %3\n\tvpmaddwd %6, %2, %2\n\t"
-              "vpaddd %3, %0, %0\n\tvpaddd %2, %1, %1"
-              : "+x"(acc[i][0]), "+x"(acc[i][1]), "=&x"(x), "=&x"(product)
-              : "m"(reinterpret_cast<Group>(p[i][k])), "x"(lo), "x"(hi));
-        }
+        lo = odd == 0 ? Vec::EvenBytes(lo) : Vec::OddBytes(lo);
+        hi = odd == 0 ? Vec::EvenBytes(hi) : Vec::OddBytes(hi);
+        OCTET_UNROLL for (int i = 0; i < MR; ++i)
+            Vec::AddWords(p[i] + k, lo, hi, acc[i][0], acc[i][1]);
       }
     }
     OCTET_UNROLL for (int i = 0; i < MR; ++i) {

@@ -220,7 +220,7 @@ class Problem {
     if (how != How::kPlain) {
       const int panels = static_cast<int>(shape_.panels);
       const int64_t lines = args.panel_bytes / 64;
-      if (IsInteger(kind_) && InputPlanes(kind_) == 1) {
+      if (how == How::kOther && IsInteger(kind_) && InputPlanes(kind_) == 1) {
         chains.resize(panels * ChainEntries(lines));
         table.find_chains(weights_->data(), panels, lines, chains.data());
         args.chains = chains.data();
