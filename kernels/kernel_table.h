@@ -136,16 +136,17 @@ using FindChainsFn = void (*)(const uint8_t* weights, int panels, int64_t lines,
 using ConvFn = void (*)(const ConvArgs& args, int64_t pixel_begin, int64_t pixel_end,
                         int panel_begin, int panel_end);
 
-/// A 3x3 convolution of stride 1 by Winograd F(4x4,3x3), portable/winograd_impl.h. `conv` gives
-/// geometry, weights, epilogue and addresses; its input must be readable (a halo) up to the last
-/// whole 4x4 tile: 4*ceil(out/4) + 2 rows and columns from tap 0 on.
+/// A 3x3 convolution of stride 1 by Winograd F(4x4,3x3) or F(2x2,3x3), portable/winograd_impl.h.
+/// `conv` gives geometry, weights, epilogue and addresses; its input must be readable (a halo) up
+/// to the last whole tile: edge*ceil(out/edge) + 2 rows and columns from tap 0 on, where edge is 4
+/// or 2.
 struct WinogradArgs {
   ConvArgs conv;        ///< `depth`, the input channels, is a multiple of 16.
   int tile_block = 16;  ///< Tiles computed together; chosen to stay in the level-2 cache.
 };
 /// i16: both planes of a tile are computed together, so the block takes twice the scratch memory.
-/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)], output
-/// panels [panel_begin, panel_end). `scratch` is this thread's own, of WinogradScratchBytes
+/// Tiles [tile_begin, tile_end) of the flattened [batch][ceil(out_h/edge)][ceil(out_w/edge)],
+/// output panels [panel_begin, panel_end). `scratch` is this thread's own, of WinogradScratchBytes
 /// (kernels/winograd.h), 64-byte aligned.
 using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_t tile_end,
                             int panel_begin, int panel_end, uint8_t* scratch);
@@ -155,8 +156,7 @@ using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_
 /// what makes the integer algorithm exact. Reads all weights, [panels] of 9 taps of `channels`.
 using WinogradIsExactFn = bool (*)(const int8_t* weights, int panels, int channels);
 
-/// Fewest tiles of an image and fewest input channels with which it is faster for integers than
-/// other kernels.
+/// Fewest tiles of an image and fewest input channels with which it is the one to take.
 struct WinogradLimit {
   int tiles, channels;
 };
@@ -281,6 +281,10 @@ struct KernelTable {
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16, winograd_i16_i16,
       winograd_i16_f32, winograd_bf16_bf16, winograd_bf16_f32;
   WinogradLimit winograd_u8, winograd_bf16;
+  /// By tiles of 2x2 outputs, whose transformed input and weights are rounded to bfloat16; null
+  /// when the instruction set has none.
+  WinogradFn winograd_2x2_bf16_bf16 = nullptr;
+  WinogradLimit winograd_2x2_bf16{};
   WinogradIsExactFn winograd_is_exact;  ///< Null exactly when winograd_u8_u8 is.
   /// As conv_u8_u8 and conv_u8_f32 for a depth that is a multiple of 16 and at most kSplitLines
   /// lines, with the same result; faster when few activations are 128 or more. Null when the
@@ -308,6 +312,8 @@ inline KernelTable WithBase(const KernelTable& own) {
     t.conv_bf16_bf16 = own.conv_bf16_bf16;
     t.conv_bf16_f32 = own.conv_bf16_f32;
     t.winograd_bf16 = own.winograd_bf16;
+    t.winograd_2x2_bf16_bf16 = own.winograd_2x2_bf16_bf16;
+    t.winograd_2x2_bf16 = own.winograd_2x2_bf16;
   }
   if (own.conv_u8_u8 == nullptr) return t;
   t.conv_u8_u8 = own.conv_u8_u8;

@@ -6,10 +6,11 @@
 
 namespace octet::kernels {
 
-inline constexpr int kWinogradPoints = 36;
+/// Values of a transformed tile of edge x edge outputs, 4 or 2.
+constexpr int WinogradPoints(int edge) { return (edge + 2) * (edge + 2); }
 /// Takes outputs of tiles that stick out of the image.
 inline constexpr int64_t kWinogradSpareBytes = 1024;
-/// Between points, so that the same place of all 36 does not fall into one set of the cache.
+/// Between points, so that the same place of all of them does not fall into one set of the cache.
 inline constexpr int64_t kWinogradPad = 64;
 
 /// Most panels whose weights are transformed together. More would not fit a level-2 cache of 1 MiB:
@@ -17,18 +18,18 @@ inline constexpr int64_t kWinogradPad = 64;
 inline constexpr int kWinogradMaxPanels = 2;
 
 // Working memory: V, the transformed input of a block of tiles; U, the transformed weights of some
-// panels; M, their products. `value_bytes` is 4 (float) or 2 (int16).
-constexpr int64_t WinogradValueBytes(int tiles, int channels, int value_bytes) {
-  return kWinogradPoints * (int64_t{tiles} * channels * value_bytes + kWinogradPad);
+// panels; M, their products. `value_bytes` is 4 (float) or 2 (int16, bfloat16).
+constexpr int64_t WinogradValueBytes(int edge, int tiles, int channels, int value_bytes) {
+  return WinogradPoints(edge) * (int64_t{tiles} * channels * value_bytes + kWinogradPad);
 }
-constexpr int64_t WinogradLineBytes(int channels, int value_bytes) {
-  return kWinogradPoints *
+constexpr int64_t WinogradLineBytes(int edge, int channels, int value_bytes) {
+  return WinogradPoints(edge) *
          (int64_t{16} * kWinogradMaxPanels * channels * value_bytes + kWinogradPad);
 }
-constexpr int64_t WinogradScratchBytes(int tiles, int channels, int value_bytes) {
-  return kWinogradSpareBytes + WinogradValueBytes(tiles, channels, value_bytes) +
-         WinogradLineBytes(channels, value_bytes) +
-         kWinogradPoints * (int64_t{64} * kWinogradMaxPanels * tiles + kWinogradPad);
+constexpr int64_t WinogradScratchBytes(int edge, int tiles, int channels, int value_bytes) {
+  return kWinogradSpareBytes + WinogradValueBytes(edge, tiles, channels, value_bytes) +
+         WinogradLineBytes(edge, channels, value_bytes) +
+         WinogradPoints(edge) * (int64_t{64} * kWinogradMaxPanels * tiles + kWinogradPad);
 }
 
 }  // namespace octet::kernels

@@ -59,7 +59,7 @@ void ConvOp::Run(const StepPart& part) const {
 
 void WinogradOp::RunShare(const kernels::WinogradArgs& images, const StepPart& part) const {
   const int64_t tiles =
-      images.conv.batch * CeilDiv(images.conv.out_h, 4) * CeilDiv(images.conv.out_w, 4);
+      images.conv.batch * CeilDiv(images.conv.out_h, edge) * CeilDiv(images.conv.out_w, edge);
   // Threads that share panels all transform the same input, those that share tiles all transform
   // the same weights, which takes a panel about six times as long as an input tile.
   const bool split_panels = tiles < 6 * panels && panels >= 2 * part.count;

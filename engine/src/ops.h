@@ -98,6 +98,7 @@ class WinogradOp : public Op {
   void Run(const StepPart& part) const override { RunShare(args, part); }
 
   kernels::WinogradArgs args;
+  int edge = 4;  ///< Of a tile's outputs.
   kernels::WinogradFn fn = nullptr;
   int panels = 0;
   uint8_t* scratch = nullptr;  ///< [part][scratch_bytes]

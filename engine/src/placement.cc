@@ -128,12 +128,12 @@ Reach ReachOfTaps(const kernels::ConvArgs& args, int batch, int64_t tap_bytes) {
       .Steps(args.out_w, args.in_pixel_step);
 }
 
-Reach ReachOfTiles(const kernels::ConvArgs& args, int batch, int64_t pixel_bytes) {
+Reach ReachOfTiles(const kernels::ConvArgs& args, int edge, int batch, int64_t pixel_bytes) {
   return Reach(pixel_bytes)
       .Planes(args.in_plane)
       .Steps(batch, args.in_image_stride)
-      .Steps(RoundUp(args.out_h, 4) + 2, args.in_row_step)
-      .Steps(RoundUp(args.out_w, 4) + 2, args.in_pixel_step);
+      .Steps(RoundUp(args.out_h, edge) + 2, args.in_row_step)
+      .Steps(RoundUp(args.out_w, edge) + 2, args.in_pixel_step);
 }
 
 ArenaLayout PlaceInArena(std::span<const Interval> intervals) {

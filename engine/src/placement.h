@@ -100,7 +100,7 @@ Reach ReachOfHalo(const Geometry& geometry, int batch);
 /// images.
 Reach ReachOfTaps(const kernels::ConvArgs& args, int batch, int64_t tap_bytes);
 /// What it reads by Winograd's algorithm: `pixel_bytes` of every pixel of whole tiles.
-Reach ReachOfTiles(const kernels::ConvArgs& args, int batch, int64_t pixel_bytes);
+Reach ReachOfTiles(const kernels::ConvArgs& args, int edge, int batch, int64_t pixel_bytes);
 
 /// Memory that is needed from operator `first` to operator `last`, both included.
 struct Interval {

@@ -97,9 +97,16 @@ class Planner {
   // ---- plan_conv.cc ----
 
   void ChooseWinograd();
-  bool CanUseWinograd(const Node& n) const;
+  /// How to compute a convolution by Winograd's algorithm; without a function, not.
+  struct Winograd {
+    kernels::WinogradFn function = nullptr;
+    kernels::WinogradLimit limit{};
+    int edge = 4;  ///< Of a tile's outputs.
+  };
+  /// What the table has for the node's types, by tiles of 4x4.
+  Winograd WinogradOf(const Node& n) const;
+  Winograd ChooseWinograd(const Node& n) const;
   bool IsExactWithWinograd(int node) const;
-  kernels::WinogradFn WinogradFunction(const Node& n) const;
   /// The window as the halo must cover it: Winograd reads up to the last whole tile.
   Window HaloWindow(int node) const;
   /// A convolution that reads its input tensor as it lies (false: hybrid ones read a quantized
@@ -167,7 +174,7 @@ class Planner {
   std::unique_ptr<Plan> plan_;
   int node_ = Op::kCopyIn;          ///< The one that is being planned.
   int64_t memory_ = 0;              ///< Charged so far.
-  std::vector<bool> winograd_;      ///< By node.
+  std::vector<Winograd> winograd_;  ///< By node.
   std::vector<bool> non_negative_;  ///< By tensor.
   std::vector<int> input_index_;    ///< By tensor: which graph input is not in memory yet; -1.
   struct Uses {

@@ -163,6 +163,19 @@ concept WinogradInterface = VectorInterface<V> && MacInterface<typename V::MacI1
   { V::kFusedWinograd } -> std::convertible_to<bool>;
 };
 
+/// What tiles of 2x2 outputs ask for (OCTET_WINOGRAD_PAIRS): 32 bfloat16 as Pairs, floats of even
+/// and of odd places, loaded and rounded to nearest even; the same of 16; and MacBf16Pair, which
+/// multiplies both.
+template <typename V>
+concept PairsInterface = MacInterface<typename V::MacBf16Pair> &&
+    requires(typename V::Pairs pairs, const uint8_t* bytes, uint8_t* out) {
+  { V::LoadPairs(bytes) } -> std::same_as<typename V::Pairs>;
+  { V::LoadHalfPairs(bytes) } -> std::same_as<typename V::Pairs>;
+  { V::StorePairs(out, pairs) } -> std::same_as<void>;
+  { V::StoreHalfPairs(out, pairs) } -> std::same_as<void>;
+  {V::kWinograd2x2Limit};
+};
+
 /// What xsimd_vec.h asks of a 128-bit instruction set, where xsimd has no word for it: a line is 4
 /// registers.
 template <typename M>

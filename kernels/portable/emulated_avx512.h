@@ -280,6 +280,15 @@ inline V512 _mm512_permutexvar_epi32(V512 index, V512 a) {
   const auto at = As<uint32_t>(index), x = As<uint32_t>(a);
   return MapLanes<uint32_t>([&](int i) { return x.lane[at.lane[i] & 15]; });
 }
+inline V512 _mm512_permutexvar_epi16(V512 index, V512 a) {
+  const auto at = As<uint16_t>(index), x = As<uint16_t>(a);
+  return MapLanes<uint16_t>([&](int i) { return x.lane[at.lane[i] & 31]; });
+}
+inline V512 _mm512_castsi256_si512(V256 a) {
+  V512 r{};
+  __builtin_memcpy(r.bytes, a.bytes, sizeof(a.bytes));
+  return r;
+}
 inline V256 _mm512_castsi512_si256(V512 a) { return LoadRegister<V256>(a.bytes); }
 inline V128 _mm512_extracti32x4_epi32(V512 a, int part) {
   return LoadRegister<V128>(a.bytes + 16 * part);
@@ -312,6 +321,10 @@ inline void Vpdpwssd(V512& acc, V512 a, V512 w) {
 OCTET_INLINE float Flushed(float v) { return std::fabs(v) < 0x1p-126f ? v * 0.0f : v; }
 inline V256 Vcvtneps2bf16(V512F v) {
   return MapHalf([&](int i) { return FloatToBf16(Flushed(v.lane[i])); });
+}
+inline V512 Vcvtne2ps2bf16(V512F upper, V512F lower) {
+  return MapLanes<uint16_t>(
+      [&](int i) { return FloatToBf16(Flushed((i < 16 ? lower : upper).lane[i % 16])); });
 }
 
 // acc += two products of bfloat16 per lane, the odd one first, each fused and rounded to nearest

@@ -128,7 +128,9 @@ struct Bf16Values {
   OCTET_INLINE float Load(const Bf16* p, int64_t i) const { return Widen(p[i]); }
   template <int N>
   OCTET_INLINE void Store(Bf16* p, const float (&v)[N]) const {
-    for (int i = 0; i < N; ++i) Narrow(v[i], p + i);
+    // One of the inputs, so nothing is rounded. Unrolled, 16 values would be no vector.
+    OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i].bits =
+        static_cast<uint16_t>(__builtin_bit_cast(uint32_t, v[i]) >> 16);
   }
 };
 struct I16Values {
@@ -140,8 +142,7 @@ struct I16Values {
   OCTET_INLINE uint16_t Load(const uint8_t* p, int64_t i) const {
     return static_cast<uint16_t>(p[i] << 8 | p[i + in_plane]);
   }
-  // One plane after the other: the compiler need not prove that they do not overlap. Unrolled, 16
-  // values would be no vector.
+  // One plane after the other: the compiler need not prove that they do not overlap.
   template <int N>
   OCTET_INLINE void Store(uint8_t* p, const uint16_t (&v)[N]) const {
     OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i] = static_cast<uint8_t>(v[i] >> 8);
@@ -401,10 +402,11 @@ void AveragePoolBf16(const PoolArgs& args, int row_begin, int row_end) {
   AveragePoolFloat<Bf16>(args, row_begin, row_end);
 }
 
-// Sums of N channels over all pixels of an image.
+// Sums of N channels over all pixels of an image: one function for the pools of bytes and of both
+// planes.
 template <int N>
-OCTET_INLINE void SumPixelsU8(const ActivationView& in, int n, int64_t c, uint32_t (&sum)[N]) {
-  for (int i = 0; i < N; ++i) sum[i] = 0;
+OCTET_NOINLINE void SumPixelsU8(const ActivationView& in, int n, int64_t c, uint32_t (&out)[N]) {
+  uint32_t sum[N] = {};  // In registers.
   for (int y = 0; y < in.h; ++y) {
     const uint8_t* p = in.pixel(n, y, 0) + c;
     const int64_t step = in.pixel_stride;
@@ -423,6 +425,7 @@ OCTET_INLINE void SumPixelsU8(const ActivationView& in, int n, int64_t c, uint32
       for (int i = 0; i < N; ++i) sum[i] += p[i];
     }
   }
+  for (int i = 0; i < N; ++i) out[i] = sum[i];
 }
 
 OCTET_INLINE uint32_t GlobalZero(const PoolArgs& args) {

@@ -10,7 +10,7 @@
 #include "formats/model/checksum_impl.h"
 #include "kernels/portable/ops_impl.h"
 #endif
-#if defined(OCTET_WINOGRAD) && !defined(OCTET_BF16_PART)
+#if defined(OCTET_WINOGRAD_PAIRS) || (defined(OCTET_WINOGRAD) && !defined(OCTET_BF16_PART))
 #include "kernels/portable/winograd_impl.h"
 #endif
 #ifdef OCTET_SPLIT
@@ -27,6 +27,9 @@ static_assert(VectorInterface<Vec>);
 #ifdef OCTET_WINOGRAD
 static_assert(WinogradInterface<Vec>);
 #endif
+#ifdef OCTET_WINOGRAD_PAIRS
+static_assert(PairsInterface<Vec>);
+#endif
 
 #ifdef OCTET_BF16_PART
 /// Products of bfloat16 alone; for WithBase.
@@ -36,8 +39,10 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
   t.description = description;
   t.conv_bf16_bf16 = &Conv<KernelBf16>;
   t.conv_bf16_f32 = &Conv<KernelBf16F32>;
-#ifdef OCTET_WINOGRAD
+#ifdef OCTET_WINOGRAD_PAIRS
   t.winograd_bf16 = Vec::kBf16WinogradLimit;
+  t.winograd_2x2_bf16_bf16 = &Winograd<WinogradPairs>;
+  t.winograd_2x2_bf16 = Vec::kWinograd2x2Limit;
 #endif
   t.base = &OCTET_BASE_TABLE;
   return t;

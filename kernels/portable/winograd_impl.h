@@ -1,7 +1,8 @@
 // 3x3 convolutions of stride 1 by Winograd's F(4x4, 3x3): a tile of 4x4 outputs from 6x6 inputs
 // with 36 multiplications per channel pair instead of 144 (Lavin and Gray, "Fast Algorithms for
 // Convolutional Neural Networks", 2015). Included like conv_impl.h, after it, by instruction sets
-// whose Vec has the operations below (OCTET_WINOGRAD).
+// whose Vec has the operations below (OCTET_WINOGRAD). F(2x2, 3x3), of bfloat16 as such, is the
+// same with other transforms (OCTET_WINOGRAD_PAIRS).
 //
 // Weights are transformed when they are used, for a few panels at a time: what is read from memory
 // are the 9 values of the file, not the 36 of the transform (four times the bytes, eight times of
@@ -37,6 +38,14 @@ namespace {
 
 // One dimension of the weight transform.
 template <class Ops, class V>
+OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[4]) {
+  const V s = Ops::Add(g0, g2);
+  o[0] = g0;
+  o[1] = Ops::Add(s, g1);
+  o[2] = Ops::Sub(s, g1);
+  o[3] = g2;
+}
+template <class Ops, class V>
 OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[6]) {
   const V s = Ops::Add(g0, g2), t = Ops::AddFourTimes(g0, g2), twice = Ops::template Times<2>(g1);
   o[0] = g0;
@@ -47,36 +56,48 @@ OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[6]) {
   o[5] = g2;
 }
 
-// One dimension of the output transform: m are six vectors `step` apart. Ops gives Add, Sub and
-// Times.
-template <class Ops, class V>
-OCTET_INLINE void OutputTransform(const V* m, int step, V* y, int out_step) {
-  const V s12 = Ops::template Times<4>(Ops::Add(m[step], m[2 * step]));
-  const V d21 = Ops::template Times<4>(Ops::Sub(m[2 * step], m[step]));
-  const V s34 = Ops::Add(m[3 * step], m[4 * step]);
-  const V d34 = Ops::template Times<2>(Ops::Sub(m[3 * step], m[4 * step]));
-  y[0] = Ops::Add(Ops::Sub(Ops::template Times<6>(m[0]), s12), s34);
-  y[out_step] = Ops::Add(d21, d34);
-  y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
-  y[3 * out_step] =
-      Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)), Ops::template Times<24>(m[5 * step]));
+// One dimension of the output transform to kEdge vectors: m are kEdge + 2 vectors. Ops gives Add,
+// Sub and Times.
+template <class Ops, int kEdge, class V>
+OCTET_INLINE void OutputTransform(const V* m, V* y, int out_step) {
+  if constexpr (kEdge == 2) {
+    y[0] = Ops::Add(Ops::template Times<2>(m[0]), Ops::Add(m[1], m[2]));
+    y[out_step] = Ops::Sub(Ops::Sub(m[1], m[2]), Ops::template Times<2>(m[3]));
+  } else {
+    const V s12 = Ops::template Times<4>(Ops::Add(m[1], m[2]));
+    const V d21 = Ops::template Times<4>(Ops::Sub(m[2], m[1]));
+    const V s34 = Ops::Add(m[3], m[4]);
+    const V d34 = Ops::template Times<2>(Ops::Sub(m[3], m[4]));
+    y[0] = Ops::Add(Ops::Sub(Ops::template Times<6>(m[0]), s12), s34);
+    y[out_step] = Ops::Add(d21, d34);
+    y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
+    y[3 * out_step] =
+        Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)), Ops::template Times<24>(m[5]));
+  }
 }
 
-// One dimension of the input transform: d and o are six vectors `step` apart. Ops gives Add, Sub
-// and Times.
-template <class Ops, class V>
-OCTET_INLINE void InputTransform(const V* d, int step, V* o, int out_step) {
-  const V d0 = d[0], d1 = d[step], d2 = d[2 * step], d3 = d[3 * step], d4 = d[4 * step],
-          d5 = d[5 * step];
-  const V t0 = Ops::Sub(d4, Ops::template Times<4>(d2)),
-          t1 = Ops::Sub(d3, Ops::template Times<4>(d1));
-  const V t2 = Ops::Sub(d4, d2), t3 = Ops::template Times<2>(Ops::Sub(d3, d1));
-  o[0] = Ops::Add(Ops::template Times<4>(Ops::Sub(d0, d2)), t2);
-  o[out_step] = Ops::Add(t0, t1);
-  o[2 * out_step] = Ops::Sub(t0, t1);
-  o[3 * out_step] = Ops::Add(t2, t3);
-  o[4 * out_step] = Ops::Sub(t2, t3);
-  o[5 * out_step] = Ops::Add(Ops::template Times<4>(Ops::Sub(d1, d3)), Ops::Sub(d5, d3));
+// One dimension of the input transform: d and o are kEdge + 2 vectors. Ops gives Add, Sub and
+// Times.
+template <class Ops, int kEdge, class V>
+OCTET_INLINE void InputTransform(const V* d, V* o, int out_step) {
+  const V d0 = d[0], d1 = d[1], d2 = d[2], d3 = d[3];
+  if constexpr (kEdge == 2) {
+    o[0] = Ops::Sub(d0, d2);
+    o[out_step] = Ops::Add(d1, d2);
+    o[2 * out_step] = Ops::Sub(d2, d1);
+    o[3 * out_step] = Ops::Sub(d1, d3);
+  } else {
+    const V d4 = d[4], d5 = d[5];
+    const V t0 = Ops::Sub(d4, Ops::template Times<4>(d2)),
+            t1 = Ops::Sub(d3, Ops::template Times<4>(d1));
+    const V t2 = Ops::Sub(d4, d2), t3 = Ops::template Times<2>(Ops::Sub(d3, d1));
+    o[0] = Ops::Add(Ops::template Times<4>(Ops::Sub(d0, d2)), t2);
+    o[out_step] = Ops::Add(t0, t1);
+    o[2 * out_step] = Ops::Sub(t0, t1);
+    o[3 * out_step] = Ops::Add(t2, t3);
+    o[4 * out_step] = Ops::Sub(t2, t3);
+    o[5 * out_step] = Ops::Add(Ops::template Times<4>(Ops::Sub(d1, d3)), Ops::Sub(d5, d3));
+  }
 }
 
 struct FloatOps {
@@ -148,6 +169,7 @@ struct WinogradFloat {
   using ValueOps = FloatOps;
   using LineOps = FloatOps;
   using AccOps = FloatOps;
+  static constexpr int kEdge = 4;  // Of a tile's outputs.
   static constexpr int kInputBytes = 4, kValueBytes = 4;
   static constexpr int kParts = 1;  // Lines of U from one of weights.
   static constexpr bool kFused = Vec::kFusedWinograd;
@@ -188,6 +210,61 @@ struct WinogradBf16 : WinogradFloat<OutputKernel, Vec::MacF32> {
   }
 };
 
+#ifdef OCTET_WINOGRAD_PAIRS
+// bfloat16 multiplied as such. Both transforms' results are rounded to it, which tiles of 4x4
+// outputs would not bear; those of 2x2 add and subtract alone, but for powers of 2. A line's two
+// input channels are transformed as floats and stored beside each other again.
+struct PairOps {
+  using V = Vec::Pairs;
+  static OCTET_INLINE V Add(const V& a, const V& b) {
+    return {Vec::Add(a.even, b.even), Vec::Add(a.odd, b.odd)};
+  }
+  static OCTET_INLINE V Sub(const V& a, const V& b) {
+    return {Vec::SubF32(a.even, b.even), Vec::SubF32(a.odd, b.odd)};
+  }
+};
+
+struct WinogradPairs : WinogradFloat<KernelBf16, Vec::MacF32> {
+  using Shared = WinogradPairs;
+  using Products = WinogradPairs;
+  using Mac = Vec::MacBf16Pair;
+  struct Value {  // 16 channels.
+    Vec::Pairs pairs;
+  };
+  using WideValue = Vec::Pairs;
+  using Line = Vec::Pairs;
+  using LineOps = PairOps;
+  struct ValueOps : PairOps {
+    using PairOps::Add, PairOps::Sub;
+    static OCTET_INLINE Value Add(const Value& a, const Value& b) {
+      return {Add(a.pairs, b.pairs)};
+    }
+    static OCTET_INLINE Value Sub(const Value& a, const Value& b) {
+      return {Sub(a.pairs, b.pairs)};
+    }
+  };
+  static constexpr int kEdge = 2;
+  static constexpr int kInputBytes = 2, kValueBytes = 2;
+  static constexpr int kParts = 1;
+  static constexpr bool kFused = false;
+  static constexpr int kMaxPanels = MinPanels(Vec::kBf16MaxPanels);
+  static constexpr int MaxTiles(int panels) { return Vec::Bf16MaxPixels(panels); }
+
+  static OCTET_INLINE void Load(const uint8_t* p, Value* v) { v->pairs = Vec::LoadHalfPairs(p); }
+  static OCTET_INLINE void Load(const uint8_t* p, Vec::Pairs* v) { *v = Vec::LoadPairs(p); }
+  static OCTET_INLINE void Store(uint8_t* p, const Value& v) { Vec::StoreHalfPairs(p, v.pairs); }
+  static OCTET_INLINE void Store(uint8_t* p, const Vec::Pairs& v) { Vec::StorePairs(p, v); }
+  template <int kPart>
+  static OCTET_INLINE Line LoadWeights(const uint8_t* p) {
+    return Vec::LoadPairs(p);
+  }
+  static OCTET_INLINE void StoreLine(uint8_t* p, const Line& v) { Vec::StorePairs(p, v); }
+  static OCTET_INLINE Vec::F32 Result(Vec::F32 y, const ConvArgs& a, int, int channel) {
+    return Vec::Add(Vec::Mul(y, Vec::SplatF32(0.25f)), Vec::LoadF32(a.float_bias + channel));
+  }
+};
+#endif
+
 template <class OutputKernel>
 struct WinogradU8 {
   using Kernel = OutputKernel;
@@ -201,6 +278,7 @@ struct WinogradU8 {
   using ValueOps = ShortOps;
   using LineOps = ShortOps;
   using AccOps = SumOps;
+  static constexpr int kEdge = 4;
   static constexpr int kInputBytes = 1, kValueBytes = 2;
   static constexpr int kParts = 2;
   static constexpr bool kFused = false;
@@ -233,16 +311,18 @@ struct WinogradU8 {
   }
 };
 
-// Where a tile of the flattened [batch][ceil(out_h/4)][ceil(out_w/4)] begins in the output.
+// Where a tile of the flattened [batch][ceil(out_h/kEdge)][ceil(out_w/kEdge)] begins in the output.
+template <int kEdge>
 struct TilePlace {
   int n, y, x;
 
   TilePlace(const ConvArgs& a, int64_t tile) {
-    const int tiles_w = (a.out_w + 3) / 4, per_image = tiles_w * ((a.out_h + 3) / 4);
+    const int tiles_w = (a.out_w + kEdge - 1) / kEdge;
+    const int per_image = tiles_w * ((a.out_h + kEdge - 1) / kEdge);
     const int at = static_cast<int>(tile % per_image);
     n = static_cast<int>(tile / per_image);
-    y = at / tiles_w * 4;
-    x = at % tiles_w * 4;
+    y = at / tiles_w * kEdge;
+    x = at % tiles_w * kEdge;
   }
 };
 
@@ -256,17 +336,18 @@ struct ValueStrides {
 template <class K, class Value>
 OCTET_INLINE void TransformChannels(const uint8_t* in, int64_t row_step, int64_t pixel_step,
                                     uint8_t* v, const ValueStrides& strides) {
-  Value d[kWinogradPoints], e[kWinogradPoints];
-  OCTET_KEEP_LOOP for (int x = 0; x < 6; ++x) {
-    Value column[6];
+  constexpr int kSide = K::kEdge + 2;
+  Value d[kSide * kSide], e[kSide];
+  OCTET_KEEP_LOOP for (int x = 0; x < kSide; ++x) {
+    Value column[kSide];
     const uint8_t* p = in + x * pixel_step;
-    OCTET_UNROLL for (int y = 0; y < 6; ++y) K::Load(p + y * row_step, &column[y]);
-    InputTransform<typename K::ValueOps>(column, 1, d + x, 6);
+    OCTET_UNROLL for (int y = 0; y < kSide; ++y) K::Load(p + y * row_step, &column[y]);
+    InputTransform<typename K::ValueOps, K::kEdge>(column, d + x, kSide);
   }
-  OCTET_KEEP_LOOP for (int y = 0; y < 6; ++y) {
-    InputTransform<typename K::ValueOps>(d + y * 6, 1, e, 1);
+  OCTET_KEEP_LOOP for (int y = 0; y < kSide; ++y) {
+    InputTransform<typename K::ValueOps, K::kEdge>(d + y * kSide, e, 1);
     uint8_t* out = v + y * strides.row;
-    OCTET_UNROLL for (int x = 0; x < 6; ++x) K::Store(out + x * strides.point, e[x]);
+    OCTET_UNROLL for (int x = 0; x < kSide; ++x) K::Store(out + x * strides.point, e[x]);
   }
 }
 
@@ -290,17 +371,19 @@ OCTET_INLINE void TransformTile(const uint8_t* in, int64_t row_step, int64_t pix
 template <class K, int kPart>
 OCTET_INLINE void TransformLine(const uint8_t* from, int64_t tap_bytes, uint8_t* u,
                                 int64_t point_bytes) {
-  typename K::Line half[3][6];
+  constexpr int kSide = K::kEdge + 2;
+  typename K::Line half[3][kSide];
   OCTET_UNROLL for (int x = 0; x < 3; ++x) {
     WeightTransform<typename K::LineOps>(K::template LoadWeights<kPart>(from + x * tap_bytes),
                                          K::template LoadWeights<kPart>(from + (3 + x) * tap_bytes),
                                          K::template LoadWeights<kPart>(from + (6 + x) * tap_bytes),
                                          half[x]);
   }
-  OCTET_UNROLL for (int y = 0; y < 6; ++y) {
-    typename K::Line o[6];
+  OCTET_UNROLL for (int y = 0; y < kSide; ++y) {
+    typename K::Line o[kSide];
     WeightTransform<typename K::LineOps>(half[0][y], half[1][y], half[2][y], o);
-    OCTET_UNROLL for (int x = 0; x < 6; ++x) K::StoreLine(u + (y * 6 + x) * point_bytes, o[x]);
+    OCTET_UNROLL for (int x = 0; x < kSide; ++x)
+        K::StoreLine(u + (y * kSide + x) * point_bytes, o[x]);
   }
 }
 
@@ -450,32 +533,32 @@ struct OutputRow {
 // Output of one tile for NR panels, as far as its rows and columns exist. Its planes follow each
 // other in `m`.
 template <class K, int NR>
-OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace& at, const uint8_t* m,
-                             int64_t point_bytes, uint8_t* spare) {
+OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
+                             const uint8_t* m, int64_t point_bytes, uint8_t* spare) {
   using Acc = typename K::Acc;
-  constexpr int kPlanes = K::Kernel::kPlanes;
-  Acc rows[4][4 * kPlanes][NR];
+  constexpr int kPlanes = K::Kernel::kPlanes, kEdge = K::kEdge, kSide = kEdge + 2;
+  Acc rows[kEdge][kEdge * kPlanes][NR];
   OCTET_KEEP_LOOP for (int i = 0; i < kPlanes * NR; ++i) {
     const int plane = i / NR, j = i % NR;
-    Acc half[4 * 6];
-    OCTET_KEEP_LOOP for (int x = 0; x < 6; ++x) {
-      Acc column[6];
-      OCTET_UNROLL for (int y = 0; y < 6; ++y) column[y] =
-          K::LoadAcc(m + (y * 6 + x) * point_bytes + i * 64);
-      OutputTransform<typename K::AccOps>(column, 1, half + x, 6);
+    Acc half[kEdge * kSide];
+    OCTET_KEEP_LOOP for (int x = 0; x < kSide; ++x) {
+      Acc column[kSide];
+      OCTET_UNROLL for (int y = 0; y < kSide; ++y) column[y] =
+          K::LoadAcc(m + (y * kSide + x) * point_bytes + i * 64);
+      OutputTransform<typename K::AccOps, kEdge>(column, half + x, kSide);
     }
-    OCTET_KEEP_LOOP for (int y = 0; y < 4; ++y) {
-      Acc out[4];
-      OutputTransform<typename K::AccOps>(half + y * 6, 1, out, 1);
-      OCTET_UNROLL for (int x = 0; x < 4; ++x) rows[y][x * kPlanes + plane][j] =
+    OCTET_KEEP_LOOP for (int y = 0; y < kEdge; ++y) {
+      Acc out[kEdge];
+      OutputTransform<typename K::AccOps, kEdge>(half + y * kSide, out, 1);
+      OCTET_UNROLL for (int x = 0; x < kEdge; ++x) rows[y][x * kPlanes + plane][j] =
           K::Result(out[x], a, plane, (panel + j) * kLanes);
     }
   }
   const int channel = panel * kLanes;
-  for (int y = 0; y < 4 && at.y + y < a.out_h; ++y) {
+  for (int y = 0; y < kEdge && at.y + y < a.out_h; ++y) {
     if constexpr (kPlanes == 2) {
       // One by one: what is outside has no spare place of two planes.
-      for (int x = 0; x < 4 && at.x + x < a.out_w; ++x) {
+      for (int x = 0; x < kEdge && at.x + x < a.out_w; ++x) {
         OutputRow<kPlanes, NR, Acc> pixel;
         OCTET_UNROLL for (int j = 0; j < NR; ++j) {
           OCTET_UNROLL for (int p = 0; p < kPlanes; ++p) pixel.y[p][j] =
@@ -493,10 +576,10 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace& at, 
       }
       continue;
     }
-    OutputRow<4, NR, Acc> row;
-    uint8_t* out[4];
-    const uint8_t* res[4];
-    OCTET_UNROLL for (int x = 0; x < 4; ++x) {
+    OutputRow<kEdge, NR, Acc> row;
+    uint8_t* out[kEdge];
+    const uint8_t* res[kEdge];
+    OCTET_UNROLL for (int x = 0; x < kEdge; ++x) {
       OCTET_UNROLL for (int j = 0; j < NR; ++j) row.y[x][j] = rows[y][x][j];
       const bool inside = at.x + x < a.out_w;
       out[x] = inside ? a.output + at.n * a.out_image_stride + (at.y + y) * a.out_row_stride +
@@ -507,7 +590,7 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace& at, 
                          (at.x + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes
                    : spare;
     }
-    FinishAny<typename K::Kernel, 4, NR>(a, channel, row, out, res);
+    FinishAny<typename K::Kernel, kEdge, NR>(a, channel, row, out, res);
   }
 }
 
@@ -516,7 +599,7 @@ void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const u
                  int64_t point_bytes, uint8_t* spare) {
   constexpr int kPlanes = K::Kernel::kPlanes;
   for (int t = 0; t < tiles / kPlanes; ++t, m += kPlanes * NR * 64) {
-    FinishTile<K, NR>(a, panel, TilePlace(a, first + t), m, point_bytes, spare);
+    FinishTile<K, NR>(a, panel, TilePlace<K::kEdge>(a, first + t), m, point_bytes, spare);
   }
 }
 
@@ -537,7 +620,7 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
   const int64_t lines = tile_bytes / 4;
   const int64_t u_panel = lines * 64, u_point = NR * u_panel + kWinogradPad;
   const int64_t m_point = int64_t{NR} * 64 * tiles + kWinogradPad;
-  constexpr int kMaxTiles = K::MaxTiles(NR);
+  constexpr int kMaxTiles = K::MaxTiles(NR), kPoints = WinogradPoints(K::kEdge);
   const int parts = static_cast<int>(PartCount(tiles, kMaxTiles));
   const int small = tiles / parts, large_parts = tiles % parts;
   constexpr const WinogradProductFn* kRun =
@@ -546,8 +629,8 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
   // The next panels come into the L2 cache evenly spread over the steps of the products.
   const uint8_t* fetch = a.weights + (panel + (next_panels > 0 ? NR : 0)) * a.panel_bytes;
   const int fetch_step =
-      static_cast<int>(PartCount(next_panels * a.panel_bytes, kWinogradPoints * lines * parts));
-  for (int x = 0; x < kWinogradPoints; ++x) {
+      static_cast<int>(PartCount(next_panels * a.panel_bytes, kPoints * lines * parts));
+  for (int x = 0; x < kPoints; ++x) {
     WinogradOperands o{.v = s.v + x * s.strides.point,
                        .tile_bytes = tile_bytes,
                        .u = s.u + x * u_point,
@@ -611,9 +694,9 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
   WinogradScratch s;
   s.spare = scratch;
   s.v = scratch + kWinogradSpareBytes;
-  constexpr int kPlanes = K::Kernel::kPlanes;
-  s.u = s.v + WinogradValueBytes(kPlanes * w.tile_block, a.depth, K::kValueBytes);
-  s.m = s.u + WinogradLineBytes(a.depth, K::kValueBytes);
+  constexpr int kPlanes = K::Kernel::kPlanes, kEdge = K::kEdge;
+  s.u = s.v + WinogradValueBytes(kEdge, kPlanes * w.tile_block, a.depth, K::kValueBytes);
+  s.m = s.u + WinogradLineBytes(kEdge, a.depth, K::kValueBytes);
   const int64_t blocks = PartCount(tile_end - tile_begin, w.tile_block);
   for (int64_t b = 0; b < blocks; ++b) {
     const int64_t begin = tile_begin + (tile_end - tile_begin) * b / blocks;
@@ -622,7 +705,7 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
         kPlanes * static_cast<int>(tile_begin + (tile_end - tile_begin) * (b + 1) / blocks - begin);
     const bool fused = K::kFused && tiles <= kMostFusedTiles;
     const int64_t point = tiles * tile_bytes + kWinogradPad;
-    s.strides = {.row = 6 * point, .point = point, .chunk = kLanes * K::kValueBytes};
+    s.strides = {.row = (kEdge + 2) * point, .point = point, .chunk = kLanes * K::kValueBytes};
     if (fused) {
       // Groups have room for four tiles each. What V gets too long by that lies in U, which is not
       // used then.
@@ -632,7 +715,7 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
       s.fused_group_bytes = 6 * s.strides.row;
     }
     for (int t = 0; t < tiles; ++t) {
-      const TilePlace at(a, begin + t / kPlanes);
+      const TilePlace<kEdge> at(a, begin + t / kPlanes);
       const uint8_t* in = a.input + at.n * a.in_image_stride + at.y * a.in_row_step +
                           at.x * a.in_pixel_step + t % kPlanes * a.in_plane;
       uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
@@ -663,7 +746,7 @@ void AddLine(const int8_t* __restrict weights, uint16_t* __restrict magnitude,
   }
 }
 
-bool WinogradIsExact(const int8_t* weights, int panels, int channels) {
+[[maybe_unused]] bool WinogradIsExact(const int8_t* weights, int panels, int channels) {
   constexpr int64_t kLimit = int64_t{1} << 25;
   constexpr int kMostLines = 255;
   const int64_t lines = int64_t{9} * channels / 4;

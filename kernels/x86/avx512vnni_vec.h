@@ -60,6 +60,9 @@ OCTET_INLINE void FmaBroadcast(V512F& acc, V512F a, const uint8_t* x) {
 }
 #ifdef OCTET_AVX512BF16
 OCTET_INLINE V256 Vcvtneps2bf16(V512F v) { return (__m256i)_mm512_cvtneps_pbh(v); }
+OCTET_INLINE V512 Vcvtne2ps2bf16(V512F upper, V512F lower) {
+  return (__m512i)_mm512_cvtne2ps_pbh(upper, lower);
+}
 // Pairs of bfloat16.
 OCTET_INLINE void Vdpbf16ps(V512F& acc, V512 a, V512 w) {
   asm("vdpbf16ps %2, %1, %0" : "+v"(acc) : "v"(a), "v"(w));
@@ -85,6 +88,18 @@ OCTET_INLINE void Vdpbf16psMemory(V512F& acc, V512 a, const uint8_t* w) {
   Vdpbf16ps(acc, a, _mm512_loadu_si512(w));
 }
 #endif
+#endif
+
+#ifdef OCTET_AVX512BF16
+#define OCTET_WINOGRAD_PAIRS
+// 16 bits of the lower half to even places, of the upper one to odd ones.
+struct Interleave {
+  alignas(64) uint16_t order[32];
+  constexpr Interleave() : order() {
+    for (int i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + i % 2 * 16);
+  }
+};
+inline constexpr Interleave kInterleave;
 #endif
 
 struct Vec {
@@ -116,6 +131,28 @@ struct Vec {
     const V512 odd = _mm512_and_si512(_mm512_srli_epi32(bits, 16), _mm512_set1_epi32(1));
     const V512 rounded = _mm512_add_epi32(_mm512_add_epi32(bits, _mm512_set1_epi32(0x7fff)), odd);
     StoreV256(p, _mm512_cvtepi32_epi16(_mm512_srli_epi32(rounded, 16)));
+  }
+#endif
+#ifdef OCTET_AVX512BF16
+  // 32 bfloat16 as floats, those in even and those in odd places.
+  struct Pairs {
+    F32 even, odd;
+  };
+  static OCTET_INLINE Pairs LoadPairs(const uint8_t* p) { return PairsOf(_mm512_loadu_si512(p)); }
+  static OCTET_INLINE void StorePairs(uint8_t* p, const Pairs& v) {
+    _mm512_storeu_si512(p, RoundPairs(v));
+  }
+  // 16 of them; lanes behind are any.
+  static OCTET_INLINE Pairs LoadHalfPairs(const uint8_t* p) {
+    return PairsOf(_mm512_castsi256_si512(LoadV256(p)));
+  }
+  static OCTET_INLINE void StoreHalfPairs(uint8_t* p, const Pairs& v) {
+    StoreV256(p, _mm512_castsi512_si256(RoundPairs(v)));
+  }
+  static OCTET_INLINE Pairs PairsOf(V512 pairs) { return {HalfOf<0>(pairs), HalfOf<1>(pairs)}; }
+  static OCTET_INLINE V512 RoundPairs(const Pairs& v) {
+    const V512 order = _mm512_loadu_si512(kInterleave.order);
+    return _mm512_permutexvar_epi16(order, Vcvtne2ps2bf16(v.odd, v.even));
   }
 #endif
   static OCTET_INLINE I32 WidenU8(const uint8_t* p) { return _mm512_cvtepu8_epi32(LoadV128(p)); }
@@ -164,9 +201,10 @@ struct Vec {
   // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us.
   static constexpr WinogradLimit kWinogradLimit = {16, 32};
 #ifdef OCTET_AVX512BF16
-  // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: see
-  // kernels/README.md for the count of operations.
+  // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: measured by
+  // layers in kernels/README.md.
   static constexpr WinogradLimit kBf16WinogradLimit = {16, 64};
+  static constexpr WinogradLimit kWinograd2x2Limit = {16, 128};
 #else
   static constexpr WinogradLimit kBf16WinogradLimit = {0, 0};  // As floats.
 #endif

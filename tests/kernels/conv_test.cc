@@ -277,24 +277,95 @@ class Problem {
 
   // As Run, by Winograd's algorithm, in three calls.
   std::unique_ptr<GuardedBuffer> RunWinograd(const KernelTable& table) const {
+    return RunWinograd(WinogradFunction(table), 4, IsInteger(kind_) ? 2 : 4);
+  }
+  // Of kBf16, tiles of 2x2 outputs.
+  std::unique_ptr<GuardedBuffer> RunWinograd2x2(const KernelTable& table) const {
+    return RunWinograd(table.winograd_2x2_bf16_bf16, 2, 2);
+  }
+  std::unique_ptr<GuardedBuffer> RunWinograd(WinogradFn fn, int edge, int value_bytes) const {
     auto output = std::make_unique<GuardedBuffer>(out_size_);
     std::memset(output->data(), 0x5a, out_size_);
     WinogradArgs args;
     args.conv = args_;
     args.conv.output = output->data() + first_;
-    const int64_t tiles = case_.batch * case_.read_h() / 4 * case_.read_w() / 4;
+    const int64_t tiles = case_.batch * CeilDiv(case_.out_h(), edge) * CeilDiv(case_.out_w(), edge);
     const int panels = static_cast<int>(shape_.panels);
     args.tile_block = case_.oc % 5 + (case_.batch == 1 ? 14 : 3);
-    GuardedBuffer scratch(RoundUp(WinogradScratchBytes(InputPlanes(kind_) * args.tile_block,
-                                                       args.conv.depth, IsInteger(kind_) ? 2 : 4),
+    GuardedBuffer scratch(RoundUp(WinogradScratchBytes(edge, InputPlanes(kind_) * args.tile_block,
+                                                       args.conv.depth, value_bytes),
                                   64));
-    const WinogradFn fn = WinogradFunction(table);
     const int64_t cut = tiles / 3;
     const int panel_cut = panels / 2;
     fn(args, 0, cut, 0, panels, scratch.data());
     fn(args, cut, tiles, 0, panel_cut, scratch.data());
     fn(args, cut, tiles, panel_cut, panels, scratch.data());
     return output;
+  }
+
+  // Of kBf16F32: each output by F(2x2,3x3) with both transforms' results rounded to bfloat16, all
+  // else in double and without an activation; and what its sums are of, without signs.
+  struct Rounded {
+    double value, magnitude;
+  };
+  Rounded Winograd2x2(int n, int y, int x, int channel) const {
+    const auto input = [&](int c, int row, int column) {
+      const int64_t at = n * args_.in_image_stride + (y / 2 * 2 + row) * args_.in_row_step +
+                         (x / 2 * 2 + column) * args_.in_pixel_step;
+      return Bf16ToFloat(reinterpret_cast<const uint16_t*>(args_.input + at)[c]);
+    };
+    const auto weight = [&](int c, int row, int column) {
+      const int64_t at = channel / 16 * args_.panel_bytes +
+                         (row * 3 + column) * (args_.panel_bytes / 9) + c / 2 * 64 +
+                         channel % 16 * 4;
+      return Bf16ToFloat(reinterpret_cast<const uint16_t*>(args_.weights + at)[c % 2]);
+    };
+    const auto transform = [](const float(&d)[4], float* v) {
+      v[0] = d[0] - d[2], v[1] = d[1] + d[2], v[2] = d[2] - d[1], v[3] = d[1] - d[3];
+    };
+    const auto widen = [](float g0, float g1, float g2, float* u) {
+      u[0] = g0, u[1] = g0 + g2 + g1, u[2] = g0 + g2 - g1, u[3] = g2;
+    };
+    constexpr double kOutput[2][4] = {{1, 0.5, 0.5, 0}, {0, 0.5, -0.5, -1}};
+    Rounded sum{args_.float_bias[channel], std::fabs(args_.float_bias[channel])};
+    for (int c = 0; c < args_.depth; ++c) {
+      float columns[4][4], rows[3][4];
+      for (int i = 0; i < 4; ++i)
+        transform({input(c, 0, i), input(c, 1, i), input(c, 2, i), input(c, 3, i)}, columns[i]);
+      for (int i = 0; i < 3; ++i) widen(weight(c, 0, i), weight(c, 1, i), weight(c, 2, i), rows[i]);
+      for (int i = 0; i < 4; ++i) {
+        float v[4], u[4];
+        transform({columns[0][i], columns[1][i], columns[2][i], columns[3][i]}, v);
+        widen(rows[0][i], rows[1][i], rows[2][i], u);
+        for (int j = 0; j < 4; ++j) {
+          const double product = static_cast<double>(Bf16ToFloat(FloatToBf16(v[j]))) *
+                                 Bf16ToFloat(FloatToBf16(u[j])) * kOutput[y % 2][i] *
+                                 kOutput[x % 2][j];
+          sum.value += product;
+          sum.magnitude += std::fabs(product);
+        }
+      }
+    }
+    return sum;
+  }
+  // Calls f(image, y, x, channel, index of the element in the output) for each.
+  template <typename F>
+  void ForOutputs(const F& f) const {
+    for (int n = 0; n < args_.batch; ++n) {
+      for (int y = 0; y < args_.out_h; ++y) {
+        for (int x = 0; x < args_.out_w; ++x) {
+          const int64_t at = first_ + n * args_.out_image_stride + y * args_.out_row_stride +
+                             x * args_.out_pixel_stride;
+          for (int c = 0; c < shape_.panels * 16; ++c) f(n, y, x, c, at / OutputBytes(kind_) + c);
+        }
+      }
+    }
+  }
+  // A result with the residual and the activation.
+  double Finished(double v, int64_t element) const {
+    if (args_.residual != nullptr)
+      v += FloatAt(*residual_, static_cast<size_t>(element), OutputBytes(kind_));
+    return std::clamp<double>(v, args_.low, args_.high);
   }
 
   // sum|a*b| + |bias| + |residual| of every output, 0x5a-bytes elsewhere.
@@ -327,6 +398,7 @@ class Problem {
   }
 
   int64_t reduction() const { return shape_.taps * shape_.depth; }
+  int64_t depth() const { return shape_.depth; }
 
  private:
   int group() const { return GroupOf(WeightType(kind_), case_.layout); }
@@ -629,12 +701,46 @@ void CheckRounding(const Problem& problem, bool winograd) {
   }
 }
 
+// Tiles of 2x2 whose values are rounded: against the same in double, within the error of float
+// sums; and against the convolution itself, within that of the two roundings of each product.
+void CheckWinograd2x2(const Problem& problem) {
+  const Problem floats = problem.WithFloats();
+  std::unique_ptr<GuardedBuffer> expected;
+  for (const TableInfo& info : AllTables()) {
+    if (!octet::testing::IsTested(info) || info.table->winograd_2x2_bf16_bf16 == nullptr) continue;
+    SCOPED_TRACE(std::string(info.name) + " Winograd 2x2");
+    if (expected == nullptr) expected = floats.Run(kReferenceTable);
+    const auto actual = problem.RunWinograd2x2(*info.table);
+    std::vector<bool> written(actual->size() / 2);
+    std::vector<double> got;
+    problem.ForOutputs([&](int, int, int, int, int64_t element) {
+      written[static_cast<size_t>(element)] = true;
+      got.push_back(Bf16ToFloat(actual->as<uint16_t>()[element]));
+    });
+    for (size_t i = 0; i < written.size(); ++i) {
+      ASSERT_TRUE(written[i] || actual->as<uint16_t>()[i] == 0x5a5a) << i;
+    }
+    size_t i = 0;
+    floats.ForOutputs([&](int n, int y, int x, int channel, int64_t element) {
+      const Problem::Rounded sum = floats.Winograd2x2(n, y, x, channel);
+      const double model = floats.Finished(sum.value, element), actually = got[i++];
+      const double sums = 2.0 * (floats.depth() + 16) * std::numeric_limits<float>::epsilon() *
+                          (sum.magnitude + std::fabs(model));
+      const double stored = 0x1p-8 * std::fabs(model) + sums;
+      ASSERT_NEAR(actually, model, stored) << element;
+      const double exact = expected->as<float>()[element];
+      ASSERT_NEAR(actually, exact, stored + (0x1p-7 + 0x1p-16) * sum.magnitude) << element;
+    });
+  }
+}
+
 void CheckOne(const Case& c) {
   for (const Kind kind : kKinds) {
     if (c.fill == Fill::kRelu && !IsInteger(kind)) continue;
     const Problem problem(c, kind);
     if (kind == Kind::kBf16) {
       CheckRounding(problem, c.winograd);
+      if (c.winograd) CheckWinograd2x2(problem);
       continue;
     }
     const auto expected = problem.Run(kReferenceTable);

@@ -465,11 +465,12 @@ class NaiveInterpreter {
            w.stride_h == 1 && w.stride_w == 1 && w.dilation_h == 1 && w.dilation_w == 1;
   }
 
-  /// Largest error of each channel by Winograd's F(4x4,3x3). In one dimension an output is
-  /// sum(|A| * |G| * |B|) = 48 times the largest weight times the largest input at most, in
-  /// magnitudes and whatever the scaling of the matrices (4*3*10*2 + 8*7*6*2 + 24*10 over 24 for
-  /// the last output); in two, 48 * 48. Each term is rounded as often as there are channels to sum,
-  /// and 32 times in the transforms.
+  /// Largest error of each channel by Winograd's F(4x4,3x3), or F(2x2,3x3) of bfloat16. In one
+  /// dimension an output is sum(|A| * |G| * |B|) = 48 times the largest weight times the largest
+  /// input at most, in magnitudes and whatever the scaling of the matrices (4*3*10*2 + 8*7*6*2 +
+  /// 24*10 over 24 for the last output); in two, 48 * 48. Each term is rounded as often as there
+  /// are channels to sum, and 32 times in the transforms. Of F(2x2,3x3), to which many channels of
+  /// bfloat16 go, that is 8 times (2 + 2 * 3/2 * 2), and both factors are rounded to bfloat16.
   std::vector<double> WinogradMagnitudes(const Node& n) {
     const Values& weights = Weights(n.inputs[kInputWeights]);
     const int64_t out_c = Out(n).shape.back(), channels = In(n).shape.back();
@@ -489,7 +490,10 @@ class NaiveInterpreter {
         }
         sum += weight * largest[static_cast<size_t>(c)];
       }
-      result.push_back(48.0 * 48.0 * kHalfUlp * static_cast<double>(channels + 32) * sum);
+      double error = 48.0 * 48.0 * kHalfUlp * static_cast<double>(channels + 32);
+      if (In(n, kInputWeights).dtype == DType::kBF16 && channels >= 128)
+        error += 8.0 * 8.0 * (0x1p-7 + 0x1p-16);
+      result.push_back(error * sum);
     }
     return result;
   }

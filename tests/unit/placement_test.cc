@@ -110,7 +110,7 @@ TEST(Reach, OfTapsAndTilesIsWhatTheLoopsTouch) {
     }
   }
   EXPECT_EQ(ReachOfTaps(a, 2, 12).end(), taps_end);
-  EXPECT_EQ(ReachOfTiles(a, 2, 16).end(), tiles_end);
+  EXPECT_EQ(ReachOfTiles(a, 4, 2, 16).end(), tiles_end);
   EXPECT_EQ(ReachOfTaps(a, 2, 12).begin(), 0);
 }
 

@@ -40,6 +40,10 @@ Graph WideGraph(Precision precision) {
   x = Conv(&b, "stem", x, 48, 3);
   const TensorId skip = x;
   x = Conv(&b, "winograd", x, 48, 3);
+  if (precision == Precision::kBf16) {
+    x = Conv(&b, "wide", x, 128, 1);
+    x = Conv(&b, "winograd 2x2", x, 48, 3);
+  }
   x = Conv(&b, "expand", x, 48, 1, skip);
   x = Conv(&b, "one", x, 1, 3);
   x = Conv(&b, "two", x, 2, 3);
@@ -77,11 +81,15 @@ TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
     }
   }
   EXPECT_GE(kernels.size(), 10u);
+  EXPECT_EQ(kernels.contains("winograd_2x2_bf16_bf16"),
+            precision == Precision::kBf16 && info.table->winograd_2x2_bf16_bf16 != nullptr);
   const kernels::WinogradLimit limit =
       precision == Precision::kBf16 ? info.table->winograd_bf16 : info.table->winograd_u8;
   EXPECT_EQ(
       std::any_of(kernels.begin(), kernels.end(),
-                  [](const std::string& k) { return k.starts_with("winograd"); }),
+                  [](const std::string& k) {
+                    return k.starts_with("winograd") && k != "winograd_2x2_bf16_bf16";
+                  }),
       info.table->winograd_f32 != nullptr &&
           (precision == Precision::kFp32 || precision == Precision::kFp16 || limit.tiles <= 9));
 }

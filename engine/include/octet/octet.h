@@ -261,7 +261,8 @@ struct SessionOptions {
   std::string isa;
   bool profile = false;  ///< Time every layer for Session::Profile (about 50 ns each).
   /// 3x3 convolutions of stride 1 by Winograd's F(4x4,3x3) where it is faster. Float results differ
-  /// from those without in the last bits; integer ones never do.
+  /// from those without in the last bits; integer ones never do. With AVX-512 BF16 bfloat16 layers
+  /// of 128 input channels and more go by F(2x2,3x3), which rounds twice more on the way.
   bool winograd = true;
   /// Refuse float inputs that hold a NaN or an infinity. Without it such an input gives answers
   /// that may look like any other: ReLU and max pools drop a NaN, and quantizing one gives the
