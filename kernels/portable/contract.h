@@ -44,7 +44,7 @@ concept DepthwiseInterface = MacInterface<M> && requires {
 /// One of grouped convolutions: each quarter of the 16 output channels has inputs of its own,
 /// `from` bytes behind p; with LoadInputs<true> those of the first two are the same, and of the
 /// last two. LoadFours<d>: of groups of 4 channels, which follow each other from p on; line d of
-/// kFours.
+/// kFours. LoadEights<d>, if there is one: the same of groups of 8, line d of twice as many.
 template <typename M>
 concept GroupInterface = requires(typename M::Acc acc, typename M::Inputs a, typename M::Weights w,
                                   const uint8_t* p, const ptrdiff_t (&from)[4]) {
@@ -90,6 +90,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   /// N lines of one pixel: rounded as Round does, `zero` added, clamped to 0 to 255, 16 N bytes
   /// stored.
   { V::template StoreU8<1>(out, *Memory<const typename V::F32[1]>(), 0) } -> std::same_as<void>;
+  /// Whether there is StorePixelsU8 for one panel of four pixels, which are packed together.
+  { V::kStoresPixels } -> std::convertible_to<bool>;
 
   /// The same in two planes of bytes, as i16, `plane` bytes apart; v + 0.5 is below 32768.
   {

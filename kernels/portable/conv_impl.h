@@ -98,6 +98,25 @@ struct Cursor {
   }
 };
 
+// ---- Bytes of a tile. ----
+
+// Rounds and stores value(pixel, panel).
+template <int MR, int NR, class F, class V = Vec>
+OCTET_INLINE void StoreBytes(const ConvArgs& a, uint8_t* const (&out)[MR], const F& value) {
+  constexpr int kTogether = NR == 1 && V::kStoresPixels ? MR / 4 * 4 : 0;
+  if constexpr (kTogether > 0) {
+    OCTET_UNROLL for (int i = 0; i < kTogether; i += 4) {
+      V::StorePixelsU8(&out[i], {value(i, 0), value(i + 1, 0), value(i + 2, 0), value(i + 3, 0)},
+                       a.out_zero);
+    }
+  }
+  OCTET_UNROLL for (int i = kTogether; i < MR; ++i) {
+    Vec::F32 v[NR];
+    OCTET_UNROLL for (int j = 0; j < NR; ++j) v[j] = value(i, j);
+    Vec::StoreU8<NR>(out[i], v, a.out_zero);
+  }
+}
+
 // ---- Fixed-point results (ConvArgs::fixed). ----
 
 /// One result of the fixed-point arithmetic.
@@ -113,38 +132,42 @@ OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMult
 // `v` is acc * multiplier. Two roundings are one behind a small step away from zero
 // (engine/src/tflite_rounding.h); floats tell which result that gives, but for the few that lie too
 // close to the limit between two. Those are computed exactly.
-template <int NR, class GetAcc>
-OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[NR], const GetAcc& acc,
-                              uint8_t* out) {
+template <int MR, int NR, class GetAcc>
+OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[MR][NR],
+                              const GetAcc& acc, uint8_t* const (&out)[MR]) {
   // Three roundings of numbers up to 256, each at most 2^-24 of it, and two additions: less than
   // 2^-13. So close to a half, the square of the distance from the rounded number is at least
   // 1/4 - 2^-13.
   constexpr float kClose = 0x1p-2f - 0x1p-13f - 0x1p-20f;
   const Vec::F32 minus = Vec::SplatF32(-1.0f), close = Vec::SplatF32(kClose);
   const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
-  Vec::F32 square[NR], largest = Vec::SplatF32(0.0f);
+  Vec::F32 square[MR][NR], largest = Vec::SplatF32(0.0f);
   OCTET_UNROLL for (int j = 0; j < NR; ++j) {
     const Vec::F32 nudge = Vec::LoadF32(a.nudge + channel + j * kLanes);
-    const Vec::F32 sign = Vec::Mul(v[j], Vec::SplatF32(0x1p100f));
-    v[j] = Vec::Add(v[j], Vec::Min(Vec::Max(sign, Vec::Mul(nudge, minus)), nudge));
-    v[j] = Vec::Min(Vec::Max(v[j], low), high);
-    const Vec::F32 rounded = Vec::ToFloat(Vec::Round(v[j]));
-    const Vec::F32 distance = Vec::Add(v[j], Vec::Mul(rounded, minus));
-    square[j] = Vec::Mul(distance, distance);
-    largest = Vec::Max(largest, square[j]);
+    const Vec::F32 opposite = Vec::Mul(nudge, minus);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      const Vec::F32 sign = Vec::Mul(v[i][j], Vec::SplatF32(0x1p100f));
+      v[i][j] = Vec::Add(v[i][j], Vec::Min(Vec::Max(sign, opposite), nudge));
+      v[i][j] = Vec::Min(Vec::Max(v[i][j], low), high);
+      const Vec::F32 rounded = Vec::ToFloat(Vec::Round(v[i][j]));
+      const Vec::F32 distance = Vec::Add(v[i][j], Vec::Mul(rounded, minus));
+      square[i][j] = Vec::Mul(distance, distance);
+      largest = Vec::Max(largest, square[i][j]);
+    }
   }
-  Vec::StoreU8<NR>(out, v, a.out_zero);
+  StoreBytes<MR, NR>(a, out, [&](int i, int j) { return v[i][j]; });
   if (__builtin_expect(!Vec::AnyAbove(largest, close), 1)) return;
   static_assert(sizeof(Vec::I32) == kLanes * 4 && sizeof(Vec::F32) == kLanes * 4);
-  for (int j = 0; j < NR; ++j) {
-    const Vec::I32 sums = acc(j);
+  OCTET_KEEP_LOOP for (int n = 0; n < MR * NR; ++n) {
+    const int i = n / NR, j = n % NR;
+    const Vec::I32 sums = acc(i, j);
     int32_t sum[kLanes];
     float squares[kLanes];
     __builtin_memcpy(sum, &sums, sizeof(sum));
-    __builtin_memcpy(squares, &square[j], sizeof(squares));
-    for (int i = 0; i < kLanes; ++i) {
-      const int at = j * kLanes + i;
-      if (squares[i] > kClose) out[at] = FixedResult(a, sum[i], a.fixed[channel + at]);
+    __builtin_memcpy(squares, &square[i][j], sizeof(squares));
+    for (int lane = 0; lane < kLanes; ++lane) {
+      const int at = j * kLanes + lane;
+      if (squares[lane] > kClose) out[i][at] = FixedResult(a, sum[lane], a.fixed[channel + at]);
     }
   }
 }
@@ -207,30 +230,43 @@ struct KernelU8U8 {
     V::AdjustBias(bias, weights, lines, adjusted);
   }
 
+  // What a sum is in steps of the output.
+  template <bool kResidual, int MR, class T>
+  static OCTET_INLINE Vec::F32 Scaled(const ConvArgs& a, int channel, const T& tile,
+                                      const uint8_t* const (&res)[MR], int i, int j) {
+    // Separate operations in this order: kernels/README.md, the integer contract.
+    Vec::F32 v =
+        Vec::Mul(Vec::ToFloat(tile.Get(i, j)), Vec::LoadF32(a.multiplier + channel + j * kLanes));
+    if constexpr (kResidual) {
+      const Vec::I32 r =
+          Vec::Sub(Vec::WidenU8(res[i] + j * kLanes), Vec::SplatI32(a.residual_zero));
+      v = Vec::Add(v, Vec::Mul(Vec::ToFloat(r), Vec::SplatF32(a.residual_multiplier)));
+    }
+    return v;
+  }
+
   template <bool kResidual, int MR, int NR, bool kFixed = false, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
-    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
-    const Vec::F32 res_multiplier = Vec::SplatF32(a.residual_multiplier);
-    const Vec::I32 res_zero = Vec::SplatI32(a.residual_zero);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      Vec::F32 v[NR];
-      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-        // Separate operations in this order: kernels/README.md, the integer contract.
-        v[j] = Vec::Mul(Vec::ToFloat(tile.Get(i, j)),
-                        Vec::LoadF32(a.multiplier + channel + j * kLanes));
-        if constexpr (kResidual) {
-          const Vec::I32 r = Vec::Sub(Vec::WidenU8(res[i] + j * kLanes), res_zero);
-          v[j] = Vec::Add(v[j], Vec::Mul(Vec::ToFloat(r), res_multiplier));
+    if constexpr (kFixed) {
+      // As many at a time as are packed together.
+      constexpr int kTogether = NR == 1 && MR % 4 == 0 ? 4 : 1;
+      OCTET_UNROLL for (int i = 0; i < MR; i += kTogether) {
+        Vec::F32 v[kTogether][NR];
+        uint8_t* to[kTogether];
+        OCTET_UNROLL for (int n = 0; n < kTogether; ++n) {
+          to[n] = out[i + n];
+          OCTET_UNROLL for (int j = 0; j < NR; ++j) v[n][j] =
+              Scaled<false>(a, channel, tile, res, i + n, j);
         }
-        if constexpr (!kFixed) v[j] = Vec::Min(Vec::Max(v[j], low), high);
+        FinishFixed<kTogether, NR>(
+            a, channel, v, [&](int n, int j) { return tile.Get(i + n, j); }, to);
       }
-      if constexpr (kFixed) {
-        FinishFixed<NR>(
-            a, channel, v, [&](int j) { return tile.Get(i, j); }, out[i]);
-      } else {
-        Vec::StoreU8<NR>(out[i], v, a.out_zero);
-      }
+    } else {
+      const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+      StoreBytes<MR, NR>(a, out, [&](int i, int j) {
+        return Vec::Min(Vec::Max(Scaled<kResidual>(a, channel, tile, res, i, j), low), high);
+      });
     }
   }
 
@@ -252,20 +288,8 @@ struct KernelU8U8 {
   static OCTET_INLINE void FinishSaturating(const ConvArgs& a, int channel, const T& tile,
                                             uint8_t* const (&out)[MR],
                                             const uint8_t* const (&res)[MR]) {
-    const Vec::F32 res_multiplier = Vec::SplatF32(a.residual_multiplier);
-    const Vec::I32 res_zero = Vec::SplatI32(a.residual_zero);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      Vec::F32 v[NR];
-      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-        v[j] = Vec::Mul(Vec::ToFloat(tile.Get(i, j)),
-                        Vec::LoadF32(a.multiplier + channel + j * kLanes));
-        if constexpr (kResidual) {
-          const Vec::I32 r = Vec::Sub(Vec::WidenU8(res[i] + j * kLanes), res_zero);
-          v[j] = Vec::Add(v[j], Vec::Mul(Vec::ToFloat(r), res_multiplier));
-        }
-      }
-      Vec::StoreU8<NR>(out[i], v, a.out_zero);
-    }
+    StoreBytes<MR, NR>(
+        a, out, [&](int i, int j) { return Scaled<kResidual>(a, channel, tile, res, i, j); });
   }
 };
 
@@ -439,12 +463,19 @@ OCTET_NOINLINE void FinishStored(const ConvArgs& a, int channel, const Acc* acc,
                                  uint8_t* const* out, const uint8_t* const* res) {
   struct Row {
     const Acc* acc;
-    OCTET_INLINE Acc Get(int, int j) const { return acc[j]; }
+    OCTET_INLINE Acc Get(int i, int j) const { return acc[i * NR + j]; }
   };
-  for (int i = 0; i < pixels; ++i, acc += NR) {
-    uint8_t* const to[1] = {out[i]};
-    const uint8_t* const add[1] = {res[i]};
-    FinishAny<K, 1, NR>(a, channel, Row{acc}, to, add);
+  int done = 0;
+  // One panel of four pixels has as much to do at a time as four panels of one.
+  for (; NR == 1 && done + 4 <= pixels; done += 4) {
+    uint8_t* const to[4] = {out[done], out[done + 1], out[done + 2], out[done + 3]};
+    const uint8_t* const add[4] = {res[done], res[done + 1], res[done + 2], res[done + 3]};
+    FinishAny<K, 4, NR>(a, channel, Row{acc + done * NR}, to, add);
+  }
+  for (; done < pixels; ++done) {
+    uint8_t* const to[1] = {out[done]};
+    const uint8_t* const add[1] = {res[done]};
+    FinishAny<K, 1, NR>(a, channel, Row{acc + done * NR}, to, add);
   }
 }
 
@@ -546,9 +577,14 @@ OCTET_INLINE ptrdiff_t GroupPlace(const ConvArgs& a, int channel) {
   return (channel < a.out_c ? channel : a.out_c - 1) / a.group_outputs * a.group_bytes;
 }
 
-// The inputs of the next group are in other lines of the cache, too far apart for the processor to
-// see them coming: without this, 56x56 by 256 channels in groups of 8 at a stride of 2 take 1.67 ms
-// instead of 0.63.
+// The inputs of the next group may be in other lines of the cache, too far apart for the processor
+// to see them coming: without this, 56x56 by 256 channels in groups of 8 at a stride of 2 take 1.67
+// ms instead of 0.63 in floats. How far behind those of `channel` the ones of channel `next` are; 0
+// where they are in the same lines, or the same.
+OCTET_INLINE ptrdiff_t NextInputs(const ConvArgs& a, int channel, int next) {
+  const ptrdiff_t place = GroupPlace(a, channel), next_place = GroupPlace(a, next);
+  return place / 64 == next_place / 64 ? 0 : next_place - place;
+}
 template <int N>
 OCTET_INLINE void FetchInputs(const uint8_t* const (&in)[N], ptrdiff_t k) {
   OCTET_UNROLL for (int i = 0; i < N; ++i) __builtin_prefetch(in[i] + k);
@@ -567,7 +603,7 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
   const int channel = panel * kLanes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
   const int64_t lines = Lines<K>(a), panel_bytes = lines * K::kLineBytes;
-  const ptrdiff_t next_group = GroupPlace(a, channel + NR * kLanes) - GroupPlace(a, channel);
+  const ptrdiff_t next_group = NextInputs(a, channel, channel + NR * kLanes);
   using TileType = typename K::template TileType<MR * K::kPlanes, NR>;
   const Biases<K, NR> bias(a, panel);
   Cursor c = cursor;
@@ -706,6 +742,7 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
 // What the quarters of a panel read of which several groups have some.
 enum class Quarters {
   kFours,   // Groups of 4 inputs and outputs: one behind the other.
+  kEights,  // Of 8, where the instruction set has a way of its own.
   kHalves,  // Two the same.
   kAny,
 };
@@ -719,7 +756,7 @@ OCTET_NOINLINE void RunGroupTiles(const ConvArgs& a, const Geometry& g, Cursor& 
   // What stands behind the last channel has weights of 0.
   for (int q = 0; q < 4; ++q) from[q] = GroupPlace(a, channel + 4 * q);
   const ptrdiff_t tap_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes;
-  const ptrdiff_t next = GroupPlace(a, channel + kLanes);
+  const ptrdiff_t next_group = NextInputs(a, channel, channel + kLanes);
   const Biases<K, 1> bias(a, panel);
   Cursor c = cursor;
   for (int64_t t = 0; t < tiles; ++t) {
@@ -729,10 +766,11 @@ OCTET_NOINLINE void RunGroupTiles(const ConvArgs& a, const Geometry& g, Cursor& 
     const uint8_t* w = a.weights + panel * a.panel_bytes;
     for (int tap = 0; tap < a.taps; ++tap) {
       const ptrdiff_t begin = a.tap_offsets[tap];
-      FetchInputs(at.in, begin + next);
-      if constexpr (kQuarters == Quarters::kFours) {
-        tile.StepFours(at.in, begin + from[0], w, K::kLineBytes);
-        w += K::Group::kFours * K::kLineBytes;
+      if (next_group != 0) FetchInputs(at.in, begin + from[0] + next_group);
+      if constexpr (kQuarters == Quarters::kFours || kQuarters == Quarters::kEights) {
+        constexpr bool kEights = kQuarters == Quarters::kEights;
+        tile.template StepTap<kEights>(at.in, begin + from[0], w, K::kLineBytes);
+        w += K::Group::kFours * (kEights ? 2 : 1) * K::kLineBytes;
       } else {
         for (ptrdiff_t k = begin; k != begin + tap_bytes; k += 4) {
           tile.template Step<kQuarters == Quarters::kHalves>(at.in, k, from, w);
@@ -744,6 +782,11 @@ OCTET_NOINLINE void RunGroupTiles(const ConvArgs& a, const Geometry& g, Cursor& 
   }
   cursor = c;
 }
+
+template <class Group>
+constexpr bool kHasEights = requires(const uint8_t* p) {
+  Group::template LoadEights<0>(p);
+};
 
 template <class K>
 constexpr int kGroupPixels = K::Group::kPixels / K::kPlanes;
@@ -758,6 +801,12 @@ void RunGroups(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
   const bool whole = (panel + 1) * kLanes <= a.out_c;
   if (whole && a.group_outputs == 4 && a.depth == 4) {
     RunGroupTiles<K, kPixels, Quarters::kFours>(a, g, cursor, pixels / kPixels, panel, saturating);
+    pixels %= kPixels;
+  } else if (kHasEights<typename K::Group> && whole && a.group_outputs == 8 && a.depth == 8) {
+    if constexpr (kHasEights<typename K::Group>) {
+      RunGroupTiles<K, kPixels, Quarters::kEights>(a, g, cursor, pixels / kPixels, panel,
+                                                   saturating);
+    }
     pixels %= kPixels;
   } else if (a.group_outputs % 8 == 0) {
     RunGroupTiles<K, kPixels, Quarters::kHalves>(a, g, cursor, pixels / kPixels, panel, saturating);

@@ -161,6 +161,10 @@ inline V512F _mm512_mask_mov_ps(V512F a, uint16_t mask, V512F b) {
 inline V512F _mm512_permute_ps(V512F a, int order) {
   return MapFloat([&](int i) { return a.lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
 }
+inline V512F _mm512_shuffle_f32x4(V512F a, V512F b, int order) {
+  return MapFloat(
+      [&](int i) { return (i < 8 ? a : b).lane[(order >> i / 4 * 2 & 3) * 4 + i % 4]; });
+}
 // The other lanes, undefined there, are those of a wrong answer here.
 inline V512 _mm512_castsi128_si512(V128 a) {
   V512 r;
@@ -285,8 +289,9 @@ inline V512 _mm512_permutexvar_epi16(V512 index, V512 a) {
   return MapLanes<uint16_t>([&](int i) { return x.lane[at.lane[i] & 31]; });
 }
 inline V512 _mm512_castsi256_si512(V256 a) {
-  V512 r{};
-  __builtin_memcpy(r.bytes, a.bytes, sizeof(a.bytes));
+  V512 r;
+  std::memset(&r, 0xA5, sizeof(r));
+  std::memcpy(&r, &a, sizeof(a));
   return r;
 }
 inline V256 _mm512_castsi512_si256(V512 a) { return LoadRegister<V256>(a.bytes); }

@@ -117,6 +117,8 @@ struct PairGroup : Even {
   static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
     return LoadInputs<false>(p + 4 * kLine, {0, 8, 16, 24});
   }
+  template <int>
+  static Inputs LoadEights(const uint8_t*) = delete;  // Even's is of floats.
   static OCTET_INLINE void MulAdd(typename Even::Acc& acc, const Inputs& a, const Weights& w) {
     Even::MulAdd(acc, a.even, w.even);
     Odd::MulAdd(acc, a.odd, w.odd);
@@ -136,15 +138,20 @@ struct GroupTile : Tile<Mac, MR, 1> {
     }
   }
 
-  // A whole tap of groups of 4, in Mac::kFours lines.
-  template <int kLine = 0>
-  OCTET_INLINE void StepFours(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
-                              int line_bytes) {
+  // A whole tap of groups of 4, in Mac::kFours lines, or of 8, in twice as many.
+  template <bool kEights, int kLine = 0>
+  OCTET_INLINE void StepTap(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
+                            int line_bytes) {
     const typename Mac::Weights held = Mac::LoadWeights(w);
     OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      Mac::MulAdd(this->acc[i][0], Mac::template LoadFours<kLine>(p[i] + k), held);
+      if constexpr (kEights) {
+        Mac::MulAdd(this->acc[i][0], Mac::template LoadEights<kLine>(p[i] + k), held);
+      } else {
+        Mac::MulAdd(this->acc[i][0], Mac::template LoadFours<kLine>(p[i] + k), held);
+      }
     }
-    if constexpr (kLine + 1 < Mac::kFours) StepFours<kLine + 1>(p, k, w + line_bytes, line_bytes);
+    if constexpr (kLine + 1 < Mac::kFours * (kEights ? 2 : 1))
+      StepTap<kEights, kLine + 1>(p, k, w + line_bytes, line_bytes);
   }
 };
 

@@ -192,6 +192,7 @@ struct Vec {
             _mm256_srai_epi16(_mm256_shuffle_epi8(Load(p + 32), order), 8)};
   }
 
+  static constexpr bool kStoresPixels = false;  // No StorePixelsU8.
   // Rounds N panels of one pixel to nearest even, adds the zero point and stores N*16 bytes.
   template <int N>
   static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {

@@ -239,14 +239,28 @@ struct Vec {
       const I32 q = _mm512_add_epi32(_mm512_cvtps_epi32(v[0]), _mm512_set1_epi32(zero));
       StoreV128(out, _mm512_cvtusepi32_epi8(_mm512_max_epi32(q, _mm512_setzero_si512())));
     } else {
-      const V512 z = _mm512_set1_epi16(static_cast<int16_t>(zero));
-      const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = _mm512_cvtps_epi32(v[1]);
-      const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
-      const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
-      const V512 low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), z);
-      const V512 high = N > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), z) : low;
-      StoreLanes<N>(out, _mm512_packus_epi16(low, high));
+      StoreLanes<N>(out, PackU8<N>(v, zero));
     }
+  }
+  template <int N>
+  static OCTET_INLINE V512 PackU8(const F32 (&v)[N], int32_t zero) {
+    const V512 z = _mm512_set1_epi16(static_cast<int16_t>(zero));
+    const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = _mm512_cvtps_epi32(v[1]);
+    const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
+    const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
+    const V512 low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), z);
+    const V512 high = N > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), z) : low;
+    return InOrder(_mm512_packus_epi16(low, high));
+  }
+
+  // The same of one panel of four pixels.
+  static constexpr bool kStoresPixels = true;
+  static OCTET_INLINE void StorePixelsU8(uint8_t* const* out, const F32 (&v)[4], int32_t zero) {
+    const V512 bytes = PackU8<4>(v, zero);
+    StoreV128(out[0], _mm512_extracti32x4_epi32(bytes, 0));
+    StoreV128(out[1], _mm512_extracti32x4_epi32(bytes, 1));
+    StoreV128(out[2], _mm512_extracti32x4_epi32(bytes, 2));
+    StoreV128(out[3], _mm512_extracti32x4_epi32(bytes, 3));
   }
 
   // The same as i16, whose zero point is 0, within +-32768.
@@ -262,16 +276,18 @@ struct Vec {
                                           _mm512_add_epi16(_mm512_srai_epi16(second, 8), offset));
     const V512 low =
         _mm512_packus_epi16(_mm512_and_si512(first, low_byte), _mm512_and_si512(second, low_byte));
-    StoreLanes<N>(out, high);
-    StoreLanes<N>(out + plane, low);
+    StoreLanes<N>(out, InOrder(high));
+    StoreLanes<N>(out + plane, InOrder(low));
   }
 
   // Packing works within 128-bit lanes: dword 4*l + r of the result holds lanes 4*l..4*l+3 of
   // register r.
-  template <int N>
-  static OCTET_INLINE void StoreLanes(uint8_t* out, V512 packed) {
+  static OCTET_INLINE V512 InOrder(V512 packed) {
     const V512 order = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-    const V512 bytes = _mm512_permutexvar_epi32(order, packed);
+    return _mm512_permutexvar_epi32(order, packed);
+  }
+  template <int N>
+  static OCTET_INLINE void StoreLanes(uint8_t* out, V512 bytes) {
     if constexpr (N == 1) {
       StoreV128(out, _mm512_extracti32x4_epi32(bytes, 0));
     } else if constexpr (N == 4) {
@@ -433,8 +449,19 @@ struct Vec {
     }
     template <int>
     static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
-      const V512 each = _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3);
-      return _mm512_permutexvar_epi32(each, _mm512_castsi128_si512(LoadV128(p)));
+      return Quarters<0, 1, 2, 3>(_mm512_castsi128_si512(LoadV128(p)));
+    }
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadEights(const uint8_t* p) {
+      return Quarters<kLine, kLine, kLine + 2, kLine + 2>(_mm512_castsi128_si512(LoadV128(p)));
+    }
+    // These dwords, one for each quarter.
+    template <int kFirst, int kSecond, int kThird, int kFourth>
+    static OCTET_INLINE V512 Quarters(V512 dwords) {
+      const V512 each =
+          _mm512_setr_epi32(kFirst, kFirst, kFirst, kFirst, kSecond, kSecond, kSecond, kSecond,
+                            kThird, kThird, kThird, kThird, kFourth, kFourth, kFourth, kFourth);
+      return _mm512_permutexvar_epi32(each, dwords);
     }
   };
   template <class Mac>
@@ -453,6 +480,13 @@ struct Vec {
     static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
       return _mm512_permute_ps(_mm512_loadu_ps(p), kLine * 0x55);
     }
+    // The first or the second four of both groups, twice each; then one of the four in all lanes.
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadEights(const uint8_t* p) {
+      const F32 x = _mm512_loadu_ps(p);
+      return _mm512_permute_ps(_mm512_shuffle_f32x4(x, x, kLine < 4 ? 0xA0 : 0xF5),
+                               kLine % 4 * 0x55);
+    }
   };
   using GroupF32 = GroupFloat<MacF32>;
   using GroupF16 = GroupFloat<MacF16>;
@@ -468,7 +502,13 @@ struct Vec {
     static constexpr int kFours = 2;
     template <int kLine>
     static OCTET_INLINE Inputs LoadFours(const uint8_t* p) {
-      return LoadInputs<false>(p + 4 * kLine, {0, 8, 16, 24});
+      return GroupU8::Quarters<kLine, kLine + 2, kLine + 4, kLine + 6>(
+          _mm512_castsi256_si512(LoadV256(p)));
+    }
+    template <int kLine>
+    static OCTET_INLINE Inputs LoadEights(const uint8_t* p) {
+      return GroupU8::Quarters<kLine, kLine, kLine + 4, kLine + 4>(
+          _mm512_castsi256_si512(LoadV256(p)));
     }
   };
 #else
