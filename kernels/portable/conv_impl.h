@@ -887,9 +887,68 @@ OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor&
   cursor = c;
 }
 
+// `tiles` tiles of MR pixels of one row, by a window of kSize columns: inputs that several of the
+// pixels have in common are loaded once. `column` is the distance of a tap to the next.
+template <class K, class Mac, int kSize, int kStride, int MR>
+OCTET_NOINLINE void DepthwiseRow(const ConvArgs& a, const Geometry& g, const Cursor& c,
+                                 int64_t tiles, ptrdiff_t column, int panel_begin, int panel_end,
+                                 bool saturating) {
+  for (int64_t t = 0; t < tiles; ++t) {
+    for (int panel = panel_begin; panel < panel_end; ++panel) {
+      const int channel = panel * kLanes;
+      const uint8_t* const in =
+          c.in + t * MR * g.in_pixel + static_cast<ptrdiff_t>(channel) * K::kInputBytes;
+      const uint8_t* w = a.weights + panel * a.panel_bytes;
+      Tile<Mac, MR, 1> tile;
+      tile.Init(Biases<K, 1, false>(a, panel).at);
+      for (int tap = 0; tap < a.taps; tap += kSize) {
+        const uint8_t* const row = in + a.tap_offsets[tap];
+        typename Mac::Weights held[kSize];
+        OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
+          held[k] = Mac::LoadWeights(w);
+          w += kLanes * Mac::kWeightBytes;
+        }
+        OCTET_UNROLL for (int x = 0; x < (MR - 1) * kStride + kSize; ++x) {
+          const typename Mac::Input v = Mac::LoadInput(row + x * column);
+          OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
+            if (x >= k && (x - k) % kStride == 0 && (x - k) / kStride < MR)
+              Mac::MulAdd(tile.acc[(x - k) / kStride][0], v, held[k]);
+          }
+        }
+      }
+      uint8_t* out[MR];
+      const uint8_t* res[MR];
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        out[i] = c.out + (t * MR + i) * g.out_pixel + channel * K::kOutputBytes;
+        res[i] = c.res + (t * MR + i) * g.res_pixel + channel * K::kOutputBytes;
+      }
+      FinishPixels<K, MR, 1>(a, channel, tile, out, res, saturating);
+    }
+  }
+}
+
+using DepthwiseRowFn = void (*)(const ConvArgs&, const Geometry&, const Cursor&, int64_t, ptrdiff_t,
+                                int, int, bool);
+
+// The function for windows of three or five columns, all `column` apart, or null.
+template <class K, class Mac, int MR>
+DepthwiseRowFn PickDepthwiseRow(const ConvArgs& a, ptrdiff_t column) {
+  const int size = a.taps == 9 ? 3 : a.taps == 25 ? 5 : 0;
+  if (size == 0 || column == 0) return nullptr;
+  for (int tap = 0; tap < a.taps; ++tap) {
+    if (a.tap_offsets[tap] - a.tap_offsets[tap / size * size] != tap % size * column)
+      return nullptr;
+  }
+  if (a.in_pixel_step == column)
+    return size == 3 ? &DepthwiseRow<K, Mac, 3, 1, MR> : &DepthwiseRow<K, Mac, 5, 1, MR>;
+  if (a.in_pixel_step == 2 * column)
+    return size == 3 ? &DepthwiseRow<K, Mac, 3, 2, MR> : &DepthwiseRow<K, Mac, 5, 2, MR>;
+  return nullptr;
+}
+
 // One pixel x one panel at a time would wait for its own sum at every tap; four sums in turn share
 // each line of weights.
-template <class K, class Mac>
+template <class K, class Mac, class V = Vec>
 void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
                int panel_end) {
   if (pixel_end <= pixel_begin) return;
@@ -900,9 +959,25 @@ void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
     saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
   }
   constexpr int kPixels = 4 / K::kPlanes;
-  const int64_t pixels = pixel_end - pixel_begin;
-  DepthwiseTiles<K, Mac, kPixels>(a, g, c, pixels / kPixels, panel_begin, panel_end, saturating);
-  DepthwiseTiles<K, Mac, 1>(a, g, c, pixels % kPixels, panel_begin, panel_end, saturating);
+  const auto some = [&](int64_t pixels) {
+    DepthwiseTiles<K, Mac, kPixels>(a, g, c, pixels / kPixels, panel_begin, panel_end, saturating);
+    DepthwiseTiles<K, Mac, 1>(a, g, c, pixels % kPixels, panel_begin, panel_end, saturating);
+  };
+  int64_t left = pixel_end - pixel_begin;
+  // Of bytes and of bfloat16, which are widened after each load. Floats gain nothing.
+  constexpr int kInRow = K::kPlanes == 1 && K::kInputBytes < 4 ? V::kDepthwisePixels : 0;
+  if constexpr (kInRow > 0) {
+    const ptrdiff_t column = a.taps > 1 ? a.tap_offsets[1] - a.tap_offsets[0] : 0;
+    const DepthwiseRowFn row = PickDepthwiseRow<K, Mac, kInRow>(a, column);
+    for (int64_t pixels; row != nullptr && left > 0; left -= pixels) {
+      pixels = g.w - c.x < left ? g.w - c.x : left;
+      const int64_t tiles = pixels / kInRow;
+      row(a, g, c, tiles, column, panel_begin, panel_end, saturating);
+      for (int64_t i = 0; i < tiles * kInRow; ++i) c.Next(g);
+      some(pixels % kInRow);
+    }
+  }
+  some(left);
 }
 
 }  // namespace

@@ -212,6 +212,7 @@ struct Vec {
   static constexpr int Bf16MaxPixels(int) { return Machine::kBf16Pixels; }
 
   // Depthwise: lanes are channels of input and weights alike.
+  static constexpr int kDepthwisePixels = 0;  // Registers do not suffice.
   struct DepthwiseU8 {
     using Acc = I32;
     using Bias = int32_t;

@@ -418,6 +418,7 @@ struct Vec {
   static constexpr int Bf16MaxPixels(int panels) { return FloatMaxPixels(panels); }
 
   // Depthwise: lanes are channels of input and weights alike.
+  static constexpr int kDepthwisePixels = 0;  // Registers do not suffice.
   struct DepthwiseU8 : MacU8Base {
     using Weights = I32;
     using Input = I32;

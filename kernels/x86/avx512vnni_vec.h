@@ -407,7 +407,9 @@ struct Vec {
   static constexpr int Bf16MaxPixels(int panels) { return FloatMaxPixels(panels); }
 #endif
 
-  // Depthwise: lanes are channels of input and weights alike.
+  // Depthwise: lanes are channels of input and weights alike. Maps of 112 to 7 pixels have whole
+  // tiles of 7.
+  static constexpr int kDepthwisePixels = 7;
   struct DepthwiseU8 : MacU8 {
     static constexpr int kWeightBytes = 1;
     static constexpr bool kMemoryOperand = false;
@@ -415,10 +417,8 @@ struct Vec {
       return _mm512_cvtepi8_epi32(LoadV128(w));
     }
     static OCTET_INLINE Input LoadInput(const uint8_t* p) { return WidenU8(p); }
-    // The upper half of an input lane is 0, so vpmaddwd is an exact product.
-    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) {
-      acc = _mm512_add_epi32(acc, _mm512_madd_epi16(a, w));
-    }
+    // The upper half of an input lane is 0.
+    static OCTET_INLINE void MulAdd(Acc& acc, Input a, Weights w) { Vpdpwssd(acc, a, w); }
   };
   struct DepthwiseF32 : MacF32 {
     static constexpr int kWeightBytes = 4;
