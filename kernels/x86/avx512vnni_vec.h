@@ -203,7 +203,7 @@ struct Vec {
 #ifdef OCTET_AVX512BF16
   // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: measured by
   // layers in kernels/README.md.
-  static constexpr WinogradLimit kBf16WinogradLimit = {16, 64};
+  static constexpr WinogradLimit kBf16WinogradLimit = {16, 16};
   static constexpr WinogradLimit kWinograd2x2Limit = {16, 128};
 #else
   static constexpr WinogradLimit kBf16WinogradLimit = {0, 0};  // As floats.
