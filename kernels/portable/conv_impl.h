@@ -836,18 +836,21 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
   const int tile = whole_panels ? 1 : kGroupPixels<K>;
   for (int64_t block = 0, begin = 0, end; block < blocks; ++block, begin = end) {
     end = block + 1 < blocks ? pixels * (block + 1) / blocks / tile * tile : pixels;
+    if (begin == end) continue;  // Of fewer pixels than a tile.
     const Cursor start(a, g, pixel_begin + begin);
     for (int panel = panel_begin, next; panel < panel_end; panel = next) {
-      if (!whole_panels) {
+      const int channel = panel * kLanes;
+      const ptrdiff_t place = GroupPlace(a, channel);
+      if (!whole_panels && place != GroupPlace(a, channel + kLanes - 1)) {
         if constexpr (K::kQuarters) RunGroups<K>(a, g, start, end - begin, panel, saturating);
         next = panel + 1;
         continue;
       }
-      const int group = panel / group_panels;
-      const int group_end = (group + 1) * group_panels;
+      // Two of three panels of groups of 24 are of one group as well.
+      const int group_end = whole_panels ? (panel / group_panels + 1) * group_panels : panel + 1;
       next = group_end < panel_end ? group_end : panel_end;
       Cursor of_group = start;
-      of_group.in += group * a.group_bytes;
+      of_group.in += place;
       const int left = panel_end - next, most = next - panel;
       RunPanels<K>(a, g, of_group, end - begin, panel, next, left < most ? left : most, tap_run,
                    saturating, widened);
