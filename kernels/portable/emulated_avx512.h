@@ -158,6 +158,15 @@ inline V512F _mm512_mask_mov_ps(V512F a, uint16_t mask, V512F b) {
   return MapFloat([&](int i) { return mask >> i & 1 ? b.lane[i] : a.lane[i]; });
 }
 // Within 128 bits; two bits of `order` for each lane.
+using _MM_PERM_ENUM = int;
+inline V512 _mm512_shuffle_epi32(V512 a, _MM_PERM_ENUM order) {
+  const auto x = As<uint32_t>(a);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
+}
+inline V512 _mm512_broadcast_i32x4(V128 a) {
+  const auto x = As<uint32_t>(a);
+  return MapLanes<uint32_t>([&](int i) { return x.lane[i % 4]; });
+}
 inline V512F _mm512_permute_ps(V512F a, int order) {
   return MapFloat([&](int i) { return a.lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
 }

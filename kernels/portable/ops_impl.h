@@ -636,20 +636,25 @@ OCTET_INLINE void AddBlock(const EltwiseArgs& args, const uint8_t* a, const uint
       largest = Vec::Max(largest, square[j]);
     }
   }
-  Vec::StoreU8<NR>(out, v, args.out_zero);
   if constexpr (kFixed) {
     // A little early, as squares are rounded.
     const float near = 0.5f - args.fixed_margin, limit = near * near * (1.0f - 0x1p-20f);
-    if (__builtin_expect(!Vec::AnyAbove(largest, Vec::SplatF32(limit)), 1)) return;
-    float squares[NR * kLanes];
-    __builtin_memcpy(squares, square, sizeof(squares));
-    for (int i = 0; i < NR * kLanes; ++i) {
-      if (!(squares[i] > limit)) continue;
-      const int64_t sum = static_cast<int64_t>(args.fixed_a[a[i]]) + args.fixed_b[b[i]];
-      out[i] =
-          static_cast<uint8_t>(FixedProduct(sum, args.fixed, args.low, args.high) + args.out_zero);
+    if (__builtin_expect(Vec::AnyAbove(largest, Vec::SplatF32(limit)), 0)) {
+      float squares[NR * kLanes];
+      __builtin_memcpy(squares, square, sizeof(squares));
+      uint8_t sums[NR * kLanes];
+      Vec::StoreU8<NR>(sums, v, args.out_zero);
+      for (int i = 0; i < NR * kLanes; ++i) {
+        if (!(squares[i] > limit)) continue;
+        const int64_t sum = static_cast<int64_t>(args.fixed_a[a[i]]) + args.fixed_b[b[i]];
+        sums[i] = static_cast<uint8_t>(FixedProduct(sum, args.fixed, args.low, args.high) +
+                                       args.out_zero);
+      }
+      __builtin_memcpy(out, sums, sizeof(sums));
+      return;
     }
   }
+  Vec::StoreU8<NR>(out, v, args.out_zero);
 }
 
 template <bool kFixed>
@@ -661,18 +666,12 @@ OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) 
         for (; c + 4 * kLanes <= n; c += 4 * kLanes)
           AddBlock<kFixed, 4>(args, a + c, b + c, out + c);
         for (; c + kLanes <= n; c += kLanes) AddBlock<kFixed, 1>(args, a + c, b + c, out + c);
-        for (; c < n; ++c) {
-          if constexpr (kFixed) {
-            const int64_t sum = static_cast<int64_t>(args.fixed_a[a[c]]) + args.fixed_b[b[c]];
-            out[c] = static_cast<uint8_t>(FixedProduct(sum, args.fixed, args.low, args.high) +
-                                          args.out_zero);
-          } else {
-            const float first = static_cast<float>(a[c] - args.a_zero) * args.a_multiplier,
-                        second = static_cast<float>(b[c] - args.b_zero) * args.b_multiplier;
-            const float v = ClampNumber(first + second, args.low, args.high);
-            out[c] = static_cast<uint8_t>(RoundToInt(v) + args.out_zero);
-          }
-        }
+        if (c == n) return;
+        uint8_t last[3][kLanes] = {};
+        __builtin_memcpy(last[0], a + c, static_cast<size_t>(n - c));
+        __builtin_memcpy(last[1], b + c, static_cast<size_t>(n - c));
+        AddBlock<kFixed, 1>(args, last[0], last[1], last[2]);
+        __builtin_memcpy(out + c, last[2], static_cast<size_t>(n - c));
       });
 }
 
