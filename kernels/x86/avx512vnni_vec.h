@@ -101,22 +101,32 @@ struct PanelTile : Tile<Mac, MR, 1> {
   OCTET_INLINE void WideStep(const uint8_t* const (&p)[MR], ptrdiff_t k, const uint8_t* w,
                              int64_t) {
     V512 x[MR];
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) x[i] = _mm512_broadcast_i32x4(LoadV128(p[i] + k));
-    Lines(x, w, std::make_integer_sequence<int, 4>());
+    OCTET_UNROLL for (int i = kLoaded; i < MR; ++i) x[i] =
+        _mm512_broadcast_i32x4(LoadV128(p[i] + k));
+    Lines(p, k, x, w, std::make_integer_sequence<int, 4>());
   }
 
  private:
   template <int... kLine>
-  OCTET_INLINE void Lines(const V512 (&x)[MR], const uint8_t* w,
-                          std::integer_sequence<int, kLine...>) {
-    (Line<kLine>(x, w + kLine * 64), ...);
+  OCTET_INLINE void Lines(const uint8_t* const (&p)[MR], ptrdiff_t k, const V512 (&x)[MR],
+                          const uint8_t* w, std::integer_sequence<int, kLine...>) {
+    (Line<kLine>(p, k + kLine * 4, x, w + kLine * 64), ...);
   }
   template <int kLine>
-  OCTET_INLINE void Line(const V512 (&x)[MR], const uint8_t* w) {
+  OCTET_INLINE void Line(const uint8_t* const (&p)[MR], ptrdiff_t k, const V512 (&x)[MR],
+                         const uint8_t* w) {
     const typename Mac::Weights held = Mac::LoadWeights(w);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i)
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      if (i < kLoaded) {
+        Mac::MulAdd(this->acc[i][0], Mac::LoadInput(p[i] + k), held);
+      } else {
         Mac::MulAdd(this->acc[i][0], Mac::template Lane<kLine>(x[i]), held);
+      }
+    }
   }
+  // Shuffles take turns with products at the same ports: so many are loaded, 3 to 5 % less than
+  // none.
+  static constexpr int kLoaded = MR / 3;
 };
 
 #ifdef OCTET_AVX512BF16
