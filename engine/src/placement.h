@@ -99,7 +99,8 @@ Reach ReachOfHalo(const Geometry& geometry, int batch);
 /// What a convolution reads: `tap_bytes` at every tap of `out_h` x `out_w` pixels of `batch`
 /// images.
 Reach ReachOfTaps(const kernels::ConvArgs& args, int batch, int64_t tap_bytes);
-/// What it reads by Winograd's algorithm: `pixel_bytes` of every pixel of whole tiles.
+/// What it reads by Winograd's algorithm: `pixel_bytes` of every pixel of whole tiles, of `edge` x
+/// `edge` outputs each.
 Reach ReachOfTiles(const kernels::ConvArgs& args, int edge, int batch, int64_t pixel_bytes);
 
 /// Memory that is needed from operator `first` to operator `last`, both included.
