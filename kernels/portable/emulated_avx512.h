@@ -297,6 +297,10 @@ inline V512 _mm512_permutexvar_epi16(V512 index, V512 a) {
   const auto at = As<uint16_t>(index), x = As<uint16_t>(a);
   return MapLanes<uint16_t>([&](int i) { return x.lane[at.lane[i] & 31]; });
 }
+inline V512 _mm512_maskz_permutexvar_epi16(uint32_t mask, V512 index, V512 a) {
+  const auto x = As<uint16_t>(_mm512_permutexvar_epi16(index, a));
+  return MapLanes<uint16_t>([&](int i) { return mask >> i & 1 ? x.lane[i] : 0; });
+}
 inline V512 _mm512_castsi256_si512(V256 a) {
   V512 r;
   std::memset(&r, 0xA5, sizeof(r));

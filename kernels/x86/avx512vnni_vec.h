@@ -129,16 +129,18 @@ struct PanelTile : Tile<Mac, MR, 1> {
   static constexpr int kLoaded = MR / 3;
 };
 
-#ifdef OCTET_AVX512BF16
-#define OCTET_WINOGRAD_PAIRS
-// 16 bits of the lower half to even places, of the upper one to odd ones.
-struct Interleave {
+// Where each word of a register comes from: word i / 2, in odd places `kOdd` behind it.
+template <int kOdd>
+struct WordOrder {
   alignas(64) uint16_t order[32];
-  constexpr Interleave() : order() {
-    for (int i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + i % 2 * 16);
+  constexpr WordOrder() : order() {
+    for (int i = 0; i < 32; ++i) order[i] = static_cast<uint16_t>(i / 2 + i % 2 * kOdd);
   }
 };
-inline constexpr Interleave kInterleave;
+inline constexpr WordOrder<0> kUpperHalves;
+#ifdef OCTET_AVX512BF16
+#define OCTET_WINOGRAD_PAIRS
+inline constexpr WordOrder<16> kInterleave;  // The lower half to even places, the upper to odd.
 #endif
 
 struct Vec {
@@ -157,8 +159,11 @@ struct Vec {
         kOdd ? _mm512_and_si512(pairs, _mm512_set1_epi32(static_cast<int>(0xffff0000)))
              : _mm512_slli_epi32(pairs, 16));
   }
+  // To the upper halves of dwords: one permutation instead of widening and a shift.
   static OCTET_INLINE F32 LoadBf16(const uint8_t* p) {
-    return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(LoadV256(p)), 16));
+    const V512 bits = _mm512_castsi256_si512(LoadV256(p));
+    const V512 order = _mm512_loadu_si512(kUpperHalves.order);
+    return _mm512_castsi512_ps(_mm512_maskz_permutexvar_epi16(0xAAAAAAAA, order, bits));
   }
 #ifdef OCTET_AVX512BF16
   // Numbers below 2^-126 become 0.
