@@ -129,6 +129,19 @@ OCTET_INLINE uint8_t FixedResult(const ConvArgs& a, int32_t acc, const FixedMult
   return static_cast<uint8_t>((v < low ? low : v > high ? high : v) + a.out_zero);
 }
 
+// v moved away from zero by `step`, which is at most 1/2; 0 stays.
+OCTET_INLINE Vec::F32 AwayFromZero(Vec::F32 v, Vec::F32 step) {
+  const Vec::F32 sign = Vec::Mul(v, Vec::SplatF32(0x1p100f));
+  return Vec::Add(v, Vec::Min(Vec::Max(sign, Vec::Mul(step, Vec::SplatF32(-1.0f))), step));
+}
+
+// The square of how far v is from what it is rounded to.
+OCTET_INLINE Vec::F32 SquareOfRest(Vec::F32 v) {
+  const Vec::F32 rounded = Vec::ToFloat(Vec::Round(v));
+  const Vec::F32 distance = Vec::Add(v, Vec::Mul(rounded, Vec::SplatF32(-1.0f)));
+  return Vec::Mul(distance, distance);
+}
+
 // `v` is acc * multiplier. Two roundings are one behind a small step away from zero
 // (engine/src/tflite_rounding.h); floats tell which result that gives, but for the few that lie too
 // close to the limit between two. Those are computed exactly.
@@ -139,19 +152,14 @@ OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, Vec::F32 (&v)[MR][
   // 2^-13. So close to a half, the square of the distance from the rounded number is at least
   // 1/4 - 2^-13.
   constexpr float kClose = 0x1p-2f - 0x1p-13f - 0x1p-20f;
-  const Vec::F32 minus = Vec::SplatF32(-1.0f), close = Vec::SplatF32(kClose);
+  const Vec::F32 close = Vec::SplatF32(kClose);
   const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
   Vec::F32 square[MR][NR], largest = Vec::SplatF32(0.0f);
   OCTET_UNROLL for (int j = 0; j < NR; ++j) {
     const Vec::F32 nudge = Vec::LoadF32(a.nudge + channel + j * kLanes);
-    const Vec::F32 opposite = Vec::Mul(nudge, minus);
     OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      const Vec::F32 sign = Vec::Mul(v[i][j], Vec::SplatF32(0x1p100f));
-      v[i][j] = Vec::Add(v[i][j], Vec::Min(Vec::Max(sign, opposite), nudge));
-      v[i][j] = Vec::Min(Vec::Max(v[i][j], low), high);
-      const Vec::F32 rounded = Vec::ToFloat(Vec::Round(v[i][j]));
-      const Vec::F32 distance = Vec::Add(v[i][j], Vec::Mul(rounded, minus));
-      square[i][j] = Vec::Mul(distance, distance);
+      v[i][j] = Vec::Min(Vec::Max(AwayFromZero(v[i][j], nudge), low), high);
+      square[i][j] = SquareOfRest(v[i][j]);
       largest = Vec::Max(largest, square[i][j]);
     }
   }
@@ -465,17 +473,19 @@ OCTET_NOINLINE void FinishStored(const ConvArgs& a, int channel, const Acc* acc,
     const Acc* acc;
     OCTET_INLINE Acc Get(int i, int j) const { return acc[i * NR + j]; }
   };
-  int done = 0;
-  // One panel of four pixels has as much to do at a time as four panels of one.
-  for (; NR == 1 && done + 4 <= pixels; done += 4) {
-    uint8_t* const to[4] = {out[done], out[done + 1], out[done + 2], out[done + 3]};
-    const uint8_t* const add[4] = {res[done], res[done + 1], res[done + 2], res[done + 3]};
-    FinishAny<K, 4, NR>(a, channel, Row{acc + done * NR}, to, add);
+  int i = 0;
+  if constexpr (NR == 1) {
+    // One panel of four pixels has as much to do at a time as four panels of one.
+    for (; i + 4 <= pixels; i += 4) {
+      uint8_t* const to[4] = {out[i], out[i + 1], out[i + 2], out[i + 3]};
+      const uint8_t* const add[4] = {res[i], res[i + 1], res[i + 2], res[i + 3]};
+      FinishAny<K, 4, NR>(a, channel, Row{acc + i}, to, add);
+    }
   }
-  for (; done < pixels; ++done) {
-    uint8_t* const to[1] = {out[done]};
-    const uint8_t* const add[1] = {res[done]};
-    FinishAny<K, 1, NR>(a, channel, Row{acc + done * NR}, to, add);
+  for (; i < pixels; ++i) {
+    uint8_t* const to[1] = {out[i]};
+    const uint8_t* const add[1] = {res[i]};
+    FinishAny<K, 1, NR>(a, channel, Row{acc + i * NR}, to, add);
   }
 }
 
@@ -577,14 +587,15 @@ OCTET_INLINE ptrdiff_t GroupPlace(const ConvArgs& a, int channel) {
   return (channel < a.out_c ? channel : a.out_c - 1) / a.group_outputs * a.group_bytes;
 }
 
-// The inputs of the next group may be in other lines of the cache, too far apart for the processor
-// to see them coming: without this, 56x56 by 256 channels in groups of 8 at a stride of 2 take 1.67
-// ms instead of 0.63 in floats. How far behind those of `channel` the ones of channel `next` are; 0
-// where they are in the same lines, or the same.
+// How far behind the inputs of `channel` those of channel `next` are; 0 where they are in the same
+// line of the cache, or the same.
 OCTET_INLINE ptrdiff_t NextInputs(const ConvArgs& a, int channel, int next) {
   const ptrdiff_t place = GroupPlace(a, channel), next_place = GroupPlace(a, next);
   return place / 64 == next_place / 64 ? 0 : next_place - place;
 }
+
+// Those of the next group are too far apart for the processor to see them coming: without this,
+// 56x56 by 256 channels in groups of 8 at a stride of 2 take 1.67 ms instead of 0.63 in floats.
 template <int N>
 OCTET_INLINE void FetchInputs(const uint8_t* const (&in)[N], ptrdiff_t k) {
   OCTET_UNROLL for (int i = 0; i < N; ++i) __builtin_prefetch(in[i] + k);
@@ -802,14 +813,13 @@ void RunGroups(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
   if (whole && a.group_outputs == 4 && a.depth == 4) {
     RunGroupTiles<K, kPixels, Quarters::kFours>(a, g, cursor, pixels / kPixels, panel, saturating);
     pixels %= kPixels;
-  } else if (kHasEights<typename K::Group> && whole && a.group_outputs == 8 && a.depth == 8) {
-    if constexpr (kHasEights<typename K::Group>) {
-      RunGroupTiles<K, kPixels, Quarters::kEights>(a, g, cursor, pixels / kPixels, panel,
-                                                   saturating);
-    }
-    pixels %= kPixels;
   } else if (a.group_outputs % 8 == 0) {
-    RunGroupTiles<K, kPixels, Quarters::kHalves>(a, g, cursor, pixels / kPixels, panel, saturating);
+    constexpr Quarters kOfEights =
+        kHasEights<typename K::Group> ? Quarters::kEights : Quarters::kHalves;
+    const auto run = whole && a.group_outputs == 8 && a.depth == 8
+                         ? &RunGroupTiles<K, kPixels, kOfEights>
+                         : &RunGroupTiles<K, kPixels, Quarters::kHalves>;
+    run(a, g, cursor, pixels / kPixels, panel, saturating);
     pixels %= kPixels;
   }
   RunGroupTiles<K, kFewer, Quarters::kAny>(a, g, cursor, pixels / kFewer, panel, saturating);
@@ -847,7 +857,7 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
         continue;
       }
       // Two of three panels of groups of 24 are of one group as well.
-      const int group_end = whole_panels ? (panel / group_panels + 1) * group_panels : panel + 1;
+      const int group_end = (panel / group_panels + 1) * group_panels;
       next = group_end < panel_end ? group_end : panel_end;
       Cursor of_group = start;
       of_group.in += place;
@@ -861,7 +871,45 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
 
 // ---- Depthwise: lanes are channels, weights [c/16][tap][16]. ----
 
-template <class K, class Mac, int MR>
+// Sums tap by tap.
+struct ByTaps {
+  template <class Mac, int MR>
+  static OCTET_INLINE void Add(const ConvArgs& a, const uint8_t* const (&in)[MR], ptrdiff_t channel,
+                               const uint8_t* w, Tile<Mac, MR, 1>& tile) {
+    for (int tap = 0; tap < a.taps; ++tap) {
+      tile.Step(in, a.tap_offsets[tap] + channel, w, 0);
+      w += kLanes * Mac::kWeightBytes;
+    }
+  }
+};
+
+// Pixels of one row, by a window of kSize columns: inputs that several of the pixels have in common
+// are loaded once.
+template <int kSize, int kStride>
+struct ByColumns {
+  template <class Mac, int MR>
+  static OCTET_INLINE void Add(const ConvArgs& a, const uint8_t* const (&in)[MR], ptrdiff_t channel,
+                               const uint8_t* w, Tile<Mac, MR, 1>& tile) {
+    const ptrdiff_t column = a.tap_offsets[1] - a.tap_offsets[0];
+    for (int tap = 0; tap < a.taps; tap += kSize) {
+      const uint8_t* const row = in[0] + a.tap_offsets[tap] + channel;
+      typename Mac::Weights held[kSize];
+      OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
+        held[k] = Mac::LoadWeights(w);
+        w += kLanes * Mac::kWeightBytes;
+      }
+      OCTET_UNROLL for (int x = 0; x < (MR - 1) * kStride + kSize; ++x) {
+        const typename Mac::Input v = Mac::LoadInput(row + x * column);
+        OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
+          if (x >= k && (x - k) % kStride == 0 && (x - k) / kStride < MR)
+            Mac::MulAdd(tile.acc[(x - k) / kStride][0], v, held[k]);
+        }
+      }
+    }
+  }
+};
+
+template <class K, class Mac, int MR, class Sums>
 OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor,
                                    int64_t tiles, int panel_begin, int panel_end, bool saturating) {
   Cursor c = cursor;
@@ -869,15 +917,11 @@ OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor&
     const TilePlaces<K, MR> at(a, g, 0, c);
     for (int panel = panel_begin; panel < panel_end; ++panel) {
       const int channel = panel * kLanes;
-      const ptrdiff_t in_bytes = static_cast<ptrdiff_t>(channel) * K::kInputBytes;
       const ptrdiff_t out_bytes = static_cast<ptrdiff_t>(channel) * K::kOutputBytes;
-      const uint8_t* w = a.weights + panel * a.panel_bytes;
       Tile<Mac, MR * K::kPlanes, 1> tile;
       tile.Init(Biases<K, 1, false>(a, panel).at);  // Its products take activations as they are.
-      for (int tap = 0; tap < a.taps; ++tap) {
-        tile.Step(at.in, a.tap_offsets[tap] + in_bytes, w, 0);
-        w += kLanes * Mac::kWeightBytes;
-      }
+      Sums::Add(a, at.in, static_cast<ptrdiff_t>(channel) * K::kInputBytes,
+                a.weights + panel * a.panel_bytes, tile);
       uint8_t* out[MR];
       const uint8_t* res[MR];
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
@@ -890,62 +934,26 @@ OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor&
   cursor = c;
 }
 
-// `tiles` tiles of MR pixels of one row, by a window of kSize columns: inputs that several of the
-// pixels have in common are loaded once. `column` is the distance of a tap to the next.
-template <class K, class Mac, int kSize, int kStride, int MR>
-OCTET_NOINLINE void DepthwiseRow(const ConvArgs& a, const Geometry& g, const Cursor& c,
-                                 int64_t tiles, ptrdiff_t column, int panel_begin, int panel_end,
-                                 bool saturating) {
-  for (int64_t t = 0; t < tiles; ++t) {
-    for (int panel = panel_begin; panel < panel_end; ++panel) {
-      const int channel = panel * kLanes;
-      const uint8_t* const in =
-          c.in + t * MR * g.in_pixel + static_cast<ptrdiff_t>(channel) * K::kInputBytes;
-      const uint8_t* w = a.weights + panel * a.panel_bytes;
-      Tile<Mac, MR, 1> tile;
-      tile.Init(Biases<K, 1, false>(a, panel).at);
-      for (int tap = 0; tap < a.taps; tap += kSize) {
-        const uint8_t* const row = in + a.tap_offsets[tap];
-        typename Mac::Weights held[kSize];
-        OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
-          held[k] = Mac::LoadWeights(w);
-          w += kLanes * Mac::kWeightBytes;
-        }
-        OCTET_UNROLL for (int x = 0; x < (MR - 1) * kStride + kSize; ++x) {
-          const typename Mac::Input v = Mac::LoadInput(row + x * column);
-          OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
-            if (x >= k && (x - k) % kStride == 0 && (x - k) / kStride < MR)
-              Mac::MulAdd(tile.acc[(x - k) / kStride][0], v, held[k]);
-          }
-        }
-      }
-      uint8_t* out[MR];
-      const uint8_t* res[MR];
-      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-        out[i] = c.out + (t * MR + i) * g.out_pixel + channel * K::kOutputBytes;
-        res[i] = c.res + (t * MR + i) * g.res_pixel + channel * K::kOutputBytes;
-      }
-      FinishPixels<K, MR, 1>(a, channel, tile, out, res, saturating);
-    }
-  }
-}
+using DepthwiseFn = void (*)(const ConvArgs&, const Geometry&, Cursor&, int64_t, int, int, bool);
 
-using DepthwiseRowFn = void (*)(const ConvArgs&, const Geometry&, const Cursor&, int64_t, ptrdiff_t,
-                                int, int, bool);
-
-// The function for windows of three or five columns, all `column` apart, or null.
+// The function for windows of three or five columns whose taps are as far apart, or null.
 template <class K, class Mac, int MR>
-DepthwiseRowFn PickDepthwiseRow(const ConvArgs& a, ptrdiff_t column) {
+DepthwiseFn PickColumns(const ConvArgs& a) {
   const int size = a.taps == 9 ? 3 : a.taps == 25 ? 5 : 0;
-  if (size == 0 || column == 0) return nullptr;
+  if (size == 0) return nullptr;
+  const ptrdiff_t column = a.tap_offsets[1] - a.tap_offsets[0];
   for (int tap = 0; tap < a.taps; ++tap) {
     if (a.tap_offsets[tap] - a.tap_offsets[tap / size * size] != tap % size * column)
       return nullptr;
   }
-  if (a.in_pixel_step == column)
-    return size == 3 ? &DepthwiseRow<K, Mac, 3, 1, MR> : &DepthwiseRow<K, Mac, 5, 1, MR>;
-  if (a.in_pixel_step == 2 * column)
-    return size == 3 ? &DepthwiseRow<K, Mac, 3, 2, MR> : &DepthwiseRow<K, Mac, 5, 2, MR>;
+  if (a.in_pixel_step == column) {
+    return size == 3 ? &DepthwiseTiles<K, Mac, MR, ByColumns<3, 1>>
+                     : &DepthwiseTiles<K, Mac, MR, ByColumns<5, 1>>;
+  }
+  if (a.in_pixel_step == 2 * column) {
+    return size == 3 ? &DepthwiseTiles<K, Mac, MR, ByColumns<3, 2>>
+                     : &DepthwiseTiles<K, Mac, MR, ByColumns<5, 2>>;
+  }
   return nullptr;
 }
 
@@ -963,20 +971,19 @@ void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
   }
   constexpr int kPixels = 4 / K::kPlanes;
   const auto some = [&](int64_t pixels) {
-    DepthwiseTiles<K, Mac, kPixels>(a, g, c, pixels / kPixels, panel_begin, panel_end, saturating);
-    DepthwiseTiles<K, Mac, 1>(a, g, c, pixels % kPixels, panel_begin, panel_end, saturating);
+    DepthwiseTiles<K, Mac, kPixels, ByTaps>(a, g, c, pixels / kPixels, panel_begin, panel_end,
+                                            saturating);
+    DepthwiseTiles<K, Mac, 1, ByTaps>(a, g, c, pixels % kPixels, panel_begin, panel_end,
+                                      saturating);
   };
   int64_t left = pixel_end - pixel_begin;
   // Of bytes and of bfloat16, which are widened after each load. Floats gain nothing.
   constexpr int kInRow = K::kPlanes == 1 && K::kInputBytes < 4 ? V::kDepthwisePixels : 0;
   if constexpr (kInRow > 0) {
-    const ptrdiff_t column = a.taps > 1 ? a.tap_offsets[1] - a.tap_offsets[0] : 0;
-    const DepthwiseRowFn row = PickDepthwiseRow<K, Mac, kInRow>(a, column);
-    for (int64_t pixels; row != nullptr && left > 0; left -= pixels) {
+    const DepthwiseFn columns = PickColumns<K, Mac, kInRow>(a);
+    for (int64_t pixels; columns != nullptr && left > 0; left -= pixels) {
       pixels = g.w - c.x < left ? g.w - c.x : left;
-      const int64_t tiles = pixels / kInRow;
-      row(a, g, c, tiles, column, panel_begin, panel_end, saturating);
-      for (int64_t i = 0; i < tiles * kInRow; ++i) c.Next(g);
+      columns(a, g, c, pixels / kInRow, panel_begin, panel_end, saturating);
       some(pixels % kInRow);
     }
   }

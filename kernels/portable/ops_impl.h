@@ -35,7 +35,8 @@ struct IntConstant {
 };
 
 // f(IntConstant<N>, begin) for blocks that cover [0, n): 64 is a full cache line of bytes, 16 the
-// granularity of channels.
+// granularity of channels. Loops over a block are kept: unrolled, g++ makes no vectors of 16
+// values.
 template <class F>
 OCTET_INLINE void ForBlocks(int64_t n, F&& f) {
   int64_t i = 0;
@@ -129,7 +130,7 @@ struct Bf16Values {
   OCTET_INLINE float Load(const Bf16* p, int64_t i) const { return Widen(p[i]); }
   template <int N>
   OCTET_INLINE void Store(Bf16* p, const float (&v)[N]) const {
-    // One of the inputs, so nothing is rounded. Unrolled, 16 values would be no vector.
+    // One of the inputs, so nothing is rounded.
     OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i].bits =
         static_cast<uint16_t>(__builtin_bit_cast(uint32_t, v[i]) >> 16);
   }
@@ -575,64 +576,20 @@ OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel
   }
 }
 
-// value(a, b) of two bytes less their zero points, rounded. With kFixed, floats decide all results
-// but those near a limit between two, which are FixedProduct of exact(a, b).
-template <bool kFixed, class Value, class Exact>
-OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, const Value value,
-                           const Exact exact) {
-  const int32_t a_zero = args.a_zero, b_zero = args.b_zero, out_zero = args.out_zero;
-  // A pointer, because clang warns of a capture by name that is unused without kFixed.
-  const FixedMultiplier* const fixed = &args.fixed;
-  const float near = 0.5f - args.fixed_margin;
-  const float low = args.low, high = args.high;
-  ForRuns<uint8_t, uint8_t, uint8_t>(
-      args, true, false, row_begin, row_end,
-      [=](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
-        ForBlocks(n, [=](auto block, int64_t c) {
-          constexpr int N = decltype(block)::value;
-          int32_t q[N], close[N], any = 0;
-          OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) {
-            const float va = static_cast<float>(a[c + i] - a_zero),
-                        vb = static_cast<float>(b[c + i] - b_zero);
-            const float v = ClampNumber(value(va, vb), low, high);
-            const int32_t r = RoundToInt(v);
-            if constexpr (kFixed) {
-              close[i] = __builtin_fabsf(v - static_cast<float>(r)) >= near;
-              any |= close[i];
-            }
-            q[i] = r + out_zero;
-          }
-          if constexpr (kFixed) {
-            if (any != 0) {
-              OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) {
-                if (close[i] != 0)
-                  q[i] = FixedProduct(exact(a[c + i], b[c + i]), *fixed, low, high) + out_zero;
-              }
-            }
-          }
-          OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) out[c + i] = static_cast<uint8_t>(q[i]);
-        });
-      });
-}
-
-// NR times 16 sums of bytes in vectors, as BinaryU8 has them.
-template <bool kFixed, int NR>
-OCTET_INLINE void AddBlock(const EltwiseArgs& args, const uint8_t* a, const uint8_t* b,
-                           uint8_t* out) {
+// value(a, b) of NR times 16 bytes less their zero points, rounded. With kFixed, floats decide all
+// results but those near a limit between two, which are FixedProduct of exact(a, b).
+template <bool kFixed, int NR, class Value, class Exact>
+OCTET_INLINE void BinaryBlock(const EltwiseArgs& args, const Value& value, const Exact& exact,
+                              const uint8_t* a, const uint8_t* b, uint8_t* out) {
   const Vec::I32 a_zero = Vec::SplatI32(args.a_zero), b_zero = Vec::SplatI32(args.b_zero);
-  const Vec::F32 am = Vec::SplatF32(args.a_multiplier), bm = Vec::SplatF32(args.b_multiplier);
   const Vec::F32 low = Vec::SplatF32(args.low), high = Vec::SplatF32(args.high);
   Vec::F32 v[NR], square[NR], largest = Vec::SplatF32(0.0f);
   OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-    const Vec::F32 first =
-        Vec::Mul(Vec::ToFloat(Vec::Sub(Vec::WidenU8(a + j * kLanes), a_zero)), am);
-    const Vec::F32 second =
-        Vec::Mul(Vec::ToFloat(Vec::Sub(Vec::WidenU8(b + j * kLanes), b_zero)), bm);
-    v[j] = Vec::Min(Vec::Max(Vec::Add(first, second), low), high);
+    v[j] = value(Vec::ToFloat(Vec::Sub(Vec::WidenU8(a + j * kLanes), a_zero)),
+                 Vec::ToFloat(Vec::Sub(Vec::WidenU8(b + j * kLanes), b_zero)));
+    v[j] = Vec::Min(Vec::Max(v[j], low), high);
     if constexpr (kFixed) {
-      const Vec::F32 rounded = Vec::ToFloat(Vec::Round(v[j]));
-      const Vec::F32 distance = Vec::Add(v[j], Vec::Mul(rounded, Vec::SplatF32(-1.0f)));
-      square[j] = Vec::Mul(distance, distance);
+      square[j] = SquareOfRest(v[j]);
       largest = Vec::Max(largest, square[j]);
     }
   }
@@ -642,55 +599,59 @@ OCTET_INLINE void AddBlock(const EltwiseArgs& args, const uint8_t* a, const uint
     if (__builtin_expect(Vec::AnyAbove(largest, Vec::SplatF32(limit)), 0)) {
       float squares[NR * kLanes];
       __builtin_memcpy(squares, square, sizeof(squares));
-      uint8_t sums[NR * kLanes];
-      Vec::StoreU8<NR>(sums, v, args.out_zero);
+      uint8_t results[NR * kLanes];
+      Vec::StoreU8<NR>(results, v, args.out_zero);
       for (int i = 0; i < NR * kLanes; ++i) {
         if (!(squares[i] > limit)) continue;
-        const int64_t sum = static_cast<int64_t>(args.fixed_a[a[i]]) + args.fixed_b[b[i]];
-        sums[i] = static_cast<uint8_t>(FixedProduct(sum, args.fixed, args.low, args.high) +
-                                       args.out_zero);
+        results[i] = static_cast<uint8_t>(
+            FixedProduct(exact(a[i], b[i]), args.fixed, args.low, args.high) + args.out_zero);
       }
-      __builtin_memcpy(out, sums, sizeof(sums));
+      __builtin_memcpy(out, results, sizeof(results));
       return;
     }
   }
   Vec::StoreU8<NR>(out, v, args.out_zero);
 }
 
-template <bool kFixed>
-OCTET_INLINE void AddBytes(const EltwiseArgs& args, int row_begin, int row_end) {
+template <bool kFixed, class Value, class Exact>
+OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, const Value& value,
+                           const Exact& exact) {
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, true, false, row_begin, row_end,
       [&](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
         int64_t c = 0;
         for (; c + 4 * kLanes <= n; c += 4 * kLanes)
-          AddBlock<kFixed, 4>(args, a + c, b + c, out + c);
-        for (; c + kLanes <= n; c += kLanes) AddBlock<kFixed, 1>(args, a + c, b + c, out + c);
+          BinaryBlock<kFixed, 4>(args, value, exact, a + c, b + c, out + c);
+        for (; c + kLanes <= n; c += kLanes)
+          BinaryBlock<kFixed, 1>(args, value, exact, a + c, b + c, out + c);
         if (c == n) return;
         uint8_t last[3][kLanes] = {};
         __builtin_memcpy(last[0], a + c, static_cast<size_t>(n - c));
         __builtin_memcpy(last[1], b + c, static_cast<size_t>(n - c));
-        AddBlock<kFixed, 1>(args, last[0], last[1], last[2]);
+        BinaryBlock<kFixed, 1>(args, value, exact, last[0], last[1], last[2]);
         __builtin_memcpy(out + c, last[2], static_cast<size_t>(n - c));
       });
 }
 
 void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
-  return args.fixed_a != nullptr ? AddBytes<true>(args, row_begin, row_end)
-                                 : AddBytes<false>(args, row_begin, row_end);
+  const Vec::F32 am = Vec::SplatF32(args.a_multiplier), bm = Vec::SplatF32(args.b_multiplier);
+  const auto sum = [&](Vec::F32 a, Vec::F32 b) {
+    return Vec::Add(Vec::Mul(a, am), Vec::Mul(b, bm));
+  };
+  const auto exact = [&](uint8_t a, uint8_t b) {
+    return static_cast<int64_t>(args.fixed_a[a]) + args.fixed_b[b];
+  };
+  return args.fixed_a != nullptr ? BinaryU8<true>(args, row_begin, row_end, sum, exact)
+                                 : BinaryU8<false>(args, row_begin, row_end, sum, exact);
 }
 
 void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
-  const float m = args.a_multiplier, nudge = args.nudge;
-  const int32_t a_zero = args.a_zero, b_zero = args.b_zero;
+  const Vec::F32 m = Vec::SplatF32(args.a_multiplier), nudge = Vec::SplatF32(args.nudge);
   // At most 255 * 255: exact.
-  const auto product = [=](float a, float b) { return a * b * m; };
-  const auto nudged = [=](float a, float b) {
-    const float v = a * b * m;
-    return v + __builtin_copysignf(nudge, v);
-  };
-  const auto exact = [=](uint8_t a, uint8_t b) {
-    return static_cast<int64_t>((a - a_zero) * (b - b_zero));
+  const auto product = [&](Vec::F32 a, Vec::F32 b) { return Vec::Mul(Vec::Mul(a, b), m); };
+  const auto nudged = [&](Vec::F32 a, Vec::F32 b) { return AwayFromZero(product(a, b), nudge); };
+  const auto exact = [&](uint8_t a, uint8_t b) {
+    return static_cast<int64_t>((a - args.a_zero) * (b - args.b_zero));
   };
   return args.fixed.q != 0 ? BinaryU8<true>(args, row_begin, row_end, nudged, exact)
                            : BinaryU8<false>(args, row_begin, row_end, product, exact);
@@ -859,12 +820,12 @@ struct ChannelScale {
   }
 };
 
-template <bool kNudged, class In, class Out, class Affine>
+template <class In, class Out, class Affine>
 OCTET_INLINE void AffineCodes(const EltwiseArgs& args, int row_begin, int row_end,
                               const Affine affine) {
   const int32_t a_zero = args.a_zero, out_zero = args.out_zero;
   const int64_t a_plane = args.a.plane, out_plane = args.output.plane;
-  const float low = args.low, high = args.high, nudge = args.nudge;
+  const float low = args.low, high = args.high;
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, false, Affine::kPerChannel, row_begin, row_end,
       [=](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
@@ -873,8 +834,7 @@ OCTET_INLINE void AffineCodes(const EltwiseArgs& args, int row_begin, int row_en
           int32_t q[N];
           OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) {
             const int32_t x = In::Load(a, a_plane, c + i) - a_zero;
-            float v = affine.Apply(static_cast<float>(x), c + i);
-            if constexpr (kNudged) v = v + __builtin_copysignf(nudge, v);
+            const float v = affine.Apply(static_cast<float>(x), c + i);
             q[i] = RoundToInt(ClampNumber(v, low, high)) + out_zero;
           }
           OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) Out::Store(out, out_plane, c + i, q[i]);
@@ -899,7 +859,7 @@ OCTET_INLINE void AffineFloat(const EltwiseArgs& args, int row_begin, int row_en
 }
 
 // NR times 16 bytes of AffineCodes in vectors: compilers make 25 cycles of 16 channels, this 6.
-template <int NR, class Affine>
+template <bool kNudged, int NR, class Affine>
 OCTET_INLINE void AffineBlock(const EltwiseArgs& args, const Affine& affine, const uint8_t* a,
                               int64_t c, uint8_t* out) {
   const Vec::I32 zero = Vec::SplatI32(args.a_zero);
@@ -908,34 +868,42 @@ OCTET_INLINE void AffineBlock(const EltwiseArgs& args, const Affine& affine, con
   OCTET_UNROLL for (int j = 0; j < NR; ++j) {
     v[j] = affine.Apply(Vec::ToFloat(Vec::Sub(Vec::WidenU8(a + c + j * kLanes), zero)),
                         c + j * kLanes);
+    if constexpr (kNudged) v[j] = AwayFromZero(v[j], Vec::SplatF32(args.nudge));
     v[j] = Vec::Min(Vec::Max(v[j], low), high);
   }
   Vec::StoreU8<NR>(out + c, v, args.out_zero);
 }
 
-template <class Affine>
+template <bool kNudged, class Affine>
 OCTET_INLINE void AffineBytes(const EltwiseArgs& args, int row_begin, int row_end,
                               const Affine affine) {
-  if (args.nudge != 0.0f)
-    return AffineCodes<true, BytesU8, BytesU8>(args, row_begin, row_end, affine);
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, false, Affine::kPerChannel, row_begin, row_end,
       [&](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
         int64_t c = 0;
-        for (; c + 4 * kLanes <= n; c += 4 * kLanes) AffineBlock<4>(args, affine, a, c, out);
-        for (; c + kLanes <= n; c += kLanes) AffineBlock<1>(args, affine, a, c, out);
+        for (; c + 4 * kLanes <= n; c += 4 * kLanes)
+          AffineBlock<kNudged, 4>(args, affine, a, c, out);
+        for (; c + kLanes <= n; c += kLanes) AffineBlock<kNudged, 1>(args, affine, a, c, out);
         for (; c < n; ++c) {
-          const float v = affine.Apply(static_cast<float>(a[c] - args.a_zero), c);
+          float v = affine.Apply(static_cast<float>(a[c] - args.a_zero), c);
+          if constexpr (kNudged) v = v + __builtin_copysignf(args.nudge, v);
           out[c] =
               static_cast<uint8_t>(RoundToInt(ClampNumber(v, args.low, args.high)) + args.out_zero);
         }
       });
 }
 
+template <class Affine>
+OCTET_INLINE void ScaleBytes(const EltwiseArgs& args, int row_begin, int row_end,
+                             const Affine affine) {
+  return args.nudge != 0.0f ? AffineBytes<true>(args, row_begin, row_end, affine)
+                            : AffineBytes<false>(args, row_begin, row_end, affine);
+}
+
 void ScaleShiftU8(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.scale == nullptr)
-    return AffineBytes(args, row_begin, row_end, UniformScale{args.a_multiplier});
-  AffineBytes(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+    return ScaleBytes(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  ScaleBytes(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
 }
 
 // Unary operators of 16 bits with a `fixed`.
@@ -959,21 +927,20 @@ OCTET_INLINE void FixedCodes(const EltwiseArgs& args, int row_begin, int row_end
 void ScaleShiftI16(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.fixed.q != 0) return FixedCodes<BytesI16, BytesI16>(args, row_begin, row_end);
   if (args.scale == nullptr) {
-    return AffineCodes<false, BytesI16, BytesI16>(args, row_begin, row_end,
-                                                  UniformScale{args.a_multiplier});
+    return AffineCodes<BytesI16, BytesI16>(args, row_begin, row_end,
+                                           UniformScale{args.a_multiplier});
   }
-  AffineCodes<false, BytesI16, BytesI16>(args, row_begin, row_end,
-                                         ChannelScale{args.scale, args.shift});
+  AffineCodes<BytesI16, BytesI16>(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
 }
 
 void RequantizeU8I16(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.fixed.q != 0) return FixedCodes<BytesU8, BytesI16>(args, row_begin, row_end);
-  AffineCodes<false, BytesU8, BytesI16>(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  AffineCodes<BytesU8, BytesI16>(args, row_begin, row_end, UniformScale{args.a_multiplier});
 }
 
 void RequantizeI16U8(const EltwiseArgs& args, int row_begin, int row_end) {
   if (args.fixed.q != 0) return FixedCodes<BytesI16, BytesU8>(args, row_begin, row_end);
-  AffineCodes<false, BytesI16, BytesU8>(args, row_begin, row_end, UniformScale{args.a_multiplier});
+  AffineCodes<BytesI16, BytesU8>(args, row_begin, row_end, UniformScale{args.a_multiplier});
 }
 
 template <class In, class Out>

@@ -215,12 +215,19 @@ struct WinogradBf16 : WinogradFloat<OutputKernel, Vec::MacF32> {
 // outputs would not bear; those of 2x2 add and subtract alone, but for powers of 2. A line's two
 // input channels are transformed as floats and stored beside each other again.
 struct PairOps {
-  using V = Vec::Pairs;
+  template <class V>
   static OCTET_INLINE V Add(const V& a, const V& b) {
-    return {Vec::Add(a.even, b.even), Vec::Add(a.odd, b.odd)};
+    V sum;
+    sum.even = Vec::Add(a.even, b.even);
+    sum.odd = Vec::Add(a.odd, b.odd);
+    return sum;
   }
+  template <class V>
   static OCTET_INLINE V Sub(const V& a, const V& b) {
-    return {Vec::SubF32(a.even, b.even), Vec::SubF32(a.odd, b.odd)};
+    V difference;
+    difference.even = Vec::SubF32(a.even, b.even);
+    difference.odd = Vec::SubF32(a.odd, b.odd);
+    return difference;
   }
 };
 
@@ -228,21 +235,11 @@ struct WinogradPairs : WinogradFloat<KernelBf16, Vec::MacF32> {
   using Shared = WinogradPairs;
   using Products = WinogradPairs;
   using Mac = Vec::MacBf16Pair;
-  struct Value {  // 16 channels.
-    Vec::Pairs pairs;
-  };
+  struct Value : Vec::Pairs {};  // 16 channels.
   using WideValue = Vec::Pairs;
   using Line = Vec::Pairs;
+  using ValueOps = PairOps;
   using LineOps = PairOps;
-  struct ValueOps : PairOps {
-    using PairOps::Add, PairOps::Sub;
-    static OCTET_INLINE Value Add(const Value& a, const Value& b) {
-      return {Add(a.pairs, b.pairs)};
-    }
-    static OCTET_INLINE Value Sub(const Value& a, const Value& b) {
-      return {Sub(a.pairs, b.pairs)};
-    }
-  };
   static constexpr int kEdge = 2;
   static constexpr int kInputBytes = 2, kValueBytes = 2;
   static constexpr int kParts = 1;
@@ -250,9 +247,9 @@ struct WinogradPairs : WinogradFloat<KernelBf16, Vec::MacF32> {
   static constexpr int kMaxPanels = MinPanels(Vec::kBf16MaxPanels);
   static constexpr int MaxTiles(int panels) { return Vec::Bf16MaxPixels(panels); }
 
-  static OCTET_INLINE void Load(const uint8_t* p, Value* v) { v->pairs = Vec::LoadHalfPairs(p); }
+  static OCTET_INLINE void Load(const uint8_t* p, Value* v) { *v = {Vec::LoadHalfPairs(p)}; }
   static OCTET_INLINE void Load(const uint8_t* p, Vec::Pairs* v) { *v = Vec::LoadPairs(p); }
-  static OCTET_INLINE void Store(uint8_t* p, const Value& v) { Vec::StoreHalfPairs(p, v.pairs); }
+  static OCTET_INLINE void Store(uint8_t* p, const Value& v) { Vec::StoreHalfPairs(p, v); }
   static OCTET_INLINE void Store(uint8_t* p, const Vec::Pairs& v) { Vec::StorePairs(p, v); }
   template <int kPart>
   static OCTET_INLINE Line LoadWeights(const uint8_t* p) {
