@@ -488,7 +488,7 @@ Status Planner::AddDirect(Conv* c) {
     UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
   }
   op->args = c->args;
-  OCTET_RETURN_IF_ERROR(BindConv(*c, false, op.get(), &op->args));
+  OCTET_RETURN_IF_ERROR(BindConv(*c, op.get(), &op->args));
   return Push(std::move(op));
 }
 
@@ -527,11 +527,12 @@ Status Planner::AddWinograd(Conv* c) {
   OCTET_ASSIGN_OR_RETURN(const int scratch, NewBuffer(bytes));
   UseWhole(op.get(), "scratch", scratch, bytes, true, &op->scratch);
   op->args.conv = a;
-  OCTET_RETURN_IF_ERROR(BindConv(*c, true, op.get(), &op->args.conv));
+  OCTET_RETURN_IF_ERROR(BindConv(*c, op.get(), &op->args.conv));
   return Push(std::move(op));
 }
 
-Status Planner::BindConv(const Conv& c, bool winograd, Op* op, ConvArgs* args) {
+Status Planner::BindConv(const Conv& c, Op* op, ConvArgs* args) {
+  const Winograd& winograd = winograd_[node_];
   const Window window = c.window();
   const int batch = options_.max_batch;
   const int64_t in_bytes = (c.depthwise ? c.lanes : args->depth) * int64_t{c.in.element_size} +
@@ -539,8 +540,8 @@ Status Planner::BindConv(const Conv& c, bool winograd, Op* op, ConvArgs* args) {
   op->slots.push_back(
       {"input", &args->input, c.source,
        c.in.first_pixel() - window.pad_top * c.in.row_stride - window.pad_left * c.in.pixel_stride,
-       winograd ? ReachOfTiles(*args, winograd_[node_].edge, batch, in_bytes)
-                : ReachOfTaps(*args, batch, in_bytes),
+       winograd.function != nullptr ? ReachOfTiles(*args, winograd.edge, batch, in_bytes)
+                                    : ReachOfTaps(*args, batch, in_bytes),
        false});
   const int64_t out_bytes = c.lanes * int64_t{geometry(c.n.output).element_size};
   WriteTensor(op, "output", c.n.output, out_bytes, &args->output);

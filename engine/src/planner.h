@@ -128,7 +128,7 @@ class Planner {
   kernels::ConvFn ConvFunction(const Conv& c) const;
   Status AddDirect(Conv* c);
   Status AddWinograd(Conv* c);
-  Status BindConv(const Conv& c, bool winograd, Op* op, kernels::ConvArgs* args);
+  Status BindConv(const Conv& c, Op* op, kernels::ConvArgs* args);
   Status AddChains(const Conv& c, kernels::ConvArgs* args);
   Result<const int32_t*> WeightSums(const Conv& c, bool skip);
 

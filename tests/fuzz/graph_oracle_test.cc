@@ -375,17 +375,8 @@ TEST(GraphOracle, RandomBf16Graphs) {
 /// Two layers for tiles of 2x2 outputs in front of each other, the second with a residual.
 Graph Winograd2x2Graph(int64_t height, int64_t width, int64_t channels) {
   SampleGraphBuilder b(Precision::kBf16);
-  const auto conv = [&](const std::string& name, TensorId x, int64_t out, TensorId residual) {
-    const int64_t in = b.graph().tensor(x).shape.back();
-    return b.Conv(OpType::kConv2d, name, x, {out, 3, 3, in}, residual,
-                  b.Activation(name, {1, 1, 1, 1}), [](Node* n) {
-                    n->window.pad_top = n->window.pad_left = 1;
-                    n->window.pad_bottom = n->window.pad_right = 1;
-                    n->activation = Activation::kRelu;
-                  });
-  };
   const TensorId x = b.Input({1, height, width, channels});
-  b.Output(conv("second", conv("first", x, channels, kNoTensor), channels, x));
+  b.Output(b.SameConv("second", b.SameConv("first", x, channels, 3), channels, 3, x));
   return std::move(b.graph());
 }
 

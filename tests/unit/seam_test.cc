@@ -18,36 +18,23 @@ namespace {
 using testing::SampleGraphBuilder;
 using testing::SeamChecker;
 
-/// A convolution of a square kernel with padding that keeps the size.
-TensorId Conv(SampleGraphBuilder* b, const std::string& name, TensorId x, int64_t out, int kernel,
-              TensorId residual = kNoTensor, int stride = 1) {
-  const int64_t in = b->graph().tensor(x).shape.back();
-  return b->Conv(OpType::kConv2d, name, x, {out, kernel, kernel, in}, residual,
-                 b->Activation(name, {1, 1, 1, 1}), [&](Node* n) {
-                   n->window.stride_h = n->window.stride_w = stride;
-                   n->window.pad_top = n->window.pad_left = kernel / 2;
-                   n->window.pad_bottom = n->window.pad_right = kernel / 2;
-                   n->activation = Activation::kRelu;
-                 });
-}
-
 /// Few channels in front of a convolution; channels for the kernels of wide layers; images whose
 /// rows do not divide by the number of threads.
 Graph WideGraph(Precision precision) {
   SampleGraphBuilder b(precision);
   TensorId x = b.Input({1, 9, 11, 3});
-  x = Conv(&b, "color", x, 3, 1);
-  x = Conv(&b, "stem", x, 48, 3);
+  x = b.SameConv("color", x, 3, 1);
+  x = b.SameConv("stem", x, 48, 3);
   const TensorId skip = x;
-  x = Conv(&b, "winograd", x, 48, 3);
+  x = b.SameConv("winograd", x, 48, 3);
   if (precision == Precision::kBf16) {
-    x = Conv(&b, "wide", x, 128, 1);
-    x = Conv(&b, "winograd 2x2", x, 48, 3);
+    x = b.SameConv("wide", x, 128, 1);
+    x = b.SameConv("winograd 2x2", x, 48, 3);
   }
-  x = Conv(&b, "expand", x, 48, 1, skip);
-  x = Conv(&b, "one", x, 1, 3);
-  x = Conv(&b, "two", x, 2, 3);
-  x = Conv(&b, "down", x, 33, 3, kNoTensor, 2);
+  x = b.SameConv("expand", x, 48, 1, skip);
+  x = b.SameConv("one", x, 1, 3);
+  x = b.SameConv("two", x, 2, 3);
+  x = b.SameConv("down", x, 33, 3, kNoTensor, 2);
   b.Output(x);
   return std::move(b.graph());
 }
