@@ -249,8 +249,9 @@ Status Planner::SetTfliteSum(const Tensor& a, const Tensor& b, const Tensor& y, 
   args->fixed_a = fixed_a;
   args->fixed_b = fixed_b;
   args->fixed = sum.sum;
-  // Three roundings of floats up to 255 times the multipliers, and those of the terms.
-  args->fixed_margin = std::min(0.5f, (args->a_multiplier + args->b_multiplier) * 0x1p-14f);
+  // Roundings of floats up to twice 255 times the multipliers, each at most 2^-15 of these, of five
+  // half as large and those of the terms: less than 2^-13 of the multipliers.
+  args->fixed_margin = std::min(0.5f, (args->a_multiplier + args->b_multiplier) * 0x1p-13f);
   return OkStatus();
 }
 

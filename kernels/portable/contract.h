@@ -78,15 +78,19 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   /// To the nearest float; to the nearest whole number, halves to even.
   { V::ToFloat(i) } -> std::same_as<typename V::F32>;
   { V::Round(f) } -> std::same_as<typename V::I32>;
-  /// Whether a > b in any lane.
-  { V::AnyAbove(f, f) } -> std::same_as<bool>;
+  /// The first, and the bits in which the others differ; whether any bit is set.
+  { V::OrDifferent(i, i, i) } -> std::same_as<typename V::I32>;
+  { V::Any(i) } -> std::same_as<bool>;
+  /// A number that is not negative, with the sign of the second.
+  { V::WithSign(f, f) } -> std::same_as<typename V::F32>;
   { V::Sub(i, i) } -> std::same_as<typename V::I32>;  // Wraps around.
   /// Adds to the first 1/256 of what the second has beyond 0 to 255, which stays.
   { V::Carry(i, i) } -> std::same_as<void>;
   { V::Add(f, f) } -> std::same_as<typename V::F32>;
   { V::Mul(f, f) } -> std::same_as<typename V::F32>;
-  { V::Min(f, f) } -> std::same_as<typename V::F32>;  // a < b ? a : b, as x86 has it.
-  { V::Max(f, f) } -> std::same_as<typename V::F32>;  // a > b ? a : b.
+  { V::MulAddF32(f, f, f) } -> std::same_as<typename V::F32>;  // a * b + c, fused where it can be.
+  { V::Min(f, f) } -> std::same_as<typename V::F32>;           // a < b ? a : b, as x86 has it.
+  { V::Max(f, f) } -> std::same_as<typename V::F32>;           // a > b ? a : b.
   /// N lines of one pixel: rounded as Round does, `zero` added, clamped to 0 to 255, 16 N bytes
   /// stored.
   { V::template StoreU8<1>(out, *Memory<const typename V::F32[1]>(), 0) } -> std::same_as<void>;
@@ -135,7 +139,6 @@ concept WinogradInterface = VectorInterface<V> && MacInterface<typename V::MacI1
     requires(typename V::I32 i, typename V::F32 f, typename V::I16 s, typename V::WideI16 wide,
              int32_t* integers, const uint8_t* bytes, uint8_t* out) {
   { V::SubF32(f, f) } -> std::same_as<typename V::F32>;
-  { V::MulAddF32(f, f, f) } -> std::same_as<typename V::F32>;  // a * b + c, fused.
   /// 32 bits that wrap around, shifted to the right with their sign.
   { V::AddI32(i, i) } -> std::same_as<typename V::I32>;
   { V::MulLow(i, 1) } -> std::same_as<typename V::I32>;

@@ -143,11 +143,24 @@ inline V512 _mm512_cvtps_epi32(V512F a) {
                                                     : INT32_MIN;
   });
 }
-constexpr int _CMP_GT_OQ = 30;
-inline uint16_t _mm512_cmp_ps_mask(V512F a, V512F b, [[maybe_unused]] int comparison) {
+inline uint16_t _mm512_test_epi32_mask(V512 a, V512 b) {
+  const auto x = As<uint32_t>(a), y = As<uint32_t>(b);
   uint16_t mask = 0;
-  for (int i = 0; i < 16; ++i) mask |= static_cast<uint16_t>((a.lane[i] > b.lane[i]) << i);
+  for (int i = 0; i < 16; ++i) mask |= static_cast<uint16_t>(((x.lane[i] & y.lane[i]) != 0) << i);
   return mask;
+}
+// Bit 4a + 2b + c of `table`.
+inline V512 _mm512_ternarylogic_epi32(V512 a, V512 b, V512 c, int table) {
+  const auto x = As<uint32_t>(a), y = As<uint32_t>(b), z = As<uint32_t>(c);
+  return MapLanes<uint32_t>([&](int i) {
+    uint32_t result = 0;
+    for (int bit = 0; bit < 32; ++bit) {
+      const uint32_t at =
+          (x.lane[i] >> bit & 1) << 2 | (y.lane[i] >> bit & 1) << 1 | (z.lane[i] >> bit & 1);
+      result |= (static_cast<uint32_t>(table) >> at & 1) << bit;
+    }
+    return result;
+  });
 }
 // b where the mask has a bit, else a.
 inline V512 _mm512_mask_mov_epi32(V512 a, uint16_t mask, V512 b) {

@@ -16,6 +16,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include "kernels/kernel_table.h"
 #include "kernels/portable/compiler.h"
@@ -576,85 +577,153 @@ OCTET_INLINE void ForRuns(const EltwiseArgs& args, bool binary, bool per_channel
   }
 }
 
-// value(a, b) of NR times 16 bytes less their zero points, rounded. With kFixed, floats decide all
-// results but those near a limit between two, which are FixedProduct of exact(a, b).
-template <bool kFixed, int NR, class Value, class Exact>
-OCTET_INLINE void BinaryBlock(const EltwiseArgs& args, const Value& value, const Exact& exact,
-                              const uint8_t* a, const uint8_t* b, uint8_t* out) {
-  const Vec::I32 a_zero = Vec::SplatI32(args.a_zero), b_zero = Vec::SplatI32(args.b_zero);
+// How many registers of floats are packed to bytes together.
+constexpr int kPacked = Vec::kStoresPixels ? 4 : 1;
+
+// value(a, b) of NR times 16 bytes, rounded.
+template <int NR, class Value>
+OCTET_INLINE void BinaryBlock(const EltwiseArgs& args, const Value& value, const uint8_t* a,
+                              const uint8_t* b, uint8_t* out) {
   const Vec::F32 low = Vec::SplatF32(args.low), high = Vec::SplatF32(args.high);
-  Vec::F32 v[NR], square[NR], largest = Vec::SplatF32(0.0f);
+  Vec::F32 v[NR];
   OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-    v[j] = value(Vec::ToFloat(Vec::Sub(Vec::WidenU8(a + j * kLanes), a_zero)),
-                 Vec::ToFloat(Vec::Sub(Vec::WidenU8(b + j * kLanes), b_zero)));
+    v[j] = value(Vec::WidenU8(a + j * kLanes), Vec::WidenU8(b + j * kLanes));
     v[j] = Vec::Min(Vec::Max(v[j], low), high);
-    if constexpr (kFixed) {
-      square[j] = SquareOfRest(v[j]);
-      largest = Vec::Max(largest, square[j]);
-    }
-  }
-  if constexpr (kFixed) {
-    // A little early, as squares are rounded.
-    const float near = 0.5f - args.fixed_margin, limit = near * near * (1.0f - 0x1p-20f);
-    if (__builtin_expect(Vec::AnyAbove(largest, Vec::SplatF32(limit)), 0)) {
-      float squares[NR * kLanes];
-      __builtin_memcpy(squares, square, sizeof(squares));
-      uint8_t results[NR * kLanes];
-      Vec::StoreU8<NR>(results, v, args.out_zero);
-      for (int i = 0; i < NR * kLanes; ++i) {
-        if (!(squares[i] > limit)) continue;
-        results[i] = static_cast<uint8_t>(
-            FixedProduct(exact(a[i], b[i]), args.fixed, args.low, args.high) + args.out_zero);
-      }
-      __builtin_memcpy(out, results, sizeof(results));
-      return;
-    }
   }
   Vec::StoreU8<NR>(out, v, args.out_zero);
 }
 
-template <bool kFixed, class Value, class Exact>
-OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end, const Value& value,
-                           const Exact& exact) {
+// Stores NR times 16 results: where `less` and `more` are rounded to different numbers,
+// FixedProduct of exact(a, b). `out` may be `a` or `b`.
+template <int NR, class Exact>
+OCTET_NOINLINE void CorrectBlock(const EltwiseArgs& args, const Vec::F32 (&less)[NR],
+                                 const Vec::F32 (&more)[NR], const Exact& exact, const uint8_t* a,
+                                 const uint8_t* b, uint8_t* out) {
+  uint8_t results[2][NR * kLanes];
+  Vec::StoreU8<NR>(results[0], less, args.out_zero);
+  Vec::StoreU8<NR>(results[1], more, args.out_zero);
+  OCTET_KEEP_LOOP for (int group = 0; group < NR * kLanes; group += 8) {
+    if (__builtin_memcmp(results[0] + group, results[1] + group, 8) == 0) continue;
+    OCTET_KEEP_LOOP for (int i = group; i < group + 8; ++i) {
+      if (results[0][i] == results[1][i]) continue;
+      results[1][i] = static_cast<uint8_t>(
+          FixedProduct(exact(a[i], b[i]), args.fixed, args.low, args.high) + args.out_zero);
+    }
+  }
+  __builtin_memcpy(out, results[1], sizeof(results[1]));
+}
+
+// The same of fixed-point results, compared with which value(a, b) is less by the margin, as floats
+// decide all but those near a limit between two (FixedLimits of conv_impl.h). `kClamp`: the bounds
+// are not those of u8.
+template <bool kClamp, int NR, class Value, class Exact>
+OCTET_INLINE void FixedBlock(const EltwiseArgs& args, const Value& value, const Exact& exact,
+                             const uint8_t* a, const uint8_t* b, uint8_t* out) {
+  const Vec::F32 margins = Vec::SplatF32(2.0f * args.fixed_margin);
+  Vec::F32 less[NR], more[NR];
+  Vec::I32 different = Vec::SplatI32(0);
+  OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+    less[j] = value(Vec::WidenU8(a + j * kLanes), Vec::WidenU8(b + j * kLanes));
+    more[j] = Vec::Add(less[j], margins);
+    if constexpr (kClamp) {
+      const Vec::F32 low = Vec::SplatF32(args.low), high = Vec::SplatF32(args.high);
+      less[j] = Vec::Min(Vec::Max(less[j], low), high);
+      more[j] = Vec::Min(Vec::Max(more[j], low), high);
+    }
+    different = Vec::OrDifferent(different, Vec::Round(less[j]), Vec::Round(more[j]));
+  }
+  if (__builtin_expect(Vec::Any(different), 0))
+    return CorrectBlock<NR>(args, less, more, exact, a, b, out);
+  Vec::StoreU8<NR>(out, more, args.out_zero);
+}
+
+// Every 16 kPacked bytes by block(kPacked, a, b, out), then 16 by block(1, ...), where the numbers
+// are types.
+template <class Block>
+OCTET_INLINE void ForByteBlocks(const EltwiseArgs& args, int row_begin, int row_end,
+                                const Block& block) {
   ForRuns<uint8_t, uint8_t, uint8_t>(
       args, true, false, row_begin, row_end,
       [&](const uint8_t* a, const uint8_t* b, uint8_t* out, int64_t n) {
         int64_t c = 0;
-        for (; c + 4 * kLanes <= n; c += 4 * kLanes)
-          BinaryBlock<kFixed, 4>(args, value, exact, a + c, b + c, out + c);
-        for (; c + kLanes <= n; c += kLanes)
-          BinaryBlock<kFixed, 1>(args, value, exact, a + c, b + c, out + c);
-        if (c == n) return;
-        uint8_t last[3][kLanes] = {};
-        __builtin_memcpy(last[0], a + c, static_cast<size_t>(n - c));
-        __builtin_memcpy(last[1], b + c, static_cast<size_t>(n - c));
-        BinaryBlock<kFixed, 1>(args, value, exact, last[0], last[1], last[2]);
-        __builtin_memcpy(out + c, last[2], static_cast<size_t>(n - c));
+        if constexpr (kPacked > 1) {
+          for (; c + kPacked * kLanes <= n; c += kPacked * kLanes)
+            block(std::integral_constant<int, kPacked>(), a + c, b + c, out + c);
+        }
+        for (; c < n; c += kLanes) {
+          uint8_t last[3][kLanes] = {};
+          const bool whole = c + kLanes <= n;
+          if (!whole) {
+            __builtin_memcpy(last[0], a + c, static_cast<size_t>(n - c));
+            __builtin_memcpy(last[1], b + c, static_cast<size_t>(n - c));
+          }
+          block(std::integral_constant<int, 1>(), whole ? a + c : last[0], whole ? b + c : last[1],
+                whole ? out + c : last[2]);
+          if (!whole) __builtin_memcpy(out + c, last[2], static_cast<size_t>(n - c));
+        }
       });
+}
+
+template <class Value>
+OCTET_INLINE void BinaryU8(const EltwiseArgs& args, int row_begin, int row_end,
+                           const Value& value) {
+  ForByteBlocks(args, row_begin, row_end,
+                [&](auto nr, const uint8_t* a, const uint8_t* b, uint8_t* out) {
+                  BinaryBlock<nr()>(args, value, a, b, out);
+                });
+}
+template <bool kClamp, class Value, class Exact>
+OCTET_INLINE void FixedU8(const EltwiseArgs& args, int row_begin, int row_end, const Value& value,
+                          const Exact& exact) {
+  ForByteBlocks(args, row_begin, row_end,
+                [&](auto nr, const uint8_t* a, const uint8_t* b, uint8_t* out) {
+                  FixedBlock<kClamp, nr()>(args, value, exact, a, b, out);
+                });
 }
 
 void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
   const Vec::F32 am = Vec::SplatF32(args.a_multiplier), bm = Vec::SplatF32(args.b_multiplier);
-  const auto sum = [&](Vec::F32 a, Vec::F32 b) {
-    return Vec::Add(Vec::Mul(a, am), Vec::Mul(b, bm));
+  if (args.fixed_a == nullptr) {
+    const Vec::I32 a_zero = Vec::SplatI32(args.a_zero), b_zero = Vec::SplatI32(args.b_zero);
+    return BinaryU8(args, row_begin, row_end, [&](Vec::I32 a, Vec::I32 b) {
+      return Vec::Add(Vec::Mul(Vec::ToFloat(Vec::Sub(a, a_zero)), am),
+                      Vec::Mul(Vec::ToFloat(Vec::Sub(b, b_zero)), bm));
+    });
+  }
+  // What the zero points and the margin make is in one constant.
+  const double zeros = static_cast<double>(args.a_zero) * args.a_multiplier +
+                       static_cast<double>(args.b_zero) * args.b_multiplier;
+  const Vec::F32 constant = Vec::SplatF32(static_cast<float>(-zeros - args.fixed_margin));
+  const auto less = [&](Vec::I32 a, Vec::I32 b) {
+    return Vec::MulAddF32(Vec::ToFloat(a), am, Vec::MulAddF32(Vec::ToFloat(b), bm, constant));
   };
   const auto exact = [&](uint8_t a, uint8_t b) {
     return static_cast<int64_t>(args.fixed_a[a]) + args.fixed_b[b];
   };
-  return args.fixed_a != nullptr ? BinaryU8<true>(args, row_begin, row_end, sum, exact)
-                                 : BinaryU8<false>(args, row_begin, row_end, sum, exact);
+  // Clamping is left to the saturation of StoreU8 where that does the same: two operations of 12.
+  const bool saturates = args.low == static_cast<float>(-args.out_zero) &&
+                         args.high == static_cast<float>(255 - args.out_zero) &&
+                         args.a_multiplier + args.b_multiplier < 0x1p20f;
+  return saturates ? FixedU8<false>(args, row_begin, row_end, less, exact)
+                   : FixedU8<true>(args, row_begin, row_end, less, exact);
 }
 
 void MulU8(const EltwiseArgs& args, int row_begin, int row_end) {
-  const Vec::F32 m = Vec::SplatF32(args.a_multiplier), nudge = Vec::SplatF32(args.nudge);
-  // At most 255 * 255: exact.
-  const auto product = [&](Vec::F32 a, Vec::F32 b) { return Vec::Mul(Vec::Mul(a, b), m); };
-  const auto nudged = [&](Vec::F32 a, Vec::F32 b) { return AwayFromZero(product(a, b), nudge); };
-  const auto exact = [&](uint8_t a, uint8_t b) {
-    return static_cast<int64_t>((a - args.a_zero) * (b - args.b_zero));
+  const Vec::F32 m = Vec::SplatF32(args.a_multiplier);
+  const Vec::I32 a_zero = Vec::SplatI32(args.a_zero), b_zero = Vec::SplatI32(args.b_zero);
+  const auto product = [&](Vec::I32 a, Vec::I32 b) {
+    // At most 255 * 255: exact.
+    return Vec::Mul(Vec::Mul(Vec::ToFloat(Vec::Sub(a, a_zero)), Vec::ToFloat(Vec::Sub(b, b_zero))),
+                    m);
   };
-  return args.fixed.q != 0 ? BinaryU8<true>(args, row_begin, row_end, nudged, exact)
-                           : BinaryU8<false>(args, row_begin, row_end, product, exact);
+  if (args.fixed.q == 0) return BinaryU8(args, row_begin, row_end, product);
+  const Vec::F32 nudge = Vec::SplatF32(args.nudge), margin = Vec::SplatF32(-args.fixed_margin);
+  FixedU8<true>(
+      args, row_begin, row_end,
+      [&](Vec::I32 a, Vec::I32 b) { return Vec::Add(AwayFromZero(product(a, b), nudge), margin); },
+      [&](uint8_t a, uint8_t b) {
+        return static_cast<int64_t>((a - args.a_zero) * (b - args.b_zero));
+      });
 }
 
 template <class Value>
@@ -881,8 +950,10 @@ OCTET_INLINE void AffineBytes(const EltwiseArgs& args, int row_begin, int row_en
       args, false, Affine::kPerChannel, row_begin, row_end,
       [&](const uint8_t* a, const uint8_t*, uint8_t* out, int64_t n) {
         int64_t c = 0;
-        for (; c + 4 * kLanes <= n; c += 4 * kLanes)
-          AffineBlock<kNudged, 4>(args, affine, a, c, out);
+        if constexpr (kPacked > 1) {
+          for (; c + kPacked * kLanes <= n; c += kPacked * kLanes)
+            AffineBlock<kNudged, kPacked>(args, affine, a, c, out);
+        }
         for (; c + kLanes <= n; c += kLanes) AffineBlock<kNudged, 1>(args, affine, a, c, out);
         for (; c < n; ++c) {
           float v = affine.Apply(static_cast<float>(a[c] - args.a_zero), c);

@@ -529,7 +529,7 @@ struct OutputRow {
 
 // Output of one tile for NR panels, as far as its rows and columns exist. Its planes follow each
 // other in `m`.
-template <class K, int NR>
+template <class K, int NR, bool kFixed>
 OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
                              const uint8_t* m, int64_t point_bytes, uint8_t* spare) {
   using Acc = typename K::Acc;
@@ -587,7 +587,11 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kE
                          (at.x + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes
                    : spare;
     }
-    FinishAny<typename K::Kernel, kEdge, NR>(a, channel, row, out, res);
+    if constexpr (kFixed) {
+      StoreAndFinish<typename K::Kernel, kEdge, NR>(a, channel, row, out, res, Ending::kAny);
+    } else {
+      FinishAny<typename K::Kernel, kEdge, NR>(a, channel, row, out, res);
+    }
   }
 }
 
@@ -595,9 +599,15 @@ template <class K, int NR>
 void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const uint8_t* m,
                  int64_t point_bytes, uint8_t* spare) {
   constexpr int kPlanes = K::Kernel::kPlanes;
-  for (int t = 0; t < tiles / kPlanes; ++t, m += kPlanes * NR * 64) {
-    FinishTile<K, NR>(a, panel, TilePlace<K::kEdge>(a, first + t), m, point_bytes, spare);
+  const auto finish = [&]<bool kFixed>() {
+    for (int t = 0; t < tiles / kPlanes; ++t, m += kPlanes * NR * 64) {
+      FinishTile<K, NR, kFixed>(a, panel, TilePlace<K::kEdge>(a, first + t), m, point_bytes, spare);
+    }
+  };
+  if constexpr (K::Kernel::kSaturates) {
+    if (a.fixed != nullptr) return finish.template operator()<true>();
   }
+  finish.template operator()<false>();
 }
 
 // The parts of a thread's working memory.

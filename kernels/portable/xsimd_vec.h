@@ -70,9 +70,16 @@ struct Vec {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) r.v[q] = xsimd::nearbyint_as_int(x.v[q]);
     return r;
   }
-  static OCTET_INLINE bool AnyAbove(F32 a, F32 b) {
-    return xsimd::any((a.v[0] > b.v[0]) | (a.v[1] > b.v[1]) | (a.v[2] > b.v[2]) |
-                      (a.v[3] > b.v[3]));
+  static OCTET_INLINE I32 OrDifferent(I32 any, I32 a, I32 b) {
+    OCTET_UNROLL for (int q = 0; q < kParts; ++q) any.v[q] = any.v[q] | (a.v[q] ^ b.v[q]);
+    return any;
+  }
+  static OCTET_INLINE bool Any(I32 v) {
+    return xsimd::any(((v.v[0] | v.v[1]) | (v.v[2] | v.v[3])) != BatchI(0));
+  }
+  static OCTET_INLINE F32 WithSign(F32 v, F32 sign) {
+    OCTET_UNROLL for (int q = 0; q < kParts; ++q) v.v[q] = v.v[q] | (sign.v[q] & BatchF(-0.0f));
+    return v;
   }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = a.v[q] - b.v[q];
@@ -90,6 +97,10 @@ struct Vec {
   }
   static OCTET_INLINE F32 Mul(F32 a, F32 b) {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = a.v[q] * b.v[q];
+    return a;
+  }
+  static OCTET_INLINE F32 MulAddF32(F32 a, F32 b, F32 c) {
+    OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = xsimd::fma(a.v[q], b.v[q], c.v[q]);
     return a;
   }
   static OCTET_INLINE F32 Min(F32 a, F32 b) {

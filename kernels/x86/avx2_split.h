@@ -304,7 +304,7 @@ struct SplitTile {
 template <class K, int MR>
 OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const SplitScratch& s,
                                   int64_t begin, int64_t pixel, int64_t tiles, int panel,
-                                  const uint8_t* fetch, int64_t fetch_lines, bool saturating) {
+                                  const uint8_t* fetch, int64_t fetch_lines, Ending ending) {
   const int channel = panel * kLanes;
   const SplitPanel copy(a);
   const uint8_t* const weights = a.weights + panel * a.panel_bytes;
@@ -315,7 +315,7 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
     for (int i = 0; i < MR; ++i) plain |= s.plain[pixel + i];
     if (plain) {
       Cursor cursor(a, g, begin + pixel);
-      RunTiles<K, MR, 1>(a, g, cursor, 0, 1, panel, weights, weights, 0, 1, saturating);
+      RunTiles<K, MR, 1>(a, g, cursor, 0, 1, panel, weights, weights, 0, 1, ending);
       continue;
     }
     const uint8_t* in[MR];
@@ -339,7 +339,7 @@ OCTET_NOINLINE void RunSplitTiles(const ConvArgs& a, const Geometry& g, const Sp
     tile.template Chains<4>(in, chains[0], next);
     tile.template Chains<2>(in, chains[1], next);
     tile.Alone(in, chains[2], next);
-    FinishPixels<K, MR, 1>(a, channel, tile, out, res, saturating);
+    FinishPixels<K, MR, 1>(a, channel, tile, out, res, ending);
   }
 }
 
@@ -356,9 +356,7 @@ void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
   for (int tap = 0; tap < a.taps; ++tap) {
     for (int k = 0; k < a.depth; k += 4) *line++ = a.tap_offsets[tap] + k;
   }
-  bool saturating = false;
-  if constexpr (K::kSaturates)
-    saturating = K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes);
+  const Ending ending = EndingOf<K>(a, panel_begin, panel_end);
   for (int64_t begin = pixel_begin; begin < pixel_end;) {
     const int64_t pixels = PrepareBlock(a, g, begin, pixel_end - begin, &s);
     if (pixels == 0) {
@@ -372,10 +370,9 @@ void SplitConv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
       SplitPanel(a).Fill(a, s, panel);
       const uint8_t* const next = a.weights + (panel + 1) * a.panel_bytes;
       const int64_t fetch = panel + 1 < panel_end ? fetch_lines : 0;
-      if (large_tiles > 0)
-        kRun[small](a, g, s, begin, 0, large_tiles, panel, next, fetch, saturating);
+      if (large_tiles > 0) kRun[small](a, g, s, begin, 0, large_tiles, panel, next, fetch, ending);
       kRun[small - 1](a, g, s, begin, large_tiles * (small + 1), tiles - large_tiles, panel,
-                      next + large_tiles * fetch * 64, fetch, saturating);
+                      next + large_tiles * fetch * 64, fetch, ending);
     }
     begin += pixels;
   }

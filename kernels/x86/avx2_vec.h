@@ -97,9 +97,18 @@ struct Vec {
   static OCTET_INLINE I32 Round(F32 v) {
     return {_mm256_cvtps_epi32(v.lo), _mm256_cvtps_epi32(v.hi)};
   }
-  static OCTET_INLINE bool AnyAbove(F32 a, F32 b) {
-    return _mm256_movemask_ps(_mm256_or_ps(_mm256_cmp_ps(a.lo, b.lo, _CMP_GT_OQ),
-                                           _mm256_cmp_ps(a.hi, b.hi, _CMP_GT_OQ))) != 0;
+  static OCTET_INLINE I32 OrDifferent(I32 any, I32 a, I32 b) {
+    return {_mm256_or_si256(any.lo, _mm256_xor_si256(a.lo, b.lo)),
+            _mm256_or_si256(any.hi, _mm256_xor_si256(a.hi, b.hi))};
+  }
+  static OCTET_INLINE bool Any(I32 v) {
+    const __m256i all = _mm256_or_si256(v.lo, v.hi);
+    return !_mm256_testz_si256(all, all);
+  }
+  static OCTET_INLINE F32 WithSign(F32 v, F32 sign) {
+    const __m256 bit = _mm256_set1_ps(-0.0f);
+    return {_mm256_or_ps(v.lo, _mm256_and_ps(sign.lo, bit)),
+            _mm256_or_ps(v.hi, _mm256_and_ps(sign.hi, bit))};
   }
   static OCTET_INLINE I32 Sub(I32 a, I32 b) {
     return {_mm256_sub_epi32(a.lo, b.lo), _mm256_sub_epi32(a.hi, b.hi)};
