@@ -112,9 +112,47 @@ OCTET_INLINE Extent Clip(int out, int stride, int pad, int kernel, int size) {
   return {Max(first, 0), Min(first + kernel, size)};
 }
 
+// N bytes in registers, of compilers' vector types.
+template <int N>
+struct BytesOf {
+  using Type __attribute__((vector_size(N))) = uint8_t;
+};
+
+// N values in registers, of which the larger ones can be taken: compilers compare floats under
+// masks, 2 to 3 times as long.
+template <class T, int N>
+struct Wide {
+  typename BytesOf<N>::Type v;
+  explicit OCTET_INLINE Wide(const T* p) { __builtin_memcpy(&v, p, N); }
+  OCTET_INLINE void TakeLarger(const Wide& w) { v = w.v > v ? w.v : v; }
+  OCTET_INLINE void Store(T* p) const { __builtin_memcpy(p, &v, N); }
+};
+template <>
+struct Wide<float, kLanes> {
+  Vec::F32 v;
+  explicit OCTET_INLINE Wide(const float* p) : v(Vec::LoadF32(p)) {}
+  OCTET_INLINE void TakeLarger(const Wide& w) { v = Vec::Max(w.v, v); }
+  OCTET_INLINE void Store(float* p) const { Vec::StoreF32(p, v); }
+};
+template <>
+struct Wide<Bf16, kLanes> {
+  Vec::F32 v;
+  explicit OCTET_INLINE Wide(const Bf16* p)
+      : v(Vec::LoadBf16(reinterpret_cast<const uint8_t*>(p))) {}
+  OCTET_INLINE void TakeLarger(const Wide& w) { v = Vec::Max(w.v, v); }
+  // One of the inputs, so nothing is rounded.
+  OCTET_INLINE void Store(Bf16* p) const {
+    uint32_t bits[kLanes];
+    __builtin_memcpy(bits, &v, sizeof(bits));
+    OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) p[i].bits =
+        static_cast<uint16_t>(bits[i] >> 16);
+  }
+};
+
 // What max pools compare: values of type T, or 16 bits whose bytes lie in two planes.
 template <class T>
 struct PlainValues {
+  static constexpr bool kWide = true;
   using Element = T;
   using Value = T;
   explicit PlainValues(const PoolArgs&) {}
@@ -125,6 +163,7 @@ struct PlainValues {
   }
 };
 struct Bf16Values {
+  static constexpr bool kWide = true;
   using Element = Bf16;
   using Value = float;
   explicit Bf16Values(const PoolArgs&) {}
@@ -137,6 +176,7 @@ struct Bf16Values {
   }
 };
 struct I16Values {
+  static constexpr bool kWide = false;
   using Element = uint8_t;
   using Value = uint16_t;
   int64_t in_plane, out_plane;
@@ -173,6 +213,23 @@ OCTET_INLINE void MaxOfWindow(const Values values, const T* const (&rows)[KH],
   });
 }
 
+// `channels`, N at a time, of `count` pixels of a row whose windows are whole: the first one's
+// column k is k * step behind `column`, the next one's `stride` further.
+template <int KH, int KW, int N, class T>
+OCTET_INLINE void MaxOfRow(const T* const (&rows)[KH], ptrdiff_t column, ptrdiff_t step,
+                           ptrdiff_t stride, int count, int channels, T* out, ptrdiff_t out_step) {
+  for (int x = 0; x < count; ++x) {
+    for (int c = 0; c < channels; c += N) {
+      Wide<T, N> best(rows[0] + column + c);
+      OCTET_UNROLL for (int k = 1; k < KH * KW; ++k)
+          best.TakeLarger(Wide<T, N>(rows[k / KW] + column + c + k % KW * step));
+      best.Store(out + c);
+    }
+    column += stride;
+    out += out_step;
+  }
+}
+
 // Rows of output for a constant window. Clipping repeats pixels of the window instead of leaving
 // some out, which does not change a maximum, so that borders and interior share one code path
 // without a count.
@@ -183,6 +240,12 @@ OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end,
   using T = typename Values::Element;
   const Values values(args);
   const ptrdiff_t step = in.pixel_stride / static_cast<ptrdiff_t>(sizeof(T));
+  const ptrdiff_t out_step = out.pixel_stride / static_cast<ptrdiff_t>(sizeof(T));
+  // Pixels [whole, whole_end) have whole windows.
+  const int whole = (args.pad_left + args.stride_w - 1) / args.stride_w;
+  const int room = in.w + args.pad_left - KW;
+  const int whole_end = room < 0 ? 0 : Min(room / args.stride_w + 1, out.w);
+  const bool wide = Values::kWide && channels % kLanes == 0 && whole < whole_end;
   for (int row = row_begin; row < row_end; ++row) {
     const int n = row / out.h, y = row % out.h;
     const Extent ey = Clip(y, args.stride_h, args.pad_top, KH, in.h);
@@ -193,13 +256,27 @@ OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end,
     }
     for (int x = 0; x < out.w; ++x) {
       const int first = x * args.stride_w - args.pad_left;
-      ptrdiff_t offset[KW];
-      if (first >= 0 && first + KW <= in.w) {
-        for (int k = 0; k < KW; ++k) offset[k] = (first + k) * step;
-      } else {
-        const Extent ex = Clip(x, args.stride_w, args.pad_left, KW, in.w);
-        for (int k = 0; k < KW; ++k) offset[k] = Min(Max(first + k, ex.begin), ex.end - 1) * step;
+      if constexpr (Values::kWide) {
+        if (wide && x == whole) {
+          const auto run = [&](auto block) {
+            MaxOfRow<KH, KW, decltype(block)::value>(
+                rows, first * step, step, args.stride_w * step, whole_end - whole, channels,
+                reinterpret_cast<T*>(out.pixel(n, y, x)), out_step);
+          };
+          if constexpr (sizeof(T) == 1) {
+            channels % 64 == 0   ? run(IntConstant<64>{})
+            : channels % 32 == 0 ? run(IntConstant<32>{})
+                                 : run(IntConstant<16>{});
+          } else {
+            run(IntConstant<kLanes>{});
+          }
+          x = whole_end - 1;
+          continue;
+        }
       }
+      const Extent ex = Clip(x, args.stride_w, args.pad_left, KW, in.w);
+      ptrdiff_t offset[KW];
+      for (int k = 0; k < KW; ++k) offset[k] = Min(Max(first + k, ex.begin), ex.end - 1) * step;
       MaxOfWindow<Values, KH, KW>(values, rows, offset, channels,
                                   reinterpret_cast<T*>(out.pixel(n, y, x)));
     }
