@@ -102,6 +102,9 @@ struct ConvArgs {
   /// With `fixed`: 2^(shift-1) where shift < 0 and p is rounded, else 0.
   const float* nudge = nullptr;
   bool round_once = false;
+  /// With `fixed`: what `multiplier` is less than the real number, where proven_fixed.h says that
+  /// floats with both give all results; else null.
+  const float* multiplier_rest = nullptr;
   const double* real = nullptr;  ///< i16 to i16 only; null for none.
   float residual_multiplier = 0.0f;
   int32_t residual_zero = 0;
@@ -274,8 +277,9 @@ struct KernelTable {
   RowFn softmax;      ///< exp(x[i]-max)/sum, sequential float32 sum.
   RowFn log_softmax;  ///< (x[i]-max) - log(sum), the same sum.
   RowFn sigmoid, tanh;
-  const PixelKernels* pixels;  ///< Never null.
-  ChecksumFn checksum;         ///< Of .octet files, formats/model/checksum.h.
+  const PixelKernels* pixels;          ///< Never null.
+  ChecksumFn checksum;                 ///< Of .octet files, formats/model/checksum.h.
+  bool takes_multiplier_rest = false;  ///< conv_u8_u8 has a use for ConvArgs::multiplier_rest.
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16, winograd_i16_i16,

@@ -9,6 +9,7 @@
 #include "engine/src/tflite_rounding.h"
 #include "formats/base/macros.h"
 #include "formats/base/str_cat.h"
+#include "kernels/proven_fixed.h"
 #include "kernels/winograd.h"
 
 namespace octet {
@@ -351,6 +352,18 @@ Status Planner::FillIntegerEpilogue(Conv* c) {
   }
   a.fixed = fixed;
   a.nudge = nudge;
+  // Of few products the epilogue is a large part; of 144 lines 3 %.
+  constexpr int64_t kEpilogueLines = 144;
+  if (tflite && table_.takes_multiplier_rest && int64_t{a.taps} * a.depth / 4 <= kEpilogueLines) {
+    bool proven = true;
+    for (int i = 0; proven && i < channels; ++i)
+      proven = kernels::ProveFixed(fixed[i], nudge[i], a.low, a.high);
+    if (proven) {
+      OCTET_ASSIGN_OR_RETURN(float* rest, Constant<float>(c->lanes));
+      for (int i = 0; i < channels; ++i) rest[i] = kernels::MultiplierRest(fixed[i]);
+      a.multiplier_rest = rest;
+    }
+  }
   if (IsTflite() && y.dtype == DType::kI16 && residual == kNoTensor)
     OCTET_RETURN_IF_ERROR(FillReal(c));
   if (residual != kNoTensor && IsCodes(y.dtype)) {

@@ -181,28 +181,31 @@ OCTET_NOINLINE void CorrectFixed(const ConvArgs& a, int channel, const Vec::I32*
   }
 }
 
-// Returns whether floats told all results.
-template <bool kClamp, int MR, int NR, class T>
-OCTET_INLINE bool StoreFixed(const ConvArgs& a, int channel, const T& tile,
-                             uint8_t* const (&out)[MR]) {
+// Of sums in memory: MR pixels of NR panels.
+template <bool kClamp, int MR, int NR>
+OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, const Vec::I32* sums,
+                              uint8_t* const (&out)[MR]) {
   Vec::I32 different = Vec::SplatI32(0);
   StoreBytes<MR, NR>(a, out, [&](int i, int j) {
-    const FixedLimits v = FixedLimits::Of<kClamp>(a, channel + j * kLanes, tile.Get(i, j));
+    const FixedLimits v = FixedLimits::Of<kClamp>(a, channel + j * kLanes, sums[i * NR + j]);
     different = v.OrDifferent(different);
     return v.more;
   });
-  return !Vec::Any(different);
+  if (Vec::Any(different)) CorrectFixed<kClamp, NR>(a, channel, sums, MR * NR, out);
 }
 
-template <bool kClamp, int MR, int NR, class T>
-OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, const T& tile,
-                              uint8_t* const (&out)[MR]) {
-  if (StoreFixed<kClamp, MR, NR>(a, channel, tile, out)) return;
-  Vec::I32 sums[MR * NR];
-  OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-    OCTET_UNROLL for (int j = 0; j < NR; ++j) sums[i * NR + j] = tile.Get(i, j);
-  }
-  CorrectFixed<kClamp, NR>(a, channel, sums, MR * NR, out);
+// All results from floats, as ConvArgs::multiplier_rest has it. A number that is cut off and then
+// made odd lies on the same side of every limit between two results as before, and on none.
+template <int MR, int NR, class T, class V = Vec>
+OCTET_INLINE void StoreProvenFixed(const ConvArgs& a, int channel, const T& tile,
+                                   uint8_t* const (&out)[MR]) {
+  StoreBytes<MR, NR>(a, out, [&](int i, int j) {
+    const int at = channel + j * kLanes;
+    const Vec::F32 sum = Vec::ToFloat(tile.Get(i, j));
+    const Vec::F32 rest = Vec::MulAddF32(sum, Vec::LoadF32(a.multiplier_rest + at),
+                                         Vec::WithSign(Vec::LoadF32(a.nudge + at), sum));
+    return V::MulAddToOdd(sum, Vec::LoadF32(a.multiplier + at), rest);
+  });
 }
 
 // 16 results of multipliers in double (ConvArgs::real), from the sums over high and low bytes.
@@ -465,13 +468,15 @@ struct KernelFloat {
 
 // Which of the epilogues that the arguments may ask for a layer has: those of kernels that saturate
 // are in two versions, as saturation can often clamp (CanSaturate).
-enum class Ending { kAny, kSaturating, kFixedSaturating };
+enum class Ending { kAny, kSaturating, kFixedSaturating, kProvenFixed };
 
 template <class K>
 OCTET_INLINE Ending EndingOf(const ConvArgs& a, int panel_begin, int panel_end) {
   if constexpr (K::kSaturates) {
     if (K::CanSaturate(a, panel_begin * kLanes, panel_end * kLanes))
-      return a.fixed != nullptr ? Ending::kFixedSaturating : Ending::kSaturating;
+      return a.fixed == nullptr             ? Ending::kSaturating
+             : a.multiplier_rest == nullptr ? Ending::kFixedSaturating
+                                            : Ending::kProvenFixed;
   }
   return Ending::kAny;
 }
@@ -504,10 +509,10 @@ OCTET_NOINLINE void FinishStored(const ConvArgs& a, int channel, const Acc* acc,
       add[n] = res[i + n];
     }
     const Row row{acc + i * NR};
-    if (ending == Ending::kFixedSaturating) {
-      FinishFixed<false, kPixels, NR>(a, channel, row, to);
+    if (ending == Ending::kFixedSaturating || ending == Ending::kProvenFixed) {
+      FinishFixed<false, kPixels, NR>(a, channel, row.acc, to);
     } else if (a.fixed != nullptr) {
-      FinishFixed<true, kPixels, NR>(a, channel, row, to);
+      FinishFixed<true, kPixels, NR>(a, channel, row.acc, to);
     } else {
       FinishAny<K, kPixels, NR>(a, channel, row, to, add);
     }
@@ -538,19 +543,16 @@ OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
                                uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR],
                                [[maybe_unused]] Ending ending) {
   if constexpr (K::kSaturates) {
-    // Of the largest tiles, of which most of a layer consists, from registers: 16 channels 7.2 and
-    // 6.8 us. With four panels g++ 12 keeps them in memory all the time.
-    if constexpr (MR >= 8 && NR < 4) {
-      if (ending == Ending::kFixedSaturating && StoreFixed<false, MR, NR>(a, channel, tile, out))
-        return;
+    if (ending == Ending::kSaturating) {
+      if (a.residual != nullptr)
+        return K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
+      return K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
     }
-    if (ending != Ending::kSaturating) {
-      StoreAndFinish<typename K::Epilogue, MR, NR>(a, channel, tile, out, res, ending);
-    } else if (a.residual != nullptr) {
-      K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
-    } else {
-      K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
+    // Of the largest tiles, of which most of a layer consists, from registers.
+    if constexpr (Vec::kRoundsToZero && MR >= 7) {
+      if (ending == Ending::kProvenFixed) return StoreProvenFixed<MR, NR>(a, channel, tile, out);
     }
+    StoreAndFinish<typename K::Epilogue, MR, NR>(a, channel, tile, out, res, ending);
   } else {
     FinishAny<K, MR, NR>(a, channel, tile, out, res);
   }

@@ -126,6 +126,20 @@ inline V512F _mm512_mul_ps(V512F a, V512F b) {
 inline V512F _mm512_fmadd_ps(V512F a, V512F b, V512F c) {
   return MapFloat([&](int i) { return a.lane[i] * b.lane[i] + c.lane[i]; });
 }
+constexpr int _MM_FROUND_TO_ZERO = 3, _MM_FROUND_NO_EXC = 8;
+// Fused, cut off: the product is exact in double, and what the sum loses there decides where it is
+// a float.
+inline V512F _mm512_fmadd_round_ps(V512F a, V512F b, V512F c, [[maybe_unused]] int rounding) {
+  return MapFloat([&](int i) {
+    const double product = static_cast<double>(a.lane[i]) * b.lane[i], term = c.lane[i];
+    const double sum = product + term, second = sum - product;
+    const double lost = (product - (sum - second)) + (term - second);
+    const float nearest = static_cast<float>(sum);
+    const bool beyond = std::fabs(nearest) > std::fabs(sum) ||
+                        (nearest == sum && lost != 0.0 && (lost < 0.0) == (sum > 0.0));
+    return beyond ? std::nextafter(nearest, 0.0f) : nearest;
+  });
+}
 inline V512F _mm512_min_ps(V512F a, V512F b) {
   return MapFloat([&](int i) { return a.lane[i] < b.lane[i] ? a.lane[i] : b.lane[i]; });
 }
@@ -241,6 +255,9 @@ inline V512 _mm512_slli_epi16(V512 a, int count) {
 inline V512 _mm512_srai_epi16(V512 a, int count) {
   const auto x = As<int16_t>(a);
   return MapLanes<int16_t>([&](int i) { return x.lane[i] >> count; });
+}
+inline V512 _mm512_or_si512(V512 a, V512 b) {
+  return MapLanes<uint8_t>([&](int i) { return a.bytes[i] | b.bytes[i]; });
 }
 inline V512 _mm512_and_si512(V512 a, V512 b) {
   return MapLanes<uint8_t>([&](int i) { return a.bytes[i] & b.bytes[i]; });

@@ -134,6 +134,7 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .tanh = &Tanh,
       .pixels = pixels,
       .checksum = &ChecksumAroundImpl,
+      .takes_multiplier_rest = Vec::kRoundsToZero,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,

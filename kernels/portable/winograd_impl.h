@@ -529,7 +529,7 @@ struct OutputRow {
 
 // Output of one tile for NR panels, as far as its rows and columns exist. Its planes follow each
 // other in `m`.
-template <class K, int NR, bool kFixed>
+template <class K, int NR, Ending kEnding>
 OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
                              const uint8_t* m, int64_t point_bytes, uint8_t* spare) {
   using Acc = typename K::Acc;
@@ -587,7 +587,9 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kE
                          (at.x + x) * a.res_pixel_stride + channel * K::Kernel::kOutputBytes
                    : spare;
     }
-    if constexpr (kFixed) {
+    if constexpr (kEnding == Ending::kProvenFixed) {
+      StoreProvenFixed<kEdge, NR>(a, channel, row, out);
+    } else if constexpr (kEnding == Ending::kFixedSaturating) {
       StoreAndFinish<typename K::Kernel, kEdge, NR>(a, channel, row, out, res, Ending::kAny);
     } else {
       FinishAny<typename K::Kernel, kEdge, NR>(a, channel, row, out, res);
@@ -599,15 +601,20 @@ template <class K, int NR>
 void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const uint8_t* m,
                  int64_t point_bytes, uint8_t* spare) {
   constexpr int kPlanes = K::Kernel::kPlanes;
-  const auto finish = [&]<bool kFixed>() {
+  const auto finish = [&]<Ending kEnding>() {
     for (int t = 0; t < tiles / kPlanes; ++t, m += kPlanes * NR * 64) {
-      FinishTile<K, NR, kFixed>(a, panel, TilePlace<K::kEdge>(a, first + t), m, point_bytes, spare);
+      FinishTile<K, NR, kEnding>(a, panel, TilePlace<K::kEdge>(a, first + t), m, point_bytes,
+                                 spare);
     }
   };
   if constexpr (K::Kernel::kSaturates) {
-    if (a.fixed != nullptr) return finish.template operator()<true>();
+    if constexpr (Vec::kRoundsToZero) {
+      if (EndingOf<typename K::Kernel>(a, panel, panel + NR) == Ending::kProvenFixed)
+        return finish.template operator()<Ending::kProvenFixed>();
+    }
+    if (a.fixed != nullptr) return finish.template operator()<Ending::kFixedSaturating>();
   }
-  finish.template operator()<false>();
+  finish.template operator()<Ending::kAny>();
 }
 
 // The parts of a thread's working memory.

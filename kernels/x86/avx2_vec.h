@@ -202,6 +202,7 @@ struct Vec {
   }
 
   static constexpr bool kStoresPixels = false;  // No StorePixelsU8.
+  static constexpr bool kRoundsToZero = false;  // No MulAddToOdd.
   // Rounds N panels of one pixel to nearest even, adds the zero point and stores N*16 bytes.
   template <int N>
   static OCTET_INLINE void StoreU8(uint8_t* out, const F32 (&v)[N], int32_t zero) {

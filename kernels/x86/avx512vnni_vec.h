@@ -219,6 +219,12 @@ struct Vec {
   static OCTET_INLINE F32 Add(F32 a, F32 b) { return _mm512_add_ps(a, b); }
   static OCTET_INLINE F32 Mul(F32 a, F32 b) { return _mm512_mul_ps(a, b); }
   static OCTET_INLINE F32 MulAddF32(F32 a, F32 b, F32 c) { return _mm512_fmadd_ps(a, b, c); }
+  static constexpr bool kRoundsToZero = true;
+  // The last bit shows that what is cut off was not 0, as if it were always so.
+  static OCTET_INLINE F32 MulAddToOdd(F32 a, F32 b, F32 c) {
+    const F32 cut = _mm512_fmadd_round_ps(a, b, c, _MM_FROUND_TO_ZERO | _MM_FROUND_NO_EXC);
+    return _mm512_castsi512_ps(_mm512_or_si512(_mm512_castps_si512(cut), _mm512_set1_epi32(1)));
+  }
   static OCTET_INLINE F32 SubF32(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
   static OCTET_INLINE F32 Min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
   static OCTET_INLINE F32 Max(F32 a, F32 b) { return _mm512_max_ps(a, b); }

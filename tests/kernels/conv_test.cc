@@ -17,6 +17,7 @@
 #include "formats/base/random.h"
 #include "formats/model/panel.h"
 #include "kernels/dispatch.h"
+#include "kernels/proven_fixed.h"
 #include "kernels/tables.h"
 #include "kernels/winograd.h"
 #include "tests/kernels/guarded_buffer.h"
@@ -106,6 +107,8 @@ struct Case {
   Fill fill = Fill::kRandom;
   // Also by Winograd's algorithm: the input is then readable up to the last whole tile.
   bool winograd = false;
+  // Fixed-point results that floats are proven to give.
+  bool proven = false;
   int64_t mac_budget = 2'000'000;  // Larger layers are checked on ranges of pixels and panels.
 
   int out_h() const {
@@ -128,6 +131,7 @@ std::ostream& operator<<(std::ostream& os, const Case& c) {
   if (c.residual) os << "_residual";
   if (c.out_halo) os << "_halo" << c.out_halo;
   if (c.out_zero) os << "_zero" << c.out_zero;
+  if (c.proven) os << "_proven";
   if (c.pixel_block != 1 << 30) os << "_block" << c.pixel_block;
   if (c.fill == Fill::kExtreme) os << "_extreme";
   if (c.fill == Fill::kTies) os << "_ties";
@@ -479,6 +483,22 @@ class Problem {
     args_.panel_bytes = shape_.panel_elements() * WeightBytes(kind_);
   }
 
+  void MakeProven(Random* random) {
+    args_.low = static_cast<float>(-case_.out_zero);
+    args_.high = static_cast<float>(255 - case_.out_zero);
+    rest_ = std::make_unique<GuardedBuffer>(shape_.panels * 64);
+    for (int i = 0; i < shape_.panels * 16; ++i) {
+      FixedMultiplier& f = fixed_->as<FixedMultiplier>()[i];
+      f.shift = random->Int(-12, -4);
+      f.q = random->Int(1 << 30, std::numeric_limits<int32_t>::max());
+      nudge_->as<float>()[i] = args_.round_once ? 0.0f : std::ldexp(1.0f, f.shift - 1);
+      ASSERT_TRUE(ProveFixed(f, nudge_->as<float>()[i], args_.low, args_.high)) << f.q;
+      multiplier_->as<float>()[i] = static_cast<float>(std::ldexp(f.q, f.shift - 31));
+      rest_->as<float>()[i] = MultiplierRest(f);
+    }
+    args_.multiplier_rest = rest_->as<float>();
+  }
+
   void MakeEpilogue(Random* random) {
     const Case& c = case_;
     const int64_t panels = shape_.panels;
@@ -507,7 +527,7 @@ class Problem {
       }
     }
     // Results in fixed point, of which the float multiplier is only an approximation.
-    const bool fixed = kind_ == Kind::kU8U8 && mix % 7 < 2 && !c.residual;
+    const bool fixed = kind_ == Kind::kU8U8 && (mix % 7 < 2 || c.proven) && !c.residual;
     args_.round_once = mix % 7 == 1;
     for (int i = 0; fixed && i < panels * 16; ++i) {
       FixedMultiplier& f = fixed_->as<FixedMultiplier>()[i];
@@ -549,6 +569,7 @@ class Problem {
       if (fixed) {
         args_.fixed = fixed_->as<FixedMultiplier>();
         args_.nudge = nudge_->as<float>();
+        if (c.proven) MakeProven(random);
       }
     } else if (kind_ == Kind::kI16I16) {
       args_.low = mix % 2 == 0 ? whole ? -32768.0f : -32767.0f : 0.0f;
@@ -623,7 +644,7 @@ class Problem {
   Kind kind_;
   PanelShape shape_;
   std::unique_ptr<GuardedBuffer> input_, weights_, bias_, low_bias_, plain_bias_, float_bias_,
-      multiplier_, nudge_, fixed_, real_, residual_;
+      multiplier_, nudge_, fixed_, rest_, real_, residual_;
   std::vector<int32_t> taps_;
   int64_t out_size_ = 0, first_ = 0;
   ConvArgs args_;
@@ -974,6 +995,103 @@ std::vector<Case> Extremes() {
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(Extremes, ConvKernelsTest, ::testing::ValuesIn(Extremes()), CaseName);
+
+// As Tiles; and layers by Winograd's algorithm.
+std::vector<Case> Proven() {
+  std::vector<Case> cases;
+  for (int pixels = 1; pixels <= 24; ++pixels) {
+    for (int panels = 1; panels <= 5; ++panels) {
+      if (pixels > 11 && (pixels + panels) % 3 != 0) continue;
+      Case c;
+      c.w = pixels;
+      c.ic = 16;
+      c.oc = panels * 16 - (pixels + panels) % 2;
+      c.out_zero = pixels % 3 * 50;
+      c.proven = true;
+      cases.push_back(c);
+    }
+  }
+  for (const int size : {7, 16}) {
+    Case c;
+    c.h = c.w = size;
+    c.ic = 32;
+    c.oc = 48;
+    c.kernel = 3;
+    c.pad_top = c.pad_left = c.pad_bottom = c.pad_right = 1;
+    c.winograd = true;
+    c.proven = true;
+    c.mac_budget = int64_t{1} << 40;
+    cases.push_back(c);
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(Proven, ConvKernelsTest, ::testing::ValuesIn(Proven()), CaseName);
+
+// The sums on both sides of each limit between two results, by layers whose only input is the bias.
+TEST(ProvenFixed, NextToEveryLimit) {
+  constexpr int kPixels = 10;
+  alignas(64) int32_t bias[16] = {};
+  alignas(64) float multiplier[16], rest[16], nudge[16];
+  alignas(64) FixedMultiplier fixed[16];
+  alignas(64) uint8_t weights[64] = {}, input[kPixels * 16] = {};
+  alignas(64) uint8_t expected[kPixels * 16], actual[kPixels * 16];
+  const int32_t tap = 0;
+  Random random(5);
+  int unproven = 0;
+  for (int round = 0; round < 24; ++round) {
+    ConvArgs a;
+    a.input = input;
+    a.in_pixel_step = a.out_pixel_stride = 16;
+    a.in_row_step = a.in_image_stride = a.out_row_stride = a.out_image_stride = sizeof(input);
+    a.tap_offsets = &tap;
+    a.depth = 4;
+    a.weights = weights;
+    a.panel_bytes = sizeof(weights);
+    a.out_w = kPixels;
+    a.out_c = 16;
+    a.bias = bias;
+    a.multiplier = multiplier;
+    a.fixed = fixed;
+    a.nudge = nudge;
+    a.multiplier_rest = rest;
+    a.round_once = round % 3 == 2;
+    a.out_zero = round % 4 * 64;
+    a.low = static_cast<float>(-a.out_zero);
+    a.high = static_cast<float>(255 - a.out_zero);
+    for (int i = 0; i < 16; ++i) {
+      do {
+        fixed[i] = {random.Int(1 << 30, std::numeric_limits<int32_t>::max()), random.Int(-14, -2)};
+        // Few bits: many sums are next to a limit, or on one.
+        if (i % 2 == 0) fixed[i].q &= ~0u << random.Int(8, 29);
+        nudge[i] = a.round_once ? 0.0f : std::ldexp(1.0f, fixed[i].shift - 1);
+        ++unproven;
+      } while (!ProveFixed(fixed[i], nudge[i], a.low, a.high));
+      --unproven;
+      multiplier[i] = static_cast<float>(std::ldexp(fixed[i].q, fixed[i].shift - 31));
+      rest[i] = MultiplierRest(fixed[i]);
+    }
+    for (int limit = -a.out_zero - 2; limit <= 257 - a.out_zero; ++limit) {
+      for (int step = -1; step <= 1; ++step) {
+        for (int i = 0; i < 16; ++i) {
+          const double at = limit + 0.5 + (limit < 0 ? nudge[i] : -nudge[i]);
+          bias[i] =
+              static_cast<int32_t>(std::lround(at / std::ldexp(fixed[i].q, fixed[i].shift - 31))) +
+              step;
+        }
+        a.output = expected;
+        kReferenceTable.conv_u8_u8(a, 0, kPixels, 0, 1);
+        a.output = actual;
+        for (const TableInfo& info : AllTables()) {
+          if (!octet::testing::IsTested(info)) continue;
+          info.table->conv_u8_u8(a, 0, kPixels, 0, 1);
+          ASSERT_EQ(std::memcmp(expected, actual, sizeof(expected)), 0)
+              << info.name << ' ' << limit;
+        }
+      }
+    }
+  }
+  EXPECT_GT(unproven, 10);
+}
 
 TEST(Winograd, IsExactUpToSumsOf25Bits) {
   // 255 * 131586 is the last multiple of 255 below 2^25. Lines of 16 output channels by 4 inputs.
