@@ -111,6 +111,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   { V::kIntMaxPanels } -> std::convertible_to<int>;
   { V::kFloatMaxPanels } -> std::convertible_to<int>;
   { V::IntMaxPixels(1) } -> std::convertible_to<int>;
+  /// Of u8 to u8 by one panel, tiles of so many pixels as long as there are; 0 for none.
+  { V::kPanelPixels } -> std::convertible_to<int>;
   { V::FloatMaxPixels(1) } -> std::convertible_to<int>;
   { V::kBf16MaxPanels } -> std::convertible_to<int>;
   { V::Bf16MaxPixels(1) } -> std::convertible_to<int>;

@@ -258,6 +258,7 @@ struct KernelU8U8 {
   static constexpr bool kTakesReal = false, kSaturates = true;
   static constexpr int kPlanes = 1;  // Of bytes in a pixel's values: each has sums of its own.
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
+  static constexpr int kPanelPixels = Vec::kPanelPixels;  // Of whole tiles by one panel, or 0.
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels); }
   static const int32_t* Bias(const ConvArgs& a) { return a.bias; }
   template <class V = Vec>
@@ -314,6 +315,7 @@ struct KernelU8U8 {
 };
 
 struct KernelU8F32 : KernelU8U8 {
+  static constexpr int kPanelPixels = 0;
   static constexpr int kOutputBytes = 4;
   static constexpr bool kTakesReal = false, kSaturates = false;
 
@@ -340,7 +342,7 @@ struct KernelU8F32 : KernelU8U8 {
 // weights.
 struct KernelI16 : KernelU8U8 {
   static constexpr bool kTakesReal = false, kSaturates = false;
-  static constexpr int kPlanes = 2;
+  static constexpr int kPlanes = 2, kPanelPixels = 0;
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels) / 2; }
   static const int32_t* LowBias(const ConvArgs& a) { return a.low_bias; }
 
@@ -442,7 +444,7 @@ struct KernelFloat {
   using Group = GroupMac;
   static constexpr bool kQuarters = true;
   static constexpr bool kTakesReal = false, kSaturates = false;
-  static constexpr int kPlanes = 1;
+  static constexpr int kPlanes = 1, kPanelPixels = 0;
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;
   static constexpr bool kAdjustBias = false;
@@ -772,9 +774,11 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
     const int after = part + 1 < parts ? panel_begin + panels * (part + 2) / parts : next + later;
     // Equal tiles up to one pixel, so that no tile is too small to hide the latency of its
     // accumulators.
-    const int64_t tiles = PartCount(pixels, K::MaxPixels(next - panel));
-    const int small = static_cast<int>(pixels / tiles);
-    const int64_t large_tiles = pixels % tiles;
+    const bool wholes = K::kPanelPixels > 0 && next - panel == 1;
+    const int64_t whole_tiles = wholes ? pixels / K::kPanelPixels : 0;
+    const int64_t rest = pixels - whole_tiles * K::kPanelPixels;
+    const int64_t rest_tiles = PartCount(rest, K::MaxPixels(next - panel));
+    const int64_t tiles = whole_tiles + rest_tiles;
     const uint8_t* const next_weights = a.weights + next * a.panel_bytes;
     // Bytes further at each step of a tile: the next panels come evenly spread over the tiles.
     const int fetch_step =
@@ -787,12 +791,21 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
       if (weights != nullptr) pick = &PickTile<KernelF32, K::kMaxPanels>;
     }
     if (weights == nullptr) weights = a.weights + panel * a.panel_bytes;
-    if (large_tiles > 0) {
-      pick(small + 1, next - panel)(a, g, cursor, 0, large_tiles, panel, weights, next_weights,
-                                    fetch_step, tap_run, ending);
+    if constexpr (K::kPanelPixels > 0) {
+      if (whole_tiles > 0) {
+        RunTiles<K, K::kPanelPixels, 1>(a, g, cursor, 0, whole_tiles, panel, weights, next_weights,
+                                        fetch_step, tap_run, ending);
+      }
+      if (rest == 0) continue;
     }
-    pick(small, next - panel)(a, g, cursor, large_tiles, tiles - large_tiles, panel, weights,
-                              next_weights, fetch_step, tap_run, ending);
+    const int small = static_cast<int>(rest / rest_tiles);
+    const int64_t large_tiles = rest % rest_tiles;
+    if (large_tiles > 0) {
+      pick(small + 1, next - panel)(a, g, cursor, whole_tiles, large_tiles, panel, weights,
+                                    next_weights, fetch_step, tap_run, ending);
+    }
+    pick(small, next - panel)(a, g, cursor, whole_tiles + large_tiles, rest_tiles - large_tiles,
+                              panel, weights, next_weights, fetch_step, tap_run, ending);
   }
 }
 

@@ -145,6 +145,7 @@ struct Vec {
   using IntTile = PartTile<MacU8, MR, NR>;
   static constexpr int kIntMaxPanels = 1;
   static constexpr int IntMaxPixels(int) { return Machine::kIntPixels; }
+  static constexpr int kPanelPixels = 0;
 
   struct MacF32 {
     using Acc = F32;
