@@ -274,9 +274,13 @@ OCTET_INLINE void MaxPoolFixed(const PoolArgs& args, int row_begin, int row_end,
           continue;
         }
       }
-      const Extent ex = Clip(x, args.stride_w, args.pad_left, KW, in.w);
       ptrdiff_t offset[KW];
-      for (int k = 0; k < KW; ++k) offset[k] = Min(Max(first + k, ex.begin), ex.end - 1) * step;
+      if (x >= whole && x < whole_end) {
+        for (int k = 0; k < KW; ++k) offset[k] = (first + k) * step;
+      } else {
+        const Extent ex = Clip(x, args.stride_w, args.pad_left, KW, in.w);
+        for (int k = 0; k < KW; ++k) offset[k] = Min(Max(first + k, ex.begin), ex.end - 1) * step;
+      }
       MaxOfWindow<Values, KH, KW>(values, rows, offset, channels,
                                   reinterpret_cast<T*>(out.pixel(n, y, x)));
     }
