@@ -100,6 +100,12 @@ struct Cursor {
 
 // ---- Bytes of a tile. ----
 
+// Whether what is outside the bounds is outside u8, too.
+template <class Args>
+OCTET_INLINE bool HasBoundsOfU8(const Args& a) {
+  return a.low == static_cast<float>(-a.out_zero) && a.high == static_cast<float>(255 - a.out_zero);
+}
+
 // Rounds and stores value(pixel, panel).
 template <int MR, int NR, class F, class V = Vec>
 OCTET_INLINE void StoreBytes(const ConvArgs& a, uint8_t* const (&out)[MR], const F& value) {
@@ -296,9 +302,8 @@ struct KernelU8U8 {
   // to integers would lose its sign. Two operations less for each register: 5 to 8 % of a layer
   // with 64 input channels.
   static bool CanSaturate(const ConvArgs& a, int channel_begin, int channel_end) {
-    bool can = a.low == static_cast<float>(-a.out_zero) &&
-               a.high == static_cast<float>(255 - a.out_zero) && a.residual_multiplier < 0x1p20f &&
-               a.residual_multiplier > -0x1p20f;
+    bool can =
+        HasBoundsOfU8(a) && a.residual_multiplier < 0x1p20f && a.residual_multiplier > -0x1p20f;
     for (int i = channel_begin; i < channel_end; ++i) {
       can &= a.multiplier[i] < 0.25f && a.multiplier[i] > -0.25f;
     }

@@ -112,6 +112,13 @@ OCTET_INLINE Extent Clip(int out, int stride, int pad, int kernel, int size) {
   return {Max(first, 0), Min(first + kernel, size)};
 }
 
+// Each is one of the inputs, so nothing is rounded.
+template <int N>
+OCTET_INLINE void StoreMaxima(Bf16* p, const float (&v)[N]) {
+  OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i].bits =
+      static_cast<uint16_t>(__builtin_bit_cast(uint32_t, v[i]) >> 16);
+}
+
 // N bytes in registers, of compilers' vector types.
 template <int N>
 struct BytesOf {
@@ -140,12 +147,10 @@ struct Wide<Bf16, kLanes> {
   explicit OCTET_INLINE Wide(const Bf16* p)
       : v(Vec::LoadBf16(reinterpret_cast<const uint8_t*>(p))) {}
   OCTET_INLINE void TakeLarger(const Wide& w) { v = Vec::Max(w.v, v); }
-  // One of the inputs, so nothing is rounded.
   OCTET_INLINE void Store(Bf16* p) const {
-    uint32_t bits[kLanes];
-    __builtin_memcpy(bits, &v, sizeof(bits));
-    OCTET_KEEP_LOOP for (int i = 0; i < kLanes; ++i) p[i].bits =
-        static_cast<uint16_t>(bits[i] >> 16);
+    float values[kLanes];
+    __builtin_memcpy(values, &v, sizeof(values));
+    StoreMaxima(p, values);
   }
 };
 
@@ -170,9 +175,7 @@ struct Bf16Values {
   OCTET_INLINE float Load(const Bf16* p, int64_t i) const { return Widen(p[i]); }
   template <int N>
   OCTET_INLINE void Store(Bf16* p, const float (&v)[N]) const {
-    // One of the inputs, so nothing is rounded.
-    OCTET_KEEP_LOOP for (int i = 0; i < N; ++i) p[i].bits =
-        static_cast<uint16_t>(__builtin_bit_cast(uint32_t, v[i]) >> 16);
+    StoreMaxima(p, v);
   }
 };
 struct I16Values {
@@ -782,9 +785,7 @@ void AddU8(const EltwiseArgs& args, int row_begin, int row_end) {
     return static_cast<int64_t>(args.fixed_a[a]) + args.fixed_b[b];
   };
   // Clamping is left to the saturation of StoreU8 where that does the same: two operations of 12.
-  const bool saturates = args.low == static_cast<float>(-args.out_zero) &&
-                         args.high == static_cast<float>(255 - args.out_zero) &&
-                         args.a_multiplier + args.b_multiplier < 0x1p20f;
+  const bool saturates = HasBoundsOfU8(args) && args.a_multiplier + args.b_multiplier < 0x1p20f;
   return saturates ? FixedU8<false>(args, row_begin, row_end, less, exact)
                    : FixedU8<true>(args, row_begin, row_end, less, exact);
 }

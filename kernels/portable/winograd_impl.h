@@ -608,11 +608,13 @@ void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const u
     }
   };
   if constexpr (K::Kernel::kSaturates) {
-    if constexpr (Vec::kRoundsToZero) {
-      if (EndingOf<typename K::Kernel>(a, panel, panel + NR) == Ending::kProvenFixed)
-        return finish.template operator()<Ending::kProvenFixed>();
+    if (a.fixed != nullptr) {
+      if constexpr (Vec::kRoundsToZero) {
+        if (EndingOf<typename K::Kernel>(a, panel, panel + NR) == Ending::kProvenFixed)
+          return finish.template operator()<Ending::kProvenFixed>();
+      }
+      return finish.template operator()<Ending::kFixedSaturating>();
     }
-    if (a.fixed != nullptr) return finish.template operator()<Ending::kFixedSaturating>();
   }
   finish.template operator()<Ending::kAny>();
 }
