@@ -17,8 +17,12 @@ inline constexpr int64_t kWinogradPad = 64;
 /// 2 of 256 floats deep are 1.2 MB already, and single ones load twice the inputs.
 inline constexpr int kWinogradMaxPanels = 2;
 
+/// Most tiles whose products are there at a time: with two panels 36 KiB of 8 tiles, so that they
+/// are transformed while they are in the level-1 cache or near it.
+inline constexpr int kWinogradMaxTiles = 16;
+
 // Working memory: V, the transformed input of a block of tiles; U, the transformed weights of some
-// panels; M, their products. `value_bytes` is 4 (float) or 2 (int16, bfloat16).
+// panels; M, the products of some tiles. `value_bytes` is 4 (float) or 2 (int16, bfloat16).
 constexpr int64_t WinogradValueBytes(int edge, int tiles, int channels, int value_bytes) {
   return WinogradPoints(edge) * (int64_t{tiles} * channels * value_bytes + kWinogradPad);
 }
@@ -29,7 +33,8 @@ constexpr int64_t WinogradLineBytes(int edge, int channels, int value_bytes) {
 constexpr int64_t WinogradScratchBytes(int edge, int tiles, int channels, int value_bytes) {
   return kWinogradSpareBytes + WinogradValueBytes(edge, tiles, channels, value_bytes) +
          WinogradLineBytes(edge, channels, value_bytes) +
-         WinogradPoints(edge) * (int64_t{64} * kWinogradMaxPanels * tiles + kWinogradPad);
+         WinogradPoints(edge) *
+             (int64_t{64} * kWinogradMaxPanels * kWinogradMaxTiles + kWinogradPad);
 }
 
 }  // namespace octet::kernels

@@ -19,10 +19,11 @@ using kernels::ConvArgs;
 
 // Inputs of a pixel block that still leave room for weights in a 32 KiB level-1 cache.
 constexpr int64_t kBlockBytes = 24 * 1024;
-// V and M of a block of Winograd tiles. They are read in order and may go a little beyond a level-2
-// cache of 1 MiB, as every block transforms the weights again: ResNet-50 in fp32 takes 24.54 ms
-// with 700 KiB, 24.27 with 1300, 24.37 with 2600; int8, batch 8, 7.41, 7.30 and 7.23 ms an image.
-constexpr int64_t kWinogradBlockBytes = 1300 * 1024;
+// V of a block of Winograd tiles. It is read in order and may go beyond a level-2 cache of 1 MiB,
+// as every block transforms the weights again: 56x56 by 64 channels, one block, two and four, 294,
+// 301 and 309 us in fp32, 165, 165 and 168 in int8; ResNet-50, batch 8, with 1300 and 1900 KB 63.6
+// and 62.9 ms in int8, 118.5 and 115.5 in bf16 (Zen 5).
+constexpr int64_t kWinogradBlockBytes = 1800 * 1024;
 // Weights that stay in the level-2 cache while pixel blocks pass by; larger ones are streamed once.
 constexpr int64_t kCachedWeightBytes = 384 * 1024;
 // Of a thread, with which it passes over all weights rather than over all inputs with its share of

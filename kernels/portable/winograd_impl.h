@@ -411,37 +411,29 @@ struct WinogradOperands {
   int fetch_step;
 };
 
-// M[tile][NR*16] = V[tile][channels] x U for one point, `tiles` times MR tiles; moves `o` on.
+// M[tile][NR*16] = V[tile][channels] x U for one point and MR tiles.
 template <class K, int MR, int NR>
-OCTET_NOINLINE void WinogradProduct(WinogradOperands& o, int tiles) {
+OCTET_NOINLINE void WinogradProduct(const WinogradOperands& o) {
   const int64_t tile_bytes = o.tile_bytes, panel_bytes = o.panel_bytes;
-  const int fetch_step = o.fetch_step;
-  const uint8_t* fetch = o.fetch;
-  for (int t = 0; t < tiles; ++t) {
-    const uint8_t* in[MR];
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) in[i] = o.v + i * tile_bytes;
-    Tile<typename K::Mac, MR, NR> tile;
-    tile.Clear();
-    const uint8_t* line = o.u;
-    ptrdiff_t k = 0;
-    do {
-      __builtin_prefetch(fetch, 0, 2);
-      fetch += fetch_step;
-      tile.Step(in, k, line, panel_bytes);
-      line += 64;
-      k += 4;
-    } while (k != tile_bytes);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < NR; ++j)
-          K::StoreAcc(o.m + (i * NR + j) * 64, tile.Get(i, j));
-    }
-    o.v += MR * tile_bytes;
-    o.m += MR * NR * 64;
+  const uint8_t *line = o.u, *fetch = o.fetch;
+  const uint8_t* in[MR];
+  OCTET_UNROLL for (int i = 0; i < MR; ++i) in[i] = o.v + i * tile_bytes;
+  Tile<typename K::Mac, MR, NR> tile;
+  tile.Clear();
+  ptrdiff_t k = 0;
+  do {
+    __builtin_prefetch(fetch, 0, 2);
+    fetch += o.fetch_step;
+    tile.Step(in, k, line, panel_bytes);
+    line += 64;
+    k += 4;
+  } while (k != tile_bytes);
+  OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+    OCTET_UNROLL for (int j = 0; j < NR; ++j) K::StoreAcc(o.m + (i * NR + j) * 64, tile.Get(i, j));
   }
-  o.fetch = fetch;
 }
 
-using WinogradProductFn = void (*)(WinogradOperands&, int);
+using WinogradProductFn = void (*)(const WinogradOperands&);
 
 template <class K, int NR, class Sequence>
 struct WinogradRow;
@@ -455,6 +447,7 @@ struct WinogradRow<K, NR, std::integer_sequence<int, I...>> {
 constexpr int kFusedTiles = 4;
 // 4 tiles of 512 channels: 464 us, 870 us through U; 16 of 256: 465 and 390 us (Zen 5).
 constexpr int kMostFusedTiles = 12;
+static_assert(kMostFusedTiles <= kWinogradMaxPanels * kWinogradMaxTiles);
 
 // What a call of FusedRow works on: one panel, up to four tiles.
 struct FusedOperands {
@@ -635,10 +628,10 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
   const int64_t tile_bytes = static_cast<int64_t>(a.depth) * K::kValueBytes;
   const int64_t lines = tile_bytes / 4;
   const int64_t u_panel = lines * 64, u_point = NR * u_panel + kWinogradPad;
-  const int64_t m_point = int64_t{NR} * 64 * tiles + kWinogradPad;
   constexpr int kMaxTiles = K::MaxTiles(NR), kPoints = WinogradPoints(K::kEdge);
+  constexpr int kPlanes = K::Kernel::kPlanes;
+  static_assert(kMaxTiles <= kWinogradMaxTiles && kMaxTiles % kPlanes == 0);
   const int parts = static_cast<int>(PartCount(tiles, kMaxTiles));
-  const int small = tiles / parts, large_parts = tiles % parts;
   constexpr const WinogradProductFn* kRun =
       WinogradRow<typename K::Products, NR, std::make_integer_sequence<int, kMaxTiles>>::kRun;
   TransformWeights<typename K::Shared>(a, panel, NR, s.u, u_point);
@@ -646,19 +639,22 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
   const uint8_t* fetch = a.weights + (panel + (next_panels > 0 ? NR : 0)) * a.panel_bytes;
   const int fetch_step =
       static_cast<int>(PartCount(next_panels * a.panel_bytes, kPoints * lines * parts));
-  for (int x = 0; x < kPoints; ++x) {
-    WinogradOperands o{.v = s.v + x * s.strides.point,
-                       .tile_bytes = tile_bytes,
-                       .u = s.u + x * u_point,
-                       .panel_bytes = u_panel,
-                       .m = s.m + x * m_point,
-                       .fetch = fetch,
-                       .fetch_step = fetch_step};
-    if (large_parts > 0) kRun[small](o, large_parts);
-    kRun[small - 1](o, parts - large_parts);
-    fetch = o.fetch;
+  for (int part = 0, tile = 0, next; part < parts; ++part, tile = next) {
+    next = tiles / kPlanes * (part + 1) / parts * kPlanes;
+    const int64_t m_point = int64_t{NR} * 64 * (next - tile) + kWinogradPad;
+    for (int x = 0; x < kPoints; ++x) {
+      const WinogradOperands o{.v = s.v + x * s.strides.point + tile * tile_bytes,
+                               .tile_bytes = tile_bytes,
+                               .u = s.u + x * u_point,
+                               .panel_bytes = u_panel,
+                               .m = s.m + x * m_point,
+                               .fetch = fetch,
+                               .fetch_step = fetch_step};
+      kRun[next - tile - 1](o);
+      fetch += lines * fetch_step;
+    }
+    FinishTiles<K, NR>(a, panel, first + tile / kPlanes, next - tile, s.m, m_point, s.spare);
   }
-  FinishTiles<K, NR>(a, panel, first, tiles, s.m, m_point, s.spare);
 }
 
 // One panel without U; V as FusedRow reads it.
