@@ -261,7 +261,7 @@ struct KernelU8U8 {
   using TileType = Vec::IntTile<MR, NR>;
   static constexpr bool kAdjustBias = Vec::kSignedInput;
   static constexpr int kLineBytes = 64, kInputBytes = 1, kOutputBytes = 1;
-  static constexpr bool kTakesReal = false, kSaturates = true;
+  static constexpr bool kTakesReal = false, kSaturates = true, kStaggers = Vec::kStaggers;
   static constexpr int kPlanes = 1;  // Of bytes in a pixel's values: each has sums of its own.
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
   static constexpr int kPanelPixels = Vec::kPanelPixels;  // Of whole tiles by one panel, or 0.
@@ -322,7 +322,7 @@ struct KernelU8U8 {
 struct KernelU8F32 : KernelU8U8 {
   static constexpr int kPanelPixels = 0;
   static constexpr int kOutputBytes = 4;
-  static constexpr bool kTakesReal = false, kSaturates = false;
+  static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
 
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
@@ -346,7 +346,7 @@ struct KernelU8F32 : KernelU8U8 {
 // 16-bit activations: a pixel has two sums, those of its high and of its low bytes, over the same
 // weights.
 struct KernelI16 : KernelU8U8 {
-  static constexpr bool kTakesReal = false, kSaturates = false;
+  static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
   static constexpr int kPlanes = 2, kPanelPixels = 0;
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels) / 2; }
   static const int32_t* LowBias(const ConvArgs& a) { return a.low_bias; }
@@ -448,7 +448,7 @@ struct KernelFloat {
   static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
   static constexpr bool kQuarters = true;
-  static constexpr bool kTakesReal = false, kSaturates = false;
+  static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
   static constexpr int kPlanes = 1, kPanelPixels = 0;
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;
@@ -544,13 +544,18 @@ OCTET_INLINE void StoreAndFinish(const ConvArgs& a, int channel, const T& tile,
   FinishStored<K, NR>(a, channel, stored, MR, out, res, ending);
 }
 
+// Whether StaggeredTiles are used: of the largest tile, of which most of a layer consists.
+template <class K, int MR, int NR>
+constexpr bool kStaggered = K::kStaggers&& NR == K::kMaxPanels&& MR == K::MaxPixels(NR);
+
 /// The epilogue of a tile, as EndingOf says.
 template <class K, int MR, int NR, class T>
 OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
                                uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR],
                                [[maybe_unused]] Ending ending) {
   if constexpr (K::kSaturates) {
-    if (ending == Ending::kSaturating) {
+    // In registers, but for what is staggered, which only small depths leave here.
+    if (!kStaggered<K, MR, NR> && ending == Ending::kSaturating) {
       if (a.residual != nullptr)
         return K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
       return K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
@@ -617,6 +622,7 @@ struct TilePlaces {
   uint8_t* out[MR];
   const uint8_t* res[MR];
 
+  TilePlaces() = default;
   OCTET_INLINE TilePlaces(const ConvArgs& a, const Geometry& g, int channel, Cursor& c) {
     OCTET_KEEP_LOOP for (int i = 0; i < MR; ++i) {
       in[i * K::kPlanes] = c.in;
@@ -654,6 +660,154 @@ OCTET_INLINE void FetchInputs(const uint8_t* const (&in)[N], ptrdiff_t k) {
   OCTET_UNROLL for (int i = 0; i < N; ++i) __builtin_prefetch(in[i] + k);
 }
 
+// ---- Tiles whose pixels end one after the other. ----
+
+// While results are scaled, rounded and stored, nothing is multiplied: with 64 input channels for a
+// third of the time. Here half of a tile's pixels are some steps ahead. When they end, the others
+// still multiply, and while those end, the next tile begins. The steps ahead are the same ones, of
+// which the others are behind, so that sums are in another order: this is for integers.
+template <class K, int MR, int NR, bool kResidual>
+class StaggeredTiles {
+ public:
+  // With 2 and 3 steps layers take as long, with 4 and more longer: their weights come from memory.
+  static constexpr int kAhead = 2;
+
+  // As RunTiles, of whose first run of taps there are kAhead steps or more.
+  static OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor,
+                                 int64_t first_tile, int64_t tiles, int panel,
+                                 const uint8_t* weights, const uint8_t* next_weights,
+                                 int fetch_step, int tap_run) {
+    const int channel = panel * kLanes;
+    const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
+    const int64_t lines = Lines<K>(a), panel_bytes = lines * K::kLineBytes;
+    const Biases<K, NR> bias(a, panel);
+    Cursor c = cursor;
+    StaggeredTiles s(a, channel);
+    // Before the first tile something is finished, too, for nothing.
+    s.tile_.template InitPixels<kFirst, MR>(bias.at);
+    uint8_t unused[NR * kLanes * K::kOutputBytes];
+    Places before;
+    OCTET_UNROLL for (int i = kFirst; i < MR; ++i) {
+      before.out[i] = unused;
+      before.res[i] = c.res;
+    }
+    for (int64_t t = 0; t < tiles; ++t) {
+      const Places at = NextPlaces(g, channel, c);
+      const uint8_t* fetch = next_weights + (first_tile + t) * lines * fetch_step;
+      ptrdiff_t k = a.tap_offsets[0];
+      // One pixel by itself, as registers would not suffice for more.
+      s.template Finish<kFirst, kFirst + 1>(before);
+      s.tile_.template InitPixels<0, kFirst>(bias.at);
+      s.template Begin<0, kFirst, kFirst + 1, MR>(at.in, k, weights, panel_bytes, before);
+      s.tile_.template InitPixels<kFirst, MR>(bias.at);
+      const uint8_t* w = weights + kAhead * K::kLineBytes;
+      k += 4 * kAhead;
+      for (int tap = 0;;) {
+        for (const ptrdiff_t end = a.tap_offsets[tap] + run_bytes; k != end; k += 4) {
+          __builtin_prefetch(fetch, 0, 2);
+          fetch += fetch_step;
+          s.tile_.Step(at.in, k, w, panel_bytes);
+          w += K::kLineBytes;
+        }
+        tap += tap_run;
+        if (tap >= a.taps) break;
+        k = a.tap_offsets[tap];
+      }
+      s.template Finish<0, 1>(at);
+      s.template Begin<kFirst, MR, 1, kFirst>(at.in, a.tap_offsets[0], weights, panel_bytes, at);
+      OCTET_UNROLL for (int i = kFirst; i < MR; ++i) {
+        before.out[i] = at.out[i];
+        before.res[i] = at.res[i];
+      }
+    }
+    s.template Finish<kFirst, MR>(before);
+    cursor = c;
+  }
+
+ private:
+  static constexpr int kFirst = (MR + 1) / 2;  // So many pixels are ahead.
+  using Places = TilePlaces<K, MR>;
+  using TileType = typename K::template TileType<MR, NR>;
+  template <int kCount>
+  using Numbers = std::make_integer_sequence<int, kCount>;
+
+  OCTET_INLINE StaggeredTiles(const ConvArgs& a, int channel) : a_(a), channel_(channel) {}
+
+  // Pixels of one row are as far from each other: 5 % of a layer with 64 input channels.
+  static OCTET_INLINE Places NextPlaces(const Geometry& g, int channel, Cursor& c) {
+    if (c.x + MR > g.w) return Places(ConvArgs(), g, channel, c);
+    Places at;
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      at.in[i] = c.in + i * g.in_pixel;
+      at.out[i] = c.out + channel * K::kOutputBytes + i * g.out_pixel;
+      at.res[i] = c.res + channel * K::kOutputBytes + i * g.res_pixel;
+    }
+    c.in += (MR - 1) * g.in_pixel;
+    c.out += (MR - 1) * g.out_pixel;
+    c.res += (MR - 1) * g.res_pixel;
+    c.x += MR - 1;
+    c.Next(g);
+    return at;
+  }
+
+  // Makes of a sum what it is in steps of the output, in the same register: with others g++ 12
+  // copies sums through memory. Behind the last sum of a pixel its results are stored.
+  template <int kPixel, int kPanel, class V = Vec>
+  OCTET_INLINE void FinishSum(const Places& at) {
+    auto& sums = tile_.acc[kPixel];
+    using Sum = decltype(tile_.Get(0, 0));
+    sums[kPanel] = __builtin_bit_cast(
+        Sum, K::template Scaled<kResidual>(a_, channel_, tile_, at.res, kPixel, kPanel));
+    V::Pin(sums[kPanel]);
+    if constexpr (kPanel == NR - 1) {
+      Vec::F32 v[NR];
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) v[j] = __builtin_bit_cast(Vec::F32, sums[j]);
+      Vec::StoreU8<NR>(at.out[kPixel], v, a_.out_zero);
+    }
+  }
+
+  // Numbers of sums and of steps are in types, as g++ 12 leaves sums in memory that a loop finds by
+  // their number.
+  template <int kBegin, int... kSum>
+  OCTET_INLINE void Finish(const Places& at, std::integer_sequence<int, kSum...>) {
+    (FinishSum<(kBegin + kSum) / NR, (kBegin + kSum) % NR>(at), ...);
+  }
+  template <int kBegin, int kEnd>
+  OCTET_INLINE void Finish(const Places& at) {
+    Finish<kBegin * NR>(at, Numbers<(kEnd - kBegin) * NR>());
+  }
+
+  // The first steps of pixels [kBegin, kEnd), between which pixels [kDone, kDoneEnd) are finished.
+  template <int kBegin, int kEnd, int kDone, int kDoneEnd, int kStep = 0>
+  OCTET_INLINE void Begin(const uint8_t* const (&in)[MR], ptrdiff_t k, const uint8_t* w,
+                          int64_t panel_bytes, const Places& done) {
+    constexpr int kPixels = kEnd - kBegin, kSums = (kDoneEnd - kDone) * NR / (kAhead * kPixels);
+    static_assert(kSums * kAhead * kPixels == (kDoneEnd - kDone) * NR);
+    // Half of the weights, as registers are needed for what is finished.
+    typename TileType::template Lines<NR / 2> held;
+    TileType::LoadLines(w, panel_bytes, held);
+    StepPixels<kBegin, kDone * NR + kStep * kPixels * kSums, kSums>(in, k, held, w, panel_bytes,
+                                                                    done, Numbers<kPixels>());
+    if constexpr (kStep + 1 < kAhead) {
+      Begin<kBegin, kEnd, kDone, kDoneEnd, kStep + 1>(in, k + 4, w + K::kLineBytes, panel_bytes,
+                                                      done);
+    }
+  }
+  template <int kBegin, int kSum, int kSums, int... kPixel>
+  OCTET_INLINE void StepPixels(const uint8_t* const (&in)[MR], ptrdiff_t k,
+                               const typename TileType::template Lines<NR / 2>& held,
+                               const uint8_t* w, int64_t panel_bytes, const Places& done,
+                               std::integer_sequence<int, kPixel...>) {
+    ((tile_.StepPixel(kBegin + kPixel, in[kBegin + kPixel] + k, held, w, panel_bytes),
+      Finish<kSum + kPixel * kSums>(done, Numbers<kSums>())),
+     ...);
+  }
+
+  const ConvArgs& a_;
+  const int channel_;
+  TileType tile_;
+};
+
 // `tiles` tiles of MR pixels from `cursor` on, for panels [panel, panel + NR) with their weights at
 // `weights`; the first is tile number `first_tile`. Each step of a tile fetches into the L2 cache
 // from the weights at `next_weights`, `fetch_step` bytes further each time: weights stream from
@@ -666,6 +820,15 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
                              Ending ending) {
   const int channel = panel * kLanes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
+  if constexpr (kStaggered<K, MR, NR>) {
+    using Plain = StaggeredTiles<K, MR, NR, false>;
+    using Residual = StaggeredTiles<K, MR, NR, true>;
+    if (ending == Ending::kSaturating && run_bytes >= 4 * Plain::kAhead) {
+      const auto run = a.residual != nullptr ? &Residual::Run : &Plain::Run;
+      return run(a, g, cursor, first_tile, tiles, panel, weights, next_weights, fetch_step,
+                 tap_run);
+    }
+  }
   const int64_t lines = Lines<K>(a), panel_bytes = lines * K::kLineBytes;
   const ptrdiff_t next_group = NextInputs(a, channel, channel + NR * kLanes);
   using TileType = typename K::template TileType<MR * K::kPlanes, NR>;
@@ -904,7 +1067,10 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
   Widened widened;
   widened.first = panel_begin;
   widened.all = blocks > 1 && (panel_end - panel_begin) * Lines<K>(a) * 64 <= kConvScratchBytes;
-  const int tile = whole_panels ? 1 : kGroupPixels<K>;
+  // Blocks of whole tiles.
+  const int tile = whole_panels
+                       ? K::MaxPixels(group_panels < K::kMaxPanels ? group_panels : K::kMaxPanels)
+                       : kGroupPixels<K>;
   for (int64_t block = 0, begin = 0, end; block < blocks; ++block, begin = end) {
     end = block + 1 < blocks ? pixels * (block + 1) / blocks / tile * tile : pixels;
     if (begin == end) continue;  // Of fewer pixels than a tile.

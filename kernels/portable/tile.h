@@ -35,14 +35,21 @@ template <class Mac, int MR, int NR>
 struct Tile {
   static constexpr bool kWide = false;
   typename Mac::Acc acc[MR][NR];
+  // A line of each of so many panels.
+  template <int kPanels, class M = Mac>
+  using Lines = typename M::Weights[kPanels];
 
   // Sums of the pixels take turns to start from each of the biases.
   template <int N>
   OCTET_INLINE void Init(const typename Mac::Bias* const (&bias)[N]) {
+    InitPixels<0, MR>(bias);
+  }
+  template <int kBegin, int kEnd, int N>
+  OCTET_INLINE void InitPixels(const typename Mac::Bias* const (&bias)[N]) {
     OCTET_UNROLL for (int j = 0; j < NR; ++j) {
       OCTET_UNROLL for (int n = 0; n < N; ++n) {
         const typename Mac::Acc b = Mac::LoadBias(bias[n] + j * kLanes);
-        OCTET_UNROLL for (int i = n; i < MR; i += N) acc[i][j] = b;
+        OCTET_UNROLL for (int i = kBegin + n; i < kEnd; i += N) acc[i][j] = b;
       }
     }
   }
@@ -58,13 +65,28 @@ struct Tile {
     constexpr bool kLastFromMemory =
         Mac::kMemoryOperand && (MR * NR + NR) * Mac::kRegistersPerAcc + 1 > Mac::kRegisters;
     constexpr int kHeld = kLastFromMemory ? NR - 1 : NR;
-    typename Mac::Weights held[NR];
-    OCTET_UNROLL for (int j = 0; j < kHeld; ++j) held[j] = Mac::LoadWeights(w + j * panel_bytes);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      const typename Mac::Input a = Mac::LoadInput(p[i] + k);
-      OCTET_UNROLL for (int j = 0; j < kHeld; ++j) Mac::MulAdd(acc[i][j], a, held[j]);
-      if constexpr (kLastFromMemory) Mac::MulAddMemory(acc[i][kHeld], a, w + kHeld * panel_bytes);
+    Lines<kHeld> held;
+    LoadLines(w, panel_bytes, held);
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) StepPixel(i, p[i] + k, held, w, panel_bytes);
+  }
+
+  // The same of one pixel, whose input is at `p`; the lines of panels behind those that are held
+  // come from memory.
+  template <class W, int kHeld>
+  OCTET_INLINE void StepPixel(int i, const uint8_t* p, const W (&held)[kHeld],
+                              [[maybe_unused]] const uint8_t* w,
+                              [[maybe_unused]] int64_t panel_bytes) {
+    const typename Mac::Input a = Mac::LoadInput(p);
+    OCTET_UNROLL for (int j = 0; j < kHeld; ++j) Mac::MulAdd(acc[i][j], a, held[j]);
+    if constexpr (kHeld < NR) {
+      OCTET_UNROLL for (int j = kHeld; j < NR; ++j) {
+        Mac::MulAddMemory(acc[i][j], a, w + j * panel_bytes);
+      }
     }
+  }
+  template <class W, int kHeld>
+  static OCTET_INLINE void LoadLines(const uint8_t* w, int64_t panel_bytes, W (&held)[kHeld]) {
+    OCTET_UNROLL for (int j = 0; j < kHeld; ++j) held[j] = Mac::LoadWeights(w + j * panel_bytes);
   }
 
   OCTET_INLINE typename Mac::Acc Get(int i, int j) const { return acc[i][j]; }

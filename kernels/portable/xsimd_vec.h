@@ -146,6 +146,7 @@ struct Vec {
   static constexpr int kIntMaxPanels = 1;
   static constexpr int IntMaxPixels(int) { return Machine::kIntPixels; }
   static constexpr int kPanelPixels = 0;
+  static constexpr bool kStaggers = false;
 
   struct MacF32 {
     using Acc = F32;
