@@ -255,8 +255,9 @@ OCTET_INLINE void StoreProvenFixed(const ConvArgs& a, int channel, const T& tile
 struct KernelU8U8 {
   using Epilogue = KernelU8U8;
   using Group = Vec::GroupU8;
-  static constexpr bool kQuarters = true;  // Also groups that are not whole panels.
-  static constexpr bool kHalf = false;     // Weights of 16 bits.
+  // Groups that are not whole panels, too; with larger tiles for some of them.
+  static constexpr bool kQuarters = true, kFastQuarters = true;
+  static constexpr bool kHalf = false;  // Weights of 16 bits.
   template <int MR, int NR>
   using TileType = Vec::IntTile<MR, NR>;
   static constexpr bool kAdjustBias = Vec::kSignedInput;
@@ -405,6 +406,7 @@ struct KernelI16I16 : KernelI16 {
 };
 
 struct KernelI16F32 : KernelI16 {
+  static constexpr bool kFastQuarters = false;
   static constexpr int kOutputBytes = 4;
 
   template <bool kResidual, int MR, int NR, class T>
@@ -447,7 +449,7 @@ template <class Mac, class GroupMac, int kLine, int kResult = 4>
 struct KernelFloat {
   static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
-  static constexpr bool kQuarters = true;
+  static constexpr bool kQuarters = true, kFastQuarters = true;
   static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
   static constexpr int kPlanes = 1, kPanelPixels = 0;
   template <int MR, int NR>
@@ -580,8 +582,9 @@ struct KernelOfBf16 : KernelFloat<Vec::MacF32, Vec::GroupBf16, 64, kResult> {
   using TileType = Vec::Bf16Tile<MR, NR>;
   static constexpr int kInputBytes = 2;
   static constexpr int kMaxPanels = Vec::kBf16MaxPanels;
+  // Networks end in float results, mostly of one pixel.
+  static constexpr bool kFastQuarters = kResult == 2;
   static constexpr int MaxPixels(int panels) {
-    // Networks end in float results, mostly of one pixel.
     const int most = Vec::Bf16MaxPixels(panels);
     return kResult == 4 && most > 4 ? 4 : most;
   }
@@ -633,6 +636,27 @@ struct TilePlaces {
     }
   }
 };
+
+// The same where time counts more than size: pixels of one row are as far from each other. 5 % of a
+// layer with 64 input channels.
+template <class K, int MR>
+OCTET_INLINE TilePlaces<K, MR> NextPlaces(const ConvArgs& a, const Geometry& g, int channel,
+                                          Cursor& c) {
+  static_assert(K::kPlanes == 1);
+  if (c.x + MR > g.w) return TilePlaces<K, MR>(a, g, channel, c);
+  TilePlaces<K, MR> at;
+  OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+    at.in[i] = c.in + i * g.in_pixel;
+    at.out[i] = c.out + channel * K::kOutputBytes + i * g.out_pixel;
+    at.res[i] = c.res + channel * K::kOutputBytes + i * g.res_pixel;
+  }
+  c.in += (MR - 1) * g.in_pixel;
+  c.out += (MR - 1) * g.out_pixel;
+  c.res += (MR - 1) * g.res_pixel;
+  c.x += MR - 1;
+  c.Next(g);
+  return at;
+}
 
 // Of weights in a panel: a step of four bytes of depth each.
 template <class K>
@@ -692,7 +716,7 @@ class StaggeredTiles {
       before.res[i] = c.res;
     }
     for (int64_t t = 0; t < tiles; ++t) {
-      const Places at = NextPlaces(g, channel, c);
+      const Places at = NextPlaces<K, MR>(a, g, channel, c);
       const uint8_t* fetch = next_weights + (first_tile + t) * lines * fetch_step;
       ptrdiff_t k = a.tap_offsets[0];
       // One pixel by itself, as registers would not suffice for more.
@@ -732,23 +756,6 @@ class StaggeredTiles {
   using Numbers = std::make_integer_sequence<int, kCount>;
 
   OCTET_INLINE StaggeredTiles(const ConvArgs& a, int channel) : a_(a), channel_(channel) {}
-
-  // Pixels of one row are as far from each other: 5 % of a layer with 64 input channels.
-  static OCTET_INLINE Places NextPlaces(const Geometry& g, int channel, Cursor& c) {
-    if (c.x + MR > g.w) return Places(ConvArgs(), g, channel, c);
-    Places at;
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      at.in[i] = c.in + i * g.in_pixel;
-      at.out[i] = c.out + channel * K::kOutputBytes + i * g.out_pixel;
-      at.res[i] = c.res + channel * K::kOutputBytes + i * g.res_pixel;
-    }
-    c.in += (MR - 1) * g.in_pixel;
-    c.out += (MR - 1) * g.out_pixel;
-    c.res += (MR - 1) * g.res_pixel;
-    c.x += MR - 1;
-    c.Next(g);
-    return at;
-  }
 
   // Makes of a sum what it is in steps of the output, in the same register: with others g++ 12
   // copies sums through memory. Behind the last sum of a pixel its results are stored.
@@ -1026,6 +1033,23 @@ constexpr bool kHasEights = requires(const uint8_t* p) {
   Group::template LoadEights<0>(p);
 };
 
+// The Mac of kernels that compute groups of 4 and 8 side by side, whose input is 64 bytes of a
+// pixel as they are.
+template <class K>
+struct AcrossOf {};
+#ifdef OCTET_SIDE_BY_SIDE
+template <>
+struct AcrossOf<KernelU8U8> : Vec::AcrossU8 {};
+#endif
+#ifdef OCTET_SIDE_BY_SIDE_BF16
+template <>
+struct AcrossOf<KernelBf16> : Vec::AcrossBf16 {};
+#endif
+template <class K>
+constexpr bool kHasAcross = requires {
+  typename AcrossOf<K>::Order;
+};
+
 template <class K>
 constexpr int kGroupPixels = K::Group::kPixels / K::kPlanes;
 
@@ -1037,20 +1061,147 @@ void RunGroups(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
   constexpr int kFewer = (kPixels + 1) / 2;
   Cursor cursor = start;
   const bool whole = (panel + 1) * kLanes <= a.out_c;
-  if (whole && a.group_outputs == 4 && a.depth == 4) {
-    RunGroupTiles<K, kPixels, Quarters::kFours>(a, g, cursor, pixels / kPixels, panel, ending);
-    pixels %= kPixels;
-  } else if (a.group_outputs % 8 == 0) {
-    constexpr Quarters kOfEights =
-        kHasEights<typename K::Group> ? Quarters::kEights : Quarters::kHalves;
-    const auto run = whole && a.group_outputs == 8 && a.depth == 8
-                         ? &RunGroupTiles<K, kPixels, kOfEights>
-                         : &RunGroupTiles<K, kPixels, Quarters::kHalves>;
-    run(a, g, cursor, pixels / kPixels, panel, ending);
-    pixels %= kPixels;
+  // Groups of 4 and of 8 have ways of their own, but where they are computed side by side.
+  constexpr Quarters kOfEights =
+      kHasAcross<K> || !kHasEights<typename K::Group> ? Quarters::kHalves : Quarters::kEights;
+  if constexpr (K::kFastQuarters) {
+    const auto run = [&]<Quarters kQuarters>() {
+      RunGroupTiles<K, kPixels, kQuarters>(a, g, cursor, pixels / kPixels, panel, ending);
+      pixels %= kPixels;
+    };
+    if (!kHasAcross<K> && whole && a.group_outputs == 4 && a.depth == 4) {
+      if constexpr (!kHasAcross<K>) run.template operator()<Quarters::kFours>();
+    } else if (whole && a.group_outputs == 8 && a.depth == 8) {
+      run.template operator()<kOfEights>();
+    } else if (a.group_outputs % 8 == 0) {
+      run.template operator()<Quarters::kHalves>();
+    }
   }
   RunGroupTiles<K, kFewer, Quarters::kAny>(a, g, cursor, pixels / kFewer, panel, ending);
   RunGroupTiles<K, 1, Quarters::kAny>(a, g, cursor, pixels % kFewer, panel, ending);
+}
+
+// ---- Small groups side by side. ----
+
+// The input of AcrossOf is that of several groups; a lane has one of the parts of four bytes that a
+// group's consist of. Output number r of all of them is one sum, whose line of weights has the
+// weights of every group's output r, so that no input is repeated and none permuted. At the end the
+// parts of each group are added.
+template <class K, int kGroup>
+struct SideBySide {
+  using Across = AcrossOf<K>;
+  static constexpr int kChannels = 64 / K::kInputBytes, kPanels = kChannels / kLanes;
+  static constexpr int kParts = kGroup * K::kInputBytes / 4;
+  static constexpr int kMostTaps = 9;
+  using Bias = Across::Bias;
+
+  alignas(64) uint8_t weights[kMostTaps * kGroup * 64];  // [tap][r], a lane for each part.
+  alignas(64) Bias bias[kGroup * kLanes];                // [r]
+  // Of the added sums, register by register.
+  alignas(64) float multiplier[kPanels * kLanes];
+  Across::Order order;
+
+  // Of channels [channel, channel + kChannels).
+  SideBySide(const ConvArgs& a, int channel) {
+    for (int r = 0; r < kGroup; ++r) {
+      for (int lane = 0; lane < kLanes; ++lane) {
+        const int part = lane % kParts, c = channel + lane / kParts * kGroup + r;
+        const uint8_t* from = a.weights + c / kLanes * a.panel_bytes + part * 64 + c % kLanes * 4;
+        for (int tap = 0; tap < a.taps; ++tap, from += kParts * 64)
+          __builtin_memcpy(weights + (tap * kGroup + r) * 64 + lane * 4, from, 4);
+        bias[r * kLanes + lane] = part == 0 ? K::Bias(a)[c] : 0;
+      }
+    }
+    for (int i = 0; i < kChannels; ++i) {
+      const int at = Channel(i / kLanes, i % kLanes);
+      if constexpr (K::kOutputBytes == 1) multiplier[i] = a.multiplier[channel + at];
+      order.Set(at, i / kLanes, i % kLanes);
+    }
+  }
+
+  // Of which channel the result in a lane of a register is: Sum adds the parts of as many sums as
+  // there are parts.
+  static constexpr int Channel(int reg, int lane) {
+    constexpr int kGroups = 4 / kParts;  // In 128 bits.
+    const int r = reg * kParts + lane % 4 / kGroups;
+    return kGroup * (lane / 4 * kGroups + lane % 4 % kGroups) + r;
+  }
+
+  template <class T>
+  static OCTET_INLINE auto Sum(const T& tile, int i, int reg) {
+    if constexpr (kParts == 1) {
+      return tile.Get(i, reg);
+    } else if constexpr (kParts == 2) {
+      return Across::AddPairs(tile.Get(i, 2 * reg), tile.Get(i, 2 * reg + 1));
+    } else {
+      static_assert(kParts == 4);
+      return Across::AddPairs(Across::AddPairs(tile.Get(i, 4 * reg), tile.Get(i, 4 * reg + 1)),
+                              Across::AddPairs(tile.Get(i, 4 * reg + 2), tile.Get(i, 4 * reg + 3)));
+    }
+  }
+
+  // `tiles` tiles of MR pixels.
+  template <int MR>
+  OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor, int64_t tiles,
+                          int channel) const {
+    Cursor c = cursor;
+    const ptrdiff_t place = static_cast<ptrdiff_t>(channel) * K::kInputBytes;
+    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+    const Bias* const biases[] = {bias};
+    for (int64_t t = 0; t < tiles; ++t) {
+      const TilePlaces<K, MR> at = NextPlaces<K, MR>(a, g, channel, c);
+      Tile<Across, MR, kGroup> tile;
+      tile.Init(biases);
+      const uint8_t* w = weights;
+      for (int tap = 0; tap < a.taps; ++tap) {
+        const ptrdiff_t k = a.tap_offsets[tap] + place;
+        typename Across::Input x[MR];
+        OCTET_UNROLL for (int i = 0; i < MR; ++i) x[i] = Across::LoadInput(at.in[i] + k);
+        OCTET_UNROLL for (int r = 0; r < kGroup; ++r, w += 64) {
+          const typename Across::Weights line = Across::LoadWeights(w);
+          OCTET_UNROLL for (int i = 0; i < MR; ++i) Across::MulAdd(tile.acc[i][r], x[i], line);
+        }
+      }
+      OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+        Vec::F32 v[kPanels];
+        OCTET_UNROLL for (int reg = 0; reg < kPanels; ++reg) {
+          if constexpr (K::kOutputBytes == 1) {
+            v[reg] =
+                Vec::Mul(Vec::ToFloat(Sum(tile, i, reg)), Vec::LoadF32(multiplier + reg * kLanes));
+          } else {
+            v[reg] = Vec::Min(Vec::Max(Sum(tile, i, reg), low), high);
+          }
+        }
+        order.Store(at.out[i], v, a.out_zero);
+      }
+    }
+    cursor = c;
+  }
+};
+
+template <class K, int kGroup>
+OCTET_NOINLINE void RunSideBySide(const ConvArgs& a, const Geometry& g, const Cursor& start,
+                                  int64_t pixels, int channel) {
+  using Groups = SideBySide<K, kGroup>;
+  const Groups groups(a, channel);
+  constexpr int kPixels = kGroup == 4 ? 6 : 3;  // With 24 sums.
+  Cursor cursor = start;
+  groups.template Run<kPixels>(a, g, cursor, pixels / kPixels, channel);
+  groups.template Run<1>(a, g, cursor, pixels % kPixels, channel);
+}
+
+// How many panels are computed side by side, or 0.
+template <class K>
+int PanelsSideBySide(const ConvArgs& a, int panel, int panel_end, Ending ending) {
+  if constexpr (kHasAcross<K>) {
+    using Groups = SideBySide<K, 4>;
+    const int panels = Groups::kPanels;
+    if ((a.group_outputs == 4 || a.group_outputs == 8) && a.depth == a.group_outputs &&
+        a.taps <= Groups::kMostTaps && a.residual == nullptr && panel + panels <= panel_end &&
+        (panel + panels) * kLanes <= a.out_c && (!K::kSaturates || ending == Ending::kSaturating))
+      return panels;
+  }
+  return 0;
 }
 
 template <class K>
@@ -1079,6 +1230,14 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
       const int channel = panel * kLanes;
       const ptrdiff_t place = GroupPlace(a, channel);
       if (!whole_panels && place != GroupPlace(a, channel + kLanes - 1)) {
+        if constexpr (kHasAcross<K>) {
+          if (const int panels = PanelsSideBySide<K>(a, panel, panel_end, ending); panels > 0) {
+            (a.group_outputs == 4 ? RunSideBySide<K, 4>
+                                  : RunSideBySide<K, 8>)(a, g, start, end - begin, channel);
+            next = panel + panels;
+            continue;
+          }
+        }
         if constexpr (K::kQuarters) RunGroups<K>(a, g, start, end - begin, panel, ending);
         next = panel + 1;
         continue;

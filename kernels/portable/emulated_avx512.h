@@ -197,6 +197,10 @@ inline V512 _mm512_broadcast_i32x4(V128 a) {
 inline V512F _mm512_permute_ps(V512F a, int order) {
   return MapFloat([&](int i) { return a.lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
 }
+inline V512F _mm512_shuffle_ps(V512F a, V512F b, int order) {
+  return MapFloat(
+      [&](int i) { return (i % 4 < 2 ? a : b).lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
+}
 inline V512F _mm512_shuffle_f32x4(V512F a, V512F b, int order) {
   return MapFloat(
       [&](int i) { return (i < 8 ? a : b).lane[(order >> i / 4 * 2 & 3) * 4 + i % 4]; });

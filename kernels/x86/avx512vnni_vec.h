@@ -18,7 +18,8 @@
 #include "kernels/kernel_table.h"
 #include "kernels/portable/tile.h"
 
-#define OCTET_WINOGRAD  // The operations of portable/winograd_impl.h are here.
+#define OCTET_WINOGRAD      // The operations of portable/winograd_impl.h are here.
+#define OCTET_SIDE_BY_SIDE  // And those of conv_impl.h for small groups.
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
@@ -300,13 +301,17 @@ struct Vec {
   }
   template <int N>
   static OCTET_INLINE V512 PackU8(const F32 (&v)[N], int32_t zero) {
+    return InOrder(PackWithinLanes<N>(v, zero));
+  }
+  template <int N>
+  static OCTET_INLINE V512 PackWithinLanes(const F32 (&v)[N], int32_t zero) {
     const V512 z = _mm512_set1_epi16(static_cast<int16_t>(zero));
     const I32 q0 = _mm512_cvtps_epi32(v[0]), q1 = _mm512_cvtps_epi32(v[1]);
     const I32 q2 = N > 2 ? _mm512_cvtps_epi32(v[N > 2 ? 2 : 0]) : q0;
     const I32 q3 = N > 3 ? _mm512_cvtps_epi32(v[N > 3 ? 3 : 0]) : N > 2 ? q2 : q1;
     const V512 low = _mm512_adds_epi16(_mm512_packs_epi32(q0, q1), z);
     const V512 high = N > 2 ? _mm512_adds_epi16(_mm512_packs_epi32(q2, q3), z) : low;
-    return InOrder(_mm512_packus_epi16(low, high));
+    return _mm512_packus_epi16(low, high);
   }
 
   // The same of one panel of four pixels.
@@ -550,6 +555,48 @@ struct Vec {
       return _mm512_permutexvar_epi32(each, dwords);
     }
   };
+
+  // Small groups side by side. AddPairs: of both in turn the sums of two neighboring lanes, within
+  // 128 bits.
+  struct AcrossU8 : MacU8 {
+    static OCTET_INLINE I32 AddPairs(I32 a, I32 b) {
+      const F32 x = _mm512_castsi512_ps(a), y = _mm512_castsi512_ps(b);
+      return _mm512_add_epi32(_mm512_castps_si512(_mm512_shuffle_ps(x, y, 0x88)),
+                              _mm512_castps_si512(_mm512_shuffle_ps(x, y, 0xDD)));
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return _mm512_loadu_si512(p); }
+    // Where each channel's result is: registers are packed within 128 bits, of whose channels they
+    // have all.
+    struct Order {
+      alignas(64) uint8_t order[64];
+      void Set(int channel, int reg, int lane) {
+        order[channel] = static_cast<uint8_t>(reg * 4 + lane % 4);
+      }
+      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[4], int32_t zero) const {
+        _mm512_storeu_si512(
+            out, _mm512_shuffle_epi8(PackWithinLanes<4>(v, zero), _mm512_loadu_si512(order)));
+      }
+    };
+  };
+#ifdef OCTET_AVX512BF16
+#define OCTET_SIDE_BY_SIDE_BF16
+  struct AcrossBf16 : MacBf16Pair {
+    static OCTET_INLINE F32 AddPairs(F32 a, F32 b) {
+      return _mm512_add_ps(_mm512_shuffle_ps(a, b, 0x88), _mm512_shuffle_ps(a, b, 0xDD));
+    }
+    static OCTET_INLINE Input LoadInput(const uint8_t* p) { return _mm512_loadu_si512(p); }
+    struct Order {
+      alignas(64) uint16_t order[32];
+      void Set(int channel, int reg, int lane) {
+        order[channel] = static_cast<uint16_t>(reg * kLanes + lane);
+      }
+      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[2], int32_t) const {
+        _mm512_storeu_si512(
+            out, _mm512_permutexvar_epi16(_mm512_loadu_si512(order), Vcvtne2ps2bf16(v[1], v[0])));
+      }
+    };
+  };
+#endif
   template <class Mac>
   struct GroupFloat : Mac {
     static constexpr int kPixels = 8, kFours = 4;
