@@ -21,6 +21,9 @@ inline constexpr int kWinogradMaxPanels = 2;
 /// are transformed while they are in the level-1 cache or near it.
 inline constexpr int kWinogradMaxTiles = 16;
 
+/// The order of a block's tiles.
+constexpr int64_t WinogradOrderBytes(int tiles) { return (int64_t{tiles} * 4 + 63) / 64 * 64; }
+
 // Working memory: V, the transformed input of a block of tiles; U, the transformed weights of some
 // panels; M, the products of some tiles. `value_bytes` is 4 (float) or 2 (int16, bfloat16).
 constexpr int64_t WinogradValueBytes(int edge, int tiles, int channels, int value_bytes) {
@@ -31,7 +34,8 @@ constexpr int64_t WinogradLineBytes(int edge, int channels, int value_bytes) {
          (int64_t{16} * kWinogradMaxPanels * channels * value_bytes + kWinogradPad);
 }
 constexpr int64_t WinogradScratchBytes(int edge, int tiles, int channels, int value_bytes) {
-  return kWinogradSpareBytes + WinogradValueBytes(edge, tiles, channels, value_bytes) +
+  return kWinogradSpareBytes + WinogradOrderBytes(tiles) +
+         WinogradValueBytes(edge, tiles, channels, value_bytes) +
          WinogradLineBytes(edge, channels, value_bytes) +
          WinogradPoints(edge) *
              (int64_t{64} * kWinogradMaxPanels * kWinogradMaxTiles + kWinogradPad);

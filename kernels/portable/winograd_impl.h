@@ -16,6 +16,9 @@
 //   B^T is as it is; of u8 inputs |V| <= (2*2 + 8*8)*255 = 17340; both fit 16 bits;
 //   A^T's columns are scaled by (6,-4,-4,1,1,24), so the sums are 24*24 = 576 times the
 //   convolution.
+// F(2, 3) has the points 0, 1, -1 and infinity of F(4, 3)'s 0, 1, -1, 2, -2 and infinity. So a tile
+// of which two rows or columns of outputs or fewer are in the image has 4 rows or columns of points
+// instead of 6, with the same weights: of 14x14 outputs 484 products instead of 576.
 // Integers are exact: sums wrap modulo 2^32, multiplying by the inverse of 9 leaves 64 times the
 // convolution modulo 2^32, and an arithmetic shift by 6 gives it exactly when its magnitude is
 // below 2^25, which the planner proves per output channel from the weights.
@@ -76,6 +79,15 @@ OCTET_INLINE void OutputTransform(const V* m, V* y, int out_step) {
   }
 }
 
+// The same of half a tile, for the factors of a whole one: 24 times the convolution.
+template <class Ops, class V>
+OCTET_INLINE void HalfOutputTransform(const V* m, V* y, int out_step) {
+  V half[2];
+  OutputTransform<Ops, 2>(m, half, 1);
+  y[0] = Ops::template Times<12>(half[0]);
+  y[out_step] = Ops::template Times<12>(half[1]);
+}
+
 // One dimension of the input transform: d and o are kEdge + 2 vectors. Ops gives Add, Sub and
 // Times.
 template <class Ops, int kEdge, class V>
@@ -113,6 +125,10 @@ struct FloatOps {
   static OCTET_INLINE V AddFourTimes(V a, V b) { return Vec::MulAddF32(b, Vec::SplatF32(4.0f), a); }
 };
 
+// Which points of six a tile has in a dimension where it is half a tile.
+constexpr int kHalfPoints[] = {0, 1, 2, 5};
+OCTET_INLINE bool IsHalfPoint(int i) { return i < 3 || i == 5; }
+
 // 32-bit sums, which wrap.
 struct SumOps {
   using V = Vec::I32;
@@ -120,11 +136,11 @@ struct SumOps {
   static OCTET_INLINE V Sub(V a, V b) { return Vec::Sub(a, b); }
   template <int N>
   static OCTET_INLINE V Times(V a) {
-    static_assert(N == 2 || N == 4 || N == 6 || N == 24);
+    static_assert(N == 2 || N == 4 || N == 6 || N == 12 || N == 24);
     if constexpr (N == 2) return Vec::ShiftLeft<1>(a);
     if constexpr (N == 4) return Vec::ShiftLeft<2>(a);
-    constexpr int kTwiceOrEight = N == 6 ? 1 : 3;  // Of three times.
-    return Vec::ShiftLeft<kTwiceOrEight>(Vec::AddI32(a, Vec::ShiftLeft<1>(a)));
+    constexpr int kShift = N == 6 ? 1 : N == 12 ? 2 : 3;  // Of three times.
+    return Vec::ShiftLeft<kShift>(Vec::AddI32(a, Vec::ShiftLeft<1>(a)));
   }
 };
 
@@ -312,6 +328,7 @@ struct WinogradU8 {
 template <int kEdge>
 struct TilePlace {
   int n, y, x;
+  bool half_y, half_x;  // Of tiles of 4x4: two rows, or columns, of outputs and four of points.
 
   TilePlace(const ConvArgs& a, int64_t tile) {
     const int tiles_w = (a.out_w + kEdge - 1) / kEdge;
@@ -320,6 +337,47 @@ struct TilePlace {
     n = static_cast<int>(tile / per_image);
     y = at / tiles_w * kEdge;
     x = at % tiles_w * kEdge;
+    half_y = kEdge == 4 && a.out_h - y <= 2;
+    half_x = kEdge == 4 && a.out_w - x <= 2;
+  }
+};
+
+// In which order a block has its tiles: those at the lower edge that are half as high, then whole
+// ones, then those at the right edge that are half as wide, then the corners. So the tiles that
+// have a point follow each other.
+struct TileOrder {
+  int32_t* tiles;  // Has room for all of a block.
+  struct {
+    int begin, end;  // Of the tiles that have it, in planes.
+  } points[36];
+
+  // Tiles [first, first + count) of kPlanes planes each.
+  template <int kEdge, int kPlanes>
+  void Set(const ConvArgs& a, int64_t first, int count, bool halves) {
+    constexpr int kSide = kEdge + 2;
+    int ends[4] = {0, count, count, count};
+    if (!halves) {
+      for (int t = 0; t < count; ++t) tiles[t] = t;
+    } else {
+      int counts[4] = {}, next[4] = {};
+      for (int t = 0; t < count; ++t) ++counts[Kind(TilePlace<kEdge>(a, first + t))];
+      for (int kind = 0; kind < 4; ++kind) {
+        ends[kind] = counts[kind] + (kind > 0 ? ends[kind - 1] : 0);
+        next[kind] = ends[kind] - counts[kind];
+      }
+      for (int t = 0; t < count; ++t) tiles[next[Kind(TilePlace<kEdge>(a, first + t))]++] = t;
+    }
+    for (int i = 0; i < kSide * kSide; ++i) {
+      const bool of_low = IsHalfPoint(i / kSide), of_right = IsHalfPoint(i % kSide);
+      points[i].begin = of_low ? 0 : kPlanes * ends[0];
+      points[i].end = kPlanes * ends[!of_right ? 1 : of_low ? 3 : 2];
+    }
+  }
+
+ private:
+  template <class Place>
+  static int Kind(const Place& at) {
+    return at.half_y ? (at.half_x ? 3 : 0) : at.half_x ? 2 : 1;
   }
 };
 
@@ -330,38 +388,66 @@ struct ValueStrides {
 };
 
 // Channels [0, kLanes or 2 * kLanes) of one tile, as Value holds them.
-template <class K, class Value>
+template <class K, class Value, bool kHalf>
 OCTET_INLINE void TransformChannels(const uint8_t* in, int64_t row_step, int64_t pixel_step,
-                                    uint8_t* v, const ValueStrides& strides) {
+                                    uint8_t* v, const ValueStrides& strides, bool half_y,
+                                    bool half_x) {
   constexpr int kSide = K::kEdge + 2;
+  using Ops = typename K::ValueOps;
   Value d[kSide * kSide], e[kSide];
-  OCTET_KEEP_LOOP for (int x = 0; x < kSide; ++x) {
+  const int columns = half_x ? 4 : kSide;
+  OCTET_KEEP_LOOP for (int x = 0; x < columns; ++x) {
     Value column[kSide];
     const uint8_t* p = in + x * pixel_step;
+    if constexpr (kHalf) {
+      if (half_y) {
+        OCTET_UNROLL for (int y = 0; y < 4; ++y) K::Load(p + y * row_step, &column[y]);
+        InputTransform<Ops, 2>(column, e, 1);
+        OCTET_UNROLL for (int y = 0; y < 4; ++y) d[kHalfPoints[y] * kSide + x] = e[y];
+        continue;
+      }
+    }
     OCTET_UNROLL for (int y = 0; y < kSide; ++y) K::Load(p + y * row_step, &column[y]);
-    InputTransform<typename K::ValueOps, K::kEdge>(column, d + x, kSide);
+    InputTransform<Ops, K::kEdge>(column, d + x, kSide);
   }
   OCTET_KEEP_LOOP for (int y = 0; y < kSide; ++y) {
-    InputTransform<typename K::ValueOps, K::kEdge>(d + y * kSide, e, 1);
     uint8_t* out = v + y * strides.row;
+    if constexpr (kHalf) {
+      if (half_y && !IsHalfPoint(y)) continue;
+      if (half_x) {
+        InputTransform<Ops, 2>(d + y * kSide, e, 1);
+        OCTET_UNROLL for (int x = 0; x < 4; ++x)
+            K::Store(out + kHalfPoints[x] * strides.point, e[x]);
+        continue;
+      }
+    }
+    InputTransform<Ops, K::kEdge>(d + y * kSide, e, 1);
     OCTET_UNROLL for (int x = 0; x < kSide; ++x) K::Store(out + x * strides.point, e[x]);
   }
 }
 
-template <class K>
+template <class K, bool kHalf>
 OCTET_INLINE void TransformTile(const uint8_t* in, int64_t row_step, int64_t pixel_step,
-                                int channels, uint8_t* v, const ValueStrides& strides) {
+                                int channels, uint8_t* v, const ValueStrides& strides, bool half_y,
+                                bool half_x) {
   int c = 0;
   if constexpr (sizeof(typename K::WideValue) > sizeof(typename K::Value)) {
     for (; c + 2 * kLanes <= channels; c += 2 * kLanes, v += 2 * strides.chunk) {
-      TransformChannels<K, typename K::WideValue>(in + c * K::kInputBytes, row_step, pixel_step, v,
-                                                  strides);
+      TransformChannels<K, typename K::WideValue, kHalf>(in + c * K::kInputBytes, row_step,
+                                                         pixel_step, v, strides, half_y, half_x);
     }
   }
   for (; c < channels; c += kLanes, v += strides.chunk) {
-    TransformChannels<K, typename K::Value>(in + c * K::kInputBytes, row_step, pixel_step, v,
-                                            strides);
+    TransformChannels<K, typename K::Value, kHalf>(in + c * K::kInputBytes, row_step, pixel_step, v,
+                                                   strides, half_y, half_x);
   }
+}
+
+template <class K>
+OCTET_NOINLINE void TransformHalfTile(const uint8_t* in, int64_t row_step, int64_t pixel_step,
+                                      int channels, uint8_t* v, const ValueStrides& strides,
+                                      bool half_y, bool half_x) {
+  TransformTile<K, true>(in, row_step, pixel_step, channels, v, strides, half_y, half_x);
 }
 
 // The lines of U at all points from part `kPart` of the line of weights at `from`.
@@ -520,30 +606,85 @@ struct OutputRow {
   OCTET_INLINE Acc Get(int i, int j) const { return y[i][j]; }
 };
 
-// Output of one tile for NR panels, as far as its rows and columns exist. Its planes follow each
-// other in `m`.
-template <class K, int NR, Ending kEnding>
-OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
-                             const uint8_t* m, int64_t point_bytes, uint8_t* spare) {
+// The outputs of one tile for NR panels, [row][column and plane][panel], as sums with their bias.
+// Its planes follow each other in `m`. Of half a tile (kHalf) some are not written.
+template <class K, int NR, int kPlanes, bool kHalf>
+OCTET_INLINE void TransformOutput(const ConvArgs& a, int panel,
+                                  [[maybe_unused]] const TilePlace<K::kEdge>& at, const uint8_t* m,
+                                  int64_t point_bytes,
+                                  typename K::Acc (&rows)[K::kEdge][K::kEdge * kPlanes][NR]) {
   using Acc = typename K::Acc;
-  constexpr int kPlanes = K::Kernel::kPlanes, kEdge = K::kEdge, kSide = kEdge + 2;
-  Acc rows[kEdge][kEdge * kPlanes][NR];
+  using Ops = typename K::AccOps;
+  constexpr int kEdge = K::kEdge, kSide = kEdge + 2;
   OCTET_KEEP_LOOP for (int i = 0; i < kPlanes * NR; ++i) {
     const int plane = i / NR, j = i % NR;
     Acc half[kEdge * kSide];
     OCTET_KEEP_LOOP for (int x = 0; x < kSide; ++x) {
       Acc column[kSide];
-      OCTET_UNROLL for (int y = 0; y < kSide; ++y) column[y] =
-          K::LoadAcc(m + (y * kSide + x) * point_bytes + i * 64);
-      OutputTransform<typename K::AccOps, kEdge>(column, half + x, kSide);
+      const auto load = [&](int y) {
+        return K::LoadAcc(m + (y * kSide + x) * point_bytes + i * 64);
+      };
+      if constexpr (kHalf) {
+        if (at.half_x && !IsHalfPoint(x)) continue;
+        if (at.half_y) {
+          OCTET_UNROLL for (int y = 0; y < 4; ++y) column[y] = load(kHalfPoints[y]);
+          HalfOutputTransform<Ops>(column, half + x, kSide);
+          continue;
+        }
+      }
+      OCTET_UNROLL for (int y = 0; y < kSide; ++y) column[y] = load(y);
+      OutputTransform<Ops, kEdge>(column, half + x, kSide);
     }
-    OCTET_KEEP_LOOP for (int y = 0; y < kEdge; ++y) {
+    const int height = kHalf && at.half_y ? 2 : kEdge;
+    OCTET_KEEP_LOOP for (int y = 0; y < height; ++y) {
       Acc out[kEdge];
-      OutputTransform<typename K::AccOps, kEdge>(half + y * kSide, out, 1);
+      if (kHalf && at.half_x) {
+        Acc row[4];
+        OCTET_UNROLL for (int x = 0; x < 4; ++x) row[x] = half[y * kSide + kHalfPoints[x]];
+        HalfOutputTransform<Ops>(row, out, 1);
+        out[kEdge - 2] = out[kEdge - 1] = out[0];  // To nowhere.
+      } else {
+        OutputTransform<Ops, kEdge>(half + y * kSide, out, 1);
+      }
       OCTET_UNROLL for (int x = 0; x < kEdge; ++x) rows[y][x * kPlanes + plane][j] =
           K::Result(out[x], a, plane, (panel + j) * kLanes);
     }
   }
+}
+
+// One function for all kernels that differ in what they store.
+template <class K, int NR>
+OCTET_NOINLINE void TransformHalfOutput(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
+                                        const uint8_t* m, int64_t point_bytes,
+                                        typename K::Acc (&rows)[K::kEdge][K::kEdge][NR]) {
+  TransformOutput<K, NR, 1, true>(a, panel, at, m, point_bytes, rows);
+}
+
+// Whether there are half tiles: of kernels of 16 bits not, for the size of the library, nor in
+// images of few tiles, which may be fused. That is the same for all threads and batches, as results
+// of floats depend on it.
+template <class K>
+constexpr bool kHasHalves = K::kEdge == 4 && K::Kernel::kPlanes == 1;
+template <class K>
+bool UsesHalves(const ConvArgs& a) {
+  return kHasHalves<K> && PartCount(a.out_h, 4) * PartCount(a.out_w, 4) > kMostFusedTiles &&
+         ((a.out_h + 1) % 4 > 1 || (a.out_w + 1) % 4 > 1);
+}
+
+// Output of one tile for NR panels, as far as its rows and columns exist.
+template <class K, int NR, Ending kEnding>
+OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
+                             [[maybe_unused]] bool halves, const uint8_t* m, int64_t point_bytes,
+                             uint8_t* spare) {
+  using Acc = typename K::Acc;
+  constexpr int kPlanes = K::Kernel::kPlanes, kEdge = K::kEdge;
+  Acc rows[kEdge][kEdge * kPlanes][NR];
+  bool done = false;
+  if constexpr (kHasHalves<K>) {
+    done = halves && (at.half_y || at.half_x);
+    if (done) TransformHalfOutput<typename K::Products, NR>(a, panel, at, m, point_bytes, rows);
+  }
+  if (!done) TransformOutput<K, NR, kPlanes, false>(a, panel, at, m, point_bytes, rows);
   const int channel = panel * kLanes;
   for (int y = 0; y < kEdge && at.y + y < a.out_h; ++y) {
     if constexpr (kPlanes == 2) {
@@ -591,13 +732,13 @@ OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kE
 }
 
 template <class K, int NR>
-void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const uint8_t* m,
-                 int64_t point_bytes, uint8_t* spare) {
+void FinishTiles(const ConvArgs& a, int panel, int64_t first, const int32_t* tiles, int count,
+                 bool halves, const uint8_t* m, int64_t point_bytes, uint8_t* spare) {
   constexpr int kPlanes = K::Kernel::kPlanes;
   const auto finish = [&]<Ending kEnding>() {
-    for (int t = 0; t < tiles / kPlanes; ++t, m += kPlanes * NR * 64) {
-      FinishTile<K, NR, kEnding>(a, panel, TilePlace<K::kEdge>(a, first + t), m, point_bytes,
-                                 spare);
+    for (int t = 0; t < count; ++t, m += kPlanes * NR * 64) {
+      FinishTile<K, NR, kEnding>(a, panel, TilePlace<K::kEdge>(a, first + tiles[t]), halves, m,
+                                 point_bytes, spare);
     }
   };
   if constexpr (K::Kernel::kSaturates) {
@@ -615,6 +756,8 @@ void FinishTiles(const ConvArgs& a, int panel, int64_t first, int tiles, const u
 // The parts of a thread's working memory.
 struct WinogradScratch {
   uint8_t *spare, *v, *u, *m;
+  TileOrder order;
+  bool halves;
   ValueStrides strides;
   int64_t fused_group_bytes;
 };
@@ -643,17 +786,22 @@ void WinogradPanels(const WinogradArgs& w, const WinogradScratch& s, int panel, 
     next = tiles / kPlanes * (part + 1) / parts * kPlanes;
     const int64_t m_point = int64_t{NR} * 64 * (next - tile) + kWinogradPad;
     for (int x = 0; x < kPoints; ++x) {
-      const WinogradOperands o{.v = s.v + x * s.strides.point + tile * tile_bytes,
+      const auto of = s.order.points[x];
+      const int from = tile > of.begin ? tile : of.begin;
+      const int count = (next < of.end ? next : of.end) - from;
+      if (count <= 0) continue;
+      const WinogradOperands o{.v = s.v + x * s.strides.point + from * tile_bytes,
                                .tile_bytes = tile_bytes,
                                .u = s.u + x * u_point,
                                .panel_bytes = u_panel,
-                               .m = s.m + x * m_point,
+                               .m = s.m + x * m_point + (from - tile) * NR * 64,
                                .fetch = fetch,
                                .fetch_step = fetch_step};
-      kRun[next - tile - 1](o);
+      kRun[count - 1](o);
       fetch += lines * fetch_step;
     }
-    FinishTiles<K, NR>(a, panel, first + tile / kPlanes, next - tile, s.m, m_point, s.spare);
+    FinishTiles<K, NR>(a, panel, first, s.order.tiles + tile / kPlanes, (next - tile) / kPlanes,
+                       s.halves, s.m, m_point, s.spare);
   }
 }
 
@@ -683,7 +831,7 @@ void FusedPanel(const WinogradArgs& w, const WinogradScratch& s, int panel, bool
   };
   [&]<int... I>(std::integer_sequence<int, I...>) { (row.template operator()<I>(), ...); }
   (std::make_integer_sequence<int, 6>());
-  FinishTiles<K, 1>(a, panel, first, tiles, s.m, m_point, s.spare);
+  FinishTiles<K, 1>(a, panel, first, s.order.tiles, tiles, false, s.m, m_point, s.spare);
 }
 
 template <class K, int NR>
@@ -704,8 +852,10 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
   const auto group_begin = [&](int group) { return panel_begin + panels * group / groups; };
   const int64_t tile_bytes = static_cast<int64_t>(a.depth) * K::kValueBytes;
   WinogradScratch s;
+  s.halves = UsesHalves<K>(a);
   s.spare = scratch;
-  s.v = scratch + kWinogradSpareBytes;
+  s.order.tiles = reinterpret_cast<int32_t*>(scratch + kWinogradSpareBytes);
+  s.v = scratch + kWinogradSpareBytes + WinogradOrderBytes(w.tile_block);
   constexpr int kPlanes = K::Kernel::kPlanes, kEdge = K::kEdge;
   s.u = s.v + WinogradValueBytes(kEdge, kPlanes * w.tile_block, a.depth, K::kValueBytes);
   s.m = s.u + WinogradLineBytes(kEdge, a.depth, K::kValueBytes);
@@ -715,7 +865,7 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
     // Every plane is a tile of its own.
     const int tiles =
         kPlanes * static_cast<int>(tile_begin + (tile_end - tile_begin) * (b + 1) / blocks - begin);
-    const bool fused = K::kFused && tiles <= kMostFusedTiles;
+    const bool fused = K::kFused && !s.halves && tiles <= kMostFusedTiles;
     const int64_t point = tiles * tile_bytes + kWinogradPad;
     s.strides = {.row = (kEdge + 2) * point, .point = point, .chunk = kLanes * K::kValueBytes};
     if (fused) {
@@ -726,13 +876,22 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
       s.strides.row = a.depth / kLanes * s.strides.chunk;
       s.fused_group_bytes = 6 * s.strides.row;
     }
+    s.order.Set<kEdge, kPlanes>(a, begin, tiles / kPlanes, s.halves);
     for (int t = 0; t < tiles; ++t) {
-      const TilePlace<kEdge> at(a, begin + t / kPlanes);
+      const TilePlace<kEdge> at(a, begin + s.order.tiles[t / kPlanes]);
       const uint8_t* in = a.input + at.n * a.in_image_stride + at.y * a.in_row_step +
                           at.x * a.in_pixel_step + t % kPlanes * a.in_plane;
       uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
                          : s.v + t * tile_bytes;
-      TransformTile<K>(in, a.in_row_step, a.in_pixel_step, a.depth, v, s.strides);
+      if constexpr (kHasHalves<K>) {
+        if (s.halves && (at.half_y || at.half_x)) {
+          TransformHalfTile<typename K::Shared>(in, a.in_row_step, a.in_pixel_step, a.depth, v,
+                                                s.strides, at.half_y, at.half_x);
+          continue;
+        }
+      }
+      TransformTile<K, false>(in, a.in_row_step, a.in_pixel_step, a.depth, v, s.strides, false,
+                              false);
     }
     if constexpr (K::kFused) {
       for (int panel = panel_begin; fused && panel < panel_end; ++panel)

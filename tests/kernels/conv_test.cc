@@ -1130,7 +1130,7 @@ TEST(Winograd, IsExactUpToSumsOf25Bits) {
 std::vector<Case> Winograd() {
   std::vector<Case> cases;
   int turn = 0;
-  for (const int size : {1, 3, 4, 7, 8, 13, 14, 29}) {
+  for (const int size : {1, 3, 4, 7, 8, 13, 14, 18, 29}) {
     for (const int ic : {16, 48, 64, 128}) {
       ++turn;
       if (size * ic > 14 * 64) continue;
