@@ -556,11 +556,14 @@ OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
                                uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR],
                                [[maybe_unused]] Ending ending) {
   if constexpr (K::kSaturates) {
-    // In registers, but for what is staggered, which only small depths leave here.
-    if (!kStaggered<K, MR, NR> && ending == Ending::kSaturating) {
-      if (a.residual != nullptr)
-        return K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
-      return K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
+    // In registers, but for what StaggeredTiles leave, which is small depths, and for small tiles,
+    // for the size of the library.
+    if constexpr (!kStaggered<K, MR, NR> && (MR > 3 || NR == 1)) {
+      if (ending == Ending::kSaturating) {
+        if (a.residual != nullptr)
+          return K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);
+        return K::template FinishSaturating<false, MR, NR>(a, channel, tile, out, res);
+      }
     }
     // Of the largest tiles, of which most of a layer consists, from registers.
     if constexpr (Vec::kRoundsToZero && MR >= 7) {
@@ -1155,6 +1158,7 @@ struct SideBySide {
       const uint8_t* w = weights;
       for (int tap = 0; tap < a.taps; ++tap) {
         const ptrdiff_t k = a.tap_offsets[tap] + place;
+        FetchInputs(at.in, k + 64);
         typename Across::Input x[MR];
         OCTET_UNROLL for (int i = 0; i < MR; ++i) x[i] = Across::LoadInput(at.in[i] + k);
         OCTET_UNROLL for (int r = 0; r < kGroup; ++r, w += 64) {
