@@ -698,7 +698,7 @@ OCTET_NOINLINE void CorrectBlock(const EltwiseArgs& args, const Vec::F32 (&less)
 }
 
 // The same of fixed-point results, compared with which value(a, b) is less by the margin, as floats
-// decide all but those near a limit between two (FixedLimits of conv_impl.h). `kClamp`: the bounds
+// decide all but those near a limit between two (FixedLimits of conv_kinds.h). `kClamp`: the bounds
 // are not those of u8.
 template <bool kClamp, int NR, class Value, class Exact>
 OCTET_INLINE void FixedBlock(const EltwiseArgs& args, const Value& value, const Exact& exact,

@@ -19,7 +19,7 @@
 #include "kernels/portable/tile.h"
 
 #define OCTET_WINOGRAD      // The operations of portable/winograd_impl.h are here.
-#define OCTET_SIDE_BY_SIDE  // And those of conv_impl.h for small groups.
+#define OCTET_SIDE_BY_SIDE  // And those of portable/side_by_side.h.
 
 namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {

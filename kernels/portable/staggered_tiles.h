@@ -1,0 +1,150 @@
+// Tiles whose pixels end one after the other. Included by conv_impl.h.
+#ifndef OCTET_KERNELS_PORTABLE_STAGGERED_TILES_H_
+#define OCTET_KERNELS_PORTABLE_STAGGERED_TILES_H_
+
+#include <cstddef>
+#include <cstdint>
+#include <utility>
+
+#include "kernels/kernel_table.h"
+#include "kernels/portable/compiler.h"
+#include "kernels/portable/conv_places.h"
+
+namespace octet::kernels {
+namespace OCTET_ISA_NAMESPACE {
+namespace {
+
+// While results are scaled, rounded and stored, nothing is multiplied: with 64 input channels for a
+// third of the time. Here half of a tile's pixels are some steps ahead. When they end, the others
+// still multiply, and while those end, the next tile begins. The steps ahead are the same ones, of
+// which the others are behind, so that sums are in another order: this is for integers.
+template <class K, int MR, int NR, bool kResidual>
+class StaggeredTiles {
+ public:
+  // With 2 and 3 steps layers take as long, with 4 and more longer: their weights come from memory.
+  static constexpr int kAhead = 2;
+
+  // As RunTiles, of whose first run of taps there are kAhead steps or more.
+  static OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor,
+                                 int64_t first_tile, int64_t tiles, int panel,
+                                 const uint8_t* weights, const uint8_t* next_weights,
+                                 int fetch_step, int tap_run) {
+    const int channel = panel * kLanes;
+    const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
+    const int64_t lines = Lines<K>(a), panel_bytes = lines * K::kLineBytes;
+    const Biases<K, NR> bias(a, panel);
+    Cursor c = cursor;
+    StaggeredTiles s(a, channel);
+    // Before the first tile something is finished, too, for nothing.
+    s.tile_.template InitPixels<kFirst, MR>(bias.at);
+    uint8_t unused[NR * kLanes * K::kOutputBytes];
+    Places before;
+    OCTET_UNROLL for (int i = kFirst; i < MR; ++i) {
+      before.out[i] = unused;
+      before.res[i] = c.res;
+    }
+    for (int64_t t = 0; t < tiles; ++t) {
+      const Places at = NextPlaces<K, MR>(a, g, channel, c);
+      const uint8_t* fetch = next_weights + (first_tile + t) * lines * fetch_step;
+      ptrdiff_t k = a.tap_offsets[0];
+      // One pixel by itself, as registers would not suffice for more.
+      s.template Finish<kFirst, kFirst + 1>(before);
+      s.tile_.template InitPixels<0, kFirst>(bias.at);
+      s.template Begin<0, kFirst, kFirst + 1, MR>(at.in, k, weights, panel_bytes, before);
+      s.tile_.template InitPixels<kFirst, MR>(bias.at);
+      const uint8_t* w = weights + kAhead * K::kLineBytes;
+      k += 4 * kAhead;
+      for (int tap = 0;;) {
+        for (const ptrdiff_t end = a.tap_offsets[tap] + run_bytes; k != end; k += 4) {
+          __builtin_prefetch(fetch, 0, 2);
+          fetch += fetch_step;
+          s.tile_.Step(at.in, k, w, panel_bytes);
+          w += K::kLineBytes;
+        }
+        tap += tap_run;
+        if (tap >= a.taps) break;
+        k = a.tap_offsets[tap];
+      }
+      s.template Finish<0, 1>(at);
+      s.template Begin<kFirst, MR, 1, kFirst>(at.in, a.tap_offsets[0], weights, panel_bytes, at);
+      OCTET_UNROLL for (int i = kFirst; i < MR; ++i) {
+        before.out[i] = at.out[i];
+        before.res[i] = at.res[i];
+      }
+    }
+    s.template Finish<kFirst, MR>(before);
+    cursor = c;
+  }
+
+ private:
+  static constexpr int kFirst = (MR + 1) / 2;  // So many pixels are ahead.
+  using Places = TilePlaces<K, MR>;
+  using TileType = typename K::template TileType<MR, NR>;
+  template <int kCount>
+  using Numbers = std::make_integer_sequence<int, kCount>;
+
+  OCTET_INLINE StaggeredTiles(const ConvArgs& a, int channel) : a_(a), channel_(channel) {}
+
+  // Makes of a sum what it is in steps of the output, in the same register: with others g++ 12
+  // copies sums through memory. Behind the last sum of a pixel its results are stored.
+  template <int kPixel, int kPanel, class V = Vec>
+  OCTET_INLINE void FinishSum(const Places& at) {
+    auto& sums = tile_.acc[kPixel];
+    using Sum = decltype(tile_.Get(0, 0));
+    sums[kPanel] = __builtin_bit_cast(
+        Sum, K::template Scaled<kResidual>(a_, channel_, tile_, at.res, kPixel, kPanel));
+    V::Pin(sums[kPanel]);
+    if constexpr (kPanel == NR - 1) {
+      Vec::F32 v[NR];
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) v[j] = __builtin_bit_cast(Vec::F32, sums[j]);
+      Vec::StoreU8<NR>(at.out[kPixel], v, a_.out_zero);
+    }
+  }
+
+  // Numbers of sums and of steps are in types, as g++ 12 leaves sums in memory that a loop finds by
+  // their number.
+  template <int kBegin, int... kSum>
+  OCTET_INLINE void Finish(const Places& at, std::integer_sequence<int, kSum...>) {
+    (FinishSum<(kBegin + kSum) / NR, (kBegin + kSum) % NR>(at), ...);
+  }
+  template <int kBegin, int kEnd>
+  OCTET_INLINE void Finish(const Places& at) {
+    Finish<kBegin * NR>(at, Numbers<(kEnd - kBegin) * NR>());
+  }
+
+  // The first steps of pixels [kBegin, kEnd), between which pixels [kDone, kDoneEnd) are finished.
+  template <int kBegin, int kEnd, int kDone, int kDoneEnd, int kStep = 0>
+  OCTET_INLINE void Begin(const uint8_t* const (&in)[MR], ptrdiff_t k, const uint8_t* w,
+                          int64_t panel_bytes, const Places& done) {
+    constexpr int kPixels = kEnd - kBegin, kSums = (kDoneEnd - kDone) * NR / (kAhead * kPixels);
+    static_assert(kSums * kAhead * kPixels == (kDoneEnd - kDone) * NR);
+    // Half of the weights, as registers are needed for what is finished.
+    typename TileType::template Lines<NR / 2> held;
+    TileType::LoadLines(w, panel_bytes, held);
+    StepPixels<kBegin, kDone * NR + kStep * kPixels * kSums, kSums>(in, k, held, w, panel_bytes,
+                                                                    done, Numbers<kPixels>());
+    if constexpr (kStep + 1 < kAhead) {
+      Begin<kBegin, kEnd, kDone, kDoneEnd, kStep + 1>(in, k + 4, w + K::kLineBytes, panel_bytes,
+                                                      done);
+    }
+  }
+  template <int kBegin, int kSum, int kSums, int... kPixel>
+  OCTET_INLINE void StepPixels(const uint8_t* const (&in)[MR], ptrdiff_t k,
+                               const typename TileType::template Lines<NR / 2>& held,
+                               const uint8_t* w, int64_t panel_bytes, const Places& done,
+                               std::integer_sequence<int, kPixel...>) {
+    ((tile_.StepPixel(kBegin + kPixel, in[kBegin + kPixel] + k, held, w, panel_bytes),
+      Finish<kSum + kPixel * kSums>(done, Numbers<kSums>())),
+     ...);
+  }
+
+  const ConvArgs& a_;
+  const int channel_;
+  TileType tile_;
+};
+
+}  // namespace
+}  // namespace OCTET_ISA_NAMESPACE
+}  // namespace octet::kernels
+
+#endif  // OCTET_KERNELS_PORTABLE_STAGGERED_TILES_H_
