@@ -43,13 +43,13 @@ struct SideBySide {
   static constexpr int kChannels = 64 / K::kInputBytes, kPanels = kChannels / kLanes;
   static constexpr int kParts = kGroup * K::kInputBytes / 4;
   static constexpr int kMostTaps = 9;
-  using Bias = Across::Bias;
+  using Bias = typename Across::Bias;
 
   alignas(64) uint8_t weights[kMostTaps * kGroup * 64];  // [tap][r], a lane for each part.
   alignas(64) Bias bias[kGroup * kLanes];                // [r]
   // Of the added sums, register by register.
   alignas(64) float multiplier[kPanels * kLanes];
-  Across::Order order;
+  typename Across::Order order;
 
   // Of channels [channel, channel + kChannels).
   SideBySide(const ConvArgs& a, int channel) {
