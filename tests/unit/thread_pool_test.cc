@@ -227,16 +227,19 @@ TEST_F(ThreadPoolTest, HelpersSleepAwayFromTheirCaller) {
       return equal(allowed(helper), others);
     }));
   }
-  // It sleeps now.
+  // Where the host puts it, it stays; on a busy machine it may still be on its way to sleep.
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(sched_getcpu(), &one);
-  ASSERT_EQ(sched_setaffinity(helper, sizeof(one), &one), 0);
-  for (int run = 0; run < 3; ++run) {
-    EXPECT_TRUE(Right(session.get()));
-    std::this_thread::sleep_for(std::chrono::milliseconds(5));
-    EXPECT_TRUE(equal(allowed(helper), one));
-  }
+  EXPECT_TRUE(Eventually([&] {
+    EXPECT_EQ(sched_setaffinity(helper, sizeof(one), &one), 0);
+    for (int run = 0; run < 3; ++run) {
+      EXPECT_TRUE(Right(session.get()));
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      if (!equal(allowed(helper), one)) return false;
+    }
+    return true;
+  }));
   sched_setaffinity(0, sizeof(all), &all);
 }
 #endif
