@@ -302,10 +302,9 @@ void Conv(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_b
       const ptrdiff_t place = GroupPlace(a, channel);
       if (!whole_panels && place != GroupPlace(a, channel + kLanes - 1)) {
         if constexpr (kHasAcross<K>) {
-          if (const int panels = PanelsSideBySide<K>(a, panel, panel_end, ending); panels > 0) {
-            (a.group_outputs == 4 ? RunSideBySide<K, 4>
-                                  : RunSideBySide<K, 8>)(a, g, start, end - begin, channel);
-            next = panel + panels;
+          const int done = SideBySidePanels<K>(a, g, start, end - begin, panel, panel_end, ending);
+          if (done > 0) {
+            next = panel + done;
             continue;
           }
         }

@@ -475,7 +475,7 @@ OCTET_INLINE void FinishPixels(const ConvArgs& a, int channel, const T& tile,
   if constexpr (K::kSaturates) {
     // In registers, but for what StaggeredTiles leave, which is small depths, and for small tiles,
     // for the size of the library.
-    if constexpr (!kStaggered<K, MR, NR> && (MR > 3 || NR == 1)) {
+    if constexpr (!kStaggered<K, MR, NR> && (MR > 4 || NR == 1)) {
       if (ending == Ending::kSaturating) {
         if (a.residual != nullptr)
           return K::template FinishSaturating<true, MR, NR>(a, channel, tile, out, res);

@@ -197,6 +197,15 @@ inline V512 _mm512_broadcast_i32x4(V128 a) {
 inline V512F _mm512_permute_ps(V512F a, int order) {
   return MapFloat([&](int i) { return a.lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });
 }
+inline V256 _mm512_extracti32x8_epi32(V512 a, int half) {
+  V256 r;
+  std::memcpy(&r, a.bytes + 32 * half, sizeof(r));
+  return r;
+}
+inline V512F _mm512_permutex2var_ps(V512F a, V512 index, V512F b) {
+  const auto at = As<uint32_t>(index);
+  return MapFloat([&](int i) { return (at.lane[i] & 16 ? b : a).lane[at.lane[i] & 15]; });
+}
 inline V512F _mm512_shuffle_ps(V512F a, V512F b, int order) {
   return MapFloat(
       [&](int i) { return (i % 4 < 2 ? a : b).lane[i / 4 * 4 + (order >> i % 4 * 2 & 3)]; });

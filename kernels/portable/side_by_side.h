@@ -27,6 +27,8 @@ struct AcrossOf<KernelU8U8> : Vec::AcrossU8 {};
 #ifdef OCTET_SIDE_BY_SIDE_BF16
 template <>
 struct AcrossOf<KernelBf16> : Vec::AcrossBf16 {};
+template <>
+struct AcrossOf<KernelBf16F32> : Vec::AcrossBf16F32 {};
 #endif
 template <class K>
 constexpr bool kHasAcross = requires {
@@ -93,7 +95,7 @@ struct SideBySide {
   // `tiles` tiles of MR pixels.
   template <int MR>
   OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor, int64_t tiles,
-                          int channel) const {
+                          int channel, Stored stored) const {
     Cursor c = cursor;
     const ptrdiff_t place = static_cast<ptrdiff_t>(channel) * K::kInputBytes;
     const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
@@ -123,7 +125,7 @@ struct SideBySide {
             v[reg] = Vec::Min(Vec::Max(Sum(tile, i, reg), low), high);
           }
         }
-        order.Store(at.out[i], v, a.out_zero);
+        order.Store(at.out[i], v, a.out_zero, stored);
       }
     }
     cursor = c;
@@ -132,27 +134,42 @@ struct SideBySide {
 
 template <class K, int kGroup>
 OCTET_NOINLINE void RunSideBySide(const ConvArgs& a, const Geometry& g, const Cursor& start,
-                                  int64_t pixels, int channel) {
+                                  int64_t pixels, int channel, Stored stored) {
   using Groups = SideBySide<K, kGroup>;
   const Groups groups(a, channel);
-  constexpr int kPixels = kGroup == 4 ? 6 : 3;  // With 24 sums.
+  // With 24 sums, but for what only ends a network.
+  constexpr int kPixels = !K::kFastQuarters ? 1 : kGroup == 4 ? 6 : 3;
   Cursor cursor = start;
-  groups.template Run<kPixels>(a, g, cursor, pixels / kPixels, channel);
-  groups.template Run<1>(a, g, cursor, pixels % kPixels, channel);
+  if constexpr (kPixels > 1) {
+    groups.template Run<kPixels>(a, g, cursor, pixels / kPixels, channel, stored);
+    pixels %= kPixels;
+  }
+  groups.template Run<1>(a, g, cursor, pixels, channel, stored);
 }
 
-// How many panels are computed side by side, or 0.
+// As many panels from `panel` on side by side as are to be, and how many that are: 0 where the
+// layer is not computed so. Sums of floats are the same whatever part of the panels a thread has,
+// so that one of two is stored where the other is not its own.
 template <class K>
-int PanelsSideBySide(const ConvArgs& a, int panel, int panel_end, Ending ending) {
-  if constexpr (kHasAcross<K>) {
-    using Groups = SideBySide<K, 4>;
-    const int panels = Groups::kPanels;
-    if ((a.group_outputs == 4 || a.group_outputs == 8) && a.depth == a.group_outputs &&
-        a.taps <= Groups::kMostTaps && a.residual == nullptr && panel + panels <= panel_end &&
-        (panel + panels) * kLanes <= a.out_c && (!K::kSaturates || ending == Ending::kSaturating))
-      return panels;
+int SideBySidePanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_t pixels,
+                     int panel, int panel_end, Ending ending) {
+  using Groups = SideBySide<K, 4>;
+  const int whole = a.out_c / kLanes;
+  if ((a.group_outputs != 4 && a.group_outputs != 8) || a.depth != a.group_outputs ||
+      a.taps > Groups::kMostTaps || a.residual != nullptr || panel >= whole ||
+      (K::kSaturates && ending != Ending::kSaturating))
+    return 0;
+  const auto run = a.group_outputs == 4 ? &RunSideBySide<K, 4> : &RunSideBySide<K, 8>;
+  const int end = panel_end < whole ? panel_end : whole;
+  if (panel + Groups::kPanels <= end) {
+    run(a, g, start, pixels, panel * kLanes, Stored::kBoth);
+    return Groups::kPanels;
   }
-  return 0;
+  if (K::kSaturates || whole < Groups::kPanels) return 0;
+  static_assert(K::kSaturates || Groups::kPanels == 2);
+  const int first = panel > 0 ? panel - 1 : 0;
+  run(a, g, start, pixels, first * kLanes, panel == first ? Stored::kFirst : Stored::kSecond);
+  return 1;
 }
 
 }  // namespace

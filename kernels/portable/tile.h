@@ -14,6 +14,9 @@ namespace {
 
 constexpr int kLanes = 16;  // Output channels in a panel.
 
+// Of two panels that are computed together.
+enum class Stored { kBoth, kFirst, kSecond };
+
 // Byte shuffles that put bytes 0 and 1 (2 and 3) of each dword into the upper halves of its words,
 // zeros into the lower ones.
 struct PairShuffles {

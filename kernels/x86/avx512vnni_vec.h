@@ -572,7 +572,7 @@ struct Vec {
       void Set(int channel, int reg, int lane) {
         order[channel] = static_cast<uint8_t>(reg * 4 + lane % 4);
       }
-      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[4], int32_t zero) const {
+      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[4], int32_t zero, Stored) const {
         _mm512_storeu_si512(
             out, _mm512_shuffle_epi8(PackWithinLanes<4>(v, zero), _mm512_loadu_si512(order)));
       }
@@ -590,9 +590,25 @@ struct Vec {
       void Set(int channel, int reg, int lane) {
         order[channel] = static_cast<uint16_t>(reg * kLanes + lane);
       }
-      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[2], int32_t) const {
-        _mm512_storeu_si512(
-            out, _mm512_permutexvar_epi16(_mm512_loadu_si512(order), Vcvtne2ps2bf16(v[1], v[0])));
+      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[2], int32_t, Stored stored) const {
+        const V512 bits =
+            _mm512_permutexvar_epi16(_mm512_loadu_si512(order), Vcvtne2ps2bf16(v[1], v[0]));
+        if (stored != Stored::kSecond) StoreV256(out, _mm512_castsi512_si256(bits));
+        if (stored != Stored::kFirst) StoreV256(out + 32, _mm512_extracti32x8_epi32(bits, 1));
+      }
+    };
+  };
+  struct AcrossBf16F32 : AcrossBf16 {
+    struct Order {
+      alignas(64) int32_t order[32];
+      void Set(int channel, int reg, int lane) { order[channel] = reg * kLanes + lane; }
+      OCTET_INLINE void Store(uint8_t* out, const F32 (&v)[2], int32_t, Stored stored) const {
+        float* const to = reinterpret_cast<float*>(out);
+        if (stored != Stored::kSecond) StoreF32(to, Lanes(v, order));
+        if (stored != Stored::kFirst) StoreF32(to + kLanes, Lanes(v, order + kLanes));
+      }
+      static OCTET_INLINE F32 Lanes(const F32 (&v)[2], const int32_t* from) {
+        return _mm512_permutex2var_ps(v[0], _mm512_loadu_si512(from), v[1]);
       }
     };
   };

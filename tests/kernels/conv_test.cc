@@ -213,6 +213,13 @@ class Problem {
     return nullptr;
   }
 
+  /// All pixels in two calls, of panels before and from `panel` on.
+  void SplitAt(int panel) {
+    const int64_t pixels = static_cast<int64_t>(case_.batch) * case_.out_h() * case_.out_w();
+    ranges_ = {{0, pixels, 0, panel}, {0, pixels, panel, panels()}};
+  }
+  int panels() const { return static_cast<int>(shape_.panels); }
+
   // Output buffer after running all ranges, untouched bytes 0x5a.
   std::unique_ptr<GuardedBuffer> Run(const KernelTable& table, How how = How::kPlain) const {
     auto output = std::make_unique<GuardedBuffer>(out_size_);
@@ -1204,6 +1211,37 @@ std::vector<Case> Grouped() {
   return cases;
 }
 INSTANTIATE_TEST_SUITE_P(Grouped, ConvKernelsTest, ::testing::ValuesIn(Grouped()), CaseName);
+
+// Threads that share panels must not change a sum of floats, wherever they are cut.
+TEST(GroupedConv, SumsAreTheSameForAnySharesOfThePanels) {
+  for (const int width : {4, 8, 24}) {
+    for (const int panels : {1, 2, 5}) {
+      for (const int kernel : {1, 3}) {
+        Case c;
+        c.groups = (16 * panels + 8) / width;  // The last panel is not whole.
+        c.ic = c.oc = c.groups * width;
+        c.h = 3;
+        c.w = 7;
+        c.kernel = kernel;
+        c.pad_top = c.pad_left = c.pad_bottom = c.pad_right = kernel / 2;
+        for (const Kind kind : {Kind::kF32, Kind::kF16, Kind::kBf16, Kind::kBf16F32}) {
+          Problem problem(c, kind);
+          for (const TableInfo& info : AllTables()) {
+            if (!octet::testing::IsTested(info)) continue;
+            SCOPED_TRACE(std::string(info.name) + " " + KindName(kind) + ", groups of " +
+                         std::to_string(width) + ", panels " + std::to_string(problem.panels()));
+            problem.SplitAt(0);
+            const auto whole = problem.Run(*info.table);
+            for (int at = 1; at < problem.panels(); ++at) {
+              problem.SplitAt(at);
+              CheckInteger(*whole, *problem.Run(*info.table), OutputBytes(kind));
+            }
+          }
+        }
+      }
+    }
+  }
+}
 
 std::vector<Case> Depthwise() {
   std::vector<Case> cases;
