@@ -40,6 +40,23 @@ OCTET_INLINE void StoreBytes(const ConvArgs& a, uint8_t* const (&out)[MR], const
   }
 }
 
+// Float results of integer sums, of which scaled(pixel, panel) is one without its bias.
+template <bool kResidual, int MR, int NR, class F>
+OCTET_INLINE void StoreFloats(const ConvArgs& a, int channel, uint8_t* const (&out)[MR],
+                              const uint8_t* const (&res)[MR], const F& scaled) {
+  const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+  OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+    OCTET_UNROLL for (int j = 0; j < NR; ++j) {
+      Vec::F32 v = Vec::Add(scaled(i, j), Vec::LoadF32(a.float_bias + channel + j * kLanes));
+      if constexpr (kResidual) {
+        v = Vec::Add(v, Vec::LoadF32(reinterpret_cast<const float*>(res[i]) + j * kLanes));
+      }
+      v = Vec::Min(Vec::Max(v, low), high);
+      Vec::StoreF32(reinterpret_cast<float*>(out[i]) + j * kLanes, v);
+    }
+  }
+}
+
 // ---- Fixed-point results (ConvArgs::fixed). ----
 
 /// One result of the fixed-point arithmetic.
@@ -245,19 +262,9 @@ struct KernelU8F32 : KernelU8U8 {
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
-    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-        Vec::F32 v = Vec::Mul(Vec::ToFloat(tile.Get(i, j)),
-                              Vec::LoadF32(a.multiplier + channel + j * kLanes));
-        v = Vec::Add(v, Vec::LoadF32(a.float_bias + channel + j * kLanes));
-        if constexpr (kResidual) {
-          v = Vec::Add(v, Vec::LoadF32(reinterpret_cast<const float*>(res[i]) + j * kLanes));
-        }
-        v = Vec::Min(Vec::Max(v, low), high);
-        Vec::StoreF32(reinterpret_cast<float*>(out[i]) + j * kLanes, v);
-      }
-    }
+    StoreFloats<kResidual, MR, NR>(a, channel, out, res, [&](int i, int j) {
+      return Scaled<false>(a, channel, tile, res, i, j);
+    });
   }
 };
 
@@ -329,18 +336,8 @@ struct KernelI16F32 : KernelI16 {
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
-    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
-    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < NR; ++j) {
-        Vec::F32 v = Vec::Add(Scaled(a, channel, tile, i, j),
-                              Vec::LoadF32(a.float_bias + channel + j * kLanes));
-        if constexpr (kResidual) {
-          v = Vec::Add(v, Vec::LoadF32(reinterpret_cast<const float*>(res[i]) + j * kLanes));
-        }
-        v = Vec::Min(Vec::Max(v, low), high);
-        Vec::StoreF32(reinterpret_cast<float*>(out[i]) + j * kLanes, v);
-      }
-    }
+    StoreFloats<kResidual, MR, NR>(a, channel, out, res,
+                                   [&](int i, int j) { return Scaled(a, channel, tile, i, j); });
   }
 };
 
