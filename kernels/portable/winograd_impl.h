@@ -330,15 +330,15 @@ struct TilePlace {
   int n, y, x;
   bool half_y, half_x;  // Of tiles of 4x4: two rows, or columns, of outputs and four of points.
 
-  TilePlace(const ConvArgs& a, int64_t tile) {
+  TilePlace(const ConvArgs& a, int64_t tile, bool halves) {
     const int tiles_w = (a.out_w + kEdge - 1) / kEdge;
     const int per_image = tiles_w * ((a.out_h + kEdge - 1) / kEdge);
     const int at = static_cast<int>(tile % per_image);
     n = static_cast<int>(tile / per_image);
     y = at / tiles_w * kEdge;
     x = at % tiles_w * kEdge;
-    half_y = kEdge == 4 && a.out_h - y <= 2;
-    half_x = kEdge == 4 && a.out_w - x <= 2;
+    half_y = halves && a.out_h - y <= 2;
+    half_x = halves && a.out_w - x <= 2;
   }
 };
 
@@ -360,12 +360,12 @@ struct TileOrder {
       for (int t = 0; t < count; ++t) tiles[t] = t;
     } else {
       int counts[4] = {}, next[4] = {};
-      for (int t = 0; t < count; ++t) ++counts[Kind(TilePlace<kEdge>(a, first + t))];
+      for (int t = 0; t < count; ++t) ++counts[Kind(TilePlace<kEdge>(a, first + t, true))];
       for (int kind = 0; kind < 4; ++kind) {
         ends[kind] = counts[kind] + (kind > 0 ? ends[kind - 1] : 0);
         next[kind] = ends[kind] - counts[kind];
       }
-      for (int t = 0; t < count; ++t) tiles[next[Kind(TilePlace<kEdge>(a, first + t))]++] = t;
+      for (int t = 0; t < count; ++t) tiles[next[Kind(TilePlace<kEdge>(a, first + t, true))]++] = t;
     }
     for (int i = 0; i < kSide * kSide; ++i) {
       const bool of_low = IsHalfPoint(i / kSide), of_right = IsHalfPoint(i % kSide);
@@ -674,14 +674,13 @@ bool UsesHalves(const ConvArgs& a) {
 // Output of one tile for NR panels, as far as its rows and columns exist.
 template <class K, int NR, Ending kEnding>
 OCTET_INLINE void FinishTile(const ConvArgs& a, int panel, const TilePlace<K::kEdge>& at,
-                             [[maybe_unused]] bool halves, const uint8_t* m, int64_t point_bytes,
-                             uint8_t* spare) {
+                             const uint8_t* m, int64_t point_bytes, uint8_t* spare) {
   using Acc = typename K::Acc;
   constexpr int kPlanes = K::Kernel::kPlanes, kEdge = K::kEdge;
   Acc rows[kEdge][kEdge * kPlanes][NR];
   bool done = false;
   if constexpr (kHasHalves<K>) {
-    done = halves && (at.half_y || at.half_x);
+    done = at.half_y || at.half_x;
     if (done) TransformHalfOutput<typename K::Products, NR>(a, panel, at, m, point_bytes, rows);
   }
   if (!done) TransformOutput<K, NR, kPlanes, false>(a, panel, at, m, point_bytes, rows);
@@ -737,7 +736,7 @@ void FinishTiles(const ConvArgs& a, int panel, int64_t first, const int32_t* til
   constexpr int kPlanes = K::Kernel::kPlanes;
   const auto finish = [&]<Ending kEnding>() {
     for (int t = 0; t < count; ++t, m += kPlanes * NR * 64) {
-      FinishTile<K, NR, kEnding>(a, panel, TilePlace<K::kEdge>(a, first + tiles[t]), halves, m,
+      FinishTile<K, NR, kEnding>(a, panel, TilePlace<K::kEdge>(a, first + tiles[t], halves), m,
                                  point_bytes, spare);
     }
   };
@@ -831,7 +830,7 @@ void FusedPanel(const WinogradArgs& w, const WinogradScratch& s, int panel, bool
   };
   [&]<int... I>(std::integer_sequence<int, I...>) { (row.template operator()<I>(), ...); }
   (std::make_integer_sequence<int, 6>());
-  FinishTiles<K, 1>(a, panel, first, s.order.tiles, tiles, false, s.m, m_point, s.spare);
+  FinishTiles<K, 1>(a, panel, first, s.order.tiles, tiles, s.halves, s.m, m_point, s.spare);
 }
 
 template <class K, int NR>
@@ -878,13 +877,13 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
     }
     s.order.Set<kEdge, kPlanes>(a, begin, tiles / kPlanes, s.halves);
     for (int t = 0; t < tiles; ++t) {
-      const TilePlace<kEdge> at(a, begin + s.order.tiles[t / kPlanes]);
+      const TilePlace<kEdge> at(a, begin + s.order.tiles[t / kPlanes], s.halves);
       const uint8_t* in = a.input + at.n * a.in_image_stride + at.y * a.in_row_step +
                           at.x * a.in_pixel_step + t % kPlanes * a.in_plane;
       uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
                          : s.v + t * tile_bytes;
       if constexpr (kHasHalves<K>) {
-        if (s.halves && (at.half_y || at.half_x)) {
+        if (at.half_y || at.half_x) {
           TransformHalfTile<typename K::Shared>(in, a.in_row_step, a.in_pixel_step, a.depth, v,
                                                 s.strides, at.half_y, at.half_x);
           continue;
