@@ -188,6 +188,16 @@ concept PairsInterface = MacInterface<typename V::MacBf16Pair> &&
   {V::kWinograd2x2Limit};
 };
 
+/// A way to multiply groups side by side (OCTET_SIDE_BY_SIDE): LoadInput loads 64 bytes of a pixel.
+template <typename M>
+concept AcrossInterface = MacInterface<M> &&
+    requires(typename M::Acc acc, typename M::Order order) {
+  /// The sums of two neighboring lanes each, of both in turn within 128 bits.
+  { M::AddPairs(acc, acc) } -> std::same_as<typename M::Acc>;
+  /// Which lane of which register a channel's result is in. Order::Store stores a pixel's.
+  { order.Set(0, 0, 0) } -> std::same_as<void>;
+};
+
 /// What xsimd_vec.h asks of a 128-bit instruction set, where xsimd has no word for it: a line is 4
 /// registers.
 template <typename M>

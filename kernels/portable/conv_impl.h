@@ -255,21 +255,23 @@ void RunGroups(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
   constexpr int kFewer = (kPixels + 1) / 2;
   Cursor cursor = start;
   const bool whole = (panel + 1) * kLanes <= a.out_c;
-  // Groups of 4 and of 8 have ways of their own, but where they are computed side by side.
-  constexpr Quarters kOfEights =
-      kHasAcross<K> || !kHasEights<typename K::Group> ? Quarters::kHalves : Quarters::kEights;
   if constexpr (K::kFastQuarters) {
+    // What is left after one of these is less than a tile.
     const auto run = [&]<Quarters kQuarters>() {
       RunGroupTiles<K, kPixels, kQuarters>(a, g, cursor, pixels / kPixels, panel, ending);
       pixels %= kPixels;
     };
-    if (!kHasAcross<K> && whole && a.group_outputs == 4 && a.depth == 4) {
-      if constexpr (!kHasAcross<K>) run.template operator()<Quarters::kFours>();
-    } else if (whole && a.group_outputs == 8 && a.depth == 8) {
-      run.template operator()<kOfEights>();
-    } else if (a.group_outputs % 8 == 0) {
-      run.template operator()<Quarters::kHalves>();
+    // Groups of 4 and of 8 have ways of their own, but where they are computed side by side.
+    const auto whole_groups_of = [&](int size) {
+      return whole && a.group_outputs == size && a.depth == size;
+    };
+    if constexpr (!kHasAcross<K>) {
+      if (whole_groups_of(4)) run.template operator()<Quarters::kFours>();
     }
+    if constexpr (!kHasAcross<K> && kHasEights<typename K::Group>) {
+      if (whole_groups_of(8)) run.template operator()<Quarters::kEights>();
+    }
+    if (a.group_outputs % 8 == 0 && pixels >= kPixels) run.template operator()<Quarters::kHalves>();
   }
   RunGroupTiles<K, kFewer, Quarters::kAny>(a, g, cursor, pixels / kFewer, panel, ending);
   RunGroupTiles<K, 1, Quarters::kAny>(a, g, cursor, pixels % kFewer, panel, ending);

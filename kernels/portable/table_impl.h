@@ -30,6 +30,12 @@ static_assert(WinogradInterface<Vec>);
 #ifdef OCTET_WINOGRAD_PAIRS
 static_assert(PairsInterface<Vec>);
 #endif
+#ifdef OCTET_SIDE_BY_SIDE
+static_assert(AcrossInterface<Vec::AcrossU8>);
+#endif
+#ifdef OCTET_SIDE_BY_SIDE_BF16
+static_assert(AcrossInterface<Vec::AcrossBf16> && AcrossInterface<Vec::AcrossBf16F32>);
+#endif
 
 #ifdef OCTET_BF16_PART
 /// Products of bfloat16 alone; for WithBase.
