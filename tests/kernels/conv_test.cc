@@ -214,9 +214,9 @@ class Problem {
   }
 
   /// All pixels in two calls, of panels before and from `panel` on.
-  void SplitAt(int panel) {
-    const int64_t pixels = static_cast<int64_t>(case_.batch) * case_.out_h() * case_.out_w();
-    ranges_ = {{0, pixels, 0, panel}, {0, pixels, panel, panels()}};
+  void SplitAt(int panel) { ranges_ = {{0, pixels(), 0, panel}, {0, pixels(), panel, panels()}}; }
+  int64_t pixels() const {
+    return static_cast<int64_t>(case_.batch) * case_.out_h() * case_.out_w();
   }
   int panels() const { return static_cast<int>(shape_.panels); }
 
@@ -229,7 +229,7 @@ class Problem {
     std::vector<uint16_t> chains;
     std::unique_ptr<GuardedBuffer> scratch;
     if (how != How::kPlain) {
-      const int panels = static_cast<int>(shape_.panels);
+      const int panels = this->panels();
       const int64_t lines = args.panel_bytes / 64;
       if (how == How::kOther && IsInteger(kind_) && InputPlanes(kind_) == 1) {
         chains.resize(panels * ChainEntries(lines));
@@ -249,7 +249,7 @@ class Problem {
   /// Null if the instruction set has none, or none that is exact with these weights.
   WinogradFn WinogradFunction(const KernelTable& table) const {
     if (IsInteger(kind_) && table.winograd_is_exact != nullptr &&
-        !table.winograd_is_exact(weights_->as<int8_t>(), static_cast<int>(shape_.panels),
+        !table.winograd_is_exact(weights_->as<int8_t>(), panels(),
                                  static_cast<int>(shape_.depth))) {
       return nullptr;
     }
@@ -303,7 +303,7 @@ class Problem {
     args.conv = args_;
     args.conv.output = output->data() + first_;
     const int64_t tiles = case_.batch * CeilDiv(case_.out_h(), edge) * CeilDiv(case_.out_w(), edge);
-    const int panels = static_cast<int>(shape_.panels);
+    const int panels = this->panels();
     args.tile_block = at_once ? 100 : case_.oc % 5 + (case_.batch == 1 ? 14 : 3);
     GuardedBuffer scratch(RoundUp(WinogradScratchBytes(edge, InputPlanes(kind_) * args.tile_block,
                                                        args.conv.depth, value_bytes),
@@ -628,8 +628,8 @@ class Problem {
   // Everything in two or three calls if that is affordable, else pieces from the beginning, the end
   // and between.
   void PlanRanges(Random* random) {
-    const int64_t pixels = static_cast<int64_t>(case_.batch) * case_.out_h() * case_.out_w();
-    const int panels = static_cast<int>(shape_.panels);
+    const int64_t pixels = this->pixels();
+    const int panels = this->panels();
     const int64_t pixel_panel_macs = shape_.taps * shape_.padded_depth * 16;
     const int64_t affordable = std::max<int64_t>(1, case_.mac_budget / pixel_panel_macs);
     if (pixels * panels <= affordable) {
