@@ -23,4 +23,8 @@
 #define OCTET_KEEP_LOOP _Pragma("GCC unroll 1")
 #endif
 
+// Hides what a pointer or a number is: what depends on it is computed from here on, not ahead of a
+// loop, where it would take a register.
+#define OCTET_HIDE(x) asm volatile("" : "+r"(x))
+
 #endif  // OCTET_KERNELS_PORTABLE_COMPILER_H_

@@ -208,19 +208,24 @@ struct KernelU8U8 {
     V::AdjustBias(bias, weights, lines, adjusted);
   }
 
-  // What a sum is in steps of the output.
-  template <bool kResidual, int MR, class T>
-  static OCTET_INLINE Vec::F32 Scaled(const ConvArgs& a, int channel, const T& tile,
-                                      const uint8_t* const (&res)[MR], int i, int j) {
+  // What 16 sums are in steps of the output.
+  template <bool kResidual>
+  static OCTET_INLINE Vec::F32 Scaled(const ConvArgs& a, Vec::I32 sum, const float* multiplier,
+                                      const uint8_t* res) {
     // Separate operations in this order: kernels/README.md, the integer contract.
-    Vec::F32 v =
-        Vec::Mul(Vec::ToFloat(tile.Get(i, j)), Vec::LoadF32(a.multiplier + channel + j * kLanes));
+    Vec::F32 v = Vec::Mul(Vec::ToFloat(sum), Vec::LoadF32(multiplier));
     if constexpr (kResidual) {
-      const Vec::I32 r =
-          Vec::Sub(Vec::WidenU8(res[i] + j * kLanes), Vec::SplatI32(a.residual_zero));
+      const Vec::I32 r = Vec::Sub(Vec::WidenU8(res), Vec::SplatI32(a.residual_zero));
       v = Vec::Add(v, Vec::Mul(Vec::ToFloat(r), Vec::SplatF32(a.residual_multiplier)));
     }
     return v;
+  }
+  // Of a pixel and a panel.
+  template <bool kResidual, int MR, class T>
+  static OCTET_INLINE Vec::F32 ScaledOf(const ConvArgs& a, int channel, const T& tile,
+                                        const uint8_t* const (&res)[MR], int i, int j) {
+    return Scaled<kResidual>(a, tile.Get(i, j), a.multiplier + channel + j * kLanes,
+                             res[i] + j * kLanes);
   }
 
   template <bool kResidual, int MR, int NR, class T>
@@ -228,7 +233,7 @@ struct KernelU8U8 {
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
     const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
     StoreBytes<MR, NR>(a, out, [&](int i, int j) {
-      return Vec::Min(Vec::Max(Scaled<kResidual>(a, channel, tile, res, i, j), low), high);
+      return Vec::Min(Vec::Max(ScaledOf<kResidual>(a, channel, tile, res, i, j), low), high);
     });
   }
 
@@ -250,7 +255,7 @@ struct KernelU8U8 {
                                             uint8_t* const (&out)[MR],
                                             const uint8_t* const (&res)[MR]) {
     StoreBytes<MR, NR>(
-        a, out, [&](int i, int j) { return Scaled<kResidual>(a, channel, tile, res, i, j); });
+        a, out, [&](int i, int j) { return ScaledOf<kResidual>(a, channel, tile, res, i, j); });
   }
 };
 
@@ -263,7 +268,7 @@ struct KernelU8F32 : KernelU8U8 {
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
     StoreFloats<kResidual, MR, NR>(a, channel, out, res, [&](int i, int j) {
-      return Scaled<false>(a, channel, tile, res, i, j);
+      return ScaledOf<false>(a, channel, tile, res, i, j);
     });
   }
 };

@@ -21,8 +21,9 @@ namespace {
 template <class K, int MR, int NR, bool kResidual>
 class StaggeredTiles {
  public:
-  // With 2 and 3 steps layers take as long, with 4 and more longer: their weights come from memory.
-  static constexpr int kAhead = 2;
+  // Steps of depth. Results take four instructions a sum of units that do not multiply, so that
+  // those of half a tile need some steps beside them; a row of an RGB stem, 24 bytes, has no more.
+  static constexpr int kAhead = 6;
 
   // As RunTiles, of whose first run of taps there are kAhead steps or more.
   static OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor,
@@ -83,7 +84,8 @@ class StaggeredTiles {
   template <int kCount>
   using Numbers = std::make_integer_sequence<int, kCount>;
 
-  OCTET_INLINE StaggeredTiles(const ConvArgs& a, int channel) : a_(a), channel_(channel) {}
+  OCTET_INLINE StaggeredTiles(const ConvArgs& a, int channel)
+      : a_(a), multiplier_(a.multiplier + channel) {}
 
   // Makes of a sum what it is in steps of the output, in the same register: with others g++ 12
   // copies sums through memory. Behind the last sum of a pixel its results are stored.
@@ -92,7 +94,8 @@ class StaggeredTiles {
     auto& sums = tile_.acc[kPixel];
     using Sum = decltype(tile_.Get(0, 0));
     sums[kPanel] = __builtin_bit_cast(
-        Sum, K::template Scaled<kResidual>(a_, channel_, tile_, at.res, kPixel, kPanel));
+        Sum, K::template Scaled<kResidual>(a_, sums[kPanel], multiplier_ + kPanel * kLanes,
+                                           at.res[kPixel] + kPanel * kLanes));
     V::Pin(sums[kPanel]);
     if constexpr (kPanel == NR - 1) {
       Vec::F32 v[NR];
@@ -113,33 +116,43 @@ class StaggeredTiles {
   }
 
   // The first steps of pixels [kBegin, kEnd), between which pixels [kDone, kDoneEnd) are finished.
-  template <int kBegin, int kEnd, int kDone, int kDoneEnd, int kStep = 0>
+  template <int kBegin, int kEnd, int kDone, int kDoneEnd>
   OCTET_INLINE void Begin(const uint8_t* const (&in)[MR], ptrdiff_t k, const uint8_t* w,
                           int64_t panel_bytes, const Places& done) {
-    constexpr int kPixels = kEnd - kBegin, kSums = (kDoneEnd - kDone) * NR / (kAhead * kPixels);
-    static_assert(kSums * kAhead * kPixels == (kDoneEnd - kDone) * NR);
-    // Half of the weights, as registers are needed for what is finished.
-    typename TileType::template Lines<NR / 2> held;
+    OCTET_HIDE(w);
+    OCTET_HIDE(panel_bytes);
+    OCTET_HIDE(multiplier_);
+    Steps<kBegin, kEnd - kBegin, kDone * NR, (kDoneEnd - kDone) * NR>(in, k, w, panel_bytes, done);
+  }
+  // From kStep on; kSums sums from kFirstSum on are finished in equal shares.
+  template <int kBegin, int kPixels, int kFirstSum, int kSums, int kStep = 0>
+  OCTET_INLINE void Steps(const uint8_t* const (&in)[MR], ptrdiff_t k, const uint8_t* w,
+                          int64_t panel_bytes, const Places& done) {
+    typename TileType::template Lines<NR> held;
     TileType::LoadLines(w, panel_bytes, held);
-    StepPixels<kBegin, kDone * NR + kStep * kPixels * kSums, kSums>(in, k, held, w, panel_bytes,
-                                                                    done, Numbers<kPixels>());
+    StepPixels<kBegin, kFirstSum, kSums, kStep * kPixels>(in, k, held, w, panel_bytes, done,
+                                                          Numbers<kPixels>());
     if constexpr (kStep + 1 < kAhead) {
-      Begin<kBegin, kEnd, kDone, kDoneEnd, kStep + 1>(in, k + 4, w + K::kLineBytes, panel_bytes,
-                                                      done);
+      Steps<kBegin, kPixels, kFirstSum, kSums, kStep + 1>(in, k + 4, w + K::kLineBytes, panel_bytes,
+                                                          done);
     }
   }
-  template <int kBegin, int kSum, int kSums, int... kPixel>
+  template <int kBegin, int kFirstSum, int kSums, int kShare, int... kPixel>
   OCTET_INLINE void StepPixels(const uint8_t* const (&in)[MR], ptrdiff_t k,
-                               const typename TileType::template Lines<NR / 2>& held,
-                               const uint8_t* w, int64_t panel_bytes, const Places& done,
+                               const typename TileType::template Lines<NR>& held, const uint8_t* w,
+                               int64_t panel_bytes, const Places& done,
                                std::integer_sequence<int, kPixel...>) {
+    constexpr auto sum = [](int share) {
+      return kFirstSum + share * kSums / (kAhead * static_cast<int>(sizeof...(kPixel)));
+    };
     ((tile_.StepPixel(kBegin + kPixel, in[kBegin + kPixel] + k, held, w, panel_bytes),
-      Finish<kSum + kPixel * kSums>(done, Numbers<kSums>())),
+      Finish<sum(kShare + kPixel)>(done,
+                                   Numbers<sum(kShare + kPixel + 1) - sum(kShare + kPixel)>())),
      ...);
   }
 
   const ConvArgs& a_;
-  const int channel_;
+  const float* multiplier_;
   TileType tile_;
 };
 
