@@ -255,7 +255,7 @@ void RunGroups(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
   constexpr int kFewer = (kPixels + 1) / 2;
   Cursor cursor = start;
   const bool whole = (panel + 1) * kLanes <= a.out_c;
-  if constexpr (K::kFastQuarters) {
+  if constexpr (K::kInner) {
     // What is left after one of these is less than a tile.
     const auto run = [&]<Quarters kQuarters>() {
       RunGroupTiles<K, kPixels, kQuarters>(a, g, cursor, pixels / kPixels, panel, ending);
@@ -345,7 +345,7 @@ struct ByTaps {
 // are loaded once.
 template <int kSize, int kStride>
 struct ByColumns {
-  template <class Mac, int MR>
+  template <class Mac, int MR, class V = Vec>
   static OCTET_INLINE void Add(const ConvArgs& a, const uint8_t* const (&in)[MR], ptrdiff_t channel,
                                const uint8_t* w, Tile<Mac, MR, 1>& tile) {
     const ptrdiff_t column = a.tap_offsets[1] - a.tap_offsets[0];
@@ -357,7 +357,8 @@ struct ByColumns {
         w += kLanes * Mac::kWeightBytes;
       }
       OCTET_UNROLL for (int x = 0; x < (MR - 1) * kStride + kSize; ++x) {
-        const typename Mac::Input v = Mac::LoadInput(row + x * column);
+        typename Mac::Input v = Mac::LoadInput(row + x * column);
+        V::Pin(v);  // Else g++ 12 multiplies floats from memory, each time again.
         OCTET_UNROLL for (int k = 0; k < kSize; ++k) {
           if (x >= k && (x - k) % kStride == 0 && (x - k) / kStride < MR)
             Mac::MulAdd(tile.acc[(x - k) / kStride][0], v, held[k]);
@@ -394,23 +395,37 @@ OCTET_NOINLINE void DepthwiseTiles(const ConvArgs& a, const Geometry& g, Cursor&
 
 using DepthwiseFn = void (*)(const ConvArgs&, const Geometry&, Cursor&, int64_t, int, int, Ending);
 
-// The function for windows of three or five columns whose taps are as far apart, or null.
-template <class K, class Mac, int MR>
-DepthwiseFn PickColumns(const ConvArgs& a) {
+// Of a window of three or five columns that are as far from each other everywhere, for pixels that
+// are one or two of them from the next; else zeros.
+struct Columns {
+  int size = 0, stride = 0;
+};
+[[maybe_unused]] OCTET_NOINLINE Columns ColumnsOf(const ConvArgs& a) {
   const int size = a.taps == 9 ? 3 : a.taps == 25 ? 5 : 0;
-  if (size == 0) return nullptr;
+  if (size == 0) return {};
   const ptrdiff_t column = a.tap_offsets[1] - a.tap_offsets[0];
   for (int tap = 0; tap < a.taps; ++tap) {
-    if (a.tap_offsets[tap] - a.tap_offsets[tap / size * size] != tap % size * column)
-      return nullptr;
+    if (a.tap_offsets[tap] - a.tap_offsets[tap / size * size] != tap % size * column) return {};
   }
-  if (a.in_pixel_step == column) {
-    return size == 3 ? &DepthwiseTiles<K, Mac, MR, ByColumns<3, 1>>
-                     : &DepthwiseTiles<K, Mac, MR, ByColumns<5, 1>>;
+  if (a.in_pixel_step == column) return {size, 1};
+  if (a.in_pixel_step == 2 * column) return {size, 2};
+  return {};
+}
+
+// The function for such a window, or null. Floats at a stride of 2 gain nothing: their inputs come
+// from memory.
+template <class K, class Mac, int MR>
+DepthwiseFn PickColumns(const ConvArgs& a) {
+  const Columns columns = ColumnsOf(a);
+  if (columns.stride == 1) {
+    return columns.size == 3 ? &DepthwiseTiles<K, Mac, MR, ByColumns<3, 1>>
+                             : &DepthwiseTiles<K, Mac, MR, ByColumns<5, 1>>;
   }
-  if (a.in_pixel_step == 2 * column) {
-    return size == 3 ? &DepthwiseTiles<K, Mac, MR, ByColumns<3, 2>>
-                     : &DepthwiseTiles<K, Mac, MR, ByColumns<5, 2>>;
+  if constexpr (K::kInputBytes < 4) {
+    if (columns.stride == 2) {
+      return columns.size == 3 ? &DepthwiseTiles<K, Mac, MR, ByColumns<3, 2>>
+                               : &DepthwiseTiles<K, Mac, MR, ByColumns<5, 2>>;
+    }
   }
   return nullptr;
 }
@@ -418,12 +433,9 @@ DepthwiseFn PickColumns(const ConvArgs& a) {
 // One pixel x one panel at a time would wait for its own sum at every tap; four sums in turn share
 // each line of weights.
 template <class K, class Mac, class V = Vec>
-void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
-               int panel_end) {
-  if (pixel_end <= pixel_begin) return;
-  const Geometry g(a);
+void DepthwisePanels(const ConvArgs& a, const Geometry& g, int64_t pixel_begin, int64_t pixel_end,
+                     int panel_begin, int panel_end, Ending ending) {
   Cursor c(a, g, pixel_begin);
-  const Ending ending = EndingOf<K>(a, panel_begin, panel_end);
   constexpr int kPixels = 4 / K::kPlanes;
   const auto some = [&](int64_t pixels) {
     DepthwiseTiles<K, Mac, kPixels, ByTaps>(a, g, c, pixels / kPixels, panel_begin, panel_end,
@@ -431,8 +443,7 @@ void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
     DepthwiseTiles<K, Mac, 1, ByTaps>(a, g, c, pixels % kPixels, panel_begin, panel_end, ending);
   };
   int64_t left = pixel_end - pixel_begin;
-  // Of bytes and of bfloat16, which are widened after each load. Floats gain nothing.
-  constexpr int kInRow = K::kPlanes == 1 && K::kInputBytes < 4 ? V::kDepthwisePixels : 0;
+  constexpr int kInRow = K::kPlanes == 1 && K::kInner ? V::kDepthwisePixels : 0;
   if constexpr (kInRow > 0) {
     const DepthwiseFn columns = PickColumns<K, Mac, kInRow>(a);
     for (int64_t pixels; columns != nullptr && left > 0; left -= pixels) {
@@ -442,6 +453,23 @@ void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int pa
     }
   }
   some(left);
+}
+
+template <class K, class Mac, class V = Vec>
+void Depthwise(const ConvArgs& a, int64_t pixel_begin, int64_t pixel_end, int panel_begin,
+               int panel_end) {
+  if (pixel_end <= pixel_begin) return;
+  const Geometry g(a);
+  const Ending ending = EndingOf<K>(a, panel_begin, panel_end);
+  // Of floats so many panels that the rows of a window stay in the level-1 cache until the next row
+  // of pixels needs them: 14x14 by 384 channels 15 to 10 us.
+  constexpr bool kInParts = V::kDepthwisePixels > 0 && K::kInputBytes == 4;
+  const int panels = panel_end - panel_begin;
+  const int parts = kInParts ? static_cast<int>(PartCount(panels, 8)) : 1;
+  for (int part = 0; part < parts; ++part) {
+    DepthwisePanels<K, Mac>(a, g, pixel_begin, pixel_end, panel_begin + panels * part / parts,
+                            panel_begin + panels * (part + 1) / parts, ending);
+  }
 }
 
 }  // namespace

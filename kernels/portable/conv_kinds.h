@@ -189,8 +189,9 @@ OCTET_INLINE void StoreProvenFixed(const ConvArgs& a, int channel, const T& tile
 struct KernelU8U8 {
   using Epilogue = KernelU8U8;
   using Group = Vec::GroupU8;
-  // Groups that are not whole panels, too; with larger tiles for some of them.
-  static constexpr bool kQuarters = true, kFastQuarters = true;
+  static constexpr bool kQuarters = true;  // Groups that are not whole panels, too.
+  // Of layers within a network; what only ends one makes do with fewer ways to compute the same.
+  static constexpr bool kInner = true;
   static constexpr bool kHalf = false;  // Weights of 16 bits.
   template <int MR, int NR>
   using TileType = Vec::IntTile<MR, NR>;
@@ -335,7 +336,7 @@ struct KernelI16I16 : KernelI16 {
 };
 
 struct KernelI16F32 : KernelI16 {
-  static constexpr bool kFastQuarters = false;
+  static constexpr bool kInner = false;
   static constexpr int kOutputBytes = 4;
 
   template <bool kResidual, int MR, int NR, class T>
@@ -368,7 +369,7 @@ template <class Mac, class GroupMac, int kLine, int kResult = 4>
 struct KernelFloat {
   static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
-  static constexpr bool kQuarters = true, kFastQuarters = true;
+  static constexpr bool kQuarters = true, kInner = true;
   static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
   static constexpr int kPlanes = 1, kPanelPixels = 0;
   template <int MR, int NR>
@@ -505,7 +506,7 @@ struct KernelOfBf16 : KernelFloat<Vec::MacF32, Vec::GroupBf16, 64, kResult> {
   static constexpr int kInputBytes = 2;
   static constexpr int kMaxPanels = Vec::kBf16MaxPanels;
   // Networks end in float results, mostly of one pixel.
-  static constexpr bool kFastQuarters = kResult == 2;
+  static constexpr bool kInner = kResult == 2;
   static constexpr int MaxPixels(int panels) {
     const int most = Vec::Bf16MaxPixels(panels);
     return kResult == 4 && most > 4 ? 4 : most;

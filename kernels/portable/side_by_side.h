@@ -138,7 +138,7 @@ OCTET_NOINLINE void RunSideBySide(const ConvArgs& a, const Geometry& g, const Cu
   using Groups = SideBySide<K, kGroup>;
   const Groups groups(a, channel);
   // With 24 sums, but for what only ends a network.
-  constexpr int kPixels = !K::kFastQuarters ? 1 : kGroup == 4 ? 6 : 3;
+  constexpr int kPixels = !K::kInner ? 1 : kGroup == 4 ? 6 : 3;
   Cursor cursor = start;
   if constexpr (kPixels > 1) {
     groups.template Run<kPixels>(a, g, cursor, pixels / kPixels, channel, stored);

@@ -394,7 +394,8 @@ struct Vec {
   static constexpr int kPanelPixels = 16;
   static constexpr bool kStaggers = true;
   // Where a value is computed: g++ 12 puts that off until it is used.
-  static OCTET_INLINE void Pin([[maybe_unused]] I32& v) {
+  template <class T>
+  static OCTET_INLINE void Pin([[maybe_unused]] T& v) {
 #ifndef OCTET_EMULATE_AVX512
     asm("" : "+v"(v));
 #endif
