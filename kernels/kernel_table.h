@@ -280,6 +280,7 @@ struct KernelTable {
   const PixelKernels* pixels;          ///< Never null.
   ChecksumFn checksum;                 ///< Of .octet files, formats/model/checksum.h.
   bool takes_multiplier_rest = false;  ///< conv_u8_u8 has a use for ConvArgs::multiplier_rest.
+  bool blocks_pixels = false;          ///< Convolutions are faster with ConvArgs::pixel_block.
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16, winograd_i16_i16,

@@ -141,6 +141,8 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .pixels = pixels,
       .checksum = &ChecksumAroundImpl,
       .takes_multiplier_rest = Vec::kRoundsToZero,
+      // Of tiles that write less than a line of the cache, which the next panels then write again.
+      .blocks_pixels = Vec::kIntMaxPanels * kLanes < 64,
 #ifdef OCTET_WINOGRAD
       .winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>,
       .winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>,
