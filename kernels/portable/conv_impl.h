@@ -41,8 +41,10 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
   if constexpr (kStaggered<K, MR, NR>) {
     using Plain = StaggeredTiles<K, MR, NR, false>;
     using Residual = StaggeredTiles<K, MR, NR, true>;
-    if (ending == Ending::kSaturating && run_bytes >= 4 * Plain::kAhead) {
-      const auto run = a.residual != nullptr ? &Residual::Run : &Plain::Run;
+    const bool residual = a.residual != nullptr;
+    if (ending == Ending::kSaturating &&
+        run_bytes >= 4 * (residual ? Residual::kAhead : Plain::kAhead)) {
+      const auto run = residual ? &Residual::Run : &Plain::Run;
       return run(a, g, cursor, first_tile, tiles, panel, weights, next_weights, fetch_step,
                  tap_run);
     }

@@ -21,9 +21,10 @@ namespace {
 template <class K, int MR, int NR, bool kResidual>
 class StaggeredTiles {
  public:
-  // Steps of depth. Results take four instructions a sum of units that do not multiply, so that
-  // those of half a tile need some steps beside them; a row of an RGB stem, 24 bytes, has no more.
-  static constexpr int kAhead = 6;
+  // Steps of depth. What makes results of half a tile's sums takes as long as so many, in units
+  // that do not multiply: four instructions a sum with a residual, else two. A row of an RGB stem,
+  // which has none, is six steps long.
+  static constexpr int kAhead = kResidual ? 8 : 6;
 
   // As RunTiles, of whose first run of taps there are kAhead steps or more.
   static OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor,
