@@ -300,11 +300,14 @@ struct KernelI16I16 : KernelI16 {
   template <int MR, int NR, class T>
   static OCTET_INLINE void FinishReals(const ConvArgs& a, int channel, const T& tile,
                                        uint8_t* const (&out)[MR]) {
+    // Copies: else the loop's sums would be in memory already while products are added to them.
+    Vec::I32 sums[MR][2][NR];
+    OCTET_UNROLL for (int i = 0; i < 2 * MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) sums[i / 2][i % 2][j] = tile.Get(i, j);
+    }
     OCTET_KEEP_LOOP for (int i = 0; i < MR; ++i) {
-      OCTET_KEEP_LOOP for (int j = 0; j < NR; ++j) {
-        FinishReal(a, channel + j * kLanes, tile.Get(2 * i, j), tile.Get(2 * i + 1, j),
-                   out[i] + j * kLanes);
-      }
+      OCTET_KEEP_LOOP for (int j = 0; j < NR; ++j)
+          FinishReal(a, channel + j * kLanes, sums[i][0][j], sums[i][1][j], out[i] + j * kLanes);
     }
   }
 

@@ -98,7 +98,6 @@ struct SideBySide {
                           int channel, Stored stored) const {
     Cursor c = cursor;
     const ptrdiff_t place = static_cast<ptrdiff_t>(channel) * K::kInputBytes;
-    const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
     const Bias* const biases[] = {bias};
     for (int64_t t = 0; t < tiles; ++t) {
       const TilePlaces<K, MR> at = NextPlaces<K, MR>(a, g, channel, c);
@@ -115,6 +114,9 @@ struct SideBySide {
           OCTET_UNROLL for (int i = 0; i < MR; ++i) Across::MulAdd(tile.acc[i][r], x[i], line);
         }
       }
+      // Not ahead of the loop, whose registers these would take: 28x28 by 256 channels in groups of
+      // 8 in bfloat16 took 126 us instead of 85.
+      const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
       OCTET_UNROLL for (int i = 0; i < MR; ++i) {
         Vec::F32 v[kPanels];
         OCTET_UNROLL for (int reg = 0; reg < kPanels; ++reg) {
