@@ -15,6 +15,21 @@ namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
+// The integer sums of a tile once more, for loops and lambdas that find them by their numbers: else
+// g++ 12 has the tile's own in memory, where products are added to them as well. A ResNet-50 of
+// 16-bit activations took 30.6 ms so instead of 15.9 (tests/lint/registers.py).
+template <int MR, int NR>
+struct TileSums {
+  Vec::I32 at[MR][NR];
+
+  template <class T>
+  explicit OCTET_INLINE TileSums(const T& tile) {
+    OCTET_UNROLL for (int i = 0; i < MR; ++i) {
+      OCTET_UNROLL for (int j = 0; j < NR; ++j) at[i][j] = tile.Get(i, j);
+    }
+  }
+};
+
 // ---- Bytes of a tile. ----
 
 // Whether what is outside the bounds is outside u8, too.
@@ -222,10 +237,11 @@ struct KernelU8U8 {
     return v;
   }
   // Of a pixel and a panel.
-  template <bool kResidual, int MR, class T>
-  static OCTET_INLINE Vec::F32 ScaledOf(const ConvArgs& a, int channel, const T& tile,
+  template <bool kResidual, int MR, int NR>
+  static OCTET_INLINE Vec::F32 ScaledOf(const ConvArgs& a, int channel,
+                                        const TileSums<MR, NR>& sums,
                                         const uint8_t* const (&res)[MR], int i, int j) {
-    return Scaled<kResidual>(a, tile.Get(i, j), a.multiplier + channel + j * kLanes,
+    return Scaled<kResidual>(a, sums.at[i][j], a.multiplier + channel + j * kLanes,
                              res[i] + j * kLanes);
   }
 
@@ -233,8 +249,9 @@ struct KernelU8U8 {
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
     const Vec::F32 low = Vec::SplatF32(a.low), high = Vec::SplatF32(a.high);
+    const TileSums<MR, NR> sums(tile);
     StoreBytes<MR, NR>(a, out, [&](int i, int j) {
-      return Vec::Min(Vec::Max(ScaledOf<kResidual>(a, channel, tile, res, i, j), low), high);
+      return Vec::Min(Vec::Max(ScaledOf<kResidual>(a, channel, sums, res, i, j), low), high);
     });
   }
 
@@ -255,8 +272,9 @@ struct KernelU8U8 {
   static OCTET_INLINE void FinishSaturating(const ConvArgs& a, int channel, const T& tile,
                                             uint8_t* const (&out)[MR],
                                             const uint8_t* const (&res)[MR]) {
+    const TileSums<MR, NR> sums(tile);
     StoreBytes<MR, NR>(
-        a, out, [&](int i, int j) { return ScaledOf<kResidual>(a, channel, tile, res, i, j); });
+        a, out, [&](int i, int j) { return ScaledOf<kResidual>(a, channel, sums, res, i, j); });
   }
 };
 
@@ -268,8 +286,9 @@ struct KernelU8F32 : KernelU8U8 {
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
                                   uint8_t* const (&out)[MR], const uint8_t* const (&res)[MR]) {
+    const TileSums<MR, NR> sums(tile);
     StoreFloats<kResidual, MR, NR>(a, channel, out, res, [&](int i, int j) {
-      return ScaledOf<false>(a, channel, tile, res, i, j);
+      return ScaledOf<false>(a, channel, sums, res, i, j);
     });
   }
 };
@@ -300,14 +319,10 @@ struct KernelI16I16 : KernelI16 {
   template <int MR, int NR, class T>
   static OCTET_INLINE void FinishReals(const ConvArgs& a, int channel, const T& tile,
                                        uint8_t* const (&out)[MR]) {
-    // Copies: else the loop's sums would be in memory already while products are added to them.
-    Vec::I32 sums[MR][2][NR];
-    OCTET_UNROLL for (int i = 0; i < 2 * MR; ++i) {
-      OCTET_UNROLL for (int j = 0; j < NR; ++j) sums[i / 2][i % 2][j] = tile.Get(i, j);
-    }
+    const TileSums<2 * MR, NR> sums(tile);
     OCTET_KEEP_LOOP for (int i = 0; i < MR; ++i) {
-      OCTET_KEEP_LOOP for (int j = 0; j < NR; ++j)
-          FinishReal(a, channel + j * kLanes, sums[i][0][j], sums[i][1][j], out[i] + j * kLanes);
+      OCTET_KEEP_LOOP for (int j = 0; j < NR; ++j) FinishReal(
+          a, channel + j * kLanes, sums.at[2 * i][j], sums.at[2 * i + 1][j], out[i] + j * kLanes);
     }
   }
 

@@ -197,8 +197,10 @@ struct Vec {
     using WideInput = Pair;
     using Part = Pair;
     static OCTET_INLINE Pair Split(BatchU pairs) {
-      return {xsimd::bitwise_cast<BatchF>(pairs << 16),
-              xsimd::bitwise_cast<BatchF>(pairs & BatchU(0xffff0000u))};
+      return {AsFloats(pairs << 16), AsFloats(pairs & BatchU(0xffff0000u))};
+    }
+    static OCTET_INLINE BatchF AsFloats(BatchU bits) {
+      return BatchF(__builtin_bit_cast(typename BatchF::register_type, bits.data));
     }
     static OCTET_INLINE Part LoadPart(const uint8_t* w) {
       return Split(BatchU::load_unaligned(reinterpret_cast<const uint32_t*>(w)));
