@@ -412,9 +412,9 @@ Status Planner::SplitBias(Conv* c, int32_t* high) {
 
 void Planner::ChooseBlocking(Conv* c) const {
   // Weights that fit the level-2 cache are passed over once per block of pixels, so that the pixels
-  // stay in level 1. Groups have inputs of their own: blocks make them 3 to 6 % slower. So do they
-  // where a tile has whole lines of the output: ResNet-50 on Zen 5 with AVX-512 0.99 of the time
-  // without in int8 and bf16, 0.985 in batches of 8, fp32 1.00.
+  // stay in level 1. Not of groups, which have inputs of their own: blocks make them 3 to 6 %
+  // slower. Nor where tiles write whole lines of the cache: without blocks ResNet-50 takes 0.99 of
+  // the time in int8 and bf16, 0.985 in batches of 8, 1.00 in fp32 (Zen 5, AVX-512).
   ConvArgs& a = c->args;
   const bool half = c->w.dtype == DType::kF16;  // Kept as floats.
   if (!table_.blocks_pixels || c->panels <= 4 || c->n.groups > 1 ||

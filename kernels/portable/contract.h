@@ -122,7 +122,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   /// Whether integer products take activations less 128; then AdjustBias(bias, weights, lines, to)
   /// adds 128 times the sum of the weights to 16 biases.
   { V::kSignedInput } -> std::convertible_to<bool>;
-  /// Pixels of a row that share their inputs in depthwise layers; 0 for none.
+  /// Pixels of a row that share their inputs in depthwise layers, for which there is Pin as well; 0
+  /// for none.
   { V::kDepthwisePixels } -> std::convertible_to<int>;
   requires DepthwiseInterface<typename V::DepthwiseU8>;
   requires DepthwiseInterface<typename V::DepthwiseF32>;
