@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -287,23 +288,25 @@ TEST_F(ScoreTest, GoesOnWhereASignalStoppedIt) {
                              std::to_string(rows) + "; sleep 20 & echo $! >" + File("sleep") +
                              "; wait) | ";
     const std::string command =
-        list + "sh -c " + Quote("echo $$ >" + File("pid") + "; exec " + Score("--stdin=paths"));
+        list + "sh -c " +
+        Quote("echo $$ >" + File("pid") + "; exec " + Score("--stdin=paths") + " >" + File("rows"));
+    fs::remove(Path("rows"));
     std::thread killer([&] {
-      // When all its rows are there.
+      // When all its rows are there, and after the time in which they are counted.
       for (int i = 0; i < 600; ++i) {
         std::this_thread::sleep_for(std::chrono::milliseconds(50));
-        const std::string pid = ReadFile(Path("pid"));
-        if (pid.empty() || i < 8) continue;
-        kill(std::stoi(pid), signal);
+        if (Lines(ReadFile(Path("rows"))).size() < static_cast<size_t>(rows)) continue;
+        std::this_thread::sleep_for(std::chrono::milliseconds(50));
+        kill(std::stoi(ReadFile(Path("pid"))), signal);
         break;
       }
       const std::string sleeping = ReadFile(Path("sleep"));
       std::this_thread::sleep_for(std::chrono::milliseconds(500));
       if (!sleeping.empty()) kill(std::stoi(sleeping), SIGKILL);
     });
-    fs::remove(Path("pid"));
-    const Outcome o = RunCommand(command);
+    Outcome o = RunCommand(command);
     killer.join();
+    o.out = ReadFile(Path("rows"));
     return o;
   };
   const Outcome o = stop_after(25, SIGTERM);
@@ -422,8 +425,11 @@ TEST_F(ScoreTest, CompletePartsAreNotComputedAgain) {
   EXPECT_TRUE(fs::exists(files[1]));
 }
 
-// Workers of xargs are killed at random; the same command again ends what they began.
+// Workers, two at a time, are killed at more and more of the time that they take, until they end by
+// themselves: however fast the machine, kills are all over their lives.
 TEST_F(ScoreTest, KilledWorkersLoseNothing) {
+  using Clock = std::chrono::steady_clock;
+  constexpr int kShards = 16, kKills = 6;
   const std::string parts = Fresh("parts");
   std::string repeated;
   fs::create_directories(Path("l"));
@@ -433,29 +439,40 @@ TEST_F(ScoreTest, KilledWorkersLoseNothing) {
     repeated += " " + File(copy);
   }
   Good(Score(repeated + " --output " + File("whole") + " --summary " + File("whole.json")));
-  const std::string xargs = "seq 0 15 | xargs -P 2 -I{} " +
-                            Score(repeated + " --threads 1 --shard {}/16 --output " + Quote(parts));
-  std::mt19937 random(11);
-  int kills = 0;
-  for (int round = 0; round < 4; ++round) {
-    std::atomic<bool> over{false};
-    std::thread killer([&] {
-      while (!over) {
-        std::this_thread::sleep_for(std::chrono::milliseconds(20 + random() % 60));
-        // Those of this test, and no shell.
-        const Outcome pids = RunCommand("pgrep -f " + Quote("octet score .*" + parts));
-        for (const std::string& pid : Lines(pids.out)) {
-          const std::string comm = ReadFile("/proc/" + pid + "/comm");
-          if (comm == "octet\n" && random() % 2 == 0) kills += kill(std::stoi(pid), SIGKILL) == 0;
-        }
+  const auto shard = [&](int i, const std::string& folder) {
+    return Score(repeated + " --threads 1 --shard " + std::to_string(i) + "/" +
+                 std::to_string(kShards) + " --output " + Quote(folder));
+  };
+  const Clock::time_point start = Clock::now();
+  Good(shard(0, Fresh("timed")));
+  const Clock::duration whole = Clock::now() - start;
+  std::atomic<int> kills{0};
+  const auto kill_and_end = [&](int i) {
+    for (int k = 0;; ++k) {
+      const std::string command = "exec " + shard(i, parts) + " 2>/dev/null";
+      const char* const arguments[] = {"sh", "-c", command.c_str(), nullptr};
+      pid_t child;
+      ASSERT_EQ(posix_spawn(&child, "/bin/sh", nullptr, nullptr,
+                            const_cast<char* const*>(arguments), environ),
+                0);
+      // Each shard at places of its own.
+      std::this_thread::sleep_for(whole * (kShards * k + i) / (kShards * kKills));
+      kill(child, SIGKILL);
+      int status;
+      ASSERT_EQ(waitpid(child, &status, 0), child);
+      if (!WIFSIGNALED(status)) {
+        EXPECT_EQ(WEXITSTATUS(status), 0);
+        break;
       }
-    });
-    RunCommand(xargs);
-    over = true;
-    killer.join();
-  }
-  Good(xargs);
-  EXPECT_GT(kills, 0);
+      ++kills;
+    }
+  };
+  std::thread even([&] {
+    for (int i = 0; i < kShards; i += 2) kill_and_end(i);
+  });
+  for (int i = 1; i < kShards; i += 2) kill_and_end(i);
+  even.join();
+  EXPECT_GE(kills, kShards);
   const Outcome merged = Good(kTool + " merge " + Quote(parts) + " --output " + File("m"));
   EXPECT_EQ(merged.out, ReadFile(Path("whole.json")));
   EXPECT_EQ(ReadFile(Path("m")), ReadFile(Path("whole")));
