@@ -100,9 +100,10 @@ std::vector<Layer> GroupedLayers() {
     int map, channels, groups, stride = 1;
   };
   std::vector<Layer> layers;
-  for (const Size& s : {Size{56, 128, 32}, Size{28, 256, 32}, Size{14, 512, 32}, Size{7, 1024, 32},
-                        Size{14, 160, 10}, Size{28, 168, 7}, Size{14, 240, 5}, Size{14, 512, 8},
-                        Size{56, 256, 32, 2}, Size{28, 512, 32, 2}}) {
+  for (const Size& s :
+       {Size{56, 128, 32}, Size{28, 256, 32}, Size{14, 512, 32}, Size{7, 1024, 32},
+        Size{14, 160, 10}, Size{7, 400, 25}, Size{28, 168, 7}, Size{28, 256, 8}, Size{14, 240, 5},
+        Size{14, 512, 8}, Size{56, 256, 32, 2}, Size{28, 512, 32, 2}}) {
     Layer layer;
     layer.input = {1, s.map, s.map, s.channels};
     layer.output = {1, s.map / s.stride, s.map / s.stride, s.channels};

@@ -614,6 +614,10 @@ class Generator {
       n->groups = static_cast<int>(in_c);
       return {in_c, w.kernel_h, w.kernel_w, 1};
     }
+    if (winograd_ && in_c % 32 == 0 && c_.Percent(25)) {
+      n->groups = 2;
+      return {32 * c_.Int(1, 2), w.kernel_h, w.kernel_w, in_c / 2};
+    }
     if (in_c % 4 == 0 && in_c > 4 && c_.Percent(25)) {
       const int quads = static_cast<int>(in_c / 4);
       n->groups = c_.Int(2, quads);

@@ -53,7 +53,8 @@ struct ConvArgs {
   int depth = 1;  ///< Elements per tap as stored in the weights (int8: a multiple of 4, bf16: of
                   ///< 2). Exactly these are read.
   /// Of a grouped convolution: output channel c reads c / group_outputs * group_bytes further on. A
-  /// multiple of 4, and `depth` as well. Split and wide kernels, and Winograd, have no groups.
+  /// multiple of 4, and `depth` as well. Split and wide kernels have no groups; those of Winograd
+  /// have whole panels, `group_outputs` a multiple of 16.
   int group_outputs = 1 << 30;
   int64_t group_bytes = 0;
 
@@ -159,9 +160,10 @@ using WinogradFn = void (*)(const WinogradArgs& args, int64_t tile_begin, int64_
 /// what makes the integer algorithm exact. Reads all weights, [panels] of 9 taps of `channels`.
 using WinogradIsExactFn = bool (*)(const int8_t* weights, int panels, int channels);
 
-/// Fewest tiles of an image and fewest input channels with which it is the one to take.
+/// Fewest tiles of an image and fewest input channels with which it is the one to take; of grouped
+/// convolutions, fewest of a group.
 struct WinogradLimit {
-  int tiles, channels;
+  int tiles, channels, group_channels;
 };
 
 // Depthwise convolution is a ConvFn too, with weights [c/16][tap][16] and `depth` 1: panel p reads

@@ -119,10 +119,11 @@ class SampleGraphBuilder {
 
   /// A convolution of a square kernel with padding that keeps the size, and ReLU.
   TensorId SameConv(const std::string& name, TensorId x, int64_t out, int kernel,
-                    TensorId residual = kNoTensor, int stride = 1) {
+                    TensorId residual = kNoTensor, int stride = 1, int groups = 1) {
     const int64_t in = graph_.tensor(x).shape.back();
-    return Conv(OpType::kConv2d, name, x, {out, kernel, kernel, in}, residual,
+    return Conv(OpType::kConv2d, name, x, {out, kernel, kernel, in / groups}, residual,
                 Activation(name, {1, 1, 1, 1}), [&](Node* n) {
+                  n->groups = groups;
                   n->window.stride_h = n->window.stride_w = stride;
                   n->window.pad_top = n->window.pad_left = kernel / 2;
                   n->window.pad_bottom = n->window.pad_right = kernel / 2;

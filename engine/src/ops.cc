@@ -61,8 +61,10 @@ void WinogradOp::RunShare(const kernels::WinogradArgs& images, const StepPart& p
   const int64_t tiles =
       images.conv.batch * CeilDiv(images.conv.out_h, edge) * CeilDiv(images.conv.out_w, edge);
   // Threads that share panels all transform the same input, those that share tiles all transform
-  // the same weights, which takes a panel about six times as long as an input tile.
-  const bool split_panels = tiles < 6 * panels && panels >= 2 * part.count;
+  // the same weights, which takes a panel about six times as long as an input tile. Panels of a
+  // grouped convolution share inputs with those of their group alone.
+  const bool grouped = images.conv.group_outputs < images.conv.out_c;
+  const bool split_panels = (grouped || tiles < 6 * panels) && panels >= 2 * part.count;
   int64_t tile_begin = 0, tile_end = tiles, panel_begin = 0, panel_end = panels;
   if (split_panels) {
     SplitRange(panels, 1, part, &panel_begin, &panel_end);

@@ -83,7 +83,7 @@ Planner::Winograd Planner::WinogradOf(const Node& n) const {
 }
 
 Planner::Winograd Planner::ChooseWinograd(const Node& n) const {
-  if (n.type != OpType::kConv2d || n.groups != 1) return {};
+  if (n.type != OpType::kConv2d) return {};
   const Window& w = n.window;
   if (w.kernel_h != 3 || w.kernel_w != 3 || w.stride_h != 1 || w.stride_w != 1 ||
       w.dilation_h != 1 || w.dilation_w != 1)
@@ -91,9 +91,11 @@ Planner::Winograd Planner::ChooseWinograd(const Node& n) const {
   const Tensor &weights = tensor(n.inputs[kInputWeights]), &output = tensor(n.output);
   const Shape& y = output.shape;
   if (weights.layout != Layout::kPanel || weights.shape.back() % kPanelWidth != 0) return {};
+  const bool grouped = n.groups != 1;
+  if (grouped && weights.shape[0] / n.groups % kPanelWidth != 0) return {};
   const auto pays = [&](int edge, const kernels::WinogradLimit& limit) {
     return CeilDiv(y[1], edge) * CeilDiv(y[2], edge) >= limit.tiles &&
-           weights.shape.back() >= limit.channels;
+           weights.shape.back() >= (grouped ? limit.group_channels : limit.channels);
   };
   if (weights.dtype == DType::kBF16 && output.dtype == DType::kBF16 &&
       table_.winograd_2x2_bf16_bf16 != nullptr && pays(2, table_.winograd_2x2_bf16))

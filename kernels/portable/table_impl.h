@@ -164,8 +164,8 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .winograd_i16_f32 = nullptr,
       .winograd_bf16_bf16 = nullptr,
       .winograd_bf16_f32 = nullptr,
-      .winograd_u8 = {0, 0},
-      .winograd_bf16 = {0, 0},
+      .winograd_u8 = {0, 0, 0},
+      .winograd_bf16 = {0, 0, 0},
       .winograd_is_exact = nullptr,
 #endif
 #ifdef OCTET_SPLIT

@@ -842,13 +842,34 @@ void PickPanels(int panels, const WinogradArgs& w, const WinogradScratch& s, int
   WinogradPanels<K, NR>(w, s, panel, next_panels, first, tiles);
 }
 
+// V of the tiles of a block, [first, first + tiles / planes), from `input`.
+template <class K>
+OCTET_INLINE void TransformTiles(const ConvArgs& a, const WinogradScratch& s, const uint8_t* input,
+                                 int64_t first, int tiles, bool fused) {
+  constexpr int kPlanes = K::Kernel::kPlanes;
+  for (int t = 0; t < tiles; ++t) {
+    const TilePlace<K::kEdge> at(a, first + s.order.tiles[t / kPlanes], s.halves);
+    const uint8_t* in = input + at.n * a.in_image_stride + at.y * a.in_row_step +
+                        at.x * a.in_pixel_step + t % kPlanes * a.in_plane;
+    uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
+                       : s.v + t * int64_t{a.depth} * K::kValueBytes;
+    if constexpr (kHasHalves<K>) {
+      if (at.half_y || at.half_x) {
+        TransformHalfTile<typename K::Shared>(in, a.in_row_step, a.in_pixel_step, a.depth, v,
+                                              s.strides, at.half_y, at.half_x);
+        continue;
+      }
+    }
+    TransformTile<K, false>(in, a.in_row_step, a.in_pixel_step, a.depth, v, s.strides, false,
+                            false);
+  }
+}
+
 template <class K>
 void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int panel_begin,
               int panel_end, uint8_t* scratch) {
   const ConvArgs& a = w.conv;
-  const int panels = panel_end - panel_begin;
-  const int groups = static_cast<int>(PartCount(panels, K::kMaxPanels));
-  const auto group_begin = [&](int group) { return panel_begin + panels * group / groups; };
+  const int group_panels = a.group_outputs / kLanes;
   const int64_t tile_bytes = static_cast<int64_t>(a.depth) * K::kValueBytes;
   WinogradScratch s;
   s.halves = UsesHalves<K>(a);
@@ -876,31 +897,25 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
       s.fused_group_bytes = 6 * s.strides.row;
     }
     s.order.Set<kEdge, kPlanes>(a, begin, tiles / kPlanes, s.halves);
-    for (int t = 0; t < tiles; ++t) {
-      const TilePlace<kEdge> at(a, begin + s.order.tiles[t / kPlanes], s.halves);
-      const uint8_t* in = a.input + at.n * a.in_image_stride + at.y * a.in_row_step +
-                          at.x * a.in_pixel_step + t % kPlanes * a.in_plane;
-      uint8_t* v = fused ? s.v + t / kFusedTiles * s.fused_group_bytes + t % kFusedTiles * 64
-                         : s.v + t * tile_bytes;
-      if constexpr (kHasHalves<K>) {
-        if (at.half_y || at.half_x) {
-          TransformHalfTile<typename K::Shared>(in, a.in_row_step, a.in_pixel_step, a.depth, v,
-                                                s.strides, at.half_y, at.half_x);
-          continue;
-        }
+    // The panels of a group of channels have their inputs in common.
+    for (int first = panel_begin, end; first < panel_end; first = end) {
+      const int group = first / group_panels;
+      end =
+          panel_end - group * group_panels < group_panels ? panel_end : (group + 1) * group_panels;
+      TransformTiles<K>(a, s, a.input + group * a.group_bytes, begin, tiles, fused);
+      if constexpr (K::kFused) {
+        for (int panel = first; fused && panel < end; ++panel)
+          FusedPanel<K>(w, s, panel, panel + 1 == panel_end, begin, tiles);
+        if (fused) continue;
       }
-      TransformTile<K, false>(in, a.in_row_step, a.in_pixel_step, a.depth, v, s.strides, false,
-                              false);
-    }
-    if constexpr (K::kFused) {
-      for (int panel = panel_begin; fused && panel < panel_end; ++panel)
-        FusedPanel<K>(w, s, panel, panel + 1 == panel_end, begin, tiles);
-      if (fused) continue;
-    }
-    for (int group = 0; group < groups; ++group) {
-      const int panel = group_begin(group), next = group_begin(group + 1);
-      const int after = group + 1 < groups ? group_begin(group + 2) : next;
-      PickPanels<K, K::kMaxPanels>(next - panel, w, s, panel, after - next, begin, tiles);
+      const int passes = static_cast<int>(PartCount(end - first, K::kMaxPanels));
+      for (int pass = 0, panel = first, next; pass < passes; ++pass, panel = next) {
+        next = first + (end - first) * (pass + 1) / passes;
+        int after = next - panel;
+        if (pass + 1 < passes) after = first + (end - first) * (pass + 2) / passes - next;
+        if (after > panel_end - next) after = panel_end - next;
+        PickPanels<K, K::kMaxPanels>(next - panel, w, s, panel, after, begin, tiles);
+      }
     }
   }
 }

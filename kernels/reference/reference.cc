@@ -76,8 +76,8 @@ const KernelTable kReferenceTable = {
     .winograd_i16_f32 = nullptr,
     .winograd_bf16_bf16 = nullptr,
     .winograd_bf16_f32 = nullptr,
-    .winograd_u8 = {0, 0},
-    .winograd_bf16 = {0, 0},
+    .winograd_u8 = {0, 0, 0},
+    .winograd_bf16 = {0, 0, 0},
     .winograd_is_exact = nullptr,
 };
 

@@ -172,11 +172,11 @@ struct Vec {
   // 4 tiles of 512 channels: 0.58 ms, split kernel 0.67 ms. AVX-VNNI: 0.50 ms, direct 0.43 ms; 9
   // tiles of 128 channels: 56 us both; 64 of 16: 10.8 and 10.0 us.
 #ifdef OCTET_AVXVNNI
-  static constexpr WinogradLimit kWinogradLimit = {16, 32};
+  static constexpr WinogradLimit kWinogradLimit = {16, 32, 32};
 #else
-  static constexpr WinogradLimit kWinogradLimit = {4, 16};
+  static constexpr WinogradLimit kWinogradLimit = {4, 16, 16};
 #endif
-  static constexpr WinogradLimit kBf16WinogradLimit = {0, 0};  // As floats.
+  static constexpr WinogradLimit kBf16WinogradLimit = {0, 0, 0};  // As floats.
   static constexpr bool kFusedWinograd = false;                // Half as many registers.
   static OCTET_INLINE F32 MulAddF32(F32 a, F32 b, F32 c) {
     return {_mm256_fmadd_ps(a.lo, b.lo, c.lo), _mm256_fmadd_ps(a.hi, b.hi, c.hi)};

@@ -257,14 +257,14 @@ struct Vec {
   static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) { StoreV256(p, v); }
   // 9 tiles of 128 channels: 34.7 us, direct 27.5 us; 16 of 256: 202 and 216 us. 64 tiles of 16
   // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us; 16 of 32: 5.2 and 5.05 us.
-  static constexpr WinogradLimit kWinogradLimit = {16, 32};
+  static constexpr WinogradLimit kWinogradLimit = {16, 32, 64};
 #ifdef OCTET_AVX512BF16
   // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: measured by
   // layers in kernels/README.md.
-  static constexpr WinogradLimit kBf16WinogradLimit = {16, 16};
-  static constexpr WinogradLimit kWinograd2x2Limit = {16, 128};
+  static constexpr WinogradLimit kBf16WinogradLimit = {16, 16, 32};
+  static constexpr WinogradLimit kWinograd2x2Limit = {16, 128, 48};
 #else
-  static constexpr WinogradLimit kBf16WinogradLimit = {0, 0};  // As floats.
+  static constexpr WinogradLimit kBf16WinogradLimit = {0, 0, 0};  // As floats.
 #endif
   static constexpr bool kFusedWinograd = true;
   // 32 lanes of 16 bits.

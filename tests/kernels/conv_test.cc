@@ -324,7 +324,8 @@ class Problem {
   Rounded Winograd2x2(int n, int y, int x, int channel) const {
     const auto input = [&](int c, int row, int column) {
       const int64_t at = n * args_.in_image_stride + (y / 2 * 2 + row) * args_.in_row_step +
-                         (x / 2 * 2 + column) * args_.in_pixel_step;
+                         (x / 2 * 2 + column) * args_.in_pixel_step +
+                         channel / args_.group_outputs * args_.group_bytes;
       return Bf16ToFloat(reinterpret_cast<const uint16_t*>(args_.input + at)[c]);
     };
     const auto weight = [&](int c, int row, int column) {
@@ -1170,6 +1171,41 @@ std::vector<Case> Winograd() {
 }
 INSTANTIATE_TEST_SUITE_P(Winograd, ConvKernelsTest, ::testing::ValuesIn(Winograd()), CaseName);
 
+// The same in groups of whole panels, which calls also share.
+std::vector<Case> GroupedWinograd() {
+  struct Size {
+    int groups, in, out;
+  };
+  std::vector<Case> cases;
+  int turn = 0;
+  for (const Size& s : {Size{2, 16, 16}, Size{7, 16, 16}, Size{3, 16, 32}, Size{2, 32, 48},
+                        Size{5, 32, 16}, Size{2, 64, 80}}) {
+    for (const int size : {1, 4, 7, 14, 17}) {
+      ++turn;
+      Case c;
+      c.winograd = true;
+      c.groups = s.groups;
+      c.batch = size > 14 ? 1 : 1 + turn % 3;
+      c.h = size;
+      c.w = size + turn % 4;
+      c.ic = s.groups * s.in;
+      c.oc = s.groups * s.out;
+      c.kernel = 3;
+      c.pad_top = c.pad_bottom = c.pad_left = 1;
+      c.pad_right = turn % 4 == 1 ? 2 : 1;
+      c.residual = turn % 2 == 0;
+      c.out_halo = turn % 3;
+      c.out_zero = turn % 3 * 60;
+      c.fill = turn % 4 == 3 ? Fill::kExtreme : turn % 4 == 2 ? Fill::kTies : Fill::kRandom;
+      c.mac_budget = int64_t{1} << 40;
+      cases.push_back(c);
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(GroupedWinograd, ConvKernelsTest, ::testing::ValuesIn(GroupedWinograd()),
+                         CaseName);
+
 // Nor may floats depend on which tiles are in a call: those at edges that are half outside, and
 // those of images so small that weights are transformed in registers.
 TEST(WinogradConv, FloatsAreTheSameForAnySharesOfTiles) {
@@ -1178,10 +1214,11 @@ TEST(WinogradConv, FloatsAreTheSameForAnySharesOfTiles) {
       Case c;
       c.winograd = true;
       c.batch = batch;
+      c.groups = batch;
       c.h = size;
       c.w = size + size % 3;
-      c.ic = 32;
-      c.oc = 72;
+      c.ic = 32 * c.groups;
+      c.oc = c.groups == 1 ? 72 : 48 * c.groups;
       c.kernel = 3;
       c.pad_top = c.pad_left = c.pad_bottom = c.pad_right = 1;
       for (const Kind kind : {Kind::kF32, Kind::kF16, Kind::kBf16, Kind::kBf16F32}) {

@@ -27,6 +27,7 @@ Graph WideGraph(Precision precision) {
   x = b.SameConv("stem", x, 48, 3);
   const TensorId skip = x;
   x = b.SameConv("winograd", x, 48, 3);
+  x = b.SameConv("winograd in groups", x, 48, 3, kNoTensor, 1, 3);
   if (precision == Precision::kBf16) {
     x = b.SameConv("wide", x, 128, 1);
     x = b.SameConv("winograd 2x2", x, 48, 3);
@@ -46,6 +47,7 @@ TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
   const kernels::TableInfo info = kernels::AllTables()[std::get<1>(GetParam())];
   if (!testing::IsTested(info)) GTEST_SKIP() << info.name << " does not run here";
   std::set<std::string> kernels;
+  bool groups = false;  // By Winograd's algorithm.
   for (Graph graph : {testing::RunnableGraph(precision), WideGraph(precision)}) {
     PackGraph(&graph);
     ASSERT_TRUE(ValidateGraph(graph).ok()) << ValidateGraph(graph).message();
@@ -63,7 +65,11 @@ TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
         SeamChecker checker(graph, threads, batch, plan->get());
         EXPECT_EQ(checker.Check(), "") << threads << " threads, batch " << batch;
         EXPECT_GT(checker.bytes_written(), 1000);
-        for (const auto& op : (*plan)->ops) kernels.insert(op->kernel);
+        for (const auto& op : (*plan)->ops) {
+          kernels.insert(op->kernel);
+          const auto* const of_winograd = dynamic_cast<const WinogradOp*>(op.get());
+          groups = groups || (of_winograd && of_winograd->args.conv.group_outputs == 16);
+        }
       }
     }
   }
@@ -72,13 +78,14 @@ TEST_P(SeamTest, PartsWriteWhatIsTheirs) {
             precision == Precision::kBf16 && info.table->winograd_2x2_bf16_bf16 != nullptr);
   const kernels::WinogradLimit limit =
       precision == Precision::kBf16 ? info.table->winograd_bf16 : info.table->winograd_u8;
-  EXPECT_EQ(
-      std::any_of(kernels.begin(), kernels.end(),
-                  [](const std::string& k) {
-                    return k.starts_with("winograd") && k != "winograd_2x2_bf16_bf16";
-                  }),
-      info.table->winograd_f32 != nullptr &&
-          (precision == Precision::kFp32 || precision == Precision::kFp16 || limit.tiles <= 9));
+  const bool floats = precision == Precision::kFp32 || precision == Precision::kFp16;
+  const bool any = info.table->winograd_f32 != nullptr && (floats || limit.tiles <= 9);
+  EXPECT_EQ(std::any_of(kernels.begin(), kernels.end(),
+                        [](const std::string& k) {
+                          return k.starts_with("winograd") && k != "winograd_2x2_bf16_bf16";
+                        }),
+            any);
+  EXPECT_EQ(groups, any && (floats || limit.group_channels <= 16));
 }
 
 INSTANTIATE_TEST_SUITE_P(
