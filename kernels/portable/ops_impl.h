@@ -1145,25 +1145,50 @@ OCTET_INLINE void QuantizeAny(const EltwiseArgs& args, bool per_channel, int row
       });
 }
 
-template <class Out>
-OCTET_INLINE void Quantize(const EltwiseArgs& args, int row_begin, int row_end) {
+template <class Out, class Affine>
+OCTET_INLINE void Quantize(const EltwiseArgs& args, int row_begin, int row_end,
+                           const Affine affine) {
   const float am = args.a_multiplier;
-  const auto round = [](float v) { return RoundToInt(v); };
-  if (args.scale == nullptr) {
-    const auto value = [am](float v, int64_t) { return v * am; };
-    return QuantizeAny<Out>(args, false, row_begin, row_end, value, round);
-  }
-  const ChannelScale channels{args.scale, args.shift};
-  const auto value = [=](float v, int64_t c) { return channels.Apply(v, c) * am; };
-  QuantizeAny<Out>(args, true, row_begin, row_end, value, round);
+  const auto value = [=](float v, int64_t c) { return affine.Apply(v, c) * am; };
+  QuantizeAny<Out>(args, Affine::kPerChannel, row_begin, row_end, value,
+                   [](float v) { return RoundToInt(v); });
+}
+
+// NR times 16 bytes in vectors: compilers pack them in twice the time.
+template <int NR>
+OCTET_INLINE void QuantizeBlock(const EltwiseArgs& args, const float* a, uint8_t* out) {
+  const Vec::F32 m = Vec::SplatF32(args.a_multiplier);
+  const Vec::F32 low = Vec::SplatF32(args.low), high = Vec::SplatF32(args.high);
+  Vec::F32 v[NR];
+  OCTET_UNROLL for (int j = 0; j < NR; ++j) v[j] =
+      Vec::Min(Vec::Max(Vec::Mul(Vec::LoadF32(a + j * kLanes), m), low), high);
+  Vec::StoreU8<NR>(out, v, args.out_zero);
 }
 
 void QuantizeF32(const EltwiseArgs& args, int row_begin, int row_end) {
-  Quantize<BytesU8>(args, row_begin, row_end);
+  if (args.scale != nullptr)
+    return Quantize<BytesU8>(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+  ForRuns<float, float, uint8_t>(args, false, false, row_begin, row_end,
+                                 [&](const float* a, const float*, uint8_t* out, int64_t n) {
+                                   int64_t c = 0;
+                                   if constexpr (kPacked > 1) {
+                                     for (; c + kPacked * kLanes <= n; c += kPacked * kLanes)
+                                       QuantizeBlock<kPacked>(args, a + c, out + c);
+                                   }
+                                   for (; c + kLanes <= n; c += kLanes)
+                                     QuantizeBlock<1>(args, a + c, out + c);
+                                   for (; c < n; ++c) {
+                                     const float v =
+                                         ClampNumber(a[c] * args.a_multiplier, args.low, args.high);
+                                     out[c] = static_cast<uint8_t>(RoundToInt(v) + args.out_zero);
+                                   }
+                                 });
 }
 
 void QuantizeI16(const EltwiseArgs& args, int row_begin, int row_end) {
-  Quantize<BytesI16>(args, row_begin, row_end);
+  if (args.scale != nullptr)
+    return Quantize<BytesI16>(args, row_begin, row_end, ChannelScale{args.scale, args.shift});
+  Quantize<BytesI16>(args, row_begin, row_end, UniformScale{1.0f});
 }
 
 template <class Out>

@@ -899,9 +899,8 @@ void Winograd(const WinogradArgs& w, int64_t tile_begin, int64_t tile_end, int p
     s.order.Set<kEdge, kPlanes>(a, begin, tiles / kPlanes, s.halves);
     // The panels of a group of channels have their inputs in common.
     for (int first = panel_begin, end; first < panel_end; first = end) {
-      const int group = first / group_panels;
-      end =
-          panel_end - group * group_panels < group_panels ? panel_end : (group + 1) * group_panels;
+      const int group = first / group_panels, group_end = (group + 1) * group_panels;
+      end = group_end < panel_end ? group_end : panel_end;
       TransformTiles<K>(a, s, a.input + group * a.group_bytes, begin, tiles, fused);
       if constexpr (K::kFused) {
         for (int panel = first; fused && panel < end; ++panel)

@@ -256,11 +256,14 @@ struct Vec {
   }
   static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) { StoreV256(p, v); }
   // 9 tiles of 128 channels: 34.7 us, direct 27.5 us; 16 of 256: 202 and 216 us. 64 tiles of 16
-  // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us; 16 of 32: 5.2 and 5.05 us.
+  // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us; 16 of 32: 5.2 and 5.05 us. In groups, which
+  // transform inputs for themselves: 49 tiles of 4 groups of 64 channels 166 us, direct 217 us; of 8
+  // of 32 111 and 117 us; of 4 of 16 31 and 17 us.
   static constexpr WinogradLimit kWinogradLimit = {16, 32, 64};
 #ifdef OCTET_AVX512BF16
   // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: measured by
-  // layers in kernels/README.md.
+  // layers in kernels/README.md. In groups: 49 tiles of 8 groups of 32 channels 177 us, direct 227
+  // us; 16 of 5 of 48 by 2x2 69 and 78 us; 49 of 4 of 16 38 and 31 us.
   static constexpr WinogradLimit kBf16WinogradLimit = {16, 16, 32};
   static constexpr WinogradLimit kWinograd2x2Limit = {16, 128, 48};
 #else
