@@ -113,9 +113,9 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   { V::IntMaxPixels(1) } -> std::convertible_to<int>;
   /// Of u8 to u8 by one panel, tiles of so many pixels as long as there are; 0 for none.
   { V::kPanelPixels } -> std::convertible_to<int>;
-  /// Whether the largest of them are StaggeredTiles, for which it takes registers; then Pin(i)
+  /// Pixels of StaggeredTiles by so many panels, for which it takes registers, or 0; then Pin(i)
   /// computes a value in this place.
-  { V::kStaggers } -> std::convertible_to<bool>;
+  { V::StaggeredPixels(1) } -> std::convertible_to<int>;
   { V::FloatMaxPixels(1) } -> std::convertible_to<int>;
   { V::kBf16MaxPanels } -> std::convertible_to<int>;
   { V::Bf16MaxPixels(1) } -> std::convertible_to<int>;

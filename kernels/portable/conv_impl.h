@@ -39,12 +39,9 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
   const int channel = panel * kLanes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
   if constexpr (kStaggered<K, MR, NR>) {
-    using Plain = StaggeredTiles<K, MR, NR, false>;
-    using Residual = StaggeredTiles<K, MR, NR, true>;
-    const bool residual = a.residual != nullptr;
-    if (ending == Ending::kSaturating &&
-        run_bytes >= 4 * (residual ? Residual::kAhead : Plain::kAhead)) {
-      const auto run = residual ? &Residual::Run : &Plain::Run;
+    if (IsStaggered(a, tap_run, ending)) {
+      const auto run = a.residual != nullptr ? &StaggeredTiles<K, MR, NR, true>::Run
+                                             : &StaggeredTiles<K, MR, NR, false>::Run;
       return run(a, g, cursor, first_tile, tiles, panel, weights, next_weights, fetch_step,
                  tap_run);
     }
@@ -148,6 +145,34 @@ const uint8_t* Widen(const ConvArgs& a, const Widened& widened, int64_t tiles, i
   return floats;
 }
 
+// Pixels of tiles by so many panels that are taken as long as there are whole ones, or 0.
+template <class K>
+int WholePixels(const ConvArgs& a, int panels, int tap_run, Ending ending) {
+  if (panels == 1) return K::kPanelPixels;
+  // 112x112 by 32 channels 24.3 us, 27.7 in tiles of 8 that do not overlap.
+  if (panels == 2 && a.residual == nullptr && IsStaggered(a, tap_run, ending))
+    return K::StaggeredPixels(2);
+  return 0;
+}
+
+// RunTiles of WholePixels.
+template <class K>
+void RunWholeTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor, int64_t tiles, int panel,
+                   int panels, const uint8_t* weights, const uint8_t* next_weights, int fetch_step,
+                   int tap_run, Ending ending) {
+  constexpr int kOne = K::kPanelPixels, kTwo = K::StaggeredPixels(2);
+  if constexpr (kOne > 0) {
+    if (panels == 1) {
+      return RunTiles<K, kOne, 1>(a, g, cursor, 0, tiles, panel, weights, next_weights, fetch_step,
+                                  tap_run, ending);
+    }
+  }
+  if constexpr (kTwo > 0) {
+    StaggeredTiles<K, kTwo, 2, false>::Run(a, g, cursor, 0, tiles, panel, weights, next_weights,
+                                           fetch_step, tap_run);
+  }
+}
+
 // The pixels from `start` on by panels [panel_begin, panel_end), which all read the same input; of
 // `later` panels behind them the weights are fetched.
 template <class K>
@@ -162,9 +187,11 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
     const int after = part + 1 < parts ? panel_begin + panels * (part + 2) / parts : next + later;
     // Equal tiles up to one pixel, so that no tile is too small to hide the latency of its
     // accumulators.
-    const bool wholes = K::kPanelPixels > 0 && next - panel == 1;
-    const int64_t whole_tiles = wholes ? pixels / K::kPanelPixels : 0;
-    const int64_t rest = pixels - whole_tiles * K::kPanelPixels;
+    const int whole = WholePixels<K>(a, next - panel, tap_run, ending);
+    int64_t whole_tiles = whole > 0 ? pixels / whole : 0;
+    if (next - panel > 1 && whole_tiles > 0 && pixels % whole != 0 && pixels % whole < 4)
+      --whole_tiles;
+    const int64_t rest = pixels - whole_tiles * whole;
     const int64_t rest_tiles = PartCount(rest, K::MaxPixels(next - panel));
     const int64_t tiles = whole_tiles + rest_tiles;
     const uint8_t* const next_weights = a.weights + next * a.panel_bytes;
@@ -179,11 +206,9 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
       if (weights != nullptr) pick = &PickTile<KernelF32, K::kMaxPanels>;
     }
     if (weights == nullptr) weights = a.weights + panel * a.panel_bytes;
-    if constexpr (K::kPanelPixels > 0) {
-      if (whole_tiles > 0) {
-        RunTiles<K, K::kPanelPixels, 1>(a, g, cursor, 0, whole_tiles, panel, weights, next_weights,
-                                        fetch_step, tap_run, ending);
-      }
+    if (whole_tiles > 0) {
+      RunWholeTiles<K>(a, g, cursor, whole_tiles, panel, next - panel, weights, next_weights,
+                       fetch_step, tap_run, ending);
       if (rest == 0) continue;
     }
     const int small = static_cast<int>(rest / rest_tiles);

@@ -213,10 +213,12 @@ struct KernelU8U8 {
   using TileType = Vec::IntTile<MR, NR>;
   static constexpr bool kAdjustBias = Vec::kSignedInput;
   static constexpr int kLineBytes = 64, kInputBytes = 1, kOutputBytes = 1;
-  static constexpr bool kTakesReal = false, kSaturates = true, kStaggers = Vec::kStaggers;
+  static constexpr bool kTakesReal = false, kSaturates = true;
   static constexpr int kPlanes = 1;  // Of bytes in a pixel's values: each has sums of its own.
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
-  static constexpr int kPanelPixels = Vec::kPanelPixels;  // Of whole tiles by one panel, or 0.
+  // Of whole tiles by one panel, and of StaggeredTiles by so many, or 0.
+  static constexpr int kPanelPixels = Vec::kPanelPixels;
+  static constexpr int StaggeredPixels(int panels) { return Vec::StaggeredPixels(panels); }
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels); }
   static const int32_t* Bias(const ConvArgs& a) { return a.bias; }
   template <class V = Vec>
@@ -281,8 +283,9 @@ struct KernelU8U8 {
 
 struct KernelU8F32 : KernelU8U8 {
   static constexpr int kPanelPixels = 0;
+  static constexpr int StaggeredPixels(int) { return 0; }
   static constexpr int kOutputBytes = 4;
-  static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
+  static constexpr bool kTakesReal = false, kSaturates = false;
 
   template <bool kResidual, int MR, int NR, class T>
   static OCTET_INLINE void Finish(const ConvArgs& a, int channel, const T& tile,
@@ -297,8 +300,9 @@ struct KernelU8F32 : KernelU8U8 {
 // 16-bit activations: a pixel has two sums, those of its high and of its low bytes, over the same
 // weights.
 struct KernelI16 : KernelU8U8 {
-  static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
+  static constexpr bool kTakesReal = false, kSaturates = false;
   static constexpr int kPlanes = 2, kPanelPixels = 0;
+  static constexpr int StaggeredPixels(int) { return 0; }
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels) / 2; }
   static const int32_t* LowBias(const ConvArgs& a) { return a.low_bias; }
 
@@ -389,8 +393,9 @@ struct KernelFloat {
   static constexpr bool kHalf = kLine == 32;
   using Group = GroupMac;
   static constexpr bool kQuarters = true, kInner = true;
-  static constexpr bool kTakesReal = false, kSaturates = false, kStaggers = false;
+  static constexpr bool kTakesReal = false, kSaturates = false;
   static constexpr int kPlanes = 1, kPanelPixels = 0;
+  static constexpr int StaggeredPixels(int) { return 0; }
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;
   static constexpr bool kAdjustBias = false;
@@ -481,9 +486,9 @@ OCTET_INLINE void StoreAndFinish(const ConvArgs& a, int channel, const T& tile,
   FinishStored<K, NR>(a, channel, sums.at, MR, out, res, ending);
 }
 
-// Whether StaggeredTiles are used: of the largest tile, of which most of a layer consists.
+// Whether a tile may be one of StaggeredTiles.
 template <class K, int MR, int NR>
-constexpr bool kStaggered = K::kStaggers&& NR == K::kMaxPanels&& MR == K::MaxPixels(NR);
+constexpr bool kStaggered = MR == K::StaggeredPixels(NR);
 
 /// The epilogue of a tile, as EndingOf says.
 template <class K, int MR, int NR, class T>

@@ -14,6 +14,17 @@ namespace octet::kernels {
 namespace OCTET_ISA_NAMESPACE {
 namespace {
 
+// Steps of depth by which a part of a tile is ahead. What makes results of half a tile's sums takes
+// as long as so many, in units that do not multiply: four instructions a sum with a residual, else
+// two. A row of an RGB stem, which has none, is six steps long.
+constexpr int StepsAhead(bool residual) { return residual ? 8 : 6; }
+
+// Whether a convolution of bytes may be computed by StaggeredTiles.
+OCTET_INLINE bool IsStaggered(const ConvArgs& a, int tap_run, Ending ending) {
+  return ending == Ending::kSaturating &&
+         int64_t{a.depth} * tap_run >= 4 * StepsAhead(a.residual != nullptr);
+}
+
 // While results are scaled, rounded and stored, nothing is multiplied: with 64 input channels for a
 // third of the time. Here half of a tile's pixels are some steps ahead. When they end, the others
 // still multiply, and while those end, the next tile begins. The steps ahead are the same ones, of
@@ -21,11 +32,6 @@ namespace {
 template <class K, int MR, int NR, bool kResidual>
 class StaggeredTiles {
  public:
-  // Steps of depth. What makes results of half a tile's sums takes as long as so many, in units
-  // that do not multiply: four instructions a sum with a residual, else two. A row of an RGB stem,
-  // which has none, is six steps long.
-  static constexpr int kAhead = kResidual ? 8 : 6;
-
   // As RunTiles, of whose first run of taps there are kAhead steps or more.
   static OCTET_NOINLINE void Run(const ConvArgs& a, const Geometry& g, Cursor& cursor,
                                  int64_t first_tile, int64_t tiles, int panel,
@@ -79,6 +85,7 @@ class StaggeredTiles {
   }
 
  private:
+  static constexpr int kAhead = StepsAhead(kResidual);
   static constexpr int kFirst = (MR + 1) / 2;  // So many pixels are ahead.
   using Places = TilePlaces<K, MR>;
   using TileType = typename K::template TileType<MR, NR>;

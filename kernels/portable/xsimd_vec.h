@@ -146,7 +146,7 @@ struct Vec {
   static constexpr int kIntMaxPanels = 1;
   static constexpr int IntMaxPixels(int) { return Machine::kIntPixels; }
   static constexpr int kPanelPixels = 0;
-  static constexpr bool kStaggers = false;
+  static constexpr int StaggeredPixels(int) { return 0; }
 
   struct MacF32 {
     using Acc = F32;

@@ -328,7 +328,7 @@ struct Vec {
 #endif
   static constexpr int IntMaxPixels(int) { return 6; }
   static constexpr int kPanelPixels = 0;
-  static constexpr bool kStaggers = false;
+  static constexpr int StaggeredPixels(int) { return 0; }
   static constexpr bool kSignedInput = false;
   static constexpr int kIntMaxPanels = 1;
 

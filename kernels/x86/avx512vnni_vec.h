@@ -256,9 +256,9 @@ struct Vec {
   }
   static OCTET_INLINE void StoreI16(uint8_t* p, I16 v) { StoreV256(p, v); }
   // 9 tiles of 128 channels: 34.7 us, direct 27.5 us; 16 of 256: 202 and 216 us. 64 tiles of 16
-  // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us; 16 of 32: 5.2 and 5.05 us. In groups, which
-  // transform inputs for themselves: 49 tiles of 4 groups of 64 channels 166 us, direct 217 us; of 8
-  // of 32 111 and 117 us; of 4 of 16 31 and 17 us.
+  // channels: 8.1 and 6.8 us; 100 of 32: 26.5 and 28.1 us; 16 of 32: 5.2 and 5.05 us. In groups,
+  // which transform inputs for themselves: 49 tiles of 4 groups of 64 channels 166 us, direct 217
+  // us; of 8 of 32 111 and 117 us; of 4 of 16 31 and 17 us.
   static constexpr WinogradLimit kWinogradLimit = {16, 32, 64};
 #ifdef OCTET_AVX512BF16
   // vdpbf16ps multiplies twice as many numbers as the floats of Winograd's products: measured by
@@ -395,7 +395,9 @@ struct Vec {
   // Of one panel with bytes as results, whose epilogue is the larger part the fewer pixels there
   // are: 32x32 by 16 channels 5.9 us with 10, 5.6 with 16, 19 with 18, which spill.
   static constexpr int kPanelPixels = 16;
-  static constexpr bool kStaggers = true;
+  static constexpr int StaggeredPixels(int panels) {
+    return panels == 4 ? 7 : panels == 2 ? 14 : 0;
+  }
   // Where a value is computed: g++ 12 puts that off until it is used.
   template <class T>
   static OCTET_INLINE void Pin([[maybe_unused]] T& v) {
