@@ -286,7 +286,7 @@ struct KernelTable {
   /// By activations, weights and output as the convolutions above; null when the instruction set
   /// has none.
   WinogradFn winograd_u8_u8, winograd_u8_f32, winograd_f32, winograd_f16, winograd_i16_i16,
-      winograd_i16_f32, winograd_bf16_bf16, winograd_bf16_f32;
+      winograd_bf16_bf16, winograd_bf16_f32;
   WinogradLimit winograd_u8, winograd_bf16;
   /// By tiles of 2x2 outputs, whose transformed input and weights are rounded to bfloat16; null
   /// when the instruction set has none.
@@ -330,7 +330,6 @@ inline KernelTable WithBase(const KernelTable& own) {
   t.winograd_u8_u8 = own.winograd_u8_u8;
   t.winograd_u8_f32 = own.winograd_u8_f32;
   t.winograd_i16_i16 = own.winograd_i16_i16;
-  t.winograd_i16_f32 = own.winograd_i16_f32;
   t.winograd_u8 = own.winograd_u8;
   t.winograd_is_exact = own.winograd_is_exact;
   // Those are in the place of better products.

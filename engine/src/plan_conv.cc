@@ -76,8 +76,9 @@ Planner::Winograd Planner::WinogradOf(const Node& n) const {
   if (weights == DType::kF16) return {table_.winograd_f16};
   if (weights != DType::kI8) return {table_.winograd_f32};
   if (tensor(n.inputs[kInputX]).dtype == DType::kI16) {
-    return {y == DType::kI16 ? table_.winograd_i16_i16 : table_.winograd_i16_f32,
-            table_.winograd_u8};
+    // Floats of 16-bit activations end a network: they have no kernel of their own.
+    if (y != DType::kI16) return {};
+    return {table_.winograd_i16_i16, table_.winograd_u8};
   }
   return {y == DType::kU8 ? table_.winograd_u8_u8 : table_.winograd_u8_f32, table_.winograd_u8};
 }

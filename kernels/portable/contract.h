@@ -111,8 +111,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   { V::kIntMaxPanels } -> std::convertible_to<int>;
   { V::kFloatMaxPanels } -> std::convertible_to<int>;
   { V::IntMaxPixels(1) } -> std::convertible_to<int>;
-  /// Of u8 to u8 by one panel, tiles of so many pixels as long as there are; 0 for none.
-  { V::kPanelPixels } -> std::convertible_to<int>;
+  /// Whether u8 to u8 by one panel has QuadTiles, for which MacU8 has LoadFour and Lane.
+  { V::kQuads } -> std::convertible_to<bool>;
   /// Pixels of StaggeredTiles by so many panels, for which it takes registers, or 0; then Pin(i)
   /// computes a value in this place.
   { V::StaggeredPixels(1) } -> std::convertible_to<int>;

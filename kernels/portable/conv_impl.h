@@ -18,6 +18,7 @@
 #include "kernels/portable/compiler.h"
 #include "kernels/portable/conv_kinds.h"
 #include "kernels/portable/conv_places.h"
+#include "kernels/portable/quad_tiles.h"
 #include "kernels/portable/side_by_side.h"
 #include "kernels/portable/staggered_tiles.h"
 #include "kernels/portable/tile.h"
@@ -148,7 +149,9 @@ const uint8_t* Widen(const ConvArgs& a, const Widened& widened, int64_t tiles, i
 // Pixels of tiles by so many panels that are taken as long as there are whole ones, or 0.
 template <class K>
 int WholePixels(const ConvArgs& a, int panels, int tap_run, Ending ending) {
-  if (panels == 1) return K::kPanelPixels;
+  if constexpr (K::kQuads) {
+    if (panels == 1) return QuadTiles<K>::kPixels;
+  }
   // 112x112 by 32 channels 24.3 us, 27.7 in tiles of 8 that do not overlap.
   if (panels == 2 && a.residual == nullptr && IsStaggered(a, tap_run, ending))
     return K::StaggeredPixels(2);
@@ -160,11 +163,16 @@ template <class K>
 void RunWholeTiles(const ConvArgs& a, const Geometry& g, Cursor& cursor, int64_t tiles, int panel,
                    int panels, const uint8_t* weights, const uint8_t* next_weights, int fetch_step,
                    int tap_run, Ending ending) {
-  constexpr int kOne = K::kPanelPixels, kTwo = K::StaggeredPixels(2);
-  if constexpr (kOne > 0) {
+  constexpr int kTwo = K::StaggeredPixels(2);
+  if constexpr (K::kQuads) {
+    using Quads = QuadTiles<K>;
+    if (panels == 1 && Quads::Fit(g, cursor)) {
+      return Quads::Run(a, g, cursor, tiles, panel, weights, next_weights, fetch_step, tap_run,
+                        ending);
+    }
     if (panels == 1) {
-      return RunTiles<K, kOne, 1>(a, g, cursor, 0, tiles, panel, weights, next_weights, fetch_step,
-                                  tap_run, ending);
+      return RunTiles<K, Quads::kPixels, 1>(a, g, cursor, 0, tiles, panel, weights, next_weights,
+                                            fetch_step, tap_run, ending);
     }
   }
   if constexpr (kTwo > 0) {
@@ -189,8 +197,8 @@ void RunPanels(const ConvArgs& a, const Geometry& g, const Cursor& start, int64_
     // accumulators.
     const int whole = WholePixels<K>(a, next - panel, tap_run, ending);
     int64_t whole_tiles = whole > 0 ? pixels / whole : 0;
-    if (next - panel > 1 && whole_tiles > 0 && pixels % whole != 0 && pixels % whole < 4)
-      --whole_tiles;
+    // What is left shall not be a small tile.
+    if (whole_tiles > 0 && pixels % whole != 0 && pixels % whole < 4) --whole_tiles;
     const int64_t rest = pixels - whole_tiles * whole;
     const int64_t rest_tiles = PartCount(rest, K::MaxPixels(next - panel));
     const int64_t tiles = whole_tiles + rest_tiles;

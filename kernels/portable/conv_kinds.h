@@ -150,18 +150,21 @@ OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, const Vec::I32* su
   if (Vec::Any(different)) CorrectFixed<kClamp, NR>(a, channel, sums, MR * NR, out);
 }
 
-// All results from floats, as ConvArgs::multiplier_rest has it. A number that is cut off and then
-// made odd lies on the same side of every limit between two results as before, and on none.
-template <int MR, int NR, class T, class V = Vec>
+// A result from floats, as ConvArgs::multiplier_rest has it. A number that is cut off and then made
+// odd lies on the same side of every limit between two results as before, and on none.
+template <class V = Vec>
+OCTET_INLINE Vec::F32 ProvenFixed(const ConvArgs& a, Vec::I32 sums, int channel) {
+  const Vec::F32 sum = Vec::ToFloat(sums);
+  const Vec::F32 rest = Vec::MulAddF32(sum, Vec::LoadF32(a.multiplier_rest + channel),
+                                       Vec::WithSign(Vec::LoadF32(a.nudge + channel), sum));
+  return V::MulAddToOdd(sum, Vec::LoadF32(a.multiplier + channel), rest);
+}
+
+template <int MR, int NR, class T>
 OCTET_INLINE void StoreProvenFixed(const ConvArgs& a, int channel, const T& tile,
                                    uint8_t* const (&out)[MR]) {
-  StoreBytes<MR, NR>(a, out, [&](int i, int j) {
-    const int at = channel + j * kLanes;
-    const Vec::F32 sum = Vec::ToFloat(tile.Get(i, j));
-    const Vec::F32 rest = Vec::MulAddF32(sum, Vec::LoadF32(a.multiplier_rest + at),
-                                         Vec::WithSign(Vec::LoadF32(a.nudge + at), sum));
-    return V::MulAddToOdd(sum, Vec::LoadF32(a.multiplier + at), rest);
-  });
+  StoreBytes<MR, NR>(
+      a, out, [&](int i, int j) { return ProvenFixed(a, tile.Get(i, j), channel + j * kLanes); });
 }
 
 // 16 results of multipliers in double (ConvArgs::real), from the sums over high and low bytes.
@@ -216,8 +219,8 @@ struct KernelU8U8 {
   static constexpr bool kTakesReal = false, kSaturates = true;
   static constexpr int kPlanes = 1;  // Of bytes in a pixel's values: each has sums of its own.
   static constexpr int kMaxPanels = Vec::kIntMaxPanels;
-  // Of whole tiles by one panel, and of StaggeredTiles by so many, or 0.
-  static constexpr int kPanelPixels = Vec::kPanelPixels;
+  static constexpr bool kQuads = Vec::kQuads;  // Whether there are QuadTiles.
+  // Of StaggeredTiles by so many panels, or 0.
   static constexpr int StaggeredPixels(int panels) { return Vec::StaggeredPixels(panels); }
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels); }
   static const int32_t* Bias(const ConvArgs& a) { return a.bias; }
@@ -282,7 +285,7 @@ struct KernelU8U8 {
 };
 
 struct KernelU8F32 : KernelU8U8 {
-  static constexpr int kPanelPixels = 0;
+  static constexpr bool kQuads = false;
   static constexpr int StaggeredPixels(int) { return 0; }
   static constexpr int kOutputBytes = 4;
   static constexpr bool kTakesReal = false, kSaturates = false;
@@ -301,7 +304,8 @@ struct KernelU8F32 : KernelU8U8 {
 // weights.
 struct KernelI16 : KernelU8U8 {
   static constexpr bool kTakesReal = false, kSaturates = false;
-  static constexpr int kPlanes = 2, kPanelPixels = 0;
+  static constexpr int kPlanes = 2;
+  static constexpr bool kQuads = false;
   static constexpr int StaggeredPixels(int) { return 0; }
   static constexpr int MaxPixels(int panels) { return Vec::IntMaxPixels(panels) / 2; }
   static const int32_t* LowBias(const ConvArgs& a) { return a.low_bias; }
@@ -394,7 +398,8 @@ struct KernelFloat {
   using Group = GroupMac;
   static constexpr bool kQuarters = true, kInner = true;
   static constexpr bool kTakesReal = false, kSaturates = false;
-  static constexpr int kPlanes = 1, kPanelPixels = 0;
+  static constexpr int kPlanes = 1;
+  static constexpr bool kQuads = false;
   static constexpr int StaggeredPixels(int) { return 0; }
   template <int MR, int NR>
   using TileType = Vec::FloatTile<Mac, MR, NR>;

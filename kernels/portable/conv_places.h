@@ -70,11 +70,13 @@ struct Cursor {
                                 : a.output;
   }
 
-  OCTET_INLINE void Next(const Geometry& g) {
-    in += g.in_pixel;
-    out += g.out_pixel;
-    res += g.res_pixel;
-    if (++x == g.w) {
+  // `pixels` further, which are in one row.
+  OCTET_INLINE void Next(const Geometry& g, int pixels = 1) {
+    in += pixels * g.in_pixel;
+    out += pixels * g.out_pixel;
+    res += pixels * g.res_pixel;
+    x += pixels;
+    if (x == g.w) {
       x = 0;
       in += g.in_row - g.w * g.in_pixel;
       out += g.out_row - g.w * g.out_pixel;

@@ -67,7 +67,6 @@ constexpr KernelTable MakeTable(const char* name, const char* description) {
   t.winograd_u8_u8 = &Winograd<WinogradU8<KernelU8U8>>;
   t.winograd_u8_f32 = &Winograd<WinogradU8<KernelU8F32>>;
   t.winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>;
-  t.winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>;
   t.winograd_u8 = Vec::kWinogradLimit;
   t.winograd_is_exact = &WinogradIsExact;
 #endif
@@ -149,7 +148,6 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .winograd_f32 = &Winograd<WinogradFloat<KernelF32, Vec::MacF32>>,
       .winograd_f16 = &Winograd<WinogradFloat<KernelF16, Vec::MacF16>>,
       .winograd_i16_i16 = &Winograd<WinogradU8<KernelI16I16>>,
-      .winograd_i16_f32 = &Winograd<WinogradU8<KernelI16F32>>,
       .winograd_bf16_bf16 = &Winograd<WinogradBf16<KernelBf16>>,
       .winograd_bf16_f32 = &Winograd<WinogradBf16<KernelBf16F32>>,
       .winograd_u8 = Vec::kWinogradLimit,
@@ -161,7 +159,6 @@ constexpr KernelTable MakeTable(const char* name, const char* description,
       .winograd_f32 = nullptr,
       .winograd_f16 = nullptr,
       .winograd_i16_i16 = nullptr,
-      .winograd_i16_f32 = nullptr,
       .winograd_bf16_bf16 = nullptr,
       .winograd_bf16_f32 = nullptr,
       .winograd_u8 = {0, 0, 0},

@@ -145,7 +145,7 @@ struct Vec {
   using IntTile = PartTile<MacU8, MR, NR>;
   static constexpr int kIntMaxPanels = 1;
   static constexpr int IntMaxPixels(int) { return Machine::kIntPixels; }
-  static constexpr int kPanelPixels = 0;
+  static constexpr bool kQuads = false;
   static constexpr int StaggeredPixels(int) { return 0; }
 
   struct MacF32 {

@@ -73,7 +73,6 @@ const KernelTable kReferenceTable = {
     .winograd_f32 = nullptr,
     .winograd_f16 = nullptr,
     .winograd_i16_i16 = nullptr,
-    .winograd_i16_f32 = nullptr,
     .winograd_bf16_bf16 = nullptr,
     .winograd_bf16_f32 = nullptr,
     .winograd_u8 = {0, 0, 0},

@@ -327,7 +327,7 @@ struct Vec {
   };
 #endif
   static constexpr int IntMaxPixels(int) { return 6; }
-  static constexpr int kPanelPixels = 0;
+  static constexpr bool kQuads = false;
   static constexpr int StaggeredPixels(int) { return 0; }
   static constexpr bool kSignedInput = false;
   static constexpr int kIntMaxPanels = 1;

@@ -265,7 +265,7 @@ class Problem {
       case Kind::kI16I16:
         return table.winograd_i16_i16;
       case Kind::kI16F32:
-        return table.winograd_i16_f32;
+        return nullptr;
       case Kind::kBf16:
         return table.winograd_bf16_bf16;
       case Kind::kBf16F32:
