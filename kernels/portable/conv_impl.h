@@ -40,7 +40,7 @@ OCTET_NOINLINE void RunTiles(const ConvArgs& a, const Geometry& g, Cursor& curso
   const int channel = panel * kLanes;
   const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
   if constexpr (kStaggered<K, MR, NR>) {
-    if (IsStaggered(a, tap_run, ending)) {
+    if (IsStaggered<K>(a, NR, tap_run, ending)) {
       const auto run = a.residual != nullptr ? &StaggeredTiles<K, MR, NR, true>::Run
                                              : &StaggeredTiles<K, MR, NR, false>::Run;
       return run(a, g, cursor, first_tile, tiles, panel, weights, next_weights, fetch_step,
@@ -153,7 +153,7 @@ int WholePixels(const ConvArgs& a, int panels, int tap_run, Ending ending) {
     if (panels == 1) return QuadTiles<K>::kPixels;
   }
   // 112x112 by 32 channels 24.3 us, 27.7 in tiles of 8 that do not overlap.
-  if (panels == 2 && a.residual == nullptr && IsStaggered(a, tap_run, ending))
+  if (panels == 2 && a.residual == nullptr && IsStaggered<K>(a, 2, tap_run, ending))
     return K::StaggeredPixels(2);
   return 0;
 }

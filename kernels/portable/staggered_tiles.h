@@ -19,10 +19,12 @@ namespace {
 // two. A row of an RGB stem, which has none, is six steps long.
 constexpr int StepsAhead(bool residual) { return residual ? 8 : 6; }
 
-// Whether a convolution of bytes may be computed by StaggeredTiles.
-OCTET_INLINE bool IsStaggered(const ConvArgs& a, int tap_run, Ending ending) {
-  return ending == Ending::kSaturating &&
-         int64_t{a.depth} * tap_run >= 4 * StepsAhead(a.residual != nullptr);
+// Whether a convolution of bytes may be computed by StaggeredTiles. Of two panels the steps ahead
+// may be in several runs of taps.
+template <class K>
+OCTET_INLINE bool IsStaggered(const ConvArgs& a, int panels, int tap_run, Ending ending) {
+  const int64_t steps = panels == 2 ? Lines<K>(a) : int64_t{a.depth} * tap_run / 4;
+  return ending == Ending::kSaturating && steps >= StepsAhead(a.residual != nullptr);
 }
 
 // While results are scaled, rounded and stored, nothing is multiplied: with 64 input channels for a
@@ -41,6 +43,7 @@ class StaggeredTiles {
     const ptrdiff_t run_bytes = static_cast<ptrdiff_t>(a.depth) * K::kInputBytes * tap_run;
     const int64_t lines = Lines<K>(a), panel_bytes = lines * K::kLineBytes;
     const Biases<K, NR> bias(a, panel);
+    const Offsets ahead(a, run_bytes, tap_run);
     Cursor c = cursor;
     StaggeredTiles s(a, channel);
     // Before the first tile something is finished, too, for nothing.
@@ -54,15 +57,14 @@ class StaggeredTiles {
     for (int64_t t = 0; t < tiles; ++t) {
       const Places at = NextPlaces<K, MR>(a, g, channel, c);
       const uint8_t* fetch = next_weights + (first_tile + t) * lines * fetch_step;
-      ptrdiff_t k = a.tap_offsets[0];
       // One pixel by itself, as registers would not suffice for more.
       s.template Finish<kFirst, kFirst + 1>(before);
       s.tile_.template InitPixels<0, kFirst>(bias.at);
-      s.template Begin<0, kFirst, kFirst + 1, MR>(at.in, k, weights, panel_bytes, before);
+      s.template Begin<0, kFirst, kFirst + 1, MR>(at.in, ahead, weights, panel_bytes, before);
       s.tile_.template InitPixels<kFirst, MR>(bias.at);
       const uint8_t* w = weights + kAhead * K::kLineBytes;
-      k += 4 * kAhead;
-      for (int tap = 0;;) {
+      ptrdiff_t k = ahead.next;
+      for (int tap = ahead.tap; tap < a.taps;) {
         for (const ptrdiff_t end = a.tap_offsets[tap] + run_bytes; k != end; k += 4) {
           __builtin_prefetch(fetch, 0, 2);
           fetch += fetch_step;
@@ -74,7 +76,7 @@ class StaggeredTiles {
         k = a.tap_offsets[tap];
       }
       s.template Finish<0, 1>(at);
-      s.template Begin<kFirst, MR, 1, kFirst>(at.in, a.tap_offsets[0], weights, panel_bytes, at);
+      s.template Begin<kFirst, MR, 1, kFirst>(at.in, ahead, weights, panel_bytes, at);
       OCTET_UNROLL for (int i = kFirst; i < MR; ++i) {
         before.out[i] = at.out[i];
         before.res[i] = at.res[i];
@@ -91,6 +93,31 @@ class StaggeredTiles {
   using TileType = typename K::template TileType<MR, NR>;
   template <int kCount>
   using Numbers = std::make_integer_sequence<int, kCount>;
+
+  // Of the steps ahead, and of the one behind them.
+  struct Offsets {
+    ptrdiff_t of[NR == 2 ? kAhead : 1];
+    ptrdiff_t next;
+    int tap = 0;
+
+    OCTET_INLINE Offsets(const ConvArgs& a, ptrdiff_t run_bytes, int tap_run) {
+      of[0] = next = a.tap_offsets[0];
+      if constexpr (NR == 2) {
+        ptrdiff_t end = next + run_bytes;
+        OCTET_KEEP_LOOP for (int step = 0; step < kAhead; ++step) {
+          of[step] = next;
+          next += 4;
+          if (next != end) continue;
+          tap += tap_run;
+          next = tap < a.taps ? a.tap_offsets[tap] : 0;
+          end = next + run_bytes;
+        }
+      } else {
+        next += 4 * kAhead;
+      }
+    }
+    OCTET_INLINE ptrdiff_t Of(int step) const { return NR == 2 ? of[step] : of[0] + 4 * step; }
+  };
 
   OCTET_INLINE StaggeredTiles(const ConvArgs& a, int channel)
       : a_(a), multiplier_(a.multiplier + channel) {}
@@ -125,23 +152,24 @@ class StaggeredTiles {
 
   // The first steps of pixels [kBegin, kEnd), between which pixels [kDone, kDoneEnd) are finished.
   template <int kBegin, int kEnd, int kDone, int kDoneEnd>
-  OCTET_INLINE void Begin(const uint8_t* const (&in)[MR], ptrdiff_t k, const uint8_t* w,
+  OCTET_INLINE void Begin(const uint8_t* const (&in)[MR], const Offsets& ahead, const uint8_t* w,
                           int64_t panel_bytes, const Places& done) {
     OCTET_HIDE(w);
     OCTET_HIDE(panel_bytes);
     OCTET_HIDE(multiplier_);
-    Steps<kBegin, kEnd - kBegin, kDone * NR, (kDoneEnd - kDone) * NR>(in, k, w, panel_bytes, done);
+    Steps<kBegin, kEnd - kBegin, kDone * NR, (kDoneEnd - kDone) * NR>(in, ahead, w, panel_bytes,
+                                                                      done);
   }
   // From kStep on; kSums sums from kFirstSum on are finished in equal shares.
   template <int kBegin, int kPixels, int kFirstSum, int kSums, int kStep = 0>
-  OCTET_INLINE void Steps(const uint8_t* const (&in)[MR], ptrdiff_t k, const uint8_t* w,
+  OCTET_INLINE void Steps(const uint8_t* const (&in)[MR], const Offsets& ahead, const uint8_t* w,
                           int64_t panel_bytes, const Places& done) {
     typename TileType::template Lines<NR> held;
     TileType::LoadLines(w, panel_bytes, held);
-    StepPixels<kBegin, kFirstSum, kSums, kStep * kPixels>(in, k, held, w, panel_bytes, done,
-                                                          Numbers<kPixels>());
+    StepPixels<kBegin, kFirstSum, kSums, kStep * kPixels>(in, ahead.Of(kStep), held, w, panel_bytes,
+                                                          done, Numbers<kPixels>());
     if constexpr (kStep + 1 < kAhead) {
-      Steps<kBegin, kPixels, kFirstSum, kSums, kStep + 1>(in, k + 4, w + K::kLineBytes, panel_bytes,
+      Steps<kBegin, kPixels, kFirstSum, kSums, kStep + 1>(in, ahead, w + K::kLineBytes, panel_bytes,
                                                           done);
     }
   }
