@@ -987,6 +987,45 @@ std::vector<Case> Tiles() {
 }
 INSTANTIATE_TEST_SUITE_P(Tiles, ConvKernelsTest, ::testing::ValuesIn(Tiles()), CaseName);
 
+// One and two panels, and as many as tiles have, by windows of few steps: what is ahead of other
+// pixels is in several rows of them, and what four pixels share in one row of pixels.
+std::vector<Case> FewPanels() {
+  struct Window {
+    int ic, kernel;
+    Layout layout;
+  };
+  std::vector<Case> cases;
+  int turn = 0;
+  for (const Window& window : {Window{3, 3, Layout::kPanelRow}, Window{3, 7, Layout::kPanelRow},
+                               Window{4, 3, Layout::kPanel}, Window{12, 3, Layout::kPanel},
+                               Window{16, 3, Layout::kPanel}, Window{16, 1, Layout::kPanel},
+                               Window{24, 1, Layout::kPanel}, Window{32, 1, Layout::kPanel}}) {
+    for (const int w : {4, 7, 8, 14, 16, 29, 32}) {
+      for (const int panels : {1, 2, 4}) {
+        ++turn;
+        Case c;
+        c.batch = 1 + turn % 2;
+        c.stride = window.kernel > 1 ? 1 + turn / 2 % 2 : 1;
+        c.h = (w > 16 ? 2 : 5) * c.stride;
+        c.w = w * c.stride;
+        c.ic = window.ic;
+        c.oc = 16 * panels - turn % 2;
+        c.kernel = window.kernel;
+        c.pad_top = c.pad_left = c.pad_bottom = c.pad_right = window.kernel / 2;
+        c.layout = window.layout;
+        c.channel_align = window.layout == Layout::kPanelRow ? 1 : 4;
+        c.residual = turn % 4 == 0;
+        c.out_halo = turn / 3 % 2;
+        c.out_zero = turn % 3 * 60;
+        c.fill = turn % 5 == 3 ? Fill::kExtreme : Fill::kRandom;
+        cases.push_back(c);
+      }
+    }
+  }
+  return cases;
+}
+INSTANTIATE_TEST_SUITE_P(FewPanels, ConvKernelsTest, ::testing::ValuesIn(FewPanels()), CaseName);
+
 // The largest sums that int8 layers can have: 255 * 127 at every one of 4608 places.
 std::vector<Case> Extremes() {
   std::vector<Case> cases;
