@@ -16,6 +16,9 @@
 //   B^T is as it is; of u8 inputs |V| <= (2*2 + 8*8)*255 = 17340; both fit 16 bits;
 //   A^T's columns are scaled by (6,-4,-4,1,1,24), so the sums are 24*24 = 576 times the
 //   convolution.
+// Of integers, which have no product for that, the first and the last row of G' are 6 times as
+// much, with the same bound, and A^T's columns (1,-4,-4,1,1,4): 15 operations of a transform of the
+// output instead of 24, for those of weights that the level-2 cache hides.
 // F(2, 3) has the points 0, 1, -1 and infinity of F(4, 3)'s 0, 1, -1, 2, -2 and infinity. So a tile
 // of which two rows or columns of outputs or fewer are in the image has 4 rows or columns of points
 // instead of 6, with the same weights: of 14x14 outputs 484 products instead of 576.
@@ -51,12 +54,12 @@ OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[4]) {
 template <class Ops, class V>
 OCTET_INLINE void WeightTransform(V g0, V g1, V g2, V (&o)[6]) {
   const V s = Ops::Add(g0, g2), t = Ops::AddFourTimes(g0, g2), twice = Ops::template Times<2>(g1);
-  o[0] = g0;
+  o[0] = Ops::AtEnd(g0);
   o[1] = Ops::Add(s, g1);
   o[2] = Ops::Sub(s, g1);
   o[3] = Ops::Add(t, twice);
   o[4] = Ops::Sub(t, twice);
-  o[5] = g2;
+  o[5] = Ops::AtEnd(g2);
 }
 
 // One dimension of the output transform to kEdge vectors: m are kEdge + 2 vectors. Ops gives Add,
@@ -66,6 +69,15 @@ OCTET_INLINE void OutputTransform(const V* m, V* y, int out_step) {
   if constexpr (kEdge == 2) {
     y[0] = Ops::Add(Ops::template Times<2>(m[0]), Ops::Add(m[1], m[2]));
     y[out_step] = Ops::Sub(Ops::Sub(m[1], m[2]), Ops::template Times<2>(m[3]));
+  } else if constexpr (Ops::kEndsAreScaled) {
+    const V s12 = Ops::template Times<4>(Ops::Add(m[1], m[2]));
+    const V d12 = Ops::template Times<4>(Ops::Sub(m[1], m[2]));
+    const V s34 = Ops::Add(m[3], m[4]);
+    const V d34 = Ops::template Times<2>(Ops::Sub(m[3], m[4]));
+    y[0] = Ops::Add(m[0], Ops::Sub(s34, s12));
+    y[out_step] = Ops::Sub(d34, d12);
+    y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
+    y[3 * out_step] = Ops::Sub(Ops::template Times<4>(Ops::Add(d34, m[5])), d12);
   } else {
     const V s12 = Ops::template Times<4>(Ops::Add(m[1], m[2]));
     const V d21 = Ops::template Times<4>(Ops::Sub(m[2], m[1]));
@@ -82,10 +94,16 @@ OCTET_INLINE void OutputTransform(const V* m, V* y, int out_step) {
 // The same of half a tile, for the factors of a whole one: 24 times the convolution.
 template <class Ops, class V>
 OCTET_INLINE void HalfOutputTransform(const V* m, V* y, int out_step) {
-  V half[2];
-  OutputTransform<Ops, 2>(m, half, 1);
-  y[0] = Ops::template Times<12>(half[0]);
-  y[out_step] = Ops::template Times<12>(half[1]);
+  if constexpr (Ops::kEndsAreScaled) {
+    const V s = Ops::Add(m[1], m[2]), d = Ops::Sub(m[1], m[2]);
+    y[0] = Ops::template Times<4>(Ops::Add(m[0], Ops::template Times<3>(s)));
+    y[out_step] = Ops::template Times<4>(Ops::Sub(Ops::template Times<3>(d), m[3]));
+  } else {
+    V half[2];
+    OutputTransform<Ops, 2>(m, half, 1);
+    y[0] = Ops::template Times<12>(half[0]);
+    y[out_step] = Ops::template Times<12>(half[1]);
+  }
 }
 
 // One dimension of the input transform: d and o are kEdge + 2 vectors. Ops gives Add, Sub and
@@ -114,6 +132,8 @@ OCTET_INLINE void InputTransform(const V* d, V* o, int out_step) {
 
 struct FloatOps {
   using V = Vec::F32;
+  static constexpr bool kEndsAreScaled = false;
+  static OCTET_INLINE V AtEnd(V a) { return a; }
   static OCTET_INLINE V Add(V a, V b) { return Vec::Add(a, b); }
   static OCTET_INLINE V Sub(V a, V b) { return Vec::SubF32(a, b); }
   template <int N>
@@ -132,15 +152,14 @@ OCTET_INLINE bool IsHalfPoint(int i) { return i < 3 || i == 5; }
 // 32-bit sums, which wrap.
 struct SumOps {
   using V = Vec::I32;
+  static constexpr bool kEndsAreScaled = true;
   static OCTET_INLINE V Add(V a, V b) { return Vec::AddI32(a, b); }
   static OCTET_INLINE V Sub(V a, V b) { return Vec::Sub(a, b); }
   template <int N>
   static OCTET_INLINE V Times(V a) {
-    static_assert(N == 2 || N == 4 || N == 6 || N == 12 || N == 24);
-    if constexpr (N == 2) return Vec::ShiftLeft<1>(a);
-    if constexpr (N == 4) return Vec::ShiftLeft<2>(a);
-    constexpr int kShift = N == 6 ? 1 : N == 12 ? 2 : 3;  // Of three times.
-    return Vec::ShiftLeft<kShift>(Vec::AddI32(a, Vec::ShiftLeft<1>(a)));
+    static_assert(N == 2 || N == 3 || N == 4);
+    if constexpr (N == 3) return Add(a, Add(a, a));
+    return Vec::ShiftLeft<N / 2>(a);
   }
 };
 
@@ -153,6 +172,10 @@ struct ShortOps {
   template <class V>
   static OCTET_INLINE V Sub(V a, V b) {
     return Vec::SubI16(a, b);
+  }
+  template <class V>
+  static OCTET_INLINE V AtEnd(V a) {
+    return Times<2>(Vec::AddI16(a, Times<2>(a)));
   }
   template <int N, class V>
   static OCTET_INLINE V Times(V a) {
