@@ -91,6 +91,8 @@ concept VectorInterface = requires(typename V::I32 i, typename V::F32 f, const f
   { V::MulAddF32(f, f, f) } -> std::same_as<typename V::F32>;  // a * b + c, fused where it can be.
   { V::Min(f, f) } -> std::same_as<typename V::F32>;           // a < b ? a : b, as x86 has it.
   { V::Max(f, f) } -> std::same_as<typename V::F32>;           // a > b ? a : b.
+  /// The same of a NaN as well, for which the two above may be NaNs where this is not x86.
+  { V::MaxNumber(f, f) } -> std::same_as<typename V::F32>;
   /// N lines of one pixel: rounded as Round does, `zero` added, clamped to 0 to 255, 16 N bytes
   /// stored.
   { V::template StoreU8<1>(out, *Memory<const typename V::F32[1]>(), 0) } -> std::same_as<void>;

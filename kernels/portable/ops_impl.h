@@ -1161,7 +1161,7 @@ OCTET_INLINE void QuantizeBlock(const EltwiseArgs& args, const float* a, uint8_t
   const Vec::F32 low = Vec::SplatF32(args.low), high = Vec::SplatF32(args.high);
   Vec::F32 v[NR];
   OCTET_UNROLL for (int j = 0; j < NR; ++j) v[j] =
-      Vec::Min(Vec::Max(Vec::Mul(Vec::LoadF32(a + j * kLanes), m), low), high);
+      Vec::Min(Vec::MaxNumber(Vec::Mul(Vec::LoadF32(a + j * kLanes), m), low), high);
   Vec::StoreU8<NR>(out, v, args.out_zero);
 }
 

@@ -111,6 +111,11 @@ struct Vec {
     OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] = xsimd::max(a.v[q], b.v[q]);
     return a;
   }
+  static OCTET_INLINE F32 MaxNumber(F32 a, F32 b) {
+    OCTET_UNROLL for (int q = 0; q < kParts; ++q) a.v[q] =
+        xsimd::select(a.v[q] > b.v[q], a.v[q], b.v[q]);
+    return a;
+  }
 
   static constexpr bool kStoresPixels = false;  // No StorePixelsU8.
   static constexpr bool kRoundsToZero = false;  // No MulAddToOdd.

@@ -134,6 +134,7 @@ struct Vec {
   static OCTET_INLINE F32 Max(F32 a, F32 b) {
     return {_mm256_max_ps(a.lo, b.lo), _mm256_max_ps(a.hi, b.hi)};
   }
+  static OCTET_INLINE F32 MaxNumber(F32 a, F32 b) { return Max(a, b); }
 
   // For Winograd: 32-bit arithmetic that wraps, and 16 lanes of 16 bits.
   static OCTET_INLINE I32 AddI32(I32 a, I32 b) {

@@ -229,6 +229,7 @@ struct Vec {
   static OCTET_INLINE F32 SubF32(F32 a, F32 b) { return _mm512_sub_ps(a, b); }
   static OCTET_INLINE F32 Min(F32 a, F32 b) { return _mm512_min_ps(a, b); }
   static OCTET_INLINE F32 Max(F32 a, F32 b) { return _mm512_max_ps(a, b); }
+  static OCTET_INLINE F32 MaxNumber(F32 a, F32 b) { return Max(a, b); }
 
   // For Winograd: 32-bit arithmetic that wraps, and 16 lanes of 16 bits.
   static OCTET_INLINE I32 AddI32(I32 a, I32 b) { return _mm512_add_epi32(a, b); }
