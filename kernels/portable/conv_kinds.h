@@ -150,21 +150,18 @@ OCTET_INLINE void FinishFixed(const ConvArgs& a, int channel, const Vec::I32* su
   if (Vec::Any(different)) CorrectFixed<kClamp, NR>(a, channel, sums, MR * NR, out);
 }
 
-// A result from floats, as ConvArgs::multiplier_rest has it. A number that is cut off and then made
-// odd lies on the same side of every limit between two results as before, and on none.
-template <class V = Vec>
-OCTET_INLINE Vec::F32 ProvenFixed(const ConvArgs& a, Vec::I32 sums, int channel) {
-  const Vec::F32 sum = Vec::ToFloat(sums);
-  const Vec::F32 rest = Vec::MulAddF32(sum, Vec::LoadF32(a.multiplier_rest + channel),
-                                       Vec::WithSign(Vec::LoadF32(a.nudge + channel), sum));
-  return V::MulAddToOdd(sum, Vec::LoadF32(a.multiplier + channel), rest);
-}
-
-template <int MR, int NR, class T>
+// All results from floats, as ConvArgs::multiplier_rest has it. A number that is cut off and then
+// made odd lies on the same side of every limit between two results as before, and on none.
+template <int MR, int NR, class T, class V = Vec>
 OCTET_INLINE void StoreProvenFixed(const ConvArgs& a, int channel, const T& tile,
                                    uint8_t* const (&out)[MR]) {
-  StoreBytes<MR, NR>(
-      a, out, [&](int i, int j) { return ProvenFixed(a, tile.Get(i, j), channel + j * kLanes); });
+  StoreBytes<MR, NR>(a, out, [&](int i, int j) {
+    const int at = channel + j * kLanes;
+    const Vec::F32 sum = Vec::ToFloat(tile.Get(i, j));
+    const Vec::F32 rest = Vec::MulAddF32(sum, Vec::LoadF32(a.multiplier_rest + at),
+                                         Vec::WithSign(Vec::LoadF32(a.nudge + at), sum));
+    return V::MulAddToOdd(sum, Vec::LoadF32(a.multiplier + at), rest);
+  });
 }
 
 // 16 results of multipliers in double (ConvArgs::real), from the sums over high and low bytes.

@@ -69,25 +69,21 @@ OCTET_INLINE void OutputTransform(const V* m, V* y, int out_step) {
   if constexpr (kEdge == 2) {
     y[0] = Ops::Add(Ops::template Times<2>(m[0]), Ops::Add(m[1], m[2]));
     y[out_step] = Ops::Sub(Ops::Sub(m[1], m[2]), Ops::template Times<2>(m[3]));
-  } else if constexpr (Ops::kEndsAreScaled) {
-    const V s12 = Ops::template Times<4>(Ops::Add(m[1], m[2]));
-    const V d12 = Ops::template Times<4>(Ops::Sub(m[1], m[2]));
-    const V s34 = Ops::Add(m[3], m[4]);
-    const V d34 = Ops::template Times<2>(Ops::Sub(m[3], m[4]));
-    y[0] = Ops::Add(m[0], Ops::Sub(s34, s12));
-    y[out_step] = Ops::Sub(d34, d12);
-    y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
-    y[3 * out_step] = Ops::Sub(Ops::template Times<4>(Ops::Add(d34, m[5])), d12);
   } else {
     const V s12 = Ops::template Times<4>(Ops::Add(m[1], m[2]));
     const V d21 = Ops::template Times<4>(Ops::Sub(m[2], m[1]));
     const V s34 = Ops::Add(m[3], m[4]);
     const V d34 = Ops::template Times<2>(Ops::Sub(m[3], m[4]));
-    y[0] = Ops::Add(Ops::Sub(Ops::template Times<6>(m[0]), s12), s34);
     y[out_step] = Ops::Add(d21, d34);
     y[2 * out_step] = Ops::Sub(Ops::template Times<4>(s34), s12);
-    y[3 * out_step] =
-        Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)), Ops::template Times<24>(m[5]));
+    if constexpr (Ops::kEndsAreScaled) {
+      y[0] = Ops::Add(m[0], Ops::Sub(s34, s12));
+      y[3 * out_step] = Ops::Add(d21, Ops::template Times<4>(Ops::Add(d34, m[5])));
+    } else {
+      y[0] = Ops::Add(Ops::Sub(Ops::template Times<6>(m[0]), s12), s34);
+      y[3 * out_step] =
+          Ops::Add(Ops::Add(d21, Ops::template Times<4>(d34)), Ops::template Times<24>(m[5]));
+    }
   }
 }
 

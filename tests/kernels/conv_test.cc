@@ -1249,11 +1249,11 @@ INSTANTIATE_TEST_SUITE_P(GroupedWinograd, ConvKernelsTest, ::testing::ValuesIn(G
 // those of images so small that weights are transformed in registers.
 TEST(WinogradConv, FloatsAreTheSameForAnySharesOfTiles) {
   for (const int size : {7, 10, 14, 17}) {
-    for (const int batch : {1, 3}) {
+    for (const auto& [batch, groups] : {std::pair{1, 1}, std::pair{3, 1}, std::pair{3, 3}}) {
       Case c;
       c.winograd = true;
       c.batch = batch;
-      c.groups = batch;
+      c.groups = groups;
       c.h = size;
       c.w = size + size % 3;
       c.ic = 32 * c.groups;
